@@ -1,0 +1,66 @@
+# Two commands do everything on a machine with Python 3.11+ and git: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+# uv reads neither pip.conf nor PIP_*: hand over what pip was told.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+INDEX = $(or $(UV_DEFAULT_INDEX),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
+UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX)) $(BIN)/uv
+TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+# PyPI's Linux torch is a CUDA build of 3 GB: without an NVIDIA driver take the CPU index unless wheels are at hand.
+TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version),$(filter-out Linux,$(shell uname -s))),,https://download.pytorch.org/whl/cpu)
+
+.PHONY: help setup demo run test lint types arch format bench lock wheels clean
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: $(STAMP)  ## make .venv with everything in it
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "canemap needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "This Python has no venv module: install python3-venv, or name another with PYTHON="; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(UV) pip install --quiet --python $(BIN)/python "$(TORCH)" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: $(STAMP)  ## the main job for real: upload, train, predict, hectares, a picture
+	$(BIN)/canemap demo
+
+run: $(STAMP)  ## the service on http://127.0.0.1:8000
+	$(BIN)/canemap up
+
+test: lint types arch  ## lint, types, architecture, then every test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+arch: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+bench: $(STAMP)  ## side-by-side measurements: prints tables, asserts nothing
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: $(STAMP)  ## renew requirements.lock (everything but torch)
+	$(UV) pip compile pyproject.toml --quiet --extra api --extra learn --extra dev --universal --generate-hashes --python-version 3.11 --upgrade -o requirements.lock --custom-compile-command "make lock"
+
+wheels: $(STAMP)  ## gather wheels/ for a machine without internet: there, PIP_FIND_LINKS=wheels PIP_NO_INDEX=1 make test
+	$(BIN)/pip download --quiet --dest wheels uv "$(TORCH)" hatchling $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/pip download --quiet --dest wheels --require-hashes -r requirements.lock
+
+clean:  ## remove what can be made again
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
