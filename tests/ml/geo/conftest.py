@@ -1,0 +1,34 @@
+"""Small GeoTIFFs made on the spot."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+MakeScene = Callable[..., Path]
+GRID = Affine(10, 0, 500_000, 0, -10, 1_200_000)
+
+
+@pytest.fixture
+def make_scene(tmp_path: Path) -> MakeScene:
+    """make_scene(image, name="scene.tif", crs="EPSG:32648", transform=GRID, **profile), image (bands, rows, cols)."""
+
+    def make(
+        image: np.ndarray,
+        name: str = "scene.tif",
+        crs: str | None = "EPSG:32648",
+        transform: Affine = GRID,
+        **profile: Any,
+    ) -> Path:
+        path = tmp_path / name
+        bands, rows, cols = image.shape
+        shape = {"count": bands, "height": rows, "width": cols, "dtype": image.dtype}
+        with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, **shape, **profile) as out:
+            out.write(image)
+        return path
+
+    return make
