@@ -1,0 +1,1 @@
+"""The part of `ml` that needs torch: net, losses, training, prediction."""

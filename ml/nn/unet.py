@@ -1,0 +1,77 @@
+"""The U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), padded, with BatchNorm.
+
+With two 3x3 convolutions a level, padding changes at most 6 * 2^depth - 2 pixels from an edge: `ml.geo.windows.margin`
+rests on it. Layers that see the whole image (GroupNorm, InstanceNorm, global pooling) would break exact tiling.
+"""
+
+import copy
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class UNet(nn.Module):
+    """Images of `bands` bands to `outputs` logits a pixel.
+
+    depth: poolings by 2, at least 1. width: channels of the first level, doubled with each pooling.
+    """
+
+    def __init__(self, bands: int, depth: int, width: int, outputs: int = 1) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(depth + 1)]
+        self.bands, self.depth = bands, depth
+        self.stem = _double_conv(bands, width)
+        self.pool = nn.MaxPool2d(2)
+        self.down = nn.ModuleList(_double_conv(upper, lower) for upper, lower in pairwise(widths))
+        self.up = nn.ModuleList(_Up(lower, upper) for upper, lower in reversed(list(pairwise(widths))))
+        self.head = nn.Conv2d(width, outputs, kernel_size=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of shape (N, outputs, H, W) for `image` of shape (N, bands, H, W); H and W multiples of 2^depth."""
+        levels = [self.stem(image)]
+        for down in self.down:
+            levels.append(down(self.pool(levels[-1])))
+        features = levels.pop()
+        for up in self.up:
+            features = up(features, levels.pop())
+        return cast(Tensor, self.head(features))
+
+
+class _Up(nn.Module):
+    """One step back to the finer level: up-convolution 2x2 (no interpolation, so deterministic), skip, convolutions."""
+
+    def __init__(self, lower: int, upper: int) -> None:
+        super().__init__()
+        self.enlarge = nn.ConvTranspose2d(lower, upper, kernel_size=2, stride=2)
+        self.conv = _double_conv(2 * upper, upper)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        return cast(Tensor, self.conv(torch.cat([skip, self.enlarge(features)], dim=1)))
+
+
+def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Twice: 3x3 convolution with zero padding, BatchNorm, ReLU."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        convolution = nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False)  # BatchNorm has the bias
+        layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def for_prediction(net: UNet) -> UNet:
+    """A frozen copy of `net` that computes the same faster: BatchNorm folded into the convolutions, channels last."""
+    fast = copy.deepcopy(net).eval().requires_grad_(False)
+    for block in list(fast.modules()):
+        if isinstance(block, nn.Sequential):
+            _fold_batch_norm(block)
+    return fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _fold_batch_norm(block: nn.Sequential) -> None:
+    for index, (layer, follower) in enumerate(pairwise(list(block))):
+        if isinstance(layer, nn.Conv2d) and isinstance(follower, nn.BatchNorm2d):
+            block[index] = fuse_conv_bn_eval(layer, follower)
+            block[index + 1] = nn.Identity()
