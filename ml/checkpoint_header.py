@@ -1,0 +1,73 @@
+"""What a checkpoint says of itself, readable without torch.
+
+A checkpoint is one safetensors file: 8 bytes with the length of a JSON header, the header, the tensors. The header's
+`__metadata__` holds, under the key `canemap`, one JSON document of the closed schema `CheckpointHeader`.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from ml.assess.metrics import Confusion, Metrics
+from ml.config import TrainConfig
+from ml.contract import Contract
+from ml.faults import Fault, InputRefused
+from ml.model import Frozen
+
+METADATA_KEY = "canemap"
+HEADER_LIMIT_BYTES = 100_000_000  # as safetensors itself
+
+
+class CheckpointHeader(Frozen):
+    """All that stands in a checkpoint beside its tensors.
+
+    val: of the kept epoch. test: None without a test split. test_blocks: the test split's confusion by blocks of
+    256 x 256 px, for `ml.assess.area.adjusted_area`. best_epoch: the kept one, counted from 1.
+    versions: of the libraries that made it.
+    """
+
+    format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"
+    contract: Contract
+    config: TrainConfig
+    val: Metrics | None = None
+    test: Metrics | None = None
+    test_blocks: tuple[Confusion, ...] = ()
+    best_epoch: int = Field(ge=0)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def read_header(path: Path) -> CheckpointHeader:
+    """The header of the checkpoint at `path`; no tensor is read.
+
+    Raises:
+        InputRefused: code `bad_checkpoint`: no safetensors file, or no checkpoint of canemap's.
+    """
+    try:
+        return CheckpointHeader.model_validate_json(_metadata(path)[METADATA_KEY])
+    except ValidationError as error:
+        raise bad_checkpoint(f"its header has {error.error_count()} faults: {_first(error)}") from error
+    except (KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
+        raise bad_checkpoint("it has no header of canemap's") from error
+
+
+def bad_checkpoint(why: str) -> InputRefused:
+    """The refusal of a file as a checkpoint."""
+    hint = "Take model.safetensors as canemap wrote it, unchanged and whole."
+    return InputRefused(Fault("bad_checkpoint", f"The file cannot be used as a checkpoint: {why}.", hint))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > min(HEADER_LIMIT_BYTES, path.stat().st_size - 8):
+            raise ValueError("the header does not fit into the file")
+        metadata: dict[str, str] = json.loads(file.read(length))["__metadata__"]
+        return metadata
+
+
+def _first(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"

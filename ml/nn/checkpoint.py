@@ -1,0 +1,73 @@
+"""Checkpoints: tensors and a closed JSON header, never code. The one place that loads weights."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ml.checkpoint_header import METADATA_KEY, CheckpointHeader, bad_checkpoint, read_header
+from ml.nn.unet import UNet
+
+
+class Loaded(NamedTuple):
+    """A checkpoint as a net, in eval mode on the CPU, and what its header says."""
+
+    net: UNet
+    header: CheckpointHeader
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: CheckpointHeader) -> None:
+    """Write the state dict `tensors` and `header` to `path`, whole or not at all."""
+    save_tensors(path, tensors, {METADATA_KEY: header.model_dump_json()})
+
+
+def load_checkpoint(path: Path) -> Loaded:
+    """The net and header of the checkpoint at `path`.
+
+    Raises:
+        InputRefused: code `bad_checkpoint`: the header is not right, a tensor is missing, too many, of another shape
+            or type than the header's config implies, or not finite.
+    """
+    header = read_header(path)
+    tensors = load_tensors(path)
+    shape = header.config.net
+    with torch.device("meta"):  # allocates nothing: a header cannot make us fill the memory
+        net = UNet(len(header.contract.bands), shape.depth, shape.width)
+    _check_tensors(tensors, net.state_dict())
+    net.load_state_dict(tensors, assign=True)
+    return Loaded(net.eval().requires_grad_(False), header)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file; after a crash at any moment `path` is as before or complete."""
+    part = path.with_name(path.name + ".part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU; InputRefused with `bad_checkpoint` if it is damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise bad_checkpoint("its tensors are damaged or cut off") from error
+
+
+def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if different := found.keys() ^ expected.keys():
+        raise bad_checkpoint(f"{len(different)} tensors are missing or too many, {min(different)} for one")
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise bad_checkpoint(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not as its config implies")
+        if not torch.isfinite(tensor).all():
+            raise bad_checkpoint(f"{name} holds NaN or infinite values")
