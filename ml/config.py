@@ -63,7 +63,7 @@ class TrainConfig(Frozen):
     optimizer: OptimizerConfig = OptimizerConfig()
     balance: Literal["none", "undersample", "oversample"] = Field(
         "oversample",
-        description="Chips rich in the rare class drawn more often (the paper), poor ones less, or neither.",
+        description="Draw chips rich in the rare class more often (the paper), poor ones less, or neither.",
     )
     augment: tuple[Augmentation, ...] = Field(AUGMENTATIONS, description="Which augmentations each chip goes through.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of weights, chips and augmentation.")
@@ -88,9 +88,7 @@ class PredictConfig(Frozen):
 
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a pixel is of class 1.")
     outputs: tuple[Output, ...] = Field(("classes", "probability", "polygons"), min_length=1)
-    min_area_ha: float = Field(
-        0.0, ge=0, description="Smaller polygons are left out of the polygon files, in hectares."
-    )
+    min_area_ha: float = Field(0.0, ge=0, description="Smaller polygons are left out of the polygon files.")
     window_px: int = Field(
         1024, ge=64, le=8192, description="Side of the windows the scene is cut into; no influence on the result."
     )

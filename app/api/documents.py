@@ -1,0 +1,130 @@
+"""The JSON of jobs, datasets, trainings and models."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import jobs, registry
+from app.models import Alias, AliasMove, Dataset, Job, LabelSet, ModelVersion, SeriesRow, Training
+
+Json = dict[str, Any]
+RESOURCES = {"dataset": "datasets", "training": "trainings", "prediction": "predictions"}
+
+
+def link(href: str, rel: str, type_: str = "application/json") -> Json:
+    """A web link."""
+    return {"href": href, "rel": rel, "type": type_}
+
+
+def job(row: Job) -> Json:
+    """OGC API - Processes `statusInfo`, and ours."""
+    url = f"/v1/jobs/{row.id}"
+    return {
+        "jobID": row.id,
+        "type": "process",
+        "processID": row.kind,
+        "status": row.status,
+        "message": row.message,
+        "progress": 100 if row.status == "successful" else min(99, 100 * row.done // max(row.total, 1)),
+        "created": row.created,
+        "started": row.started,
+        "finished": row.finished,
+        "updated": row.updated,
+        "stage": row.stage,
+        "done": row.done,
+        "total": row.total,
+        "eta_s": row.eta_s,
+        "attempt": row.attempt,
+        "dismissal_requested": row.dismissal_requested,
+        "error": row.error,
+        "links": [
+            link(url, "self"),
+            link(f"{url}/events", "monitor", "text/event-stream"),
+            link(f"{url}/log", "log", "text/plain"),
+            link(f"{url}/results", "http://www.opengis.net/def/rel/ogc/1.0/results"),
+            link(f"/v1/{RESOURCES[row.kind]}/{row.id}", "related"),
+        ],
+    }
+
+
+def labels(row: LabelSet) -> Json:
+    """A label set with its report."""
+    return {
+        "id": row.id,
+        "created": row.created,
+        "size_bytes": row.size_bytes,
+        "file:checksum": checksum(row.sha256),
+        "options": row.options,
+        "report": row.report,
+    }
+
+
+def dataset(session: Session, row: Dataset) -> Json:
+    """A dataset with what its job found; statistics, contract and notes are null until then."""
+    prepared = row.prepared or {}
+    return {
+        "id": row.id,
+        "name": row.name,
+        "version": row.version,
+        "created": row.created,
+        **{key: row.request[key] for key in ("scenes", "labels", "classes", "split", "homogenise")},
+        "statistics": prepared.get("statistics"),
+        "contract": prepared.get("contract"),
+        "notes": prepared.get("notes"),
+        "job": job(jobs.get(session, row.id)),
+    }
+
+
+def training(session: Session, row: Training) -> Json:
+    """A training; `model` is null until it is registered."""
+    return {
+        "id": row.id,
+        "dataset": row.dataset,
+        "register_as": row.register_as,
+        "config": row.config,
+        "created": row.created,
+        "model": {"name": row.register_as, "version": row.version} if row.version else None,
+        "job": job(jobs.get(session, row.id)),
+    }
+
+
+def epoch(row: SeriesRow) -> Json:
+    """What an epoch measured."""
+    return {**row.values, "epoch": row.epoch}
+
+
+def model(name: str, versions: list[Json], aliases: dict[str, Alias]) -> Json:
+    """A model with a page of its versions."""
+    return {"name": name, "aliases": {alias: row.version for alias, row in aliases.items()}, "versions": versions}
+
+
+def model_version(session: Session, row: ModelVersion) -> Json:
+    """A version with its metrics, its lineage and its input contract."""
+    pointing = [alias for alias, item in registry.aliases(session, row.name).items() if item.version == row.version]
+    url = f"/v1/models/{row.name}/versions/{row.version}"
+    return {
+        "name": row.name,
+        "version": row.version,
+        "aliases": pointing,
+        "created": row.created,
+        "training": row.training,
+        "dataset": row.dataset,
+        "metrics": row.metrics,
+        "contract": row.contract,
+        "config": row.config,
+        "software": row.versions,
+        "size_bytes": row.size_bytes,
+        "file:checksum": checksum(row.sha256),
+        "links": [link(url, "self"), link(f"{url}/bundle", "enclosure", "application/octet-stream")],
+    }
+
+
+def alias(row: Alias, history: list[AliasMove]) -> Json:
+    """An alias with all its moves."""
+    moves = [{"version": move.version, "reason": move.reason, "at": move.at} for move in history]
+    return {"name": row.model, "alias": row.alias, "version": row.version, "updated": row.updated, "history": moves}
+
+
+def checksum(sha256: str) -> str:
+    """A sha256 as a multihash, which STAC's `file:checksum` wants."""
+    return f"1220{sha256}"

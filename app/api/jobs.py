@@ -1,0 +1,96 @@
+"""/v1/jobs: one mechanism for every kind of work."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+
+from app import jobs
+from app.api import documents
+from app.api.deps import Id, Limit, Token, Wait, Wired, link_next
+from app.api.documents import Json
+from app.api.problems import ProblemResponse
+from app.api.waiting import POLL_S, read_job, wait_for_end
+from app.errors import NotReady
+from app.models import Job
+from app.paging import page
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+Status = Annotated[Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query()]
+Kind = Annotated[Literal["dataset", "training", "prediction"] | None, Query(alias="processID")]
+
+
+@router.get("")
+def list_jobs(
+    services: Wired,
+    request: Request,
+    response: Response,
+    status: Status = None,
+    kind: Kind = None,
+    limit: Limit = 100,
+    token: Token = None,
+) -> Json:
+    """Jobs, newest first."""
+    wanted = select(Job)
+    if status:
+        wanted = wanted.where(Job.status == status)
+    if kind:
+        wanted = wanted.where(Job.kind == kind)
+    with services.database.read() as session:
+        found = page(session, wanted, Job.created, Job.id, limit=limit, token=token)
+    link_next(request, response, found.next)
+    return {"items": [documents.job(row) for row in found.rows], "next": found.next}
+
+
+@router.get("/{id}")
+async def get_job(services: Wired, id_: Id, wait: Wait = 0) -> Json:
+    """A job; with `wait` as soon as it has ended, at the latest after so many seconds."""
+    return documents.job(await wait_for_end(services, id_, wait))
+
+
+@router.delete("/{id}")
+def dismiss_job(services: Wired, id_: Id) -> Json:
+    """Dismiss a job: one that waits ends at once, one that runs stops at its next step."""
+    with services.database.write() as session:
+        return documents.job(jobs.dismiss(session, id_))
+
+
+@router.get("/{id}/results", response_model=None)
+def get_results(services: Wired, id_: Id) -> Json | Response:
+    """Where the result of a successful job is; the problem of a failed one."""
+    row = read_job(services, id_)
+    if row.status == "failed" and row.error:
+        return ProblemResponse(row.error, row.error["status"])
+    if row.status != "successful":
+        raise NotReady("result-not-ready", f"Job {id_!r} is {row.status}.")
+    return documents.link(f"/v1/{documents.RESOURCES[row.kind]}/{row.id}", "related")
+
+
+@router.get("/{id}/log", response_class=PlainTextResponse)
+def get_log(services: Wired, id_: Id) -> str:
+    """The job's own log."""
+    with services.database.read() as session:
+        jobs.get(session, id_)
+        lines = jobs.read_log(session, id_)
+    return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} attempt {line.attempt}: {line.text}\n" for line in lines)
+
+
+@router.get("/{id}/events", response_class=EventSourceResponse)
+async def get_events(
+    services: Wired, id_: Id, last_event_id: Annotated[int, Header(ge=0)] = 0
+) -> AsyncIterator[ServerSentEvent]:
+    """The job's document whenever it changes, as Server-Sent Events, until it ends; ids grow with the changes."""
+    sent = last_event_id
+    while True:
+        row = await run_in_threadpool(read_job, services, id_)
+        if row.revision > sent:
+            yield ServerSentEvent(data=documents.job(row), event=row.status, id=str(row.revision))
+            sent = row.revision
+        if row.status in jobs.FINAL:
+            return
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,112 @@
+"""/v1/labels"""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from ml.geo.labels import LabelOptions
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from app import labels
+from app.api import documents, forms, uploads
+from app.api.deps import Id, Limit, Token, Wired, link_next
+from app.api.documents import Json
+from app.errors import Invalid, invalid
+from app.scenes import Upload
+from app.services import Services
+from ml.faults import Fault
+
+router = APIRouter(prefix="/v1/labels", tags=["labels"])
+ClassField = Annotated[str | None, Query(max_length=200, description="Attribute that names the class of a polygon.")]
+Classes = Annotated[
+    str | None,
+    Query(max_length=20_000, description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.'),
+]
+Crs = Annotated[str | None, Query(max_length=200, description="CRS of the layer, when the file has none: EPSG:32649.")]
+Background = Annotated[str | None, Query(description="What no polygon covers: 0 (default) or 255, unlabelled.")]
+
+
+def _options(class_field: str | None, classes: str | None, crs: str | None, background: str | None) -> LabelOptions:
+    given = {"class_field": class_field, "classes": _classes(classes), "crs": crs, "background": background}
+    try:
+        values = {key: value for key, value in given.items() if value is not None}
+        if background is not None:
+            values["background"] = int(background) if background.isdecimal() else background
+        return LabelOptions.model_validate(values)
+    except ValidationError as error:
+        faults = (
+            Fault(
+                item["type"],
+                item["msg"],
+                "See /docs for what is allowed here.",
+                f"query:{'/'.join(map(str, item['loc']))}",
+            )
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise Invalid("invalid-options", *faults) from error
+
+
+def _classes(text: str | None) -> object:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
+        raise invalid("invalid-classes", "`classes` is not JSON.", hint, "query:classes") from error
+
+
+async def _add(services: Services, name: str, upload: Upload, options: LabelOptions, response: Response) -> Json:
+    row, new = await run_in_threadpool(labels.add, services, name, upload, options)
+    response.status_code = 201 if new else 200
+    response.headers["Location"] = f"/v1/labels/{name}"
+    return documents.labels(row)
+
+
+@router.put("/{name}", status_code=201, openapi_extra=forms.RAW_BODY)
+async def put_labels(
+    services: Wired,
+    request: Request,
+    response: Response,
+    name: str,
+    class_field: ClassField = None,
+    classes: Classes = None,
+    crs: Crs = None,
+    background: Background = None,
+) -> Json:
+    """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
+    forms.check_target(name)
+    options = _options(class_field, classes, crs, background)
+    async with uploads.received(request, services) as upload:
+        return await _add(services, name, upload, options, response)
+
+
+@router.post("", status_code=201, openapi_extra=forms.FORM_BODY)
+async def post_labels(services: Wired, request: Request, response: Response) -> Json:
+    """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
+    async with forms.form(request, services) as (fields, upload):
+        options = _options(*(fields.text(key) for key in ("class_field", "classes", "crs", "background")))
+        fields.check_all_known()
+        return await _add(services, fields.name, upload, options, response)
+
+
+@router.get("")
+def list_labels(services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None) -> Json:
+    """All labels, newest first."""
+    found = labels.find(services, limit=limit, token=token)
+    link_next(request, response, found.next)
+    return {"items": [documents.labels(row) for row in found.rows], "next": found.next}
+
+
+@router.get("/{id}")
+def get_labels(services: Wired, id_: Id) -> Json:
+    """One label set with its report."""
+    with services.database.read() as session:
+        return documents.labels(labels.get(session, id_))
+
+
+@router.delete("/{id}", status_code=204)
+def delete_labels(services: Wired, id_: Id) -> None:
+    """Forget labels that no dataset was made from."""
+    labels.delete(services, id_)

@@ -1,0 +1,96 @@
+"""/v1/models"""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from app import imports, registry
+from app.api import documents, forms, uploads
+from app.api.deps import Id, IfMatch, Limit, Token, Wired, etag, link_next
+from app.api.documents import Json
+from app.errors import NotFound
+from app.names import NAME
+from app.requests import AliasRequest
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+def _part(text: str, kind: str) -> str:
+    if not NAME.fullmatch(text.removeprefix("@")):
+        raise NotFound(kind, text if text.isprintable() else "?")
+    return text
+
+
+@router.get("")
+def list_models(services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None) -> Json:
+    """Models by name, each with its aliases and its newest version."""
+    with services.database.read() as session:
+        rows = registry.newest(session, limit=limit + 1, after=token or "")
+        items = [
+            documents.model(row.name, [documents.model_version(session, row)], registry.aliases(session, row.name))
+            for row in rows[:limit]
+        ]
+    following = items[-1]["name"] if len(rows) > limit else None
+    link_next(request, response, following)
+    return {"items": items, "next": following}
+
+
+@router.get("/{id}")
+def get_model(
+    services: Wired, id_: Id, request: Request, response: Response, limit: Limit = 100, token: Token = None
+) -> Json:
+    """A model with its versions, newest first."""
+    found = registry.versions(services, id_, limit=limit, token=token)
+    link_next(request, response, found.next)
+    with services.database.read() as session:
+        versions = [documents.model_version(session, row) for row in found.rows]
+        return {**documents.model(id_, versions, registry.aliases(session, id_)), "next": found.next}
+
+
+@router.get("/{id}/versions/{which}")
+def get_version(services: Wired, id_: Id, which: str) -> Json:
+    """A version by number or by alias: `3`, `@champion`."""
+    with services.database.read() as session:
+        return documents.model_version(session, registry.get(session, id_, _part(which, "version")))
+
+
+@router.get("/{id}/versions/{which}/bundle", response_class=FileResponse)
+def get_bundle(services: Wired, id_: Id, which: str) -> FileResponse:
+    """The checkpoint as one safetensors file: tensors, config, metrics and input contract; no code."""
+    with services.database.read() as session:
+        row = registry.get(session, id_, _part(which, "version"))
+    path = services.store.path(row.object)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{row.name}-{row.version}.safetensors")
+
+
+@router.post("/{id}/versions", status_code=201, openapi_extra=forms.RAW_BODY)
+async def post_version(services: Wired, request: Request, response: Response, id_: Id) -> Json:
+    """Import a bundle, as the raw body, as the next version of a model."""
+    forms.check_target(id_)
+    async with uploads.received(request, services) as upload:
+        row = await run_in_threadpool(imports.import_bundle, services, id_, upload)
+    response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
+    return await run_in_threadpool(get_version, services, row.name, str(row.version))
+
+
+@router.get("/{id}/aliases/{alias}")
+def get_alias(services: Wired, id_: Id, alias: str, response: Response) -> Json:
+    """Where an alias points, and all its moves."""
+    with services.database.read() as session:
+        row = registry.get_alias(session, id_, _part(alias, "alias"))
+        etag(response, row.revision)
+        return documents.alias(row, registry.history(session, id_, row.alias))
+
+
+@router.put("/{id}/aliases/{alias}")
+def put_alias(services: Wired, id_: Id, alias: str, body: AliasRequest, if_match: IfMatch, response: Response) -> Json:
+    """Promote a version, or roll back to one."""
+    _, new = registry.move_alias(services, id_, alias, body.version, reason=body.reason, if_match=if_match)
+    response.status_code = 201 if new else 200
+    return get_alias(services, id_, alias, response)
+
+
+@router.delete("/{id}/aliases/{alias}", status_code=204)
+def delete_alias(services: Wired, id_: Id, alias: str, if_match: IfMatch) -> None:
+    """Take an alias away; the version stays."""
+    registry.remove_alias(services, id_, _part(alias, "alias"), if_match=if_match)

@@ -1,0 +1,97 @@
+"""/v1/predictions"""
+
+import csv
+import io
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from app import predictions, scenes
+from app.api import stac
+from app.api.deps import Between, Id, InBox, Limit, OnceOnly, Token, Wired, link_next
+from app.api.documents import Json
+from app.api.waiting import honour_prefer
+from app.requests import PredictionRequest
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+Status = Annotated[
+    Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query(description="Status of the job.")
+]
+
+
+@router.post("", status_code=201)
+async def post_prediction(
+    services: Wired, request: Request, response: Response, body: PredictionRequest, once: OnceOnly
+) -> Json:
+    """Map one scene with one model."""
+    row = await run_in_threadpool(predictions.create, services, body, once)
+    await honour_prefer(request, services, row.id)
+    response.headers["Location"] = f"/v1/predictions/{row.id}"
+    return await run_in_threadpool(get_prediction, services, row.id)
+
+
+@router.get("")
+def list_predictions(
+    services: Wired,
+    request: Request,
+    response: Response,
+    bbox: InBox,
+    between: Between,
+    status: Status = None,
+    limit: Limit = 100,
+    token: Token = None,
+) -> Json:
+    """Predictions as a STAC ItemCollection, newest first."""
+    found = predictions.find(services, bbox=bbox, between=between, status=status, limit=limit, token=token)
+    href = link_next(request, response, found.next)
+    with services.database.read() as session:
+        return stac.collection([stac.prediction_item(session, row) for row in found.rows], found.next, href)
+
+
+@router.get("/{id}")
+def get_prediction(services: Wired, id_: Id) -> Json:
+    """One prediction as a STAC Item."""
+    with services.database.read() as session:
+        return stac.prediction_item(session, predictions.get(session, id_))
+
+
+@router.delete("/{id}", status_code=204)
+def delete_prediction(services: Wired, id_: Id) -> None:
+    """Forget a prediction that has ended, with its files."""
+    predictions.delete(services, id_)
+
+
+@router.get("/{id}/areas")
+def get_areas(services: Wired, id_: Id, f: Literal["json", "csv", "geojson"] = "json") -> Response:
+    """Hectares of class 1: observed, mapped, and adjusted by the model's errors with a 95 % interval."""
+    with services.database.read() as session:
+        row = predictions.get(session, id_)
+        item = {"zone": None, "name": None, **asdict(predictions.areas(session, row))}
+        geometry = scenes.get(session, row.scene).info["footprint"]
+    if f == "csv":
+        return Response(_csv(item), media_type="text/csv; charset=utf-8")
+    if f == "geojson":
+        feature = {"type": "Feature", "geometry": geometry, "properties": item}
+        return JSONResponse({"type": "FeatureCollection", "features": [feature]}, media_type="application/geo+json")
+    return JSONResponse({"items": [item]})
+
+
+@router.get("/{id}/{product}", response_class=FileResponse)
+def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS]) -> FileResponse:  # type: ignore[valid-type]
+    """A file of the result, with Range."""
+    path = predictions.product(services, id_, product)
+    return FileResponse(path, media_type=stac.MEDIA_TYPES[product], filename=f"{id_}-{product}")
+
+
+def _csv(item: Json) -> str:
+    """One row, with the byte order mark by which Excel knows UTF-8."""
+    flat = dict(item)
+    flat["ci95_low_ha"], flat["ci95_high_ha"] = flat.pop("ci95_ha") or (None, None)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, flat)
+    writer.writeheader()
+    writer.writerow(flat)
+    return "\ufeff" + text.getvalue()

@@ -1,0 +1,183 @@
+"""Datasets: immutable versions of scenes + labels + split."""
+
+import json
+from collections.abc import Iterator
+
+from ml.geo.splits import SceneSplit
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import jobs, labels, scenes
+from app.errors import Invalid, NotFound, NotReady
+from app.idempotency import Once
+from app.models import Dataset, LabelSet, Scene
+from app.paging import Page, page
+from app.requests import DatasetRequest
+from app.services import Services
+from ml.contract import ClassDef, Contract
+from ml.data import LabelledScene, SceneFile, TrainingData
+from ml.faults import Fault
+
+SPLITS = ("train", "val", "test")
+
+
+def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
+    """Accept a new version; its job rasterises the labels, checks and counts."""
+    with services.database.write() as session:
+        version = _next_version(session, request.name)
+        id_ = f"{request.name}:{version}"
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        _check(session, request)
+        job = jobs.create(session, id_, "dataset")
+        dataset = Dataset(
+            id=id_,
+            name=request.name,
+            version=version,
+            request=request.model_dump(mode="json"),
+            scenes=list(request.scenes),
+            labels=list(request.labels),
+        )
+        session.add(dataset)
+    services.doorbell.ring(job)
+    return dataset
+
+
+def get(session: Session, reference: str) -> Dataset:
+    """The dataset "name:version", or the newest version of "name"; else `NotFound`."""
+    dataset = session.get(Dataset, reference)
+    if dataset is None:
+        newest = select(Dataset).where(Dataset.name == reference).order_by(Dataset.version.desc()).limit(1)
+        dataset = session.scalar(newest)
+    if dataset is None:
+        raise NotFound("dataset", reference)
+    return dataset
+
+
+def ready(session: Session, reference: str) -> Dataset:
+    """The dataset, prepared; `NotReady` when its job has not succeeded."""
+    dataset = get(session, reference)
+    if dataset.prepared is None:
+        status = jobs.get(session, dataset.id).status
+        raise NotReady("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
+    return dataset
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Dataset]:
+    """All datasets, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Dataset), Dataset.created, Dataset.id, limit=limit, token=token)
+
+
+def request_of(dataset: Dataset) -> DatasetRequest:
+    """What was asked for."""
+    return DatasetRequest.model_validate_json(json.dumps(dataset.request))
+
+
+def training_data(services: Services, session: Session, dataset: Dataset) -> TrainingData:
+    """The files of a prepared dataset."""
+    prepared = dataset.prepared or {}
+
+    def split(name: str) -> Iterator[LabelledScene]:
+        for scene_id, mask in prepared["masks"][name].items():
+            scene = scene_file(services, scenes.get(session, scene_id))
+            yield LabelledScene(**scene.model_dump(), mask=services.store.path(mask))
+
+    contract = Contract.model_validate_json(json.dumps(prepared["contract"]))
+    return TrainingData(contract=contract, **{name: tuple(split(name)) for name in SPLITS})
+
+
+def scene_file(services: Services, scene: Scene) -> SceneFile:
+    """A scene as `ml` wants it."""
+    return SceneFile(name=scene.id, path=services.store.path(scene.object), nodata=scene.nodata)
+
+
+def _next_version(session: Session, name: str) -> int:
+    # PostgreSQL: whoever makes a version of this name waits here for the others. SQLite has one writer anyway.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {name}"))))
+    return (session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name)) or 0) + 1
+
+
+def _check(session: Session, request: DatasetRequest) -> None:
+    """Everything that can be known before a pixel is read, all faults at once."""
+    found_scenes = {name: session.get(Scene, name) for name in request.scenes}
+    found_labels = {name: session.get(LabelSet, name) for name in request.labels}
+    faults = [
+        *_unknown("scenes", found_scenes),
+        *_unknown("labels", found_labels),
+        *_class_faults(request.classes),
+        *_split_faults(request),
+    ]
+    known = [scene for scene in found_scenes.values() if scene]
+    faults += _band_faults(known)
+    faults += _overlap_faults(request, known, [layer for layer in found_labels.values() if layer])
+    if faults:
+        raise Invalid("invalid-dataset", *faults)
+
+
+def _unknown(kind: str, found: dict[str, Scene | None] | dict[str, LabelSet | None]) -> Iterator[Fault]:
+    for index, (name, row) in enumerate(found.items()):
+        if row is None:
+            hint = f"Upload it first: PUT /v1/{kind}/{name}"
+            yield Fault(f"unknown_{kind}", f"There are no {kind} {name!r}.", hint, f"/{kind}/{index}")
+
+
+def _class_faults(classes: tuple[ClassDef, ...]) -> Iterator[Fault]:
+    if [item.value for item in classes] != [0, 1]:
+        yield Fault(
+            "unsupported_classes",
+            f"The classes have the values {[item.value for item in classes]}.",
+            "Give two classes with the values 0 and 1: what is mapped is class 1, everything else class 0.",
+            "/classes",
+        )
+
+
+def _split_faults(request: DatasetRequest) -> Iterator[Fault]:
+    if not isinstance(request.split, SceneSplit):
+        return
+    used: dict[str, str] = {}
+    for split in SPLITS:
+        for index, name in enumerate(getattr(request.split, split)):
+            pointer = f"/split/{split}/{index}"
+            if name not in request.scenes:
+                yield Fault("unknown_scenes", f"{name!r} is not among the scenes.", "Add it to `scenes`.", pointer)
+            if name in used:
+                detail = f"Scene {name!r} is in {used[name]} and in {split}: what is learnt by heart would be scored."
+                yield Fault("split_overlap", detail, "Keep each scene in one split.", pointer)
+            used[name] = split
+
+
+def _band_faults(known: list[Scene]) -> Iterator[Fault]:
+    """Scenes of one dataset must have the same bands of the same type."""
+    first = _bands(known[0]) if known else None
+    for index, scene in enumerate(known):
+        if _bands(scene) != first:
+            yield Fault(
+                "bands_differ",
+                f"Scene {scene.id!r} has bands {_bands(scene)}, but {known[0].id!r} has {first}.",
+                "Use scenes with the same bands in the same order and of the same type; ?bands= names them at upload.",
+                f"/scenes/{index}",
+            )
+
+
+def _bands(scene: Scene) -> list[tuple[str, str]]:
+    return [(band["name"], band["dtype"]) for band in scene.info["bands"]]
+
+
+def _overlap_faults(request: DatasetRequest, known: list[Scene], layers: list[LabelSet]) -> Iterator[Fault]:
+    boxes = [labels.report_of(layer).bbox for layer in layers]
+    for scene in known:
+        if boxes and not any(_touch(scene, box) for box in boxes):
+            yield Fault(
+                "no_overlap",
+                f"No label layer touches scene {scene.id!r}: it spans longitudes {scene.west:.5f} to {scene.east:.5f} "
+                f"and latitudes {scene.south:.5f} to {scene.north:.5f}.",
+                "Check the CRS of the labels (?crs= declares it at upload), add labels for it, or leave the scene out.",
+                f"/scenes/{request.scenes.index(scene.id)}",
+            )
+
+
+def _touch(scene: Scene, box: tuple[float, float, float, float]) -> bool:
+    west, south, east, north = box
+    return scene.west <= east and scene.east >= west and scene.south <= north and scene.north >= south

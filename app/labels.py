@@ -1,0 +1,108 @@
+"""Labels: uploaded layers of truth, polygons or rasters."""
+
+import json
+from pathlib import Path
+
+from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound
+from app.models import Dataset, Job, LabelSet
+from app.names import check_name
+from app.paging import Page, page
+from app.scenes import Upload
+from app.services import Services
+
+
+def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
+    """Keep an uploaded layer; (labels, whether they are new). The same bytes and options again are the same labels."""
+    check_name(name)
+    with services.database.read() as session:
+        standing = session.get(LabelSet, name)
+    if standing is not None:
+        return _same(standing, upload, options), False
+    report = inspect_labels(upload.path, options)
+    stored = services.store.put(upload.path, _key(name, upload), sha256=upload.sha256)
+    labels = LabelSet(
+        id=name,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        object=stored.object,
+        options=options.model_dump(mode="json"),
+        report=report.model_dump(mode="json"),
+    )
+    try:
+        with services.database.write() as session:
+            session.add(labels)
+    except IntegrityError:  # somebody else put the same name meanwhile
+        return _lost_race(services, name, upload, options)
+    return labels, True
+
+
+def get(session: Session, name: str) -> LabelSet:
+    """The labels, or `NotFound`."""
+    labels = session.get(LabelSet, name)
+    if labels is None:
+        raise NotFound("label set", name)
+    return labels
+
+
+def options_of(labels: LabelSet) -> LabelOptions:
+    """How the layer is to be read."""
+    return LabelOptions.model_validate_json(json.dumps(labels.options))
+
+
+def report_of(labels: LabelSet) -> LabelReport:
+    """What was found in the layer when it was uploaded."""
+    return LabelReport.model_validate_json(json.dumps(labels.report))
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[LabelSet]:
+    """All labels, newest first."""
+    with services.database.read() as session:
+        return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
+
+
+def delete(services: Services, name: str) -> None:
+    """Forget labels that no dataset was made from."""
+    with services.database.write() as session:
+        labels = get(session, name)
+        made = select(Dataset.id, Dataset.labels).join(Job, Job.id == Dataset.id)
+        users = [
+            id_ for id_, used in session.execute(made.where(Job.status.not_in(("failed", "dismissed")))) if name in used
+        ]
+        if users:
+            raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
+        session.delete(labels)
+    services.store.delete(labels.object)
+
+
+def path_of(services: Services, labels: LabelSet) -> Path:
+    """Where the layer's bytes lie."""
+    return services.store.path(labels.object)
+
+
+def _key(name: str, upload: Upload) -> str:
+    return f"labels/{name}/{upload.sha256}"
+
+
+def _lost_race(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
+    with services.database.read() as session:
+        winner = get(session, name)
+    if winner.sha256 != upload.sha256:
+        services.store.delete(_key(name, upload))
+    return _same(winner, upload, options), False
+
+
+def _same(standing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:
+    if standing.sha256 != upload.sha256:
+        raise Conflict(
+            "name-taken", f"There are other labels {standing.id!r} already: choose another name, or delete them."
+        )
+    if options_of(standing) != options:
+        raise Conflict(
+            "name-taken", f"Labels {standing.id!r} have these bytes, but other options: delete them and put them again."
+        )
+    return standing

@@ -1,0 +1,50 @@
+"""The composition root of the API: `uvicorn app.main:create_app --factory`."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app.api import datasets, health, jobs, labels, models, predictions, problems, requestlog, scenes, trainings
+from app.api.deps import known_query
+from app.logs import configure_logs
+from app.services import Services
+from app.settings import Settings
+from app.sweep import Sweeper
+
+DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API on what `settings`, or else the environment, name. The schema must be there: `canemap migrate`."""
+    chosen = settings or Settings()
+    configure_logs(chosen)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = Services.open(chosen)
+        stop = threading.Event()
+        sweeper = Sweeper(services.database, services.doorbell, chosen)
+        thread = threading.Thread(target=sweeper.run, args=(stop,), name="sweep", daemon=True)
+        app.state.services = services
+        thread.start()
+        yield
+        stop.set()
+        thread.join()
+        services.close()
+
+    app = FastAPIOffline(
+        title="canemap",
+        description=DESCRIPTION,
+        version=version("canemap"),
+        lifespan=lifespan,
+        dependencies=[Depends(known_query)],
+    )
+    problems.install(app)
+    requestlog.install(app)
+    for part in (scenes, labels, datasets, trainings, models, predictions, jobs, health):
+        app.include_router(part.router)
+    return app

@@ -1,0 +1,277 @@
+"""The tables. The row is the truth: about scenes, jobs and models alike."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always in UTC and aware of it, also on SQLite, which forgets time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: in UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: SQLite's naive value was written in UTC."""
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+Document = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """What all tables share: the mapping of Python types to columns."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        Document: JSON().with_variant(JSONB(), "postgresql"),
+        list[str]: JSON().with_variant(JSONB(), "postgresql"),
+        list[Any]: JSON().with_variant(JSONB(), "postgresql"),
+    }
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+class Scene(Base):
+    """An uploaded GeoTIFF. info: `ml.geo.scene.SceneInfo`; object: the key of its bytes in the store."""
+
+    __tablename__ = "scenes"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    object: Mapped[str] = mapped_column(Text)
+    acquired: Mapped[datetime | None]
+    sensor: Mapped[str | None] = mapped_column(String(200))
+    nodata: Mapped[float | None]  # as declared by the uploader; None: believe the file
+    info: Mapped[Document]
+    west: Mapped[float]
+    south: Mapped[float]
+    east: Mapped[float]
+    north: Mapped[float]
+    created: Mapped[datetime] = mapped_column(default=now)
+    updated: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("ix_scenes_created", "created", "id"),)
+
+
+class LabelSet(Base):
+    """An uploaded layer of truth. options: `LabelOptions`; report: `LabelReport` of `ml.geo.labels`."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    object: Mapped[str] = mapped_column(Text)
+    options: Mapped[Document]
+    report: Mapped[Document]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_labels_created", "created", "id"),)
+
+
+class Job(Base):
+    """One piece of work and its state; see `app.jobs` for who may move it where.
+
+    attempt: how often it was claimed, and the fencing token of each write of a worker. beat_seq: grows while its worker
+    lives. revision: grows with each change. failures: how many workers died on it.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(12), default="accepted")
+    attempt: Mapped[int] = mapped_column(default=0)
+    beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(BigInteger, default=1)
+    dismissal_requested: Mapped[bool] = mapped_column(default=False)
+    stage: Mapped[str] = mapped_column(String(40), default="")
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    total: Mapped[int] = mapped_column(BigInteger, default=0)
+    eta_s: Mapped[float | None]
+    message: Mapped[str] = mapped_column(Text, default="")
+    error: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+    started: Mapped[datetime | None]
+    finished: Mapped[datetime | None]
+    updated: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_jobs_created", "created", "id"), Index("ix_jobs_status", "status", "kind", "created"))
+
+
+class JobLog(Base):
+    """One line of a job's own log."""
+
+    __tablename__ = "job_log"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(default=now)
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Dataset(Base):
+    """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
+
+    prepared: what the job found (`ml.geo.datasets`), with the keys of the masks; None until then.
+    """
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    version: Mapped[int]
+    request: Mapped[Document]
+    scenes: Mapped[list[str]]
+    labels: Mapped[list[str]]
+    prepared: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        Index("ux_datasets_name_version", "name", "version", unique=True),
+        Index("ix_datasets_created", "created", "id"),
+    )
+
+
+class Training(Base):
+    """A training; `id` is also the id of its job."""
+
+    __tablename__ = "trainings"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    register_as: Mapped[str] = mapped_column(String(80))
+    config: Mapped[Document]
+    version: Mapped[int | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_trainings_created", "created", "id"),)
+
+
+class SeriesRow(Base):
+    """What one epoch of a training measured."""
+
+    __tablename__ = "series"
+
+    training: Mapped[str] = mapped_column(ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    values: Mapped[Document]
+
+
+class ModelVersion(Base):
+    """A registered checkpoint. metrics, test_blocks, contract, config, versions: as in its checkpoint's header."""
+
+    __tablename__ = "model_versions"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"))
+    dataset: Mapped[str | None] = mapped_column(String(100))
+    metrics: Mapped[Document]
+    test_blocks: Mapped[list[Any]]
+    contract: Mapped[Document]
+    config: Mapped[Document]
+    versions: Mapped[Document]  # of the software that made it
+    object: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class Alias(Base):
+    """A movable name for a version of a model."""
+
+    __tablename__ = "aliases"
+
+    model: Mapped[str] = mapped_column(String(80), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(80), primary_key=True)
+    version: Mapped[int]
+    updated: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),)
+
+
+class AliasMove(Base):
+    """One move of an alias, for ever; version None: it was removed."""
+
+    __tablename__ = "alias_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(80))
+    alias: Mapped[str] = mapped_column(String(80))
+    version: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_alias_moves", "model", "alias", "id"),)
+
+
+class Prediction(Base):
+    """One scene mapped by one model version; `id` is also the id of its job.
+
+    products: file name -> {object, sha256, size_bytes}; areas: hectares by class; both None until the job succeeded.
+    """
+
+    __tablename__ = "predictions"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"), index=True)
+    model: Mapped[str] = mapped_column(String(80))
+    version: Mapped[int]
+    config: Mapped[Document]
+    products: Mapped[Document | None]
+    areas: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
+        Index("ix_predictions_created", "created", "id"),
+    )
+
+
+class IdempotencyKey(Base):
+    """The first use of an Idempotency-Key: which request it came with, and what that made."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    resource: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class Worker(Base):
+    """A worker process that lives, or did a moment ago. For /readyz only: no decision about a job hangs on it."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    queues: Mapped[list[str]]
+    seen: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,150 @@
+"""Predictions: one scene mapped by one model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.geo.fits import contract_faults
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs, registry, scenes
+from app.errors import Conflict, Invalid, NotFound, NotReady, invalid
+from app.idempotency import Once
+from app.models import Job, ModelVersion, Prediction, Scene
+from app.names import new_id
+from app.paging import Page, page
+from app.requests import PredictionRequest
+from app.services import Services
+from ml.assess.area import adjusted_area
+from ml.config import PredictConfig
+from ml.contract import Contract
+
+MU_PER_HA = 15.0
+PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml")
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Hectares of class 1 in a scene. adjusted_ha, ci95_ha: None when the model has no test counts."""
+
+    observed_ha: float
+    unobserved_ha: float
+    mapped_ha: float
+    mapped_mu: float
+    adjusted_ha: float | None
+    ci95_ha: tuple[float, float] | None
+
+
+def create(services: Services, request: PredictionRequest, once: Once) -> Prediction:
+    """Accept a prediction; a scene that breaks the model's contract is refused, item by item."""
+    id_ = new_id("prd")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        scene, model = _parts(session, request)
+        contract = Contract.model_validate_json(json.dumps(model.contract))
+        faults = contract_faults(scenes.info_of(scene), contract)
+        if faults:
+            raise Invalid("contract-mismatch", *(fault.at("/scene") for fault in faults))
+        job = jobs.create(session, id_, "prediction")
+        prediction = Prediction(
+            id=id_,
+            scene=scene.id,
+            model=model.name,
+            version=model.version,
+            config=request.config.model_dump(mode="json"),
+        )
+        session.add(prediction)
+    services.doorbell.ring(job)
+    return prediction
+
+
+def get(session: Session, id_: str) -> Prediction:
+    """The prediction, or `NotFound`."""
+    prediction = session.get(Prediction, id_)
+    if prediction is None:
+        raise NotFound("prediction", id_)
+    return prediction
+
+
+def config_of(prediction: Prediction) -> PredictConfig:
+    """How it was asked for."""
+    return PredictConfig.model_validate_json(json.dumps(prediction.config))
+
+
+def find(
+    services: Services,
+    *,
+    bbox: scenes.BBox | None,
+    between: scenes.Interval,
+    status: str | None,
+    limit: int,
+    token: str | None,
+) -> Page[Prediction]:
+    """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
+    wanted = select(Prediction).join(Scene, Scene.id == Prediction.scene).where(*scenes.filters(bbox, between))
+    if status is not None:
+        wanted = wanted.join(Job, Job.id == Prediction.id).where(Job.status == status)
+    with services.database.read() as session:
+        return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+
+
+def product(services: Services, id_: str, name: str) -> Path:
+    """The file of a product; `NotReady` before it exists, `NotFound` when it was not asked for."""
+    with services.database.read() as session:
+        prediction = get(session, id_)
+        products = _ready(session, prediction).products or {}
+    if name not in products:
+        raise NotFound("product", f"{id_}/{name}")
+    return services.store.path(products[name]["object"])
+
+
+def areas(session: Session, prediction: Prediction) -> Areas:
+    """Hectares of class 1: as mapped, and adjusted by the errors that the model made on its test split."""
+    found = _ready(session, prediction).areas or {}
+    model = registry.get(session, prediction.model, str(prediction.version))
+    mapped = {int(value): ha for value, ha in found["area_ha"].items()}
+    test = model.metrics["test"]
+    adjusted = adjusted_area(mapped, test["confusion"], model.test_blocks) if test else None
+    estimate, interval = adjusted if adjusted else (None, None)
+    mapped_ha = mapped.get(1, 0.0)
+    return Areas(found["observed_ha"], found["unobserved_ha"], mapped_ha, MU_PER_HA * mapped_ha, estimate, interval)
+
+
+def delete(services: Services, id_: str) -> None:
+    """Forget a prediction that has ended, with its files."""
+    with services.database.write() as session:
+        prediction = get(session, id_)
+        job = jobs.get(session, id_)
+        if job.status not in jobs.FINAL:
+            raise Conflict("job-running", f"The job of prediction {id_!r} is {job.status}: dismiss it first.")
+        products = prediction.products or {}
+        session.delete(prediction)
+        session.flush()
+        session.delete(job)
+    for item in products.values():
+        services.store.delete(item["object"])
+
+
+def _ready(session: Session, prediction: Prediction) -> Prediction:
+    if prediction.products is None:
+        status = jobs.get(session, prediction.id).status
+        raise NotReady("result-not-ready", f"Prediction {prediction.id!r} has no result: its job is {status}.")
+    return prediction
+
+
+def _parts(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
+    faults: list[Invalid] = []
+    scene = model = None
+    try:
+        scene = scenes.get(session, request.scene)
+    except NotFound as error:
+        faults.append(invalid("unknown-scene", error.detail, "Upload it first: PUT /v1/scenes/NAME", "/scene"))
+    try:
+        model = registry.resolve(session, request.model)
+    except NotFound as error:
+        faults.append(invalid("unknown-model", error.detail, "See GET /v1/models for what there is.", "/model"))
+    if scene is None or model is None:
+        raise Invalid(faults[0].code, *(fault for each in faults for fault in each.faults))
+    return scene, model

@@ -1,0 +1,67 @@
+"""The bodies of requests for work, as `docs/http-api.md` has them. An unknown key is refused."""
+
+from typing import Annotated, Literal
+
+from ml.geo.splits import BlockSplit, SceneSplit
+from pydantic import AfterValidator, Field, StringConstraints
+
+from ml.config import PredictConfig, TrainConfig
+from ml.contract import BINARY, ClassDef
+from ml.model import Frozen
+
+
+def _storable(text: str) -> str:
+    """No control characters and no lone surrogates: databases and terminals choke on them."""
+    if not all(char.isprintable() or char in "\n\t" for char in text):
+        raise ValueError("take out the control characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
+    Field(description="1 to 80 of A-Z a-z 0-9 . _ - and no dot in front."),
+]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+
+
+class DatasetRequest(Frozen):
+    """An immutable version of scenes + labels + split."""
+
+    name: Name
+    scenes: tuple[Reference, ...] = Field(min_length=1, max_length=10_000)
+    labels: tuple[Reference, ...] = Field(min_length=1, max_length=1000)
+    classes: tuple[ClassDef, ...] = BINARY
+    split: Annotated[SceneSplit | BlockSplit, Field(discriminator="by")]
+    homogenise: Literal["none"] = "none"
+
+
+class TrainingRequest(Frozen):
+    """Train a net on a dataset and register what comes out."""
+
+    dataset: Reference
+    register_as: Name | None = Field(None, description="Name of the model; by default the dataset's.")
+    config: TrainConfig = TrainConfig()
+
+
+class PredictionRequest(Frozen):
+    """Map one scene with one model."""
+
+    scene: Reference
+    model: Reference = Field(description='"cane@champion", "cane:3", or "cane" for its champion.')
+    config: PredictConfig = PredictConfig()
+
+
+class AliasRequest(Frozen):
+    """Point an alias at a version."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+    reason: Text = ""
+
+
+class ScenePatch(Frozen):
+    """What can be corrected about a scene; a field that is absent stays."""
+
+    acquired: Text | None = None
+    sensor: Text | None = None

@@ -1,0 +1,215 @@
+"""Scenes: uploaded GeoTIFFs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ml.geo.cog import is_cog, to_cog
+from ml.geo.scene import SceneInfo, inspect_scene
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound, PreconditionFailed, invalid
+from app.models import Dataset, Job, Prediction, Scene, now
+from app.names import check_name
+from app.paging import Page, page
+from app.requests import ScenePatch
+from app.services import Services
+from ml.faults import Fault, InputRefused
+
+BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
+Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file: where it lies on the store's own disk, and its sha256."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What the uploader says of a scene beyond the file itself."""
+
+    acquired: datetime | None = None
+    sensor: str | None = None
+    bands: tuple[str, ...] | None = None
+    nodata: float | None = None
+
+
+def add(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
+    """Keep an uploaded scene; (scene, whether it is new). The same bytes again are the same scene."""
+    check_name(name)
+    with services.database.read() as session:
+        standing = session.get(Scene, name)
+    if standing is not None:
+        return _same(standing, upload, options), False
+    info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
+    if services.settings.scene_limit_px < info.rows * info.cols:
+        raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
+    stored = services.store.put(upload.path, _key(name, upload), sha256=upload.sha256)
+    scene = _row(name, info, options)
+    scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
+    try:
+        with services.database.write() as session:
+            session.add(scene)
+    except IntegrityError:  # somebody else put the same name meanwhile
+        return _lost_race(services, name, upload, options)
+    return scene, True
+
+
+def get(session: Session, name: str) -> Scene:
+    """The scene, or `NotFound`."""
+    scene = session.get(Scene, name)
+    if scene is None:
+        raise NotFound("scene", name)
+    return scene
+
+
+def info_of(scene: Scene) -> SceneInfo:
+    """What `inspect_scene` found when it was uploaded."""
+    return SceneInfo.model_validate_json(json.dumps(scene.info))
+
+
+def find(services: Services, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
+    """Scenes that touch `bbox` and were acquired in `between`, newest upload first."""
+    wanted = select(Scene).where(*filters(bbox, between))
+    with services.database.read() as session:
+        return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
+
+
+def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool]]:
+    """SQL: the scene's bounding box touches `bbox`, and it was acquired in `between`."""
+    if bbox is not None:
+        west, south, east, north = bbox
+        yield and_(Scene.west <= east, Scene.east >= west, Scene.south <= north, Scene.north >= south)
+    start, end = between
+    if start is not None:
+        yield Scene.acquired >= start
+    if end is not None:
+        yield Scene.acquired <= end
+
+
+def patch(services: Services, name: str, change: ScenePatch, if_match: int | None) -> Scene:
+    """Correct what was said of a scene."""
+    with services.database.write() as session:
+        scene = get(session, name)
+        if if_match is not None and if_match != scene.revision:
+            raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
+        if change.acquired is not None:
+            scene.acquired = parse_acquired(change.acquired)
+        if change.sensor is not None:
+            scene.sensor = change.sensor
+        scene.revision += 1
+        scene.updated = now()
+        return scene
+
+
+def delete(services: Services, name: str) -> None:
+    """Forget a scene that nothing was made from."""
+    with services.database.write() as session:
+        scene = get(session, name)
+        users = _users(session, name)
+        if users:
+            raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
+        session.delete(scene)
+    services.store.delete(scene.object)
+    services.store.delete(_cog_key(scene))
+
+
+def cog(services: Services, name: str) -> Path:
+    """The scene as a cloud-optimised GeoTIFF: the upload itself if it is one, else made at the first call."""
+    with services.database.read() as session:
+        scene = get(session, name)
+    original = services.store.path(scene.object)
+    if is_cog(original):
+        return original
+    key = _cog_key(scene)
+    if not services.store.path(key).exists():
+        with services.store.incoming() as made:
+            to_cog(original, made)
+            services.store.put(made, key)
+    return services.store.path(key)
+
+
+def parse_acquired(text: str) -> datetime:
+    """A date or an RFC 3339 time; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise invalid(
+            "invalid-datetime",
+            "`acquired` is neither a date nor a time.",
+            "Write 2018-10-12 or 2018-10-12T03:04:05Z.",
+            "/acquired",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
+    west, south, east, north = info.bbox
+    return Scene(
+        id=name,
+        acquired=options.acquired,
+        sensor=options.sensor,
+        nodata=options.nodata,
+        info=info.model_dump(mode="json"),
+        west=west,
+        south=south,
+        east=east,
+        north=north,
+        revision=1,
+    )
+
+
+def _lost_race(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
+    with services.database.read() as session:
+        winner = get(session, name)
+    if winner.sha256 != upload.sha256:
+        services.store.delete(_key(name, upload))
+    return _same(winner, upload, options), False
+
+
+def _same(standing: Scene, upload: Upload, options: SceneOptions) -> Scene:
+    if standing.sha256 != upload.sha256:
+        raise Conflict(
+            "name-taken", f"There is another scene {standing.id!r} already: choose another name, or delete it."
+        )
+    bands = tuple(band["name"] for band in standing.info["bands"])
+    if options.bands not in (None, bands) or options.nodata not in (None, standing.nodata):
+        raise Conflict(
+            "name-taken",
+            f"Scene {standing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
+        )
+    return standing
+
+
+def _users(session: Session, name: str) -> Sequence[str]:
+    predictions = session.scalars(select(Prediction.id).where(Prediction.scene == name).limit(5))
+    datasets = session.execute(
+        select(Dataset.id, Dataset.scenes)
+        .join(Job, Job.id == Dataset.id)
+        .where(Job.status.not_in(("failed", "dismissed")))
+    )
+    return [*predictions, *(id_ for id_, scenes in datasets if name in scenes)]
+
+
+def _key(name: str, upload: Upload) -> str:
+    return f"scenes/{name}/{upload.sha256}.tif"
+
+
+def _cog_key(scene: Scene) -> str:
+    return f"scenes/{scene.id}/{scene.sha256}.cog.tif"
+
+
+def _too_many_pixels(info: SceneInfo, limit_px: int) -> Fault:
+    return Fault(
+        "too_many_pixels",
+        f"The scene has {info.rows} x {info.cols} pixels; this service takes at most {limit_px}.",
+        "Cut the scene into parts, or raise CANEMAP_SCENE_LIMIT_PX.",
+    )

@@ -1,0 +1,46 @@
+"""Settings from the environment: `CANEMAP_DATA_DIR`, `CANEMAP_DATABASE_URL`, ... (docs/settings.md)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that works on one machine with no server installed."""
+
+    model_config = SettingsConfigDict(env_prefix="CANEMAP_", frozen=True)
+
+    data_dir: Path = Field(Path("canemap-data"), description="Folder of everything that must survive a restart.")
+    database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
+    broker_url: str = Field("", description="Celery broker URL; by default plain files under the data folder.")
+    upload_limit_bytes: int = Field(20 * GIB, gt=0, description="Largest body of one upload.")
+    upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for so long is given up.")
+    scene_limit_px: int = Field(40_000_000_000, gt=0, description="Most pixels of one scene.")
+    heartbeat_s: float = Field(1.0, gt=0, description="How often a worker reports progress and asks whether to stop.")
+    lease_s: float = Field(20, gt=0, description="A worker not heard of for so long is taken for dead.")
+    sweep_s: float = Field(5, gt=0, description="How often dead workers and unheard jobs are looked for.")
+    max_failures: int = Field(3, ge=1, description="A job whose worker died so often fails for good.")
+    torch_threads: int = Field(0, ge=0, description="Threads of one worker's net; 0 leaves the choice to torch.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve()}/canemap.db"
+
+    @property
+    def broker(self) -> str:
+        """The broker URL in force."""
+        return self.broker_url or "filesystem://"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Where the file-based broker keeps its messages."""
+        return self.data_dir.resolve() / "broker"

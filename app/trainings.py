@@ -1,0 +1,104 @@
+"""Trainings: from a dataset to a registered model."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import datasets, jobs
+from app.errors import Invalid, NotFound, invalid
+from app.idempotency import Once
+from app.models import Dataset, SeriesRow, Training
+from app.names import new_id
+from app.paging import Page, page
+from app.requests import TrainingRequest
+from app.services import Services
+from ml.config import TrainConfig
+from ml.faults import Fault
+
+
+def create(services: Services, request: TrainingRequest, once: Once) -> Training:
+    """Accept a training on a prepared dataset."""
+    id_ = new_id("trn")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        dataset = _dataset(session, request.dataset)
+        job = jobs.create(session, id_, "training")
+        training = Training(
+            id=id_,
+            dataset=dataset.id,
+            register_as=request.register_as or dataset.name,
+            config=request.config.model_dump(mode="json"),
+        )
+        session.add(training)
+    services.doorbell.ring(job)
+    return training
+
+
+def get(session: Session, id_: str) -> Training:
+    """The training, or `NotFound`."""
+    training = session.get(Training, id_)
+    if training is None:
+        raise NotFound("training", id_)
+    return training
+
+
+def config_of(training: Training) -> TrainConfig:
+    """Its hyper-parameters."""
+    return TrainConfig.model_validate_json(json.dumps(training.config))
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Training]:
+    """All trainings, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Training), Training.created, Training.id, limit=limit, token=token)
+
+
+def record_epoch(session: Session, training: str, values: Mapping[str, float | int | None]) -> None:
+    """Keep what an epoch measured; an epoch done again after a resume replaces its row."""
+    session.merge(SeriesRow(training=training, epoch=int(values["epoch"] or 0), values=dict(values)))
+
+
+def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
+    """What the epochs after `after` measured."""
+    get(session, training)
+    rows = select(SeriesRow).where(SeriesRow.training == training, SeriesRow.epoch > after).order_by(SeriesRow.epoch)
+    return session.scalars(rows).all()
+
+
+def _dataset(session: Session, reference: str) -> Dataset:
+    try:
+        dataset = datasets.ready(session, reference)
+    except NotFound as error:
+        hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
+        raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
+    _check_trainable(dataset)
+    return dataset
+
+
+def _check_trainable(dataset: Dataset) -> None:
+    """Both classes must stand in the training split, and something must be labelled in the validation split."""
+    statistics = (dataset.prepared or {})["statistics"]
+    faults = [
+        Fault(
+            "one_class",
+            f"The training split of {dataset.id!r} has no pixel of class {item['name']!r}.",
+            "Add scenes or labels of that class to the training split, and make a new version of the dataset.",
+            "/dataset",
+        )
+        for item in dataset.request["classes"]
+        if not statistics["train"]["pixels"].get(item["name"])
+    ]
+    if not any(count for name, count in statistics["val"]["pixels"].items() if name != "unlabelled"):
+        faults.append(
+            Fault(
+                "empty_split",
+                f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",
+                "Put at least one labelled scene into split.val, and make a new version of the dataset.",
+                "/dataset",
+            )
+        )
+    if faults:
+        raise Invalid("untrainable-dataset", *faults)

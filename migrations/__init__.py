@@ -1,0 +1,1 @@
+"""The history of the schema (Alembic). Run by `canemap migrate` and by `canemap up`."""

@@ -1,0 +1,14 @@
+"""Alembic's entry: works on the connection that `app.db` hands over."""
+
+from alembic import context
+
+from app.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite cannot alter a column in place
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,26 @@
+"""The durable half on a fresh database, once on SQLite and once on PostgreSQL."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.db import migrate
+from app.services import Services
+from app.settings import Settings
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings on a migrated database and an empty data folder."""
+    settings = Settings(data_dir=tmp_path / "data", database_url=database_url, lease_s=10, max_failures=3)
+    migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    """The services on them."""
+    services = Services.open(settings)
+    yield services
+    services.close()

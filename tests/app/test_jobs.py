@@ -1,0 +1,208 @@
+"""The life of a job: legal moves, fencing, dismissal, dead workers; on both databases."""
+
+import threading
+
+import pytest
+
+from app import jobs
+from app.errors import Conflict, NotFound
+from app.jobs import Claim, Lost
+from app.models import Job, now
+from app.services import Services
+from app.sweep import Sweeper
+from ml.progress import Progress
+
+
+@pytest.fixture
+def job(services: Services) -> Job:
+    """An accepted training."""
+    with services.database.write() as session:
+        return jobs.create(session, "trn_1", "training")
+
+
+def claim(services: Services) -> Claim:
+    with services.database.write() as session:
+        taken = jobs.claim(session, "trn_1")
+    assert taken is not None
+    return taken
+
+
+def read(services: Services) -> Job:
+    with services.database.read() as session:
+        return jobs.get(session, "trn_1")
+
+
+def test_a_claimed_job_cannot_be_claimed_again(services: Services, job: Job) -> None:
+    assert claim(services).attempt == 1
+    with services.database.write() as session:
+        assert jobs.claim(session, "trn_1") is None
+
+
+def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Job) -> None:
+    taken: list[Claim | None] = []
+
+    def run() -> None:
+        with services.database.write() as session:
+            taken.append(jobs.claim(session, "trn_1"))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(one is not None for one in taken) == 1
+
+
+def test_a_job_that_does_not_exist_cannot_be_claimed_or_dismissed(services: Services) -> None:
+    with services.database.write() as session:
+        assert jobs.claim(session, "nothing") is None
+    with pytest.raises(NotFound), services.database.write() as session:
+        jobs.dismiss(session, "nothing")
+
+
+def test_a_beat_shows_progress_and_raises_the_revision(services: Services, job: Job) -> None:
+    taken = claim(services)
+    before = read(services).revision
+    with services.database.write() as session:
+        assert jobs.beat(session, taken, Progress("train", 3, 10), eta_s=7.0) is False
+    after = read(services)
+    assert (after.stage, after.done, after.total, after.eta_s) == ("train", 3, 10, 7.0)
+    assert after.revision > before
+
+
+def test_a_worker_that_was_given_up_can_write_nothing(services: Services, job: Job) -> None:
+    zombie = claim(services)
+    with services.database.write() as session:
+        assert jobs.bury(session, read(services), max_failures=3) == "accepted"
+    successor = claim(services)
+    assert successor.attempt == 2
+    for write in (
+        lambda session: jobs.beat(session, zombie, None, None),
+        lambda session: jobs.succeed(session, zombie),
+        lambda session: jobs.fail(session, zombie, {"detail": "x"}),
+        lambda session: jobs.dismissed(session, zombie),
+        lambda session: jobs.release(session, zombie),
+    ):
+        with pytest.raises(Lost), services.database.write() as session:
+            write(session)
+    assert read(services).status == "running"
+
+
+def test_a_job_that_ended_never_moves_again(services: Services, job: Job) -> None:
+    taken = claim(services)
+    with services.database.write() as session:
+        jobs.succeed(session, taken)
+    with services.database.write() as session:
+        assert jobs.claim(session, "trn_1") is None
+        assert jobs.bury(session, read(services), max_failures=3) is None
+    with pytest.raises(Conflict, match="successful"), services.database.write() as session:
+        jobs.dismiss(session, "trn_1")
+    ended = read(services)
+    assert ended.status == "successful"
+    assert ended.finished is not None
+
+
+def test_dismissing_a_waiting_job_ends_it_at_once(services: Services, job: Job) -> None:
+    with services.database.write() as session:
+        assert jobs.dismiss(session, "trn_1").status == "dismissed"
+    with services.database.write() as session:
+        assert jobs.dismiss(session, "trn_1").status == "dismissed"  # twice is harmless
+
+
+def test_dismissing_a_running_job_asks_its_worker_to_stop(services: Services, job: Job) -> None:
+    taken = claim(services)
+    with services.database.write() as session:
+        assert jobs.dismiss(session, "trn_1").status == "running"
+        assert jobs.beat(session, taken, None, None) is True
+        jobs.dismissed(session, taken)
+    assert read(services).status == "dismissed"
+
+
+def test_a_dismissed_job_whose_worker_died_is_dismissed_not_done_again(services: Services, job: Job) -> None:
+    claim(services)
+    with services.database.write() as session:
+        jobs.dismiss(session, "trn_1")
+    with services.database.write() as session:
+        assert jobs.bury(session, read(services), max_failures=3) == "dismissed"
+
+
+def test_a_released_job_goes_back_without_counting_a_failure(services: Services, job: Job) -> None:
+    taken = claim(services)
+    with services.database.write() as session:
+        jobs.release(session, taken)
+    back = read(services)
+    assert (back.status, back.failures) == ("accepted", 0)
+
+
+def test_a_job_that_kills_its_workers_fails_with_the_reason(services: Services, job: Job) -> None:
+    for _ in range(3):
+        claim(services)
+        with services.database.write() as session:
+            jobs.bury(session, read(services), max_failures=3)
+    failed = read(services)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert failed.error["type"] == "worker-lost"
+    assert "3 times" in failed.message
+
+
+def test_the_log_keeps_its_order(services: Services, job: Job) -> None:
+    taken = claim(services)
+    with services.database.write() as session:
+        jobs.log(session, taken, [(now(), "first"), (now(), "second")])
+    with services.database.read() as session:
+        assert [line.text for line in jobs.read_log(session, "trn_1")] == ["first", "second"]
+
+
+class Clock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.time_s
+
+
+def test_the_sweep_gives_up_only_a_worker_whose_beat_stands_still(services: Services, job: Job) -> None:
+    clock = Clock()
+    sweeper = Sweeper(services.database, services.doorbell, services.settings, clock)
+    taken = claim(services)
+    for _ in range(5):
+        clock.time_s += 8  # shorter than the lease of 10 s
+        with services.database.write() as session:
+            jobs.beat(session, taken, None, None)
+        sweeper.sweep()
+    assert read(services).status == "running"
+    clock.time_s += 11
+    sweeper.sweep()
+    assert (read(services).status, read(services).failures) == ("accepted", 1)
+
+
+def test_two_sweeps_count_one_death_once(services: Services, job: Job) -> None:
+    clock = Clock()
+    sweepers = [Sweeper(services.database, services.doorbell, services.settings, clock) for _ in range(2)]
+    claim(services)
+    for sweeper in sweepers:
+        sweeper.sweep()
+    clock.time_s += 11
+    for sweeper in sweepers:
+        sweeper.sweep()
+    assert read(services).failures == 1
+
+
+def test_the_sweep_rings_again_for_a_job_that_nobody_heard_but_not_each_time(services: Services, job: Job) -> None:
+    clock = Clock()
+    sweeper = Sweeper(services.database, services.doorbell, services.settings, clock)
+    rings = []
+    for _ in range(100):
+        before = _messages(services)
+        sweeper.sweep()
+        rings.append(_messages(services) - before)
+        clock.time_s += 5
+    assert rings[0] == 1
+    assert 5 <= sum(rings) <= 10  # the pauses double
+
+
+def _messages(services: Services) -> int:
+    return len([path for path in services.settings.broker_dir.iterdir() if path.suffix == ".msg"])

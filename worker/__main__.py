@@ -1,0 +1,22 @@
+"""`python -m worker --queues training,prediction,light`"""
+
+import argparse
+
+from app.supervise import die_with_parent
+
+from app.jobs import QUEUES
+from app.settings import Settings
+from worker.main import run
+
+ALL = sorted(set(QUEUES.values()))
+
+parser = argparse.ArgumentParser(prog="canemap worker", description="Work on the jobs of some queues.")
+parser.add_argument("--queues", default=",".join(ALL), help=f"comma-separated; of {', '.join(ALL)}")
+parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
+arguments = parser.parse_args()
+chosen = arguments.queues.split(",")
+if unknown := set(chosen) - set(ALL):
+    parser.error(f"unknown queues: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+if arguments.with_parent:
+    die_with_parent()
+run(Settings(), chosen)

@@ -1,0 +1,83 @@
+"""The composition root of the worker: a Celery app with one task, a sweep, and a sign of life."""
+
+import os
+import socket
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+
+from app.logs import configure_logs
+from app.models import Worker, now
+from app.queue import TASK, make_celery
+from app.services import Services
+from app.settings import Settings
+from app.sweep import Sweeper
+from worker import scratch
+from worker.perform import perform
+
+SIGN_OF_LIFE_S = 5.0
+log = structlog.get_logger()
+
+
+def run(settings: Settings, queues: list[str]) -> None:
+    """Work until told to stop. SIGTERM gives the job in hand back and ends."""
+    configure_logs(settings)
+    services = Services.open(settings)
+    scratch.sweep(settings.data_dir / "scratch", services.database)
+    stopping = threading.Event()
+    celery = make_celery(settings)
+    celery.task(name=TASK)(lambda job_id: perform(services, job_id, stopping))
+    setup_logging.connect(lambda **_: None, weak=False)  # structlog has set logging up already
+    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
+    worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
+    _limit_threads(settings)
+    celery.worker_main(_arguments(celery, queues))
+    stopping.set()
+    services.close()
+
+
+def _arguments(celery: Celery, queues: list[str]) -> list[str]:
+    # one job at a time, in a thread: a forked child would hang in torch, and a solo worker cannot be reached while busy
+    name = f"{'-'.join(queues)}-{os.getpid()}@%h"
+    arguments = ["worker", "--pool=threads", "--concurrency=1", f"--queues={','.join(queues)}", f"--hostname={name}"]
+    if not celery.conf.worker_enable_remote_control:
+        arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [*arguments, "--loglevel=WARNING"]
+
+
+def _limit_threads(settings: Settings) -> None:
+    if settings.torch_threads:
+        import torch
+
+        torch.set_num_threads(settings.torch_threads)
+
+
+def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
+    sweeper = Sweeper(services.database, services.doorbell, services.settings)
+    for target, arguments in ((sweeper.run, (stopping,)), (_live, (services, queues, stopping))):
+        threading.Thread(target=target, args=arguments, daemon=True).start()
+    log.info("worker ready", queues=queues)
+
+
+def _live(services: Services, queues: list[str], stopping: threading.Event) -> None:
+    """Show for /readyz that this worker is here."""
+    worker_id = f"{socket.gethostname()}:{os.getpid()}"
+    while True:
+        try:
+            with services.database.write() as session:
+                session.merge(Worker(id=worker_id, queues=queues, seen=now()))
+        except Exception as error:  # the database may come back
+            log.warning("no sign of life", error=str(error))
+        if stopping.wait(SIGN_OF_LIFE_S):
+            break
+    _bury(services, worker_id)
+
+
+def _bury(services: Services, worker_id: str) -> Any:
+    with services.database.write() as session:
+        row = session.get(Worker, worker_id)
+        if row:
+            session.delete(row)

@@ -1,0 +1,100 @@
+"""The frame around every kind of work: claim, scratch folder, watch, outcome, one transaction."""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from app import jobs, problem
+from app.services import Services
+from app.storage import Stored
+from ml.faults import InputRefused
+from ml.progress import Stopped
+from worker import dataset, prediction, scratch, training
+from worker.held import Abandoned, Dismissed, Held, Released
+from worker.outcome import Outcome
+
+log = structlog.get_logger()
+Work = Callable[[Services, Held, Path], Outcome]
+WORK: Mapping[str, Work] = {"dataset": dataset.run, "training": training.run, "prediction": prediction.run}
+
+
+def perform(services: Services, job_id: str, stopping: threading.Event) -> None:
+    """Do a job, if it is to be had. stopping: set when this worker shall end."""
+    with services.database.write() as session:
+        claim = jobs.claim(session, job_id)
+    if claim is None:
+        return
+    held = Held(services.database, services.settings, claim, stopping)
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
+        log.info("claimed", kind=claim.kind)
+        held.log("claimed")
+        try:
+            _work(services, held)
+        except (Abandoned, jobs.Lost):
+            log.warning("given up: the job is somebody else's")
+        except Released:
+            _end(services, held, "given back", jobs.release)
+
+
+def _work(services: Services, held: Held) -> None:
+    """Do the job and end it; what is left to the caller is a job that is not ours to end."""
+    root = services.settings.data_dir / "scratch"
+    folder = scratch.prepare(root, held.claim)
+    try:
+        with held.beating():
+            outcome = WORK[held.claim.kind](services, held, folder)
+            _publish(services, held, outcome)
+    except Dismissed:
+        _end(services, held, "dismissed", jobs.dismissed)
+    except (Stopped, jobs.Lost):
+        raise
+    except InputRefused as refused:
+        _fail(services, held, problem.refusal(refused))
+    except Exception as error:
+        log.exception("failed")
+        _fail(services, held, _unexpected(error))
+    scratch.remove(root, held.claim.job_id)
+
+
+def _publish(services: Services, held: Held, outcome: Outcome) -> None:
+    """Files first, then ONE fenced transaction: it makes the result true. Without it the files are taken back."""
+    prefix = f"{held.claim.kind}s/{held.claim.job_id.replace(':', '/')}/{held.claim.attempt}"
+    stored: dict[str, Stored] = {}
+    try:
+        for name, path in outcome.files.items():
+            stored[name] = services.store.put(path, f"{prefix}/{name}")
+        with services.database.write() as session:
+            jobs.succeed(session, held.claim)
+            outcome.record(session, stored)
+            held.log("successful")
+            held.flush_log(session)
+    except BaseException:
+        for item in stored.values():
+            services.store.delete(item.object)
+        raise
+    log.info("successful")
+
+
+def _fail(services: Services, held: Held, error: dict[str, Any]) -> None:
+    _end(services, held, f"failed: {error['detail']}", lambda session, claim: jobs.fail(session, claim, error))
+
+
+def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -> None:
+    with services.database.write() as session:
+        move(session, held.claim)
+        held.log(line)
+        held.flush_log(session)
+    log.info(line)
+
+
+def _unexpected(error: Exception) -> dict[str, Any]:
+    if isinstance(error, MemoryError):
+        hint = "Take a smaller batch_size, chip_size or window_px."
+        return problem.document(
+            500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}"
+        )
+    detail = f"The worker met an error that it did not expect ({type(error).__name__}); its log says more."
+    return problem.document(500, "internal-error", "The work could not be done", detail)
