@@ -1,0 +1,33 @@
+"""How pixels become what the net sees: the same few lines for training and for prediction."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ml.contract import BandStatistics
+from ml.faults import Fault, InputRefused
+
+
+def normalise(image: Tensor, valid: Tensor, statistics: Sequence[BandStatistics]) -> Tensor:
+    """(image - mean) / std band by band, and 0, the mean, where not valid.
+
+    image: float32 (N, B, H, W) in the bands' own units. valid: bool (N, H, W). statistics: of the B bands, from the
+    training split, so that a scene looks the same to the net whatever stands beside it. A constant band becomes 0.
+    """
+    mean = image.new_tensor([band.mean for band in statistics])[:, None, None]
+    std = image.new_tensor([band.std or 1.0 for band in statistics])[:, None, None]
+    return ((image - mean) / std).masked_fill(~valid[:, None], 0)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called "cpu" or "cuda"; "auto" is the GPU where there is one.
+
+    Raises:
+        InputRefused: code `no_gpu`.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        hint = "Ask for device auto or cpu, or run this on a machine with a GPU."
+        raise InputRefused(Fault("no_gpu", "The config asks for a GPU, and this machine has none.", hint, "/device"))
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
