@@ -46,9 +46,19 @@ def read_header(path: Path) -> CheckpointHeader:
         InputRefused: code `bad_checkpoint`: no safetensors file, or no checkpoint of canemap's.
     """
     try:
-        return CheckpointHeader.model_validate_json(_metadata(path)[METADATA_KEY])
+        return CheckpointHeader.model_validate_json(read_metadata(path, METADATA_KEY))
     except ValidationError as error:
         raise bad_checkpoint(f"its header has {error.error_count()} faults: {_first(error)}") from error
+
+
+def read_metadata(path: Path, key: str) -> str:
+    """The text under `key` in the metadata of the safetensors file at `path`; else InputRefused `bad_checkpoint`."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(HEADER_LIMIT_BYTES, path.stat().st_size - 8):
+                raise ValueError("the header does not fit into the file")
+            return str(json.loads(file.read(length))["__metadata__"][key])
     except (KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
         raise bad_checkpoint("it has no header of canemap's") from error
 
@@ -57,15 +67,6 @@ def bad_checkpoint(why: str) -> InputRefused:
     """The refusal of a file as a checkpoint."""
     hint = "Take model.safetensors as canemap wrote it, unchanged and whole."
     return InputRefused(Fault("bad_checkpoint", f"The file cannot be used as a checkpoint: {why}.", hint))
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(HEADER_LIMIT_BYTES, path.stat().st_size - 8):
-            raise ValueError("the header does not fit into the file")
-        metadata: dict[str, str] = json.loads(file.read(length))["__metadata__"]
-        return metadata
 
 
 def _first(error: ValidationError) -> str:
