@@ -4,8 +4,10 @@ import warnings
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
+
+from ml.faults import Fault, InputRefused
 
 
 def open_raster(path: Path) -> DatasetReader:
@@ -14,10 +16,14 @@ def open_raster(path: Path) -> DatasetReader:
     `path` is made by us, never by a client. A client's file goes through `ml.geo.tiff.check_tiff` first.
 
     Raises:
-        rasterio.errors.RasterioIOError: GDAL cannot open it.
+        InputRefused: corrupt_tiff, GDAL cannot open it.
     """
     with warnings.catch_warnings():
         # scenes without a georeference are refused with their reasons, by `ml.geo.scene`
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset: DatasetReader = rasterio.open(path, driver="GTiff")
+        try:
+            dataset: DatasetReader = rasterio.open(path, driver="GTiff")
+        except RasterioIOError:
+            fault = Fault("corrupt_tiff", "The file cannot be opened as a GeoTIFF.", "Export or send it again.")
+            raise InputRefused(fault) from None
     return dataset

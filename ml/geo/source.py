@@ -8,9 +8,12 @@ from typing import Protocol
 import numpy as np
 from rasterio import windows as rio
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
+from ml.faults import Fault, InputRefused
 from ml.geo.raster import open_raster
+from ml.geo.tiff_walk import nodata_text
 from ml.geo.windows import Window
 
 LOWEST = -3e38  # ESRI's software writes the lowest float32 where there is no data, and declares nothing
@@ -46,7 +49,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._alphas = [i for i, color in enumerate(interpretation, 1) if color == ColorInterp.alpha]
         self.bands, self.rows, self.cols = len(self.indexes), self._dataset.height, self._dataset.width
         self.dtype = np.dtype(self._dataset.dtypes[0])
-        self.nodata = usable_nodata(self._dataset.nodata if nodata is None else nodata, self.dtype)
+        self.declared_nodata = nodata_text(path) if nodata is None else str(nodata)
+        self.nodata = usable_nodata(self.declared_nodata, self.dtype)
         first = np.array(self.indexes) - 1
         self._scales = np.asarray(self._dataset.scales)[first, None, None]
         self._offsets = np.asarray(self._dataset.offsets)[first, None, None]
@@ -66,7 +70,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
         Raises:
             ValueError: the window leaves the scene.
-            rasterio.errors.RasterioIOError: the file is damaged there.
+            InputRefused: corrupt_tiff, the file is damaged there.
         """
         raw, valid = self.read_raw(window)
         return self.physical(raw, valid), valid
@@ -76,8 +80,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
         where = rio.Window(window.col, window.row, window.cols, window.rows)
-        raw = self._dataset.read(self.indexes, window=where)
-        return raw, self._valid(raw, where)
+        try:
+            raw = self._dataset.read(self.indexes, window=where)
+            return raw, self._valid(raw, where)
+        except RasterioIOError:
+            detail = f"The pixels around row {window.row}, column {window.col} cannot be decoded."
+            raise InputRefused(Fault("corrupt_tiff", detail, "Export or send the file again.")) from None
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """raw as float32 with scale and offset applied, 0 where not valid."""
@@ -97,11 +105,17 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         return valid
 
 
-def usable_nodata(nodata: float | None, dtype: np.dtype) -> np.generic | None:
-    """nodata as a value of `dtype`; None where no pixel of that type can equal it. NaN needs no nodata."""
-    if nodata is None or np.isnan(nodata):
+def usable_nodata(text: str, dtype: np.dtype) -> np.generic | None:
+    """A declared nodata as a value of `dtype`; None where no pixel can equal it: "", "abc", "-9999" of uint16.
+
+    NaN is None, too: it is never valid, declared or not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
         return None
-    if dtype.kind == "f":
-        return dtype.type(nodata) if abs(nodata) <= np.finfo(dtype).max else None
-    limits = np.iinfo(dtype)
-    return dtype.type(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
+    if not np.isfinite(value):
+        return None
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    fits = limits.min <= value <= limits.max and (dtype.kind == "f" or value.is_integer())
+    return dtype.type(value) if fits else None
