@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from affine import Affine
+
+from ml.geo.areas import class_areas_ha, row_area_ha
+from ml.geo.crs import to_wgs84
+from ml.geo.grid import Grid
+from ml.geo.windows import Window
+from tests.ml.geo.conftest import MakeScene
+
+PX = 400
+
+
+def geodesic_ha(grid: Grid) -> float:
+    """The oracle: area of the scene's outline by Karney's geodesics, with 4 x 250 points."""
+    up, one = np.linspace(0, PX, 250), np.full(250, PX)
+    cols, rows = np.concatenate([up, one, up[::-1], 0 * one]), np.concatenate([0 * one, up, one, up[::-1]])
+    lon, lat = to_wgs84(grid.crs).transform(*grid.xy(cols, rows))
+    return abs(pyproj.Geod(ellps="WGS84").polygon_area_perimeter(lon, lat)[0]) / 10_000
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32648", Affine(10, 0, 300_000, 0, -10, 2_500_000)),
+        ("EPSG:32648", Affine(10, 3, 300_000, 2, -10, 2_500_000)),  # sheared and turned
+        ("EPSG:3857", Affine(10, 0, 1_000_000, 0, -10, 8_000_000)),
+        ("EPSG:4326", Affine(1e-4, 0, 108, 0, -1e-4, 23)),
+        ("EPSG:4326", Affine(1e-4, 0, 179.98, 0, 1e-4, 23)),  # south-up, across the date line
+        ("EPSG:2264", Affine(10, 0, 1_500_000, 0, -10, 600_000)),  # US survey feet
+        ("EPSG:6933", Affine(10, 0, 1_000_000, 0, -10, 4_000_000)),  # equal-area
+    ],
+)
+def test_hectares_are_those_on_the_ground_in_any_crs(crs: str, transform: Affine) -> None:
+    grid = Grid(PX, PX, transform, pyproj.CRS(crs))
+    area_ha = row_area_ha(grid, Window(0, 0, PX, PX)).sum() * PX
+    assert area_ha == pytest.approx(geodesic_ha(grid), rel=1e-6)
+
+
+def test_a_hectare_of_web_mercator_is_a_quarter_at_60_degrees() -> None:
+    grid = Grid(1, 1, Affine(100, 0, 0, 0, -100, 8_399_738), pyproj.CRS("EPSG:3857"))
+    assert row_area_ha(grid, Window(0, 0, 1, 1))[0] == pytest.approx(0.25, rel=0.01)
+
+
+def test_areas_of_classes_add_up_to_the_raster(make_scene: MakeScene) -> None:
+    values = np.zeros((1, 1100, 1500), dtype=np.uint8)
+    values[0, :100], values[0, 100:150], values[0, -7:, -9:] = 1, 255, 4
+    areas = class_areas_ha(make_scene(values, nodata=255))
+    hectare = 10.0**2 / 10_000 / 0.9996**2  # UTM shrinks lengths by 0.9996 on its middle meridian
+    assert areas == pytest.approx(
+        {0: 950 * 1500 * hectare - areas[4], 1: 100 * 1500 * hectare, 255: 50 * 1500 * hectare, 4: 63 * hectare},
+        rel=1e-4,
+    )
+
+
+def test_areas_of_a_geographic_raster_are_not_square_degrees(make_scene: MakeScene) -> None:
+    path = make_scene(
+        np.ones((1, 100, 100), dtype=np.uint8), crs="EPSG:4326", transform=Affine(1e-4, 0, 108, 0, -1e-4, 23)
+    )
+    assert class_areas_ha(path)[1] == pytest.approx(100 * 100 * 113.55 / 10_000, rel=1e-3)
+
+
+def test_the_class_raster_is_left_alone(make_scene: MakeScene) -> None:
+    path: Path = make_scene(np.ones((1, 8, 8), dtype=np.uint8))
+    before = path.read_bytes()
+    class_areas_ha(path)
+    assert path.read_bytes() == before
+    with rasterio.open(path) as dataset:
+        assert dataset.nodata is None
