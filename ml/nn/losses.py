@@ -74,15 +74,15 @@ class _LovaszHinge(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, ignore: int) -> Tensor:
         scores, truth = logits.reshape(-1), target.reshape(-1)
-        sign = torch.where(truth == 1, 1.0, -1.0).to(scores.dtype)
-        errors = (1 - sign * scores).masked_fill(truth == ignore, 0)
-        wrong = torch.nonzero(errors > 0).squeeze(1)
-        ranked = wrong[_descending(errors[wrong])]
-        weights = _jaccard_growth(truth[ranked] == 1, positives=int((truth == 1).sum()))
+        positive = truth == 1
+        errors = 1 + torch.where(positive, -scores, scores)
+        wrong = (~(errors <= 0) & (truth != ignore)).nonzero().squeeze(1)  # NaN is wrong too, and shows in the loss
+        errors, positive, order = _ranked(errors[wrong], positive[wrong])
+        weights = _jaccard_growth(positive, positives=int((truth == 1).count_nonzero()))
         slope = torch.zeros_like(scores)
-        slope[ranked] = -sign[ranked] * weights.to(scores.dtype)
+        slope[wrong[order]] = torch.where(positive, -weights, weights).to(scores.dtype)
         ctx.save_for_backward(slope.view_as(logits))
-        return (weights @ errors[ranked].double()).to(scores.dtype)
+        return (weights * errors).sum().to(scores.dtype)
 
     @staticmethod
     @once_differentiable
@@ -107,14 +107,16 @@ def _jaccard_growth(positive: Tensor, positives: int) -> Tensor:
     return growth
 
 
-def _descending(errors: Tensor) -> Tensor:
-    """The order (K,) that sorts the positive `errors` (K,) from large to small.
+def _ranked(errors: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The positive `errors` (K,) from large to small, `positive` (K,) in that order, and the order itself.
 
-    Positive floats order like their bits, so on a CPU one sort of 64-bit keys (error bits, index) does it:
-    numpy's vectorised sort is several times faster than an indirect one.
+    Positive floats order like their bits, so on a CPU one sort of 64-bit keys (error bits, index, label) does it all:
+    numpy's vectorised sort is several times faster than an indirect one with its gathering.
     """
     if errors.device.type != "cpu" or errors.dtype != torch.float32:
-        return errors.argsort(descending=True, stable=True)
-    keys = (errors.view(torch.int32).long() << 32) | torch.arange(len(errors))
+        order = errors.argsort(descending=True, stable=True)
+        return errors[order], positive[order], order
+    keys = (errors.view(torch.int32).long() << 32) | (torch.arange(len(errors)) << 1) | positive
     keys.numpy().sort()
-    return (keys & 0xFFFFFFFF).flip(0)
+    keys = keys.flip(0)
+    return (keys >> 32).int().view(torch.float32), (keys & 1).bool(), (keys >> 1) & 0x7FFFFFFF
