@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs, labels, scenes
-from app.errors import Invalid, NotFound, NotReady
+from app.errors import Conflict, Invalid, NotFound
 from app.idempotency import Once
 from app.models import Dataset, LabelSet, Scene
 from app.paging import Page, page
@@ -55,11 +55,11 @@ def get(session: Session, reference: str) -> Dataset:
 
 
 def ready(session: Session, reference: str) -> Dataset:
-    """The dataset, prepared; `NotReady` when its job has not succeeded."""
+    """The dataset, prepared; `Conflict` when its job has not succeeded."""
     dataset = get(session, reference)
     if dataset.prepared is None:
         status = jobs.get(session, dataset.id).status
-        raise NotReady("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
+        raise Conflict("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
     return dataset
 
 
@@ -89,7 +89,8 @@ def training_data(services: Services, session: Session, dataset: Dataset) -> Tra
 
 def scene_file(services: Services, scene: Scene) -> SceneFile:
     """A scene as `ml` wants it."""
-    return SceneFile(name=scene.id, path=services.store.path(scene.object), nodata=scene.nodata)
+    bands = tuple(band["name"] for band in scene.info["bands"])
+    return SceneFile(name=scene.id, path=services.store.path(scene.object), nodata=scene.nodata, bands=bands)
 
 
 def _next_version(session: Session, name: str) -> int:

@@ -1,5 +1,6 @@
 """Idempotency-Key: the same request twice makes one thing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -8,7 +9,10 @@ from sqlalchemy.orm import Session
 from app.errors import invalid
 from app.models import IdempotencyKey
 
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Page(Generic[Row]):
 
 def page(
     session: Session,
-    select: Select[tuple[Row]],
+    select: Select[Row],
     created: InstrumentedAttribute[datetime],
     key: InstrumentedAttribute[Any],
     *,

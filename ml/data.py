@@ -7,11 +7,12 @@ from ml.model import Frozen
 
 
 class SceneFile(Frozen):
-    """A scene on disk. nodata: what its owner declared, or None to believe the file."""
+    """A scene on disk. nodata, bands: what its owner declared, or None to believe the file."""
 
     name: str
     path: Path
     nodata: float | None = None
+    bands: tuple[str, ...] | None = None
 
 
 class LabelledScene(SceneFile):

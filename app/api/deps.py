@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
 
 from app.errors import Invalid, NotFound, PreconditionFailed, invalid
 from app.idempotency import Once
@@ -95,8 +94,9 @@ def etag(response: Response, revision: int) -> None:
 
 def known_query(request: Request) -> None:
     """Refuse a query parameter that the route does not know: a typing error must not pass in silence."""
-    route = request.scope["route"]
-    known = {field.alias for field in get_flat_dependant(route.dependant).query_params}
+    path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
+    parameters = path.get(request.method.lower(), {}).get("parameters", [])
+    known = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     faults = [
         Fault(
             "unknown_parameter", f"There is no parameter {name!r} here.", f"Known: {', '.join(sorted(known))}.", "query"

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, RedirectResponse
 
 from app import jobs
 from app.api.deps import Wired
-from app.api.problems import ProblemResponse, document
+from app.api.problems import ProblemResponse
 from app.models import Job, Worker, now
+from app.problem import document
 from app.services import Services
 from ml.faults import Fault
 

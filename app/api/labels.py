@@ -18,6 +18,7 @@ from app.services import Services
 from ml.faults import Fault
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
+OPTIONS = ("class_field", "classes", "crs", "background")
 ClassField = Annotated[str | None, Query(max_length=200, description="Attribute that names the class of a polygon.")]
 Classes = Annotated[
     str | None,
@@ -86,7 +87,8 @@ async def put_labels(
 async def post_labels(services: Wired, request: Request, response: Response) -> Json:
     """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
     async with forms.form(request, services) as (fields, upload):
-        options = _options(*(fields.text(key) for key in ("class_field", "classes", "crs", "background")))
+        class_field, classes, crs, background = (fields.text(key) for key in OPTIONS)
+        options = _options(class_field, classes, crs, background)
         fields.check_all_known()
         return await _add(services, fields.name, upload, options, response)
 

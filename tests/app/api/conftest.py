@@ -1,0 +1,74 @@
+"""The API as a real server on loopback, with real files to send."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+
+from app.main import create_app
+from app.services import Services
+from app.settings import Settings
+from tests.ml.geo.conftest import MakeScene, make_scene
+from worker.perform import perform
+
+__all__ = ["make_scene"]
+Perform = Callable[[str], None]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Small limits, so that tests can reach them."""
+    return settings.model_copy(update={"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2})
+
+
+@pytest.fixture
+def http(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of a server of its own."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        yield client
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def do(services: Services) -> Perform:
+    """Does a job as a worker would, here and now."""
+    return lambda job_id: perform(services, job_id, threading.Event())
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Path:
+    """A scene of 4 bands whose left half is bright."""
+    return make_scene(pixels(seed=0), "s1.tif")
+
+
+def pixels(seed: int, size: int = 64) -> np.ndarray:
+    """(4, size, size) uint16; the left half is brighter by far than the noise."""
+    image = np.random.default_rng(seed).integers(100, 200, (4, size, size), dtype=np.uint16)
+    image[:, :, : size // 2] += 500
+    return image
+
+
+@pytest.fixture
+def mask(make_scene: MakeScene) -> Path:
+    """Its truth: the left half is class 1, the right half class 0, and the last row is unlabelled."""
+    truth = np.zeros((1, 64, 64), np.uint8)
+    truth[:, :, :32] = 1
+    truth[:, -1] = 255
+    return make_scene(truth, "truth.tif", nodata=255)
+
+
+def put(http: httpx.Client, path: str, file: Path, **parameters: str) -> httpx.Response:
+    """Upload a file."""
+    return http.put(path, content=file.read_bytes(), params=parameters)

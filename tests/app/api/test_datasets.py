@@ -1,0 +1,126 @@
+"""/v1/labels and /v1/datasets, on both databases; the jobs are really done."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from app.services import Services
+from tests.app.api.conftest import Perform, pixels, put
+from tests.ml.geo.conftest import GRID, MakeScene
+
+SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
+
+
+@pytest.fixture
+def two_scenes(http: httpx.Client, make_scene: MakeScene, mask: Path) -> None:
+    """Scenes s1 and s2 at one place, and the labels `truth`."""
+    for name in ("s1", "s2"):
+        assert put(http, f"/v1/scenes/{name}", make_scene(pixels(seed=ord(name[1])), f"{name}.tif")).is_success
+    assert put(http, "/v1/labels/truth", mask).is_success
+
+
+def body(**changes: object) -> dict[str, object]:
+    return {"name": "gx", "scenes": ["s1", "s2"], "labels": ["truth"], "split": SPLIT, **changes}
+
+
+def codes(answer: httpx.Response) -> set[tuple[str, str]]:
+    assert answer.status_code == 422, answer.text
+    return {(fault["code"], fault["pointer"]) for fault in answer.json()["errors"]}
+
+
+def test_uploaded_labels_answer_with_their_report(http: httpx.Client, mask: Path) -> None:
+    answer = put(http, "/v1/labels/truth", mask)
+    assert answer.status_code == 201
+    report = answer.json()["report"]
+    assert report["kind"] == "raster"
+    by_value = {item["value"]: item["pixels"] for item in report["by_class"]}
+    assert (by_value[0], by_value[1]) == (63 * 32, 63 * 32)
+    assert put(http, "/v1/labels/truth", mask).status_code == 200
+    assert put(http, "/v1/labels/truth", mask, background="255").status_code == 409
+    assert http.get("/v1/labels").json()["items"][0]["id"] == "truth"
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"classes": "{"}, {"classes": "[1]"}, {"classes": '{"a": 300}'}, {"background": "7"}, {"class": "x"}]
+)
+def test_bad_label_options_are_refused(http: httpx.Client, mask: Path, parameters: dict[str, str]) -> None:
+    assert put(http, "/v1/labels/truth", mask, **parameters).status_code == 422
+
+
+def test_a_dataset_counts_what_its_splits_hold(http: httpx.Client, two_scenes: None, do: Perform) -> None:
+    answer = http.post("/v1/datasets", json=body())
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/v1/datasets/gx:1"
+    accepted = answer.json()
+    assert (accepted["id"], accepted["job"]["jobID"], accepted["job"]["status"]) == ("gx:1", "gx:1", "accepted")
+    assert accepted["statistics"] is None
+    do("gx:1")
+    dataset = http.get("/v1/datasets/gx:1").json()
+    assert dataset["job"]["status"] == "successful", dataset["job"]
+    half = 63 * 32
+    train = dataset["statistics"]["train"]
+    assert train["pixels"] == {"other": half, "sugarcane": half, "unlabelled": 64}
+    assert train["area_ha"]["sugarcane"] == pytest.approx(half * 100 / 10_000, rel=2e-3)
+    assert dataset["contract"]["dtype"] == "uint16"
+    assert http.get("/v1/datasets/gx").json()["id"] == "gx:1"
+
+
+def test_each_post_makes_a_new_version_unless_the_key_repeats(http: httpx.Client, two_scenes: None) -> None:
+    key = {"Idempotency-Key": "one"}
+    made = [http.post("/v1/datasets", json=body(), headers=headers).json()["id"] for headers in (key, key, {})]
+    assert made == ["gx:1", "gx:1", "gx:2"]
+    assert http.post("/v1/datasets", json=body(name="other"), headers=key).status_code == 422
+
+
+def test_everything_that_is_wrong_is_named_at_once(http: httpx.Client, two_scenes: None) -> None:
+    wrong = body(
+        scenes=["s1", "s2", "s9"],
+        labels=["truth", "nothing"],
+        split={"by": "scene", "train": ["s1", "s8"], "val": ["s1"]},
+        classes=[{"value": 0, "name": "other"}, {"value": 7, "name": "cane"}],
+    )
+    assert codes(http.post("/v1/datasets", json=wrong)) >= {
+        ("unknown_scenes", "/scenes/2"),
+        ("unknown_labels", "/labels/1"),
+        ("unknown_scenes", "/split/train/1"),
+        ("split_overlap", "/split/val/0"),
+        ("unsupported_classes", "/classes"),
+    }
+    assert http.get("/v1/datasets").json()["items"] == []
+    assert http.get("/v1/jobs").json()["items"] == []
+
+
+def test_scenes_with_different_bands_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
+    put(http, "/v1/scenes/three", make_scene(pixels(3)[:3], "three.tif"))
+    answer = http.post("/v1/datasets", json=body(scenes=["s1", "s2", "three"]))
+    assert ("bands_differ", "/scenes/2") in codes(answer)
+
+
+def test_labels_somewhere_else_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
+    away = GRID * GRID.translation(100_000, 0)
+    put(http, "/v1/labels/away", make_scene(np.ones((1, 64, 64), np.uint8), "away.tif", transform=away))
+    assert ("no_overlap", "/scenes/0") in codes(http.post("/v1/datasets", json=body(labels=["away"])))
+
+
+def test_a_dataset_of_one_class_cannot_be_trained_on(
+    http: httpx.Client, two_scenes: None, make_scene: MakeScene, do: Perform
+) -> None:
+    put(http, "/v1/labels/bare", make_scene(np.zeros((1, 64, 64), np.uint8), "bare.tif"))
+    http.post("/v1/datasets", json=body(labels=["bare"]))
+    assert http.post("/v1/trainings", json={"dataset": "gx:1"}).status_code == 409
+    do("gx:1")
+    assert codes(http.post("/v1/trainings", json={"dataset": "gx:1"})) == {("one_class", "/dataset")}
+    assert codes(http.post("/v1/trainings", json={"dataset": "nothing"})) == {("unknown_dataset", "/dataset")}
+
+
+def test_what_a_dataset_was_made_from_cannot_be_deleted(
+    http: httpx.Client, two_scenes: None, services: Services
+) -> None:
+    http.post("/v1/datasets", json=body())
+    assert http.delete("/v1/scenes/s1").status_code == 409
+    assert http.delete("/v1/labels/truth").status_code == 409
+    http.delete("/v1/jobs/gx:1")
+    assert http.delete("/v1/scenes/s1").status_code == 204
+    assert http.delete("/v1/labels/truth").status_code == 204

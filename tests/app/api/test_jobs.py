@@ -1,0 +1,131 @@
+"""/v1/jobs: waiting, watching, dismissing; on both databases."""
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from app import jobs
+from app.services import Services
+from ml.progress import Progress
+
+
+@pytest.fixture
+def job(services: Services) -> str:
+    """The id of an accepted job."""
+    with services.database.write() as session:
+        return jobs.create(session, "trn_1", "training").id
+
+
+def finish_soon(services: Services, job_id: str) -> threading.Thread:
+    def run() -> None:
+        time.sleep(0.7)
+        with services.database.write() as session:
+            claim = jobs.claim(session, job_id)
+            assert claim
+        time.sleep(0.7)
+        with services.database.write() as session:
+            jobs.beat(session, claim, Progress("train", 5, 10), 3.0)
+        time.sleep(0.7)
+        with services.database.write() as session:
+            jobs.succeed(session, claim)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_a_job_is_an_ogc_status_info(http: httpx.Client, job: str) -> None:
+    document = http.get(f"/v1/jobs/{job}").json()
+    assert {"jobID": job, "type": "process", "processID": "training", "status": "accepted", "progress": 0}.items() <= (
+        document.items()
+    )
+    assert {link["rel"] for link in document["links"]} >= {"self", "monitor"}
+
+
+def test_a_long_poll_returns_as_soon_as_the_job_ends(http: httpx.Client, services: Services, job: str) -> None:
+    thread = finish_soon(services, job)
+    start = time.monotonic()
+    document = http.get(f"/v1/jobs/{job}?wait=60").json()
+    assert time.monotonic() - start < 30
+    assert (document["status"], document["progress"]) == ("successful", 100)
+    thread.join()
+
+
+def test_a_long_poll_returns_after_its_time_though_the_job_goes_on(http: httpx.Client, job: str) -> None:
+    assert http.get(f"/v1/jobs/{job}?wait=0.5").json()["status"] == "accepted"
+    assert http.get(f"/v1/jobs/{job}?wait=61").status_code == 422
+
+
+def test_events_tell_every_change_and_resume_after_the_last_one_seen(
+    http: httpx.Client, services: Services, job: str
+) -> None:
+    thread = finish_soon(services, job)
+    events = read_events(http, job)
+    thread.join()
+    assert [event["event"] for event in events] == ["accepted", "running", "running", "successful"]
+    assert json.loads(events[2]["data"])["done"] == 5
+    again = read_events(http, job, {"Last-Event-ID": events[2]["id"]})
+    assert [event["event"] for event in again] == ["successful"]
+
+
+def read_events(http: httpx.Client, job: str, headers: dict[str, str] | None = None) -> list[dict[str, str]]:
+    text = http.get(f"/v1/jobs/{job}/events", headers=headers).text
+    blocks = [block for block in text.split("\n\n") if "data:" in block]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
+def test_dismissing_ends_a_waiting_job_and_asks_a_running_one(http: httpx.Client, services: Services, job: str) -> None:
+    with services.database.write() as session:
+        assert jobs.claim(session, job)
+    asked = http.delete(f"/v1/jobs/{job}").json()
+    assert (asked["status"], asked["dismissal_requested"]) == ("running", True)
+    with services.database.write() as session:
+        jobs.create(session, "trn_2", "training")
+    assert http.delete("/v1/jobs/trn_2").json()["status"] == "dismissed"
+    assert http.delete("/v1/jobs/trn_2").status_code == 200
+    assert http.delete("/v1/jobs/trn_3").status_code == 404
+
+
+def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Services, job: str) -> None:
+    with services.database.write() as session:
+        claim = jobs.claim(session, job)
+        assert claim
+        jobs.fail(session, claim, {"type": "x", "title": "x", "status": 422, "detail": "no cane"})
+    assert http.delete(f"/v1/jobs/{job}").status_code == 409
+    failed = http.get(f"/v1/jobs/{job}/results")
+    assert (failed.status_code, failed.json()["detail"]) == (422, "no cane")
+
+
+def test_results_come_when_they_are_there(http: httpx.Client, services: Services, job: str) -> None:
+    assert http.get(f"/v1/jobs/{job}/results").json()["type"] == "result-not-ready"
+    finish_soon(services, job).join()
+    assert http.get(f"/v1/jobs/{job}/results").json()["href"] == f"/v1/trainings/{job}"
+
+
+def test_jobs_are_listed_by_status_and_kind(http: httpx.Client, services: Services, job: str) -> None:
+    with services.database.write() as session:
+        jobs.create(session, "gx:1", "dataset")
+
+    def listed(query: str) -> list[str]:
+        return [item["jobID"] for item in http.get(f"/v1/jobs?{query}").json()["items"]]
+
+    assert listed("") == ["gx:1", "trn_1"]
+    assert listed("processID=training") == ["trn_1"]
+    assert listed("status=running") == []
+
+
+def test_readiness_names_the_part_that_fails(http: httpx.Client) -> None:
+    answer = http.get("/readyz")
+    assert answer.status_code == 503
+    assert {fault["code"] for fault in answer.json()["errors"]} == {"no_worker"}
+    assert http.get("/healthz").status_code == 200
+
+
+def test_metrics_count_jobs_and_requests(http: httpx.Client, job: str) -> None:
+    http.get(f"/v1/jobs/{job}")
+    text = http.get("/metrics").text
+    assert 'canemap_jobs{kind="training",status="accepted"} 1.0' in text
+    assert 'canemap_request_seconds_count{method="GET",route="/v1/jobs/{id}",status="200"}' in text

@@ -1,0 +1,148 @@
+"""/v1/models and /v1/predictions with imported checkpoints, on both databases."""
+
+import csv
+import io
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from app.services import Services
+from ml.assess.metrics import Metrics
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import NetConfig, TrainConfig
+from ml.contract import BandStatistics, Contract
+from ml.geo.raster import open_raster
+from ml.nn.checkpoint import save_checkpoint
+from ml.nn.unet import UNet
+from tests.app.api.conftest import Perform, pixels, put
+from tests.ml.geo.conftest import MakeScene
+
+CONFUSION = ((40, 10), (5, 45))
+STATISTICS = (BandStatistics(mean=400, std=250, min=100, max=700),) * 4
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A checkpoint of an untrained net for scenes like those of the fixtures, with test counts."""
+    config = TrainConfig(net=NetConfig(depth=2, width=4), chip_size=32)
+    test = Metrics.from_confusion(np.array(CONFUSION))
+    header = CheckpointHeader(
+        contract=Contract(bands=("1", "2", "3", "4"), dtype="uint16", gsd=10, nodata=None, statistics=STATISTICS),
+        config=config,
+        val=test,
+        test=test,
+        test_blocks=(CONFUSION,) * 3,
+        best_epoch=1,
+        versions={"canemap": "0"},
+    )
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, UNet(4, 2, 4).state_dict(), header)
+    return path
+
+
+@pytest.fixture
+def model(http: httpx.Client, bundle: Path) -> None:
+    """The model `cane`, versions 1 and 2."""
+    for version in (1, 2):
+        answer = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+        assert answer.status_code == 201, answer.text
+        assert answer.headers["location"] == f"/v1/models/cane/versions/{version}"
+
+
+def test_the_first_version_of_a_name_becomes_its_champion(http: httpx.Client, model: None) -> None:
+    champion = http.get("/v1/models/cane/versions/@champion").json()
+    assert (champion["version"], champion["aliases"]) == (1, ["champion"])
+    assert champion["metrics"]["test"]["accuracy"] == pytest.approx(0.85)
+    assert champion["metrics"]["test"]["confusion"] == [[40, 10], [5, 45]]
+    assert champion["contract"]["gsd"] == 10
+    document = http.get("/v1/models/cane").json()
+    assert [version["version"] for version in document["versions"]] == [2, 1]
+    assert document["aliases"] == {"champion": 1}
+    assert [item["name"] for item in http.get("/v1/models").json()["items"]] == ["cane"]
+
+
+def test_a_bundle_comes_back_as_it_went_in(http: httpx.Client, model: None, bundle: Path) -> None:
+    assert http.get("/v1/models/cane/versions/2/bundle").content == bundle.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"no model", b"\x08\x00\x00\x00\x00\x00\x00\x00{}", b"PK\x03\x04pickle"])
+def test_what_is_no_checkpoint_is_refused(http: httpx.Client, content: bytes, services: Services) -> None:
+    answer = http.post("/v1/models/cane/versions", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == "bad_checkpoint"
+    assert http.get("/v1/models/cane").status_code == 404
+    assert [path for path in services.store.root.rglob("*") if path.is_file()] == []
+
+
+def test_promoting_and_rolling_back_leave_a_history(http: httpx.Client, model: None) -> None:
+    url = "/v1/models/cane/aliases/champion"
+    etag = http.get(url).headers["etag"]
+    moved = http.put(url, json={"version": 2, "reason": "better IoU"}, headers={"If-Match": etag})
+    assert (moved.status_code, moved.json()["version"]) == (200, 2)
+    stale = http.put(url, json={"version": 1}, headers={"If-Match": etag})
+    assert stale.status_code == 412
+    assert http.put(url, json={"version": 1, "reason": "rolled back"}).json()["version"] == 1
+    history = http.get(url).json()["history"]
+    assert [(move["version"], move["reason"]) for move in history] == [
+        (1, "the first version"),
+        (2, "better IoU"),
+        (1, "rolled back"),
+    ]
+    assert http.put(url, json={"version": 9}).status_code == 404
+    assert http.delete(url).status_code == 409
+    assert http.put("/v1/models/cane/aliases/7", json={"version": 1}).status_code == 422
+    assert http.put("/v1/models/cane/aliases/night", json={"version": 2}).status_code == 201
+    assert http.delete("/v1/models/cane/aliases/night").status_code == 204
+    assert http.get("/v1/models/cane/aliases/night").status_code == 404
+
+
+def test_a_prediction_gives_maps_polygons_and_hectares(
+    http: httpx.Client, model: None, scene: Path, do: Perform, tmp_path: Path, services: Services
+) -> None:
+    put(http, "/v1/scenes/s1", scene, acquired="2018-10-12")
+    answer = http.post("/v1/predictions", json={"scene": "s1", "model": "cane@champion"})
+    assert answer.status_code == 201
+    url = answer.headers["location"]
+    assert http.get(f"{url}/classes.tif").json()["type"] == "result-not-ready"
+    assert http.get(f"{url}/areas").status_code == 404
+    assert http.delete(url).status_code == 409
+    do(answer.json()["id"])
+    item = http.get(url).json()
+    assert item["job"]["status"] == "successful", item["job"]
+    assert item["properties"]["model"] == {"name": "cane", "version": 1}
+    assert set(item["assets"]) == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml"}
+    for name in item["assets"]:
+        (tmp_path / name).write_bytes(http.get(f"{url}/{name}").content)
+    with open_raster(tmp_path / "classes.tif") as classes, open_raster(scene) as original:
+        assert (classes.crs, classes.transform, classes.shape) == (original.crs, original.transform, original.shape)
+        cane = int((classes.read(1) == 1).sum())
+    row = http.get(f"{url}/areas").json()["items"][0]
+    assert row["zone"] is None
+    assert row["mapped_ha"] == pytest.approx(cane * 100 / 10_000, rel=2e-3, abs=1e-6)
+    assert row["mapped_mu"] == pytest.approx(15 * row["mapped_ha"])
+    assert row["observed_ha"] == pytest.approx(64 * 64 * 100 / 10_000, rel=2e-3)
+    assert row["ci95_ha"][0] <= row["adjusted_ha"] <= row["ci95_ha"][1]
+    text = http.get(f"{url}/areas", params={"f": "csv"}).content.decode("utf-8-sig")
+    assert float(next(csv.DictReader(io.StringIO(text)))["mapped_ha"]) == pytest.approx(row["mapped_ha"])
+    assert http.get(f"{url}/areas", params={"f": "geojson"}).json()["features"][0]["properties"] == row
+    listed = http.get("/v1/predictions", params={"status": "successful", "datetime": "2018-10-12T00:00:00Z/.."}).json()
+    assert [feature["id"] for feature in listed["features"]] == [item["id"]]
+    assert http.delete("/v1/scenes/s1").status_code == 409
+    assert http.delete(url).status_code == 204
+    assert http.delete("/v1/scenes/s1").status_code == 204
+    assert not list((services.store.root / "objects").rglob("*.geojson"))
+
+
+def test_a_scene_that_breaks_the_contract_is_refused_item_by_item(
+    http: httpx.Client, model: None, make_scene: MakeScene
+) -> None:
+    put(http, "/v1/scenes/wrong", make_scene(pixels(0)[:3].astype(np.uint8), "wrong.tif"))
+    answer = http.post("/v1/predictions", json={"scene": "wrong", "model": "cane"})
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "contract-mismatch"
+    assert {fault["code"] for fault in answer.json()["errors"]} == {"wrong_bands", "wrong_dtype"}
+    unknown = http.post("/v1/predictions", json={"scene": "nothing", "model": "cane@night"})
+    assert {fault["pointer"] for fault in unknown.json()["errors"]} == {"/scene", "/model"}
+    assert http.get("/v1/jobs").json()["items"] == []

@@ -1,0 +1,168 @@
+"""/v1/scenes as a portal uses it, on both databases."""
+
+import base64
+import hashlib
+import socket
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from app.services import Services
+from tests.app.api.conftest import pixels, put
+from tests.ml.geo.conftest import MakeScene
+
+
+def files(services: Services) -> list[Path]:
+    return [path for path in services.store.root.rglob("*") if path.is_file()]
+
+
+def test_an_uploaded_scene_is_a_stac_item(http: httpx.Client, scene: Path) -> None:
+    answer = put(http, "/v1/scenes/s1", scene, acquired="2018-10-12", sensor="Beijing-2", bands="b,g,r,nir")
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/v1/scenes/s1"
+    item = answer.json()
+    assert (item["type"], item["id"]) == ("Feature", "s1")
+    assert item["properties"]["proj:code"] == "EPSG:32648"
+    assert item["properties"]["proj:shape"] == [64, 64]
+    assert item["properties"]["datetime"].startswith("2018-10-12T00:00:00")
+    assert item["properties"]["gsd"] == pytest.approx(10, rel=1e-3)
+    assert [band["name"] for band in item["properties"]["bands"]] == ["b", "g", "r", "nir"]
+    assert {band["data_type"] for band in item["properties"]["bands"]} == {"uint16"}
+    assert item["assets"]["data"]["file:checksum"] == "1220" + hashlib.sha256(scene.read_bytes()).hexdigest()
+    assert http.get("/v1/scenes/s1").json() == item
+
+
+def test_the_same_bytes_again_are_the_same_scene_and_others_are_refused(
+    http: httpx.Client, scene: Path, make_scene: MakeScene, services: Services
+) -> None:
+    assert put(http, "/v1/scenes/s1", scene).status_code == 201
+    assert put(http, "/v1/scenes/s1", scene).status_code == 200
+    other = put(http, "/v1/scenes/s1", make_scene(pixels(1), "other.tif"))
+    assert other.status_code == 409
+    assert other.json()["type"] == "name-taken"
+    assert len(files(services)) == 1
+
+
+def test_a_multipart_form_does_the_same(http: httpx.Client, scene: Path) -> None:
+    fields = {"id": "s1", "bands": "b,g,r,nir", "nodata": "0"}
+    answer = http.post("/v1/scenes", data=fields, files={"file": ("any name.tif", scene.read_bytes())})
+    assert answer.status_code == 201
+    assert answer.json()["properties"]["bands"][3]["name"] == "nir"
+    wrong = http.post("/v1/scenes", data={"id": "s2", "colour": "red"}, files={"file": scene.read_bytes()})
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["pointer"] == "/colour"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"this is a text file", "not_a_tiff"),
+        (b"II*\x00\x08\x00\x00\x00", "corrupt_tiff"),
+        (b"<VRTDataset/>", "not_a_tiff"),
+    ],
+)
+def test_what_is_no_geotiff_is_refused_and_leaves_nothing(
+    http: httpx.Client, services: Services, content: bytes, code: str
+) -> None:
+    answer = http.put("/v1/scenes/bad", content=content)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    fault = answer.json()["errors"][0]
+    assert fault["code"] == code
+    assert fault["hint"]
+    assert http.get("/v1/scenes/bad").status_code == 404
+    assert files(services) == []
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e%2fetc", "a%00b", ".hidden", "a%20b"])
+def test_a_bad_name_is_refused_before_the_body_is_read(http: httpx.Client, services: Services, name: str) -> None:
+    assert http.put(f"/v1/scenes/{name}", content=b"x").status_code in (404, 405, 422)
+    assert files(services) == []
+
+
+def test_a_parameter_that_nobody_knows_is_refused(http: httpx.Client, scene: Path) -> None:
+    answer = put(http, "/v1/scenes/s1", scene, nodta="0")
+    assert answer.status_code == 422
+    assert "nodata" in answer.json()["errors"][0]["hint"]
+
+
+def test_a_body_over_the_limit_is_refused_and_leaves_nothing(http: httpx.Client, services: Services) -> None:
+    def chunks() -> object:
+        for _ in range(30):
+            yield b"x" * 100_000
+
+    assert http.put("/v1/scenes/big", content=b"x" * 3_000_000).status_code == 413
+    assert http.put("/v1/scenes/big", content=chunks()).status_code == 413  # type: ignore[arg-type]
+    assert files(services) == []
+
+
+def test_a_client_that_stalls_is_given_up(http: httpx.Client, services: Services) -> None:
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
+        connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nII*")
+        connection.settimeout(20)
+        assert b"408" in connection.recv(1000)
+    assert files(services) == []
+
+
+def test_a_body_that_is_not_the_promised_one_is_refused(http: httpx.Client, scene: Path) -> None:
+    def digest(data: bytes) -> dict[str, str]:
+        return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"}
+
+    body = scene.read_bytes()
+    assert http.put("/v1/scenes/s1", content=body, headers=digest(b"other")).json()["type"] == "digest-mismatch"
+    assert http.put("/v1/scenes/s1", content=body, headers=digest(body)).status_code == 201
+
+
+def test_scenes_are_listed_in_pages_and_by_place_and_time(
+    http: httpx.Client, make_scene: MakeScene, scene: Path
+) -> None:
+    for day in (1, 2, 3):
+        put(http, f"/v1/scenes/s{day}", make_scene(pixels(day), f"s{day}.tif"), acquired=f"2018-10-0{day}")
+    first = http.get("/v1/scenes", params={"limit": 2})
+    assert [item["id"] for item in first.json()["features"]] == ["s3", "s2"]
+    following = http.get(first.links["next"]["url"])
+    assert [item["id"] for item in following.json()["features"]] == ["s1"]
+    assert following.json()["next"] is None
+
+    def found(**parameters: str) -> set[str]:
+        return {item["id"] for item in http.get("/v1/scenes", params=parameters).json()["features"]}
+
+    west, south, east, north = first.json()["features"][0]["bbox"]
+    assert found(bbox=f"{west},{south},{east},{north}") == {"s1", "s2", "s3"}
+    assert found(bbox=f"{east + 1},{south},{east + 2},{north}") == set()
+    assert found(datetime="2018-10-02/..") == {"s2", "s3"}
+    assert found(datetime="../2018-10-01") == {"s1"}
+    assert http.get("/v1/scenes", params={"bbox": "1,2,3"}).status_code == 422
+
+
+def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
+    etag = put(http, "/v1/scenes/s1", scene).headers["etag"]
+    patch = {"acquired": "2018-10-12T03:00:00Z"}
+    changed = http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": etag})
+    assert changed.json()["properties"]["datetime"].startswith("2018-10-12T03")
+    assert http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": etag}).status_code == 412
+    assert http.patch("/v1/scenes/s1", json={"acquired": "yesterday"}).status_code == 422
+
+
+def test_the_data_is_a_cog_and_can_be_read_in_ranges(http: httpx.Client, scene: Path, tmp_path: Path) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    whole = http.get("/v1/scenes/s1/data")
+    part = http.get("/v1/scenes/s1/data", headers={"Range": "bytes=0-3"})
+    assert part.status_code == 206
+    assert part.content == whole.content[:4]
+    (tmp_path / "data.tif").write_bytes(whole.content)
+    from ml.geo.raster import open_raster
+
+    with open_raster(tmp_path / "data.tif") as dataset, open_raster(scene) as original:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert np.array_equal(dataset.read(), original.read())
+
+
+def test_a_deleted_scene_leaves_nothing(http: httpx.Client, scene: Path, services: Services) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    http.get("/v1/scenes/s1/data")
+    assert http.delete("/v1/scenes/s1").status_code == 204
+    assert http.delete("/v1/scenes/s1").status_code == 404
+    assert files(services) == []
