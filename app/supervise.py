@@ -1,0 +1,106 @@
+"""Child processes of one command: started, restarted when they crash, and ended with it, also on kill -9.
+
+Each child holds the reading end of a pipe as its standard input. Whatever ends the parent closes the other end, and
+`die_with_parent` in the child sees that: no signal, no process group and no operating system's special call needed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import structlog
+
+GRACE_S = 20.0
+LONGEST_PAUSE_S = 30.0
+HEALTHY_S = 60.0  # who has lived for so long is restarted without a pause
+log = structlog.get_logger()
+
+
+def die_with_parent() -> None:
+    """End this process, first gently, when its standard input ends."""
+
+    def wait() -> None:
+        while sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="die-with-parent", daemon=True).start()
+
+
+@dataclass
+class Child:
+    """One child process, started anew when it crashes."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause_s: float = 0.0
+    due: float = 0.0
+
+    def tend(self, environment: Mapping[str, str]) -> None:
+        """Start it if it does not run and its pause is over."""
+        if self.process is not None and self.process.poll() is not None:
+            self._note_crash(self.process.returncode)
+            self.process = None
+        if self.process is None and time.monotonic() >= self.due:
+            # a session of its own: Ctrl-C reaches the parent alone, which ends its children in order
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, env=dict(environment), start_new_session=True
+            )
+            self.started = time.monotonic()
+
+    def _note_crash(self, status: int) -> None:
+        lived_s = time.monotonic() - self.started
+        self.pause_s = 0.5 if lived_s > HEALTHY_S else min(LONGEST_PAUSE_S, max(0.5, 2 * self.pause_s))
+        self.due = time.monotonic() + self.pause_s
+        log.warning("child ended, will start it again", child=self.name, status=status, pause_s=self.pause_s)
+
+
+@dataclass
+class Supervisor:
+    """Keeps children running for the length of a `with` block."""
+
+    children: Sequence[Child]
+    environment: Mapping[str, str]
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        """Start all children."""
+        self._thread = threading.Thread(target=self._tend, name="supervisor", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all children: SIGTERM, and SIGKILL for those that have not ended after the grace."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        running = [child.process for child in self.children if child.process]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + GRACE_S
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin:
+                process.stdin.close()
+
+    def _tend(self) -> None:
+        while True:
+            for child in self.children:
+                child.tend(self.environment)
+            if self._stop.wait(0.2):
+                return
