@@ -50,13 +50,29 @@ class Child:
         """Start it if it does not run and its pause is over."""
         if self.process is not None and self.process.poll() is not None:
             self._note_crash(self.process.returncode)
-            self.process = None
+            self._let_go()
         if self.process is None and time.monotonic() >= self.due:
             # a session of its own: Ctrl-C reaches the parent alone, which ends its children in order
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, env=dict(environment), start_new_session=True
             )
             self.started = time.monotonic()
+
+    def end(self, deadline: float) -> None:
+        """Wait for it to end until `deadline`, then end it."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
+        self.process = None
 
     def _note_crash(self, status: int) -> None:
         lived_s = time.monotonic() - self.started
@@ -85,18 +101,12 @@ class Supervisor:
         self._stop.set()
         if self._thread:
             self._thread.join()
-        running = [child.process for child in self.children if child.process]
-        for process in running:
-            process.terminate()
+        for child in self.children:
+            if child.process:
+                child.process.terminate()
         deadline = time.monotonic() + GRACE_S
-        for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdin:
-                process.stdin.close()
+        for child in self.children:
+            child.end(deadline)
 
     def _tend(self) -> None:
         while True:
