@@ -1,0 +1,84 @@
+"""The rules of the house that import-linter cannot see: one place each for what must be audited."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [path for package in ("app", "ml", "worker", "migrations") for path in sorted((ROOT / package).rglob("*.py"))]
+TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
+
+
+def where(found: Callable[[ast.AST], bool]) -> set[str]:
+    """The files in which some node is what `found` looks for."""
+    return {name for name, tree in TREES.items() if any(found(node) for node in ast.walk(tree))}
+
+
+def attribute(name: str) -> Callable[[ast.AST], bool]:
+    """Looks for `something.name`, name with dots."""
+    return lambda node: isinstance(node, ast.Attribute) and ast.unparse(node) == name
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_the_environment_is_read_in_few_places() -> None:
+    allowed = {"ml/geo/gdal.py", "app/client.py", "app/cli/service.py"}  # the last hands it to its children
+    assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed
+
+
+def test_only_the_database_module_commits() -> None:
+    def commits(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "commit"
+
+    assert where(commits) == set()
+    assert where(attribute("session.begin")) == {"app/db.py"}
+
+
+def test_only_one_module_writes_the_status_of_a_job() -> None:
+    def writes(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and ast.unparse(node.func) == "update" and ast.unparse(node.args[0]) == "Job"
+
+    assert where(writes) == {"app/jobs.py"}
+
+
+def test_rasters_are_opened_for_reading_in_one_place() -> None:
+    def reads(node: ast.AST) -> bool:
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "rasterio.open"):
+            return False
+        mode = node.args[1] if len(node.args) > 1 else ast.Constant("r")
+        return not (isinstance(mode, ast.Constant) and str(mode.value).startswith("w"))
+
+    assert where(reads) == {"ml/geo/raster.py"}
+
+
+def test_weights_are_loaded_in_one_place_and_never_unpickled() -> None:
+    loading = {"safetensors", "safetensors.torch", "safetensors.numpy"}
+    assert {name for name, tree in TREES.items() if loading & set(imports(tree))} == {"ml/nn/checkpoint.py"}
+    assert where(attribute("torch.load")) == set()
+    assert {name for name, tree in TREES.items() if {"pickle", "dill", "joblib"} & set(imports(tree))} == set()
+
+
+def test_only_the_http_half_knows_fastapi() -> None:
+    users = {name for name, tree in TREES.items() if any(module.split(".")[0] == "fastapi" for module in imports(tree))}
+    assert all(name.startswith("app/api/") or name == "app/main.py" for name in users)
+
+
+def test_the_client_is_one_file_that_a_portal_can_copy() -> None:
+    packages = {module.split(".")[0] for module in imports(TREES["app/client.py"])}
+    assert packages - set(sys.stdlib_module_names) == {"httpx"}
+
+
+@pytest.mark.parametrize("module", ["app.main", "app.cli", "app.sweep"])
+def test_the_api_runs_where_torch_is_not_installed(module: str) -> None:
+    script = f"import sys; sys.modules['torch'] = None; import {module}"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
