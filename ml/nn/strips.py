@@ -1,0 +1,37 @@
+"""Rows of a map as they are finished, on disk: what a prediction resumes from."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+
+
+class StripFile:
+    """A headerless uint8 raster that grows downwards; of each row all layers, one after the other.
+
+    rows: whole rows that it holds, on the disk. What a crash cut off is written over.
+    """
+
+    def __init__(self, path: Path, layers: int, cols: int) -> None:
+        path.touch()
+        self._path, self._row_shape, self._row_bytes = path, (layers, cols), layers * cols
+        self.rows = path.stat().st_size // self._row_bytes
+
+    def write(self, row: int, strip: Bytes) -> None:
+        """Put `strip`, (layers, rows, cols), at `row`, at most `self.rows`; what stood there and below is gone."""
+        if row > self.rows:
+            raise ValueError(f"a strip at row {row} leaves a gap after {self.rows} rows")
+        with self._path.open("r+b") as file:
+            file.truncate(row * self._row_bytes)
+            file.seek(0, os.SEEK_END)
+            file.write(np.ascontiguousarray(strip.transpose(1, 0, 2)).data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows = row + strip.shape[1]
+
+    def layers(self) -> Bytes:
+        """Everything, (layers, rows, cols), memory-mapped: nothing is read before it is looked at."""
+        return np.memmap(self._path, np.uint8, "r", shape=(self.rows, *self._row_shape)).transpose(1, 0, 2)

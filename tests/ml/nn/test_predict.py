@@ -1,0 +1,171 @@
+"""Prediction: the maps lie on the scene's grid, equal those of the whole image, and survive being stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from torch.nn import functional
+
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import NetConfig, PredictConfig, TrainConfig
+from ml.data import SceneFile
+from ml.faults import InputRefused
+from ml.geo.source import RasterSource
+from ml.geo.windows import Window
+from ml.nn.checkpoint import load_checkpoint, save_checkpoint
+from ml.nn.inputs import normalise
+from ml.nn.predict import predict, probability_byte
+from ml.nn.unet import UNet
+from ml.progress import Progress, Stopped, Watch
+from tests.ml.nn.conftest import contract_of, fields, write_tiff
+
+CONFIG = PredictConfig(window_px=64, device="cpu")
+ROWS, COLS = 150, 135
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> SceneFile:
+    image, _ = fields(5, ROWS, COLS)
+    image[:, 20:70, 30:140] = 0
+    return SceneFile(name="s", path=write_tiff(tmp_path / "scene.tif", image), nodata=0)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A net that was never trained, with BatchNorm statistics and a bias that make both classes frequent."""
+    torch.manual_seed(3)
+    net = UNet(bands=2, depth=2, width=4)
+    with torch.no_grad():
+        for _ in range(5):
+            net(torch.randn(2, 2, 64, 64))
+        net.head.weight *= 5
+        net.head.bias -= net.eval()(torch.randn(1, 2, 64, 64)).median()
+    contract = contract_of(fields(5, ROWS, COLS)[0], nodata=0)
+    header = CheckpointHeader(contract=contract, config=TrainConfig(net=NetConfig(depth=2, width=4)), best_epoch=1)
+    save_checkpoint(tmp_path / "model.safetensors", net.state_dict(), header)
+    return tmp_path / "model.safetensors"
+
+
+def whole_image_logits(model: Path, scene: SceneFile) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and valid of the scene in one piece."""
+    net, header = load_checkpoint(model)
+    with RasterSource(scene.path, scene.nodata) as source:
+        image, valid = source.read(Window(0, 0, source.rows, source.cols))
+    pixels = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], header.contract.statistics)
+    with torch.no_grad():
+        logits = net(functional.pad(pixels, (0, -COLS % 4, 0, -ROWS % 4)))
+    return logits[0, 0, :ROWS, :COLS].numpy(), valid
+
+
+def stop_at(window: int) -> Watch:
+    def watch(progress: Progress) -> None:
+        if progress.stage == "predict" and progress.done >= window:
+            raise Stopped
+
+    return watch
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        pixels: np.ndarray = file.read(1)
+    return pixels
+
+
+def test_the_maps_equal_the_prediction_of_the_whole_image(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    classes, probability = (pixels_of(result.files[name]) for name in ("classes.tif", "probability.tif"))
+    logits, valid = whole_image_logits(model, scene)
+    certain = valid & (np.abs(logits) > 1e-4)
+    assert 0.2 < (logits[valid] > 0).mean() < 0.8, "the test sees both classes"
+    assert (classes[certain] == (logits[certain] > 0)).all()
+    assert (classes[~valid] == 255).all()
+    assert (probability[~valid] == 255).all()
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    assert np.abs((probability[valid] + 0.5) / 250 - p[valid]).max() < 0.5 / 250 + 1e-4
+    assert ((probability[valid] >= 125) == (classes[valid] == 1)).all()
+
+
+def test_the_maps_lie_on_the_scenes_grid(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    with rasterio.open(scene.path) as source:
+        for name in ("classes.tif", "probability.tif"):
+            with rasterio.open(result.files[name]) as map_:
+                assert (map_.crs, map_.transform, map_.shape) == (source.crs, source.transform, source.shape)
+                assert map_.nodata == 255
+                assert map_.dtypes == ("uint8",)
+                assert map_.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_hectares_are_those_of_the_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    classes = pixels_of(result.files["classes.tif"])
+    for value in (0, 1):
+        assert result.area_ha[value] == pytest.approx(np.count_nonzero(classes == value) * 0.01, rel=2e-3)
+    assert result.observed_ha == pytest.approx(sum(result.area_ha.values()))
+    assert result.unobserved_ha == pytest.approx(np.count_nonzero(classes == 255) * 0.01, rel=2e-3)
+
+
+def test_a_higher_threshold_maps_fewer_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"threshold": 0.8})
+    result = predict(model, scene, tmp_path / "out", config)
+    classes, probability = (pixels_of(result.files[name]) for name in ("classes.tif", "probability.tif"))
+    valid = classes != 255
+    assert ((probability >= 200) == (classes == 1))[valid].all()
+
+
+def test_the_window_size_has_no_influence(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    one, other = (
+        predict(model, scene, tmp_path / str(px), CONFIG.model_copy(update={"window_px": px})) for px in (64, 512)
+    )
+    assert (pixels_of(one.files["classes.tif"]) == pixels_of(other.files["classes.tif"])).mean() > 0.9999
+
+
+def test_a_stopped_prediction_resumes_after_its_finished_rows_of_windows(
+    model: Path, scene: SceneFile, tmp_path: Path
+) -> None:
+    undisturbed = predict(model, scene, tmp_path / "undisturbed", CONFIG)
+    with pytest.raises(Stopped):  # three windows a row: the second row is half done
+        predict(model, scene, tmp_path / "out", CONFIG, stop_at(5))
+    heard: list[Progress] = []
+    resumed = predict(model, scene, tmp_path / "out", CONFIG, heard.append)
+    assert [progress.done for progress in heard if progress.stage == "predict"] == [4, 5, 6, 7, 8, 9]
+    assert resumed.area_ha == undisturbed.area_ha
+    for name, path in undisturbed.files.items():
+        if path.suffix == ".tif":
+            assert (pixels_of(path) == pixels_of(resumed.files[name])).all()
+
+
+def test_strips_of_another_prediction_are_not_taken_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        predict(model, scene, tmp_path / "out", CONFIG, stop_at(5))
+    heard: list[Progress] = []
+    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), heard.append)
+    assert heard[0].done == 1
+
+
+def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "few", CONFIG.model_copy(update={"outputs": ("probability",)}))
+    assert {path.name for path in (tmp_path / "few").iterdir()} == {"probability.tif"} == set(result.files)
+    assert set(result.area_ha) == {0, 1}
+    result = predict(model, scene, tmp_path / "all", CONFIG)
+    names = {"classes.tif", "classes.qml", "probability.tif", "polygons.geojson", "polygons.gpkg"}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == names == set(result.files)
+
+
+def test_a_scene_that_breaks_the_contract_is_refused_with_every_difference(model: Path, tmp_path: Path) -> None:
+    other = write_tiff(tmp_path / "other.tif", np.ones((3, 20, 20), dtype=np.float32))
+    with pytest.raises(InputRefused) as caught:
+        predict(model, SceneFile(name="other", path=other), tmp_path / "out", CONFIG)
+    assert [fault.code for fault in caught.value.faults] == ["wrong_bands", "wrong_dtype"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_byte_is_at_least_125_exactly_where_the_probability_is_at_least_a_half() -> None:
+    tiny = np.float32(1e-30)
+    assert probability_byte(np.array([-tiny, 0, tiny], dtype=np.float32)).tolist() == [124, 125, 125]
+    assert probability_byte(np.array([-100, 100], dtype=np.float32)).tolist() == [0, 249]
+    logits = np.linspace(-8, 8, 10_001, dtype=np.float32)
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    assert (probability_byte(logits) == np.minimum(249, np.floor(p * 250))).mean() > 0.999
