@@ -5,14 +5,15 @@ GDAL reads its environment once, when it starts; set later, in `rasterio.Env`, m
 
 import os
 
-# Every driver in rasterio's wheels (GDAL 3.10) but GTiff, COG and MEM; a comma stands for a space. A file named x.tif
+# Every driver in rasterio's wheels (GDAL 3.10) but GTiff, COG, MEM and Memory, which tracing polygons needs; a comma
+# stands for a space. A file named x.tif
 # may hold a VRT, a WMS description, ...: formats that read other files or fetch from the network when they are opened.
 UNWANTED_DRIVERS = """
 AAIGrid ACE2 ADRG AIG AirSAR AVCBin AVCE00 BAG BIGGIF BLX BMP BSB BT BYN CALS CEOS COASP COSAR CPG CTable2 CTG DAAS
 DERIVED DIMAP DIPEx DOQ1 DOQ2 DTED ECRGTOC EEDA EEDAI EHdr EIR ELAS ENVI ERS ESAT ESRI,Shapefile ESRIC ESRIJSON FAST
 FIT GenBin GeoJSON GeoJSONSeq GFF GIF GNMDatabase GNMFile GPKG GRASSASCIIGrid GRIB GS7BG GSAG GSBG GSC GTI GTX GXF
 HDF5 HDF5Image HF2 HFA HTTP ILWIS IRIS ISCE ISG ISIS2 ISIS3 JAXAPALSAR JDEM JP2OpenJPEG JPEG KMLSUPEROVERLAY KRO L1B
-LAN LCP Leveller LOSLAS MAP MBTiles Memory MFF MFF2 MRF MSGN MVT NDF netCDF NGSGEOID NITF NOAA_B NSIDCbin NTv2 NWT_GRC
+LAN LCP Leveller LOSLAS MAP MBTiles MFF MFF2 MRF MSGN MVT NDF netCDF NGSGEOID NITF NOAA_B NSIDCbin NTv2 NWT_GRC
 NWT_GRD OSM OZI PAux PCIDSK PCRaster PDF PDS PDS4 PLMOSAIC PNG PNM PRF R Rasterlite RIK RMF ROI_PAC RPFTOC RRASTER RS2
 RST S102 S104 S111 SAFE SAGA SAR_CEOS SDTS SENTINEL2 SGI SIGDEM SNAP_TIFF SNODAS SQLite SRP SRTMHGT STACIT STACTA
 Terragen TGA TIL TopoJSON TSX USGSDEM VICAR VRT WCS WEBP WMS WMTS XPM XYZ Zarr ZMap

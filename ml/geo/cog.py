@@ -1,0 +1,72 @@
+"""Cloud-optimised GeoTIFFs: what is published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.windows import Window as RasterioWindow
+
+from ml.geo.raster import open_raster
+from ml.geo.windows import blocks
+
+BLOCK_PX = 512
+_COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "2", "bigtiff": "IF_SAFER"}
+Colour = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How a uint8 map is to be read. A pixel means `scale * value + offset`.
+
+    colours: value -> red, green, blue, alpha. tags: metadata. resampling: of the overviews; "mode" for classes.
+    """
+
+    description: str
+    nodata: int = 255
+    scale: float = 1.0
+    offset: float = 0.0
+    colours: Mapping[int, Colour] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    resampling: str = "mode"
+
+
+def write_cog(values: np.ndarray, like: Path, out: Path, layer: Layer) -> None:
+    """Write `values`, uint8 (rows, cols), as a COG on exactly the grid of the scene `like`.
+
+    `values` may be memory-mapped: it is read once, by blocks.
+    """
+    with open_raster(like) as scene:
+        grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
+    plain = out.with_name(out.name + ".plain")
+    tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
+    with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=layer.nodata, **tiled, **grid) as file:
+        _describe(file, layer)
+        for window in blocks(*values.shape, block_px=BLOCK_PX):
+            place = RasterioWindow(window.col, window.row, window.cols, window.rows)
+            file.write(values[window.slices], 1, window=place)
+    with open_raster(plain) as dataset:
+        rasterio.shutil.copy(dataset, out, overview_resampling=layer.resampling, **_COG)
+    plain.unlink()
+
+
+def is_cog(path: Path) -> bool:
+    """Whether the file was written as a COG."""
+    with open_raster(path) as dataset:
+        return bool(dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
+
+
+def to_cog(path: Path, out: Path) -> None:
+    """Copy a scene into a COG; no pixel changes."""
+    with open_raster(path) as dataset:
+        rasterio.shutil.copy(dataset, out, overview_resampling="average", **_COG)
+
+
+def _describe(file: rasterio.io.DatasetWriter, layer: Layer) -> None:
+    file.set_band_description(1, layer.description)
+    file.scales, file.offsets = (layer.scale,), (layer.offset,)
+    file.update_tags(**layer.tags)
+    if layer.colours:
+        file.write_colormap(1, dict(layer.colours))

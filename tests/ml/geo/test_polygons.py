@@ -1,0 +1,70 @@
+"""From a class map to polygons."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+
+from ml.contract import BINARY
+from ml.geo.areas import class_areas_ha
+from ml.geo.polygons import map_polygons, write_polygons
+from tests.ml.geo.conftest import MakeScene
+
+
+@pytest.fixture
+def classes(make_scene: MakeScene) -> Path:
+    """A square field of 400 pixels with a hole of 16, a single pixel at its corner, and nodata."""
+    values = np.zeros((1, 100, 100), np.uint8)
+    values[0, 10:30, 10:30] = 1
+    values[0, 15:19, 15:19] = 0
+    values[0, 30, 30] = 1
+    values[0, 60:] = 255
+    return make_scene(values, "classes.tif", nodata=255)
+
+
+def test_polygons_cover_exactly_the_pixels_of_the_class(classes: Path) -> None:
+    polygons = sorted(map_polygons(classes, BINARY), key=lambda polygon: polygon.area_ha)
+    assert [round(polygon.geometry.area / 100) for polygon in polygons] == [1, 400 - 16]
+    assert {(polygon.value, polygon.name) for polygon in polygons} == {(1, "sugarcane")}
+    assert sum(polygon.area_ha for polygon in polygons) == pytest.approx(class_areas_ha(classes)[1], rel=1e-6)
+    assert not list(classes.parent.glob("*.traced"))
+
+
+def test_both_files_hold_the_same_polygons(classes: Path, tmp_path: Path) -> None:
+    geojson, geopackage = tmp_path / "polygons.geojson", tmp_path / "polygons.gpkg"
+    assert write_polygons(classes, BINARY, geojson, geopackage, min_area_ha=0) == 2
+    features = json.loads(geojson.read_text())["features"]
+    field = max((shapely.geometry.shape(feature["geometry"]) for feature in features), key=lambda shape: shape.area)
+    assert len(field.interiors) == 1
+    assert field.exterior.is_ccw
+    assert 104 < field.centroid.x < 106
+    with sqlite3.connect(geopackage) as connection:
+        rows = connection.execute("SELECT class, name, area_ha FROM classes").fetchall()
+        srs = connection.execute("SELECT srs_id FROM gpkg_contents").fetchall()
+    connection.close()
+    assert srs == [(32648,)]
+    in_geojson = sorted(feature["properties"]["area_ha"] for feature in features)
+    assert sorted(area for _, _, area in rows) == pytest.approx(in_geojson, abs=1e-6)
+
+
+def test_small_patches_are_left_out_on_request(classes: Path, tmp_path: Path) -> None:
+    kept = write_polygons(classes, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0.5)
+    assert kept == 1
+
+
+def test_a_map_without_the_class_gives_valid_empty_files(make_scene: MakeScene, tmp_path: Path) -> None:
+    empty = make_scene(np.zeros((1, 64, 64), np.uint8), "empty.tif", nodata=255)
+    assert write_polygons(empty, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0) == 0
+    assert json.loads((tmp_path / "a.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
+
+
+def test_a_map_in_degrees_has_hectares_on_the_ground(make_scene: MakeScene) -> None:
+    degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
+    values = np.ones((1, 50, 50), np.uint8)
+    path = make_scene(values, "degrees.tif", crs="EPSG:4326", transform=degrees, nodata=255)
+    (polygon,) = map_polygons(path, BINARY)
+    assert polygon.area_ha == pytest.approx(class_areas_ha(path)[1], rel=1e-6)
