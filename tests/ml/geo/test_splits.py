@@ -1,0 +1,54 @@
+"""Splits by blocks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_cdt
+
+from ml.faults import InputRefused
+from ml.geo.splits import BlockSplit, Fractions, assign_blocks, owned
+from ml.geo.windows import Window
+
+
+def test_blocks_are_dealt_out_by_their_fractions() -> None:
+    (blocks,) = assign_blocks([(10_000, 10_000)], BlockSplit(by="block", block_px=1000))
+    assert np.bincount(blocks.ravel()).tolist() == [70, 15, 15]
+
+
+def test_the_seed_decides() -> None:
+    deals = [assign_blocks([(5000, 5000)], BlockSplit(by="block", block_px=500, seed=seed))[0] for seed in (0, 0, 1)]
+    assert np.array_equal(deals[0], deals[1])
+    assert not np.array_equal(deals[0], deals[2])
+
+
+def test_too_few_blocks_for_all_splits_are_refused() -> None:
+    with pytest.raises(InputRefused, match="too few"):
+        assign_blocks([(512, 512)], BlockSplit(by="block", block_px=256))
+
+
+def test_without_a_test_fraction_nothing_is_tested() -> None:
+    fractions = Fractions(train=0.5, val=0.5, test=0)
+    (blocks,) = assign_blocks([(512, 512)], BlockSplit(by="block", block_px=256, fractions=fractions))
+    assert sorted(blocks.ravel()) == [0, 0, 1, 1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(130, 300), cols=st.integers(130, 300), buffer_px=st.integers(0, 32), seed=st.integers(0, 99))
+def test_no_two_splits_come_closer_than_the_buffer(rows: int, cols: int, buffer_px: int, seed: int) -> None:
+    split = BlockSplit(by="block", block_px=64, buffer_px=buffer_px, seed=seed)
+    (blocks,) = assign_blocks([(rows, cols)], split)
+    whole = Window(0, 0, rows, cols)
+    masks = [owned(blocks, index, whole, (rows, cols), split) for index in range(3)]
+    for index, mask in enumerate(masks):
+        for other in masks[index + 1 :]:
+            if mask.any() and other.any():
+                distance = distance_transform_cdt(~other, metric="chessboard")
+                assert distance[mask].min() > buffer_px
+
+
+def test_a_window_sees_what_the_whole_scene_sees() -> None:
+    split = BlockSplit(by="block", block_px=64, buffer_px=20)
+    (blocks,) = assign_blocks([(300, 200)], split)
+    whole = owned(blocks, 0, Window(0, 0, 300, 200), (300, 200), split)
+    assert np.array_equal(owned(blocks, 0, Window(50, 30, 100, 90), (300, 200), split), whole[50:150, 30:120])
