@@ -84,7 +84,8 @@ def probability_byte(logits: Logits) -> NDArray[np.uint8]:
 
 def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig) -> str:
     """Of what decides the pixels, so that strips of another prediction are never taken for this one's."""
-    digest = hashlib.sha256(model.read_bytes())
-    digest.update(repr((scene.name, scene.path.stat().st_size, scene.nodata)).encode())
-    digest.update(repr((config.threshold, config.window_px)).encode())
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    decisive = (scene.name, scene.path.stat().st_size, scene.nodata, config.threshold, config.window_px)
+    digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]
