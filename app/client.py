@@ -1,0 +1,405 @@
+"""The Python client: httpx and the standard library only, one file that a portal can copy.
+
+c = Client("http://127.0.0.1:8000")
+c.upload_scene("s1.tif", acquired="2018-10-12")
+c.upload_labels("plots.gpkg", class_field="crop", classes={"sugarcane": 1, "*": 0})
+d = c.create_dataset("gx", scenes=["s1", "s2"], labels=["plots"], train=["s1"], val=["s2"]).wait()
+t = c.train(d.id, register_as="cane", config={"epochs": 20}).wait(progress=True)
+p = c.predict("s2", model="cane@champion").wait()
+p.download("out/")
+print(p.areas())
+"""
+
+import base64
+import hashlib
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+Json = dict[str, Any]
+Show = Callable[[Json], None]
+FINAL = ("successful", "failed", "dismissed")
+TRIES = 5
+TRANSIENT = (429, 503)
+
+
+class CanemapError(Exception):
+    """A request that the service refused. errors: every fault, each with pointer, code, detail and hint."""
+
+    def __init__(self, problem: Json) -> None:
+        self.status: int = problem.get("status", 0)
+        self.type: str = problem.get("type", "about:blank")
+        self.detail: str = problem.get("detail", "")
+        self.errors: list[Json] = problem.get("errors", [])
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        lines = [f"{error['pointer'] or 'the input'}: {error['detail']} {error['hint']}" for error in self.errors]
+        return "\n".join(lines or [self.detail])
+
+
+class JobFailed(CanemapError):
+    """The work could not be done."""
+
+
+class JobDismissed(CanemapError):
+    """Somebody dismissed the work."""
+
+
+class Client:
+    """A connection to a canemap service.
+
+    url: by default the environment's CANEMAP_URL, else http://127.0.0.1:8000. key: by default CANEMAP_KEY, if any.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout_s: float = 120) -> None:
+        self.url = (url or os.environ.get("CANEMAP_URL") or "http://127.0.0.1:8000").rstrip("/")
+        key = key or os.environ.get("CANEMAP_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+
+    def __enter__(self) -> Self:
+        """Close the connection after the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def upload_scene(
+        self,
+        path: str | Path,
+        id: str | None = None,
+        *,
+        acquired: str | None = None,
+        sensor: str | None = None,
+        bands: Sequence[str] | None = None,
+        nodata: float | None = None,
+    ) -> Json:
+        """Upload a GeoTIFF, by default under the name of its file; its STAC Item. The same file again is harmless."""
+        parameters = {
+            "acquired": acquired,
+            "sensor": sensor,
+            "bands": ",".join(bands) if bands else None,
+            "nodata": nodata,
+        }
+        return self._upload("scenes", Path(path), id, parameters)
+
+    def upload_labels(
+        self,
+        path: str | Path,
+        id: str | None = None,
+        *,
+        class_field: str | None = None,
+        classes: Mapping[str, int] | None = None,
+        crs: str | None = None,
+        background: int | None = None,
+    ) -> Json:
+        """Upload polygons or a raster of truth, by default under the name of the file; answers with the report."""
+        parameters = {
+            "class_field": class_field,
+            "classes": json.dumps(classes, ensure_ascii=False) if classes else None,
+            "crs": crs,
+            "background": background,
+        }
+        return self._upload("labels", Path(path), id, parameters)
+
+    def create_dataset(
+        self,
+        name: str,
+        *,
+        scenes: Sequence[str],
+        labels: Sequence[str],
+        train: Sequence[str] = (),
+        val: Sequence[str] = (),
+        test: Sequence[str] = (),
+        split: Json | None = None,
+        **more: Any,
+    ) -> "Work":
+        """Make a new version of a dataset. Give the scenes of each split, or `split` as the API has it."""
+        by_scene = {"by": "scene", "train": list(train), "val": list(val), "test": list(test)}
+        body = {"name": name, "scenes": list(scenes), "labels": list(labels), "split": split or by_scene, **more}
+        return Work(self, "datasets", self._post("/v1/datasets", body))
+
+    def train(self, dataset: str, *, register_as: str | None = None, config: Json | None = None) -> "Training":
+        """Train a net on a dataset."""
+        body = {"dataset": dataset, "register_as": register_as, "config": config or {}}
+        return Training(self, "trainings", self._post("/v1/trainings", body))
+
+    def predict(self, scene: str, *, model: str, config: Json | None = None) -> "Prediction":
+        """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion."""
+        body = {"scene": scene, "model": model, "config": config or {}}
+        return Prediction(self, "predictions", self._post("/v1/predictions", body))
+
+    def dataset(self, id: str) -> "Work":
+        """A dataset by "name:version"."""
+        return Work(self, "datasets", self.get(f"/v1/datasets/{quote(id)}"))
+
+    def training(self, id: str) -> "Training":
+        """A training that was started before."""
+        return Training(self, "trainings", self.get(f"/v1/trainings/{quote(id)}"))
+
+    def prediction(self, id: str) -> "Prediction":
+        """A prediction that was started before."""
+        return Prediction(self, "predictions", self.get(f"/v1/predictions/{quote(id)}"))
+
+    def scenes(self, **filters: Any) -> Iterator[Json]:
+        """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""
+        return self._list("/v1/scenes", filters)
+
+    def labels(self) -> Iterator[Json]:
+        """All label sets, newest first."""
+        return self._list("/v1/labels", {})
+
+    def datasets(self) -> Iterator[Json]:
+        """All datasets, newest first."""
+        return self._list("/v1/datasets", {})
+
+    def trainings(self) -> Iterator[Json]:
+        """All trainings, newest first."""
+        return self._list("/v1/trainings", {})
+
+    def predictions(self, **filters: Any) -> Iterator[Json]:
+        """All predictions, newest first; filters: status, bbox, datetime."""
+        return self._list("/v1/predictions", filters)
+
+    def jobs(self, **filters: Any) -> Iterator[Json]:
+        """All jobs, newest first; filters: status, processID."""
+        return self._list("/v1/jobs", filters)
+
+    def job(self, id: str, *, wait_s: float = 0) -> Json:
+        """A job; with `wait_s` as soon as it has ended, at the latest after so many seconds (60 at most)."""
+        return self.get(f"/v1/jobs/{quote(id)}", wait=wait_s or None)
+
+    def dismiss(self, id: str) -> Json:
+        """Stop a job."""
+        answer: Json = self._send("DELETE", f"/v1/jobs/{quote(id)}").json()
+        return answer
+
+    def log(self, id: str) -> str:
+        """A job's own log."""
+        return self._send("GET", f"/v1/jobs/{quote(id)}/log").text
+
+    def models(self) -> Iterator[Json]:
+        """All models by name, each with its newest version."""
+        return self._list("/v1/models", {})
+
+    def model(self, name: str) -> Json:
+        """A model with its versions."""
+        return self.get(f"/v1/models/{quote(name)}")
+
+    def model_version(self, name: str, which: str | int = "@champion") -> Json:
+        """A version by number or alias, with its metrics and contract."""
+        return self.get(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}")
+
+    def promote(self, name: str, version: int, *, alias: str = "champion", reason: str = "") -> Json:
+        """Point an alias at a version; the same call rolls back."""
+        url = f"/v1/models/{quote(name)}/aliases/{quote(alias)}"
+        answer: Json = self._send("PUT", url, json={"version": version, "reason": reason}).json()
+        return answer
+
+    def export_model(self, name: str, path: str | Path, which: str | int = "@champion") -> Path:
+        """Download a version as one file, which `import_model` of any canemap takes."""
+        return self._download(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/bundle", Path(path))
+
+    def import_model(self, name: str, path: str | Path) -> Json:
+        """Register a downloaded version as the next version of `name`."""
+        with Path(path).open("rb") as file:
+            answer: Json = self._send("POST", f"/v1/models/{quote(name)}/versions", content=file).json()
+        return answer
+
+    def ready(self) -> bool:
+        """Whether the service and everything it needs is there."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def get(self, path: str, **parameters: Any) -> Json:
+        """The JSON at a path of the API."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        answer: Json = self._send("GET", path, params=given).json()
+        return answer
+
+    def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
+        name = id_ or path.name.split(".")[0]
+        with path.open("rb") as file:
+            digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
+
+        def send() -> httpx.Response:
+            with path.open("rb") as file:  # streamed; opened anew for each try
+                return self._http.put(
+                    f"/v1/{kind}/{quote(name)}",
+                    content=file,
+                    params={key: value for key, value in parameters.items() if value is not None},
+                    headers={"Content-Digest": f"sha-256=:{digest}:"},
+                )
+
+        answer: Json = _insist(send).json()
+        return answer
+
+    def _post(self, path: str, body: Json) -> Json:
+        given = {key: value for key, value in body.items() if value is not None}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}  # so that a try again cannot start the work twice
+        answer: Json = _insist(lambda: self._http.post(path, json=given, headers=headers)).json()
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if method == "POST":  # without a key it must not be tried again
+            return _checked(self._http.request(method, path, **options))
+        return _insist(lambda: self._http.request(method, path, **options))
+
+    def _list(self, path: str, filters: Json) -> Iterator[Json]:
+        token = None
+        while True:
+            page = self.get(path, token=token, **filters)
+            yield from page.get("items", page.get("features", []))
+            token = page["next"]
+            if token is None:
+                return
+
+    def _download(self, path: str, target: Path) -> Path:
+        """To a file beside `target` first: what stands there is always whole."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        with self._http.stream("GET", path) as answer, part.open("wb") as file:
+            if answer.is_error:
+                answer.read()
+            _checked(answer)
+            for chunk in answer.iter_bytes(1024 * 1024):
+                file.write(chunk)
+        return part.replace(target)
+
+
+class Work:
+    """Something whose job is under way, or done. document: as the API has it."""
+
+    def __init__(self, client: Client, kind: str, document: Json) -> None:
+        self.client = client
+        self.kind = kind
+        self.document = document
+
+    @property
+    def id(self) -> str:
+        """Of the resource and of its job."""
+        return str(self.document["id"])
+
+    @property
+    def status(self) -> str:
+        """Of the job, as of the last look."""
+        return str(self.document["job"]["status"])
+
+    def refresh(self) -> Self:
+        """Look again."""
+        self.document = self.client.get(f"/v1/{self.kind}/{quote(self.id)}")
+        return self
+
+    def wait(self, *, progress: bool | Show = False, timeout_s: float | None = None) -> Self:
+        """Wait for the end of the work.
+
+        progress: True draws a line on standard error; a function gets each job document.
+
+        Raises:
+            JobFailed, JobDismissed: how else it can end. TimeoutError: it goes on; the work is not stopped.
+        """
+        show = progress if callable(progress) else _draw if progress else _ignore
+        deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        while True:
+            job = self.client.job(self.id, wait_s=1 if progress else 30)
+            show(job)
+            if job["status"] in FINAL:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.id} is still {job['status']} after {timeout_s} s")
+        if job["status"] == "failed":
+            raise JobFailed(job["error"])
+        if job["status"] == "dismissed":
+            raise JobDismissed({"type": "dismissed", "status": 410, "detail": f"{self.id} was dismissed."})
+        return self.refresh()
+
+    def dismiss(self) -> Self:
+        """Stop the work."""
+        self.client.dismiss(self.id)
+        return self.refresh()
+
+
+class Training(Work):
+    """A training."""
+
+    def series(self, after: int = 0) -> list[Json]:
+        """What each epoch after `after` measured; also while it runs."""
+        rows: list[Json] = self.client.get(f"/v1/trainings/{quote(self.id)}/series", after=after)["items"]
+        return rows
+
+    @property
+    def model(self) -> Json:
+        """The model version that it made, with its metrics."""
+        made = self.document["model"]
+        return self.client.model_version(made["name"], made["version"])
+
+
+class Prediction(Work):
+    """A prediction."""
+
+    def areas(self) -> list[Json]:
+        """Hectares of class 1: observed, mapped, and adjusted with a 95 % interval."""
+        rows: list[Json] = self.client.get(f"/v1/predictions/{quote(self.id)}/areas")["items"]
+        return rows
+
+    def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
+        """Download the files of the result, or those of `names`, into `folder`."""
+        wanted = self.refresh().document["assets"] if names is None else names
+        base = f"/v1/predictions/{quote(self.id)}"
+        return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
+
+
+def _insist(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send something that may be sent twice; try again while the service is away or asks for patience."""
+    for attempt in range(TRIES):
+        pause_s = 0.5 * 2**attempt
+        try:
+            answer = send()
+        except httpx.TransportError:
+            if attempt + 1 == TRIES:
+                raise
+        else:
+            if answer.status_code not in TRANSIENT or attempt + 1 == TRIES:
+                return _checked(answer)
+            after = answer.headers.get("retry-after", "")
+            pause_s = float(after) if after.isdecimal() else pause_s
+        time.sleep(pause_s)
+    raise AssertionError("unreachable")
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = {"status": answer.status_code, "detail": f"{answer.status_code} {answer.reason_phrase}"}
+        raise CanemapError(problem)
+    return answer
+
+
+def _ignore(job: Json) -> None:
+    pass
+
+
+def _draw(job: Json) -> None:
+    """One line on standard error, drawn over until the job ends."""
+    left = f", about {job['eta_s']:.0f} s left" if job["eta_s"] else ""
+    line = f"{job['processID']} {job['status']} {job['stage']} {job['done']}/{job['total']}{left}"
+    sys.stderr.write(f"\r\x1b[K{line}" + ("\n" if job["status"] in FINAL else ""))
+    sys.stderr.flush()
