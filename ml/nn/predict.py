@@ -46,8 +46,10 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
     with RasterSource(scene.path, scene.nodata) as source:
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         _predict_strips(for_prediction(net).to(device), header.contract, source, config, strips, watch)
-    result = write_products(strips.layers(), scene.path, header.contract, config, out, watch)
+    watch(Progress("write", 0, 1))
+    result = write_products(strips.layers(), scene.path, header.contract, config, out)
     shutil.rmtree(folder)
+    watch(Progress("write", 1, 1))
     return result
 
 

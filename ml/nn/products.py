@@ -5,13 +5,15 @@ from pathlib import Path
 from ml.config import PredictConfig
 from ml.contract import Contract
 from ml.geo.areas import class_areas_ha
-from ml.geo.raster import open_raster
-from ml.geo.windows import blocks
+from ml.geo.cog import Layer, write_cog
+from ml.geo.palette import colour_of
+from ml.geo.polygons import write_polygons
+from ml.geo.qml import classes_qml
 from ml.model import Frozen
 from ml.nn.strips import Bytes
-from ml.progress import Watch
 
 NODATA = 255
+PROBABILITY = Layer("probability of class 1", NODATA, scale=1 / 250, offset=0.5 / 250, resampling="average")
 
 
 class PredictResult(Frozen):
@@ -26,38 +28,37 @@ class PredictResult(Frozen):
     unobserved_ha: float
 
 
-def write_products(
-    maps: Bytes, scene: Path, contract: Contract, config: PredictConfig, out: Path, watch: Watch
-) -> PredictResult:
-    """Turn `maps`, (class and probability, rows, cols), into the files that `config.outputs` asks for, in `out`."""
+def write_products(maps: Bytes, scene: Path, contract: Contract, config: PredictConfig, out: Path) -> PredictResult:
+    """Turn `maps`, (class and probability, rows, cols), into files in `out` on the grid of `scene`.
+
+    "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
+    and polygons.gpkg (the scene's CRS). A probability byte b means (b + 0.5) / 250, as its scale and offset say.
+    """
     classes, probability = maps
-    files = {"classes.tif": out / "classes.tif"}
-    _write_cog(classes, scene, files["classes.tif"])
-    area_ha = class_areas_ha(files["classes.tif"])
+    names = {
+        "classes": ("classes.tif", "classes.qml"),
+        "probability": ("probability.tif",),
+        "polygons": ("polygons.geojson", "polygons.gpkg"),
+    }
+    files = {name: out / name for output in config.outputs for name in names[output]}
+    map_ = out / "classes.tif"  # areas and polygons are taken from it, whether it was asked for or not
+    write_cog(classes, scene, map_, _classes_layer(contract))
+    area_ha = class_areas_ha(map_)
     if "probability" in config.outputs:
-        files["probability.tif"] = out / "probability.tif"
-        _write_cog(probability, scene, files["probability.tif"])
-    if "classes" not in config.outputs:
-        files.pop("classes.tif").unlink()
+        write_cog(probability, scene, files["probability.tif"], PROBABILITY)
+    if "polygons" in config.outputs:
+        traced = files["polygons.geojson"], files["polygons.gpkg"]
+        write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha)
+    if "classes" in config.outputs:
+        files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
+    else:
+        map_.unlink()
     unobserved_ha = area_ha.pop(NODATA, 0.0)
-    area_ha = {definition.value: area_ha.get(definition.value, 0.0) for definition in contract.classes}
-    return PredictResult(files=files, area_ha=area_ha, observed_ha=sum(area_ha.values()), unobserved_ha=unobserved_ha)
+    by_class = {item.value: area_ha.get(item.value, 0.0) for item in contract.classes}
+    return PredictResult(files=files, area_ha=by_class, observed_ha=sum(by_class.values()), unobserved_ha=unobserved_ha)
 
 
-def _write_cog(pixels: Bytes, like: Path, path: Path) -> None:
-    """Interim."""
-    import rasterio
-    import rasterio.shutil
-
-    with open_raster(like) as scene:
-        place = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
-    part = path.with_suffix(".part")
-    with rasterio.open(part, "w", driver="GTiff", count=1, dtype="uint8", nodata=NODATA, tiled=True, **place) as file:
-        for window in blocks(*pixels.shape, block_px=512):
-            file.write(
-                pixels[window.slices],
-                1,
-                window=rasterio.windows.Window(window.col, window.row, window.cols, window.rows),
-            )
-    rasterio.shutil.copy(part, path, driver="COG", compress="DEFLATE")
-    part.unlink()
+def _classes_layer(contract: Contract) -> Layer:
+    colours = {item.value: (*colour_of(item.value), 255) for item in contract.classes}
+    tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
+    return Layer("class", NODATA, colours=colours, tags=tags)
