@@ -265,7 +265,8 @@ class Client:
         token = None
         while True:
             page = self.get(path, token=token, **filters)
-            yield from page.get("items", page.get("features", []))
+            items: list[Json] = page["items"] if "items" in page else page["features"]
+            yield from items
             token = page["next"]
             if token is None:
                 return

@@ -4,6 +4,7 @@ Rgb = tuple[int, int, int]
 
 OTHER: Rgb = (0, 0, 0)
 CANE: Rgb = (76, 175, 80)
+UNOBSERVED: Rgb = (190, 190, 190)
 
 
 def colour_of(value: int) -> Rgb:

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from affine import Affine
 
 from app.services import Services
 from tests.app.api.conftest import Perform, pixels, put
@@ -99,7 +100,7 @@ def test_scenes_with_different_bands_are_refused(http: httpx.Client, two_scenes:
 
 
 def test_labels_somewhere_else_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
-    away = GRID * GRID.translation(100_000, 0)
+    away = GRID @ Affine.translation(100_000, 0)
     put(http, "/v1/labels/away", make_scene(np.ones((1, 64, 64), np.uint8), "away.tif", transform=away))
     assert ("no_overlap", "/scenes/0") in codes(http.post("/v1/datasets", json=body(labels=["away"])))
 

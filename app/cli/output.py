@@ -1,0 +1,76 @@
+"""What commands print: tables and progress bars for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.client import FINAL, Json, Show
+
+console = Console()
+errors = Console(stderr=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
+    """Print `document` as JSON, or `lines` for people."""
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table."""
+    drawn = Table(*columns)
+    for row in rows:
+        drawn.add_row(*map(number, row))
+    console.print(drawn)
+
+
+def number(value: object) -> str:
+    """A number with the digits that matter; - for what is not known."""
+    if value is None:
+        return "-"
+    return f"{value:,.4f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Show]:
+    """Draws a job: a bar on a terminal, else a line whenever its stage changes; nothing when JSON is wanted."""
+    if as_json:
+        yield lambda job: None
+        return
+    if not errors.is_terminal:
+        yield _Lines().show
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors) as bars:
+        bar = bars.add_task("waiting", total=None)
+        yield lambda job: bars.update(
+            bar,
+            description=f"{job['processID']} {job['stage'] or job['status']}",
+            completed=job["total"] if job["status"] == "successful" else job["done"],
+            total=job["total"] or None,
+        )
+
+
+class _Lines:
+    """Progress where there is no terminal: a line for each stage and each tenth of it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str, int] | None = None
+
+    def show(self, job: Json) -> None:
+        tenth = 10 * job["done"] // max(job["total"], 1)
+        now = (job["status"], job["stage"], 0 if job["status"] in FINAL else tenth)
+        if now != self._last:
+            self._last = now
+            line = f"{job['processID']} {job['status']} {job['stage']} {job['done']}/{job['total']}"
+            errors.print(line, markup=False, highlight=False)

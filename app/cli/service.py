@@ -1,0 +1,74 @@
+"""Commands that run the service. What they start is imported late: the other commands stay quick."""
+
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import output
+from app.cli.output import AsJson
+
+Host = Annotated[str, typer.Option(help="Loopback only: access keys do not exist yet.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of everything that must survive; sets CANEMAP_DATA_DIR.")]
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
+
+
+def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: AsJson = False) -> None:
+    """Run the whole service: API and workers, with no server to install. Ctrl-C ends it."""
+    from app.cli.running import running
+
+    _check_loopback(host)
+    stop = threading.Event()
+    with running(host, port, data, stop) as url:
+        output.show({"url": url}, as_json, [f"canemap is ready: {url} (API pages: {url}/docs; Ctrl-C ends it)"])
+        sys.stdout.flush()
+        stop.wait()
+
+
+def serve(host: Host = "127.0.0.1", port: Port = 8000, with_parent: WithParent = False) -> None:
+    """Run the API alone."""
+    import uvicorn
+
+    from app.supervise import die_with_parent
+
+    _check_loopback(host)
+    if with_parent:
+        die_with_parent()
+    uvicorn.run("app.main:create_app", factory=True, host=host, port=port, log_config=None, timeout_graceful_shutdown=5)
+
+
+def worker(queues: Annotated[str, typer.Option(help="Comma-separated.")] = "light,prediction,training") -> None:
+    """Run one worker; it does one job at a time."""
+    # not imported: nothing of app may depend on the worker, and through it on torch
+    os.execv(sys.executable, [sys.executable, "-m", "worker", "--queues", queues])
+
+
+def migrate(revision: str = "head", as_json: AsJson = False) -> None:
+    """Bring the database's schema to a revision, by default the newest."""
+    from app.db import migrate as migrate_schema
+    from app.settings import Settings
+
+    migrate_schema(Settings(), revision)
+    output.show({"revision": revision}, as_json, [f"The schema is at {revision}."])
+
+
+def _check_loopback(host: str) -> None:
+    addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        raise typer.BadParameter(
+            f"{host} can be reached from other machines, and there are no access keys yet: anybody could use the "
+            "service. Bind to 127.0.0.1 and put a proxy that asks for a password in front.",
+            param_hint="--host",
+        )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (up, serve, worker, migrate):
+        app.command()(command)

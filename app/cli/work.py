@@ -1,0 +1,170 @@
+"""Commands that upload and that start work."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import options, output
+from app.cli.output import AsJson
+from app.client import Client, Json, Prediction, Training, Work
+
+Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
+Name = Annotated[str | None, typer.Option(help="Name of the upload; by default the file's.")]
+
+
+def upload(
+    files: Files,
+    name: Name = None,
+    acquired: Annotated[str | None, typer.Option(help="Date or time of acquisition.")] = None,
+    sensor: Annotated[str | None, typer.Option()] = None,
+    bands: Annotated[str | None, typer.Option(help="Names of the bands in order: b,g,r,nir.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value without data, when the file does not say.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload GeoTIFFs as scenes."""
+    if name and len(files) > 1:
+        raise typer.BadParameter("one name for several files", param_hint="--name")
+    with Client() as client:
+        for file in files:
+            item = client.upload_scene(
+                file, name, acquired=acquired, sensor=sensor, bands=options.names(bands or ""), nodata=nodata
+            )
+            output.show(item, as_json, [_scene_line(item)])
+
+
+def label(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    name: Name = None,
+    class_field: Annotated[str | None, typer.Option(help="Attribute that names the class.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Its values: sugarcane=1,*=0")] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of the layer, when the file has none.")] = None,
+    background: Annotated[int | None, typer.Option(help="0, or 255 for unlabelled.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
+    with Client() as client:
+        labels = client.upload_labels(
+            file,
+            name,
+            class_field=class_field,
+            classes=options.classes(classes),
+            crs=crs,
+            background=background,
+        )
+    if as_json:
+        output.show(labels, as_json)
+        return
+    report = labels["report"]
+    output.show(
+        labels, as_json, [f"labels {labels['id']}: {report['kind']}, {report['features']} features, {report['crs']}"]
+    )
+    columns = ("value", "name", "features", "pixels", "area_ha")
+    output.table(columns, ([row[column] for column in columns] for row in report["by_class"]))
+    output.show(
+        labels, as_json, (f"{note['code']}: {note['detail']}" for note in report["repairs"] + report["warnings"])
+    )
+
+
+def dataset(
+    name: str,
+    labels: Annotated[str, typer.Option(help="Label sets, comma-separated.")],
+    train: Annotated[str, typer.Option(help="Scenes to train on, comma-separated.")] = "",
+    val: Annotated[str, typer.Option(help="Scenes that choose the epoch.")] = "",
+    test: Annotated[str, typer.Option(help="Scenes scored once, at the end.")] = "",
+    blocks: Annotated[str, typer.Option(help="Scenes to split by blocks instead.")] = "",
+    block_px: Annotated[int, typer.Option(help="Side of the blocks.")] = 1024,
+    no_wait: options.NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version of a dataset from scenes and labels."""
+    parts = {"train": options.names(train), "val": options.names(val), "test": options.names(test)}
+    scenes = options.names(blocks) or [scene for part in parts.values() for scene in part]
+    split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **parts}
+    with Client() as client:
+        work = client.create_dataset(name, scenes=scenes, labels=options.names(labels), split=split)
+        if _finished(work, no_wait, as_json) and not as_json:
+            rows = (
+                (split, cls, count, statistics["area_ha"].get(cls))
+                for split, statistics in work.document["statistics"].items()
+                for cls, count in statistics["pixels"].items()
+            )
+            output.table(("split", "class", "pixels", "hectares"), rows)
+
+
+def train(
+    dataset: str,
+    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default the dataset's.")] = None,
+    config: options.Config = None,
+    changes: options.Set = None,
+    no_wait: options.NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a U-Net and register what comes out."""
+    with Client() as client:
+        training = client.train(dataset, register_as=register_as, config=options.config(config, changes))
+        if _finished(training, no_wait, as_json) and not as_json:
+            show_metrics(training)
+
+
+def predict(
+    scene: str,
+    model: Annotated[str, typer.Option(help="cane@champion, cane:3, or cane for its champion.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to download the result into.")] = None,
+    config: options.Config = None,
+    changes: options.Set = None,
+    no_wait: options.NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Map a scene; print its hectares."""
+    with Client() as client:
+        prediction = client.predict(scene, model=model, config=options.config(config, changes))
+        if not _finished(prediction, no_wait, as_json):
+            return
+        if out is not None:
+            prediction.download(out)
+        if not as_json:
+            show_areas(prediction)
+
+
+def show_metrics(training: Training) -> None:
+    """The metrics of a training, by split."""
+    model = training.model
+    output.show(model, False, [f"registered {model['name']} version {model['version']}"])
+    names = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
+    rows = ([split, *(metrics[name] for name in names)] for split, metrics in model["metrics"].items() if metrics)
+    output.table(("split", *names), rows)
+
+
+def show_areas(prediction: Prediction) -> None:
+    """The hectares of a prediction."""
+    columns = ("zone", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
+    rows = [
+        [*(row[column] for column in columns), " - ".join(map(output.number, row["ci95_ha"] or ())) or None]
+        for row in prediction.areas()
+    ]
+    output.table((*columns, "95 %"), rows)
+
+
+def _finished(work: Work, no_wait: bool, as_json: bool) -> bool:
+    """Wait, unless asked not to; whether the work has ended."""
+    if not as_json:
+        output.show(None, False, [work.id])
+    if not no_wait:
+        with output.progress(as_json) as show:
+            work.wait(progress=show)
+    if as_json:
+        output.show(work.document, as_json)
+    return not no_wait
+
+
+def _scene_line(item: Json) -> str:
+    rows, cols = item["properties"]["proj:shape"]
+    bands = ",".join(band["name"] for band in item["properties"]["bands"])
+    return f"scene {item['id']}: {rows} x {cols} px, bands {bands}, {item['properties']['gsd']:.2f} m"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (upload, label, dataset, train, predict):
+        app.command()(command)
