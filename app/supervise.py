@@ -26,7 +26,7 @@ def die_with_parent() -> None:
     """End this process, first gently, when its standard input ends."""
 
     def wait() -> None:
-        while sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+        while os.read(sys.stdin.fileno(), 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE_S)

@@ -87,7 +87,9 @@ class PredictConfig(Frozen):
     """One prediction."""
 
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a pixel is of class 1.")
-    outputs: tuple[Output, ...] = Field(("classes", "probability", "polygons"), min_length=1)
+    outputs: tuple[Output, ...] = Field(
+        ("classes", "probability", "polygons"), min_length=1, description="The products wanted."
+    )
     min_area_ha: float = Field(0.0, ge=0, description="Smaller polygons are left out of the polygon files.")
     window_px: int = Field(
         1024, ge=64, le=8192, description="Side of the windows the scene is cut into; no influence on the result."

@@ -1,13 +1,43 @@
 """The documentation is complete: what is not written does not exist."""
 
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from app.main import create_app
 from app.settings import Settings
+from ml.config import PredictConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def table(config: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Each key of a config with its default and what it is."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from table(value, f"{prefix}{name}.")
+        else:
+            default = json.dumps(value, default=list)
+            yield f"| `{prefix}{name}` | `{default}` | {field.description} |"
 
 
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     missing = [name for name in Settings.model_fields if f"`CANEMAP_{name.upper()}`" not in page]
     assert missing == []
+
+
+def test_every_config_key_is_documented_with_its_default() -> None:
+    page = (ROOT / "docs" / "http-api.md").read_text().splitlines()
+    missing = [row for row in (*table(TrainConfig()), *table(PredictConfig())) if row not in page]
+    assert missing == []
+
+
+def test_every_resource_is_documented() -> None:
+    page = (ROOT / "docs" / "http-api.md").read_text()
+    resources = {re.split(r"[/{]", path)[2] for path in create_app().openapi()["paths"] if path.startswith("/v1/")}
+    assert [name for name in resources if f"/v1/{name}" not in page] == []

@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 def _learn(client: Client) -> None:
     scenes = [name for part in SPLITS.values() for name in part]
-    dataset = client.create_dataset("demo", scenes=scenes, labels=scenes, **SPLITS).wait()
+    dataset = client.create_dataset("demo", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait()
     share = dataset.document["statistics"]["train"]["fraction"]["sugarcane"]
     say(f"The training scenes are {share:.0%} sugarcane. Training a U-Net with cross-entropy + 0.5 * Lovász hinge ...")
     training = client.train(dataset.id, register_as="cane", config=CONFIG)

@@ -1,0 +1,96 @@
+"""The whole service as a user starts it, on both stacks."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from ml.synthetic import SyntheticScene, make_scene
+
+SIZE_PX = 192
+SPLITS = {"train": ["train"], "val": ["val"], "test": ["test"]}
+TINY = {
+    "net": {"depth": 2, "width": 8},
+    "chip_size": 64,
+    "batch_size": 4,
+    "epochs": 3,
+    "steps_per_epoch": 4,
+    "optimizer": {"name": "adamw", "lr": 0.003},
+}
+
+
+@dataclass
+class Stack:
+    """A running `canemap up`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def children(self) -> list[int]:
+        """The ids of its child processes."""
+        found = subprocess.run(["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def worker(self, queue: str) -> int:
+        """The id of the process that works on a queue."""
+        for pid in self.children():
+            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            if "worker" in command and any(queue in part.split(",") for part in command):
+                return pid
+        raise LookupError(queue)
+
+
+@pytest.fixture(params=["embedded", "postgresql+redis"])
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """`canemap up`: with nothing else, and on a PostgreSQL and a Redis."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5"}
+    if request.param != "embedded":
+        environment["CANEMAP_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+        environment["CANEMAP_BROKER_URL"] = request.getfixturevalue("redis_url")
+    command = [sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(tmp_path / "data")]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,
+    ):
+        line = process.stdout.readline() if process.stdout else ""
+        ready = re.search(r"http://\S+", line)
+        assert ready, log.read_text()
+        yield Stack(process, ready[0], log)
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    """The product's own client."""
+    with Client(stack.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SyntheticScene]:
+    """Four scenes with their truth."""
+    folder = tmp_path_factory.mktemp("world")
+    names = ["train", "val", "test", "unseen"]
+    return {name: make_scene(folder, name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
+
+
+def upload(client: Client, world: dict[str, SyntheticScene]) -> str:
+    """Everything that a training needs; the dataset's id."""
+    for name, scene in world.items():
+        client.upload_scene(scene.image, acquired="2018-10-12")
+        if name != "unseen":
+            client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
+    scenes = [name for part in SPLITS.values() for name in part]
+    return (
+        client.create_dataset("gx", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait(timeout_s=60).id
+    )

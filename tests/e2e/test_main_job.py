@@ -1,0 +1,109 @@
+"""Upload, train, predict, hectares, through the product's own client, on both stacks."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.client import CanemapError, Client, JobDismissed, Json
+from ml.geo.raster import open_raster
+from ml.synthetic import SyntheticScene
+from tests.app.test_supervise import lives
+from tests.e2e.conftest import TINY, Stack, upload
+
+World = dict[str, SyntheticScene]
+
+
+def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_from_scenes_to_hectares(client: Client, world: World, tmp_path: Path) -> None:
+    dataset = upload(client, world)
+    seen: list[Json] = []
+    training = client.train(dataset, register_as="cane", config=TINY).wait(progress=seen.append, timeout_s=120)
+    assert training.document["model"] == {"name": "cane", "version": 1}
+    assert [row["epoch"] for row in training.series()] == [1, 2, 3]
+    assert {"loss", "loss_ce", "loss_lovasz_hinge", "val_accuracy", "val_iou", "val_kappa"} <= training.series()[
+        0
+    ].keys()
+    assert seen[-1]["progress"] == 100
+    metrics = training.model["metrics"]["test"]
+    assert 0 <= metrics["accuracy"] <= 1
+    assert sum(map(sum, metrics["confusion"])) > 0
+    assert "epoch 3" in client.log(training.id)
+
+    prediction = client.predict("unseen", model="cane@champion").wait(timeout_s=60)
+    files = {path.name for path in prediction.download(tmp_path)}
+    assert files == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml"}
+    with open_raster(tmp_path / "classes.tif") as made, open_raster(world["unseen"].image) as scene:
+        assert (made.crs, made.transform, made.shape) == (scene.crs, scene.transform, scene.shape)
+    (row,) = prediction.areas()
+    assert row["observed_ha"] == pytest.approx((192 * 0.8) ** 2 / 10_000, rel=2e-3)
+    assert 0 <= row["mapped_ha"] <= row["observed_ha"]
+    assert row["ci95_ha"][0] <= row["adjusted_ha"] <= row["ci95_ha"][1]
+
+    second = client.train(dataset, register_as="cane", config=TINY | {"seed": 1}).wait(timeout_s=120)
+    assert second.model["aliases"] == []
+    assert client.promote("cane", 2, reason="another seed")["version"] == 2
+    with pytest.raises(CanemapError, match="used by"):
+        client._send("DELETE", "/v1/scenes/unseen")
+
+
+def test_dismissing_a_training_really_stops_it(client: Client, world: World, tmp_path: Path) -> None:
+    dataset = upload(client, world)
+    long = client.train(dataset, register_as="cane", config=TINY | {"epochs": 10_000})
+    eventually(lambda: client.job(long.id)["done"] > 0)
+    long.dismiss()
+    with pytest.raises(JobDismissed):
+        long.wait(timeout_s=20)
+    done = client.job(long.id)["done"]
+    time.sleep(2)
+    assert client.job(long.id)["done"] == done
+    assert not list((tmp_path / "data" / "scratch").iterdir())
+    assert list(client.models()) == []
+    # the worker is free for the next one
+    client.train(dataset, register_as="cane", config=TINY | {"epochs": 1}).wait(timeout_s=120)
+
+
+def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_been(
+    client: Client, stack: Stack, world: World, tmp_path: Path
+) -> None:
+    dataset = upload(client, world)
+    config = TINY | {"epochs": 12}
+    undisturbed = client.train(dataset, register_as="calm", config=config).wait(timeout_s=120)
+    training = client.train(dataset, register_as="storm", config=config)
+    eventually(lambda: len(training.series()) >= 2)
+    os.kill(stack.worker("training"), signal.SIGKILL)
+    training.wait(timeout_s=120)
+    assert client.job(training.id)["attempt"] == 2
+    assert [row["epoch"] for row in training.series()] == list(range(1, 13))
+    assert training.model["metrics"] == undisturbed.model["metrics"]
+    weights = [client.export_model(name, tmp_path / name).read_bytes() for name in ("calm", "storm")]
+    assert weights[0] == weights[1]
+
+
+def test_nothing_is_left_when_the_service_is_killed(stack: Stack) -> None:
+    children = stack.children()
+    assert len(children) == 3
+    stack.process.kill()
+    stack.process.wait()
+    eventually(lambda: not any(lives(pid) for pid in children), 40)
+
+
+def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, stack: Stack, world: World) -> None:
+    dataset = upload(client, world)
+    training = client.train(dataset, register_as="cane", config=TINY | {"epochs": 40})
+    eventually(lambda: len(training.series()) >= 1)
+    worker = stack.worker("training")
+    os.kill(worker, signal.SIGTERM)
+    eventually(lambda: not lives(worker), 20)
+    training.wait(timeout_s=120)
+    assert client.job(training.id)["attempt"] == 2
+    assert "given back" in client.log(training.id)
