@@ -1,0 +1,87 @@
+"""Polygons that cross themselves: mended where that is plausible, refused where it is hopeless.
+
+GEOS needs time that grows with the square of the crossings, so those are counted first, and the counting is bounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import shapely
+from shapely.geometry import MultiPolygon, Polygon
+
+from ml.faults import refuse_any
+from ml.geo.layer import MAX_FAULTS, Feature, bad_geometry
+from ml.geo.notes import Note
+
+MAX_CROSSINGS = 100
+MAX_PAIRS = 2_000_000  # of edges whose boxes overlap, in one polygon
+_FEW_VERTICES = 500  # nothing takes long with so few
+_QUERY_PAIRS = 1_000_000
+
+
+def repaired(features: Sequence[Feature]) -> tuple[list[Feature], tuple[Note, ...]]:
+    """The features with valid polygons, and a note of those that were mended.
+
+    Raises:
+        InputRefused: bad_geometry, a polygon crosses itself too often or has no area.
+    """
+    geometries = np.array([feature.geometry for feature in features])
+    valid = np.ones(len(geometries), dtype=bool)
+    for i in np.flatnonzero(shapely.get_num_coordinates(geometries) > _FEW_VERTICES).tolist():
+        valid[i] = crossings(geometries[i]) <= MAX_CROSSINGS
+    valid[valid] = shapely.is_valid(geometries[valid])
+    faults, mended, result = [], [], list(features)
+    for i in np.flatnonzero(~valid).tolist():
+        geometry = _mended(geometries[i])
+        if geometry is None:
+            faults.append(bad_geometry(f"Feature {i + 1} crosses itself too often, or has no area.", f"/features/{i}"))
+        else:
+            mended.append(str(i + 1))
+            result[i] = replace(features[i], geometry=geometry)
+    refuse_any(faults[:MAX_FAULTS])
+    if not mended:
+        return result, ()
+    detail = f"{len(mended)} polygons crossed or touched themselves: {', '.join(mended[:20])}."
+    return result, (
+        Note(code="repaired_geometry", detail=detail, hint="Look at them: the repair keeps what was inside."),
+    )
+
+
+def crossings(geometry: Polygon | MultiPolygon) -> int:
+    """How often the edges of a polygon cross, counted up to a little over `MAX_CROSSINGS`.
+
+    A polygon with more than `MAX_PAIRS` pairs of overlapping boxes of edges counts as crossing too often.
+    """
+    edges = _edges(geometry)
+    tree = shapely.STRtree(edges)
+    step = max(1, _QUERY_PAIRS // len(edges))
+    found = pairs = 0
+    for start in range(0, len(edges), step):
+        one, other = tree.query(edges[start : start + step])
+        one, other = one[other > one + start] + start, other[other > one + start]
+        pairs += len(one)
+        if pairs > MAX_PAIRS:
+            return MAX_CROSSINGS + 1
+        found += int(shapely.crosses(edges[one], edges[other]).sum())
+        if found > MAX_CROSSINGS:
+            break
+    return found
+
+
+def _edges(geometry: Polygon | MultiPolygon) -> np.ndarray:
+    """The edges of all rings, as lines of two points."""
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    points, ring_of = shapely.get_coordinates(rings, return_index=True)
+    joined = ring_of[:-1] == ring_of[1:]
+    lines: np.ndarray = shapely.linestrings(np.stack([points[:-1][joined], points[1:][joined]], axis=1))
+    return lines
+
+
+def _mended(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon | None:
+    """The areas that the edges enclose; None if that cannot be found out in reasonable time, or is nothing."""
+    if crossings(geometry) > MAX_CROSSINGS:
+        return None
+    parts = [part for part in shapely.get_parts(shapely.make_valid(geometry)) if part.geom_type.endswith("Polygon")]
+    merged = shapely.union_all(parts)
+    return merged if isinstance(merged, Polygon | MultiPolygon) and merged.area > 0 else None

@@ -1,0 +1,206 @@
+"""Truth that can be painted on the grid of any scene: polygons with a class each, or a raster mask."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+
+from ml.faults import Fault, InputRefused, refuse_any
+from ml.geo.classes import UNLABELLED, LabelOptions, classes_of, mask_classes
+from ml.geo.crs import transformer
+from ml.geo.grid import Grid
+from ml.geo.raster import open_raster
+from ml.geo.repair import repaired
+from ml.geo.scene import checked_grid
+from ml.geo.source import RasterSource
+from ml.geo.tiff import check_tiff
+from ml.geo.vectors import kind_of, read_layer
+from ml.geo.windows import Window
+
+UNPAINTED = 256
+_EDGE_PX = 100  # how long a polygon's edge may be when it is reprojected: its middle is off by millimetres then
+_FINEST = 8  # a mask's pixel may be so many times smaller than a scene's
+
+
+class Painter(Protocol):
+    """A layer on the grid of one scene."""
+
+    @property
+    def background(self) -> int:
+        """Class of what the layer leaves unpainted, or 255."""
+        ...
+
+    def paint(self, window: Window) -> np.ndarray:
+        """Class values, uint16 (rows, cols); 255 where they say unlabelled, 256 where they say nothing."""
+        ...
+
+
+class Truth(Protocol):
+    """A layer of labels."""
+
+    def on(self, grid: Grid) -> Painter | None:
+        """The layer on a scene's grid; None if it does not touch it."""
+        ...
+
+
+def open_truth(path: Path, options: LabelOptions) -> "PolygonTruth | MaskTruth":
+    """A layer of labels of any kind, found from its bytes.
+
+    Raises:
+        InputRefused: all that `read_layer`, `repaired` and `classes_of` raise; of a mask what a scene is refused for,
+            and not_a_mask.
+    """
+    return MaskTruth(path, options) if kind_of(path) == "raster" else PolygonTruth(path, options)
+
+
+class PolygonTruth:
+    """Valid polygons, in the order of the file: where they overlap, the later one counts.
+
+    geometries: shapely, in `crs`. values: class of each, uint8.
+    """
+
+    def __init__(self, path: Path, options: LabelOptions) -> None:
+        layer = read_layer(path, crs=options.crs)
+        if layer.crs is None:
+            raise ValueError("read_layer gives a CRS")
+        features, self.notes = repaired(layer.features)
+        self.kind, self.crs, self.unplaced = layer.kind, layer.crs, layer.unplaced
+        self.geometries = np.array([feature.geometry for feature in features])
+        self.values = classes_of(features, options)
+        self._background = options.background
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.geometries)
+
+    def on(self, grid: Grid) -> "PolygonPainter | None":
+        """The polygons in pixels of a scene's grid, or None."""
+        outline = np.column_stack(transformer(grid.crs, self.crs).transform(*grid.outline().T))
+        if not np.isfinite(outline).all():
+            return None
+        (left, bottom), (right, top) = outline.min(axis=0), outline.max(axis=0)
+        spare = 0.05 * max(right - left, top - bottom)  # the outline is drawn through a few points only
+        around = shapely.box(left - spare, bottom - spare, right + spare, top + spare)
+        near = np.sort(self.tree.query(around, predicate="intersects"))
+        geometries = shapely.intersection(self.geometries[near], around)
+        if not grid.crs.equals(self.crs, ignore_axis_order=True):
+            edge = _EDGE_PX * max(right - left, top - bottom) / max(grid.rows, grid.cols)
+            geometries = shapely.segmentize(geometries, edge)
+        back = transformer(self.crs, grid.crs)
+        pixels = shapely.transform(geometries, lambda xy: np.column_stack(grid.pixels(*back.transform(*xy.T))))
+        hits = shapely.intersects(pixels, shapely.box(0, 0, grid.cols, grid.rows))
+        if not hits.any():
+            return None
+        return PolygonPainter(pixels[hits], self.values[near][hits], self._background)
+
+
+class PolygonPainter:
+    """Polygons in pixels of a scene, (col, row) from its corner. A pixel belongs to the polygon that has its middle."""
+
+    def __init__(self, geometries: np.ndarray, values: np.ndarray, background: int) -> None:
+        self._geometries, self._values, self.background = geometries, values, background
+        self._tree = shapely.STRtree(geometries)
+
+    def paint(self, window: Window) -> np.ndarray:
+        box = shapely.box(window.col, window.row, window.col + window.cols, window.row + window.rows)
+        inside = np.sort(self._tree.query(box))
+        if len(inside) == 0:
+            return np.full((window.rows, window.cols), UNPAINTED, dtype=np.uint16)
+        shapes = zip(self._geometries[inside], self._values[inside].tolist(), strict=True)
+        painted: np.ndarray = rasterize(
+            shapes,
+            out_shape=(window.rows, window.cols),
+            fill=UNPAINTED,
+            transform=Affine.translation(window.col, window.row),
+            dtype="uint16",
+        )
+        return painted
+
+
+class MaskTruth:
+    """A raster whose pixels are class values; 255 and its nodata are unlabelled."""
+
+    kind = "raster"
+
+    def __init__(self, path: Path, options: LabelOptions) -> None:
+        check_tiff(path)
+        with open_raster(path) as dataset:
+            self.grid = checked_grid(dataset)
+            bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])
+        if bands != 1 or dtype.kind not in "iu":
+            detail = f"The raster has {bands} bands of {dtype.name}."
+            raise InputRefused(Fault("not_a_mask", detail, "Send one band of whole numbers, the class values."))
+        self.path, self.options = path, options
+
+    @property
+    def crs(self) -> pyproj.CRS:
+        return self.grid.crs
+
+    def on(self, grid: Grid) -> "MaskPainter | None":
+        """The mask on a scene's grid, or None.
+
+        Raises:
+            InputRefused: grid_mismatch, it claims the scene's grid but has another size, or its pixels are far finer.
+        """
+        refuse_any(_mismatch(self.grid, grid))
+        there = transformer(self.crs, grid.crs)
+        cols, rows = grid.pixels(*there.transform(*self.grid.outline().T))
+        finite = np.isfinite(cols) & np.isfinite(rows)
+        if not finite.any():
+            return None
+        apart = cols[finite].max() <= 0 or rows[finite].max() <= 0
+        apart |= cols[finite].min() >= grid.cols or rows[finite].min() >= grid.rows
+        return None if apart else MaskPainter(self, grid)
+
+
+@dataclass(frozen=True)
+class MaskPainter:
+    """A mask under a scene's grid: each pixel of the scene takes the value of the mask's pixel under its middle."""
+
+    mask: MaskTruth
+    grid: Grid
+    background: int = UNLABELLED
+
+    def paint(self, window: Window) -> np.ndarray:
+        rows, cols, under = self._under(window)
+        painted = np.full((window.rows, window.cols), UNPAINTED, dtype=np.uint16)
+        if not under.any():
+            return painted
+        first_row, first_col = int(rows[under].min()), int(cols[under].min())
+        size = int(rows[under].max()) - first_row + 1, int(cols[under].max()) - first_col + 1
+        with RasterSource(self.mask.path) as source:
+            raw, valid = source.read_raw(Window(first_row, first_col, *size))
+        values = mask_classes(raw[0], valid, self.mask.options)
+        painted[under] = values[rows[under] - first_row, cols[under] - first_col]
+        return painted
+
+    def _under(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row and column of the mask under the middle of each pixel, and whether there is one."""
+        cols, rows = np.meshgrid(window.col + np.arange(window.cols) + 0.5, window.row + np.arange(window.rows) + 0.5)
+        there = transformer(self.grid.crs, self.mask.crs)
+        cols, rows = self.mask.grid.pixels(*there.transform(*self.grid.xy(cols, rows)))
+        with np.errstate(invalid="ignore"):  # infinite where there is no Earth
+            under = (cols >= 0) & (cols < self.mask.grid.cols) & (rows >= 0) & (rows < self.mask.grid.rows)
+        return np.where(under, rows, 0).astype(int), np.where(under, cols, 0).astype(int), under
+
+
+def _mismatch(mask: Grid, scene: Grid) -> list[Fault]:
+    sizes = f"The mask has {mask.rows} x {mask.cols} px, the scene {scene.rows} x {scene.cols}"
+    if not mask.crs.equals(scene.crs, ignore_axis_order=True):
+        return []
+    ratio = np.sqrt(abs(scene.transform.determinant / mask.transform.determinant))
+    if ratio > _FINEST:
+        detail = f"A pixel of the mask is {ratio:.0f} times smaller than one of the scene."
+        return [Fault("grid_mismatch", detail, "Resample it to the scene's grid with the mode: gdalwarp -r mode ...")]
+    corner = np.array(scene.pixels(np.array(mask.transform.c), np.array(mask.transform.f)))
+    same_pixels = np.allclose(mask.transform[:2] + mask.transform[3:5], scene.transform[:2] + scene.transform[3:5])
+    if same_pixels and (np.abs(corner) < 0.5).all() and (mask.rows, mask.cols) != (scene.rows, scene.cols):
+        hint = "One of them was cut or shifted: find out which, and export them on one grid."
+        return [Fault("grid_mismatch", f"{sizes}, from the same corner and with the same pixels.", hint)]
+    return []
