@@ -11,24 +11,24 @@ from ml.contract import BandStatistics, Contract
 from ml.data import LabelledScene, TrainingData
 
 
-def write_tiff(path: Path, pixels: np.ndarray, nodata: float | None = None) -> Path:
-    """`pixels`, (bands, rows, cols), as a GeoTIFF of 10 m pixels in UTM 49N."""
+def write_tiff(path: Path, pixels: np.ndarray, nodata: float | None = None, north: float = 2_500_000) -> Path:
+    """`pixels`, (bands, rows, cols), as a GeoTIFF of 10 m pixels in UTM 49N; `north`: of its upper edge, in metres."""
     bands, rows, cols = pixels.shape
     profile = {"driver": "GTiff", "dtype": pixels.dtype, "count": bands, "height": rows, "width": cols}
-    place = {"crs": "EPSG:32649", "transform": Affine(10, 0, 500_000, 0, -10, 2_500_000)}
+    place = {"crs": "EPSG:32649", "transform": Affine(10, 0, 500_000, 0, -10, north)}
     with rasterio.open(path, "w", **profile, **place, nodata=nodata) as file:
         file.write(pixels)
     return path
 
 
 def write_labelled(
-    folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray, nodata: float | None = None
+    folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray, nodata: float | None = None, north: float = 2_500_000
 ) -> LabelledScene:
     """A scene of `pixels` (bands, rows, cols) with `mask` (rows, cols), as files in `folder`."""
     return LabelledScene(
         name=name,
-        path=write_tiff(folder / f"{name}.tif", pixels, nodata),
-        mask=write_tiff(folder / f"{name}.mask.tif", mask[None], 255),
+        path=write_tiff(folder / f"{name}.tif", pixels, nodata, north),
+        mask=write_tiff(folder / f"{name}.mask.tif", mask[None], 255, north),
     )
 
 

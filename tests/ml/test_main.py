@@ -1,0 +1,101 @@
+"""`python -m ml`: train and predict from a shell."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ml.__main__ import EXIT_REFUSED, cli, files_in, merged, read_split
+from ml.checkpoint_header import read_header
+from tests.ml.nn.conftest import fields, write_labelled
+
+SMALL = ("net.depth=2", "net.width=2", "chip_size=32", "batch_size=4", "epochs=1", "steps_per_epoch=2", "device=cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """scenes/, labels/ (one raster mask a scene) and split.csv."""
+    for name in ("scenes", "labels"):
+        (tmp_path / name).mkdir()
+    with (tmp_path / "split.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["chip", "place", "split"])
+        for seed, split in enumerate(["train", "train", "val", "unused"]):
+            scene = write_labelled(tmp_path, f"s{seed}", *fields(seed, 64, 64), north=2_500_000 + 10_000 * seed)
+            scene.path.rename(tmp_path / "scenes" / f"s{seed}.tif")
+            scene.mask.rename(tmp_path / "labels" / f"s{seed}.tif")
+            writer.writerow([f"s{seed}", "x", split])
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def train_arguments(folder: Path, *settings: str) -> list[str | Path]:
+    files: list[str | Path] = [
+        "--scenes",
+        folder / "scenes",
+        "--labels",
+        folder / "labels",
+        "--split",
+        folder / "split.csv",
+    ]
+    return ["train", *files, "--out", folder / "out", *(word for setting in settings for word in ("--set", setting))]
+
+
+def test_train_then_predict(folder: Path) -> None:
+    code, output = run(*train_arguments(folder, *SMALL))
+    assert code == 0, output
+    assert "kappa" in output
+    model = folder / "out" / "model.safetensors"
+    assert read_header(model).config.net.width == 2
+    code, output = run("predict", "--model", model, "--scene", folder / "scenes" / "s3.tif", "--out", folder / "map")
+    assert code == 0, output
+    assert "observed 41.0 ha, not observed 0.0 ha" in output
+    assert (folder / "map" / "classes.tif").exists()
+
+
+def test_what_is_refused_is_said_with_its_remedy_and_no_traceback(folder: Path) -> None:
+    (folder / "model").write_text("no model")
+    code, output = run("predict", "--model", folder / "model", "--scene", folder / "split.csv", "--out", folder / "map")
+    assert code == EXIT_REFUSED
+    assert "bad_checkpoint" in output
+    assert "Take model.safetensors" in output
+
+
+def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
+    code, output = run(*train_arguments(folder, "net.wdith=3"))
+    assert code == EXIT_REFUSED
+    assert "net.wdith" in output
+
+
+def test_settings_override_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"net": {"depth": 3, "width": 8}, "epochs": 5}))
+    settings = ["net.width=16", "optimizer.name=adamw", "augment=[]", "max_steps=null"]
+    assert merged(tmp_path / "c.json", settings) == {
+        "net": {"depth": 3, "width": 16},
+        "epochs": 5,
+        "optimizer": {"name": "adamw"},
+        "augment": [],
+        "max_steps": None,
+    }
+    assert merged(None, None) == {}
+
+
+def test_a_setting_without_a_value_is_a_usage_error() -> None:
+    with pytest.raises(typer.BadParameter, match="key=value"):
+        merged(None, ["net.width"])
+
+
+def test_the_split_takes_names_from_the_first_column(folder: Path) -> None:
+    assert read_split(folder / "split.csv") == {"train": ("s0", "s1"), "val": ("s2",), "test": ()}
+
+
+def test_folders_stand_for_the_files_in_them(folder: Path) -> None:
+    found = list(files_in([folder / "split.csv", folder / "labels"]))
+    assert [path.name for path in found] == ["split.csv", "s0.tif", "s1.tif", "s2.tif", "s3.tif"]
