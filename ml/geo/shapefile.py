@@ -138,9 +138,10 @@ def _geometry(shape: shapefile.Shape) -> Polygon | MultiPolygon:
     inside: list[list[LinearRing]] = [[] for _ in outlines]
     tree = shapely.STRtree(outlines)
     for hole in holes:
-        around = tree.query(Polygon(hole).representative_point(), predicate="within")
-        if len(around):
-            inside[min(around, key=lambda number: outlines[number].area)].append(hole)
+        filled = Polygon(hole)
+        around = tree.query(filled.representative_point(), predicate="within")
+        if sizes := [(outlines[number].area, number) for number in around if outlines[number].area >= filled.area]:
+            inside[min(sizes)[1]].append(hole)
     return MultiPolygon([Polygon(outline.exterior, own) for outline, own in zip(outlines, inside, strict=True)])
 
 
