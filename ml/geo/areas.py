@@ -54,13 +54,16 @@ def row_area_ha(grid: Grid, window: Window) -> np.ndarray:
     return pixel_area_ha(grid, rows, np.full(window.rows, window.col + window.cols / 2))
 
 
-def count_by_class(values: np.ndarray, area_ha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def count_by_class(
+    values: np.ndarray, area_ha: np.ndarray, where: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pixels, int64 (256,), and hectares, float64 (256,), of each value of a uint8 window (rows, cols).
 
-    area_ha: of one pixel in each row, (rows,).
+    area_ha: of one pixel in each row, (rows,). where: the pixels to count, bool (rows, cols); by default all.
     """
     by_row = np.arange(values.shape[0])[:, None] * 256 + values
-    counts = np.bincount(by_row.ravel(), minlength=values.shape[0] * 256).reshape(-1, 256)
+    counted = by_row.ravel() if where is None else by_row[where]
+    counts = np.bincount(counted, minlength=values.shape[0] * 256).reshape(-1, 256)
     return counts.sum(axis=0), area_ha @ counts
 
 

@@ -1,6 +1,6 @@
 """Labels on the grid of a scene."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,8 @@ def burn_truths(truths: Sequence[Truth], like: Path, out: Path) -> BurnReport:
     """`burn` for layers that are open already: for many scenes, open them once."""
     with open_raster(like) as scene:
         grid = grid_of(scene)
-    painters = [painter for truth in truths if (painter := truth.on(grid))]
+    on_scene = [(truth.name, painter) for truth in truths if (painter := truth.on(grid))]
+    painters = [painter for _, painter in on_scene]
     counts, contradicted = np.zeros(256, dtype=np.int64), np.zeros(len(painters), dtype=np.int64)
     place = {"height": grid.rows, "width": grid.cols, "crs": grid.crs.to_wkt(), "transform": grid.transform}
     with rasterio.open(out, "w", **_PROFILE, **_TILES, **place) as file:
@@ -54,7 +55,7 @@ def burn_truths(truths: Sequence[Truth], like: Path, out: Path) -> BurnReport:
             file.write(mask, 1, window=rio.Window(window.col, window.row, window.cols, window.rows))
             counts += np.bincount(mask.ravel(), minlength=256)
             contradicted += replaced
-    return _report(grid, counts, contradicted)
+    return _report(grid, counts, {name: int(n) for (name, _), n in zip(on_scene, contradicted, strict=True)})
 
 
 def _paint(painters: Sequence[Painter], window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -71,15 +72,15 @@ def _paint(painters: Sequence[Painter], window: Window) -> tuple[np.ndarray, np.
     return canvas.astype(np.uint8), replaced
 
 
-def _report(grid: Grid, counts: np.ndarray, contradicted: np.ndarray) -> BurnReport:
+def _report(grid: Grid, counts: np.ndarray, contradicted: Mapping[str, int]) -> BurnReport:
+    """contradicted: by name of a layer, the pixels to which it gave another class than an earlier one."""
     overlaps = tuple(
         Note(
             code="overlapping_layers",
-            detail=f"Of the label layers on the scene the {number + 1}. replaces {pixels} labelled pixels"
-            f" ({pixels / grid.rows / grid.cols:.2%} of the scene) by another class.",
+            detail=f"{name!r} gives {pixels} pixels ({pixels / grid.rows / grid.cols:.2%}) another class than before.",
             hint="The later layer counts: put the better one last.",
         )
-        for number, pixels in enumerate(contradicted.tolist())
+        for name, pixels in contradicted.items()
         if pixels
     )
     by_value = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}

@@ -42,21 +42,24 @@ class Painter(Protocol):
 
 
 class Truth(Protocol):
-    """A layer of labels."""
+    """A layer of labels. name: what its owner calls it."""
+
+    name: str
 
     def on(self, grid: Grid) -> Painter | None:
         """The layer on a scene's grid; None if it does not touch it."""
         ...
 
 
-def open_truth(path: Path, options: LabelOptions) -> "PolygonTruth | MaskTruth":
+def open_truth(path: Path, options: LabelOptions, name: str = "") -> "PolygonTruth | MaskTruth":
     """A layer of labels of any kind, found from its bytes.
 
     Raises:
         InputRefused: all that `read_layer`, `repaired` and `classes_of` raise; of a mask what a scene is refused for,
             and not_a_mask.
     """
-    return MaskTruth(path, options) if kind_of(path) == "raster" else PolygonTruth(path, options)
+    kind = MaskTruth if kind_of(path) == "raster" else PolygonTruth
+    return kind(path, options, name or path.stem)
 
 
 class PolygonTruth:
@@ -65,7 +68,8 @@ class PolygonTruth:
     geometries: shapely, in `crs`. values: class of each, uint8.
     """
 
-    def __init__(self, path: Path, options: LabelOptions) -> None:
+    def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
+        self.name = name
         layer = read_layer(path, crs=options.crs)
         if layer.crs is None:
             raise ValueError("read_layer gives a CRS")
@@ -128,7 +132,7 @@ class MaskTruth:
 
     kind = "raster"
 
-    def __init__(self, path: Path, options: LabelOptions) -> None:
+    def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
         check_tiff(path)
         with open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
@@ -136,7 +140,7 @@ class MaskTruth:
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."
             raise InputRefused(Fault("not_a_mask", detail, "Send one band of whole numbers, the class values."))
-        self.path, self.options = path, options
+        self.path, self.options, self.name = path, options, name
 
     @property
     def crs(self) -> pyproj.CRS:
@@ -148,7 +152,6 @@ class MaskTruth:
         Raises:
             InputRefused: grid_mismatch, it claims the scene's grid but has another size, or its pixels are far finer.
         """
-        refuse_any(_mismatch(self.grid, grid))
         there = transformer(self.crs, grid.crs)
         cols, rows = grid.pixels(*there.transform(*self.grid.outline().T))
         finite = np.isfinite(cols) & np.isfinite(rows)
@@ -156,7 +159,10 @@ class MaskTruth:
             return None
         apart = cols[finite].max() <= 0 or rows[finite].max() <= 0
         apart |= cols[finite].min() >= grid.cols or rows[finite].min() >= grid.rows
-        return None if apart else MaskPainter(self, grid)
+        if apart:
+            return None
+        refuse_any(_mismatch(self.grid, grid))
+        return MaskPainter(self, grid)
 
 
 @dataclass(frozen=True)
