@@ -16,12 +16,14 @@ import shapely
 import shapely.affinity
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Geod, Transformer
+from pyproj import CRS, Geod
 from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely.geometry import LineString, MultiPoint, Polygon, box, mapping
 
-CRS = "EPSG:32649"
+from ml.geo.crs import to_wgs84
+
+UTM_49N = CRS("EPSG:32649")
 BANDS = ("blue", "green", "red", "nir")
 NODATA = 0
 BLOCK_PX = 256
@@ -259,8 +261,8 @@ def _outside(image: NDArray[np.uint16], extent: Polygon, grid: Affine) -> None:
 def _write_image(path: Path, image: NDArray[np.uint16], grid: Affine) -> None:
     count, rows, cols = image.shape
     with rasterio.open(
-        path, "w", driver="GTiff", count=count, height=rows, width=cols, dtype="uint16", crs=CRS, transform=grid,
-        nodata=NODATA, tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", predictor=2,
+        path, "w", driver="GTiff", count=count, height=rows, width=cols, dtype="uint16", crs=UTM_49N.to_string(),
+        transform=grid, nodata=NODATA, tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", predictor=2,
     ) as target:  # fmt: skip
         target.write(image, window=Window(0, 0, cols, rows))
         target.descriptions = BANDS
@@ -284,6 +286,5 @@ def _truth_ha(plots: list[Plot]) -> dict[str, float]:
 
 
 def _in_wgs84(outline: Polygon) -> Polygon:
-    to_wgs84 = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-    geographic: Polygon = shapely.transform(outline, to_wgs84.transform, interleaved=False)
+    geographic: Polygon = shapely.transform(outline, to_wgs84(UTM_49N).transform, interleaved=False)
     return geographic

@@ -11,7 +11,7 @@ from rasterio.features import rasterize
 from rasterio.warp import transform_geom
 
 from ml.geo.raster import open_raster
-from ml.synthetic import BANDS, CRS, NODATA, SyntheticScene, make_scene
+from ml.synthetic import BANDS, NODATA, UTM_49N, SyntheticScene, make_scene
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def burnt(scene: SyntheticScene, crop: str) -> np.ndarray:
     features = json.loads(scene.plots.read_text())["features"]
     with open_raster(scene.image) as image:
         shapes = [
-            transform_geom("EPSG:4326", CRS, feature["geometry"])
+            transform_geom("EPSG:4326", UTM_49N.to_string(), feature["geometry"])
             for feature in features
             if feature["properties"]["crop"] == crop
         ]
@@ -34,7 +34,7 @@ def burnt(scene: SyntheticScene, crop: str) -> np.ndarray:
 @pytest.mark.parametrize("crop", ["sugarcane", "maize", "cassava"])
 def test_the_truth_is_the_area_of_the_rasterised_plots(scene: SyntheticScene, crop: str) -> None:
     with open_raster(scene.image) as image:
-        to_wgs84 = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+        to_wgs84 = Transformer.from_crs(UTM_49N, "EPSG:4326", always_xy=True)
         west, south, east, north = image.bounds
         lon, lat = to_wgs84.transform([west, east, east, west], [south, south, north, north])
         scene_m2 = abs(Geod(ellps="WGS84").polygon_area_perimeter(lon, lat)[0])
