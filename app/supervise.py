@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import IO, Self
 
 import structlog
 
@@ -46,15 +46,20 @@ class Child:
     pause_s: float = 0.0
     due: float = 0.0
 
-    def tend(self, environment: Mapping[str, str]) -> None:
-        """Start it if it does not run and its pause is over."""
+    def tend(self, environment: Mapping[str, str], output: IO[bytes] | None) -> None:
+        """Start it if it does not run and its pause is over; `output` takes what it says, by default the terminal."""
         if self.process is not None and self.process.poll() is not None:
             self._note_crash(self.process.returncode)
             self._let_go()
         if self.process is None and time.monotonic() >= self.due:
             # a session of its own: Ctrl-C reaches the parent alone, which ends its children in order
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, env=dict(environment), start_new_session=True
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=dict(environment),
+                start_new_session=True,
             )
             self.started = time.monotonic()
 
@@ -87,6 +92,7 @@ class Supervisor:
 
     children: Sequence[Child]
     environment: Mapping[str, str]
+    output: IO[bytes] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -111,6 +117,6 @@ class Supervisor:
     def _tend(self) -> None:
         while True:
             for child in self.children:
-                child.tend(self.environment)
+                child.tend(self.environment, self.output)
             if self._stop.wait(0.2):
                 return

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 SECONDS = Histogram("canemap_request_seconds", "Time until the answer was sent", ["method", "route", "status"])
+POLLED = ("/healthz", "/readyz", "/metrics")  # by machines, all the time
 
 
 class RequestLog:
@@ -40,9 +41,8 @@ class RequestLog:
                 # the route's pattern, not the path: ids would make a series each
                 route = getattr(scope.get("route"), "path", "none")
                 SECONDS.labels(scope["method"], route, status).observe(seconds)
-                log.info(
-                    "request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4)
-                )
+                tell = log.debug if route in POLLED else log.info
+                tell("request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4))
 
 
 def install(app: FastAPI) -> None:

@@ -1,6 +1,5 @@
 """`canemap demo`: the main job for real, on scenes that are made on the spot with a known truth."""
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,6 @@ CONFIG = {
     "net": {"depth": 3, "width": 12},
     "chip_size": 128,
     "batch_size": 8,
-    "epochs": 10,
     "steps_per_epoch": 24,
     "optimizer": {"name": "adamw", "lr": 0.004},
 }
@@ -36,14 +34,14 @@ def demo(folder: Folder = Path("canemap-demo"), epochs: Annotated[int, typer.Opt
     names = [name for part in SPLITS.values() for name in part] + [UNSEEN]
     made = {name: make_scene(folder / "scenes", name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
     say("Starting the service ...")
-    with running("127.0.0.1", 0, folder / "data", threading.Event()) as url, Client(url) as client:
+    with running("127.0.0.1", 0, folder / "data", folder / "service.log") as url, Client(url) as client:
         say(f"It runs on {url}. Uploading {len(names)} scenes and their labels over HTTP ...")
         for name, scene in made.items():
             client.upload_scene(scene.image)
             if name != UNSEEN:
                 client.upload_labels(scene.plots, class_field="crop", classes=CLASSES)
-        _learn(client)
-        prediction = _predict(client)
+        model = _learn(client, epochs)
+        prediction = _predict(client, model)
         files = prediction.download(folder / "result")
         _tell(prediction, made[UNSEEN].truth_ha["sugarcane"])
         truth = folder / "result" / "truth.tif"
@@ -64,20 +62,22 @@ def say(text: str) -> None:
     output.show(None, False, [text])
 
 
-def _learn(client: Client) -> None:
+def _learn(client: Client, epochs: int) -> str:
+    """Train; the model's version, as a prediction names it."""
     scenes = [name for part in SPLITS.values() for name in part]
     dataset = client.create_dataset("demo", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait()
     share = dataset.document["statistics"]["train"]["fraction"]["sugarcane"]
     say(f"The training scenes are {share:.0%} sugarcane. Training a U-Net with cross-entropy + 0.5 * Lovász hinge ...")
-    training = client.train(dataset.id, register_as="cane", config=CONFIG)
+    training = client.train(dataset.id, register_as="cane", config=CONFIG | {"epochs": epochs})
     with output.progress(False) as show:
         training.wait(progress=show)
     show_metrics(training)
+    return "{name}:{version}".format(**training.document["model"])
 
 
-def _predict(client: Client) -> Prediction:
+def _predict(client: Client, model: str) -> Prediction:
     say("Mapping a scene that it has not seen ...")
-    prediction = client.predict(UNSEEN, model="cane@champion")
+    prediction = client.predict(UNSEEN, model=model)
     with output.progress(False) as show:
         prediction.wait(progress=show)
     return prediction

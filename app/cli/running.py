@@ -4,10 +4,9 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from app.client import Client
@@ -24,21 +23,27 @@ class NotReady(RuntimeError):
 
 
 @contextmanager
-def running(host: str, port: int, data: Path | None, stop: threading.Event) -> Iterator[str]:
-    """Migrate, start API and workers, and give the URL once all is ready. `stop` is set by SIGINT and SIGTERM."""
+def running(host: str, port: int, data: Path | None, log: Path | None = None) -> Iterator[str]:
+    """Migrate, start API and workers, and give the URL once all is ready; SIGTERM interrupts the block as Ctrl-C does.
+
+    log: file for what the children say, by default this process's own output.
+    """
     environment = {**os.environ, **({"CANEMAP_DATA_DIR": str(data)} if data else {})}
     settings = Settings(data_dir=data) if data else Settings()
     port = port or free_port(host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     migrate(settings)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Supervisor(_children(host, port), environment), Client(url) as client:
-            _wait_until_ready(client, stop)
+        with (
+            log.open("ab") if log else nullcontext() as output,
+            Supervisor(_children(host, port), environment, output),
+            Client(url) as client,
+        ):
+            _wait_until_ready(client)
             yield url
     finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_port(host: str) -> int:
@@ -59,10 +64,9 @@ def _children(host: str, port: int) -> list[Child]:
     return [Child("api", api), *workers]
 
 
-def _wait_until_ready(client: Client, stop: threading.Event) -> None:
+def _wait_until_ready(client: Client) -> None:
     deadline = time.monotonic() + READY_S
     while not client.ready():
-        if stop.wait(0.2):
-            raise KeyboardInterrupt
+        time.sleep(0.2)
         if time.monotonic() > deadline:
             raise NotReady(f"The service did not become ready in {READY_S:.0f} s; its log above says why.")

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +25,10 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: 
     from app.cli.running import running
 
     _check_loopback(host)
-    stop = threading.Event()
-    with running(host, port, data, stop) as url:
+    with suppress(KeyboardInterrupt), running(host, port, data) as url:
         output.show({"url": url}, as_json, [f"canemap is ready: {url} (API pages: {url}/docs; Ctrl-C ends it)"])
         sys.stdout.flush()
-        stop.wait()
+        threading.Event().wait()
 
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000, with_parent: WithParent = False) -> None:
@@ -40,7 +40,15 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, with_parent: WithParent =
     _check_loopback(host)
     if with_parent:
         die_with_parent()
-    uvicorn.run("app.main:create_app", factory=True, host=host, port=port, log_config=None, timeout_graceful_shutdown=5)
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,  # app.api.requestlog says more
+        timeout_graceful_shutdown=5,
+    )
 
 
 def worker(queues: Annotated[str, typer.Option(help="Comma-separated.")] = "light,prediction,training") -> None:
