@@ -29,7 +29,11 @@ def run(settings: Settings, queues: list[str]) -> None:
     scratch.sweep(settings.data_dir / "scratch", services.database)
     stopping = threading.Event()
     celery = make_celery(settings)
-    celery.task(name=TASK)(lambda job_id: perform(services, job_id, stopping))
+
+    def do(job_id: str) -> None:
+        perform(services, job_id, stopping)
+
+    celery.task(name=TASK)(do)
     setup_logging.connect(lambda **_: None, weak=False)  # structlog has set logging up already
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
