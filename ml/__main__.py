@@ -31,6 +31,7 @@ console = Console()
 
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeat.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
+Bands = Annotated[str | None, typer.Option(help="Names of the bands in order, like blue,green,red,nir.")]
 Nodata = Annotated[float | None, typer.Option(help="Value of pixels without data, where the files do not say so.")]
 
 
@@ -42,6 +43,7 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     config: ConfigFile = None,
     settings: Settings = None,
+    bands: Bands = None,
     nodata: Nodata = None,
     class_field: Annotated[str | None, typer.Option(help="Attribute of the polygons that holds the class.")] = None,
     classes: Annotated[str | None, typer.Option(help='Its values as JSON, like {"cane": 1, "*": 0}.')] = None,
@@ -56,7 +58,7 @@ def train_command(
         by_split = read_split(split)
         names = [name for members in by_split.values() for name in members]
         prepared = prepare(
-            [SceneFile(name=name, path=scenes / f"{name}.tif", nodata=nodata) for name in names],
+            [scene_file(scenes / f"{name}.tif", bands, nodata) for name in names],
             [LabelFile(name=path.stem, path=path, options=options) for path in files_in(labels)],
             SceneSplit(by="scene", **by_split),
             BINARY,
@@ -75,6 +77,7 @@ def predict_command(
     out: Annotated[Path, typer.Option(help="Folder for the maps.")],
     config: ConfigFile = None,
     settings: Settings = None,
+    bands: Bands = None,
     nodata: Nodata = None,
 ) -> None:
     """Map a scene; the same command goes on where it was interrupted."""
@@ -82,12 +85,17 @@ def predict_command(
 
     with refusals(), progress_line() as watch:
         chosen = PredictConfig.model_validate(merged(config, settings))
-        result = predict(model, SceneFile(name=scene.stem, path=scene, nodata=nodata), out, chosen, watch)
+        result = predict(model, scene_file(scene, bands, nodata), out, chosen, watch)
     for value, area_ha in sorted(result.area_ha.items()):
         console.print(f"class {value}: {area_ha:,.1f} ha")
     console.print(f"observed {result.observed_ha:,.1f} ha, not observed {result.unobserved_ha:,.1f} ha")
     for path in result.files.values():
         console.print(str(path), soft_wrap=True)
+
+
+def scene_file(path: Path, bands: str | None, nodata: float | None) -> SceneFile:
+    """The scene at `path`, with what its owner says of it."""
+    return SceneFile(name=path.stem, path=path, nodata=nodata, bands=tuple(bands.split(",")) if bands else None)
 
 
 def merged(config: Path | None, settings: Sequence[str] | None) -> dict[str, Any]:
