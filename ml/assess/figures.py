@@ -1,32 +1,41 @@
 """Figures: what people would rather look at. One palette everywhere: cane green, other black, unobserved grey."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.font_manager import get_font_names
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from ml.geo.areas import HECTARE_M2, class_areas_ha, row_area_ha
+from ml.geo.grid import grid_of
 from ml.geo.palette import CANE, OTHER, UNOBSERVED
+from ml.geo.raster import open_raster
 from ml.geo.source import RasterSource
 from ml.geo.windows import Window
 
 PANEL_PX = 1024  # scenes are shown at most so wide: nobody sees more
 NODATA = 255
-# Debian's and Windows' fonts with Chinese, where there are any
-mpl.rcParams["font.family"] = ["Noto Sans CJK SC", "Microsoft YaHei", "DejaVu Sans"]
+# Debian's and Windows' fonts with Chinese, where there are any; matplotlib brings the last one
+_FONTS = ("Noto Sans CJK SC", "Microsoft YaHei", "DejaVu Sans")
+mpl.rcParams["font.family"] = [name for name in _FONTS if name in get_font_names()]
 Rgb = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row. image: (rows, cols, 3), 0 to 1."""
+    """One picture of a row. image: (rows, cols, 3), 0 to 1. pixel_m: width of one of its pixels, for a scale bar."""
 
     title: str
     image: Rgb
+    pixel_m: float | None = None
 
 
 def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
@@ -37,17 +46,21 @@ def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
     low, high = np.percentile(image[:, valid], (2, 98), axis=1) if valid.any() else (0.0, 1.0)
     stretched = (image - np.reshape(low, (-1, 1, 1))) / np.maximum(np.reshape(high - low, (-1, 1, 1)), 1e-9)
     shown = np.moveaxis(stretched[list(order)].clip(0, 1), 0, -1)
-    return Panel(title, np.where(valid[..., None], shown, _unit(UNOBSERVED)))
+    shown = np.where(valid[..., None], shown, _unit(UNOBSERVED))
+    with open_raster(path) as dataset:
+        grid = grid_of(dataset)
+    (pixel_ha,) = row_area_ha(grid, Window(grid.rows // 2, 0, 1, grid.cols))
+    return Panel(title, shown, math.sqrt(pixel_ha * HECTARE_M2) * grid.cols / shown.shape[1])
 
 
 def mask_panel(title: str, path: Path) -> Panel:
-    """A mask or a class map: class 1 green, others black, 255 grey."""
+    """A mask or a class map: class 1 green, others black, 255 grey; its hectares stand in the title."""
     with RasterSource(path, nodata=NODATA) as source:
         values, valid = _thinned(source)
     image = np.full((*valid.shape, 3), _unit(OTHER))
     image[values[0] == 1] = _unit(CANE)
     image[~valid] = _unit(UNOBSERVED)
-    return Panel(title, image)
+    return Panel(f"{title}: {class_areas_ha(path).get(1, 0.0):,.1f} ha", image)
 
 
 def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "") -> None:
@@ -57,11 +70,26 @@ def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "") -> None:
         axes.imshow(panel.image, interpolation="nearest")
         axes.set_title(panel.title, fontsize=13)
         axes.set_axis_off()
+        if panel.pixel_m:
+            _scale_bar(axes, panel.image.shape, panel.pixel_m)
     named = (("sugarcane", CANE), ("other", OTHER), ("not observed", UNOBSERVED))
     handles = [Patch(facecolor=_unit(colour), edgecolor="0.5", label=name) for name, colour in named]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
     figure.suptitle(caption, fontsize=11)
     figure.savefig(out, dpi=110)
+
+
+def _scale_bar(axes: Axes, shape: tuple[int, ...], pixel_m: float) -> None:
+    """A bar of a round length, at most a third of the picture wide, at its lower left."""
+    rows, cols = shape[:2]
+    most_m = cols * pixel_m / 3
+    power = 10 ** math.floor(math.log10(most_m))
+    length_m = max(step * power for step in (1, 2, 5) if step * power <= most_m)
+    text = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+    left, top, height = 0.04 * cols, 0.95 * rows, 0.012 * rows
+    axes.add_patch(Rectangle((left, top), length_m / pixel_m, height, facecolor="white", edgecolor="black"))
+    outline = [withStroke(linewidth=2.5, foreground="black")]
+    axes.text(left, top - height / 2, text, color="white", fontsize=11, va="bottom", path_effects=outline)
 
 
 def _thinned(source: RasterSource) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
