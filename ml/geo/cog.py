@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 
 BLOCK_PX = 512
-_COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "2", "bigtiff": "IF_SAFER"}
+_COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER"}
 Colour = tuple[int, int, int, int]
 
 
@@ -59,9 +60,11 @@ def is_cog(path: Path) -> bool:
 
 
 def to_cog(path: Path, out: Path) -> None:
-    """Copy a scene into a COG; no pixel changes."""
+    """Copy a scene into a COG; no pixel changes. Overviews are made anew: those in the file may show anything."""
     with open_raster(path) as dataset:
-        rasterio.shutil.copy(dataset, out, overview_resampling="average", **_COG)
+        resampling = "nearest" if dataset.colorinterp[0] == ColorInterp.palette else "average"
+        afresh = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
+        rasterio.shutil.copy(dataset, out, **afresh, **_COG)
 
 
 def _describe(file: rasterio.io.DatasetWriter, layer: Layer) -> None:

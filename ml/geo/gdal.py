@@ -5,9 +5,9 @@ GDAL reads its environment once, when it starts; set later, in `rasterio.Env`, m
 
 import os
 
-# Every driver in rasterio's wheels (GDAL 3.10) but GTiff, COG, MEM and Memory, which tracing polygons needs; a comma
-# stands for a space. A file named x.tif
-# may hold a VRT, a WMS description, ...: formats that read other files or fetch from the network when they are opened.
+# Every driver in rasterio's wheels (GDAL 3.10) but GTiff, COG, MEM, and Memory for tracing polygons; a comma stands for
+# a space. A file named x.tif may hold a VRT, a WMS description, ...: formats that read other files or fetch from the
+# network when they are opened.
 UNWANTED_DRIVERS = """
 AAIGrid ACE2 ADRG AIG AirSAR AVCBin AVCE00 BAG BIGGIF BLX BMP BSB BT BYN CALS CEOS COASP COSAR CPG CTable2 CTG DAAS
 DERIVED DIMAP DIPEx DOQ1 DOQ2 DTED ECRGTOC EEDA EEDAI EHdr EIR ELAS ENVI ERS ESAT ESRI,Shapefile ESRIC ESRIJSON FAST

@@ -17,6 +17,7 @@ import shapely
 from fudgeo.enumeration import FieldType, ShapeType
 from fudgeo.geometry import Polygon as GeoPackagePolygon
 from fudgeo.geopkg import Field, GeoPackage, SpatialReferenceSystem
+from pyproj.exceptions import CRSError
 from rasterio.features import shapes
 from rasterio.windows import Window as RasterioWindow
 from shapely.geometry import Polygon, shape
@@ -24,7 +25,7 @@ from shapely.geometry.polygon import orient
 
 from ml.contract import ClassDef
 from ml.geo.areas import HECTARE_M2
-from ml.geo.crs import to_wgs84
+from ml.geo.crs import to_wgs84, transformer
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
@@ -75,22 +76,25 @@ def map_polygons(classes: Path, names: Sequence[ClassDef]) -> Iterator[MapPolygo
     try:
         _mask_background(classes, traced)
         with open_raster(traced) as dataset:
-            crs = grid_of(dataset).crs
+            measure = _measure(grid_of(dataset).crs)
             bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
             for geometry, value in shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform):
                 polygon = shape(geometry)
-                yield MapPolygon(polygon, int(value), name_of.get(int(value), str(int(value))), area_ha(polygon, crs))
+                yield MapPolygon(polygon, int(value), name_of.get(int(value), str(int(value))), measure(polygon))
     finally:
         traced.unlink(missing_ok=True)
 
 
-def area_ha(polygon: Polygon, crs: pyproj.CRS) -> float:
-    """Geodesic area on the ellipsoid of `crs`, in hectares."""
-    geod = crs.get_geod()
+def _measure(crs: pyproj.CRS) -> Callable[[Polygon], float]:
+    """What gives the geodesic area of a polygon on the ellipsoid of `crs`, in hectares."""
+    geod, to_lonlat = crs.get_geod(), transformer(crs, crs.geodetic_crs)
     if geod is None:
-        raise ValueError(f"{crs.name} has no ellipsoid")
-    lonlat = _transformed(polygon, pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True))
-    return float(abs(geod.geometry_area_perimeter(lonlat)[0]) / HECTARE_M2)
+        raise ValueError(f"{crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
+
+    def area_ha(polygon: Polygon) -> float:
+        return float(abs(geod.geometry_area_perimeter(_transformed(polygon, to_lonlat))[0]) / HECTARE_M2)
+
+    return area_ha
 
 
 def _mask_background(classes: Path, out: Path) -> None:
@@ -153,5 +157,15 @@ def _gpkg(path: Path, crs: pyproj.CRS) -> Iterator[Write]:
 
 
 def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
-    authority, code = crs.to_authority() or ("canemap", str(_OWN_SRS))
-    return SpatialReferenceSystem(crs.name, authority, int(code), crs.to_wkt("WKT1_GDAL"), srs_id=int(code))
+    authority, code = crs.to_authority() or ("", "")
+    if not code.isdecimal():  # OGC:CRS84, for instance
+        authority, code = "canemap", str(_OWN_SRS)
+    return SpatialReferenceSystem(crs.name, authority, int(code), _definition(crs), srs_id=int(code))
+
+
+def _definition(crs: pyproj.CRS) -> str:
+    """WKT 1, as the specification wants it; WKT 2 where that cannot say it."""
+    try:
+        return crs.to_wkt("WKT1_GDAL")
+    except CRSError:
+        return crs.to_wkt()

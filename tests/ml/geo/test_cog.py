@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from ml.geo.cog import Layer, is_cog, to_cog, write_cog
 from ml.geo.raster import open_raster
@@ -50,3 +51,13 @@ def test_a_scene_becomes_a_cog_without_changing_a_pixel(make_scene: MakeScene, t
     with open_raster(tmp_path / "cog.tif") as made:
         assert np.array_equal(made.read(), image)
         assert made.nodata == 0
+
+
+def test_overviews_of_a_scene_are_made_anew(make_scene: MakeScene, tmp_path: Path) -> None:
+    scene = make_scene(np.full((1, 1100, 1100), 7, np.uint8))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.build_overviews([2])
+        dataset.write(np.full((1, 1100, 1100), 9, np.uint8))
+    to_cog(scene, tmp_path / "cog.tif")
+    with open_raster(tmp_path / "cog.tif") as made:
+        assert (made.read(1, out_shape=(550, 550)) == 9).all()

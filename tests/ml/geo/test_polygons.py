@@ -12,6 +12,7 @@ from affine import Affine
 from ml.contract import BINARY
 from ml.geo.areas import class_areas_ha
 from ml.geo.polygons import map_polygons, write_polygons
+from ml.geo.vectors import read_layer
 from tests.ml.geo.conftest import MakeScene
 
 
@@ -68,3 +69,11 @@ def test_a_map_in_degrees_has_hectares_on_the_ground(make_scene: MakeScene) -> N
     path = make_scene(values, "degrees.tif", crs="EPSG:4326", transform=degrees, nodata=255)
     (polygon,) = map_polygons(path, BINARY)
     assert polygon.area_ha == pytest.approx(class_areas_ha(path)[1], rel=1e-6)
+
+
+def test_a_crs_without_a_number_is_described_in_the_geopackage(make_scene: MakeScene, tmp_path: Path) -> None:
+    degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
+    path = make_scene(np.ones((1, 9, 9), np.uint8), "crs84.tif", crs="OGC:CRS84", transform=degrees)
+    write_polygons(path, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0)
+    (feature,) = read_layer(tmp_path / "a.gpkg").features
+    assert feature.geometry.bounds == pytest.approx((108, 22.9991, 108.0009, 23))
