@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ml.contract import Contract
 from ml.faults import Fault
-from ml.geo.bands import canonical
+from ml.geo.bands import same_band
 from ml.geo.scene import SceneInfo
 
 GSD_RATIO = 1.5
@@ -42,8 +42,7 @@ def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
 
 
 def _same_bands(names: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    pairs = [(canonical(a), canonical(b)) for a, b in zip(names, wanted, strict=False)]
-    return len(names) == len(wanted) and all(a == b for a, b in pairs if a and b)
+    return len(names) == len(wanted) and all(same_band(a, b) for a, b in zip(names, wanted, strict=True))
 
 
 def _alike(dtype: str, wanted: str) -> bool:

@@ -10,6 +10,7 @@ from affine import Affine
 
 from ml.contract import Contract
 from ml.faults import InputRefused
+from ml.geo.bands import same_band
 from ml.geo.fits import contract_faults
 from ml.geo.scene import SceneInfo, inspect_scene
 from tests.ml.geo.conftest import GRID, MakeScene
@@ -114,6 +115,35 @@ def test_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: Ma
     assert [band.name for band in inspect_scene(path).bands] == ["B04", "B03", "B02"]
     assert [band.name for band in inspect_scene(path, bands=("x", "y", "z")).bands] == ["x", "y", "z"]
     assert [band.name for band in inspect_scene(make_scene(IMAGE)).bands] == ["1", "2", "3", "4"]
+
+
+def test_descriptions_that_tell_of_files_and_not_of_bands_name_nothing(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = [f"tile{number}_Amazon_1052.tiff-006-002" for number in range(1, 5)]
+    bands = inspect_scene(path).bands
+    assert [band.name for band in bands] == ["1", "2", "3", "4"]
+    assert bands[0].description == "tile1_Amazon_1052.tiff-006-002"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("r", "Red", True),
+        ("B02 blue", "b", True),
+        ("B02", "B2", True),
+        ("B8A", "b08", False),
+        ("red", "Red edge 1", False),
+        ("red", "nir", False),
+        ("1", "nir", True),
+        ("B04", "nir", True),
+        ("VV", "vv", True),
+        ("vv", "vh", False),
+        ("vv", "red", False),
+    ],
+)
+def test_names_of_bands_are_compared_by_what_they_tell(one: str, other: str, same: bool) -> None:
+    assert same_band(one, other) is same and same_band(other, one) is same
 
 
 @pytest.mark.parametrize("names", [["r", "g"], ["r", "r", "g", "b"], ["r", "g", "b", ""], ["r", "g", "b", "\0"]])
