@@ -54,7 +54,7 @@ def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = sil
 
     Writes `model.safetensors` into the folder `out`, and `resume.safetensors` after each epoch: the same call on the
     same `out` goes on after the last whole epoch and ends at the same weights, to the bit. `watch` hears of each step,
-    and after each epoch of its row of the series; it may raise `Stopped`.
+    and after each epoch of its row of the series (again after a resume); it may raise `Stopped`.
 
     Raises:
         InputRefused: nothing labelled, one class only, more than two classes, no GPU, a loss that is not finite.
@@ -64,6 +64,8 @@ def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = sil
     with _reproducible(), _chips_of(data.train, config, out / "scratch", watch) as sampler:
         run = Run(config, data, device).resume(out / "resume.safetensors")
         clock = _Clock(config, sampler, run, watch)
+        for row in run.series:  # the attempt that measured it may have died before it could tell
+            clock.tick(row)
         while clock.done < clock.total:
             started = time.monotonic()
             losses = _train_epoch(config, data.contract, sampler, run, clock)
