@@ -107,11 +107,16 @@ class _Share:
     split: Split
     blocks: Blocks | None
 
+    def has(self, index: int) -> bool:
+        """Whether any pixel belongs to split number `index`."""
+        if isinstance(self.split, SceneSplit) or self.blocks is None:
+            return self.scene in getattr(self.split, SPLITS[index])
+        return bool((self.blocks == index).any())
+
     def of(self, index: int, window: Window) -> np.ndarray:
         """The pixels of `window` that belong to split number `index`, bool (rows, cols)."""
         if isinstance(self.split, SceneSplit) or self.blocks is None:
-            mine = self.scene in getattr(self.split, SPLITS[index])
-            return np.full((window.rows, window.cols), mine)
+            return np.full((window.rows, window.cols), self.has(index))
         return owned(self.blocks, index, window, self.shape, self.split)
 
 
@@ -198,7 +203,8 @@ def _divide(
     try:
         report = burn_truths(truths, scene.path, burnt)
         for index, name in enumerate(SPLITS):
-            _write_mask(scene, burnt, share, index, out / "masks" / name / f"{scene.name}.tif", tallies[name])
+            if share.has(index):
+                _write_mask(scene, burnt, share, index, out / "masks" / name / f"{scene.name}.tif", tallies[name])
     except InputRefused as refused:
         raise InputRefused(*(_named(fault, scene.name) for fault in refused.faults)) from None
     finally:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Grid:
         rows = np.concatenate([zero, up, one, 1 - up]) * self.rows
         return np.column_stack(self.xy(cols, rows))
 
+    @cached_property
     def outline_wgs84(self) -> np.ndarray:
         """The outline in degrees of longitude and latitude; continuous, so beyond +-180 across the date line."""
         lon, lat = to_wgs84(self.crs).transform(*self.outline().T)
@@ -57,7 +59,7 @@ class Grid:
 
     def footprint(self) -> dict[str, Any]:
         """GeoJSON Polygon in WGS 84; a MultiPolygon cut at the date line where the scene crosses it (RFC 7946)."""
-        polygon = Polygon(self.outline_wgs84())
+        polygon = Polygon(self.outline_wgs84)
         parts = []
         for turn in (-360, 0, 360):
             part = shapely.clip_by_rect(polygon, turn - 180, -90, turn + 180, 90)
@@ -69,10 +71,18 @@ class Grid:
 
     def bbox(self) -> tuple[float, float, float, float]:
         """West, south, east, north in degrees; west > east across the date line (RFC 7946)."""
-        (west, south), (east, north) = self.outline_wgs84().min(axis=0), self.outline_wgs84().max(axis=0)
+        (west, south), (east, north) = self.outline_wgs84.min(axis=0), self.outline_wgs84.max(axis=0)
         if east - west >= 360:
             return -180.0, float(south), 180.0, float(north)
         return _within_180(west), float(south), _within_180(east), float(north)
+
+
+def far_apart(one: Grid, other: Grid) -> bool:
+    """Whether two scenes surely do not touch: a quick look at their boxes in degrees, wherever the date line is."""
+    (west, south), (east, north) = one.outline_wgs84.min(axis=0), one.outline_wgs84.max(axis=0)
+    (left, bottom), (right, top) = other.outline_wgs84.min(axis=0), other.outline_wgs84.max(axis=0)
+    beside = all(left + turn > east or right + turn < west for turn in (-360, 0, 360))
+    return bool(beside or bottom > north or top < south)
 
 
 def grid_of(dataset: DatasetReader) -> Grid:

@@ -159,7 +159,7 @@ def _usable_transform(transform: Affine) -> bool:
 
 def extent_faults(grid: Grid) -> Iterator[Fault]:
     """bad_extent, if the grid leaves the Earth or lies far from where its CRS holds."""
-    outline = grid.outline_wgs84()
+    outline = grid.outline_wgs84
     hint = "The CRS and the coordinates do not belong together: set the right CRS with gdal_translate -a_srs EPSG:..."
     bounds = ", ".join(f"{side:.6g}" for side in grid.bounds)
     lon, lat = outline.T

@@ -14,7 +14,7 @@ from rasterio.features import rasterize
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.geo.classes import UNLABELLED, LabelOptions, classes_of, mask_classes
 from ml.geo.crs import transformer
-from ml.geo.grid import Grid
+from ml.geo.grid import Grid, far_apart
 from ml.geo.raster import open_raster
 from ml.geo.repair import repaired
 from ml.geo.scene import checked_grid
@@ -152,14 +152,7 @@ class MaskTruth:
         Raises:
             InputRefused: grid_mismatch, it claims the scene's grid but has another size, or its pixels are far finer.
         """
-        there = transformer(self.crs, grid.crs)
-        cols, rows = grid.pixels(*there.transform(*self.grid.outline().T))
-        finite = np.isfinite(cols) & np.isfinite(rows)
-        if not finite.any():
-            return None
-        apart = cols[finite].max() <= 0 or rows[finite].max() <= 0
-        apart |= cols[finite].min() >= grid.cols or rows[finite].min() >= grid.rows
-        if apart:
+        if far_apart(self.grid, grid):
             return None
         refuse_any(_mismatch(self.grid, grid))
         return MaskPainter(self, grid)
