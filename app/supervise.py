@@ -19,6 +19,7 @@ import structlog
 GRACE_S = 20.0
 LONGEST_PAUSE_S = 30.0
 HEALTHY_S = 60.0  # who has lived for so long is restarted without a pause
+STDERR = 2
 log = structlog.get_logger()
 
 
@@ -47,7 +48,7 @@ class Child:
     due: float = 0.0
 
     def tend(self, environment: Mapping[str, str], output: IO[bytes] | None) -> None:
-        """Start it if it does not run and its pause is over; `output` takes what it says, by default the terminal."""
+        """Start it if it does not run and its pause is over; `output` takes what it says, by default standard error."""
         if self.process is not None and self.process.poll() is not None:
             self._note_crash(self.process.returncode)
             self._let_go()
@@ -56,7 +57,7 @@ class Child:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
-                stdout=output,
+                stdout=output or STDERR,  # standard output is the parent's own: it may be read as JSON
                 stderr=output,
                 env=dict(environment),
                 start_new_session=True,

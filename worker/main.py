@@ -46,7 +46,14 @@ def run(settings: Settings, queues: list[str]) -> None:
 def _arguments(celery: Celery, queues: list[str]) -> list[str]:
     # one job at a time, in a thread: a forked child would hang in torch, and a solo worker cannot be reached while busy
     name = f"{'-'.join(queues)}-{os.getpid()}@%h"
-    arguments = ["worker", "--pool=threads", "--concurrency=1", f"--queues={','.join(queues)}", f"--hostname={name}"]
+    arguments = [
+        "--quiet",
+        "worker",
+        "--pool=threads",
+        "--concurrency=1",
+        f"--queues={','.join(queues)}",
+        f"--hostname={name}",
+    ]
     if not celery.conf.worker_enable_remote_control:
         arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [*arguments, "--loglevel=WARNING"]
