@@ -52,7 +52,7 @@ def band_names(source: RasterSource, given: Sequence[str] | None) -> tuple[tuple
     if given is not None:
         _check(given, source)
         return tuple(name.strip() for name in given), notes
-    descriptions = [(source.dataset.descriptions[i - 1] or "").strip()[:MAX_NAME] for i in source.indexes]
+    descriptions = [text[:MAX_NAME] for text in source.descriptions]
     if all(any(_meaning(text)) for text in descriptions) and len(set(descriptions)) == len(descriptions):
         return tuple(descriptions), notes
     colors = [source.dataset.colorinterp[i - 1] for i in source.indexes]

@@ -1,10 +1,13 @@
 """The one place that opens rasters for reading."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from ml.faults import Fault, InputRefused
@@ -18,12 +21,21 @@ def open_raster(path: Path) -> DatasetReader:
     Raises:
         InputRefused: corrupt_tiff, GDAL cannot open it.
     """
-    with warnings.catch_warnings():
+    with refusing_damage("The file cannot be opened as a GeoTIFF."), warnings.catch_warnings():
         # scenes without a georeference are refused with their reasons, by `ml.geo.scene`
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            dataset: DatasetReader = rasterio.open(path, driver="GTiff")
-        except RasterioIOError:
-            fault = Fault("corrupt_tiff", "The file cannot be opened as a GeoTIFF.", "Export or send it again.")
-            raise InputRefused(fault) from None
+        dataset: DatasetReader = rasterio.open(path, driver="GTiff")
     return dataset
+
+
+@contextmanager
+def refusing_damage(detail: str) -> Iterator[None]:
+    """Turn what rasterio raises about a damaged file into `InputRefused`: corrupt_tiff, with `detail`."""
+    hint = "Export or send the file again."
+    try:
+        yield
+    except UnicodeDecodeError:
+        fault = Fault("corrupt_tiff", f"{detail} Its metadata hold text that is not UTF-8.", hint)
+        raise InputRefused(fault) from None
+    except (RasterioError, CPLE_BaseError):
+        raise InputRefused(Fault("corrupt_tiff", detail, hint)) from None

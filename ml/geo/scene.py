@@ -15,7 +15,7 @@ from ml.geo.bands import band_names
 from ml.geo.crs import crs_code, degrees_beyond_use
 from ml.geo.grid import Grid, grid_of
 from ml.geo.notes import Note
-from ml.geo.raster import open_raster
+from ml.geo.raster import refusing_damage
 from ml.geo.sample import Sample, sample_scene
 from ml.geo.source import RasterSource
 from ml.geo.tiff import check_tiff
@@ -71,9 +71,8 @@ def inspect_scene(path: Path, *, bands: Sequence[str] | None = None, nodata: flo
             missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, bad_bands, no_valid_pixels.
     """
     check_tiff(path)
-    with open_raster(path) as dataset:
-        grid = checked_grid(dataset)
-    with RasterSource(path, nodata) as source:
+    with refusing_damage("The file cannot be read as a GeoTIFF."), RasterSource(path, nodata) as source:
+        grid = checked_grid(source.dataset)
         names, name_notes = band_names(source, bands)
         sample = sample_scene(source)
         return _describe(path, grid, source, names, sample, (*name_notes, *sample.notes))
@@ -82,13 +81,12 @@ def inspect_scene(path: Path, *, bands: Sequence[str] | None = None, nodata: flo
 def _describe(
     path: Path, grid: Grid, source: RasterSource, names: Sequence[str], sample: Sample, notes: tuple[Note, ...]
 ) -> SceneInfo:
-    descriptions = [source.dataset.descriptions[index - 1] for index in source.indexes]
-    each = zip(names, descriptions, sample.statistics, strict=True)
+    each = zip(names, source.descriptions, sample.statistics, strict=True)
     return SceneInfo(
         rows=grid.rows,
         cols=grid.cols,
         bands=tuple(
-            BandInfo(name=name, dtype=source.dtype.name, description=text, statistics=statistics)
+            BandInfo(name=name, dtype=source.dtype.name, description=text or None, statistics=statistics)
             for name, text, statistics in each
         ),
         dtype=source.dtype.name,

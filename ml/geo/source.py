@@ -8,11 +8,9 @@ from typing import Protocol
 import numpy as np
 from rasterio import windows as rio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
-from ml.faults import Fault, InputRefused
-from ml.geo.raster import open_raster
+from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.tiff_walk import nodata_text
 from ml.geo.windows import Window
 
@@ -65,6 +63,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """The open file, for what is not pixels: CRS, transform, blocks."""
         return self._dataset
 
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """What the file says of each band, "" for nothing."""
+        try:
+            texts = self._dataset.descriptions
+        except UnicodeDecodeError:  # GBK, for instance: nobody can tell
+            return ("",) * self.bands
+        return tuple((texts[index - 1] or "").strip() for index in self.indexes)
+
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """The image, float32 (bands, rows, cols) in physical units, 0 where not valid; and valid, bool (rows, cols).
 
@@ -80,24 +87,27 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
         where = rio.Window(window.col, window.row, window.cols, window.rows)
-        try:
+        with refusing_damage(f"The pixels around row {window.row}, column {window.col} cannot be decoded."):
             raw = self._dataset.read(self.indexes, window=where)
             return raw, self._valid(raw, where)
-        except RasterioIOError:
-            detail = f"The pixels around row {window.row}, column {window.col} cannot be decoded."
-            raise InputRefused(Fault("corrupt_tiff", detail, "Export or send the file again.")) from None
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """raw as float32 with scale and offset applied, 0 where not valid."""
-        image = raw * self._scales + self._offsets if self._scaled else raw
-        return np.where(valid, image, 0).astype(np.float32)
+        return np.where(valid, self._float32(raw), np.float32(0))
+
+    def _float32(self, raw: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is not valid
+            image = raw * self._scales + self._offsets if self._scaled else raw
+            return image.astype(np.float32)
 
     def _valid(self, raw: np.ndarray, where: rio.Window) -> np.ndarray:
         valid = np.ones(raw.shape[1:], dtype=bool)
         if self.nodata is not None:
             valid &= (raw != self.nodata).any(axis=0)
         if raw.dtype.kind == "f":
-            valid &= (np.isfinite(raw) & (raw > LOWEST)).all(axis=0)
+            valid &= (raw > LOWEST).all(axis=0)
+        if raw.dtype.kind == "f" or self._scaled:
+            valid &= np.isfinite(self._float32(raw)).all(axis=0)
         if self._masked:
             valid &= self._dataset.read_masks(1, window=where) > 0
         for alpha in self._alphas:

@@ -16,9 +16,10 @@ STRIP_OFFSETS, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS, PLANAR_CONF
 PREDICTOR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS, SAMPLE_FORMAT = 317, 322, 323, 324, 325, 339
 GDAL_METADATA, GDAL_NODATA, RPC_COEFFICIENTS = 42112, 42113, 50844
 
-_NUMPY_TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8"}
-_NUMPY_TYPES |= {11: "f4", 12: "f8", 18: "u8"}
-_SIZES = {5: 8, 10: 8}  # rationals, which nothing here reads
+# Types of values, by their numbers: whole numbers and text, which are read here, and the sizes of the others.
+_NUMPY_TYPES = {1: "u1", 2: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8"}
+_NUMPY_TYPES |= {18: "u8"}
+_SIZES = {5: 8, 10: 8, 11: 4, 12: 8}
 MAX_ENTRIES = 4096
 MAX_DIRECTORIES = 256
 MAX_VALUE_BYTES = 64 << 20
@@ -39,9 +40,9 @@ class Directory:
     entries: dict[int, tuple[int, int, int]]  # tag -> type, count, offset
 
     def array(self, tag: int) -> np.ndarray:
-        """All values of `tag`, empty if it is absent."""
+        """All values of `tag`, whole numbers; empty if it is absent."""
         if tag not in self.entries:
-            return np.empty(0)
+            return np.empty(0, dtype=np.uint8)
         kind, count, offset = self.entries[tag]
         if kind not in _NUMPY_TYPES:
             raise corrupt(f"Tag {tag} has values of type {kind}.")

@@ -15,7 +15,7 @@ from ml.faults import Fault, InputRefused, refuse_any
 from ml.geo.classes import UNLABELLED, LabelOptions, classes_of, mask_classes
 from ml.geo.crs import transformer
 from ml.geo.grid import Grid, far_apart
-from ml.geo.raster import open_raster
+from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.repair import repaired
 from ml.geo.scene import checked_grid
 from ml.geo.source import RasterSource
@@ -134,7 +134,7 @@ class MaskTruth:
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
         check_tiff(path)
-        with open_raster(path) as dataset:
+        with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
             bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])
         if bands != 1 or dtype.kind not in "iu":

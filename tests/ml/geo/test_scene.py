@@ -126,6 +126,14 @@ def test_descriptions_that_tell_of_files_and_not_of_bands_name_nothing(make_scen
     assert bands[0].description == "tile1_Amazon_1052.tiff-006-002"
 
 
+def test_descriptions_in_another_encoding_are_no_harm(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ["AAAA", "green", "red", "nir"]
+    path.write_bytes(path.read_bytes().replace(b"AAAA", "蓝色".encode("gbk")))
+    assert [band.description for band in inspect_scene(path).bands] == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -3,6 +3,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
+from ml.faults import InputRefused
 from ml.geo.source import RasterSource
 from ml.geo.windows import Window
 from tests.ml.geo.conftest import MakeScene
@@ -74,6 +75,23 @@ def test_scale_and_offset_are_applied_once(make_scene: MakeScene) -> None:
         read, valid = source.read(ALL)
     assert read[0, 0].tolist() == [0, 2, 3]
     assert valid[0].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(("scale", "value"), [(np.nan, 1), (np.inf, 1), (1e300, 1e300), (1, 1e300)])
+def test_what_no_float32_can_hold_is_never_valid(make_scene: MakeScene, scale: float, value: float) -> None:
+    path = make_scene(np.full((1, 2, 3), value))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = [scale]
+    with RasterSource(path) as source:
+        read, valid = source.read(ALL)
+    assert not valid.any() and (read == 0).all()
+
+
+def test_a_damaged_block_is_refused_where_it_lies(make_scene: MakeScene) -> None:
+    path = make_scene(np.arange(12, dtype=np.uint8).reshape(1, 4, 3), compress="deflate")
+    path.write_bytes(path.read_bytes().replace(b"x\x9c", b"\0\0").replace(b"x\x01", b"\0\0").replace(b"x^", b"\0\0"))
+    with RasterSource(path) as source, pytest.raises(InputRefused, match="around row 0, column 0"):
+        source.read(ALL)
 
 
 def test_a_window_that_leaves_the_scene_is_an_error(make_scene: MakeScene) -> None:
