@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ml.geo.datasets import LabelFile, prepare
 from sqlalchemy.orm import Session
 
 from app import datasets, labels, scenes
 from app.services import Services
 from app.storage import Stored
+from ml.geo.datasets import LabelFile, prepare
 from worker.held import Held
 from worker.outcome import Outcome
 
