@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The main job with curl alone: upload, label, train, map, hectares.
+#
+#   examples/main_job.sh FOLDER [CONFIG]
+#
+# FOLDER holds train.tif, val.tif and new.tif (scenes), and plots.geojson: the surveyed plots of the first two, whose
+# attribute `crop` says what grows there. CONFIG is JSON, for instance {"epochs": 20, "net": {"depth": 4, "width": 16}}.
+set -euo pipefail
+FOLDER=$1
+CONFIG=${2:-'{}'}
+URL=${CANEMAP_URL:-http://127.0.0.1:8000}
+JSON='Content-Type: application/json'
+CURL=(curl --silent --show-error --fail-with-body)
+
+# The string that a JSON document on standard input holds under a key.
+field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+# Wait until a job has ended, and fail if it did not succeed. ?wait=60 answers early when it ends.
+finish() {
+    local status=accepted
+    while [[ $status == accepted || $status == running ]]; do
+        status=$("${CURL[@]}" "$URL/v1/jobs/$1?wait=60" | field status)
+    done
+    echo "$1 $status" >&2
+    [[ $status == successful ]]
+}
+
+for scene in train val new; do
+    "${CURL[@]}" -o /dev/null -T "$FOLDER/$scene.tif" "$URL/v1/scenes/$scene"
+done
+# classes={"sugarcane":1,"*":0}, as a URL wants it; * is any other crop
+"${CURL[@]}" -o /dev/null -T "$FOLDER/plots.geojson" \
+    "$URL/v1/labels/plots?class_field=crop&classes=%7B%22sugarcane%22:1,%22*%22:0%7D"
+
+dataset=$("${CURL[@]}" -H "$JSON" "$URL/v1/datasets" -d '{
+    "name": "plots", "scenes": ["train", "val"], "labels": ["plots"],
+    "split": {"by": "scene", "train": ["train"], "val": ["val"]}}' | field id)
+finish "$dataset"
+
+training=$("${CURL[@]}" -H "$JSON" "$URL/v1/trainings" \
+    -d "{\"dataset\": \"$dataset\", \"register_as\": \"cane\", \"config\": $CONFIG}" | field id)
+finish "$training"
+
+prediction=$("${CURL[@]}" -H "$JSON" "$URL/v1/predictions" -d '{"scene": "new", "model": "cane@champion"}' | field id)
+finish "$prediction"
+for file in classes.tif probability.tif polygons.gpkg classes.qml; do
+    "${CURL[@]}" -o "$FOLDER/$file" "$URL/v1/predictions/$prediction/$file"
+done
+"${CURL[@]}" "$URL/v1/predictions/$prediction/areas?f=csv"

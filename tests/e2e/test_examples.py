@@ -1,0 +1,53 @@
+"""The examples do what they say, against a live service."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ml.synthetic import SyntheticScene
+from tests.e2e.conftest import TINY, Stack
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def folder(world: dict[str, SyntheticScene], tmp_path: Path) -> Path:
+    """What the examples expect: three scenes, and the plots of two of them in one file."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, scene in (("train", "train"), ("val", "val"), ("new", "unseen")):
+        (folder / f"{name}.tif").write_bytes(world[scene].image.read_bytes())
+    plots = [json.loads(world[name].plots.read_text()) for name in ("train", "val")]
+    features = [feature for layer in plots for feature in layer["features"]]
+    (folder / "plots.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return folder
+
+
+@pytest.mark.parametrize("stack", ["embedded"], indirect=True)
+@pytest.mark.parametrize("command", [["bash", "main_job.sh"], [sys.executable, "main_job.py"]], ids=["curl", "python"])
+def test_the_main_job_ends_with_hectares(command: Sequence[str], stack: Stack, folder: Path) -> None:
+    program, script = command
+    environment = os.environ | {"CANEMAP_URL": stack.url, "PYTHONPATH": str(EXAMPLES.parent)}
+    run = subprocess.run(
+        [program, EXAMPLES / script, folder, json.dumps(TINY)], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "mapped_ha" in run.stdout or "sugarcane: " in run.stdout
+    assert list(folder.rglob("classes.tif"))
+
+
+@pytest.mark.parametrize("stack", ["embedded"], indirect=True)
+def test_a_fault_is_printed_with_its_mend(stack: Stack, folder: Path) -> None:
+    (folder / "val.tif").write_text("not a TIFF")
+    environment = os.environ | {"CANEMAP_URL": stack.url, "PYTHONPATH": str(EXAMPLES.parent)}
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / "main_job.py", folder], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "TIFF" in run.stderr
+    assert "Traceback" not in run.stderr
