@@ -21,6 +21,8 @@ def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, .
         InputRefused: conflicting_labels, over a tenth of a polygon lies in one of another class; or the polygons lie
             on each other in millions.
     """
+    if len(np.unique(values)) == 1:
+        return ()
     slight, faults, pairs = 0, list[Fault](), 0
     tree = shapely.STRtree(geometries)
     for start in range(0, len(geometries), _CHUNK):

@@ -37,5 +37,5 @@ def refusing_damage(detail: str) -> Iterator[None]:
     except UnicodeDecodeError:
         fault = Fault("corrupt_tiff", f"{detail} Its metadata hold text that is not UTF-8.", hint)
         raise InputRefused(fault) from None
-    except (RasterioError, CPLE_BaseError):
+    except (RasterioError, CPLE_BaseError):  # some errors of GDAL come through as they are
         raise InputRefused(Fault("corrupt_tiff", detail, hint)) from None
