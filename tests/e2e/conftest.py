@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +51,29 @@ class Stack:
 
 @pytest.fixture(params=["embedded", "postgresql+redis"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """`canemap up`: with nothing else, and on a PostgreSQL and a Redis."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5"}
+    """A service of the test's own: with nothing else, and on a PostgreSQL and a Redis."""
+    settings = {}
     if request.param != "embedded":
-        environment["CANEMAP_DATABASE_URL"] = request.getfixturevalue("postgres_url")
-        environment["CANEMAP_BROKER_URL"] = request.getfixturevalue("redis_url")
-    command = [sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(tmp_path / "data")]
-    log = tmp_path / "log"
+        settings["CANEMAP_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+        settings["CANEMAP_BROKER_URL"] = request.getfixturevalue("redis_url")
+    with up(tmp_path, **settings) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service with nothing else, for all tests that leave it as it is."""
+    with up(tmp_path_factory.mktemp("live")) as stack:
+        yield stack
+
+
+@contextmanager
+def up(folder: Path, **settings: str) -> Iterator[Stack]:
+    """`canemap up` with its data in `folder/data`."""
+    quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5"}
+    environment = {**os.environ, **quick, **settings}
+    command = [sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
+    log = folder / "log"
     with (
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,

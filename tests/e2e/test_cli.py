@@ -1,0 +1,138 @@
+"""The command line as a person or a script types it, against a live service."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from ml.synthetic import SyntheticScene
+from tests.app.test_supervise import lives
+from tests.e2e.conftest import TINY, Stack
+
+pytestmark = pytest.mark.xdist_group("live")
+World = dict[str, SyntheticScene]
+Canemap = Callable[..., "subprocess.CompletedProcess[str]"]
+CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0"]
+
+
+@pytest.fixture
+def canemap(live: Stack) -> Canemap:
+    """Runs a command against the live service."""
+
+    def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"CANEMAP_URL": live.url, "COLUMNS": "200"}
+        command = [sys.executable, "-m", "app.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def dataset(canemap: Canemap, world: World) -> str:
+    """Scenes, labels and a dataset of them, by commands; the dataset's name."""
+    for name in ("train", "val", "unseen"):
+        assert canemap("upload", world[name].image, "--acquired", "2018-10-12").returncode == 0
+    for name in ("train", "val"):
+        assert canemap("label", world[name].plots, *CLASSES).returncode == 0
+    made = canemap("dataset", "by-hand", "--train", "train", "--val", "val", "--labels", "train,val", "--json")
+    return str(json.loads(made.stdout)["id"])
+
+
+def test_the_main_job_by_commands(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(TINY))
+    trained = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
+    assert trained.returncode == 0, trained.stderr
+    assert "registered hand version" in trained.stdout
+    assert "kappa" in trained.stdout
+    assert "training successful train" in trained.stderr  # plain lines where there is no terminal
+
+    mapped = canemap("predict", "unseen", "--model", "hand", "--out", tmp_path / "out")
+    assert mapped.returncode == 0, mapped.stderr
+    assert "mapped_ha" in mapped.stdout
+    assert (tmp_path / "out" / "classes.tif").exists()
+
+    (model,) = [model for model in json.loads(canemap("models", "--json").stdout) if model["name"] == "hand"]
+    newest = str(len(model["versions"]))
+    assert f"hand@steady is version {newest}" in canemap("promote", "hand", newest, "--alias", "steady").stdout
+    assert "hand" in canemap("models").stdout
+    newest_job = json.loads(canemap("jobs", "--json").stdout)[0]
+    assert newest_job["processID"] == "prediction"
+    assert "mapped_ha" in canemap("areas", newest_job["jobID"]).stdout
+
+
+def test_a_refusal_names_every_fault_and_ends_with_3(canemap: Canemap, tmp_path: Path) -> None:
+    (tmp_path / "notes.tif").write_text("not a raster at all")
+    refused = canemap("upload", tmp_path / "notes.tif")
+    assert refused.returncode == 3
+    assert "TIFF" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_wrong_usage_ends_with_2(canemap: Canemap) -> None:
+    assert canemap("train").returncode == 2
+    assert canemap("train", "x:1", "--set", "epochs").returncode == 2
+
+
+def test_a_job_that_fails_ends_with_4(canemap: Canemap, world: World) -> None:
+    canemap("upload", world["train"].image)
+    canemap("label", world["train"].plots, *CLASSES)
+    failed = canemap("dataset", "one-block", "--blocks", "train", "--labels", "train")
+    assert failed.returncode == 4
+    assert "smaller block_px" in failed.stderr
+
+
+def test_a_dismissed_job_ends_with_5(canemap: Canemap, live: Stack, dataset: str) -> None:
+    command = [sys.executable, "-m", "app.cli", "train", dataset, "--set", "epochs=10000", "--set", "net.width=8"]
+    environment = os.environ | {"CANEMAP_URL": live.url}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as train:
+        assert train.stdout is not None
+        job = train.stdout.readline().strip()
+        assert canemap("jobs", job, "--dismiss").returncode == 0
+        assert train.wait(60) == 5
+
+
+def test_a_service_that_is_not_there_is_named(live: Stack) -> None:
+    environment = os.environ | {"CANEMAP_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "app.cli", "models"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 3
+    assert "canemap up" in run.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_the_service_refuses_to_be_reached_by_others(canemap: Canemap, command: str) -> None:
+    refused = canemap(command, "--host", "0.0.0.0")
+    assert refused.returncode == 2
+    assert "access keys" in refused.stderr
+
+
+def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app.cli", "demo", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        while "It runs on" not in (line := demo.stdout.readline()):
+            assert line
+        found = subprocess.run(["ps", "--ppid", str(demo.pid), "-o", "pid="], capture_output=True, text=True)
+        children = [int(pid) for pid in found.stdout.split()]
+        assert len(children) == 3
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
+    deadline = time.monotonic() + 10
+    while any(lives(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(lives(pid) for pid in children)
+
+
+def test_the_client_downloads_what_the_command_line_made(live: Stack, canemap: Canemap, world: World) -> None:
+    canemap("upload", world["test"].image, "--name", "by-name", "--bands", "b,g,r,nir")
+    with Client(live.url) as client:
+        (item,) = [item for item in client.scenes() if item["id"] == "by-name"]
+    assert [band["name"] for band in item["properties"]["bands"]] == ["b", "g", "r", "nir"]
