@@ -191,8 +191,8 @@ def _chips_of(
     try:
         cached = []
         for number, scene in enumerate(scenes):
-            watch(Progress("decode", number, len(scenes), scene.name))
             cached.append(cache_scene(scene, scratch / str(number)))
+            watch(Progress("decode", number + 1, len(scenes), scene.name))
         yield ChipSampler(cached, config)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
