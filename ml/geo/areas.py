@@ -2,7 +2,7 @@
 
 A pixel's area is that of its parallelogram on the ellipsoid of its CRS: what a surveyor measures, not what a map
 projection makes of it. So degrees, feet, turned grids and Web Mercator (whose squares are 4 times too large at 60
-degrees) all come out right, and UTM loses its up to 0.1 %.
+degrees) all come out right, and UTM loses its up to 0.2 %.
 """
 
 from pathlib import Path

@@ -24,7 +24,9 @@ from ml.geo.vectors import kind_of, read_layer
 from ml.geo.windows import Window
 
 UNPAINTED = 256
-_EDGE_PX = 100  # how long a polygon's edge may be when it is reprojected: its middle is off by millimetres then
+_EDGE_PX = (
+    100  # how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
+)
 _FINEST = 8  # a mask's pixel may be so many times smaller than a scene's
 
 

@@ -271,6 +271,15 @@ def test_a_damaged_zip_is_refused(tmp_path: Path, kept: int) -> None:
     assert codes(path) == ["bad_archive"]
 
 
+def test_a_table_full_of_blanks_is_no_bomb(tmp_path: Path) -> None:
+    items: list[Item] = [(square(20 * n, 0), {f"a{column}": "" for column in range(200)}) for n in range(300)]
+    path = zipped_shapefile(tmp_path / "x.zip", items)
+    with zipfile.ZipFile(path) as archive:
+        table = archive.getinfo("x.dbf")
+    assert table.file_size > 200 * table.compress_size
+    assert len(read_layer(path).features) == 300
+
+
 def layer_of(tmp_path: Path, *polygons: Polygon) -> Layer:
     return read_layer(geojson(tmp_path / "x", [(polygon, {}) for polygon in polygons]))
 
