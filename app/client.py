@@ -273,14 +273,20 @@ class Client:
 
     def _download(self, path: str, target: Path) -> Path:
         """To a file beside `target` first: what stands there is always whole."""
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
-        with self._http.stream("GET", path) as answer, part.open("wb") as file:
-            if answer.is_error:
-                answer.read()
-            _checked(answer)
-            for chunk in answer.iter_bytes(1024 * 1024):
-                file.write(chunk)
+
+        def send() -> httpx.Response:
+            with self._http.stream("GET", path) as answer:
+                if answer.is_error:
+                    answer.read()
+                    return answer
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with part.open("wb") as file:
+                    for chunk in answer.iter_bytes(1024 * 1024):
+                        file.write(chunk)
+                return answer
+
+        _insist(send)
         return part.replace(target)
 
 

@@ -1,0 +1,202 @@
+"""The client on the wire: real servers, one of them flaky."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.client import CanemapError, Client, JobDismissed, JobFailed
+
+Answer = tuple[int, dict[str, str], Any]
+BUSY: Answer = (503, {"Retry-After": "0"}, {"status": 503, "detail": "The database is away."})
+DONE = {"jobID": "x", "processID": "dataset", "stage": "", "done": 1, "total": 1, "eta_s": None, "progress": 100}
+
+
+@dataclass
+class Wire:
+    """A server that gives prepared answers, and remembers what it was asked."""
+
+    answers: list[Answer] = field(default_factory=list)
+    asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Give the next answer; the last one again and again."""
+        if request.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while size := int(request.rfile.readline(), 16):
+                body += request.rfile.read(size)
+                request.rfile.readline()
+            request.rfile.readline()
+        else:
+            body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        self.asked.append((request.command, request.path, dict(request.headers), body))
+        status, headers, document = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        request.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """A server of prepared answers."""
+    wire = Wire()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def __getattr__(self, name: str) -> Callable[[], None]:
+            if name.startswith("do_"):  # the name of the method that serves GET is do_GET
+                return lambda: wire.answer(self)
+            raise AttributeError(name)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        wire.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield wire
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(wire: Wire) -> Iterator[Client]:
+    """A client of it."""
+    with Client(wire.url) as client:
+        yield client
+
+
+def job(status: str, **more: Any) -> Answer:
+    return 200, {}, {**DONE, "status": status, **more}
+
+
+def test_work_is_tried_again_under_the_same_idempotency_key(wire: Wire, client: Client) -> None:
+    wire.answers = [BUSY, (201, {}, {"id": "x", "job": {"status": "accepted"}})]
+    assert client.train("gx:1", register_as="cane").status == "accepted"
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in wire.asked]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+
+
+def test_two_pieces_of_work_have_two_keys(wire: Wire, client: Client) -> None:
+    wire.answers = [(201, {}, {"id": "x", "job": {"status": "accepted"}})]
+    client.predict("s1", model="cane")
+    client.predict("s1", model="cane")
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in wire.asked}) == 2
+
+
+def test_an_upload_that_is_tried_again_sends_the_whole_file_again(wire: Wire, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "s1.tif").write_bytes(b"pixels" * 100_000)
+    wire.answers = [BUSY, (201, {}, {"id": "s1"})]
+    client.upload_scene(tmp_path / "s1.tif", acquired="2018-10-12", bands=["b", "g"])
+    assert [len(body) for *_, body in wire.asked] == [600_000, 600_000]
+    method, path, headers, _ = wire.asked[0]
+    assert (method, path) == ("PUT", "/v1/scenes/s1?acquired=2018-10-12&bands=b%2Cg")
+    assert headers["Content-Digest"].startswith("sha-256=:")
+
+
+def test_an_import_without_a_key_is_sent_once(wire: Wire, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"tensors")
+    wire.answers = [BUSY]
+    with pytest.raises(CanemapError, match="The database is away"):
+        client.import_model("cane", tmp_path / "model")
+    assert len(wire.asked) == 1
+
+
+def test_a_refusal_tells_each_fault_with_its_mend_and_is_not_tried_again(wire: Wire, client: Client) -> None:
+    faults = [
+        {"pointer": "/scene", "code": "wrong_bands", "detail": "3 bands, not 4.", "hint": "Send 4."},
+        {"pointer": "", "code": "wrong_dtype", "detail": "uint8, not uint16.", "hint": "Send uint16."},
+    ]
+    wire.answers = [(422, {}, {"type": "contract-mismatch", "status": 422, "detail": "No.", "errors": faults})]
+    with pytest.raises(CanemapError) as caught:
+        client.predict("s1", model="cane")
+    assert str(caught.value) == "/scene: 3 bands, not 4. Send 4.\nthe input: uint8, not uint16. Send uint16."
+    assert (caught.value.status, caught.value.type) == (422, "contract-mismatch")
+    assert len(wire.asked) == 1
+
+
+def test_an_answer_that_is_no_problem_document_is_told_too(wire: Wire, client: Client) -> None:
+    wire.answers = [(502, {}, b"<html>a proxy")]
+    with pytest.raises(CanemapError, match="502 Bad Gateway"):
+        client.job("x")
+
+
+@pytest.mark.parametrize(("status", "error"), [("failed", JobFailed), ("dismissed", JobDismissed)])
+def test_waiting_for_work_that_does_not_succeed_raises(
+    wire: Wire, client: Client, status: str, error: type[CanemapError]
+) -> None:
+    wire.answers = [
+        (201, {}, {"id": "x", "job": {"status": "accepted"}}),
+        job("running"),
+        job(status, error={"type": "worker-lost", "status": 500, "detail": "Its worker died three times."}),
+    ]
+    with pytest.raises(error):
+        client.create_dataset("gx", scenes=["s1"], labels=["plots"], train=["s1"]).wait()
+
+
+def test_waiting_is_a_long_poll_and_gives_up_when_told(wire: Wire, client: Client) -> None:
+    wire.answers = [(201, {}, {"id": "x", "job": {"status": "accepted"}}), job("running")]
+    with pytest.raises(TimeoutError, match="still running"):
+        client.train("gx:1").wait(timeout_s=0)
+    assert wire.asked[-1][1] == "/v1/jobs/x?wait=30"
+
+
+def test_progress_is_drawn_on_standard_error(wire: Wire, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    accepted = {"id": "x", "job": {"status": "accepted"}}
+    wire.answers = [
+        (201, {}, accepted),
+        job("running", stage="rasterise", eta_s=7.0),
+        job("successful"),
+        (200, {}, accepted),
+    ]
+    client.create_dataset("gx", scenes=["s1"], labels=["plots"], train=["s1"]).wait(progress=True)
+    drawn = capsys.readouterr().err
+    assert "dataset running rasterise 1/1, about 7 s left" in drawn
+    assert drawn.endswith("\n")
+
+
+def test_a_list_follows_its_pages(wire: Wire, client: Client) -> None:
+    wire.answers = [(200, {}, {"items": [{"id": 1}], "next": "t"}), (200, {}, {"items": [{"id": 2}], "next": None})]
+    assert [item["id"] for item in client.jobs(status="running")] == [1, 2]
+    assert wire.asked[1][1] == "/v1/jobs?token=t&status=running"
+
+
+def test_a_download_that_breaks_off_is_tried_again(wire: Wire, client: Client, tmp_path: Path) -> None:
+    broken: Answer = (200, {"Content-Length": "100", "Connection": "close"}, b"half")
+    wire.answers = [broken, (200, {}, b"whole")]
+    assert client.export_model("cane", tmp_path / "new" / "cane.safetensors").read_bytes() == b"whole"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["cane.safetensors"]
+
+
+def test_a_refused_download_says_why(wire: Wire, client: Client, tmp_path: Path) -> None:
+    wire.answers = [(404, {}, {"status": 404, "type": "result-not-ready", "detail": "It is still running."})]
+    with pytest.raises(CanemapError, match="still running"):
+        client.export_model("cane", tmp_path / "cane.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_address_and_key_come_from_the_environment(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANEMAP_URL", wire.url + "/")
+    monkeypatch.setenv("CANEMAP_KEY", "secret")
+    wire.answers = [job("running")]
+    with Client() as client:
+        client.job("x")
+    assert wire.asked[0][2]["Authorization"] == "Bearer secret"
+
+
+def test_a_service_that_is_away_is_not_ready() -> None:
+    with Client("http://127.0.0.1:9") as client:
+        assert not client.ready()
