@@ -227,8 +227,8 @@ def _through_the_air(random: np.random.Generator, image: Image) -> Image:
     direction = random.uniform(0, 2 * np.pi)
     slope = 0.5 + (rows - 0.5) * np.sin(direction) + (cols - 0.5) * np.cos(direction)
     clouds = 0.15 * _noise(random, image.shape[:2], max(image.shape) / 8)
-    veil = (random.uniform(0.15, 0.45) * (slope + clouds)).clip(0, 0.6)[..., None] * _HAZE_BY_BAND
-    cast = random.uniform(0.88, 1.14, len(BANDS)).astype(np.float32)
+    veil = (random.uniform(0.1, 0.3) * (slope + clouds)).clip(0, 0.6)[..., None] * _HAZE_BY_BAND
+    cast = random.uniform(0.92, 1.1, len(BANDS)).astype(np.float32)
     hazy: Image = (image * (1 - veil) + _HAZE_COLOUR * veil) * cast
     hazy *= 1 + 0.012 * random.standard_normal(image.shape, dtype=np.float32)
     return hazy
