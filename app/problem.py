@@ -7,7 +7,15 @@ from typing import Any
 from ml.faults import Fault, InputRefused
 
 # faults of a file that are about its size: the service could not hold what it unfolds to
-TOO_LARGE = {"too_many_pixels", "too_many_bands", "block_too_large", "overlapping_blocks"}
+TOO_LARGE = {
+    "too_many_pixels",
+    "too_many_bands",
+    "too_many_blocks",
+    "too_many_features",
+    "too_large",
+    "block_too_large",
+    "overlapping_blocks",
+}
 
 
 def document(status: int, code: str, title: str, detail: str, faults: Sequence[Fault] = ()) -> dict[str, Any]:

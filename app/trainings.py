@@ -1,7 +1,7 @@
 """Trainings: from a dataset to a registered model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +16,8 @@ from app.requests import TrainingRequest
 from app.services import Services
 from ml.config import TrainConfig
 from ml.faults import Fault
+from ml.geo.splits import BlockSplit
+from ml.geo.windows import margin
 
 
 def create(services: Services, request: TrainingRequest, once: Once) -> Training:
@@ -24,7 +26,7 @@ def create(services: Services, request: TrainingRequest, once: Once) -> Training
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        dataset = _dataset(session, request.dataset)
+        dataset = _dataset(session, request)
         job = jobs.create(session, id_, "training")
         training = Training(
             id=id_,
@@ -68,20 +70,35 @@ def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
     return session.scalars(rows).all()
 
 
-def _dataset(session: Session, reference: str) -> Dataset:
+def _dataset(session: Session, request: TrainingRequest) -> Dataset:
     try:
-        dataset = datasets.ready(session, reference)
+        dataset = datasets.ready(session, request.dataset)
     except NotFound as error:
         hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
         raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
-    _check_trainable(dataset)
+    faults = [*_class_faults(dataset), *_buffer_faults(dataset, request.config)]
+    if faults:
+        raise Invalid("untrainable-dataset", *faults)
     return dataset
 
 
-def _check_trainable(dataset: Dataset) -> None:
+def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
+    """Blocks of different splits must lie further apart than the net sees: else what is scored was learnt from."""
+    split = datasets.request_of(dataset).split
+    reach = margin(config.net.depth)
+    if isinstance(split, BlockSplit) and split.buffer_px < reach:
+        yield Fault(
+            "buffer_too_small",
+            f"A net of depth {config.net.depth} sees {reach} px far; the splits lie {split.buffer_px} px apart.",
+            f"Make a version of the dataset with split.buffer_px {reach}, or take a smaller net.depth.",
+            "/config/net/depth",
+        )
+
+
+def _class_faults(dataset: Dataset) -> Iterator[Fault]:
     """Both classes must stand in the training split, and something must be labelled in the validation split."""
     statistics = (dataset.prepared or {})["statistics"]
-    faults = [
+    yield from (
         Fault(
             "one_class",
             f"The training split of {dataset.id!r} has no pixel of class {item['name']!r}.",
@@ -90,15 +107,11 @@ def _check_trainable(dataset: Dataset) -> None:
         )
         for item in dataset.request["classes"]
         if not statistics["train"]["pixels"].get(item["name"])
-    ]
+    )
     if not any(count for name, count in statistics["val"]["pixels"].items() if name != "unlabelled"):
-        faults.append(
-            Fault(
-                "empty_split",
-                f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",
-                "Put at least one labelled scene into split.val, and make a new version of the dataset.",
-                "/dataset",
-            )
+        yield Fault(
+            "empty_split",
+            f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",
+            "Put at least one labelled scene into split.val, and make a new version of the dataset.",
+            "/dataset",
         )
-    if faults:
-        raise Invalid("untrainable-dataset", *faults)

@@ -57,7 +57,7 @@ class TrainConfig(Frozen):
     batch_size: int = Field(8, ge=1, le=1024, description="Chips in a step.")
     chip_size: int = Field(256, ge=16, le=2048, description="Side of a chip in pixels; a multiple of 2^depth.")
     steps_per_epoch: int | None = Field(
-        None, ge=1, description="Steps in an epoch; by default as many as draw each chip of the training split once."
+        None, ge=1, description="Steps in an epoch; by default as many as draw each chip once; `balance` adds or takes."
     )
     max_steps: int | None = Field(None, ge=1, description="Stop after so many steps, though epochs are left.")
     optimizer: OptimizerConfig = OptimizerConfig()

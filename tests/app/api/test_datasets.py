@@ -125,3 +125,21 @@ def test_what_a_dataset_was_made_from_cannot_be_deleted(
     http.delete("/v1/jobs/gx:1")
     assert http.delete("/v1/scenes/s1").status_code == 204
     assert http.delete("/v1/labels/truth").status_code == 204
+
+
+def test_blocks_that_lie_closer_than_the_net_sees_are_refused(
+    http: httpx.Client, make_scene: MakeScene, do: Perform
+) -> None:
+    truth = np.zeros((1, 256, 256), np.uint8)
+    truth[:, :, ::2] = 1
+    put(http, "/v1/scenes/big", make_scene(pixels(0, size=256), "big.tif"))
+    put(http, "/v1/labels/big", make_scene(truth, "truth.tif"))
+    split = {"by": "block", "block_px": 64, "buffer_px": 24}
+    http.post("/v1/datasets", json=body(scenes=["big"], labels=["big"], split=split))
+    do("gx:1")
+    dataset = http.get("/v1/datasets/gx:1").json()
+    assert dataset["job"]["status"] == "successful", dataset["job"]
+    assert all(dataset["statistics"][split]["pixels"]["sugarcane"] > 0 for split in ("train", "val", "test"))
+    deep = {"dataset": "gx:1", "config": {"net": {"depth": 3}}}
+    assert codes(http.post("/v1/trainings", json=deep)) == {("buffer_too_small", "/config/net/depth")}
+    assert http.post("/v1/trainings", json={"dataset": "gx:1", "config": {"net": {"depth": 2}}}).status_code == 201
