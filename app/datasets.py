@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 
-from ml.geo.splits import SceneSplit
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -17,6 +16,7 @@ from app.services import Services
 from ml.contract import ClassDef, Contract
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.faults import Fault
+from ml.geo.splits import SceneSplit
 
 SPLITS = ("train", "val", "test")
 

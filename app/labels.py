@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from app.names import check_name
 from app.paging import Page, page
 from app.scenes import Upload
 from app.services import Services
+from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.geo.fits import contract_faults
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,6 +18,7 @@ from app.services import Services
 from ml.assess.area import adjusted_area
 from ml.config import PredictConfig
 from ml.contract import Contract
+from ml.geo.fits import contract_faults
 
 MU_PER_HA = 15.0
 PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml")

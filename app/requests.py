@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from ml.geo.splits import BlockSplit, SceneSplit
 from pydantic import AfterValidator, Field, StringConstraints
 
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef
+from ml.geo.splits import BlockSplit, SceneSplit
 from ml.model import Frozen
 
 

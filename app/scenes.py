@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ml.geo.cog import is_cog, to_cog
-from ml.geo.scene import SceneInfo, inspect_scene
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -19,6 +17,8 @@ from app.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
 from ml.faults import Fault, InputRefused
+from ml.geo.cog import is_cog, to_cog
+from ml.geo.scene import SceneInfo, inspect_scene
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Interval = tuple[datetime | None, datetime | None]  # open at a side that is None

@@ -39,8 +39,11 @@ MAIZE = CANE | {"net": {"depth": 2, "width": 16}, "chip_size": 64, "epochs": 8, 
 def amazon(client: Client, data: Path, out: Path) -> None:
     """Dense binary labels; the floor of one pixel at a time: accuracy 0.862, IoU 0.781, kappa 0.726."""
     data /= "amazon-forest"
-    splits = upload_pairs(client, data, bands=("red", "green", "blue"))
-    training = learn(client, "amazon", splits, FOREST)
+    splits = upload_scenes(client, data, bands=("red", "green", "blue"))
+    names = [name for part in splits.values() for name in part]
+    for name in names:
+        client.upload_labels(data / "labels" / f"{name}.tif", name)
+    training = learn(client, "amazon", splits, names, FOREST)
     report("amazon-forest, val", training, {"accuracy": 0.862, "iou": 0.781, "kappa": 0.726})
     for scene in splits["val"][:2]:
         prediction, folder = predict(client, scene, "amazon", out)
@@ -51,8 +54,11 @@ def amazon(client: Client, data: Path, out: Path) -> None:
 def agrifield(client: Client, data: Path, out: Path) -> None:
     """Sugarcane with sparse labels; the floor of one pixel at a time: IoU 0.252, kappa 0.281."""
     data /= "agrifieldnet-sugarcane"
-    splits = upload_pairs(client, data, bands=("blue", "green", "red", "nir"))
-    training = learn(client, "agrifield", splits, CANE)
+    splits = upload_scenes(client, data, bands=("blue", "green", "red", "nir"))
+    classes = {"sugarcane": 1, "*": 0}
+    fields = data / "fields.geojson"
+    client.upload_labels(fields, "agrifield", class_field="crop", classes=classes, background=255)
+    training = learn(client, "agrifield", splits, ["agrifield"], CANE)
     report("agrifieldnet-sugarcane, val", training, {"iou": 0.252, "kappa": 0.281})
     scene = data / "scene" / "scene.tif"
     client.upload_scene(scene, "agrifield-scene", bands=("blue", "green", "red", "nir"))
@@ -96,15 +102,13 @@ def large(client: Client, data: Path, out: Path) -> None:
         print_areas(name, prediction)
 
 
-def upload_pairs(client: Client, data: Path, bands: Sequence[str]) -> dict[str, list[str]]:
-    """Upload the images and label rasters that split.csv names; scene names by split."""
+def upload_scenes(client: Client, data: Path, bands: Sequence[str]) -> dict[str, list[str]]:
+    """Upload the images that split.csv names; their names by split."""
     start, splits = time.monotonic(), {"train": list[str](), "val": list[str]()}
     for name, split in read_split(data / "split.csv"):
         client.upload_scene(data / "images" / f"{name}.tif", name, bands=bands)
-        client.upload_labels(data / "labels" / f"{name}.tif", name)
         splits[split].append(name)
-    count = sum(map(len, splits.values()))
-    print(f"\n{count} scenes and their labels uploaded in {time.monotonic() - start:.0f} s")
+    print(f"\n{sum(map(len, splits.values()))} scenes uploaded in {time.monotonic() - start:.0f} s")
     return splits
 
 
@@ -117,10 +121,10 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
                 yield name, row["split"]
 
 
-def learn(client: Client, name: str, splits: dict[str, list[str]], config: Json) -> Training:
+def learn(client: Client, name: str, splits: dict[str, list[str]], labels: Sequence[str], config: Json) -> Training:
     """Make the dataset, and train on it."""
     scenes = [scene for part in splits.values() for scene in part]
-    dataset = client.create_dataset(name, scenes=scenes, labels=scenes, split={"by": "scene", **splits}).wait()
+    dataset = client.create_dataset(name, scenes=scenes, labels=labels, split={"by": "scene", **splits}).wait()
     print(json.dumps(dataset.document["statistics"]["train"]))
     return client.train(dataset.id, config=config).wait(progress=True)
 

@@ -260,10 +260,10 @@ def _outside(image: NDArray[np.uint16], extent: Polygon, grid: Affine) -> None:
 
 def _write_image(path: Path, image: NDArray[np.uint16], grid: Affine) -> None:
     count, rows, cols = image.shape
-    with rasterio.open(
-        path, "w", driver="GTiff", count=count, height=rows, width=cols, dtype="uint16", crs=UTM_49N.to_string(),
-        transform=grid, nodata=NODATA, tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", predictor=2,
-    ) as target:  # fmt: skip
+    shape = {"count": count, "height": rows, "width": cols, "dtype": "uint16", "nodata": NODATA}
+    place = {"crs": UTM_49N.to_string(), "transform": grid}
+    tiles = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "predictor": 2}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **place, **tiles) as target:
         target.write(image, window=Window(0, 0, cols, rows))
         target.descriptions = BANDS
 

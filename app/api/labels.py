@@ -4,7 +4,6 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from ml.geo.labels import LabelOptions
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -16,6 +15,7 @@ from app.errors import Invalid, invalid
 from app.scenes import Upload
 from app.services import Services
 from ml.faults import Fault
+from ml.geo.labels import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
 OPTIONS = ("class_field", "classes", "crs", "background")
