@@ -15,7 +15,7 @@ import pytest
 from app.client import Client
 from ml.synthetic import SyntheticScene, make_scene
 
-SIZE_PX = 192
+SIZE_PX = 320  # a test scene of two blocks of 256 px at least, or there is no interval of its hectares
 SPLITS = {"train": ["train"], "val": ["val"], "test": ["test"]}
 TINY = {
     "net": {"depth": 2, "width": 8},

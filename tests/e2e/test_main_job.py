@@ -12,7 +12,7 @@ from app.client import CanemapError, Client, JobDismissed, Json
 from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
 from tests.app.test_supervise import lives
-from tests.e2e.conftest import TINY, Stack, upload
+from tests.e2e.conftest import SIZE_PX, TINY, Stack, upload
 
 World = dict[str, SyntheticScene]
 
@@ -45,7 +45,7 @@ def test_from_scenes_to_hectares(client: Client, world: World, tmp_path: Path) -
     with open_raster(tmp_path / "classes.tif") as made, open_raster(world["unseen"].image) as scene:
         assert (made.crs, made.transform, made.shape) == (scene.crs, scene.transform, scene.shape)
     (row,) = prediction.areas()
-    assert row["observed_ha"] == pytest.approx((192 * 0.8) ** 2 / 10_000, rel=2e-3)
+    assert row["observed_ha"] == pytest.approx((SIZE_PX * 0.8) ** 2 / 10_000, rel=2e-3)
     assert 0 <= row["mapped_ha"] <= row["observed_ha"]
     assert row["ci95_ha"][0] <= row["adjusted_ha"] <= row["ci95_ha"][1]
 
