@@ -21,19 +21,21 @@ from ml.assess.figures import draw_row, mask_panel, scene_panel
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall")
 FOREST = {
     "net": {"depth": 4, "width": 16},
-    "epochs": 24,
+    "chip_size": 128,
+    "batch_size": 16,
+    "epochs": 16,
     "steps_per_epoch": 20,
-    "optimizer": {"name": "adamw", "lr": 0.002, "weight_decay": 0.05, "schedule": "cosine"},
+    "optimizer": {"name": "adamw", "lr": 0.002, "weight_decay": 0.01, "schedule": "cosine"},
 }
 CANE = {
     "net": {"depth": 3, "width": 16},
-    "chip_size": 128,
-    "batch_size": 16,
+    "chip_size": 64,
+    "batch_size": 32,
     "epochs": 10,
-    "steps_per_epoch": 30,
-    "optimizer": {"name": "adamw", "lr": 0.002, "weight_decay": 0.05, "schedule": "cosine"},
+    "steps_per_epoch": 25,
+    "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05, "schedule": "cosine"},
 }
-MAIZE = CANE | {"net": {"depth": 2, "width": 16}, "chip_size": 64, "epochs": 8, "steps_per_epoch": 15}
+MAIZE = CANE | {"net": {"depth": 2, "width": 16}, "batch_size": 16, "epochs": 8, "steps_per_epoch": 15}
 
 
 def amazon(client: Client, data: Path, out: Path) -> None:
