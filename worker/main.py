@@ -3,10 +3,12 @@
 import os
 import socket
 import threading
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from app.logs import configure_logs
@@ -25,6 +27,8 @@ log = structlog.get_logger()
 def run(settings: Settings, queues: list[str]) -> None:
     """Work until told to stop. SIGTERM gives the job in hand back and ends."""
     configure_logs(settings)
+    # as root Celery warns of messages that are pickled; ours are JSON, the only kind that is accepted
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)
     scratch.sweep(settings.data_dir / "scratch", services.database)
     stopping = threading.Event()

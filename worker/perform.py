@@ -72,10 +72,19 @@ def _publish(services: Services, held: Held, outcome: Outcome) -> None:
             held.log("successful")
             held.flush_log(session)
     except BaseException:
-        for item in stored.values():
-            services.store.delete(item.object)
+        _take_back(services, held, stored)
         raise
     log.info("successful")
+
+
+def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> None:
+    """Delete files that no row points to; but a commit may have succeeded though its answer was lost."""
+    with services.database.read() as session:
+        job = jobs.get(session, held.claim.job_id)
+    if (job.status, job.attempt) == ("successful", held.claim.attempt):
+        return
+    for item in stored.values():
+        services.store.delete(item.object)
 
 
 def _fail(services: Services, held: Held, error: dict[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""The frame around every kind of work, on real jobs; on both databases."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import datasets, jobs, labels, scenes
+from app.idempotency import FRESH
+from app.requests import DatasetRequest
+from app.scenes import SceneOptions, Upload
+from app.services import Services
+from app.storage import sha256_of
+from ml.geo.labels import LabelOptions
+from ml.geo.splits import SceneSplit
+from tests.ml.geo.conftest import MakeScene, make_scene
+from worker.perform import perform
+
+__all__ = ["make_scene"]
+
+
+@pytest.fixture
+def dataset(services: Services, make_scene: MakeScene) -> str:
+    """The id of an accepted dataset of two scenes."""
+    truth = np.zeros((1, 64, 64), np.uint8)
+    truth[:, :, :32] = 1
+    for number, name in enumerate(("s1", "s2")):
+        image = np.random.default_rng(number).integers(1, 999, (2, 64, 64), dtype=np.uint16)
+        scenes.add(services, name, received(services, make_scene(image, f"{name}.tif")), SceneOptions())
+    labels.add(services, "truth", received(services, make_scene(truth, "truth.tif")), LabelOptions())
+    split = SceneSplit(by="scene", train=("s1",), val=("s2",))
+    request = DatasetRequest(name="gx", scenes=("s1", "s2"), labels=("truth",), split=split)
+    return datasets.create(services, request, FRESH).id
+
+
+def received(services: Services, file: Path) -> Upload:
+    path = services.store.root / "incoming" / file.name
+    path.write_bytes(file.read_bytes())
+    return Upload(path, sha256_of(path))
+
+
+def objects(services: Services, kind: str) -> list[Path]:
+    return [path for path in (services.store.root / "objects" / kind).rglob("*") if path.is_file()]
+
+
+def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Services, dataset: str) -> None:
+    perform(services, dataset, threading.Event())
+    with services.database.read() as session:
+        assert jobs.get(session, dataset).status == "successful"
+        masks = (datasets.ready(session, dataset).prepared or {})["masks"]
+        assert "successful" in [line.text for line in jobs.read_log(session, dataset)]
+    assert all(services.store.path(key).is_file() for part in masks.values() for key in part.values())
+    assert not list((services.settings.data_dir / "scratch").iterdir())
+
+
+def test_ringing_for_a_job_twice_does_it_once(services: Services, dataset: str) -> None:
+    perform(services, dataset, threading.Event())
+    perform(services, dataset, threading.Event())
+    perform(services, "nothing:1", threading.Event())
+    with services.database.read() as session:
+        assert jobs.get(session, dataset).attempt == 1
+
+
+def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
+    with services.database.read() as session:
+        services.store.path(scenes.get(session, "s2").object).write_bytes(b"damaged")
+    perform(services, dataset, threading.Event())
+    with services.database.read() as session:
+        job = jobs.get(session, dataset)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["errors"][0]["code"] == "not_a_tiff"
+    assert objects(services, "datasets") == []
+    assert not list((services.settings.data_dir / "scratch").iterdir())
+
+
+def test_a_worker_that_is_being_stopped_gives_the_job_back(services: Services, dataset: str) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    perform(services, dataset, stopping)
+    with services.database.read() as session:
+        job = jobs.get(session, dataset)
+    assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)
+    perform(services, dataset, threading.Event())
+    with services.database.read() as session:
+        assert jobs.get(session, dataset).status == "successful"
