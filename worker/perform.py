@@ -22,7 +22,9 @@ WORK: Mapping[str, Work] = {"dataset": dataset.run, "training": training.run, "p
 
 
 def perform(services: Services, job_id: str, stopping: threading.Event) -> None:
-    """Do a job, if it is to be had. stopping: set when this worker shall end."""
+    """Do a job, if it is to be had. stopping: set when this worker shall end: then it claims nothing any more."""
+    if stopping.is_set():
+        return  # the job it has just given back rings here, too; the sweep rings again for another worker
     with services.database.write() as session:
         claim = jobs.claim(session, job_id)
     if claim is None:

@@ -75,13 +75,37 @@ def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Service
     assert not list((services.settings.data_dir / "scratch").iterdir())
 
 
-def test_a_worker_that_is_being_stopped_gives_the_job_back(services: Services, dataset: str) -> None:
+class StoppedAtWork(threading.Event):
+    """Is set from the second look on: the worker is stopped after it has claimed its job."""
+
+    def is_set(self) -> bool:
+        was_set = super().is_set()
+        self.set()
+        return was_set
+
+
+def test_a_worker_that_is_being_stopped_claims_nothing(services: Services, dataset: str) -> None:
     stopping = threading.Event()
     stopping.set()
     perform(services, dataset, stopping)
+    with services.database.read() as session:
+        assert jobs.get(session, dataset).attempt == 0
+
+
+def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services, dataset: str) -> None:
+    perform(services, dataset, StoppedAtWork())
     with services.database.read() as session:
         job = jobs.get(session, dataset)
     assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)
     perform(services, dataset, threading.Event())
     with services.database.read() as session:
         assert jobs.get(session, dataset).status == "successful"
+
+
+def test_a_worker_that_shall_end_claims_nothing(services: Services, dataset: str) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    perform(services, dataset, stopping)
+    with services.database.read() as session:
+        job = jobs.get(session, dataset)
+    assert (job.status, job.attempt) == ("accepted", 0)
