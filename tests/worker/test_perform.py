@@ -100,12 +100,3 @@ def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services,
     perform(services, dataset, threading.Event())
     with services.database.read() as session:
         assert jobs.get(session, dataset).status == "successful"
-
-
-def test_a_worker_that_shall_end_claims_nothing(services: Services, dataset: str) -> None:
-    stopping = threading.Event()
-    stopping.set()
-    perform(services, dataset, stopping)
-    with services.database.read() as session:
-        job = jobs.get(session, dataset)
-    assert (job.status, job.attempt) == ("accepted", 0)
