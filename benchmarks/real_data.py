@@ -49,7 +49,7 @@ def amazon(client: Client, data: Path, out: Path) -> None:
     report("amazon-forest, val", training, {"accuracy": 0.862, "iou": 0.781, "kappa": 0.726})
     for scene in splits["val"][:2]:
         prediction, folder = predict(client, scene, "amazon", out)
-        draw(folder, scene, data / "images" / f"{scene}.tif", data / "labels" / f"{scene}.tif")
+        draw(folder, "forest", data / "images" / f"{scene}.tif", data / "labels" / f"{scene}.tif")
         print_areas(scene, prediction)
 
 
@@ -65,7 +65,7 @@ def agrifield(client: Client, data: Path, out: Path) -> None:
     scene = data / "scene" / "scene.tif"
     client.upload_scene(scene, "agrifield-scene", bands=("blue", "green", "red", "nir"))
     prediction, folder = predict(client, "agrifield-scene", "agrifield", out)
-    draw(folder, "agrifield-scene", scene, data / "scene" / "scene_label.tif")
+    draw(folder, "sugarcane", scene, data / "scene" / "scene_label.tif")
     print_areas("agrifield-scene", prediction)
 
 
@@ -90,7 +90,7 @@ def denmark(client: Client, data: Path, out: Path) -> None:
     report("denmark-fields, val", training, {}, "val")
     report("denmark-fields, test", training, {}, "test")
     prediction, folder = predict(client, "denmark", "denmark", out)
-    draw(folder, "denmark", image)
+    draw(folder, "silage maize", image)
     print_areas("denmark", prediction)
 
 
@@ -100,7 +100,7 @@ def large(client: Client, data: Path, out: Path) -> None:
     for name, nodata in (("large-as-is", None), ("large-nodata-255", 255)):
         client.upload_scene(image, name, bands=("blue", "green", "red", "nir"), nodata=nodata)
         prediction, folder = predict(client, name, "agrifield", out)
-        draw(folder, name, image, nodata=nodata)
+        draw(folder, "sugarcane", image, nodata=nodata)
         print_areas(name, prediction)
 
 
@@ -156,12 +156,13 @@ def print_areas(name: str, prediction: Prediction) -> None:
     print(name, json.dumps(prediction.areas()[0]))
 
 
-def draw(folder: Path, name: str, image: Path, truth: Path | None = None, nodata: float | None = None) -> None:
-    """Image, truth if there is one, and map."""
+def draw(folder: Path, mapped: str, image: Path, truth: Path | None = None, nodata: float | None = None) -> None:
+    """Image, truth if there is one, and map, beside the folder of the result."""
     panels = [scene_panel("image", image, nodata)]
     if truth:
         panels.append(mask_panel("truth", truth))
-    draw_row([*panels, mask_panel("map", folder / "classes.tif")], folder.with_suffix(".png"), caption=name)
+    panels.append(mask_panel("map", folder / "classes.tif"))
+    draw_row(panels, folder.with_suffix(".png"), caption=folder.name, mapped=mapped)
 
 
 JOBS: dict[str, Callable[[Client, Path, Path], None]] = {

@@ -63,8 +63,8 @@ def mask_panel(title: str, path: Path) -> Panel:
     return Panel(f"{title}: {class_areas_ha(path).get(1, 0.0):,.1f} ha", image)
 
 
-def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "") -> None:
-    """Draw panels beside each other, with a legend, as PNG or SVG by the name of `out`."""
+def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "", mapped: str = "sugarcane") -> None:
+    """Draw panels beside each other, as PNG or SVG by the name of `out`; the legend calls class 1 `mapped`."""
     figure = Figure(figsize=(5 * len(panels), 5.6), layout="constrained")
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         axes.imshow(panel.image, interpolation="nearest")
@@ -72,7 +72,7 @@ def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "") -> None:
         axes.set_axis_off()
         if panel.pixel_m:
             _scale_bar(axes, panel.image.shape, panel.pixel_m)
-    named = (("sugarcane", CANE), ("other", OTHER), ("not observed", UNOBSERVED))
+    named = ((mapped, CANE), ("other", OTHER), ("not observed", UNOBSERVED))
     handles = [Patch(facecolor=_unit(colour), edgecolor="0.5", label=name) for name, colour in named]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
     figure.suptitle(caption, fontsize=11)
