@@ -35,8 +35,9 @@ demo: $(STAMP)  ## the main job for real: upload, train, predict, hectares, a pi
 run: $(STAMP)  ## the service on http://127.0.0.1:8000
 	$(BIN)/canemap up
 
+# pytest runs in two processes: with more than one thread each, their nets would slow each other severalfold
 test: lint types arch  ## lint, types, architecture, then every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=5
 
 lint: $(STAMP)  ## ruff: style and formatting
 	$(BIN)/ruff check .
