@@ -114,9 +114,15 @@ def test_the_service_refuses_to_be_reached_by_others(canemap: Canemap, command: 
     assert "access keys" in refused.stderr
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "demo", "--folder", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+    pipe = subprocess.PIPE
+    # a shell without job control lets what it starts in the background ignore Ctrl-C, and so would the demo
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=_hear_ctrl_c) as demo:
         assert demo.stdout is not None
         while "It runs on" not in (line := demo.stdout.readline()):
             assert line
