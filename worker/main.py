@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 import warnings
-from typing import Any
 
 import structlog
 from celery import Celery
@@ -88,10 +87,10 @@ def _live(services: Services, queues: list[str], stopping: threading.Event) -> N
             log.warning("no sign of life", error=str(error))
         if stopping.wait(SIGN_OF_LIFE_S):
             break
-    _bury(services, worker_id)
+    _sign_off(services, worker_id)
 
 
-def _bury(services: Services, worker_id: str) -> Any:
+def _sign_off(services: Services, worker_id: str) -> None:
     with services.database.write() as session:
         row = session.get(Worker, worker_id)
         if row:
