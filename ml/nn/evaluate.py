@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.assess.metrics import Confusion, Counts, Metrics, block_confusions
+from ml.assess.metrics import BlockCounts, Confusion, Metrics, block_confusions, pooled
 from ml.contract import Contract
 from ml.data import LabelledScene
 from ml.geo.raster import open_raster
@@ -30,12 +30,12 @@ def evaluate(
 ) -> Scores:
     """Score `net` on `scenes` at threshold 0.5; `still_alive` is called after each window and may raise `Stopped`."""
     fast = for_prediction(net)
-    blocks: list[Counts] = []
+    blocks: list[BlockCounts] = []
     for scene in scenes:
         with RasterSource(scene.path, scene.nodata) as source, open_raster(scene.mask) as mask:
             for window, logits, valid in predict_logits(fast, contract, source, window_px=WINDOW_PX):
                 truth = np.where(valid, read_mask(mask, window), UNLABELLED)
-                blocks += block_confusions(truth, (logits >= 0).astype(np.uint8))
+                predicted = (logits >= 0).astype(np.uint8)
+                blocks += block_confusions(truth, predicted, origin=(window.row, window.col))
                 still_alive()
-    pooled = sum(blocks, start=np.zeros((2, 2), dtype=np.int64))
-    return Scores(Metrics.from_confusion(pooled), tuple(Metrics.from_confusion(block).confusion for block in blocks))
+    return Scores(Metrics.from_confusion(pooled(blocks)), tuple(block.confusion for block in blocks))

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from ml.assess.area import adjusted_area
-from ml.assess.metrics import Confusion
-
-
-def as_confusion(counts: np.ndarray) -> Confusion:
-    (tn, fp), (fn, tp) = counts.tolist()
-    return ((tn, fp), (fn, tp))
+from ml.assess.metrics import Confusion, as_confusion
 
 
 def blocks_of_errors(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -31,6 +26,14 @@ def test_the_estimator_by_hand() -> None:
     estimate = adjusted_area({0: 100.0, 1: 50.0}, counts, [counts, counts])
     assert estimate is not None
     assert estimate[0] == pytest.approx(100 * 10 / 90 + 50 * 40 / 50)
+
+
+def test_any_class_of_many_by_hand() -> None:
+    counts: Confusion = ((8, 1, 1), (2, 6, 0), (0, 3, 9))
+    estimates = [adjusted_area({0: 100.0, 1: 50.0, 2: 20.0}, counts, [counts] * 2, value=value) for value in range(3)]
+    areas = [estimate[0] for estimate in estimates if estimate is not None]
+    assert areas == pytest.approx([100 * 8 / 10 + 50 * 1 / 10 + 20 * 1 / 10, 100 * 2 / 10 + 50 * 6 / 10, 50 * 0.3 + 18])
+    assert sum(areas) == pytest.approx(170), "what is mapped goes to one class or another"
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
