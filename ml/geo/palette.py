@@ -1,12 +1,49 @@
 """The colours of classes, the same in maps, styles and figures: cane is green, other is black, as in the paper."""
 
+from collections.abc import Sequence
+
+from ml.contract import ClassDef
+
 Rgb = tuple[int, int, int]
 
 OTHER: Rgb = (0, 0, 0)
 CANE: Rgb = (76, 175, 80)
 UNOBSERVED: Rgb = (190, 190, 190)
+CANE_NAMES = ("cane", "甘蔗")
+# of more than two classes: Paul Tol's qualitative schemes "bright" and "muted" (SRON/EPS/TN/09-002), without grey and
+# without the greens, so that cane stays the only green
+_OTHERS: tuple[Rgb, ...] = (
+    (68, 119, 170),
+    (238, 102, 119),
+    (204, 187, 68),
+    (170, 51, 119),
+    (102, 204, 238),
+    (221, 204, 119),
+    (51, 34, 136),
+    (204, 102, 119),
+    (136, 204, 238),
+    (136, 34, 85),
+    (68, 170, 153),
+    (238, 119, 51),
+    (153, 153, 51),
+    (0, 68, 136),
+)
 
 
-def colour_of(value: int) -> Rgb:
-    """The colour of a class value."""
-    return CANE if value == 1 else OTHER
+def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
+    """The colour of each class value: its own if it has one, else cane is green and others are told apart by all."""
+    chosen = {item.value: _hex(item.colour) for item in classes if item.colour}
+    if len(classes) == 2:
+        return {item.value: CANE if item.value == 1 else OTHER for item in classes} | chosen
+    others = iter(_OTHERS * (len(classes) // len(_OTHERS) + 1))
+    named = {item.value: CANE if _is_cane(item.name) else next(others) for item in classes}
+    return named | chosen
+
+
+def _is_cane(name: str) -> bool:
+    return any(text in name.lower() for text in CANE_NAMES)
+
+
+def _hex(colour: str) -> Rgb:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from ml.contract import ClassDef
-from ml.geo.palette import colour_of
+from ml.geo.palette import colours
 
 
 def classes_qml(classes: Sequence[ClassDef]) -> str:
@@ -13,8 +13,9 @@ def classes_qml(classes: Sequence[ClassDef]) -> str:
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")
     palette = ElementTree.SubElement(renderer, "colorPalette")
+    palette_of = colours(classes)
     for item in classes:
-        red, green, blue = colour_of(item.value)
+        red, green, blue = palette_of[item.value]
         colour = f"#{red:02x}{green:02x}{blue:02x}"
         ElementTree.SubElement(
             palette, "paletteEntry", value=str(item.value), label=item.name, color=colour, alpha="255"

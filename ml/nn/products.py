@@ -6,14 +6,20 @@ from ml.config import PredictConfig
 from ml.contract import Contract
 from ml.geo.areas import class_areas_ha
 from ml.geo.cog import Layer, write_cog
-from ml.geo.palette import colour_of
+from ml.geo.palette import colours
 from ml.geo.polygons import write_polygons
 from ml.geo.qml import classes_qml
 from ml.model import Frozen
 from ml.nn.strips import Bytes
 
 NODATA = 255
-PROBABILITY = Layer("probability of class 1", NODATA, scale=1 / 250, offset=0.5 / 250, resampling="average")
+PROBABILITY = Layer(
+    "probability of class 1, or of the mapped one of more than two",
+    NODATA,
+    scale=1 / 250,
+    offset=0.5 / 250,
+    resampling="average",
+)
 
 
 class PredictResult(Frozen):
@@ -59,6 +65,6 @@ def write_products(maps: Bytes, scene: Path, contract: Contract, config: Predict
 
 
 def _classes_layer(contract: Contract) -> Layer:
-    colours = {item.value: (*colour_of(item.value), 255) for item in contract.classes}
+    opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
-    return Layer("class", NODATA, colours=colours, tags=tags)
+    return Layer("class", NODATA, colours=opaque, tags=tags)
