@@ -11,7 +11,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from ml.assess.assessment import Assessment
 from ml.assess.metrics import Confusion, Metrics
+from ml.assess.report import TrainReport
 from ml.config import TrainConfig
 from ml.contract import Contract
 from ml.faults import Fault, InputRefused
@@ -25,8 +27,8 @@ class CheckpointHeader(Frozen):
     """All that stands in a checkpoint beside its tensors.
 
     val: of the kept epoch. test: None without a test split. test_blocks: the test split's confusion by blocks of
-    256 x 256 px, for `ml.assess.area.adjusted_area`. best_epoch: the kept one, counted from 1.
-    versions: of the libraries that made it.
+    256 x 256 px, for `ml.assess.area.adjusted_area`. details: of each split, by its name. best_epoch: the kept one,
+    counted from 1. dataset_sha256: `TrainingData.sha256`. versions: of the software that made it.
     """
 
     format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"
@@ -35,7 +37,10 @@ class CheckpointHeader(Frozen):
     val: Metrics | None = None
     test: Metrics | None = None
     test_blocks: tuple[Confusion, ...] = ()
+    details: dict[str, Assessment] = Field(default_factory=dict)
+    report: TrainReport | None = None
     best_epoch: int = Field(ge=0)
+    dataset_sha256: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
 
 

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from ml.model import Frozen
 
-Augmentation = Literal["flip", "rotate", "translate", "scale", "noise"]
-AUGMENTATIONS: tuple[Augmentation, ...] = ("flip", "rotate", "translate", "scale", "noise")
+Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter"]
+# the paper's; it found that colour jitter hurts, since colour is what tells the crops apart
+AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate", "scale", "affine", "noise")
+Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
 
 
 class NetConfig(Frozen):
@@ -23,16 +25,19 @@ class NetConfig(Frozen):
 class LossConfig(Frozen):
     """Weights of the parts of the loss; a part that is not named has weight 0."""
 
-    ce: float = Field(0.0, ge=0, description="Weight of the binary cross-entropy.")
-    lovasz_hinge: float = Field(0.0, ge=0, description="Weight of the Lovász hinge; the paper found 0.5 best.")
+    ce: float = Field(0.0, ge=0, description="Weight of the cross-entropy.")
+    lovasz_hinge: float = Field(
+        0.0, ge=0, description="Weight of the Lovász hinge, for two classes; the paper found 0.5 best."
+    )
+    lovasz_softmax: float = Field(0.0, ge=0, description="Weight of the Lovász-softmax, for more than two classes.")
     per_image: bool = Field(
-        False, description="Lovász hinge per image, then the mean; else over the batch, which matches the pooled IoU."
+        False, description="Lovász loss per image, then the mean; else over the batch, which matches the pooled IoU."
     )
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
-        if self.ce == 0 and self.lovasz_hinge == 0:
-            raise ValueError("give ce or lovasz_hinge a weight above 0: with both 0 there is nothing to minimise")
+        if not (self.ce or self.lovasz_hinge or self.lovasz_softmax):
+            raise ValueError("give ce or a Lovász loss a weight above 0: with all 0 there is nothing to minimise")
         return self
 
 
@@ -52,7 +57,10 @@ class TrainConfig(Frozen):
     """One training. The defaults are the paper's, completed where it is silent."""
 
     net: NetConfig = NetConfig()
-    loss: LossConfig = LossConfig(ce=1.0, lovasz_hinge=0.5)
+    loss: LossConfig | None = Field(
+        None,
+        description="By default the paper's: ce 1 and lovasz_hinge 0.5; with over two classes lovasz_softmax 0.5.",
+    )
     epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training split.")
     batch_size: int = Field(8, ge=1, le=1024, description="Chips in a step.")
     chip_size: int = Field(256, ge=16, le=2048, description="Side of a chip in pixels; a multiple of 2^depth.")
@@ -61,11 +69,20 @@ class TrainConfig(Frozen):
     )
     max_steps: int | None = Field(None, ge=1, description="Stop after so many steps, though epochs are left.")
     optimizer: OptimizerConfig = OptimizerConfig()
-    balance: Literal["none", "undersample", "oversample"] = Field(
+    balance: Balance = Field(
         "oversample",
-        description="Draw chips rich in the rare class more often (the paper), poor ones less, or neither.",
+        description="Draw chips rich in rare classes more often (the paper), poor ones less, or neither; "
+        "`oversample_exact` shows each chip once as it is, and augmented copies without their frequent class.",
+    )
+    hard_negatives: tuple[str, ...] = Field(
+        (), description='What labels call look-alike crops, like "cassava": their chips are drawn 3 times as often.'
     )
     augment: tuple[Augmentation, ...] = Field(AUGMENTATIONS, description="Which augmentations each chip goes through.")
+    min_valid: float = Field(0.05, ge=0, le=1, description="Chips with a smaller share of valid pixels are dropped.")
+    review_labels: bool = Field(True, description="At the end list training blocks whose labels the net contradicts.")
+    boundary_m: float | None = Field(
+        None, gt=0, le=10_000, description="Distance in metres of the boundary IoU; by default two pixels."
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="Of weights, chips and augmentation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
 
@@ -79,6 +96,23 @@ class TrainConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _exact_means_each_chip_once(self) -> Self:
+        if self.balance == "oversample_exact" and self.steps_per_epoch:
+            raise ValueError("balance oversample_exact shows each chip once: leave steps_per_epoch out")
+        return self
+
+    def for_classes(self, classes: int) -> Self:
+        """The same with the paper's loss for so many classes, where none was chosen."""
+        lovasz = "lovasz_hinge" if classes == 2 else "lovasz_softmax"
+        return self if self.loss else self.model_copy(update={"loss": LossConfig(**{"ce": 1.0, lovasz: 0.5})})
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but unwise."""
+        if "colour_jitter" in self.augment:
+            return ("colour_jitter changes what tells crops apart: the paper found that it hurts.",)
+        return ()
+
 
 Output = Literal["classes", "probability", "polygons"]
 
@@ -86,7 +120,12 @@ Output = Literal["classes", "probability", "polygons"]
 class PredictConfig(Frozen):
     """One prediction."""
 
-    threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a pixel is of class 1.")
+    threshold: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Probability from which a pixel is of class 1; of more than two classes the likeliest is mapped.",
+    )
     outputs: tuple[Output, ...] = Field(
         ("classes", "probability", "polygons"), min_length=1, description="The products wanted."
     )

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ml.checkpoint_header import METADATA_KEY, CheckpointHeader, bad_checkpoint, read_header
-from ml.nn.unet import UNet
+from ml.nn.unet import UNet, make_net
 
 
 class Loaded(NamedTuple):
@@ -35,9 +35,8 @@ def load_checkpoint(path: Path) -> Loaded:
     """
     header = read_header(path)
     tensors = load_tensors(path)
-    shape = header.config.net
     with torch.device("meta"):  # allocates nothing: a header cannot make us fill the memory
-        net = UNet(len(header.contract.bands), shape.depth, shape.width)
+        net = make_net(header.contract, header.config.net)
     _check_tensors(tensors, net.state_dict())
     net.load_state_dict(tensors, assign=True)
     return Loaded(net.eval().requires_grad_(False), header)

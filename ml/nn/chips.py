@@ -1,9 +1,8 @@
-"""Chips cut from scenes: decoded once, drawn by weight, and the same draw again after any interruption."""
+"""Chips: drawn by weight, cut from decoded scenes, and the same draw again after any interruption."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,64 +10,49 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.config import TrainConfig
-from ml.data import LabelledScene
-from ml.geo.raster import open_raster
-from ml.geo.source import RasterSource
+from ml.contract import Contract
+from ml.faults import Fault, refuse_any
+from ml.geo.outliers import ChipFault, DroppedChip, chip_fault
 from ml.geo.windows import Window, blocks
-from ml.nn.masks import UNLABELLED, read_mask
+from ml.nn.balance import Counts, draw, extra_copies, repetitions
+from ml.nn.cache import CachedScene
+from ml.nn.masks import UNLABELLED
 
-Mask = NDArray[np.uint8]
-Counts = NDArray[np.int64]  # (K, 2): pixels of class 0 and of class 1 in each of K chips
-LARGEST_FACTOR = 10.0  # a chip is drawn at most so many times as often as another
-
-
-@dataclass(frozen=True)
-class CachedScene:
-    """A scene decoded into memory-mapped arrays, from which a chip is cut in well under a millisecond.
-
-    image: (bands, rows, cols) in physical units, in the file's own type where that loses nothing, 0 where not valid.
-    valid: bool (rows, cols). mask: uint8 (rows, cols), 255 where unlabelled or not valid.
-    """
-
-    image: np.ndarray
-    valid: NDArray[np.bool_]
-    mask: Mask
+HARD_FACTOR = 3.0  # how much more often a chip with a look-alike crop is drawn
 
 
 class Place(NamedTuple):
-    """The upper left corner of a chip: index of its scene, row and column."""
+    """The upper left corner of a chip: index of its scene, row and column.
+
+    extra: a further copy in the exact mode of balancing, which shows only the rarer class.
+    """
 
     scene: int
     row: int
     col: int
+    extra: bool = False
 
 
 class Batch(NamedTuple):
-    """image: float32 (N, B, S, S) in physical units. valid: bool (N, S, S). mask: uint8 (N, S, S)."""
+    """image: float32 (N, B, S, S), in the units of the contract's statistics. valid: bool (N, S, S).
+
+    mask: uint8 (N, S, S), class indices. fixed: bool (N,), the chips that no augmentation may touch.
+    """
 
     image: Tensor
     valid: Tensor
     mask: Tensor
+    fixed: Tensor
 
 
-def cache_scene(scene: LabelledScene, folder: Path) -> CachedScene:
-    """Decode `scene` and its mask into files in `folder`, block by block."""
-    folder.mkdir(parents=True)
-    with RasterSource(scene.path, scene.nodata) as source, open_raster(scene.mask) as labels:
-        size = (source.rows, source.cols)
-        image = np.memmap(folder / "image", _exact_dtype(source), "w+", shape=(source.bands, *size))
-        valid = np.memmap(folder / "valid", np.bool_, "w+", shape=size)
-        mask = np.memmap(folder / "mask", np.uint8, "w+", shape=size)
-        for block in blocks(*size, block_px=1024):
-            image[:, *block.slices], valid[block.slices] = source.read(block)
-            mask[block.slices] = np.where(valid[block.slices], read_mask(labels, block), UNLABELLED)
-    return CachedScene(image, valid, mask)
+@dataclass(frozen=True)
+class _Cover:
+    """Chips that cover the labelled parts of all scenes. counts: (C, K) labelled pixels. hard: bool (C,)."""
 
-
-def _exact_dtype(source: RasterSource) -> np.dtype:
-    """The file's own type where float32 holds each of its values and no scale is applied; else float32."""
-    plain = set(source.dataset.scales) == {1.0} and set(source.dataset.offsets) == {0.0}
-    return source.dtype if plain and source.dtype.itemsize <= 2 else np.dtype(np.float32)
+    places: list[Place]
+    counts: Counts
+    hard: NDArray[np.bool_]
+    dropped: list[DroppedChip]
 
 
 class ChipSampler:
@@ -78,19 +62,31 @@ class ChipSampler:
     chips are counted exactly and each pixel has its turn. What is drawn depends on seed and epoch alone.
 
     steps: in an epoch; what the config says, or enough to draw each chip as often as its balance wants.
+    dropped: the chips of the grid at the origin that are not used, and why.
+
+    Raises:
+        InputRefused: no_usable_chips, all of them would be dropped.
     """
 
-    def __init__(self, scenes: Sequence[CachedScene], config: TrainConfig) -> None:
-        self._scenes, self._config = scenes, config
-        self.steps = config.steps_per_epoch or self._steps_to_see_all()
+    def __init__(self, scenes: Sequence[CachedScene], config: TrainConfig, contract: Contract) -> None:
+        self._scenes, self._config, self._contract = scenes, config, contract
+        self._classes = len(contract.classes)
+        self._exact = config.balance == "oversample_exact"
+        self._at_origin = self._cover(np.zeros((len(scenes), 2), dtype=np.int64))
+        self.dropped = tuple(self._at_origin.dropped)
+        refuse_any(_cover_faults(self._at_origin))
+        self.steps = config.steps_per_epoch or self._steps_to_see_all(self._at_origin)
+        self._rare = int(np.argmin(self._at_origin.counts.sum(axis=0)))
 
     def epoch(self, epoch: int) -> list[list[Place]]:
         """The places of the chips of each step of an epoch; only chips with a labelled pixel."""
         random = np.random.default_rng((self._config.seed, epoch))
         offsets = random.integers(self._config.chip_size, size=(len(self._scenes), 2))
-        places, counts = self._cover(offsets)
-        drawn = draw(repetitions(counts, self._config.balance), self.steps * self._config.batch_size, random)
-        return [[places[i] for i in step] for step in drawn.reshape(-1, self._config.batch_size)]
+        cover = self._cover(offsets if "crop" in self._config.augment else np.zeros_like(offsets))
+        cover = cover if cover.places else self._at_origin
+        draws = self.steps * self._config.batch_size
+        places = self._exactly(cover, draws, random) if self._exact else self._drawn(cover, draws, random)
+        return [places[start : start + self._config.batch_size] for start in range(0, draws, self._config.batch_size)]
 
     def cut(self, places: Sequence[Place]) -> Batch:
         """The chips at `places`; beyond the edge of its scene a chip is not valid and unlabelled."""
@@ -103,60 +99,97 @@ class ChipSampler:
             inside = Window(place.row, place.col, size, size).clip(*scene.mask.shape)
             image[i, :, : inside.rows, : inside.cols] = scene.image[:, *inside.slices]
             valid[i, : inside.rows, : inside.cols] = scene.valid[inside.slices]
-            mask[i, : inside.rows, : inside.cols] = scene.mask[inside.slices]
-        return Batch(torch.from_numpy(image), torch.from_numpy(valid), torch.from_numpy(mask))
+            mask[i, : inside.rows, : inside.cols] = self._labels(place, inside)
+        fixed = np.array([self._exact and not place.extra for place in places])
+        return Batch(*map(torch.from_numpy, (image, valid, mask, fixed)))
 
-    def _steps_to_see_all(self) -> int:
-        _, counts = self._cover(np.zeros((len(self._scenes), 2), dtype=np.int64))
-        return max(1, round(float(repetitions(counts, self._config.balance).sum()) / self._config.batch_size))
+    def pixels(self) -> NDArray[np.int64]:
+        """Labelled pixels of each class (K,) in all scenes, as they are."""
+        pixels = np.zeros(256, dtype=np.int64)
+        for scene in self._scenes:
+            for block in blocks(*scene.mask.shape, block_px=1024):
+                pixels += np.bincount(scene.mask[block.slices].ravel(), minlength=256)
+        return pixels[: self._classes]
 
-    def _cover(self, offsets: NDArray[np.int64]) -> tuple[list[Place], Counts]:
-        """The labelled chips of all scenes, each scene's grid moved by its offset (rows, cols), and their counts."""
+    def drawn_pixels(self, epoch: int) -> NDArray[np.int64]:
+        """Labelled pixels of each class (K,) in all chips of an epoch, counted by drawing it, before augmentation."""
         size = self._config.chip_size
-        places, counts = [], []
+        pixels = np.zeros(256, dtype=np.int64)
+        for place in (place for step in self.epoch(epoch) for place in step):
+            inside = Window(place.row, place.col, size, size).clip(*self._scenes[place.scene].mask.shape)
+            pixels += np.bincount(self._labels(place, inside).ravel(), minlength=256)
+        return pixels[: self._classes]
+
+    def _labels(self, place: Place, inside: Window) -> NDArray[np.uint8]:
+        """What a chip says of its pixels; of an extra copy the rarer class only."""
+        labels = self._scenes[place.scene].mask[inside.slices]
+        return np.where(labels == self._rare, labels, np.uint8(UNLABELLED)) if place.extra else labels
+
+    def _drawn(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[Place]:
+        return [cover.places[i] for i in draw(self._wanted(cover), draws, random)]
+
+    def _exactly(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[Place]:
+        """Each chip at the origin once, as it is, and as many extra copies of chips of `cover` as there is room for."""
+        _, wanted = extra_copies(cover.counts)
+        originals = self._at_origin.places
+        extra = [cover.places[i] for i in draw(wanted, draws - len(originals), random)]
+        places = [*originals, *(place._replace(extra=True) for place in extra)]
+        return [places[i] for i in random.permutation(len(places))]
+
+    def _wanted(self, cover: _Cover) -> NDArray[np.float64]:
+        return repetitions(cover.counts, self._config.balance) * np.where(cover.hard, HARD_FACTOR, 1.0)
+
+    def _steps_to_see_all(self, cover: _Cover) -> int:
+        if self._exact:
+            copies, _ = extra_copies(cover.counts)
+            return -(-(len(cover.places) + copies) // self._config.batch_size)
+        return max(1, round(float(self._wanted(cover).sum()) / self._config.batch_size))
+
+    def _cover(self, offsets: NDArray[np.int64]) -> _Cover:
+        """The usable labelled chips of all scenes, each scene's grid moved by its offset (rows, cols)."""
+        size = self._config.chip_size
+        places, counts, hard, dropped = list[Place](), list[NDArray[np.int64]](), list[bool](), list[DroppedChip]()
+        for place in self._grid(offsets):
+            scene = self._scenes[place.scene]
+            chip = np.s_[place.row : place.row + size, place.col : place.col + size]
+            pixels = np.bincount(scene.mask[chip].ravel(), minlength=self._classes)[: self._classes]
+            if not pixels.any():
+                continue
+            if fault := self._fault(scene, chip):
+                dropped.append(DroppedChip(scene=scene.name, row=place.row, col=place.col, why=fault))
+                continue
+            places.append(place)
+            counts.append(pixels)
+            hard.append(scene.hard is not None and bool(scene.hard[chip].any()))
+        return _Cover(places, np.array(counts, dtype=np.int64).reshape(-1, self._classes), np.array(hard), dropped)
+
+    def _grid(self, offsets: NDArray[np.int64]) -> Iterator[Place]:
+        """Places that cover every scene."""
+        size = self._config.chip_size
         for index, (scene, offset) in enumerate(zip(self._scenes, offsets, strict=True)):
-            rows, cols = (_starts(length, size, int(by)) for length, by in zip(scene.mask.shape, offset, strict=True))
-            for place in (Place(index, row, col) for row in rows for col in cols):
-                chip = scene.mask[place.row : place.row + size, place.col : place.col + size]
-                pixels = (np.count_nonzero(chip == 0), np.count_nonzero(chip == 1))
-                if any(pixels):
-                    places.append(place)
-                    counts.append(pixels)
-        return places, np.array(counts, dtype=np.int64).reshape(-1, 2)
+            once = self._exact and not offset.any()
+            rows, cols = (
+                _starts(length, size, int(by), once=once) for length, by in zip(scene.mask.shape, offset, strict=True)
+            )
+            yield from (Place(index, row, col) for row in rows for col in cols)
+
+    def _fault(self, scene: CachedScene, chip: tuple[slice, slice]) -> ChipFault | None:
+        image, valid = scene.image[:, *chip], scene.valid[chip]
+        return chip_fault(image, valid, self._contract.statistics, min_valid=self._config.min_valid)
 
 
-def _starts(length: int, size: int, offset: int) -> list[int]:
-    """Where chips start that cover `length` pixels, moved up by `offset`; those at the ends are pushed inside."""
+def _starts(length: int, size: int, offset: int, *, once: bool) -> list[int]:
+    """Where chips start that cover `length` pixels, moved up by `offset`.
+
+    Those at the ends are pushed inside; with `once`, which wants no pixel in two chips, they reach beyond the end.
+    """
+    if once:
+        return list(range(0, length, size))
     return sorted({min(max(start, 0), max(length - size, 0)) for start in range(-offset, length, size)})
 
 
-def repetitions(counts: Counts, balance: Literal["none", "undersample", "oversample"]) -> NDArray[np.float64]:
-    """How often each chip is wanted in an epoch, float64 (K,).
-
-    A chip is rich if its share of the rarer class exceeds that class's share in all. "oversample" wants rich chips
-    k >= 1 times and the others once; "undersample" wants rich chips once and the others 1 / k times. k is solved so
-    that the pixels of both classes that are drawn become equal, and kept below `LARGEST_FACTOR`.
-    """
-    rare = int(np.argmin(counts.sum(axis=0)))
-    share = counts[:, rare] / counts.sum(axis=1)
-    rich = share > counts[:, rare].sum() / counts.sum()
-    # of the drawn pixels, k * surplus is what rich chips have more of the rare class, deficit what the others have less
-    surplus = float((counts[rich, rare] - counts[rich, 1 - rare]).sum())
-    deficit = float((counts[~rich, 1 - rare] - counts[~rich, rare]).sum())
-    k = min(max(deficit / surplus, 1.0), LARGEST_FACTOR) if surplus > 0 else LARGEST_FACTOR
-    if balance == "oversample":
-        return np.where(rich, k, 1.0)
-    return np.where(rich, 1.0, 1 / k) if balance == "undersample" else np.ones(len(counts))
-
-
-def draw(wanted: NDArray[np.float64], draws: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Indices (draws,) of chips, each drawn in proportion to `wanted`, in random order.
-
-    Systematic sampling (Madow 1949): each chip comes up its expected number of times, rounded up or down; with equal
-    weights and as many draws as chips, exactly once.
-    """
-    order = random.permutation(len(wanted))
-    ends = np.cumsum(wanted[order])
-    hits = (np.arange(draws) + random.random()) * (ends[-1] / draws)
-    chosen = np.minimum(np.searchsorted(ends, hits, side="right"), len(wanted) - 1)
-    return random.permutation(order[chosen])
+def _cover_faults(cover: _Cover) -> Iterator[Fault]:
+    if not cover.places:
+        detail = f"All {len(cover.dropped)} chips are dropped: {', '.join(sorted({c.why for c in cover.dropped}))}."
+        hint = "Lower min_valid, or look at the scenes: are they clouded, or is their nodata wrong?"
+        yield Fault("no_usable_chips", detail, hint, "/min_valid")

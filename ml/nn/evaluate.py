@@ -1,41 +1,58 @@
 """How well a net maps labelled scenes: whole scenes, by the same windows as prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ml.assess.metrics import BlockCounts, Confusion, Metrics, block_confusions, pooled
+from ml.assess.metrics import Metrics, confusion
 from ml.contract import Contract
 from ml.data import LabelledScene
+from ml.geo.homogenise import open_homogenised
 from ml.geo.raster import open_raster
-from ml.geo.source import RasterSource
-from ml.nn.masks import UNLABELLED, read_mask
-from ml.nn.tiling import predict_logits
+from ml.geo.windows import Window
+from ml.nn.decide import class_index
+from ml.nn.masks import UNLABELLED, class_indices, read_mask
+from ml.nn.tiling import Logits, predict_logits
 from ml.nn.unet import UNet, for_prediction
 
-WINDOW_PX = 1024  # a multiple of a block of `block_confusions` and of any 2^depth: blocks are never cut by a window
+WINDOW_PX = 1024  # a multiple of a block of an assessment and of any 2^depth: blocks are never cut by a window
 
 
 @dataclass(frozen=True)
-class Scores:
-    """metrics: of all labelled valid pixels, pooled. blocks: their confusion by blocks of 256 x 256 px."""
+class Seen:
+    """A window of a labelled scene. logits: (outputs, rows, cols).
 
-    metrics: Metrics
-    blocks: tuple[Confusion, ...]
+    truth, predicted: class indices, uint8 (rows, cols); truth is 255 where unlabelled or not valid.
+    """
+
+    window: Window
+    logits: Logits
+    truth: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+
+
+def see(net: UNet, contract: Contract, scene: LabelledScene, *, still_alive: Callable[[], None]) -> Iterator[Seen]:
+    """A scene by windows from the top down; `still_alive` is called after each and may raise `Stopped`.
+
+    net: of `for_prediction`, for speed.
+    """
+    indices = class_indices(contract.classes)
+    with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as mask:
+        for window, logits, valid in predict_logits(net, contract, source, window_px=WINDOW_PX):
+            truth = np.where(valid, indices[read_mask(mask, window)], UNLABELLED)
+            yield Seen(window, logits, truth, class_index(logits))
+            still_alive()
 
 
 def evaluate(
     net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
-) -> Scores:
-    """Score `net` on `scenes` at threshold 0.5; `still_alive` is called after each window and may raise `Stopped`."""
-    fast = for_prediction(net)
-    blocks: list[BlockCounts] = []
+) -> Metrics:
+    """The metrics of `net` on `scenes` at threshold 0.5, all their labelled valid pixels pooled."""
+    fast, classes = for_prediction(net), len(contract.classes)
+    pooled = np.zeros((classes, classes), dtype=np.int64)
     for scene in scenes:
-        with RasterSource(scene.path, scene.nodata) as source, open_raster(scene.mask) as mask:
-            for window, logits, valid in predict_logits(fast, contract, source, window_px=WINDOW_PX):
-                truth = np.where(valid, read_mask(mask, window), UNLABELLED)
-                predicted = (logits >= 0).astype(np.uint8)
-                blocks += block_confusions(truth, predicted, origin=(window.row, window.col))
-                still_alive()
-    return Scores(Metrics.from_confusion(pooled(blocks)), tuple(block.confusion for block in blocks))
+        for seen in see(fast, contract, scene, still_alive=still_alive):
+            pooled += confusion(seen.truth, seen.predicted, classes)
+    return Metrics.from_confusion(pooled)

@@ -1,6 +1,7 @@
 """How pixels become what the net sees: the same few lines for training and for prediction."""
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from torch import Tensor
@@ -10,14 +11,16 @@ from ml.faults import Fault, InputRefused
 
 
 def normalise(image: Tensor, valid: Tensor, statistics: Sequence[BandStatistics]) -> Tensor:
-    """(image - mean) / std band by band, and 0, the mean, where not valid.
+    """(image - mean) / std band by band, outliers clipped before, and 0, the mean, where not valid.
 
     image: float32 (N, B, H, W) in the bands' own units. valid: bool (N, H, W). statistics: of the B bands, from the
     training split, so that a scene looks the same to the net whatever stands beside it. A constant band becomes 0.
     """
     mean = image.new_tensor([band.mean for band in statistics])[:, None, None]
     std = image.new_tensor([band.std or 1.0 for band in statistics])[:, None, None]
-    return ((image - mean) / std).masked_fill(~valid[:, None], 0)
+    low = image.new_tensor([-inf if band.low is None else band.low for band in statistics])[:, None, None]
+    high = image.new_tensor([inf if band.high is None else band.high for band in statistics])[:, None, None]
+    return ((image.clamp(low, high) - mean) / std).masked_fill(~valid[:, None], 0)
 
 
 def choose_device(name: str) -> torch.device:

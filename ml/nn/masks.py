@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from rasterio import windows as rio
 from rasterio.io import DatasetReader
 
+from ml.contract import ClassDef
 from ml.data import LabelledScene, TrainingData
 from ml.faults import Fault
 from ml.geo.raster import open_raster
@@ -21,18 +22,34 @@ def read_mask(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]:
     return mask
 
 
+def read_references(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]:
+    """Index of what the labels call each pixel, uint8 (rows, cols), 255 where they name nothing."""
+    if dataset.count < 2:
+        return np.full((window.rows, window.cols), UNLABELLED, dtype=np.uint8)
+    names: NDArray[np.uint8] = dataset.read(2, window=rio.Window(window.col, window.row, window.cols, window.rows))
+    return names
+
+
+def class_indices(classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
+    """From class value to index into `classes`, uint8 (256,); 255 for what is no class."""
+    table = np.full(256, UNLABELLED, dtype=np.uint8)
+    table[[item.value for item in classes]] = np.arange(len(classes))
+    return table
+
+
 def training_faults(data: TrainingData) -> Iterator[Fault]:
-    """What makes a training on `data` pointless: nothing labelled, one class only, more than two classes."""
+    """What makes a training on `data` pointless: nothing labelled, one class only, a class that nobody named."""
+    known = [item.value for item in data.contract.classes]
     pixels = {name: _pixels_by_value(split) for name, split in (("train", data.train), ("val", data.val))}
     for name, counts in pixels.items():
         if not counts[:UNLABELLED].any():
             hint = "Put a scene with labels into it, or let labels reach into its scenes."
             yield Fault("no_labels", f"The {name} split has no labelled pixel.", hint)
-        if others := [int(value) for value in np.flatnonzero(counts[2:UNLABELLED]) + 2]:
-            hint = "Give every class the value 1 (to be mapped) or 0 (anything else)."
-            yield Fault("too_many_classes", f"The {name} split has pixels of the classes {others}.", hint)
+        if others := sorted(set(np.flatnonzero(counts[:UNLABELLED]).tolist()) - set(known)):
+            hint = f"Name them in classes, or map them to one of {known}."
+            yield Fault("unknown_class", f"The {name} split has pixels of the classes {others}.", hint)
     if len(present := np.flatnonzero(pixels["train"][:UNLABELLED])) == 1:
-        hint = "Add training scenes or labels that have both classes."
+        hint = "Add training scenes or labels of another class."
         yield Fault("one_class", f"All labelled pixels of the train split are of class {present[0]}.", hint)
 
 

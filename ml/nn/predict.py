@@ -1,31 +1,27 @@
 """Prediction: from a scene and a checkpoint to maps on exactly the scene's grid."""
 
 import hashlib
-import math
 import shutil
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.config import PredictConfig
 from ml.contract import Contract
 from ml.data import SceneFile
 from ml.faults import refuse_any
 from ml.geo.fits import contract_faults
+from ml.geo.homogenise import open_homogenised
 from ml.geo.scene import inspect_scene
-from ml.geo.source import RasterSource
+from ml.geo.source import Source
 from ml.nn.checkpoint import load_checkpoint
+from ml.nn.decide import class_index, probability_byte
 from ml.nn.inputs import choose_device
 from ml.nn.products import NODATA, PredictResult, write_products
 from ml.nn.strips import StripFile
-from ml.nn.tiling import Logits, predict_tile, scene_strips
+from ml.nn.tiling import predict_tile, scene_strips
 from ml.nn.unet import UNet, for_prediction
 from ml.progress import Progress, Watch, silent
-
-PROBABILITY_STEPS = 250
-# the logits at which the probability reaches 1/250, ..., 249/250; exactly 0 at 125/250
-_EDGES = np.array([math.log(k / (PROBABILITY_STEPS - k)) for k in range(1, PROBABILITY_STEPS)])
 
 
 def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent) -> PredictResult:
@@ -43,7 +39,7 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
     refuse_any(contract_faults(inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata), header.contract))
     folder = out / f"strips-{_fingerprint(model, scene, config)}"
     folder.mkdir(parents=True, exist_ok=True)
-    with RasterSource(scene.path, scene.nodata) as source:
+    with open_homogenised(scene, header.contract.homogenise) as source:
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         _predict_strips(for_prediction(net).to(device), header.contract, source, config, strips, watch)
     watch(Progress("write", 0, 1))
@@ -54,12 +50,12 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
 
 
 def _predict_strips(
-    net: UNet, contract: Contract, source: RasterSource, config: PredictConfig, strips: StripFile, watch: Watch
+    net: UNet, contract: Contract, source: Source, config: PredictConfig, strips: StripFile, watch: Watch
 ) -> None:
     """Append to `strips` the rows of windows that it does not yet hold: class and probability of each pixel."""
     rows_of_tiles = scene_strips(net, source, config.window_px)
     done, total = 0, sum(len(tiles) for tiles in rows_of_tiles)
-    cut = math.log(config.threshold / (1 - config.threshold))
+    values = np.array([item.value for item in contract.classes], dtype=np.uint8)
     for tiles in rows_of_tiles:
         first = tiles[0].core
         if strips.rows >= first.row + first.rows:
@@ -69,19 +65,11 @@ def _predict_strips(
         for tile in tiles:
             logits, valid = predict_tile(net, contract, source, tile)
             classes, probability = maps[..., tile.core.slices[1]]
-            classes[valid] = logits[valid] >= cut
-            probability[valid] = probability_byte(logits[valid])
+            classes[valid] = values[class_index(logits[:, valid], config.threshold)]
+            probability[valid] = probability_byte(logits[:, valid])
             done += 1
             watch(Progress("predict", done, total))
         strips.write(first.row, maps)
-
-
-def probability_byte(logits: Logits) -> NDArray[np.uint8]:
-    """min(249, floor(250 p)) of the probability p = 1 / (1 + exp(-logit)): p is about (byte + 0.5) / 250.
-
-    Found by comparing logits, which rounds nothing: a byte is at least 125 if and only if the logit is at least 0.
-    """
-    return np.searchsorted(_EDGES, logits, side="right").astype(np.uint8)
 
 
 def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig) -> str:

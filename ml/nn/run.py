@@ -15,7 +15,7 @@ from ml.data import TrainingData
 from ml.faults import InputRefused
 from ml.model import Frozen
 from ml.nn.checkpoint import load_tensors, save_tensors
-from ml.nn.unet import UNet
+from ml.nn.unet import UNet, make_net
 
 Row = dict[str, float | int | None]
 
@@ -40,7 +40,7 @@ class Run:
         self._job = _fingerprint(config, data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.net = UNet(len(data.contract.bands), config.net.depth, config.net.width).to(device)
+            self.net = make_net(data.contract, config.net).to(device)
         self.optimizer = _optimizer(config.optimizer, self.net)
         self.series: list[Row] = []
         self.best: dict[str, Tensor] = {}
@@ -99,7 +99,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _fingerprint(config: TrainConfig, data: TrainingData) -> str:
     """Of what decides the result; file names do not, since another attempt may fetch the files to another place."""
-    parts = [config.model_dump_json(), data.contract.model_dump_json()]
+    parts = [config.model_dump_json(), data.contract.model_dump_json(), data.sha256]
     parts += [",".join(scene.name for scene in split) for split in (data.train, data.val, data.test)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

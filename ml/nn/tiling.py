@@ -38,7 +38,7 @@ def predict_logits(
 
 
 def predict_tile(net: UNet, contract: Contract, source: Source, tile: Tile) -> tuple[Logits, Valid]:
-    """The logits of a tile's core, float32 (rows, cols), > 0 meaning class 1; and which of its pixels are valid.
+    """The logits of a tile's core, float32 (outputs, rows, cols); and which of its pixels are valid.
 
     net: on any device, in eval mode; of `ml.nn.unet.for_prediction` for speed. Where not valid a logit means nothing;
     a core without a valid pixel is not computed.
@@ -47,11 +47,11 @@ def predict_tile(net: UNet, contract: Contract, source: Source, tile: Tile) -> t
     image, valid = source.read(inside)
     core = tile.core.within(tile.read).slices
     if not valid[core].any():
-        return np.zeros(valid[core].shape, dtype=np.float32), valid[core]
+        return np.zeros((net.outputs, *valid[core].shape), dtype=np.float32), valid[core]
     device = next(net.parameters()).device
     pixels, usable = (torch.from_numpy(array).to(device)[None] for array in (image, valid))
     padding = (0, tile.read.cols - inside.cols, 0, tile.read.rows - inside.rows)
     padded = functional.pad(normalise(pixels, usable, contract.statistics), padding)
     with torch.inference_mode():
         logits = net(padded.contiguous(memory_format=torch.channels_last))
-    return logits[0, 0, *core].float().cpu().numpy(), valid[core]
+    return logits[0, :, *core].float().cpu().numpy(), valid[core]

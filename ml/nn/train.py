@@ -1,35 +1,42 @@
 """Training: from labelled scenes to a checkpoint."""
 
 import math
-import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ml.assess.assessment import Assessment
+from ml.assess.fit import data_faults
 from ml.assess.metrics import Confusion, Metrics
+from ml.assess.report import LISTED, BalanceReport, TrainReport
 from ml.checkpoint_header import CheckpointHeader
-from ml.config import OptimizerConfig, TrainConfig
+from ml.config import LossConfig, OptimizerConfig, TrainConfig
 from ml.contract import Contract
-from ml.data import LabelledScene, TrainingData
+from ml.data import TrainingData
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.model import Frozen
+from ml.nn.assess import assess
 from ml.nn.augment import augment
+from ml.nn.cache import cache_scene
 from ml.nn.checkpoint import save_checkpoint
-from ml.nn.chips import Batch, ChipSampler, cache_scene
-from ml.nn.evaluate import Scores, evaluate
+from ml.nn.chips import Batch, ChipSampler
+from ml.nn.evaluate import evaluate
 from ml.nn.inputs import choose_device, normalise
 from ml.nn.losses import total_loss
 from ml.nn.masks import training_faults
+from ml.nn.review import suspect_labels
 from ml.nn.run import Row, Run
-from ml.nn.unet import UNet
+from ml.nn.unet import UNet, for_prediction
 from ml.progress import Progress, Watch, silent
+from ml.provenance import software
 
 Losses = dict[str, float]
 
@@ -37,14 +44,11 @@ Losses = dict[str, float]
 class TrainResult(Frozen):
     """What a training leaves. model: the checkpoint of the best epoch.
 
-    metrics: "val" of the best epoch, and "test", None without test scenes. test_blocks: the test split's confusion by
-    blocks, for `ml.assess.area.adjusted_area`. best_epoch: from 1. epochs: trained in all. series: one row an epoch.
+    header: what it says of itself: metrics, details by split, report. epochs: trained in all. series: one row an epoch.
     """
 
     model: Path
-    metrics: dict[str, Metrics | None]
-    test_blocks: tuple[Confusion, ...]
-    best_epoch: int
+    header: CheckpointHeader
     epochs: int
     series: tuple[Row, ...]
 
@@ -57,11 +61,14 @@ def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = sil
     and after each epoch of its row of the series (again after a resume); it may raise `Stopped`.
 
     Raises:
-        InputRefused: nothing labelled, one class only, more than two classes, no GPU, a loss that is not finite.
+        InputRefused: nothing labelled, one class only, a config that does not fit the classes, no usable chip, no GPU,
+            a loss that is not finite.
     """
     device = choose_device(config.device)
-    refuse_any([*_config_faults(config), *training_faults(data)])
-    with _reproducible(), _chips_of(data.train, config, out / "scratch", watch) as sampler:
+    config = config.for_classes(len(data.contract.classes))
+    refuse_any([*_config_faults(config, data), *training_faults(data)])
+    with _reproducible(), _chips_of(data, config, out / "scratch", watch) as sampler:
+        report = _report(config, data.contract, sampler)
         run = Run(config, data, device).resume(out / "resume.safetensors")
         clock = _Clock(config, sampler, run, watch)
         for row in run.series:  # the attempt that measured it may have died before it could tell
@@ -69,14 +76,15 @@ def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = sil
         while clock.done < clock.total:
             started = time.monotonic()
             losses = _train_epoch(config, data.contract, sampler, run, clock)
-            val = evaluate(run.net, data.contract, data.val, still_alive=clock.tick).metrics
+            val = evaluate(run.net, data.contract, data.val, still_alive=clock.tick)
             row = _row(len(run.series) + 1, losses, run.optimizer.param_groups[0]["lr"], val, started)
             run.finish_epoch(row, val)
             run.save(out / "resume.safetensors")
             clock.tick(row)
     run.net.load_state_dict(run.best)
-    test = evaluate(run.net, data.contract, data.test, still_alive=clock.tick) if data.test else None
-    return _finish(config, data.contract, run, test, out / "model.safetensors")
+    header = _header(config, data, run, report, clock.tick)
+    save_checkpoint(out / "model.safetensors", run.best, header)
+    return TrainResult(model=out / "model.safetensors", header=header, epochs=len(run.series), series=tuple(run.series))
 
 
 class _Clock:
@@ -113,14 +121,24 @@ def _train_epoch(config: TrainConfig, contract: Contract, sampler: ChipSampler, 
 def _losses(net: UNet, config: TrainConfig, contract: Contract, batch: Batch, step: int) -> dict[str, Tensor]:
     """The loss of a batch, with its graph, as "loss", and its parts as "loss_..."."""
     device = next(net.parameters()).device
-    image, valid, mask = (tensor.to(device, non_blocking=True) for tensor in batch)
+    image, valid, mask, fixed = (tensor.to(device, non_blocking=True) for tensor in batch)
     seed = np.random.SeedSequence((config.seed, step)).generate_state(1, np.uint64)
     generator = torch.Generator(device).manual_seed(int(seed[0]))
-    image, mask = augment(normalise(image, valid, contract.statistics), mask, config.augment, generator)
+    image = normalise(image, valid, contract.statistics)
+    moved, labels = augment(image, mask, config.augment, generator)
+    if fixed.any():
+        moved = torch.where(fixed[:, None, None, None], image, moved)
+        labels = torch.where(fixed[:, None, None], mask, labels)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = net(image)
-    loss, parts = total_loss(config.loss, logits.float(), mask[:, None])
+        logits = net(moved)
+    loss, parts = total_loss(_loss(config), logits.float(), labels)
     return {"loss": loss} | {f"loss_{name}": part for name, part in parts.items()}
+
+
+def _loss(config: TrainConfig) -> LossConfig:
+    if config.loss is None:
+        raise ValueError("the loss is chosen by TrainConfig.for_classes")
+    return config.loss
 
 
 def learning_rate(config: OptimizerConfig, t: float) -> float:
@@ -131,11 +149,13 @@ def learning_rate(config: OptimizerConfig, t: float) -> float:
 
 
 def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) -> Row:
+    """One row of the series; a part of the loss without weight is None."""
+    lovasz = "loss_lovasz_hinge" if len(val.confusion) == 2 else "loss_lovasz_softmax"
     return {
         "epoch": epoch,
         "loss": losses["loss"],
         "loss_ce": losses.get("loss_ce"),
-        "loss_lovasz_hinge": losses.get("loss_lovasz_hinge"),
+        lovasz: losses.get(lovasz),
         "lr": lr,
         "val_accuracy": val.accuracy,
         "val_iou": val.iou,
@@ -153,47 +173,73 @@ def _finite(losses: Losses) -> Losses:
     return losses
 
 
-def _config_faults(config: TrainConfig) -> Iterator[Fault]:
+def _config_faults(config: TrainConfig, data: TrainingData) -> Iterator[Fault]:
+    """What in `config` does not fit itself or the classes and references of `data`."""
     if config.batch_size == 1 and config.chip_size == 2**config.net.depth:
         detail = "One chip of 2^depth pixels leaves BatchNorm a single value a channel, of which there is no variance."
         yield Fault("chip_too_small", detail, "Raise batch_size or chip_size, or lower net.depth.", "/chip_size")
+    yield from data_faults(config, len(data.contract.classes), data.references)
 
 
-def _finish(config: TrainConfig, contract: Contract, run: Run, test: Scores | None, model: Path) -> TrainResult:
-    metrics = {"val": run.best_metrics, "test": test.metrics if test else None}
-    test_blocks = test.blocks if test else ()
-    versions = {"canemap": version("canemap"), "torch": torch.__version__, "python": platform.python_version()}
-    header = CheckpointHeader(
+def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> TrainReport:
+    def by_name(pixels: NDArray[np.int64]) -> dict[str, int]:
+        return {item.name: int(count) for item, count in zip(contract.classes, pixels, strict=True)}
+
+    balance = BalanceReport(
+        mode=config.balance, before=by_name(sampler.pixels()), after=by_name(sampler.drawn_pixels(0))
+    )
+    return TrainReport(
+        balance=balance,
+        dropped=Counter(chip.why for chip in sampler.dropped),
+        dropped_chips=sampler.dropped[:LISTED],
+        warnings=config.warnings(),
+    )
+
+
+def _header(
+    config: TrainConfig, data: TrainingData, run: Run, report: TrainReport, still_alive: Callable[[], None]
+) -> CheckpointHeader:
+    """Everything the checkpoint says, of the kept net on the val and test splits."""
+    contract, net = data.contract, for_prediction(run.net)
+    boundary_m = config.boundary_m or 2 * contract.gsd
+    metrics: dict[str, Metrics] = {}
+    details: dict[str, Assessment] = {}
+    for split, scenes in (("val", data.val), ("test", data.test)):
+        if scenes:
+            found = assess(net, contract, data.references, scenes, boundary_m=boundary_m, still_alive=still_alive)
+            metrics[split], details[split] = found
+    if config.review_labels:
+        suspects = suspect_labels(net, contract, data.train, still_alive=still_alive)
+        report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})
+    return CheckpointHeader(
         contract=contract,
         config=config,
-        **metrics,
-        test_blocks=test_blocks,
+        val=metrics["val"],
+        test=metrics.get("test"),
+        test_blocks=_all_blocks(details.get("test")),
+        details=details,
+        report=report,
         best_epoch=run.best_epoch,
-        versions=versions,
+        dataset_sha256=data.sha256,
+        versions=software(),
     )
-    save_checkpoint(model, run.best, header)
-    return TrainResult(
-        model=model,
-        metrics=metrics,
-        test_blocks=test_blocks,
-        best_epoch=run.best_epoch,
-        epochs=len(run.series),
-        series=tuple(run.series),
-    )
+
+
+def _all_blocks(details: Assessment | None) -> tuple[Confusion, ...]:
+    return tuple(block.confusion for blocks in details.blocks.values() for block in blocks) if details else ()
 
 
 @contextmanager
-def _chips_of(
-    scenes: tuple[LabelledScene, ...], config: TrainConfig, scratch: Path, watch: Watch
-) -> Iterator[ChipSampler]:
-    """A sampler over `scenes`, decoded into the folder `scratch`, which is removed at the end."""
+def _chips_of(data: TrainingData, config: TrainConfig, scratch: Path, watch: Watch) -> Iterator[ChipSampler]:
+    """A sampler over the training split, decoded into the folder `scratch`, which is removed at the end."""
+    hard = [data.references.index(name) for name in config.hard_negatives]
     shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
     try:
         cached = []
-        for number, scene in enumerate(scenes):
-            cached.append(cache_scene(scene, scratch / str(number)))
-            watch(Progress("decode", number + 1, len(scenes), scene.name))
-        yield ChipSampler(cached, config)
+        for number, scene in enumerate(data.train):
+            cached.append(cache_scene(scene, data.contract, scratch / str(number), hard=hard))
+            watch(Progress("decode", number + 1, len(data.train), scene.name))
+        yield ChipSampler(cached, config, data.contract)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

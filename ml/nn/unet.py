@@ -12,6 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ml.config import NetConfig
+from ml.contract import Contract
+
+
+def make_net(contract: Contract, config: NetConfig) -> "UNet":
+    """A fresh net for the bands and classes of `contract`: one logit for two classes, else one for each."""
+    classes = len(contract.classes)
+    return UNet(len(contract.bands), config.depth, config.width, outputs=1 if classes == 2 else classes)
+
 
 class UNet(nn.Module):
     """Images of `bands` bands to `outputs` logits a pixel.
@@ -22,7 +31,7 @@ class UNet(nn.Module):
     def __init__(self, bands: int, depth: int, width: int, outputs: int = 1) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(depth + 1)]
-        self.bands, self.depth = bands, depth
+        self.bands, self.depth, self.outputs = bands, depth, outputs
         self.stem = _double_conv(bands, width)
         self.pool = nn.MaxPool2d(2)
         self.down = nn.ModuleList(_double_conv(upper, lower) for upper, lower in pairwise(widths))

@@ -37,7 +37,7 @@ def test_flips_keep_every_pixel_exactly_and_all_four_occur(chips: tuple[Tensor, 
     assert found == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("kind", ["flip", "rotate", "translate", "scale"])
+@pytest.mark.parametrize("kind", ["flip", "rotate", "translate", "scale", "affine"])
 def test_the_mask_moves_with_the_image(chips: tuple[Tensor, Tensor], kind: Augmentation) -> None:
     image, mask = augment(*chips, [kind], seeded())
     known = mask != 255
@@ -46,7 +46,7 @@ def test_the_mask_moves_with_the_image(chips: tuple[Tensor, Tensor], kind: Augme
     assert not torch.equal(mask, chips[1]), "something moved"
 
 
-@pytest.mark.parametrize("kind", ["rotate", "translate", "scale"])
+@pytest.mark.parametrize("kind", ["rotate", "translate", "scale", "affine"])
 def test_what_comes_in_from_outside_is_unlabelled_and_0(kind: Augmentation) -> None:
     image, mask = torch.ones(64, 1, SIZE, SIZE), torch.ones(64, SIZE, SIZE, dtype=torch.uint8)
     image, mask = augment(image, mask, [kind], seeded())
@@ -77,3 +77,24 @@ def test_the_seed_decides_everything(chips: tuple[Tensor, Tensor]) -> None:
     first, again, other = (augment(*chips, AUGMENTATIONS, seeded(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_rotation_is_by_any_angle() -> None:
+    # the direction of a bright line through the middle, of each turned chip, in parts of 15 degrees
+    image = torch.zeros(400, 1, SIZE, SIZE)
+    image[:, :, SIZE // 2 - 1 : SIZE // 2 + 1] = 1
+    turned, _ = augment(image, torch.zeros(400, SIZE, SIZE, dtype=torch.uint8), ["rotate"], seeded())
+    ys, xs = torch.meshgrid(*(torch.arange(SIZE) - SIZE / 2 + 0.5 for _ in "yx"), indexing="ij")
+    weight = turned[:, 0]
+    xx, yy, xy = ((weight * product).sum(dim=(1, 2)) for product in (xs * xs, ys * ys, xs * ys))
+    degrees = torch.rad2deg(torch.atan2(2 * xy, xx - yy) / 2)
+    assert torch.histc(degrees, bins=12, min=-90, max=90).min() > 5
+
+
+def test_colour_jitter_changes_bands_apart_and_is_off_by_default(chips: tuple[Tensor, Tensor]) -> None:
+    assert "colour_jitter" not in AUGMENTATIONS
+    image = torch.ones(64, 2, SIZE, SIZE)
+    jittered, mask = augment(image, chips[1], ["colour_jitter"], seeded())
+    assert torch.equal(mask, chips[1])
+    assert (jittered - image).abs().max() < 0.45
+    assert (jittered[:, 0] != jittered[:, 1]).any()

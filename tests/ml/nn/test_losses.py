@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ml.config import LossConfig
-from ml.nn.losses import _ranked, binary_cross_entropy, lovasz_hinge, total_loss
+from ml.nn.losses import _ranked, binary_cross_entropy, cross_entropy, lovasz_hinge, lovasz_softmax, total_loss
 
 
 def jaccard_loss(mispredicted: set[int], truth: list[int]) -> float:
@@ -98,7 +98,7 @@ def test_with_no_positives_the_lovasz_hinge_is_the_worst_pixels_hinge_alone() ->
 )
 def test_without_a_valid_pixel_the_loss_is_0_with_a_gradient_of_zeros(config: LossConfig) -> None:
     logits = torch.randn(2, 1, 4, 4, requires_grad=True)
-    loss, _ = total_loss(config, logits, torch.full((2, 1, 4, 4), 255))
+    loss, _ = total_loss(config, logits, torch.full((2, 4, 4), 255))
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == 0
     assert logits.grad is not None
@@ -147,6 +147,7 @@ def test_cross_entropy_is_the_negative_logarithm_of_the_probability_of_the_truth
 
 def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     logits, target = random_case(11, (2, 1, 8, 8))
+    target = target[:, 0]
     loss, parts = total_loss(LossConfig(ce=1, lovasz_hinge=0.5), logits, target)
     assert parts.keys() == {"ce", "lovasz_hinge"}
     assert torch.isclose(loss, parts["ce"] + 0.5 * parts["lovasz_hinge"])
@@ -156,3 +157,73 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 4, 4\).*\(2, 1, 4, 4\)"):
         lovasz_hinge(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4))
+
+
+def slow_lovasz(errors: np.ndarray, truth: np.ndarray) -> float:
+    """The Lovász extension of the Jaccard loss by its definition: sort, then set by set."""
+    order = np.argsort(-errors, kind="stable")
+    positives = set(np.flatnonzero(truth).tolist())
+
+    def loss(count: int) -> float:
+        wrong = set(order[:count].tolist())
+        return len(wrong) / len(positives | wrong) if wrong else 0.0
+
+    return float(sum(errors[i] * (loss(k + 1) - loss(k)) for k, i in enumerate(order)))
+
+
+def random_classes(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn((2, classes, 5, 6), generator=generator)
+    target = torch.randint(0, classes - 1, (2, 5, 6), generator=generator).to(torch.uint8)  # the last class is absent
+    target[torch.rand(target.shape, generator=generator) < 0.2] = 255
+    return logits, target
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_lovasz_softmax_is_the_mean_of_its_definition_over_the_classes_that_occur(seed: int) -> None:
+    logits, target = random_classes(seed)
+    valid = (target != 255).numpy()
+    probability = logits.softmax(dim=1).movedim(1, -1).numpy()[valid]
+    truth = target.numpy()[valid]
+    expected = [slow_lovasz(np.abs((truth == c) - probability[:, c]), truth == c) for c in range(3)]
+    assert lovasz_softmax(logits, target).item() == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_the_gradient_of_the_lovasz_softmax_is_that_of_finite_differences() -> None:
+    logits, target = random_classes(7)
+    logits = logits.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: lovasz_softmax(x, target), [logits], eps=1e-7, atol=1e-5)
+
+
+def test_the_lovasz_softmax_per_image_is_the_mean_over_the_images_that_have_a_valid_pixel() -> None:
+    logits, target = (torch.cat([part, part[:1]]) for part in random_classes(3))
+    target[2] = 255
+    each = [lovasz_softmax(logits[i : i + 1], target[i : i + 1]) for i in range(2)]
+    assert torch.isclose(lovasz_softmax(logits, target, per_image=True), torch.stack(each).mean())
+
+
+def test_of_many_classes_ignored_pixels_have_no_gradient_and_a_perfect_map_no_loss() -> None:
+    logits, target = random_classes(5)
+    logits.requires_grad_()
+    loss, parts = total_loss(LossConfig(ce=1, lovasz_softmax=0.5), logits, target)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert parts.keys() == {"ce", "lovasz_softmax"}
+    assert logits.grad is not None
+    assert not logits.grad.movedim(1, -1)[target == 255].any()
+    perfect = 40 * torch.nn.functional.one_hot(target.clamp(max=3).long(), 4).movedim(-1, 1).float()
+    assert total_loss(LossConfig(ce=1, lovasz_softmax=0.5), perfect, target)[0].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_cross_entropy_of_many_classes_is_the_mean_over_the_valid_pixels() -> None:
+    logits, target = random_classes(1)
+    valid = target != 255
+    truth = target[valid].long()
+    expected = -logits.log_softmax(dim=1).movedim(1, -1)[valid].gather(1, truth[:, None]).mean()
+    assert torch.isclose(cross_entropy(logits, target), expected)
+    assert cross_entropy(logits, torch.full_like(target, 255)).item() == 0
+
+
+def test_targets_of_many_classes_with_another_shape_are_refused() -> None:
+    for loss in (cross_entropy, lovasz_softmax):
+        with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(2, 1, 4, 4\)"):
+            loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))

@@ -10,13 +10,16 @@ from torch.nn import functional
 
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import NetConfig, PredictConfig, TrainConfig
+from ml.contract import Homogenise, Method
 from ml.data import SceneFile
 from ml.faults import InputRefused
+from ml.geo.radiometry import measure, reference_of
 from ml.geo.source import RasterSource
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint, save_checkpoint
+from ml.nn.decide import class_index, probability_byte
 from ml.nn.inputs import normalise
-from ml.nn.predict import predict, probability_byte
+from ml.nn.predict import predict
 from ml.nn.unet import UNet
 from ml.progress import Progress, Stopped, Watch
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
@@ -164,8 +167,43 @@ def test_a_scene_that_breaks_the_contract_is_refused_with_every_difference(model
 
 def test_a_byte_is_at_least_125_exactly_where_the_probability_is_at_least_a_half() -> None:
     tiny = np.float32(1e-30)
-    assert probability_byte(np.array([-tiny, 0, tiny], dtype=np.float32)).tolist() == [124, 125, 125]
-    assert probability_byte(np.array([-100, 100], dtype=np.float32)).tolist() == [0, 249]
+    assert probability_byte(np.array([[-tiny, 0, tiny]], dtype=np.float32)).tolist() == [124, 125, 125]
+    assert probability_byte(np.array([[-100, 100]], dtype=np.float32)).tolist() == [0, 249]
     logits = np.linspace(-8, 8, 10_001, dtype=np.float32)
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    assert (probability_byte(logits) == np.minimum(249, np.floor(p * 250))).mean() > 0.999
+    assert (probability_byte(logits[None]) == np.minimum(249, np.floor(p * 250))).mean() > 0.999
+
+
+@pytest.mark.parametrize("method", ["robust", "histogram", "wallis"])
+def test_homogenised_prediction_has_no_seams_and_undoes_a_cast(
+    model: Path, scene: SceneFile, tmp_path: Path, method: Method
+) -> None:
+    with RasterSource(scene.path, scene.nodata) as source:
+        reference = reference_of([measure(source, method)])
+        image, valid = source.read(Window(0, 0, ROWS, COLS))
+    net, header = load_checkpoint(model)
+    homogenise = Homogenise(method=method, reference=reference)
+    contract = header.contract.model_copy(update={"homogenise": homogenise})
+    save_checkpoint(tmp_path / "h", net.state_dict(), header.model_copy(update={"contract": contract}))
+    cast = np.where(valid, 0.6 * image + 40, 0).round().astype(np.uint8)
+    spoilt = SceneFile(name="cast", path=write_tiff(tmp_path / "cast.tif", cast), nodata=0)
+    maps = {
+        window_px: pixels_of(
+            predict(tmp_path / "h", spoilt, tmp_path / str(window_px), PredictConfig(window_px=window_px)).files[
+                "classes.tif"
+            ]
+        )
+        for window_px in (64, 1024)
+    }
+    assert np.array_equal(maps[64], maps[1024]), "tiling stays exact"
+    if method != "wallis":  # which changes a scene without a cast, too
+        plain = pixels_of(predict(model, scene, tmp_path / "plain", CONFIG).files["classes.tif"])
+        assert (maps[64] == plain)[valid].mean() > 0.9
+        without = pixels_of(predict(model, spoilt, tmp_path / "without", CONFIG).files["classes.tif"])
+        assert (without == plain)[valid].mean() < (maps[64] == plain)[valid].mean()
+
+
+def test_of_many_classes_the_likeliest_is_mapped_with_its_probability() -> None:
+    logits = np.log(np.array([[0.2, 0.1], [0.7, 0.1], [0.1, 0.8]], dtype=np.float32))
+    assert class_index(logits).tolist() == [1, 2]
+    assert np.allclose((probability_byte(logits) + 0.5) / 250, [0.7, 0.8], atol=1 / 250)

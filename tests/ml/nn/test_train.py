@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from ml.config import AUGMENTATIONS, LossConfig, NetConfig, OptimizerConfig, TrainConfig
+from ml.config import AUGMENTATIONS, LossConfig, NetConfig, OptimizerConfig, PredictConfig, TrainConfig
+from ml.contract import ClassDef
 from ml.data import LabelledScene, TrainingData
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.evaluate import evaluate
+from ml.nn.predict import predict
+from ml.nn.review import suspect_labels
 from ml.nn.train import learning_rate, train
+from ml.nn.unet import for_prediction
 from ml.progress import Progress, Stopped, silent
-from tests.ml.nn.conftest import write_labelled
+from tests.ml.nn.conftest import contract_of, fields, write_labelled
 
 CONFIG = TrainConfig(
     net=NetConfig(depth=2, width=4),
@@ -41,12 +45,26 @@ def stop_at(step: int, message: str = "") -> object:
 
 def test_it_learns_an_easy_world(training_data: TrainingData, tmp_path: Path) -> None:
     result = train(changed(epochs=12, augment=["flip", "noise"]), training_data, tmp_path / "out")
-    val, test = result.metrics["val"], result.metrics["test"]
+    val, test = result.header.val, result.header.test
     assert val is not None
     assert test is not None
     assert (val.iou or 0) > 0.6
     assert (test.kappa or 0) > 0.6
     assert result.series[-1]["loss"] < result.series[0]["loss"]  # type: ignore[operator]
+    assert result.header.report is not None
+    assert result.header.report.suspects == 0
+    check_review(result.model, tmp_path)
+
+
+def check_review(model: Path, folder: Path) -> None:
+    """The net that has learnt the easy world finds the block whose labels stand on their head."""
+    image, mask = fields(9, 128, 192)
+    mask[64:128, 128:192] = 1 - mask[64:128, 128:192]
+    net, header = load_checkpoint(model)
+    scene = write_labelled(folder, "wrong", image, mask)
+    (suspect,) = suspect_labels(for_prediction(net), header.contract, [scene], still_alive=lambda: None)
+    assert (suspect.scene, suspect.row, suspect.col, suspect.pixels) == ("wrong", 64, 128, 64 * 64)
+    assert suspect.contradicted > 0.5
 
 
 def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
@@ -56,11 +74,12 @@ def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
     ious = [row["val_iou"] or -1 for row in result.series]
     net, header = load_checkpoint(result.model)
     again = evaluate(net, header.contract, training_data.test, still_alive=lambda: None)
-    assert result.best_epoch == 1 + int(np.argmax(ious)) == header.best_epoch
-    assert header.val == result.metrics["val"]
-    assert header.test == result.metrics["test"] == again.metrics
-    assert header.test_blocks == result.test_blocks == again.blocks
-    assert header.config == CONFIG
+    assert header == result.header
+    assert header.best_epoch == 1 + int(np.argmax(ious))
+    assert header.test is not None
+    assert header.test.confusion == again.confusion
+    assert np.array_equal(np.sum(header.test_blocks, axis=0), again.confusion)
+    assert header.config == CONFIG.for_classes(2)
     assert header.contract == training_data.contract
 
 
@@ -69,7 +88,7 @@ def test_nodata_and_unlabelled_pixels_are_never_counted(training_data: TrainingD
     (scene,) = training_data.val
     with open_raster(scene.path) as image, open_raster(scene.mask) as mask:
         counted = (image.read() != 0).any(axis=0) & (mask.read(1) != 255)
-    val = result.metrics["val"]
+    val = result.header.val
     assert val is not None
     assert np.sum(val.confusion) == counted.sum()
 
@@ -112,7 +131,7 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
     assert min(steps) == 13, "three epochs are not redone"
     assert resumed.model.read_bytes() == undisturbed.model.read_bytes()
     assert [progress.values for progress in heard if progress.values] == list(resumed.series), "also those done before"
-    assert resumed.metrics == undisturbed.metrics
+    assert resumed.header == undisturbed.header
     assert [row["loss"] for row in resumed.series] == [row["loss"] for row in undisturbed.series]
 
 
@@ -127,7 +146,7 @@ def test_another_seed_or_config_gives_other_weights_even_in_the_same_folder(
 ) -> None:
     first = train(changed(epochs=1), training_data, tmp_path / "out").model.read_bytes()
     config = TrainConfig.model_validate(changed(epochs=1).model_dump() | changes)
-    assert load_checkpoint(train(config, training_data, tmp_path / "out").model).header.config == config
+    assert load_checkpoint(train(config, training_data, tmp_path / "out").model).header.config == config.for_classes(2)
     assert (tmp_path / "out" / "model.safetensors").read_bytes() != first
 
 
@@ -167,7 +186,7 @@ def scene_of(folder: Path, name: str, *values: int) -> LabelledScene:
     [
         ((1, 255), (0, 1), ["one_class"]),
         ((255,), (255,), ["no_labels", "no_labels"]),
-        ((0, 1), (0, 1, 3), ["too_many_classes"]),
+        ((0, 1), (0, 1, 3), ["unknown_class"]),
     ],
 )
 def test_data_that_teach_nothing_are_refused_with_every_reason(
@@ -201,3 +220,78 @@ def test_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
         assert learning_rate(config, 0) == 0.2
         assert learning_rate(config, 1 - 1e-9) == pytest.approx(end, abs=1e-6)
     assert learning_rate(OptimizerConfig(lr=1, schedule="poly"), 0.5) == pytest.approx(0.5**0.9)
+
+
+def test_the_report_counts_what_was_drawn_and_the_details_add_up(training_data: TrainingData, tmp_path: Path) -> None:
+    header = train(changed(epochs=1, steps_per_epoch=None), training_data, tmp_path / "out").header
+    assert header.report is not None
+    balance = header.report.balance
+    assert balance.before["sugarcane"] < balance.before["other"]
+    assert balance.after["sugarcane"] == pytest.approx(balance.after["other"], rel=0.5), "oversampled"
+    assert header.val is not None
+    assert header.val.boundary_iou is not None
+    assert header.details["val"].boundary_m == 20, "two pixels"
+    assert header.details["test"].scenes.keys() == {"scene3"}
+    assert header.details["val"].scenes["scene2"].confusion == header.val.confusion
+    assert header.versions.keys() >= {"canemap", "code", "torch", "numpy", "python"}
+
+
+def three_classes(folder: Path) -> TrainingData:
+    """Classes 3, 7 and 9: dark, bright in band 1, bright in band 2."""
+    classes = tuple(ClassDef(value=value, name=name) for value, name in ((3, "bare"), (7, "maize"), (9, "sugarcane")))
+    scenes = []
+    for seed in range(3):
+        image, first = fields(seed, 64, 64)
+        _, second = fields(seed + 50, 64, 64)
+        mask = np.where(first == 1, 9, np.where(second == 1, 7, 3)).astype(np.uint8)
+        image[0] = np.where(mask == 7, image[0] + 30, image[0])
+        mask[:4] = 255
+        scenes.append(write_labelled(folder, f"scene{seed}", image, mask))
+    contract = contract_of(fields(0, 64, 64)[0]).model_copy(update={"classes": classes})
+    return TrainingData(train=(scenes[0],), val=(scenes[1],), test=(scenes[2],), contract=contract)
+
+
+def test_many_classes_are_learnt_and_mapped_by_their_values(tmp_path: Path) -> None:
+    data = three_classes(tmp_path)
+    config = changed(epochs=20, augment=["flip"])
+    result = train(config, data, tmp_path / "out")
+    assert result.header.config.loss == LossConfig(ce=1, lovasz_softmax=0.5), "the paper's, for many classes"
+    assert result.header.test is not None
+    assert len(result.header.test.by_class) == 3
+    assert (result.header.test.kappa or 0) > 0.6
+    assert result.series[-1]["loss_lovasz_softmax"] < result.series[0]["loss_lovasz_softmax"]  # type: ignore[operator]
+    made = predict(result.model, data.test[0], tmp_path / "map", PredictConfig())
+    with open_raster(made.files["classes.tif"]) as mapped, open_raster(data.test[0].mask) as truth:
+        values, expected = mapped.read(1), truth.read(1)
+        assert mapped.tags()["CLASS_9"] == "sugarcane"
+    assert set(np.unique(values)) <= {3, 7, 9}
+    assert (values == expected)[expected != 255].mean() == pytest.approx(result.header.test.accuracy)
+    assert made.area_ha.keys() == {3, 7, 9}
+    assert sum(made.area_ha.values()) == pytest.approx(64 * 64 * 0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"loss": {"ce": 1, "lovasz_hinge": 0.5}}, "wrong_loss"),
+        ({"balance": "oversample_exact", "steps_per_epoch": None}, "binary_only"),
+        ({"hard_negatives": ["cassava"]}, "unknown_reference"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_data_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        train(changed(**changes), three_classes(tmp_path), tmp_path / "out")
+    assert [fault.code for fault in refused.value.faults] == [code]
+
+
+def test_the_exact_mode_learns_too(training_data: TrainingData, tmp_path: Path) -> None:
+    config = changed(balance="oversample_exact", steps_per_epoch=None, epochs=2)
+    header = train(config, training_data, tmp_path / "out").header
+    assert header.report is not None
+    assert header.report.balance.after["other"] == header.report.balance.before["other"]
+
+
+def test_colour_jitter_is_warned_of(training_data: TrainingData, tmp_path: Path) -> None:
+    header = train(changed(epochs=1, augment=["colour_jitter"]), training_data, tmp_path / "out").header
+    assert header.report is not None
+    assert "colour_jitter" in header.report.warnings[0]

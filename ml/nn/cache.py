@@ -1,0 +1,59 @@
+"""Scenes decoded once into memory-mapped files, for chips to be cut from."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.contract import Contract
+from ml.data import LabelledScene
+from ml.geo.homogenise import open_homogenised
+from ml.geo.raster import open_raster
+from ml.geo.source import RasterSource, Source
+from ml.geo.windows import blocks
+from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
+
+
+@dataclass(frozen=True)
+class CachedScene:
+    """A scene from which a chip is cut in well under a millisecond.
+
+    name: of the scene. image: (bands, rows, cols) in the units of the contract's statistics, in the file's own type
+    where that loses nothing, 0 where not valid. valid: bool (rows, cols). mask: uint8 (rows, cols), index into the
+    contract's classes, 255 where unlabelled or not valid. hard: bool (rows, cols), where the labels name a look-alike
+    that is to be drawn more often; None without any.
+    """
+
+    name: str
+    image: np.ndarray
+    valid: NDArray[np.bool_]
+    mask: NDArray[np.uint8]
+    hard: NDArray[np.bool_] | None = None
+
+
+def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard: Collection[int] = ()) -> CachedScene:
+    """Decode `scene` and its mask into files in `folder`, block by block. hard: reference classes, by index."""
+    folder.mkdir(parents=True)
+    indices = class_indices(contract.classes)
+    with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as labels:
+        size = (source.rows, source.cols)
+        image = np.memmap(folder / "image", _exact_dtype(source), "w+", shape=(source.bands, *size))
+        valid = np.memmap(folder / "valid", np.bool_, "w+", shape=size)
+        mask = np.memmap(folder / "mask", np.uint8, "w+", shape=size)
+        look_alike = np.memmap(folder / "hard", np.bool_, "w+", shape=size) if hard else None
+        for block in blocks(*size, block_px=1024):
+            image[:, *block.slices], valid[block.slices] = source.read(block)
+            mask[block.slices] = np.where(valid[block.slices], indices[read_mask(labels, block)], UNLABELLED)
+            if look_alike is not None:
+                look_alike[block.slices] = np.isin(read_references(labels, block), list(hard))
+    return CachedScene(scene.name, image, valid, mask, look_alike)
+
+
+def _exact_dtype(source: Source) -> np.dtype:
+    """The file's own type where float32 holds each of its values and nothing is done to them; else float32."""
+    if not isinstance(source, RasterSource):
+        return np.dtype(np.float32)
+    plain = set(source.dataset.scales) == {1.0} and set(source.dataset.offsets) == {0.0}
+    return source.dtype if plain and source.dtype.itemsize <= 2 else np.dtype(np.float32)
