@@ -138,6 +138,27 @@ class Client:
         body = {"dataset": dataset, "register_as": register_as, "config": config or {}}
         return Training(self, "trainings", self._post("/v1/trainings", body))
 
+    def experiment(
+        self,
+        dataset: str,
+        *,
+        variants: Sequence[Json] = (),
+        lovasz_weights: Sequence[float] = (),
+        seeds: Sequence[int] = (0, 1, 2),
+        config: Json | None = None,
+        register_as: str | None = None,
+    ) -> "Experiment":
+        """Train each variant with each seed and compare them: {"name": "ce", "config": {"loss": {"ce": 1}}}, ..."""
+        body = {
+            "dataset": dataset,
+            "variants": list(variants),
+            "lovasz_weights": list(lovasz_weights),
+            "seeds": list(seeds),
+            "config": config or {},
+            "register_as": register_as,
+        }
+        return Experiment(self, "experiments", self._post("/v1/experiments", body))
+
     def predict(self, scene: str, *, model: str, config: Json | None = None) -> "Prediction":
         """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion."""
         body = {"scene": scene, "model": model, "config": config or {}}
@@ -150,6 +171,10 @@ class Client:
     def training(self, id: str) -> "Training":
         """A training that was started before."""
         return Training(self, "trainings", self.get(f"/v1/trainings/{quote(id)}"))
+
+    def experiment_of(self, id: str) -> "Experiment":
+        """An experiment that was started before."""
+        return Experiment(self, "experiments", self.get(f"/v1/experiments/{quote(id)}"))
 
     def prediction(self, id: str) -> "Prediction":
         """A prediction that was started before."""
@@ -170,6 +195,10 @@ class Client:
     def trainings(self) -> Iterator[Json]:
         """All trainings, newest first."""
         return self._list("/v1/trainings", {})
+
+    def experiments(self) -> Iterator[Json]:
+        """All experiments, newest first."""
+        return self._list("/v1/experiments", {})
 
     def predictions(self, **filters: Any) -> Iterator[Json]:
         """All predictions, newest first; filters: status, bbox, datetime."""
@@ -341,6 +370,15 @@ class Work:
         self.client.dismiss(self.id)
         return self.refresh()
 
+    def figures(self, folder: str | Path, *, language: str = "en", format: str = "png") -> list[Path]:
+        """Draw the figures of a dataset, training or experiment into `folder`. language: en, zh. format: png, svg."""
+        base = f"/v1/{self.kind}/{quote(self.id)}/figures"
+        names = [item["name"] for item in self.client.get(base)["items"]]
+        return [
+            self.client._download(f"{base}/{name}.{format}?lang={language}", Path(folder) / f"{name}.{format}")
+            for name in names
+        ]
+
 
 class Training(Work):
     """A training."""
@@ -357,11 +395,40 @@ class Training(Work):
         return self.client.model_version(made["name"], made["version"])
 
 
+class Experiment(Work):
+    """Variants x seeds; its document has the table and the differences."""
+
+    def table(self, f: str = "md") -> str:
+        """The table as "md", "csv" or "json"."""
+        return self.client._send("GET", f"/v1/experiments/{quote(self.id)}", params={"f": f}).text
+
+
 class Prediction(Work):
     """A prediction."""
 
+    def replay(self) -> "Prediction":
+        """Make the same prediction again: the same scene, model version and config."""
+        properties = self.document["properties"]
+        model = "{name}:{version}".format(**properties["model"])
+        return self.client.predict(properties["scene"], model=model, config=properties["config"])
+
+    def differences(self, other: "Prediction") -> list[str]:
+        """What differs between two predictions: products byte by byte, and if any does, what made them."""
+        mine, theirs = (self.refresh().document, other.refresh().document)
+        sums = [{name: asset["file:checksum"] for name, asset in d["assets"].items()} for d in (mine, theirs)]
+        changed = [name for name in sums[0] if sums[0][name] != sums[1].get(name)]
+        if not changed:
+            return []
+        made = [{"model": d["properties"]["model"], **(d["properties"].get("software") or {})} for d in (mine, theirs)]
+        causes = [
+            f"{key} was {made[0].get(key)}, is {made[1].get(key)}"
+            for key in sorted(made[0].keys() | made[1].keys())
+            if made[0].get(key) != made[1].get(key)
+        ]
+        return [f"{name} differs" for name in changed] + (causes or ["the software is the same"])
+
     def areas(self) -> list[Json]:
-        """Hectares of class 1: observed, mapped, and adjusted with a 95 % interval."""
+        """Hectares of class 1, or of each class of more: observed, mapped, adjusted with a 95 % interval."""
         rows: list[Json] = self.client.get(f"/v1/predictions/{quote(self.id)}/areas")["items"]
         return rows
 

@@ -13,7 +13,7 @@ from app.models import Dataset, LabelSet, Scene
 from app.paging import Page, page
 from app.requests import DatasetRequest
 from app.services import Services
-from ml.contract import ClassDef, Contract
+from ml.contract import ClassDef, Contract, SceneRadiometry
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.faults import Fault
 from ml.geo.splits import SceneSplit
@@ -81,10 +81,17 @@ def training_data(services: Services, session: Session, dataset: Dataset) -> Tra
     def split(name: str) -> Iterator[LabelledScene]:
         for scene_id, mask in prepared["masks"][name].items():
             scene = scene_file(services, scenes.get(session, scene_id))
-            yield LabelledScene(**scene.model_dump(), mask=services.store.path(mask))
+            radiometry = (prepared.get("radiometry") or {}).get(scene_id)
+            known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
+            yield LabelledScene(**known.model_dump(), mask=services.store.path(mask))
 
     contract = Contract.model_validate_json(json.dumps(prepared["contract"]))
-    return TrainingData(contract=contract, **{name: tuple(split(name)) for name in SPLITS})
+    return TrainingData(
+        contract=contract,
+        **{name: tuple(split(name)) for name in SPLITS},
+        references=tuple(prepared.get("references") or ()),
+        sha256=prepared.get("sha256") or "",
+    )
 
 
 def scene_file(services: Services, scene: Scene) -> SceneFile:
@@ -125,13 +132,18 @@ def _unknown(kind: str, found: dict[str, Scene | None] | dict[str, LabelSet | No
 
 
 def _class_faults(classes: tuple[ClassDef, ...]) -> Iterator[Fault]:
-    if [item.value for item in classes] != [0, 1]:
+    values, names = [item.value for item in classes], [item.name for item in classes]
+    if len(classes) < 2:
         yield Fault(
-            "unsupported_classes",
-            f"The classes have the values {[item.value for item in classes]}.",
-            "Give two classes with the values 0 and 1: what is mapped is class 1, everything else class 0.",
-            "/classes",
+            "too_few_classes", "One class alone cannot be told from anything.", "Name at least two.", "/classes"
         )
+    if len(set(values)) < len(values) or len(set(names)) < len(names):
+        detail = f"A value or a name stands twice: values {values}."
+        yield Fault("same_class", detail, "Give each class a value and a name of its own.", "/classes")
+    if len(classes) == 2 and values != [0, 1]:
+        detail = f"The two classes have the values {values}."
+        hint = "Give them the values 0 and 1, in this order: what is mapped is class 1, everything else class 0."
+        yield Fault("unsupported_classes", detail, hint, "/classes")
 
 
 def _split_faults(request: DatasetRequest) -> Iterator[Fault]:

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import Session, aliased
 
 from app.errors import Conflict, NotFound
 from app.models import Document, Job, JobLog, now
 from ml.progress import Progress
 
-Kind = Literal["dataset", "training", "prediction"]
-QUEUES: dict[str, str] = {"dataset": "light", "training": "training", "prediction": "prediction"}
+Kind = Literal["dataset", "training", "experiment", "prediction"]
+QUEUES: dict[str, str] = {
+    "dataset": "light",
+    "training": "training",
+    "experiment": "light",
+    "prediction": "prediction",
+}
 
 # target: where a job may come from
 LEGAL: dict[str, tuple[str, ...]] = {
@@ -42,11 +47,12 @@ class Claim:
     job_id: str
     kind: str
     attempt: int
+    parent: str | None = None
 
 
-def create(session: Session, job_id: str, kind: Kind) -> Job:
+def create(session: Session, job_id: str, kind: Kind, *, parent: str | None = None, total: int = 0) -> Job:
     """A new accepted job. The row is the outbox: committed means that it will be worked on."""
-    job = Job(id=job_id, kind=kind, status="accepted", message="waiting for a worker")
+    job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
     session.add(job)
     session.flush()
     return job
@@ -61,9 +67,24 @@ def get(session: Session, job_id: str) -> Job:
 
 
 def claim(session: Session, job_id: str) -> Claim | None:
-    """Take an accepted job; None when it is not to be had: claimed, ended or dismissed, or never there."""
-    job = _move(session, job_id, "running", attempt=Job.attempt + 1, started=now(), message="", stage="starting")
-    return None if job is None else Claim(job.id, job.kind, job.attempt)
+    """Take an accepted job; None when it is not to be had: claimed, ended or dismissed, waiting, or never there."""
+    values = {"attempt": Job.attempt + 1, "started": now(), "message": "", "stage": "starting"}
+    job = _move(session, job_id, "running", ~waits_for_runs(), **values)
+    if job is None:
+        return None
+    _tell_parent(session, job)
+    return Claim(job.id, job.kind, job.attempt, job.parent)
+
+
+def waits_for_runs() -> ColumnElement[bool]:
+    """Whether a job has runs of its own that have not ended."""
+    run = aliased(Job)
+    return exists(select(run.id).where(run.parent == Job.id, run.status.not_in(FINAL)))
+
+
+def runs(session: Session, job_id: str) -> list[Job]:
+    """The jobs whose parent this is, in the order in which they were made."""
+    return list(session.scalars(select(Job).where(Job.parent == job_id).order_by(Job.created, Job.id)))
 
 
 def beat(session: Session, claim: Claim, progress: Progress | None, eta_s: float | None) -> bool:
@@ -131,7 +152,13 @@ def bury(session: Session, job: Job, *, max_failures: int) -> str | None:
 
 
 def dismiss(session: Session, job_id: str) -> Job:
-    """End a waiting job at once; ask the worker of a running one to stop. Dismissing twice is harmless."""
+    """End a waiting job at once; ask the worker of a running one to stop. Dismissing twice is harmless.
+
+    The runs of an experiment are dismissed with it.
+    """
+    for run in runs(session, job_id):
+        if run.status not in FINAL:
+            dismiss(session, run.id)
     job = _move(session, job_id, "dismissed", Job.status == "accepted", message="dismissed", finished=now())
     if job is not None:
         return job
@@ -179,4 +206,14 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
         .returning(Job)
         .execution_options(populate_existing=True)
     )
-    return session.execute(statement).scalar_one_or_none()
+    job = session.execute(statement).scalar_one_or_none()
+    if job is not None and target in FINAL:
+        _tell_parent(session, job, done=Job.done + 1)
+    return job
+
+
+def _tell_parent(session: Session, job: Job, **values: Any) -> None:
+    """Show in an experiment, which no worker holds meanwhile, how its runs go on."""
+    if job.parent:
+        told = update(Job).where(Job.id == job.parent, Job.status == "accepted")
+        session.execute(told.values(stage="runs", updated=now(), revision=Job.revision + 1, **values))

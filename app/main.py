@@ -8,7 +8,20 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app.api import datasets, health, jobs, labels, models, predictions, problems, requestlog, scenes, trainings
+from app.api import (
+    datasets,
+    experiments,
+    figures,
+    health,
+    jobs,
+    labels,
+    models,
+    predictions,
+    problems,
+    requestlog,
+    scenes,
+    trainings,
+)
 from app.api.deps import known_query
 from app.logs import configure_logs
 from app.services import Services
@@ -45,6 +58,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     requestlog.install(app)
-    for part in (scenes, labels, datasets, trainings, models, predictions, jobs, health):
+    for part in (scenes, labels, datasets, trainings, experiments, figures, models, predictions, jobs, health):
         app.include_router(part.router)
     return app

@@ -97,13 +97,15 @@ class Job(Base):
     """One piece of work and its state; see `app.jobs` for who may move it where.
 
     attempt: how often it was claimed, and the fencing token of each write of a worker. beat_seq: grows while its worker
-    lives. revision: grows with each change. failures: how many workers died on it.
+    lives. revision: grows with each change. failures: how many workers died on it. parent: the job of the experiment
+    that it is a run of; that one cannot be claimed before all its runs have ended.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[str] = mapped_column(String(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
+    parent: Mapped[str | None] = mapped_column(String(100), index=True)
     status: Mapped[str] = mapped_column(String(12), default="accepted")
     attempt: Mapped[int] = mapped_column(default=0)
     beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -139,7 +141,8 @@ class JobLog(Base):
 class Dataset(Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
-    prepared: what the job found (`ml.geo.datasets`), with the keys of the masks; None until then.
+    prepared: what the job found (`ml.geo.datasets`), with the keys of the masks; None until then. figures: key of the
+    pictures for its figures.
     """
 
     __tablename__ = "datasets"
@@ -151,6 +154,7 @@ class Dataset(Base):
     scenes: Mapped[list[str]]
     labels: Mapped[list[str]]
     prepared: Mapped[Document | None]
+    figures: Mapped[str | None] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
@@ -160,7 +164,11 @@ class Dataset(Base):
 
 
 class Training(Base):
-    """A training; `id` is also the id of its job."""
+    """A training; `id` is also the id of its job.
+
+    register_as: "" when what comes out is not to be registered. experiment, variant: of a run of an experiment.
+    header: of its checkpoint (`ml.checkpoint_header`); figures: key of the pictures for its figures; None until then.
+    """
 
     __tablename__ = "trainings"
 
@@ -169,9 +177,30 @@ class Training(Base):
     register_as: Mapped[str] = mapped_column(String(80))
     config: Mapped[Document]
     version: Mapped[int | None]
+    experiment: Mapped[str | None] = mapped_column(String(100), index=True)
+    variant: Mapped[str | None] = mapped_column(String(80))
+    header: Mapped[Document | None]
+    figures: Mapped[str | None] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("ix_trainings_created", "created", "id"),)
+
+
+class Experiment(Base):
+    """Variants x seeds on one dataset; `id` is also the id of its job, and each run is a training of its own.
+
+    comparison: `ml.assess.comparison.Comparison` of the split `compared_on`; None until the job succeeded.
+    """
+
+    __tablename__ = "experiments"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    request: Mapped[Document]
+    comparison: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_experiments_created", "created", "id"),)
 
 
 class SeriesRow(Base):
@@ -198,6 +227,9 @@ class ModelVersion(Base):
     contract: Mapped[Document]
     config: Mapped[Document]
     versions: Mapped[Document]  # of the software that made it
+    details: Mapped[Document | None]  # by split: `ml.assess.assessment.Assessment`
+    report: Mapped[Document | None]  # `ml.assess.report.TrainReport`
+    dataset_sha256: Mapped[str | None] = mapped_column(String(64))
     object: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -236,7 +268,8 @@ class AliasMove(Base):
 class Prediction(Base):
     """One scene mapped by one model version; `id` is also the id of its job.
 
-    products: file name -> {object, sha256, size_bytes}; areas: hectares by class; both None until the job succeeded.
+    products: file name -> {object, sha256, size_bytes}; areas: hectares by class; software: what made it; None until
+    the job succeeded.
     """
 
     __tablename__ = "predictions"
@@ -248,6 +281,7 @@ class Prediction(Base):
     config: Mapped[Document]
     products: Mapped[Document | None]
     areas: Mapped[Document | None]
+    software: Mapped[Document | None]
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (

@@ -26,8 +26,9 @@ PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg
 
 @dataclass(frozen=True)
 class Areas:
-    """Hectares of class 1 in a scene. adjusted_ha, ci95_ha: None when the model has no test counts."""
+    """Hectares of a class in a scene. adjusted_ha, ci95_ha: None when the model has no test counts."""
 
+    class_name: str
     observed_ha: float
     unobserved_ha: float
     mapped_ha: float
@@ -100,16 +101,25 @@ def product(services: Services, id_: str, name: str) -> Path:
     return services.store.path(products[name]["object"])
 
 
-def areas(session: Session, prediction: Prediction) -> Areas:
-    """Hectares of class 1: as mapped, and adjusted by the errors that the model made on its test split."""
+def areas(session: Session, prediction: Prediction) -> list[Areas]:
+    """Hectares of class 1, or of each class of more than two: as mapped, and adjusted by the model's test errors."""
     found = _ready(session, prediction).areas or {}
     model = registry.get(session, prediction.model, str(prediction.version))
-    mapped = {int(value): ha for value, ha in found["area_ha"].items()}
+    classes = Contract.model_validate_json(json.dumps(model.contract)).classes
+    mapped = [found["area_ha"].get(str(item.value), 0.0) for item in classes]
     test = model.metrics["test"]
-    adjusted = adjusted_area(mapped, test["confusion"], model.test_blocks) if test else None
-    estimate, interval = adjusted if adjusted else (None, None)
-    mapped_ha = mapped.get(1, 0.0)
-    return Areas(found["observed_ha"], found["unobserved_ha"], mapped_ha, MU_PER_HA * mapped_ha, estimate, interval)
+    rows = []
+    for index, item in enumerate(classes):
+        if len(classes) == 2 and index == 0:
+            continue
+        adjusted = (
+            adjusted_area(dict(enumerate(mapped)), test["confusion"], model.test_blocks, value=index) if test else None
+        )
+        estimate, interval = adjusted or (None, None)
+        mu = MU_PER_HA * mapped[index]
+        observed = found["observed_ha"], found["unobserved_ha"]
+        rows.append(Areas(item.name, *observed, mapped[index], mu, estimate, interval))
+    return rows
 
 
 def delete(services: Services, id_: str) -> None:

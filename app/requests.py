@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from ml.assess.experiment import Plan
 from ml.config import PredictConfig, TrainConfig
-from ml.contract import BINARY, ClassDef
+from ml.contract import BINARY, ClassDef, Method
 from ml.geo.splits import BlockSplit, SceneSplit
 from ml.model import Frozen
 
@@ -34,7 +35,13 @@ class DatasetRequest(Frozen):
     labels: tuple[Reference, ...] = Field(min_length=1, max_length=1000)
     classes: tuple[ClassDef, ...] = BINARY
     split: Annotated[SceneSplit | BlockSplit, Field(discriminator="by")]
-    homogenise: Literal["none"] = "none"
+    homogenise: Literal["none"] | Method = Field("none", description="Bring all scenes to one radiometry.")
+    clip_outliers: bool = Field(
+        True, description="Clip pixels to the 0.1 and 99.9 percentiles of the training split, band by band."
+    )
+    leaks: Literal["refuse", "drop", "allow"] = Field(
+        "refuse", description="When splits share ground, pixels or fields: refuse, drop such fields, or only say so."
+    )
 
 
 class TrainingRequest(Frozen):
@@ -43,6 +50,13 @@ class TrainingRequest(Frozen):
     dataset: Reference
     register_as: Name | None = Field(None, description="Name of the model; by default the dataset's.")
     config: TrainConfig = TrainConfig()
+
+
+class ExperimentRequest(Plan):
+    """Variants x seeds on a dataset, compared on its test split, or on val if it has none."""
+
+    dataset: Reference
+    register_as: Name | None = Field(None, description="Register each run as a version of this model; else none is.")
 
 
 class PredictionRequest(Frozen):

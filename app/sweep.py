@@ -85,6 +85,9 @@ class Sweeper:
                 job
                 for kind in jobs.QUEUES
                 for job in session.scalars(
-                    select(Job).where(Job.status == "accepted", Job.kind == kind).order_by(Job.created).limit(PER_KIND)
+                    select(Job)
+                    .where(Job.status == "accepted", Job.kind == kind, ~jobs.waits_for_runs())
+                    .order_by(Job.created)
+                    .limit(PER_KIND)
                 )
             ]

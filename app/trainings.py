@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from app import datasets, jobs
 from app.errors import Invalid, NotFound, invalid
 from app.idempotency import Once
-from app.models import Dataset, SeriesRow, Training
+from app.models import Dataset, Job, SeriesRow, Training
 from app.names import new_id
 from app.paging import Page, page
 from app.requests import TrainingRequest
 from app.services import Services
+from ml.assess.fit import data_faults
 from ml.config import TrainConfig
 from ml.faults import Fault
 from ml.geo.splits import BlockSplit
@@ -26,17 +27,40 @@ def create(services: Services, request: TrainingRequest, once: Once) -> Training
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        dataset = _dataset(session, request)
-        job = jobs.create(session, id_, "training")
-        training = Training(
-            id=id_,
-            dataset=dataset.id,
-            register_as=request.register_as or dataset.name,
-            config=request.config.model_dump(mode="json"),
-        )
-        session.add(training)
+        dataset = trainable(session, request.dataset)
+        check_configs(dataset, [request.config])
+        job = add(session, dataset, request.config, id_=id_, register_as=request.register_as or dataset.name)
+        training = get(session, id_)
     services.doorbell.ring(job)
     return training
+
+
+def add(
+    session: Session,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    register_as: str,
+    id_: str | None = None,
+    experiment: str | None = None,
+    variant: str | None = None,
+) -> Job:
+    """A training and its job, not yet committed; ring for the job afterwards. register_as: "" registers nothing."""
+    id_ = id_ or new_id("trn")
+    job = jobs.create(session, id_, "training", parent=experiment)
+    config = config.for_classes(len(dataset.request["classes"]))
+    session.add(
+        Training(
+            id=id_,
+            dataset=dataset.id,
+            register_as=register_as,
+            config=config.model_dump(mode="json"),
+            experiment=experiment,
+            variant=variant,
+        )
+    )
+    session.flush()
+    return job
 
 
 def get(session: Session, id_: str) -> Training:
@@ -70,16 +94,29 @@ def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
     return session.scalars(rows).all()
 
 
-def _dataset(session: Session, request: TrainingRequest) -> Dataset:
+def trainable(session: Session, reference: str) -> Dataset:
+    """The prepared dataset, if a net can learn from it."""
     try:
-        dataset = datasets.ready(session, request.dataset)
+        dataset = datasets.ready(session, reference)
     except NotFound as error:
         hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
         raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
-    faults = [*_class_faults(dataset), *_buffer_faults(dataset, request.config)]
-    if faults:
+    if faults := tuple(_class_faults(dataset)):
         raise Invalid("untrainable-dataset", *faults)
     return dataset
+
+
+def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
+    """Refuse configs that do not fit the dataset, each fault once."""
+    classes = len(dataset.request["classes"])
+    references = (dataset.prepared or {}).get("references") or {}
+    faults = dict.fromkeys(
+        fault
+        for config in configs
+        for fault in (*_buffer_faults(dataset, config), *data_faults(config, classes, tuple(references)))
+    )
+    if faults:
+        raise Invalid("untrainable-dataset", *faults)
 
 
 def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:

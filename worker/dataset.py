@@ -8,9 +8,12 @@ from sqlalchemy.orm import Session
 from app import datasets, labels, scenes
 from app.services import Services
 from app.storage import Stored
+from ml.assess.pictures import dataset_pictures
 from ml.geo.datasets import LabelFile, prepare
 from worker.held import Held
 from worker.outcome import Outcome
+
+PICTURES = "pictures.npz"
 
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
@@ -24,14 +27,36 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         LabelFile(name=layer.id, path=labels.path_of(services, layer), options=labels.options_of(layer))
         for layer in layers
     ]
-    prepared = prepare(scene_files, label_files, request.split, request.classes, folder, held.watch)
+    prepared = prepare(
+        scene_files,
+        label_files,
+        request.split,
+        request.classes,
+        folder,
+        held.watch,
+        leaks=request.leaks,
+        homogenise=None if request.homogenise == "none" else request.homogenise,
+        clip=request.clip_outliers,
+    )
     data = prepared.training_data
+    radiometry = {
+        scene.name: scene.radiometry.model_dump(mode="json")
+        for split in datasets.SPLITS
+        for scene in getattr(data, split)
+        if scene.radiometry
+    }
     masks = {split: {scene.name: scene.mask for scene in getattr(data, split)} for split in datasets.SPLITS}
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = datasets.get(session, held.claim.job_id)
+        row.figures = stored[PICTURES].object
         row.prepared = {
             "statistics": prepared.statistics,
+            "by_scene": prepared.by_scene,
+            "total": prepared.total,
+            "references": prepared.references,
+            "sha256": data.sha256,
+            "radiometry": radiometry,
             "contract": data.contract.model_dump(mode="json"),
             "notes": [note.model_dump(mode="json") for note in prepared.notes],
             "masks": {
@@ -40,8 +65,9 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
             },
         }
 
+    dataset_pictures(data, folder / PICTURES)
     files = {_key(split, name): path for split, by_scene in masks.items() for name, path in by_scene.items()}
-    return Outcome(record, files)
+    return Outcome(record, files | {PICTURES: folder / PICTURES})
 
 
 def _key(split: str, scene: str) -> str:

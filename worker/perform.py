@@ -12,13 +12,18 @@ from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
-from worker import dataset, prediction, scratch, training
+from worker import dataset, experiment, prediction, scratch, training
 from worker.held import Abandoned, Dismissed, Held, Released
 from worker.outcome import Outcome
 
 log = structlog.get_logger()
 Work = Callable[[Services, Held, Path], Outcome]
-WORK: Mapping[str, Work] = {"dataset": dataset.run, "training": training.run, "prediction": prediction.run}
+WORK: Mapping[str, Work] = {
+    "dataset": dataset.run,
+    "training": training.run,
+    "experiment": experiment.run,
+    "prediction": prediction.run,
+}
 
 
 def perform(services: Services, job_id: str, stopping: threading.Event) -> None:
@@ -39,6 +44,14 @@ def perform(services: Services, job_id: str, stopping: threading.Event) -> None:
             log.warning("given up: the job is somebody else's")
         except Released:
             _end(services, held, "given back", jobs.release)
+    if claim.parent:
+        _ring_for(services, claim.parent)
+
+
+def _ring_for(services: Services, job_id: str) -> None:
+    """Perhaps this was the last run that an experiment waited for: whether it was, its claim decides."""
+    with services.database.read() as session:
+        services.doorbell.ring(jobs.get(session, job_id))
 
 
 def _work(services: Services, held: Held) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app import datasets, predictions, registry, scenes
 from app.services import Services
 from app.storage import Stored
+from ml.provenance import software
 from worker.held import Held
 from worker.outcome import Outcome
 
@@ -27,6 +28,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, prediction.id)
         row.products = {name: asdict(item) for name, item in stored.items()}
+        row.software = software()
         row.areas = {
             "area_ha": result.area_ha,
             "observed_ha": result.observed_ha,

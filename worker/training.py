@@ -1,5 +1,6 @@
-"""Trainings: train a net, register what comes out."""
+"""Trainings: train a net, keep what it says of itself, register it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,15 +9,18 @@ from sqlalchemy.orm import Session
 from app import datasets, registry, trainings
 from app.services import Services
 from app.storage import Stored
-from ml.checkpoint_header import read_header
+from ml.assess.report import TrainReport
 from ml.progress import Progress
 from worker.held import Held
 from worker.outcome import Outcome
 
+CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
+
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Do the training of the job in `folder`, which may hold what an earlier attempt left."""
-    from ml.nn.train import train  # torch takes seconds to import: only when there is something to train
+    from ml.nn.pictures import training_pictures  # torch takes seconds to import: only when there is something to train
+    from ml.nn.train import train
 
     with services.database.read() as session:
         training = trainings.get(session, held.claim.job_id)
@@ -28,15 +32,21 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
 
     held.on_values = record_epoch
     result = train(trainings.config_of(training), data, folder, held.watch)
-    header = read_header(result.model)
+    header = result.header
+    if header.report:
+        _log_report(held, header.report)
+    training_pictures(result.model, data, folder / PICTURES)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = trainings.get(session, training.id)
-        origin = registry.Origin(training=row.id, dataset=row.dataset)
-        version = registry.register(session, row.register_as, header, stored["model.safetensors"], origin)
-        row.version = version.version
+        row.header = json.loads(header.model_dump_json())
+        row.figures = stored[PICTURES].object
+        if row.register_as:
+            origin = registry.Origin(training=row.id, dataset=row.dataset)
+            row.version = registry.register(session, row.register_as, header, stored[CHECKPOINT], origin).version
 
-    return Outcome(record, {"model.safetensors": result.model})
+    files = {PICTURES: folder / PICTURES}
+    return Outcome(record, files | {CHECKPOINT: result.model} if training.register_as else files)
 
 
 def _line(values: Mapping[str, float | int | None]) -> str:
@@ -44,3 +54,14 @@ def _line(values: Mapping[str, float | int | None]) -> str:
     return " ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )
+
+
+def _log_report(held: Held, report: TrainReport) -> None:
+    """What the owner of the data should know, as lines of the job's log."""
+    for warning in report.warnings:
+        held.log(f"warning: {warning}")
+    held.log(f"balance {report.balance.mode}: pixels {report.balance.before}, in an epoch {report.balance.after}")
+    for why, count in report.dropped.items():
+        held.log(f"{count} chips were dropped: {why}")
+    if report.suspects:
+        held.log(f"{report.suspects} places have labels that the net strongly contradicts: look at them")

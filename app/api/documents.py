@@ -4,11 +4,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app import jobs, registry
-from app.models import Alias, AliasMove, Dataset, Job, LabelSet, ModelVersion, SeriesRow, Training
+from app import experiments, jobs, registry
+from app.models import Alias, AliasMove, Dataset, Experiment, Job, LabelSet, ModelVersion, SeriesRow, Training
 
 Json = dict[str, Any]
-RESOURCES = {"dataset": "datasets", "training": "trainings", "prediction": "predictions"}
+RESOURCES = {
+    "dataset": "datasets",
+    "training": "trainings",
+    "experiment": "experiments",
+    "prediction": "predictions",
+}
 
 
 def link(href: str, rel: str, type_: str = "application/json") -> Json:
@@ -23,7 +28,7 @@ def job(row: Job) -> Json:
         "jobID": row.id,
         "type": "process",
         "processID": row.kind,
-        "status": row.status,
+        "status": status_of(row),
         "message": row.message,
         "progress": 100 if row.status == "successful" else min(99, 100 * row.done // max(row.total, 1)),
         "created": row.created,
@@ -35,6 +40,7 @@ def job(row: Job) -> Json:
         "total": row.total,
         "eta_s": row.eta_s,
         "attempt": row.attempt,
+        "parent": row.parent,
         "dismissal_requested": row.dismissal_requested,
         "error": row.error,
         "links": [
@@ -45,6 +51,11 @@ def job(row: Job) -> Json:
             link(f"/v1/{RESOURCES[row.kind]}/{row.id}", "related"),
         ],
     }
+
+
+def status_of(row: Job) -> str:
+    """An experiment runs as soon as one of its runs does, though no worker holds it before they have all ended."""
+    return "running" if row.status == "accepted" and row.stage == "runs" else row.status
 
 
 def labels(row: LabelSet) -> Json:
@@ -67,8 +78,13 @@ def dataset(session: Session, row: Dataset) -> Json:
         "name": row.name,
         "version": row.version,
         "created": row.created,
-        **{key: row.request[key] for key in ("scenes", "labels", "classes", "split", "homogenise")},
+        **{key: row.request.get(key) for key in ("scenes", "labels", "classes", "split", "homogenise")},
+        **{key: row.request.get(key) for key in ("clip_outliers", "leaks")},
         "statistics": prepared.get("statistics"),
+        "statistics_by_scene": prepared.get("by_scene"),
+        "statistics_total": prepared.get("total"),
+        "references": prepared.get("references"),
+        "sha256": prepared.get("sha256"),
         "contract": prepared.get("contract"),
         "notes": prepared.get("notes"),
         "job": job(jobs.get(session, row.id)),
@@ -80,11 +96,46 @@ def training(session: Session, row: Training) -> Json:
     return {
         "id": row.id,
         "dataset": row.dataset,
-        "register_as": row.register_as,
+        "register_as": row.register_as or None,
+        "experiment": row.experiment,
+        "variant": row.variant,
         "config": row.config,
         "created": row.created,
+        "metrics": _metrics(row.header),
+        "details": (row.header or {}).get("details"),
+        "report": (row.header or {}).get("report"),
         "model": {"name": row.register_as, "version": row.version} if row.version else None,
         "job": job(jobs.get(session, row.id)),
+    }
+
+
+def _metrics(header: Json | None) -> Json | None:
+    return header and {"val": header["val"], "test": header["test"]}
+
+
+def experiment(session: Session, row: Experiment) -> Json:
+    """An experiment with its runs; table and differences are null until all runs have ended."""
+    compared = row.comparison or {}
+    return {
+        "id": row.id,
+        "dataset": row.dataset,
+        "created": row.created,
+        **{key: row.request[key] for key in ("config", "variants", "seeds", "lovasz_weights", "register_as")},
+        "runs": [_run(session, training) for training in experiments.runs(session, row.id)],
+        "table": compared.get("table"),
+        "differences": compared.get("differences"),
+        "notes": compared.get("notes"),
+        "job": job(jobs.get(session, row.id)),
+    }
+
+
+def _run(session: Session, row: Training) -> Json:
+    return {
+        "training": row.id,
+        "variant": row.variant,
+        "seed": row.config["seed"],
+        "status": jobs.get(session, row.id).status,
+        "metrics": _metrics(row.header),
     }
 
 
@@ -110,8 +161,11 @@ def model_version(session: Session, row: ModelVersion) -> Json:
         "training": row.training,
         "dataset": row.dataset,
         "metrics": row.metrics,
+        "details": row.details,
+        "report": row.report,
         "contract": row.contract,
         "config": row.config,
+        "dataset_sha256": row.dataset_sha256,
         "software": row.versions,
         "size_bytes": row.size_bytes,
         "file:checksum": checksum(row.sha256),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -66,17 +67,17 @@ def delete_prediction(services: Wired, id_: Id) -> None:
 
 @router.get("/{id}/areas")
 def get_areas(services: Wired, id_: Id, f: Literal["json", "csv", "geojson"] = "json") -> Response:
-    """Hectares of class 1: observed, mapped, and adjusted by the model's errors with a 95 % interval."""
+    """Hectares of class 1, or of each class of more: observed, mapped, and adjusted with a 95 % interval."""
     with services.database.read() as session:
         row = predictions.get(session, id_)
-        item = {"zone": None, "name": None, **asdict(predictions.areas(session, row))}
+        items = [_row(areas) for areas in predictions.areas(session, row)]
         geometry = scenes.get(session, row.scene).info["footprint"]
     if f == "csv":
-        return Response(_csv(item), media_type="text/csv; charset=utf-8")
+        return Response(_csv(items), media_type="text/csv; charset=utf-8")
     if f == "geojson":
-        feature = {"type": "Feature", "geometry": geometry, "properties": item}
-        return JSONResponse({"type": "FeatureCollection", "features": [feature]}, media_type="application/geo+json")
-    return JSONResponse({"items": [item]})
+        features = [{"type": "Feature", "geometry": geometry, "properties": item} for item in items]
+        return JSONResponse({"type": "FeatureCollection", "features": features}, media_type="application/geo+json")
+    return JSONResponse({"items": items})
 
 
 @router.get("/{id}/{product}", response_class=FileResponse)
@@ -86,12 +87,19 @@ def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS
     return FileResponse(path, media_type=stac.MEDIA_TYPES[product], filename=f"{id_}-{product}")
 
 
-def _csv(item: Json) -> str:
-    """One row, with the byte order mark by which Excel knows UTF-8."""
-    flat = dict(item)
-    flat["ci95_low_ha"], flat["ci95_high_ha"] = flat.pop("ci95_ha") or (None, None)
+def _row(areas: predictions.Areas) -> Json:
+    figures = asdict(areas)
+    return {"zone": None, "name": None, "class": figures.pop("class_name"), **figures}
+
+
+def _csv(items: Sequence[Json]) -> str:
+    """A line for each, with the byte order mark by which Excel knows UTF-8."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, flat)
+    flat = []
+    for item in items:
+        low, high = item["ci95_ha"] or (None, None)
+        flat.append({**item, "ci95_low_ha": low, "ci95_high_ha": high})
+    writer = csv.DictWriter(text, [name for name in flat[0] if name != "ci95_ha"], extrasaction="ignore")
     writer.writeheader()
-    writer.writerow(flat)
+    writer.writerows(flat)
     return "\ufeff" + text.getvalue()

@@ -71,6 +71,7 @@ def prediction_item(session: Session, row: Prediction) -> Json:
         "scene": row.scene,
         "model": {"name": row.model, "version": row.version},
         "config": row.config,
+        "software": row.software,
     }
     links = [
         link(url, "self", "application/geo+json"),

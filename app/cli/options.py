@@ -49,6 +49,11 @@ def classes(text: str | None) -> dict[str, int] | None:
         raise typer.BadParameter("write sugarcane=1,*=0", param_hint="--classes") from error
 
 
+def class_list(text: str) -> list[Json]:
+    """`wheat=1,mustard=2` as a dataset wants its classes."""
+    return [{"name": name, "value": value} for name, value in (classes(text) or {}).items()]
+
+
 def names(text: str) -> list[str]:
     """`s1,s2` as a list."""
     return [name for name in text.split(",") if name]

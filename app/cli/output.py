@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.client import FINAL, Json, Show
+from app.client import FINAL, Json, Show, Work
 
 console = Console()
 errors = Console(stderr=True)
@@ -59,6 +59,18 @@ def progress(as_json: bool) -> Iterator[Show]:
             completed=job["total"] if job["status"] == "successful" else job["done"],
             total=job["total"] or None,
         )
+
+
+def finished(work: Work, no_wait: bool, as_json: bool) -> bool:
+    """Wait, unless asked not to; whether the work has ended."""
+    if not as_json:
+        show(None, False, [work.id])
+    if not no_wait:
+        with progress(as_json) as drawn:
+            work.wait(progress=drawn)
+    if as_json:
+        show(work.document, as_json)
+    return not no_wait
 
 
 class _Lines:

@@ -1,13 +1,13 @@
 """Commands that upload and that start work."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from app.cli import options, output
 from app.cli.output import AsJson
-from app.client import Client, Json, Prediction, Training, Work
+from app.client import Client, Json, Prediction, Training
 
 Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
 Name = Annotated[str | None, typer.Option(help="Name of the upload; by default the file's.")]
@@ -74,6 +74,13 @@ def dataset(
     test: Annotated[str, typer.Option(help="Scenes scored once, at the end.")] = "",
     blocks: Annotated[str, typer.Option(help="Scenes to split by blocks instead.")] = "",
     block_px: Annotated[int, typer.Option(help="Side of the blocks.")] = 1024,
+    homogenise: Annotated[
+        Literal["none", "robust", "histogram", "wallis"], typer.Option(help="Bring all scenes to one radiometry.")
+    ] = "none",
+    leaks: Annotated[
+        Literal["refuse", "drop", "allow"], typer.Option(help="When splits share ground, pixels or fields.")
+    ] = "refuse",
+    classes: Annotated[str, typer.Option(help="Names of classes by value: wheat=1,mustard=2; else other, cane.")] = "",
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
@@ -81,9 +88,12 @@ def dataset(
     parts = {"train": options.names(train), "val": options.names(val), "test": options.names(test)}
     scenes = options.names(blocks) or [scene for part in parts.values() for scene in part]
     split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **parts}
+    more: Json = {"homogenise": homogenise, "leaks": leaks}
+    if classes:
+        more["classes"] = options.class_list(classes)
     with Client() as client:
-        work = client.create_dataset(name, scenes=scenes, labels=options.names(labels), split=split)
-        if _finished(work, no_wait, as_json) and not as_json:
+        work = client.create_dataset(name, scenes=scenes, labels=options.names(labels), split=split, **more)
+        if output.finished(work, no_wait, as_json) and not as_json:
             rows = (
                 (split, cls, count, statistics["area_ha"].get(cls))
                 for split, statistics in work.document["statistics"].items()
@@ -103,7 +113,7 @@ def train(
     """Train a U-Net and register what comes out."""
     with Client() as client:
         training = client.train(dataset, register_as=register_as, config=options.config(config, changes))
-        if _finished(training, no_wait, as_json) and not as_json:
+        if output.finished(training, no_wait, as_json) and not as_json:
             show_metrics(training)
 
 
@@ -119,7 +129,7 @@ def predict(
     """Map a scene; print its hectares."""
     with Client() as client:
         prediction = client.predict(scene, model=model, config=options.config(config, changes))
-        if not _finished(prediction, no_wait, as_json):
+        if not output.finished(prediction, no_wait, as_json):
             return
         if out is not None:
             prediction.download(out)
@@ -138,24 +148,12 @@ def show_metrics(training: Training) -> None:
 
 def show_areas(prediction: Prediction) -> None:
     """The hectares of a prediction."""
-    columns = ("zone", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
+    columns = ("zone", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
     rows = [
         [*(row[column] for column in columns), " - ".join(map(output.number, row["ci95_ha"] or ())) or None]
         for row in prediction.areas()
     ]
     output.table((*columns, "95 %"), rows)
-
-
-def _finished(work: Work, no_wait: bool, as_json: bool) -> bool:
-    """Wait, unless asked not to; whether the work has ended."""
-    if not as_json:
-        output.show(None, False, [work.id])
-    if not no_wait:
-        with output.progress(as_json) as show:
-            work.wait(progress=show)
-    if as_json:
-        output.show(work.document, as_json)
-    return not no_wait
 
 
 def _scene_line(item: Json) -> str:

@@ -206,3 +206,63 @@ def test_the_sweep_rings_again_for_a_job_that_nobody_heard_but_not_each_time(ser
 
 def _messages(services: Services) -> int:
     return len([path for path in services.settings.broker_dir.iterdir() if path.suffix == ".msg"])
+
+
+@pytest.fixture
+def experiment(services: Services) -> list[str]:
+    """The ids of an experiment and of its two runs."""
+    with services.database.write() as session:
+        jobs.create(session, "exp_1", "experiment", total=3)
+        for run in ("run_1", "run_2"):
+            jobs.create(session, run, "training", parent="exp_1")
+    return ["exp_1", "run_1", "run_2"]
+
+
+def end(services: Services, job_id: str, error: str | None = None) -> None:
+    with services.database.write() as session:
+        taken = jobs.claim(session, job_id)
+        assert taken is not None
+        jobs.fail(session, taken, {"detail": error}) if error else jobs.succeed(session, taken)
+
+
+def status(services: Services, job_id: str) -> tuple[str, str, int]:
+    with services.database.read() as session:
+        job = jobs.get(session, job_id)
+    return job.status, job.stage, job.done
+
+
+def test_an_experiment_cannot_be_claimed_before_all_its_runs_have_ended(
+    services: Services, experiment: list[str]
+) -> None:
+    def claimed() -> bool:
+        with services.database.write() as session:
+            return jobs.claim(session, "exp_1") is not None
+
+    assert not claimed()
+    end(services, "run_1")
+    assert status(services, "exp_1") == ("accepted", "runs", 1)
+    assert not claimed()
+    end(services, "run_2", error="diverged")
+    assert status(services, "exp_1") == ("accepted", "runs", 2)
+    assert claimed(), "also when a run has failed"
+
+
+def test_dismissing_an_experiment_dismisses_its_runs(services: Services, experiment: list[str]) -> None:
+    with services.database.write() as session:
+        jobs.claim(session, "run_1")
+    with services.database.write() as session:
+        jobs.dismiss(session, "exp_1")
+    assert status(services, "exp_1")[0] == "dismissed"
+    assert status(services, "run_2")[0] == "dismissed"
+    with services.database.read() as session:
+        assert jobs.get(session, "run_1").dismissal_requested, "its worker stops it"
+
+
+def test_the_sweep_rings_for_an_experiment_only_when_its_runs_have_ended(
+    services: Services, experiment: list[str]
+) -> None:
+    sweeper = Sweeper(services.database, services.doorbell, services.settings)
+    assert {job.id for job in sweeper._waiting()} == {"run_1", "run_2"}
+    for run in ("run_1", "run_2"):
+        end(services, run)
+    assert [job.id for job in sweeper._waiting()] == ["exp_1"]

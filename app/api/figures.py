@@ -1,0 +1,41 @@
+"""/v1/{datasets,trainings,experiments}/{id}/figures: the paper's figures, for the user's own data."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app import figures
+from app.api.deps import Id, Wired
+from app.api.documents import Json
+from ml.assess.figures.style import Format, Lang
+
+router = APIRouter(prefix="/v1", tags=["figures"])
+MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
+Language = Annotated[Lang, Query(description="Language of the labels.")]
+Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
+
+
+@router.get("/{kind}/{id}/figures")
+def list_figures(services: Wired, kind: figures.Kind, id_: Id) -> Json:
+    """The figures of a dataset, a training or an experiment."""
+    base = f"/v1/{kind}/{id_}/figures"
+    return {
+        "items": [
+            {"name": name, "png": f"{base}/{name}.png", "svg": f"{base}/{name}.svg"}
+            for name in figures.names(services, kind, id_)
+        ]
+    }
+
+
+@router.get("/{kind}/{id}/figures/{name}.{format}", response_class=Response)
+def get_figure(
+    services: Wired,
+    kind: figures.Kind,
+    id_: Id,
+    name: Name,
+    format_: Annotated[Format, Path(alias="format")],
+    lang: Language = "en",
+) -> Response:
+    """One figure, as PNG or SVG."""
+    content = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
+    return Response(content, media_type=MEDIA_TYPES[format_])

@@ -1,0 +1,68 @@
+"""Experiments: variants x seeds, each run a training of its own, compared when all have ended."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs, trainings
+from app.errors import Invalid, NotFound
+from app.idempotency import Once
+from app.models import Experiment, Training
+from app.names import new_id
+from app.paging import Page, page
+from app.requests import ExperimentRequest
+from app.services import Services
+from ml.assess.experiment import plan_faults
+
+
+def create(services: Services, request: ExperimentRequest, once: Once) -> Experiment:
+    """Accept an experiment: one job for each run, and one that compares them at the end."""
+    id_ = new_id("exp")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        dataset = trainings.trainable(session, request.dataset)
+        classes = len(dataset.request["classes"])
+        if faults := tuple(plan_faults(request, classes)):
+            raise Invalid("invalid-experiment", *faults)
+        runs = request.runs(classes)
+        trainings.check_configs(dataset, [run.config for run in runs])
+        jobs.create(session, id_, "experiment", total=len(runs) + 1)
+        experiment = Experiment(id=id_, dataset=dataset.id, request=request.model_dump(mode="json"))
+        session.add(experiment)
+        waiting = [
+            trainings.add(
+                session, dataset, run.config, register_as=request.register_as or "", experiment=id_, variant=run.variant
+            )
+            for run in runs
+        ]
+    for job in waiting:
+        services.doorbell.ring(job)
+    return experiment
+
+
+def get(session: Session, id_: str) -> Experiment:
+    """The experiment, or `NotFound`."""
+    experiment = session.get(Experiment, id_)
+    if experiment is None:
+        raise NotFound("experiment", id_)
+    return experiment
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Experiment]:
+    """All experiments, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Experiment), Experiment.created, Experiment.id, limit=limit, token=token)
+
+
+def runs(session: Session, id_: str) -> Sequence[Training]:
+    """The runs of an experiment, in the order in which they were planned."""
+    wanted = select(Training).where(Training.experiment == id_).order_by(Training.created, Training.id)
+    return session.scalars(wanted).all()
+
+
+def request_of(experiment: Experiment) -> ExperimentRequest:
+    """What was asked for."""
+    return ExperimentRequest.model_validate_json(json.dumps(experiment.request))

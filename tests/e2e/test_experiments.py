@@ -1,0 +1,112 @@
+"""The paper in a box through the product's own client: an experiment, its figures, a replay; on both stacks."""
+
+import csv
+import io
+import os
+import signal
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from app.client import CanemapError, Client, JobDismissed
+from ml.synthetic import SyntheticScene
+from tests.e2e.conftest import TINY, Stack, upload
+from tests.e2e.test_main_job import eventually
+
+World = dict[str, SyntheticScene]
+QUICK = TINY | {"epochs": 2, "review_labels": False}
+
+
+def test_an_experiment_survives_a_dead_worker_and_ends_with_table_intervals_and_figures(
+    stack: Stack, client: Client, world: World, tmp_path: Path
+) -> None:
+    dataset = upload(client, world)
+    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5, 1], seeds=[0, 1], config=QUICK)
+    assert [run["variant"] for run in experiment.document["runs"][:3]] == ["ce", "ce+0.5*lovasz", "ce+1*lovasz"]
+    eventually(lambda: client.job(experiment.id)["done"] >= 1)
+    assert client.job(experiment.id)["status"] == "running"
+    done = {run["training"]: run["metrics"] for run in experiment.refresh().document["runs"] if run["metrics"]}
+    os.kill(stack.worker("training"), signal.SIGKILL)
+    experiment.wait(timeout_s=180)
+    document = experiment.document
+    assert {run["status"] for run in document["runs"]} == {"successful"}
+    assert {run["training"]: run["metrics"] for run in document["runs"] if run["training"] in done} == done
+    assert [(row["variant"], row["split"], row["runs"]) for row in document["table"]] == [
+        ("ce", "test", 2),
+        ("ce+0.5*lovasz", "test", 2),
+        ("ce+1*lovasz", "test", 2),
+    ]
+    assert {(row["a"], row["b"]) for row in document["differences"]} == {
+        ("ce+0.5*lovasz", "ce"),
+        ("ce+1*lovasz", "ce"),
+    }
+    for row in document["differences"]:
+        low, high = row["ci95"]
+        assert low <= high
+    assert list(client.models()) == [], "runs are not registered unless they shall be"
+    check_texts(document["table"], experiment.table("csv"), experiment.table("md"))
+    drawn = {path.stem for path in experiment.figures(tmp_path)}
+    assert drawn == {"table", "loss", "validation", "panels", "differences", "sweep"}
+
+
+def check_texts(table: list[dict[str, object]], text: str, markdown: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert [row["variant"] for row in rows] == [row["variant"] for row in table]
+    assert float(rows[0]["iou_mean"]) == pytest.approx(table[0]["iou"]["mean"])  # type: ignore[index]
+    assert "| ce+0.5*lovasz |" in markdown
+
+
+def test_figures_of_a_dataset_and_a_training_in_two_languages(client: Client, world: World, tmp_path: Path) -> None:
+    dataset = client.dataset(upload(client, world))
+    assert {path.stem for path in dataset.figures(tmp_path / "dataset")} == {"samples", "balance"}
+    training = client.train(dataset.id, register_as="cane", config=QUICK)
+    with pytest.raises(CanemapError, match="has not succeeded"):
+        training.figures(tmp_path)
+    training.wait(timeout_s=120)
+    names = {"loss", "validation", "panels", "augmentation", "unet", "hinge", "balance"}
+    files = training.figures(tmp_path / "zh", language="zh", format="svg")
+    assert {path.stem for path in files} == names
+    for path in files:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    for path in training.figures(tmp_path / "en"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+    version = training.model
+    assert version["report"]["balance"]["after"]["sugarcane"] > version["report"]["balance"]["before"]["sugarcane"]
+    assert version["dataset_sha256"] == dataset.document["sha256"]
+    assert version["software"]["code"]
+    assert version["metrics"]["test"]["boundary_iou"] is not None
+    assert set(version["details"]["test"]["scenes"]) == {"test"}
+    confused = version["details"]["test"]["false_positives"]
+    assert set(confused) <= set(dataset.document["references"])
+
+    first = client.predict("unseen", model="cane").wait(timeout_s=60)
+    again = first.replay().wait(timeout_s=60)
+    assert again.id != first.id
+    assert first.differences(again) == [], "the same to the byte"
+    other = client.predict("unseen", model="cane", config={"threshold": 0.3}).wait(timeout_s=60)
+    assert "classes.tif differs" in first.differences(other)
+
+
+def test_dismissing_an_experiment_stops_all_its_runs(client: Client, world: World) -> None:
+    dataset = upload(client, world)
+    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5], seeds=[0], config=QUICK | {"epochs": 10_000})
+    eventually(lambda: client.job(experiment.document["runs"][0]["training"])["done"] > 0)
+    experiment.dismiss()
+    with pytest.raises(JobDismissed):
+        experiment.wait(timeout_s=20)
+    runs = [run["training"] for run in experiment.document["runs"]]
+    eventually(lambda: all(client.job(run)["status"] == "dismissed" for run in runs), seconds=20)
+
+
+def test_every_fault_of_an_experiment_is_named(client: Client, world: World) -> None:
+    dataset = upload(client, world)
+    variants = [{"name": "a", "config": {"epochs": 0}}, {"name": "b", "config": {"loss": {"lovasz_softmax": 1}}}]
+    with pytest.raises(CanemapError) as refused:
+        client.experiment(dataset, variants=variants, seeds=[0, 0])
+    assert [error["pointer"] for error in refused.value.errors] == ["/seeds", "/variants/0/config/epochs"]
+    with pytest.raises(CanemapError, match="lovasz_softmax is not a loss for 2 classes"):
+        client.experiment(dataset, variants=variants[1:])
+    with pytest.raises(CanemapError, match="no dataset"):
+        client.experiment("nothing", lovasz_weights=[0])

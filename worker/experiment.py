@@ -1,0 +1,40 @@
+"""Experiments: when all runs have ended, compare them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app import experiments, jobs
+from app.models import Training
+from app.services import Services
+from app.storage import Stored
+from ml.assess.runs import compare_headers
+from ml.checkpoint_header import CheckpointHeader
+from ml.faults import Fault, InputRefused
+from worker.held import Held
+from worker.outcome import Outcome
+
+
+def run(services: Services, held: Held, folder: Path) -> Outcome:
+    """Compare the runs of the experiment of the job; those that failed are left out, and named in the log."""
+    with services.database.read() as session:
+        trained = experiments.runs(session, held.claim.job_id)
+        failed = {job.id: job.message for job in jobs.runs(session, held.claim.job_id) if job.status != "successful"}
+    for training_id, why in failed.items():
+        held.log(f"{training_id} is left out: {why}")
+    headers = [(training.variant or "", _header(training)) for training in trained if training.header]
+    if not headers:
+        hint = "Look at the log of one of them, mend the config, and make a new experiment."
+        raise InputRefused(Fault("no_run_succeeded", f"None of the {len(trained)} runs succeeded.", hint))
+    comparison = compare_headers(headers)
+
+    def record(session: Session, stored: Mapping[str, Stored]) -> None:
+        experiments.get(session, held.claim.job_id).comparison = json.loads(comparison.model_dump_json())
+
+    return Outcome(record)
+
+
+def _header(training: Training) -> CheckpointHeader:
+    return CheckpointHeader.model_validate_json(json.dumps(training.header))
