@@ -1,6 +1,7 @@
 """From attributes of polygons and values of masks to class values."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -25,40 +26,64 @@ class LabelOptions(Frozen):
     Without it the text itself is the class value.
     crs: of the coordinates of polygons, where the file does not say it or is wrong, like "EPSG:32648".
     background: class of what no polygon of the layer covers in a scene that it touches: 0, or 255 for unlabelled.
+    field_id: attribute that polygons of one and the same field share, where a field is cut into several; by default
+    one named field_id, plot_id or parcel_id, and without such each polygon is a field.
     """
 
     class_field: str | None = None
     classes: dict[str, ClassValue] | None = None
     crs: str | None = None
     background: Literal[0, 255] = 0
+    field_id: str | None = None
 
 
-def classes_of(features: Sequence[Feature], options: LabelOptions) -> np.ndarray:
-    """The class value of each polygon, uint8 (features,).
+@dataclass(frozen=True)
+class Legend:
+    """What the features of a layer mean.
+
+    values: class of each, uint8 (features,). names: what the layer itself calls each ("cassava"), "" if nothing.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+
+
+def classes_of(features: Sequence[Feature], options: LabelOptions) -> Legend:
+    """The class of each polygon, and the text that stands for it.
 
     Raises:
         InputRefused: missing_class, a polygon has no class or the attribute cannot be guessed; unknown_class.
     """
     field = options.class_field or _guessed_field(features, options.classes)
     if field is None:
-        return np.ones(len(features), dtype=np.uint8)
-    texts = [_text(feature.properties.get(field)) for feature in features]
+        return Legend(np.ones(len(features), dtype=np.uint8), ("",) * len(features))
+    texts = [text_of(feature.properties.get(field)) for feature in features]
     values = {text: _class_value(text, options.classes) for text in set(texts)}
     faults = []
     if values.get("", 0) is None:
         faults.append(_missing(field, texts, features))
     unknown = sorted(text for text, value in values.items() if text and value is None)
     refuse_any(faults + [_unknown(text, options.classes) for text in unknown[:MAX_FAULTS]])
-    return np.array([values[text] for text in texts], dtype=np.uint8)
+    return Legend(np.array([values[text] for text in texts], dtype=np.uint8), tuple(texts))
 
 
 def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> np.ndarray:
     """The class values of a window of a mask, uint8 of the shape of `raw`; 255 where it is not valid.
 
     Raises:
+        InputRefused: what `mask_table` raises.
+    """
+    values, classes = mask_table(raw, valid, options)
+    return np.where(valid, classes[np.searchsorted(values, raw)], UNLABELLED)
+
+
+def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The different values in a window of a mask, sorted, and the class of each, uint8.
+
+    Raises:
         InputRefused: unknown_class; not_a_mask, over 1000 different values.
     """
-    values, inverse = np.unique(raw, return_inverse=True)
+    values = np.unique(raw)
     if len(values) > MAX_MASK_VALUES:
         detail = f"The raster has over {MAX_MASK_VALUES} different values."
         hint = "Send a mask whose pixels are class values: is this an image?"
@@ -68,8 +93,7 @@ def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> n
     table |= {UNLABELLED: UNLABELLED} if options.classes is None else {}
     unknown = [value for value in sorted(used) if table[value] is None]
     refuse_any(_unknown(str(value), options.classes) for value in unknown[:MAX_FAULTS])
-    classes = np.array([UNLABELLED if table[v] is None else table[v] for v in values.tolist()], dtype=np.uint8)
-    return np.where(valid, classes[inverse.reshape(raw.shape)], UNLABELLED)
+    return values, np.array([UNLABELLED if table[v] is None else table[v] for v in values.tolist()], dtype=np.uint8)
 
 
 def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:
@@ -80,7 +104,7 @@ def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:
     return names
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
     """What stands in an attribute, as one reads it: 6 for 6.0; "" for nothing."""
     if value is None:
         return ""
@@ -103,7 +127,7 @@ def _guessed_field(features: Sequence[Feature], classes: Mapping[str, int] | Non
         name
         for feature in features
         for name, value in feature.properties.items()
-        if _text(value) in classes.keys() - {""}
+        if text_of(value) in classes.keys() - {""}
     }
     if len(names) == 1:
         return names.pop()

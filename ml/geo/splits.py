@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -13,7 +14,9 @@ from ml.geo.windows import Window
 from ml.model import Frozen
 
 SPLITS = ("train", "val", "test")
+NOBODY = -1
 Blocks = NDArray[np.int8]  # (block rows, block cols): index into SPLITS
+Owners = NDArray[np.int8]  # (rows, cols) of a window: index into SPLITS, or NOBODY
 
 
 class SceneSplit(Frozen):
@@ -58,6 +61,9 @@ class BlockSplit(Frozen):
         return self
 
 
+Split = SceneSplit | BlockSplit
+
+
 def assign_blocks(shapes: Sequence[tuple[int, int]], split: BlockSplit) -> list[Blocks]:
     """Deal the blocks of scenes of `shapes` (rows, cols) out: for each scene the split of each of its blocks.
 
@@ -76,19 +82,54 @@ def assign_blocks(shapes: Sequence[tuple[int, int]], split: BlockSplit) -> list[
     return [part.reshape(size) for part, size in zip(parts, sizes, strict=True)]
 
 
-def owned(blocks: Blocks, index: int, window: Window, shape: tuple[int, int], split: BlockSplit) -> NDArray[np.bool_]:
-    """Which pixels of `window` belong to split `index`, bool (rows, cols), and lie clear of the other splits.
+def owners(blocks: Blocks, window: Window, shape: tuple[int, int], split: BlockSplit) -> Owners:
+    """The split that each pixel of `window` belongs to, if it lies clear of the other splits; else -1.
 
     Each side of a border gives up half the buffer. A pixel is clear when the blocks half a buffer away from it in the
     four diagonal directions are of its own split: blocks are larger than the buffer, so none hides between.
     """
     half = math.ceil(split.buffer_px / 2)
-    inside = np.ones((window.rows, window.cols), dtype=bool)
-    for down, right in ((0, 0), (-half, -half), (-half, half), (half, -half), (half, half)):
+
+    def at(down: int, right: int) -> Owners:
         rows = _blocks_along(window.row, window.rows, down, shape[0], split.block_px)
         cols = _blocks_along(window.col, window.cols, right, shape[1], split.block_px)
-        inside &= blocks[np.ix_(rows, cols)] == index
-    return inside
+        return blocks[np.ix_(rows, cols)]
+
+    own = at(0, 0)
+    clear = np.ones(own.shape, dtype=bool)
+    for down, right in ((-half, -half), (-half, half), (half, -half), (half, half)):
+        clear &= at(down, right) == own
+    return np.where(clear, own, NOBODY)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How one scene is divided. splits: those with a part of it, as indices into SPLITS; none: it is unused."""
+
+    splits: tuple[int, ...]
+    shape: tuple[int, int]
+    blocks: tuple[Blocks, BlockSplit] | None = None
+
+    def owners(self, window: Window) -> Owners:
+        """The split that each pixel of `window` belongs to, -1 for none."""
+        if self.blocks is None:
+            return np.full((window.rows, window.cols), self.splits[0] if self.splits else NOBODY, dtype=np.int8)
+        blocks, split = self.blocks
+        return owners(blocks, window, self.shape, split)
+
+
+def shares(names: Sequence[str], shapes: Sequence[tuple[int, int]], split: Split) -> list[Share]:
+    """How the scenes of those names and shapes (rows, cols) are divided.
+
+    Raises:
+        InputRefused: too_few_blocks.
+    """
+    if isinstance(split, BlockSplit):
+        dealt = zip(shapes, assign_blocks(shapes, split), strict=True)
+        return [Share(tuple(np.unique(blocks).tolist()), shape, (blocks, split)) for shape, blocks in dealt]
+    members = [getattr(split, part) for part in SPLITS]
+    each = zip(names, shapes, strict=True)
+    return [Share(tuple(i for i, part in enumerate(members) if name in part), shape) for name, shape in each]
 
 
 def _blocks_along(start: int, size: int, shift: int, end: int, block_px: int) -> NDArray[np.intp]:

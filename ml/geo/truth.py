@@ -12,8 +12,9 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from ml.faults import Fault, InputRefused, refuse_any
-from ml.geo.classes import UNLABELLED, LabelOptions, classes_of, mask_classes
+from ml.geo.classes import UNLABELLED, LabelOptions, Legend, classes_of, mask_table
 from ml.geo.crs import transformer
+from ml.geo.fields import Fields, fields_of
 from ml.geo.grid import Grid, far_apart
 from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.repair import repaired
@@ -23,7 +24,8 @@ from ml.geo.tiff import check_tiff
 from ml.geo.vectors import kind_of, read_layer
 from ml.geo.windows import Window
 
-UNPAINTED = 256
+UNPAINTED = -1
+_NOT_VALID = 0  # the feature of a mask that stands for its pixels without a value
 _EDGE_PX = (
     100  # how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
 )
@@ -39,7 +41,7 @@ class Painter(Protocol):
         ...
 
     def paint(self, window: Window) -> np.ndarray:
-        """Class values, uint16 (rows, cols); 255 where they say unlabelled, 256 where they say nothing."""
+        """Which feature of the layer each pixel shows, int32 (rows, cols); -1 where the layer says nothing."""
         ...
 
 
@@ -47,6 +49,16 @@ class Truth(Protocol):
     """A layer of labels. name: what its owner calls it."""
 
     name: str
+
+    @property
+    def fields(self) -> Fields | None:
+        """Which field each feature is of, if that can be known."""
+        ...
+
+    @property
+    def legend(self) -> Legend:
+        """What the features mean that have been painted so far."""
+        ...
 
     def on(self, grid: Grid) -> Painter | None:
         """The layer on a scene's grid; None if it does not touch it."""
@@ -67,7 +79,7 @@ def open_truth(path: Path, options: LabelOptions, name: str = "") -> "PolygonTru
 class PolygonTruth:
     """Valid polygons, in the order of the file: where they overlap, the later one counts.
 
-    geometries: shapely, in `crs`. values: class of each, uint8.
+    geometries: shapely, in `crs`. legend: of each. values: class of each, uint8.
     """
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
@@ -78,7 +90,8 @@ class PolygonTruth:
         features, self.notes = repaired(layer.features)
         self.kind, self.crs, self.unplaced = layer.kind, layer.crs, layer.unplaced
         self.geometries = np.array([feature.geometry for feature in features])
-        self.values = classes_of(features, options)
+        self.legend, self.fields = classes_of(features, options), fields_of(features, options.field_id)
+        self.values = self.legend.values
         self._background = options.background
 
     @cached_property
@@ -103,36 +116,43 @@ class PolygonTruth:
         hits = shapely.intersects(pixels, shapely.box(0, 0, grid.cols, grid.rows))
         if not hits.any():
             return None
-        return PolygonPainter(pixels[hits], self.values[near][hits], self._background)
+        return PolygonPainter(pixels[hits], near[hits], self._background)
 
 
 class PolygonPainter:
-    """Polygons in pixels of a scene, (col, row) from its corner. A pixel belongs to the polygon that has its middle."""
+    """Polygons in pixels of a scene, (col, row) from its corner. A pixel belongs to the polygon that has its middle.
 
-    def __init__(self, geometries: np.ndarray, values: np.ndarray, background: int) -> None:
-        self._geometries, self._values, self.background = geometries, values, background
+    numbers: of the features that the geometries are.
+    """
+
+    def __init__(self, geometries: np.ndarray, numbers: np.ndarray, background: int) -> None:
+        self._geometries, self._numbers, self.background = geometries, numbers, background
         self._tree = shapely.STRtree(geometries)
 
     def paint(self, window: Window) -> np.ndarray:
         box = shapely.box(window.col, window.row, window.col + window.cols, window.row + window.rows)
         inside = np.sort(self._tree.query(box))
         if len(inside) == 0:
-            return np.full((window.rows, window.cols), UNPAINTED, dtype=np.uint16)
-        shapes = zip(self._geometries[inside], self._values[inside].tolist(), strict=True)
+            return np.full((window.rows, window.cols), UNPAINTED, dtype=np.int32)
+        shapes = zip(self._geometries[inside], self._numbers[inside].tolist(), strict=True)
         painted: np.ndarray = rasterize(
             shapes,
             out_shape=(window.rows, window.cols),
             fill=UNPAINTED,
             transform=Affine.translation(window.col, window.row),
-            dtype="uint16",
+            dtype="int32",
         )
         return painted
 
 
 class MaskTruth:
-    """A raster whose pixels are class values; 255 and its nodata are unlabelled."""
+    """A raster whose pixels are class values; 255 and its nodata are unlabelled.
+
+    Its features are its different values, numbered as they come to be seen; they are no fields.
+    """
 
     kind = "raster"
+    fields = None
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
         check_tiff(path)
@@ -143,10 +163,34 @@ class MaskTruth:
             detail = f"The raster has {bands} bands of {dtype.name}."
             raise InputRefused(Fault("not_a_mask", detail, "Send one band of whole numbers, the class values."))
         self.path, self.options, self.name = path, options, name
+        self._numbers = dict[int, int]()
+        self._classes, self._names = [UNLABELLED], [""]  # of `_NOT_VALID`
 
     @property
     def crs(self) -> pyproj.CRS:
         return self.grid.crs
+
+    @property
+    def legend(self) -> Legend:
+        return Legend(np.array(self._classes, dtype=np.uint8), tuple(self._names))
+
+    def features(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """The number of the value at each pixel of a window, int32 of the shape of `raw`.
+
+        Raises:
+            InputRefused: what `mask_table` raises.
+        """
+        values, classes = mask_table(raw, valid, self.options)
+        each = zip(values.tolist(), classes.tolist(), strict=True)
+        numbers = np.array([self._number(value, into) for value, into in each], dtype=np.int32)
+        return np.where(valid, numbers[np.searchsorted(values, raw)], np.int32(_NOT_VALID))
+
+    def _number(self, value: int, into: int) -> int:
+        if value not in self._numbers:
+            self._numbers[value] = len(self._names)
+            self._classes.append(into)
+            self._names.append(str(value))
+        return self._numbers[value]
 
     def on(self, grid: Grid) -> "MaskPainter | None":
         """The mask on a scene's grid, or None.
@@ -170,15 +214,15 @@ class MaskPainter:
 
     def paint(self, window: Window) -> np.ndarray:
         rows, cols, under = self._under(window)
-        painted = np.full((window.rows, window.cols), UNPAINTED, dtype=np.uint16)
+        painted = np.full((window.rows, window.cols), UNPAINTED, dtype=np.int32)
         if not under.any():
             return painted
         first_row, first_col = int(rows[under].min()), int(cols[under].min())
         size = int(rows[under].max()) - first_row + 1, int(cols[under].max()) - first_col + 1
         with RasterSource(self.mask.path) as source:
             raw, valid = source.read_raw(Window(first_row, first_col, *size))
-        values = mask_classes(raw[0], valid, self.mask.options)
-        painted[under] = values[rows[under] - first_row, cols[under] - first_col]
+        features = self.mask.features(raw[0], valid)
+        painted[under] = features[rows[under] - first_row, cols[under] - first_col]
         return painted
 
     def _under(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

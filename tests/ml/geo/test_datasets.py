@@ -1,53 +1,21 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from affine import Affine
 
-from ml.contract import BINARY
-from ml.data import SceneFile
-from ml.faults import InputRefused
-from ml.geo.datasets import LabelFile, Prepared, prepare
+from ml.contract import BINARY, ClassDef
+from ml.geo.datasets import LabelFile
 from ml.geo.labels import LabelOptions
 from ml.geo.raster import open_raster
 from ml.geo.splits import BlockSplit, Fractions, SceneSplit
 from ml.progress import Progress
 from tests.ml.geo.conftest import GRID, MakeScene
-from tests.ml.geo.layers import geojson, square
+from tests.ml.geo.layers import square
+from tests.ml.geo.world import BY_SCENE, RNG, SIZE, World
 
-RNG = np.random.default_rng(0)
-SIZE = 64
-BY_SCENE = SceneSplit(by="scene", train=("a",), val=("b",), test=("c",))
-
-
-class World:
-    """Three scenes side by side, a, b and c, each with a field of 10 x 10 px in its corner."""
-
-    def __init__(self, folder: Path, make_scene: MakeScene) -> None:
-        self.folder, self.make_scene = folder, make_scene
-        self.scenes = [self.scene(name, 100 * number) for number, name in enumerate("abc")]
-        self.fields = self.label("plots", [(square(100 * number, 0), {}) for number in range(3)])
-
-    def scene(self, name: str, col: int, image: np.ndarray | None = None, **options: Any) -> SceneFile:
-        if image is None:
-            image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
-        path = self.make_scene(image, f"{name}.tif", transform=GRID @ Affine.translation(col, 0), nodata=0, **options)
-        return SceneFile(name=name, path=path)
-
-    def label(self, name: str, items: list[Any], **options: Any) -> LabelFile:
-        return LabelFile(name=name, path=geojson(self.folder / name, items), options=LabelOptions(**options))
-
-    def prepare(self, split: SceneSplit | BlockSplit = BY_SCENE, *more: LabelFile, **changes: Any) -> Prepared:
-        options: dict[str, Any] = {"scenes": self.scenes, "labels": [self.fields, *more], "classes": BINARY} | changes
-        return prepare(split=split, out=self.folder / "out", **options)
-
-    def faults(self, split: SceneSplit | BlockSplit = BY_SCENE, *more: LabelFile, **changes: Any) -> dict[str, str]:
-        with pytest.raises(InputRefused) as refused:
-            self.prepare(split, *more, **changes)
-        assert all(fault.detail and fault.hint for fault in refused.value.faults)
-        return {fault.pointer: fault.code for fault in refused.value.faults}
+CROPS = ((0, "cane"), (1, "cassava"), (2, "?"))
 
 
 @pytest.fixture
@@ -55,10 +23,15 @@ def world(tmp_path: Path, make_scene: MakeScene) -> World:
     return World(tmp_path, make_scene)
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, band: int = 1) -> np.ndarray:
     with open_raster(path) as dataset:
-        values: np.ndarray = dataset.read(1)
+        values: np.ndarray = dataset.read(band)
     return values
+
+
+def bands(path: Path) -> int:
+    with open_raster(path) as dataset:
+        return int(dataset.count)
 
 
 def test_each_scene_gets_a_mask_on_its_own_grid(world: World) -> None:
@@ -128,7 +101,7 @@ def test_the_owner_hears_of_layers_that_contradict_and_of_classes_that_are_missi
     again = world.label("again", [(square(5, 0), {"v": 0})], class_field="v", background=255)
     (note,) = world.prepare(BY_SCENE, again).notes
     assert note.code == "overlapping_layers" and note.detail.startswith("a: 'again' gives 50 pixels")
-    everywhere = world.label("all", [(square(0, 0, 300), {})])
+    everywhere = world.label("all", [(square(100 * number, 0, 64), {}) for number in range(3)])
     (note,) = world.prepare(BY_SCENE, everywhere).notes
     assert note.code == "single_class" and "other" in note.detail
 
@@ -136,7 +109,9 @@ def test_the_owner_hears_of_layers_that_contradict_and_of_classes_that_are_missi
 def test_every_scene_is_reported(world: World) -> None:
     heard: list[Progress] = []
     world.prepare(watch=heard.append)
-    assert [(item.stage, item.done, item.total) for item in heard] == [("rasterise", n, 3) for n in range(4)]
+    assert [(item.stage, item.done, item.total) for item in heard] == [
+        (stage, n, 3) for stage in ("audit", "rasterise") for n in range(4)
+    ]
 
 
 def test_every_scene_without_a_label_is_named(world: World) -> None:
@@ -175,6 +150,72 @@ def test_a_split_without_labels_is_refused(world: World) -> None:
     assert world.faults(labels=[sparse], scenes=scenes) == {"/split/val": "empty_split"}
 
 
-def test_a_refused_dataset_leaves_no_scratch_file(world: World) -> None:
+def test_a_refused_dataset_leaves_no_file(world: World) -> None:
     world.faults(labels=[world.label("a-only", [(square(0, 0), {})])])
-    assert not (world.folder / "out" / "burnt.tif").exists()
+    assert not (world.folder / "out").exists()
+
+
+def test_scenes_and_splits_add_up_to_the_whole(world: World) -> None:
+    split = SceneSplit(by="scene", train=("a",), val=("b",))
+    prepared = world.prepare(split)
+    assert set(prepared.by_scene) == {"a", "b"}
+    assert prepared.by_scene["b"] == prepared.statistics["val"]
+    for kind in ("pixels", "area_ha"):
+        for name, total in prepared.total[kind].items():
+            assert total == pytest.approx(sum(scene[kind][name] or 0 for scene in prepared.by_scene.values()))
+    assert prepared.total["fraction"]["sugarcane"] == pytest.approx(100 / SIZE**2)
+
+
+def test_the_second_band_keeps_what_the_labels_call_each_pixel(world: World) -> None:
+    plots = [(square(100 * number + 20 * row, 0), {"crop": crop}) for number in range(3) for row, crop in CROPS]
+    crops = world.label("crops", plots, class_field="crop", classes={"cane": 1, "?": 255, "*": 0}, background=255)
+    raster = world.make_scene(np.full((1, 8, 8), 7, np.uint8), "raster", transform=GRID @ Affine.translation(50, 50))
+    mask = LabelFile(name="raster", path=raster, options=LabelOptions(classes={"7": 0}))
+    prepared = world.prepare(labels=[crops, mask])
+    data = prepared.training_data
+    assert data.references == ("7", "cane", "cassava")
+    assert prepared.references == {"7": 64, "cane": 300, "cassava": 300}
+    expected = np.full((SIZE, SIZE), 255, dtype=np.uint8)
+    expected[:10, :10], expected[:10, 20:30], expected[50:58, 50:58] = 1, 2, 0
+    assert (read(data.train[0].mask, 2) == expected).all()
+    assert (read(data.train[0].mask) == np.array([0, 1, 0, *[255] * 253], dtype=np.uint8)[expected]).all()
+
+
+def test_labels_without_names_have_one_band(world: World) -> None:
+    data = world.prepare().training_data
+    assert data.references == () and bands(data.train[0].mask) == 1
+
+
+def test_too_many_names_for_a_band_are_left_out(world: World) -> None:
+    plots = [(square(100 * n + c % 16, c // 16, 1), {"id": f"{n}-{c:03}"}) for n in range(3) for c in range(100)]
+    prepared = world.prepare(labels=[world.label("ids", plots, class_field="id", classes={"*": 1})])
+    assert prepared.training_data.references == () and bands(prepared.training_data.val[0].mask) == 1
+    (note,) = prepared.notes
+    assert note.code == "too_many_references" and "300" in note.detail
+
+
+def test_classes_may_be_many_and_of_any_values(world: World) -> None:
+    classes = tuple(ClassDef(value=value, name=name) for value, name in ((7, "rice"), (254, "cane"), (0, "rest")))
+    plots = [(square(100 * n + 20 * v, 0), {"v": value}) for n in range(3) for v, value in enumerate((7, 254))]
+    labels = [world.label("plots3", plots, class_field="v")]
+    prepared = world.prepare(labels=labels, classes=classes)
+    assert prepared.training_data.contract.classes == classes and prepared.notes == ()
+    pixels = prepared.statistics["train"]["pixels"]
+    assert list(pixels.items()) == [("rice", 100), ("cane", 100), ("rest", SIZE**2 - 200), ("unlabelled", 0)]
+    more = (*classes, ClassDef(value=3, name="maize"))
+    (note,) = world.prepare(labels=labels, classes=more).notes
+    assert note.code == "absent_class" and note.detail.endswith("no pixel of maize.")
+
+
+def test_classes_that_cannot_be_told_apart_are_refused(world: World) -> None:
+    assert world.faults(classes=BINARY[:1]) == {"/classes": "bad_classes"}
+    assert world.faults(classes=(*BINARY, ClassDef(value=1, name="cassava"))) == {"/classes": "bad_classes"}
+
+
+def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> None:
+    data = world.prepare().training_data
+    assert data.sha256 == world.prepare().training_data.sha256 and len(data.sha256) == 64
+    swapped = SceneSplit(by="scene", train=("b",), val=("a",), test=("c",))
+    other = world.scene("c", 200)
+    changed = [world.prepare(swapped), world.prepare(scenes=[*world.scenes[:2], other])]
+    assert len({data.sha256, *(prepared.training_data.sha256 for prepared in changed)}) == 3

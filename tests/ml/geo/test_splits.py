@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ml.faults import InputRefused
-from ml.geo.splits import BlockSplit, Fractions, assign_blocks, owned
+from ml.geo.splits import NOBODY, SPLITS, BlockSplit, Fractions, SceneSplit, assign_blocks, owners, shares
 from ml.geo.windows import Window
 
 
@@ -47,7 +47,8 @@ def test_no_two_splits_come_closer_than_the_buffer(rows: int, cols: int, buffer_
     split = BlockSplit(by="block", block_px=64, buffer_px=buffer_px, seed=seed)
     (blocks,) = assign_blocks([(rows, cols)], split)
     whole = Window(0, 0, rows, cols)
-    masks = [owned(blocks, index, whole, (rows, cols), split) for index in range(3)]
+    found = owners(blocks, whole, (rows, cols), split)
+    masks = [found == index for index in range(3)]
     for index, mask in enumerate(masks):
         for other in masks[index + 1 :]:
             assert not (mask & grown(other, buffer_px)).any()
@@ -56,5 +57,20 @@ def test_no_two_splits_come_closer_than_the_buffer(rows: int, cols: int, buffer_
 def test_a_window_sees_what_the_whole_scene_sees() -> None:
     split = BlockSplit(by="block", block_px=64, buffer_px=20)
     (blocks,) = assign_blocks([(300, 200)], split)
-    whole = owned(blocks, 0, Window(0, 0, 300, 200), (300, 200), split)
-    assert np.array_equal(owned(blocks, 0, Window(50, 30, 100, 90), (300, 200), split), whole[50:150, 30:120])
+    whole = owners(blocks, Window(0, 0, 300, 200), (300, 200), split)
+    assert np.array_equal(owners(blocks, Window(50, 30, 100, 90), (300, 200), split), whole[50:150, 30:120])
+
+
+def test_whole_scenes_belong_to_their_split_or_to_none() -> None:
+    split = SceneSplit(by="scene", train=("a",), val=("b",))
+    a, b, c = shares(["a", "b", "c"], [(20, 30)] * 3, split)
+    assert [share.splits for share in (a, b, c)] == [(SPLITS.index("train"),), (SPLITS.index("val"),), ()]
+    window = Window(5, 5, 10, 10)
+    assert (b.owners(window) == 1).all() and (c.owners(window) == NOBODY).all()
+    assert a.owners(window).shape == (10, 10)
+
+
+def test_a_scene_of_blocks_has_the_splits_of_its_blocks() -> None:
+    split = BlockSplit(by="block", block_px=64, buffer_px=0, fractions=Fractions(train=0.5, val=0.5, test=0))
+    found = shares(["a", "b"], [(64, 64), (64, 64)], split)
+    assert sorted(share.splits for share in found) == [(0,), (1,)]
