@@ -1,13 +1,13 @@
 """Datasets: labels on the grids of scenes, split, audited, counted and described."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from affine import Affine
 
-from ml.contract import ClassDef, Contract
+from ml.contract import BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.faults import Fault, refuse_any
 from ml.geo.burn import Canvas
@@ -19,11 +19,13 @@ from ml.geo.grid import Grid
 from ml.geo.leaks import Leaks
 from ml.geo.masks import Inks, mask_path, write_masks
 from ml.geo.notes import Note
+from ml.geo.radiometry import measure, reference_of
 from ml.geo.scene import SceneInfo, inspect_scene
+from ml.geo.source import RasterSource
 from ml.geo.splits import SPLITS, Split, shares
-from ml.geo.statistics import Moments
 from ml.geo.survey import Site, settle_leaks, survey
 from ml.geo.tally import SplitStatistics, Tally, together
+from ml.geo.training_pixels import TrainingPixels
 from ml.geo.truth import Truth, open_truth
 from ml.model import Frozen
 from ml.progress import Progress, Watch, silent
@@ -67,6 +69,8 @@ def prepare(
     out: Path,
     watch: Watch = silent,
     leaks: Leaks = "refuse",
+    homogenise: Method | None = None,
+    clip: bool = True,
 ) -> Prepared:
     """Put the labels on the grid of every scene, and give each split its part: `out`/masks/{split}/{scene}.tif.
 
@@ -77,7 +81,8 @@ def prepare(
 
     leaks: what is done when one split shows what another is asked about. "refuse" refuses the dataset, naming them;
     "drop" leaves a field in several splits to the one that has most of it, and refuses other leaks; "allow" tells them
-    in the notes.
+    in the notes. homogenise: bring all scenes to the mean radiometry of those with a part in the training split. clip:
+    let outliers be clipped to the 0.1 and 99.9 percentiles of the training split.
 
     Raises:
         InputRefused: with every fault found. Codes: what `inspect_scene` and `open_truth` raise; bad_classes,
@@ -95,10 +100,13 @@ def prepare(
     counts = found.census.by_reference(truths)
     names, name_notes = _names(counts)
     inks = Inks(only, _references(names, truths))
-    written = _write(sites, truths, inks, out, Moments(len(infos[0].bands)), watch)
+    sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
+    written = _write(sites, truths, inks, out, TrainingPixels(len(infos[0].bands)), common, watch)
     refuse_any(_empty_faults(written.masks))
     return Prepared(
-        training_data=_training_data(written, _contract(infos[0], written.moments, classes), names),
+        training_data=_training_data(
+            written, _contract(infos[0], written.train.statistics(clip=clip), classes, common), names
+        ),
         statistics={name: tally.statistics(classes) for name, tally in written.splits.items()},
         by_scene={name: tally.statistics(classes) for name, tally in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
@@ -109,12 +117,12 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Written:
-    """masks: by split the scenes that have one. splits, scenes: what each holds. moments: of the training pixels."""
+    """masks: by split the scenes that have one. splits, scenes: what each holds. train: of the training pixels."""
 
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, Tally]
     scenes: dict[str, Tally]
-    moments: Moments
+    train: TrainingPixels
 
 
 def _inspected(scene: SceneFile, pointer: str) -> SceneInfo:
@@ -131,6 +139,20 @@ def _sites(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split
     divided = shares([scene.name for scene in scenes], [(info.rows, info.cols) for info in infos], split)
     grids = [Grid(info.rows, info.cols, Affine(*info.transform), crs_from_wkt(info.crs)) for info in infos]
     return [Site(*each) for each in zip(scenes, grids, divided, strict=True)]
+
+
+def _measured(sites: Sequence[Site], method: Method, watch: Watch) -> tuple[list[Site], Homogenise]:
+    """The scenes with their radiometry, and what they are brought to: the mean of those in the training split."""
+    measured = []
+    for number, site in enumerate(sites):
+        watch(Progress("measure", number, len(sites), site.scene.name))
+        with naming(site.scene.name), RasterSource(site.scene.path, site.scene.nodata) as source:
+            known = site.scene.model_copy(update={"radiometry": measure(source, method)})
+        measured.append(replace(site, scene=known))
+    watch(Progress("measure", len(sites), len(sites)))
+    learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]
+    refuse_any(_empty_faults({"train": learnt, "val": sites}))
+    return measured, Homogenise(method=method, reference=reference_of(learnt))
 
 
 def _names(counts: Mapping[str, int]) -> tuple[tuple[str, ...], list[Note]]:
@@ -151,15 +173,21 @@ def _references(names: Sequence[str], truths: Sequence[Truth]) -> list[np.ndarra
 
 
 def _write(
-    sites: Sequence[Site], truths: Sequence[Truth], inks: Inks, out: Path, moments: Moments, watch: Watch
+    sites: Sequence[Site],
+    truths: Sequence[Truth],
+    inks: Inks,
+    out: Path,
+    train: TrainingPixels,
+    homogenise: Homogenise | None,
+    watch: Watch,
 ) -> _Written:
     """Write and count the masks of all scenes."""
-    written = _Written({name: [] for name in SPLITS}, {name: Tally() for name in SPLITS}, {}, moments)
+    written = _Written({name: [] for name in SPLITS}, {name: Tally() for name in SPLITS}, {}, train)
     for number, site in enumerate(sites):
         scene = site.scene
         watch(Progress("rasterise", number, len(sites), scene.name))
         with naming(scene.name):
-            tallies = write_masks(scene, site.share, Canvas(truths, site.grid), inks, out, moments)
+            tallies = write_masks(scene, site.share, Canvas(truths, site.grid), inks, out, train, homogenise)
         for name, tally in tallies.items():
             written.splits[name].add(tally.pixels, tally.area_ha)
             if tally.labelled:
@@ -176,7 +204,7 @@ def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]
     return data.model_copy(update={"sha256": dataset_sha256(data)})
 
 
-def _empty_faults(masks: Mapping[str, Sequence[LabelledScene]]) -> Iterator[Fault]:
+def _empty_faults(masks: Mapping[str, Sequence[object]]) -> Iterator[Fault]:
     for name in ("train", "val"):
         if not masks[name]:
             hint = "Give the split scenes with labels; with blocks take smaller ones."
@@ -191,13 +219,16 @@ def _balance_notes(train: Tally, classes: Sequence[ClassDef]) -> Iterator[Note]:
         yield Note(code=code, detail=detail, hint="A net cannot learn what it never sees: add such labels.")
 
 
-def _contract(info: SceneInfo, moments: Moments, classes: Sequence[ClassDef]) -> Contract:
+def _contract(
+    info: SceneInfo, statistics: tuple[BandStatistics, ...], classes: Sequence[ClassDef], common: Homogenise | None
+) -> Contract:
     """What a scene must be like for a model of this dataset."""
     return Contract(
         bands=tuple(band.name for band in info.bands),
         dtype=info.dtype,
         gsd=info.gsd,
         nodata=info.nodata,
-        statistics=moments.statistics(),
+        statistics=statistics,
         classes=tuple(classes),
+        homogenise=common,
     )

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.contract import Homogenise
 from ml.data import SceneFile
 from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.burn import BLOCK_PX, Canvas, MaskFile, Painted
 from ml.geo.classes import UNLABELLED
-from ml.geo.source import RasterSource
+from ml.geo.homogenise import open_homogenised
 from ml.geo.splits import NOBODY, SPLITS, Owners, Share
-from ml.geo.statistics import Moments
 from ml.geo.tally import Tally
+from ml.geo.training_pixels import TrainingPixels
 from ml.geo.windows import blocks
 
 
@@ -47,15 +48,21 @@ class Inks:
 
 
 def write_masks(
-    scene: SceneFile, share: Share, canvas: Canvas, inks: Inks, out: Path, train: Moments
+    scene: SceneFile,
+    share: Share,
+    canvas: Canvas,
+    inks: Inks,
+    out: Path,
+    train: TrainingPixels,
+    homogenise: Homogenise | None = None,
 ) -> dict[str, Tally]:
     """Write a scene's mask of each split that has a part of it, and count what that holds: by split.
 
-    train: takes in the scene's pixels of the training split. A mask without a labelled pixel is not kept.
+    train: takes in the scene's pixels of the training split, homogenised. A mask without a labelled pixel is not kept.
     """
     tallies = {SPLITS[index]: Tally() for index in share.splits}
     with ExitStack() as stack:
-        source = stack.enter_context(_source(scene))
+        source = stack.enter_context(open_homogenised(scene, homogenise))
         files = {
             name: stack.enter_context(MaskFile(mask_path(out, name, scene), canvas.grid, inks.bands))
             for name in tallies
@@ -80,8 +87,3 @@ def write_masks(
 def mask_path(out: Path, split: str, scene: SceneFile) -> Path:
     """Where the mask of a split lies."""
     return out / "masks" / split / f"{scene.name}.tif"
-
-
-def _source(scene: SceneFile) -> RasterSource:
-    """The pixels that the contract's statistics are of."""
-    return RasterSource(scene.path, scene.nodata)

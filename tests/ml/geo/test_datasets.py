@@ -219,3 +219,31 @@ def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> No
     other = world.scene("c", 200)
     changed = [world.prepare(swapped), world.prepare(scenes=[*world.scenes[:2], other])]
     assert len({data.sha256, *(prepared.training_data.sha256 for prepared in changed)}) == 3
+
+
+def test_outliers_of_the_training_split_have_limits_unless_told_otherwise(world: World) -> None:
+    image = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
+    image[0, 0, 0] = 60_000
+    scenes = [world.scene("a", 0, image), *world.scenes[1:]]
+    (first, _) = world.prepare(scenes=scenes).training_data.contract.statistics
+    assert first.max == 60_000
+    assert first.low is not None
+    assert first.high is not None
+    assert 99 < first.low < first.high < 201
+    (first, _) = world.prepare(scenes=scenes, clip=False).training_data.contract.statistics
+    assert (first.low, first.high) == (None, None)
+
+
+def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(world: World) -> None:
+    dark = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
+    scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * dark + 50), world.scene("c", 200, dark)]
+    split = SceneSplit(by="scene", train=("a", "b"), val=("c",))
+    data = world.prepare(split, scenes=scenes, homogenise="robust").training_data
+    common = data.contract.homogenise
+    assert common is not None
+    medians = [scene.radiometry.bands[0].median for scene in data.train if scene.radiometry]
+    assert common.reference[0].median == pytest.approx(np.mean(medians))
+    assert all(scene.radiometry for scene in data.val)
+    # both training scenes lie on the reference now, so together they are no wider than one
+    (first, _) = data.contract.statistics
+    assert first.std == pytest.approx(2 * dark[0].std(), rel=0.02)
