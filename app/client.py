@@ -106,6 +106,7 @@ class Client:
         classes: Mapping[str, int] | None = None,
         crs: str | None = None,
         background: int | None = None,
+        field_id: str | None = None,
     ) -> Json:
         """Upload polygons or a raster of truth, by default under the name of the file; answers with the report."""
         parameters = {
@@ -113,6 +114,7 @@ class Client:
             "classes": json.dumps(classes, ensure_ascii=False) if classes else None,
             "crs": crs,
             "background": background,
+            "field_id": field_id,
         }
         return self._upload("labels", Path(path), id, parameters)
 

@@ -84,7 +84,7 @@ def denmark(client: Client, data: Path, out: Path) -> None:
     print(json.dumps(labels["report"], ensure_ascii=False, indent=1)[:1500])
     fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
     split = {"by": "block", "block_px": 96, "buffer_px": 24, "fractions": fractions}
-    dataset = client.create_dataset("denmark", scenes=["denmark"], labels=["denmark"], split=split).wait()
+    dataset = client.create_dataset("denmark", scenes=["denmark"], labels=["denmark"], split=split, leaks="drop").wait()
     print(json.dumps(dataset.document["statistics"], indent=1))
     training = client.train(dataset.id, config=MAIZE).wait(progress=True)
     report("denmark-fields, val", training, {}, "val")
@@ -126,7 +126,9 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
 def learn(client: Client, name: str, splits: dict[str, list[str]], labels: Sequence[str], config: Json) -> Training:
     """Make the dataset, and train on it."""
     scenes = [scene for part in splits.values() for scene in part]
-    dataset = client.create_dataset(name, scenes=scenes, labels=labels, split={"by": "scene", **splits}).wait()
+    dataset = client.create_dataset(
+        name, scenes=scenes, labels=labels, split={"by": "scene", **splits}, leaks="drop"
+    ).wait()
     print(json.dumps(dataset.document["statistics"]["train"]))
     return client.train(dataset.id, config=config).wait(progress=True)
 

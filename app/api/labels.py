@@ -18,7 +18,7 @@ from ml.faults import Fault
 from ml.geo.labels import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
-OPTIONS = ("class_field", "classes", "crs", "background")
+OPTIONS = ("class_field", "classes", "crs", "background", "field_id")
 ClassField = Annotated[str | None, Query(max_length=200, description="Attribute that names the class of a polygon.")]
 Classes = Annotated[
     str | None,
@@ -26,13 +26,15 @@ Classes = Annotated[
 ]
 Crs = Annotated[str | None, Query(max_length=200, description="CRS of the layer, when the file has none: EPSG:32649.")]
 Background = Annotated[str | None, Query(description="What no polygon covers: 0 (default) or 255, unlabelled.")]
+FieldId = Annotated[str | None, Query(max_length=200, description="Attribute that tells which polygons are one field.")]
 
 
-def _options(class_field: str | None, classes: str | None, crs: str | None, background: str | None) -> LabelOptions:
-    given = {"class_field": class_field, "classes": _classes(classes), "crs": crs, "background": background}
+def _options(given: dict[str, str | None]) -> LabelOptions:
+    """The options from their texts; `given` by the names of OPTIONS."""
+    values: dict[str, object] = {key: text for key, text in given.items() if text is not None}
+    values |= {"classes": _classes(given["classes"])} if "classes" in values else {}
     try:
-        values = {key: value for key, value in given.items() if value is not None}
-        if background is not None:
+        if (background := given["background"]) is not None:
             values["background"] = int(background) if background.isdecimal() else background
         return LabelOptions.model_validate(values)
     except ValidationError as error:
@@ -49,10 +51,8 @@ def _options(class_field: str | None, classes: str | None, crs: str | None, back
 
 
 def _classes(text: str | None) -> object:
-    if text is None:
-        return None
     try:
-        return json.loads(text)
+        return json.loads(text or "null")
     except (ValueError, RecursionError) as error:
         hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
         raise invalid("invalid-classes", "`classes` is not JSON.", hint, "query:classes") from error
@@ -75,10 +75,11 @@ async def put_labels(
     classes: Classes = None,
     crs: Crs = None,
     background: Background = None,
+    field_id: FieldId = None,
 ) -> Json:
     """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
     forms.check_target(name)
-    options = _options(class_field, classes, crs, background)
+    options = _options(dict(zip(OPTIONS, (class_field, classes, crs, background, field_id), strict=True)))
     async with uploads.received(request, services) as upload:
         return await _add(services, name, upload, options, response)
 
@@ -87,8 +88,7 @@ async def put_labels(
 async def post_labels(services: Wired, request: Request, response: Response) -> Json:
     """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
     async with forms.form(request, services) as (fields, upload):
-        class_field, classes, crs, background = (fields.text(key) for key in OPTIONS)
-        options = _options(class_field, classes, crs, background)
+        options = _options({key: fields.text(key) for key in OPTIONS})
         fields.check_all_known()
         return await _add(services, fields.name, upload, options, response)
 

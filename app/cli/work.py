@@ -40,6 +40,7 @@ def label(
     classes: Annotated[str | None, typer.Option(help="Its values: sugarcane=1,*=0")] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of the layer, when the file has none.")] = None,
     background: Annotated[int | None, typer.Option(help="0, or 255 for unlabelled.")] = None,
+    field_id: Annotated[str | None, typer.Option(help="Attribute that tells which polygons are one field.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
@@ -51,6 +52,7 @@ def label(
             classes=options.classes(classes),
             crs=crs,
             background=background,
+            field_id=field_id,
         )
     if as_json:
         output.show(labels, as_json)

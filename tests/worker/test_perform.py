@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 
 from app import datasets, jobs, labels, scenes
 from app.idempotency import FRESH
@@ -14,7 +15,7 @@ from app.services import Services
 from app.storage import sha256_of
 from ml.geo.labels import LabelOptions
 from ml.geo.splits import SceneSplit
-from tests.ml.geo.conftest import MakeScene, make_scene
+from tests.ml.geo.conftest import GRID, MakeScene, make_scene
 from worker.perform import perform
 
 __all__ = ["make_scene"]
@@ -26,11 +27,18 @@ def dataset(services: Services, make_scene: MakeScene) -> str:
     truth = np.zeros((1, 64, 64), np.uint8)
     truth[:, :, :32] = 1
     for number, name in enumerate(("s1", "s2")):
+        place = GRID @ Affine.translation(100 * number, 0)
+        mask = make_scene(truth, f"truth-{name}.tif", transform=place)
+        labels.add(services, f"truth-{name}", received(services, mask), LabelOptions())
         image = np.random.default_rng(number).integers(1, 999, (2, 64, 64), dtype=np.uint16)
-        scenes.add(services, name, received(services, make_scene(image, f"{name}.tif")), SceneOptions())
-    labels.add(services, "truth", received(services, make_scene(truth, "truth.tif")), LabelOptions())
+        scenes.add(
+            services,
+            name,
+            received(services, make_scene(image, f"{name}.tif", transform=place)),
+            SceneOptions(),
+        )
     split = SceneSplit(by="scene", train=("s1",), val=("s2",))
-    request = DatasetRequest(name="gx", scenes=("s1", "s2"), labels=("truth",), split=split)
+    request = DatasetRequest(name="gx", scenes=("s1", "s2"), labels=("truth-s1", "truth-s2"), split=split)
     return datasets.create(services, request, FRESH).id
 
 

@@ -235,8 +235,8 @@ def test_outliers_of_the_training_split_have_limits_unless_told_otherwise(world:
 
 
 def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(world: World) -> None:
-    dark = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
-    scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * dark + 50), world.scene("c", 200, dark)]
+    dark, other, third = (RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16) for _ in range(3))
+    scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * other + 50), world.scene("c", 200, third)]
     split = SceneSplit(by="scene", train=("a", "b"), val=("c",))
     data = world.prepare(split, scenes=scenes, homogenise="robust").training_data
     common = data.contract.homogenise

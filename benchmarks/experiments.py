@@ -1,0 +1,150 @@
+"""The paper's comparison on real imagery, through HTTP: cross-entropy against cross-entropy + w * Lovász.
+
+    python benchmarks/experiments.py DATA --out OUT [--only amazon agrifield crops] [--seeds 0,1,2]
+
+DATA holds folders like those named below: images, labels and a split.csv. What split.csv calls val is the test split
+here, scored once; a part of its training scenes chooses the epochs. A service of its own is started on loopback with
+its data in OUT; the tables are printed as Markdown, and tables and figures are written to OUT.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.cli.running import running
+from app.client import CanemapError, Client, Experiment, Json
+
+WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+FOREST = {
+    "net": {"depth": 3, "width": 16},
+    "chip_size": 128,
+    "batch_size": 8,
+    "epochs": 10,
+    "steps_per_epoch": 20,
+    "optimizer": {"name": "adamw", "lr": 0.002, "weight_decay": 0.01, "schedule": "cosine"},
+}
+CROPS = {
+    "net": {"depth": 3, "width": 12},
+    "chip_size": 64,
+    "batch_size": 16,
+    "epochs": 8,
+    "steps_per_epoch": 25,
+    "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05, "schedule": "cosine"},
+}
+CHOOSING = {"R03", "R04", "R05"}  # regions of agrifieldnet that choose the epochs
+Splits = dict[str, list[str]]
+
+
+def amazon(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
+    """Dense labels of two classes: forest and the rest; every fifth training scene chooses the epochs."""
+    data /= "amazon-forest"
+    rows = read_rows(data / "split.csv")
+    learnt = [name(row) for row in rows if row["split"] == "train"]
+    splits = {"val": learnt[2::5], "test": [name(row) for row in rows if row["split"] == "val"]}
+    splits["train"] = [scene for scene in learnt if scene not in splits["val"]]
+    upload(client, data, splits, ("red", "green", "blue"))
+    labels = [scene for part in splits.values() for scene in part]
+    for scene in labels:
+        client.upload_labels(data / "labels" / f"{scene}.tif", f"mask-{scene}")
+    classes = [{"value": 0, "name": "other"}, {"value": 1, "name": "forest"}]
+    dataset = prepare(client, "amazon", splits, [f"mask-{scene}" for scene in labels], classes)
+    return client.experiment(dataset, lovasz_weights=WEIGHTS, seeds=seeds, config=FOREST)
+
+
+def agrifield(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
+    """Sparse labels of two classes: sugarcane and other crops."""
+    splits = agrifield_scenes(client, data / "agrifieldnet-sugarcane")
+    fields = data / "agrifieldnet-sugarcane" / "fields.geojson"
+    mapping = {"sugarcane": 1, "*": 0}
+    client.upload_labels(fields, "cane", class_field="crop", classes=mapping, background=255)
+    classes = [{"value": 0, "name": "other crops"}, {"value": 1, "name": "sugarcane"}]
+    dataset = prepare(client, "agrifield", splits, ["cane"], classes)
+    return client.experiment(dataset, lovasz_weights=WEIGHTS, seeds=seeds, config=CROPS)
+
+
+def crops(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
+    """Sparse labels of all crops."""
+    splits = agrifield_scenes(client, data / "agrifieldnet-sugarcane")
+    fields = data / "agrifieldnet-sugarcane" / "fields.geojson"
+    values = {crop: value for value, crop in enumerate(crop_names(fields))}
+    client.upload_labels(fields, "crops", class_field="crop", classes=values, background=255)
+    dataset = prepare(client, "crops", splits, ["crops"], [{"value": v, "name": crop} for crop, v in values.items()])
+    return client.experiment(dataset, lovasz_weights=WEIGHTS, seeds=seeds, config=CROPS)
+
+
+def agrifield_scenes(client: Client, data: Path) -> Splits:
+    """Upload the chips; one scene each."""
+    splits: Splits = {"train": [], "val": [], "test": []}
+    for row in read_rows(data / "split.csv"):
+        part = "test" if row["split"] == "val" else "val" if row["region"] in CHOOSING else "train"
+        splits[part].append(name(row))
+    upload(client, data, splits, ("blue", "green", "red", "nir"))
+    return splits
+
+
+def upload(client: Client, data: Path, splits: Splits, bands: Sequence[str]) -> None:
+    """Upload the images of all splits; what is there already is left as it is."""
+    for scene in (scene for part in splits.values() for scene in part):
+        client.upload_scene(data / "images" / f"{scene}.tif", scene, bands=bands)
+
+
+def prepare(client: Client, dataset: str, splits: Splits, labels: Sequence[str], classes: Sequence[Json]) -> str:
+    """The id of the dataset; one that was made before is used again, so that an interrupted script goes on."""
+    try:
+        return client.dataset(dataset).wait().id
+    except CanemapError:
+        scenes = [scene for part in splits.values() for scene in part]
+        split = {"by": "scene", **splits}
+        work = client.create_dataset(dataset, scenes=scenes, labels=labels, split=split, classes=classes, leaks="drop")
+        return work.wait().id
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a split.csv that belong to a split."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
+
+
+def name(row: dict[str, str]) -> str:
+    """The scene's name stands in the first column."""
+    return Path(next(iter(row.values()))).stem
+
+
+def crop_names(fields: Path) -> list[str]:
+    """The crops of the fields, sorted."""
+    found = json.loads(fields.read_text(encoding="utf-8"))["features"]
+    return sorted({feature["properties"]["crop"] for feature in found})
+
+
+JOBS: dict[str, Callable[[Client, Path, Sequence[int]], Experiment]] = {
+    "amazon": amazon,
+    "agrifield": agrifield,
+    "crops": crops,
+}
+
+
+def main() -> None:
+    """Run the experiments that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--seeds", default="0,1,2")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    with running("127.0.0.1", 0, arguments.out / "data", arguments.out / "service.log") as url, Client(url) as client:
+        for job in arguments.only:
+            experiment = JOBS[job](client, arguments.data, seeds).wait(progress=True)
+            folder = arguments.out / job
+            folder.mkdir(exist_ok=True)
+            for f in ("json", "csv", "md"):
+                (folder / f"table.{f}").write_text(experiment.table(f), encoding="utf-8")
+            experiment.figures(folder)
+            print(f"\n## {job}\n\n{experiment.table('md')}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
