@@ -1,19 +1,18 @@
-"""Figures: what people would rather look at. One palette everywhere: cane green, other black, unobserved grey."""
+"""Scenes, masks and maps beside each other, straight from their files."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import get_font_names
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from ml.assess.figures.style import DPI
 from ml.geo.areas import HECTARE_M2, class_areas_ha, row_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.palette import CANE, OTHER, UNOBSERVED
@@ -23,9 +22,6 @@ from ml.geo.windows import Window
 
 PANEL_PX = 1024  # scenes are shown at most so wide: nobody sees more
 NODATA = 255
-# Debian's and Windows' fonts with Chinese, where there are any; matplotlib brings the last one
-_FONTS = ("Noto Sans CJK SC", "Microsoft YaHei", "DejaVu Sans")
-mpl.rcParams["font.family"] = [name for name in _FONTS if name in get_font_names()]
 Rgb = NDArray[np.float64]
 
 
@@ -71,15 +67,15 @@ def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "", mapped: s
         axes.set_title(panel.title, fontsize=13)
         axes.set_axis_off()
         if panel.pixel_m:
-            _scale_bar(axes, panel.image.shape, panel.pixel_m)
+            scale_bar(axes, panel.image.shape, panel.pixel_m)
     named = ((mapped, CANE), ("other", OTHER), ("not observed", UNOBSERVED))
     handles = [Patch(facecolor=_unit(colour), edgecolor="0.5", label=name) for name, colour in named]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
     figure.suptitle(caption, fontsize=11)
-    figure.savefig(out, dpi=110)
+    figure.savefig(out, dpi=DPI)
 
 
-def _scale_bar(axes: Axes, shape: tuple[int, ...], pixel_m: float) -> None:
+def scale_bar(axes: Axes, shape: tuple[int, ...], pixel_m: float) -> None:
     """A bar of a round length, at most a third of the picture wide, at its lower left."""
     rows, cols = shape[:2]
     most_m = cols * pixel_m / 3

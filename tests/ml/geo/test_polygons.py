@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,13 @@ def test_a_crs_without_a_number_is_described_in_the_geopackage(make_scene: MakeS
     write_polygons(path, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0)
     (feature,) = read_layer(tmp_path / "a.gpkg").features
     assert feature.geometry.bounds == pytest.approx((108, 22.9991, 108.0009, 23))
+
+
+def test_the_same_map_gives_the_same_bytes_at_any_time(classes: Path, tmp_path: Path) -> None:
+    written = []
+    for name in ("first", "second"):
+        files = tmp_path / f"{name}.geojson", tmp_path / f"{name}.gpkg"
+        write_polygons(classes, BINARY, *files, min_area_ha=0)
+        written.append([file.read_bytes() for file in files])
+        time.sleep(0.01)  # the GeoPackage would say when it was written, in milliseconds
+    assert written[0] == written[1]
