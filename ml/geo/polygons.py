@@ -33,6 +33,7 @@ from ml.geo.windows import blocks
 DECIMALS = 7  # of a degree: a centimetre
 _BLOCK_PX = 2048
 _LAYER = "classes"
+_LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _OWN_SRS = 100_000  # for a CRS that no authority has numbered
 
 
@@ -153,6 +154,8 @@ def _gpkg(path: Path, crs: pyproj.CRS) -> Iterator[Write]:
             connection.execute(insert, (geometry, polygon.value, polygon.name, polygon.area_ha))
 
         yield write
+        # the time of writing would be the one thing in which two equal predictions differ
+        connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
     package.connection.close()
 
 
