@@ -1,11 +1,11 @@
-"""`python -m ml train|predict`: learning and prediction from a shell, with no service at all."""
+"""`python -m ml train|compare|predict|check-table`: learning and prediction from a shell, with no service at all."""
 
 import csv
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -14,21 +14,47 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from ml.assess.comparison_text import as_csv, as_markdown
+from ml.assess.consistency import check
+from ml.assess.experiment import Plan
+from ml.assess.figures.sets import Figures, experiment_figures
+from ml.assess.figures.style import render
 from ml.assess.metrics import Metrics
 from ml.config import PredictConfig, TrainConfig
-from ml.contract import BINARY
-from ml.data import SceneFile
+from ml.contract import BINARY, ClassDef, Method
+from ml.data import SceneFile, TrainingData
 from ml.faults import InputRefused
 from ml.geo.classes import LabelOptions
 from ml.geo.datasets import LabelFile, prepare
 from ml.geo.splits import SceneSplit
+from ml.model import Frozen
 from ml.progress import Progress, Watch
 
-EXIT_REFUSED = 3  # as of `canemap`
+EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # as of `canemap`
+
+
+class DataOptions(Frozen):
+    """What POST /v1/datasets calls by the same names."""
+
+    classes: tuple[ClassDef, ...] = BINARY
+    homogenise: Method | None = None
+    clip_outliers: bool = True
+    leaks: Literal["refuse", "drop", "allow"] = "refuse"
+
 
 cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 
+Scenes = Annotated[Path, typer.Option(help="Folder of GeoTIFFs.", exists=True, file_okay=False)]
+Labels = Annotated[list[Path], typer.Option(help="Polygons, a mask, or a folder of them; repeat.", exists=True)]
+SplitFile = Annotated[Path, typer.Option(help="CSV: name of a scene first, a column `split`.", exists=True)]
+DataFile = Annotated[
+    Path | None,
+    typer.Option("--data", help="JSON: classes, homogenise, clip_outliers, leaks, as POST /v1/datasets.", exists=True),
+]
+ClassField = Annotated[str | None, typer.Option(help="Attribute of the polygons that holds the class.")]
+Classes = Annotated[str | None, typer.Option(help='Its values as JSON, like {"cane": 1, "*": 0}.')]
+Background = Annotated[int, typer.Option(help="Where no polygon lies: 0 other, 255 unlabelled.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeat.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
 Bands = Annotated[str | None, typer.Option(help="Names of the bands in order, like blue,green,red,nir.")]
@@ -37,37 +63,76 @@ Nodata = Annotated[float | None, typer.Option(help="Value of pixels without data
 
 @cli.command("train")
 def train_command(
-    scenes: Annotated[Path, typer.Option(help="Folder of GeoTIFFs.", exists=True, file_okay=False)],
-    labels: Annotated[list[Path], typer.Option(help="Polygons, a mask, or a folder of them; repeat.", exists=True)],
-    split: Annotated[Path, typer.Option(help="CSV: name of a scene first, a column `split`.", exists=True)],
+    scenes: Scenes,
+    labels: Labels,
+    split: SplitFile,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     config: ConfigFile = None,
     settings: Settings = None,
+    options: DataFile = None,
     bands: Bands = None,
     nodata: Nodata = None,
-    class_field: Annotated[str | None, typer.Option(help="Attribute of the polygons that holds the class.")] = None,
-    classes: Annotated[str | None, typer.Option(help='Its values as JSON, like {"cane": 1, "*": 0}.')] = None,
-    background: Annotated[int, typer.Option(help="Where no polygon lies: 0 other, 255 unlabelled.")] = 0,
+    class_field: ClassField = None,
+    classes: Classes = None,
+    background: Background = 0,
 ) -> None:
     """Train a U-Net on scenes and labels; the same command goes on where it was interrupted."""
     from ml.nn.train import train  # torch takes seconds to load: not for --help
 
     with refusals(), progress_line() as watch:
         chosen = TrainConfig.model_validate(merged(config, settings))
-        options = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
-        by_split = read_split(split)
-        names = [name for members in by_split.values() for name in members]
-        prepared = prepare(
-            [scene_file(scenes / f"{name}.tif", bands, nodata) for name in names],
-            [LabelFile(name=path.stem, path=path, options=options) for path in files_in(labels)],
-            SceneSplit(by="scene", **by_split),
-            BINARY,
-            out / "dataset",
-            watch,
-        )
-        result = train(chosen, prepared.training_data, out, watch)
-    print_metrics(result.metrics)
-    console.print(f"epoch {result.best_epoch} of {result.epochs} is kept: {result.model}", soft_wrap=True)
+        labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
+        data = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        result = train(chosen, data, out, watch)
+    print_metrics({"val": result.header.val, "test": result.header.test})
+    console.print(f"epoch {result.header.best_epoch} of {result.epochs} is kept: {result.model}", soft_wrap=True)
+
+
+@cli.command("compare")
+def compare_command(
+    scenes: Scenes,
+    labels: Labels,
+    split: SplitFile,
+    out: Annotated[Path, typer.Option(help="Folder for the runs, the table and the figures.")],
+    lovasz: Annotated[str, typer.Option(help="Weights of the Lovász loss, like 0,0.25,0.5,1; 0 is CE alone.")] = "",
+    plan: Annotated[
+        Path | None, typer.Option(help="JSON with `variants`, as POST /v1/experiments.", exists=True)
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1,2",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    options: DataFile = None,
+    bands: Bands = None,
+    nodata: Nodata = None,
+    class_field: ClassField = None,
+    classes: Classes = None,
+    background: Background = 0,
+) -> None:
+    """Train variants x seeds and compare them: the paper's Table 1; by default CE against CE + 0.5 * Lovász."""
+    from ml.nn.experiment import run_experiment
+
+    with refusals(), progress_line() as watch:
+        named: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan else {}
+        weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, 0.5])
+        given = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
+        chosen = Plan.model_validate({**given, "config": merged(config, settings)})
+        labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
+        data = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        comparison, runs = run_experiment(chosen, data, out / "runs", watch)
+    (out / "table.json").write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
+    (out / "table.csv").write_text(as_csv(comparison), encoding="utf-8-sig")
+    (out / "table.md").write_text(as_markdown(comparison), encoding="utf-8")
+    draw_all(experiment_figures(comparison, runs), out / "figures")
+    console.print(as_markdown(comparison), markup=False, highlight=False, soft_wrap=True)
+
+
+@cli.command("check-table")
+def check_table_command(accuracy: float, iou: float, kappa: float, decimals: int = 4) -> None:
+    """Can one confusion matrix have this accuracy, IoU and kappa? Exit code 4 if not."""
+    verdict = check(accuracy, iou, kappa, decimals=decimals)
+    console.print(verdict.statement, soft_wrap=True)
+    if not verdict.possible:
+        raise typer.Exit(EXIT_IMPOSSIBLE)
 
 
 @cli.command("predict")
@@ -91,6 +156,37 @@ def predict_command(
     console.print(f"observed {result.observed_ha:,.1f} ha, not observed {result.unobserved_ha:,.1f} ha")
     for path in result.files.values():
         console.print(str(path), soft_wrap=True)
+
+
+def prepared(
+    scenes: Path,
+    labels: Sequence[Path],
+    split: Path,
+    out: Path,
+    labelled: LabelOptions,
+    options: Path | None,
+    bands: str | None,
+    nodata: float | None,
+    watch: Watch,
+) -> TrainingData:
+    """The dataset of a folder of scenes and their labels, split as the CSV says."""
+    chosen = DataOptions.model_validate_json(options.read_text(encoding="utf-8")) if options else DataOptions()
+    by_split = read_split(split)
+    names = [name for members in by_split.values() for name in members]
+    found = prepare(
+        [scene_file(scenes / f"{name}.tif", bands, nodata) for name in names],
+        [LabelFile(name=path.stem, path=path, options=labelled) for path in files_in(labels)],
+        SceneSplit(by="scene", **by_split),
+        chosen.classes,
+        out,
+        watch,
+        leaks=chosen.leaks,
+        homogenise=chosen.homogenise,
+        clip=chosen.clip_outliers,
+    )
+    for note in found.notes:
+        console.print(f"[yellow]{note.code}[/] {note.detail} {note.hint}", soft_wrap=True)
+    return found.training_data
 
 
 def scene_file(path: Path, bands: str | None, nodata: float | None) -> SceneFile:
@@ -162,6 +258,16 @@ def progress_line() -> Iterator[Watch]:
                 bar.console.print("  ".join(f"{name} {shown(value)}" for name, value in progress.values.items()))
 
         yield watch
+
+
+def draw_all(figures: Figures, out: Path) -> None:
+    """Each figure as PNG and SVG."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, draw in figures.items():
+        for format_ in ("png", "svg"):
+            path = out / f"{name}.{format_}"
+            path.write_bytes(render(draw(lang="en"), format_))
+            console.print(str(path), soft_wrap=True)
 
 
 def print_metrics(metrics: dict[str, Metrics | None]) -> None:

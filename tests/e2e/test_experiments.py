@@ -1,4 +1,4 @@
-"""The paper in a box through the product's own client: an experiment, its figures, a replay; on both stacks."""
+"""The paper in a box through the product's own client: an experiment, its figures, a replay; on one stack each."""
 
 import csv
 import io
@@ -15,14 +15,17 @@ from tests.e2e.conftest import TINY, Stack, upload
 from tests.e2e.test_main_job import eventually
 
 World = dict[str, SyntheticScene]
-QUICK = TINY | {"epochs": 2, "review_labels": False}
+QUICK = TINY | {"net": {"depth": 1, "width": 4}, "epochs": 2, "review_labels": False}
+on_postgresql = pytest.mark.parametrize("stack", ["postgresql+redis"], indirect=True)
+embedded = pytest.mark.parametrize("stack", ["embedded"], indirect=True)
 
 
+@on_postgresql
 def test_an_experiment_survives_a_dead_worker_and_ends_with_table_intervals_and_figures(
     stack: Stack, client: Client, world: World, tmp_path: Path
 ) -> None:
     dataset = upload(client, world)
-    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5, 1], seeds=[0, 1], config=QUICK)
+    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5, 1], seeds=[0, 1], config=QUICK | {"epochs": 1})
     assert [run["variant"] for run in experiment.document["runs"][:3]] == ["ce", "ce+0.5*lovasz", "ce+1*lovasz"]
     eventually(lambda: client.job(experiment.id)["done"] >= 1)
     assert client.job(experiment.id)["status"] == "running"
@@ -54,10 +57,13 @@ def check_texts(table: list[dict[str, object]], text: str, markdown: str) -> Non
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
     assert [row["variant"] for row in rows] == [row["variant"] for row in table]
     assert float(rows[0]["iou_mean"]) == pytest.approx(table[0]["iou"]["mean"])  # type: ignore[index]
-    assert "| ce+0.5*lovasz |" in markdown
+    assert r"| ce+0.5\*lovasz |" in markdown
 
 
-def test_figures_of_a_dataset_and_a_training_in_two_languages(client: Client, world: World, tmp_path: Path) -> None:
+@embedded
+def test_figures_of_a_dataset_and_a_training_in_two_languages(
+    stack: Stack, client: Client, world: World, tmp_path: Path
+) -> None:
     dataset = client.dataset(upload(client, world))
     assert {path.stem for path in dataset.figures(tmp_path / "dataset")} == {"samples", "balance"}
     training = client.train(dataset.id, register_as="cane", config=QUICK)
@@ -89,7 +95,8 @@ def test_figures_of_a_dataset_and_a_training_in_two_languages(client: Client, wo
     assert "classes.tif differs" in first.differences(other)
 
 
-def test_dismissing_an_experiment_stops_all_its_runs(client: Client, world: World) -> None:
+@on_postgresql
+def test_dismissing_an_experiment_stops_all_its_runs(stack: Stack, client: Client, world: World) -> None:
     dataset = upload(client, world)
     experiment = client.experiment(dataset, lovasz_weights=[0, 0.5], seeds=[0], config=QUICK | {"epochs": 10_000})
     eventually(lambda: client.job(experiment.document["runs"][0]["training"])["done"] > 0)
@@ -100,7 +107,8 @@ def test_dismissing_an_experiment_stops_all_its_runs(client: Client, world: Worl
     eventually(lambda: all(client.job(run)["status"] == "dismissed" for run in runs), seconds=20)
 
 
-def test_every_fault_of_an_experiment_is_named(client: Client, world: World) -> None:
+@embedded
+def test_every_fault_of_an_experiment_is_named(stack: Stack, client: Client, world: World) -> None:
     dataset = upload(client, world)
     variants = [{"name": "a", "config": {"epochs": 0}}, {"name": "b", "config": {"loss": {"lovasz_softmax": 1}}}]
     with pytest.raises(CanemapError) as refused:
