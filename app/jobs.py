@@ -148,6 +148,8 @@ def bury(session: Session, job: Job, *, max_failures: int) -> str | None:
         error = {"type": "worker-lost", "title": "The work could not be done", "status": 500, "detail": detail}
         target, values = "failed", {"message": detail, "error": error, "finished": now()}
     moved = _move(session, job.id, target, *unmoved, failures=failures, **values)
+    if moved is not None and target in FINAL:
+        _tell_parent(session, moved, done=Job.done + 1)
     return None if moved is None else target
 
 
@@ -156,9 +158,22 @@ def dismiss(session: Session, job_id: str) -> Job:
 
     The runs of an experiment are dismissed with it.
     """
+    # all runs first, then their parent: whoever ends a run locks the two in this order, too
     for run in runs(session, job_id):
         if run.status not in FINAL:
-            dismiss(session, run.id)
+            _dismiss(session, run.id)
+    job = _dismiss(session, job_id)
+    if job is None:
+        job = get(session, job_id)
+        if job.status in ("successful", "failed"):
+            raise Conflict("job-ended", f"Job {job_id!r} has already ended: it is {job.status}.")
+        return job
+    _tell_parent(session, job, done=Job.done + 1)
+    return job
+
+
+def _dismiss(session: Session, job_id: str) -> Job | None:
+    """End a waiting job and return it; ask the worker of a running one to stop."""
     job = _move(session, job_id, "dismissed", Job.status == "accepted", message="dismissed", finished=now())
     if job is not None:
         return job
@@ -168,10 +183,7 @@ def dismiss(session: Session, job_id: str) -> Job:
         .values(dismissal_requested=True, message="being dismissed", updated=now(), revision=Job.revision + 1)
     )
     session.execute(request)
-    job = get(session, job_id)
-    if job.status in ("successful", "failed"):
-        raise Conflict("job-ended", f"Job {job_id!r} has already ended: it is {job.status}.")
-    return job
+    return None
 
 
 def log(session: Session, claim: Claim, lines: list[tuple[datetime, str]]) -> None:
@@ -192,6 +204,7 @@ def _finish(session: Session, claim: Claim, target: str, **values: Any) -> Job:
     job = _move(session, claim.job_id, target, *_ours(claim), finished=now(), **values)
     if job is None:
         raise Lost(claim.job_id)
+    _tell_parent(session, job, done=Job.done + 1)
     return job
 
 
@@ -206,10 +219,7 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
         .returning(Job)
         .execution_options(populate_existing=True)
     )
-    job = session.execute(statement).scalar_one_or_none()
-    if job is not None and target in FINAL:
-        _tell_parent(session, job, done=Job.done + 1)
-    return job
+    return session.execute(statement).scalar_one_or_none()
 
 
 def _tell_parent(session: Session, job: Job, **values: Any) -> None:

@@ -17,15 +17,16 @@ from rich.table import Table
 from ml.assess.comparison_text import as_csv, as_markdown
 from ml.assess.consistency import check
 from ml.assess.experiment import Plan
-from ml.assess.figures.sets import Figures, experiment_figures
+from ml.assess.figures.sets import Figures, Trained, dataset_figures, experiment_figures, training_figures
 from ml.assess.figures.style import render
 from ml.assess.metrics import Metrics
+from ml.assess.pictures import dataset_pictures, load_pictures
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
-from ml.data import SceneFile, TrainingData
+from ml.data import SceneFile
 from ml.faults import InputRefused
 from ml.geo.classes import LabelOptions
-from ml.geo.datasets import LabelFile, prepare
+from ml.geo.datasets import LabelFile, Prepared, prepare
 from ml.geo.splits import SceneSplit
 from ml.model import Frozen
 from ml.progress import Progress, Watch
@@ -77,14 +78,22 @@ def train_command(
     background: Background = 0,
 ) -> None:
     """Train a U-Net on scenes and labels; the same command goes on where it was interrupted."""
+    from ml.nn.pictures import training_pictures
     from ml.nn.train import train  # torch takes seconds to load: not for --help
 
     with refusals(), progress_line() as watch:
         chosen = TrainConfig.model_validate(merged(config, settings))
         labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
-        data = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        data = found.training_data
         result = train(chosen, data, out, watch)
+        dataset_pictures(data, out / "dataset" / "pictures.npz")
+        training_pictures(result.model, data, out / "pictures.npz")
     print_metrics({"val": result.header.val, "test": result.header.test})
+    samples = load_pictures(out / "dataset" / "pictures.npz")
+    draw_all(dataset_figures(found.statistics["train"], data.contract.classes, samples), out / "figures" / "dataset")
+    trained = Trained(out.name, result.header, result.series, load_pictures(out / "pictures.npz"))
+    draw_all(training_figures(trained), out / "figures")
     console.print(f"epoch {result.header.best_epoch} of {result.epochs} is kept: {result.model}", soft_wrap=True)
 
 
@@ -117,7 +126,8 @@ def compare_command(
         given = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
         chosen = Plan.model_validate({**given, "config": merged(config, settings)})
         labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
-        data = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        data = found.training_data
         comparison, runs = run_experiment(chosen, data, out / "runs", watch)
     (out / "table.json").write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
     (out / "table.csv").write_text(as_csv(comparison), encoding="utf-8-sig")
@@ -168,7 +178,7 @@ def prepared(
     bands: str | None,
     nodata: float | None,
     watch: Watch,
-) -> TrainingData:
+) -> Prepared:
     """The dataset of a folder of scenes and their labels, split as the CSV says."""
     chosen = DataOptions.model_validate_json(options.read_text(encoding="utf-8")) if options else DataOptions()
     by_split = read_split(split)
@@ -186,7 +196,7 @@ def prepared(
     )
     for note in found.notes:
         console.print(f"[yellow]{note.code}[/] {note.detail} {note.hint}", soft_wrap=True)
-    return found.training_data
+    return found
 
 
 def scene_file(path: Path, bands: str | None, nodata: float | None) -> SceneFile:

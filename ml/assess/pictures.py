@@ -91,6 +91,16 @@ def load_pictures(path: Path) -> dict[str, Picture]:
         }
 
 
+def telling_scene(scenes: Sequence[LabelledScene]) -> LabelledScene:
+    """Of 20 scenes at most, evenly chosen, the one with most labelled pixels that are not of its commonest class."""
+
+    def variety(scene: LabelledScene) -> int:
+        with open_raster(scene.mask) as mask:
+            return sum(_variety(mask.read(1, window=_slices(w)))[0] for w in blocks(*mask.shape, block_px=1024))
+
+    return max(_spread(scenes, 20), key=variety)
+
+
 def telling_window(scene: LabelledScene, size_px: int) -> Window:
     """The square of `size_px` at most where most labelled pixels are not of the square's commonest class."""
     with open_raster(scene.mask) as mask:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.assess.pictures import MAPPED, Picture, picture_of, save_pictures, telling_window, true_colour
+from ml.assess.pictures import MAPPED, Picture, picture_of, save_pictures, telling_scene, telling_window, true_colour
 from ml.config import AUGMENTATIONS, Augmentation, TrainConfig
 from ml.contract import Contract
 from ml.data import LabelledScene, TrainingData
@@ -32,10 +32,9 @@ def training_pictures(model: Path, data: TrainingData, out: Path) -> None:
     "augment ...": one training chip after each augmentation alone.
     """
     net, header = load_checkpoint(model)
-    pictures = {"panel": _panel(for_prediction(net), header.contract, (data.test or data.val)[0])}
-    pictures |= {
-        f"augment {kind}": sheet for kind, sheet in _sheet(header.config, header.contract, data.train[0]).items()
-    }
+    pictures = {"panel": _panel(for_prediction(net), header.contract, telling_scene(data.test or data.val))}
+    sheet = _sheet(header.config, header.contract, telling_scene(data.train))
+    pictures |= {f"augment {kind}": picture for kind, picture in sheet.items()}
     save_pictures(out, pictures)
 
 

@@ -58,6 +58,31 @@ def test_train_then_predict(folder: Path) -> None:
     assert code == 0, output
     assert "observed 41.0 ha, not observed 0.0 ha" in output
     assert (folder / "map" / "classes.tif").exists()
+    drawn = {path.stem for path in (folder / "out" / "figures").rglob("*.png")}
+    assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
+
+
+def test_compare_makes_table_and_figures_and_does_nothing_twice(folder: Path) -> None:
+    arguments = ["compare", *train_arguments(folder, *SMALL)[1:], "--seeds", "0,1", "--set", "review_labels=false"]
+    code, output = run(*arguments)
+    assert code == 0, output
+    assert r"ce+0.5\*lovasz" in (folder / "out" / "table.md").read_text()
+    assert {path.stem for path in (folder / "out" / "figures").glob("*.svg")} == {
+        *("table", "loss", "validation", "panels", "differences"),
+    }
+    models = sorted((folder / "out" / "runs").rglob("model.safetensors"))
+    written = [model.stat().st_mtime_ns for model in models]
+    assert len(models) == 4
+    code, output = run(*arguments)
+    assert code == 0, output
+    assert [model.stat().st_mtime_ns for model in models] == written, "finished runs are not trained again"
+
+
+def test_a_printed_table_is_checked() -> None:
+    code, output = run("check-table", "0.8942", "0.7462", "0.7780")
+    assert code == 4
+    assert "cannot come from the same confusion" in output.replace("\n", " ")
+    assert run("check-table", "0.9", "0.6667", "0.7368")[0] == 0
 
 
 def test_what_is_refused_is_said_with_its_remedy_and_no_traceback(folder: Path) -> None:
