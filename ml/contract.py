@@ -48,7 +48,7 @@ class BandRadiometry(Frozen):
 class LocalStatistics(Frozen):
     """Mean and standard deviation in square cells of a scene, anchored at its origin.
 
-    mean, std: (bands, rows, cols) of cells, flattened row by row; a cell with few valid pixels has the scene's own.
+    mean, std: (bands, rows, cols) of cells, flattened row by row; a cell with few valid pixels has what is around it.
     """
 
     cell_px: int

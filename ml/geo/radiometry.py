@@ -1,87 +1,85 @@
-"""The radiometry of a scene: where its values lie, measured once, and what scenes are brought to.
+"""What homogenisation needs to know of scenes: how the pixels of one are distributed, and what all should be like."""
 
-Everything is in physical units, over valid pixels only.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ml.contract import BandRadiometry, LocalStatistics, Method, SceneRadiometry
 from ml.faults import Fault, InputRefused
+from ml.geo.quantiles import Thinned
 from ml.geo.source import Source
-from ml.geo.windows import Window, blocks
+from ml.geo.windows import blocks
 
-SAMPLE_PX = 2_000_000  # pixels that are looked at for quantiles, evenly over the scene
 CELL_PX = 256
-LEAST_SHARE = 0.05  # of a cell's pixels must be valid for statistics of its own
-LEVELS = np.linspace(0, 1, 101)
-Floats = NDArray[np.float64]
+_BLOCK_PX = 2 * CELL_PX  # low, so that a row of blocks of a scene 32,000 px wide stays in GDAL's cache
+_FEWEST = CELL_PX**2 // 16  # valid pixels that a cell must have to speak for itself
+_PERCENTS = np.linspace(0, 1, 101)
+
+Grid = NDArray[np.float64]
 
 
 def measure(source: Source, method: Method) -> SceneRadiometry:
-    """What `method` needs to know of a scene; memory grows with the scene's width at most.
+    """Look once at every pixel of a scene, block by block.
 
-    Quantiles, median and MAD are those of every n-th pixel of every n-th row, 2 million at most.
+    Quantiles, median, MAD, mean and std are those of an even sample of at most 2 million valid pixels; the cells of
+    the method "wallis", 256 px wide, count every valid pixel.
 
     Raises:
-        InputRefused: no_valid_pixels.
+        InputRefused: no_valid_pixels, corrupt_tiff.
     """
-    sample = np.concatenate(list(_thinned(source)), axis=1)
-    if not sample.size:
+    sample = Thinned(source.bands)
+    cells = _Cells(source) if method == "wallis" else None
+    for block in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+        image, valid = source.read(block)
+        sample.update(image, valid)
+        if cells:
+            cells.update(block.row // CELL_PX, block.col // CELL_PX, image, valid)
+    pixels = sample.pixels()
+    if pixels.shape[1] == 0:
         hint = "Look at the declared nodata: it may be a value that the image uses."
-        raise InputRefused(Fault("no_valid_pixels", "The scene has no valid pixel to measure.", hint))
-    bands = tuple(_radiometry(values.astype(np.float64)) for values in sample)
-    return SceneRadiometry(bands=bands, local=_local(source, bands) if method == "wallis" else None)
+        raise InputRefused(Fault("no_valid_pixels", "Every pixel is nodata, masked or not a number.", hint))
+    bands = tuple(_band(values) for values in pixels)
+    return SceneRadiometry(bands=bands, local=cells.statistics(bands) if cells else None)
 
 
 def reference_of(scenes: Sequence[SceneRadiometry]) -> tuple[BandRadiometry, ...]:
-    """What the scenes of a training split are brought to: their mean radiometry, band by band.
+    """What every scene is brought to: the middle of the training scenes, band by band, each scene with equal weight.
 
-    The mean of quantile functions is the distribution closest to all of them (the Wasserstein barycentre in one
-    dimension), and its median is the mean of the medians; no scene is favoured for its size. The std is the mean one:
-    of cells where scenes were measured by cells, since that is what the Wallis filter sets.
+    Of each number the mean over the scenes. The mean quantile function is the Wasserstein barycentre of the scenes'
+    distributions (Agueh and Carlier 2011, in one dimension); its median and mean are the means of theirs, and its MAD
+    and std, too, if the scenes differ by a gain and an offset alone. To pool the pixels instead would be wrong: casts
+    of different scenes would count as contrast.
+
+    Raises:
+        ValueError: there is no scene, or they differ in their bands.
     """
-    return tuple(_mean_band(scenes, band) for band in range(len(scenes[0].bands)))
+    if not scenes:
+        raise ValueError("a reference needs at least one scene")
+    return tuple(_middle(bands) for bands in zip(*(scene.bands for scene in scenes), strict=True))
 
 
-def _mean_band(scenes: Sequence[SceneRadiometry], band: int) -> BandRadiometry:
-    of_band = [scene.bands[band] for scene in scenes]
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(radiometry, name) for radiometry in of_band]))
-
-    stds = [_cells(scene.local, "std")[band] for scene in scenes if scene.local]
+def _middle(bands: Sequence[BandRadiometry]) -> BandRadiometry:
     return BandRadiometry(
-        median=mean("median"),
-        mad=mean("mad"),
-        mean=mean("mean"),
-        std=float(np.mean([cells.mean() for cells in stds])) if stds else mean("std"),
-        quantiles=tuple(np.mean([radiometry.quantiles for radiometry in of_band], axis=0).tolist()),
+        median=_mean([band.median for band in bands]),
+        mad=_mean([band.mad for band in bands]),
+        mean=_mean([band.mean for band in bands]),
+        std=_mean([band.std for band in bands]),
+        quantiles=tuple(np.mean([band.quantiles for band in bands], axis=0).tolist()),
     )
 
 
-def _cells(local: LocalStatistics, name: str) -> Floats:
-    """One of the local statistics as (bands, rows, cols) of cells."""
-    return np.array(getattr(local, name)).reshape(-1, local.rows, local.cols)
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
-def _thinned(source: Source) -> Iterator[NDArray[np.float32]]:
-    """Valid pixels (bands, n) of every n-th row and column, by strips."""
-    step = max(1, int(np.ceil(np.sqrt(source.rows * source.cols / SAMPLE_PX))))
-    height = step * max(1, CELL_PX // step)
-    for row in range(0, source.rows, height):
-        window = Window(row, 0, height, source.cols).clip(source.rows, source.cols)
-        image, valid = source.read(window)
-        yield image[:, ::step, ::step][:, valid[::step, ::step]]
-
-
-def _radiometry(values: Floats) -> BandRadiometry:
-    quantiles = np.quantile(values, LEVELS)
-    median = float(quantiles[50])
+def _band(sample: np.ndarray) -> BandRadiometry:
+    values = sample.astype(np.float64)
+    quantiles = np.quantile(values, _PERCENTS)
+    median = quantiles[len(quantiles) // 2]
     return BandRadiometry(
-        median=median,
+        median=float(median),
         mad=float(np.median(np.abs(values - median))),
         mean=float(values.mean()),
         std=float(values.std()),
@@ -89,17 +87,53 @@ def _radiometry(values: Floats) -> BandRadiometry:
     )
 
 
-def _local(source: Source, bands: Sequence[BandRadiometry]) -> LocalStatistics:
-    """Mean and std of each cell over all its valid pixels; the scene's own where few are valid."""
-    rows, cols = (-(-length // CELL_PX) for length in (source.rows, source.cols))
-    mean = np.array([np.full((rows, cols), band.mean) for band in bands])
-    std = np.array([np.full((rows, cols), band.std) for band in bands])
-    for window in blocks(source.rows, source.cols, block_px=CELL_PX):
-        image, valid = source.read(window)
-        if valid.mean() >= LEAST_SHARE:
-            cell = np.s_[:, window.row // CELL_PX, window.col // CELL_PX]
-            pixels = image[:, valid].astype(np.float64)
-            mean[cell], std[cell] = pixels.mean(axis=1), pixels.std(axis=1)
-    return LocalStatistics(
-        cell_px=CELL_PX, rows=rows, cols=cols, mean=tuple(mean.ravel().tolist()), std=tuple(std.ravel().tolist())
-    )
+class _Cells:
+    """Mean and standard deviation of the valid pixels in each cell of a scene."""
+
+    def __init__(self, source: Source) -> None:
+        self._shape = -(-source.rows // CELL_PX), -(-source.cols // CELL_PX)
+        self._mean, self._std = np.zeros((2, source.bands, *self._shape))
+        self._known = np.zeros(self._shape, dtype=bool)
+
+    def update(self, row: int, col: int, image: np.ndarray, valid: np.ndarray) -> None:
+        """Take in a block of whole cells, the first of which is at (row, col) of the grid of cells."""
+        for cell in blocks(*valid.shape, block_px=CELL_PX):
+            inside = image[:, *cell.slices].reshape(len(image), -1)
+            pixels = inside.compress(valid[cell.slices].ravel(), axis=1).astype(np.float64)
+            if pixels.shape[1] >= _FEWEST:
+                at = row + cell.row // CELL_PX, col + cell.col // CELL_PX
+                self._known[at] = True
+                self._mean[:, *at] = mean = pixels.mean(axis=1)
+                pixels -= mean[:, None]
+                self._std[:, *at] = np.sqrt(np.square(pixels, out=pixels).mean(axis=1))
+
+    def statistics(self, scene: Sequence[BandRadiometry]) -> LocalStatistics:
+        """Of every cell; one with few valid pixels has what is around it, or the scene's own if no cell has many."""
+        if not self._known.any():
+            self._known[:] = True
+            self._mean[:] = np.array([band.mean for band in scene])[:, None, None]
+            self._std[:] = np.array([band.std for band in scene])[:, None, None]
+        mean, std = (spread(values, self._known).ravel().tolist() for values in (self._mean, self._std))
+        rows, cols = self._shape
+        return LocalStatistics(cell_px=CELL_PX, rows=rows, cols=cols, mean=tuple(mean), std=tuple(std))
+
+
+def spread(values: Grid, known: NDArray[np.bool_]) -> Grid:
+    """values, (bands, rows, cols), where `known`, (rows, cols), and elsewhere the mean of the nearest known cells.
+
+    Outwards from what is known, ring by ring. Haze does not end where the pixels do: with the scene's own numbers in
+    the cells outside, it would stay along the whole border of the valid area.
+    """
+    while not known.all():
+        count = _around(known[None].astype(np.float64))[0]
+        total = _around(np.where(known, values, 0.0))
+        values = np.where(known, values, total / count.clip(min=1))
+        known = known | (count > 0)
+    return values
+
+
+def _around(values: Grid) -> Grid:
+    """The sum over 3 x 3 cells around each cell."""
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
+    total: Grid = sliding_window_view(padded, (3, 3), axis=(1, 2)).sum(axis=(-2, -1))
+    return total

@@ -21,7 +21,7 @@ class TrainingPixels:
     def statistics(self, *, clip: bool) -> tuple[BandStatistics, ...]:
         """One per band; with `clip` the limits beyond which a value is an outlier, too."""
         plain = self._moments.statistics()
-        if not clip:
+        if not clip or not plain:
             return plain
         limited = zip(plain, self._quantiles.limits(), strict=True)
         return tuple(band.model_copy(update={"low": low, "high": high}) for band, (low, high) in limited)

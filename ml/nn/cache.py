@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ml.contract import Contract
 from ml.data import LabelledScene
-from ml.geo.homogenise import open_homogenised
+from ml.geo.homogenise import SceneSource, open_homogenised
 from ml.geo.raster import open_raster
-from ml.geo.source import RasterSource, Source
+from ml.geo.source import RasterSource
 from ml.geo.windows import blocks
 from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
 
@@ -51,7 +51,7 @@ def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard:
     return CachedScene(scene.name, image, valid, mask, look_alike)
 
 
-def _exact_dtype(source: Source) -> np.dtype:
+def _exact_dtype(source: SceneSource) -> np.dtype:
     """The file's own type where float32 holds each of its values and nothing is done to them; else float32."""
     if not isinstance(source, RasterSource):
         return np.dtype(np.float32)
