@@ -1,6 +1,6 @@
 """The paper's comparison on real imagery, through HTTP: cross-entropy against cross-entropy + w * Lovász.
 
-    python benchmarks/experiments.py DATA --out OUT [--only amazon agrifield crops] [--seeds 0,1,2]
+    python benchmarks/experiments.py DATA --out OUT [--only amazon agrifield crops why] [--seeds 0,1,2]
 
 DATA holds folders like those named below: images, labels and a split.csv. What split.csv of agrifieldnet calls val is
 the test split here, scored once; some of its training regions choose the epochs. A service of its own is started on
@@ -58,6 +58,20 @@ def amazon(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
     classes = [{"value": 0, "name": "other"}, {"value": 1, "name": "forest"}]
     dataset = prepare(client, "amazon", scenes, [f"mask-{scene}" for scene in scenes], classes, BLOCKS)
     return client.experiment(dataset, lovasz_weights=WEIGHTS, seeds=seeds, config=FOREST)
+
+
+def why(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
+    """Does the gain hang on balancing, on the batch being one set, or on the step? On the forest, once `amazon` ran."""
+    del data
+    both = {"ce": 1.0, "lovasz_hinge": 0.5}
+    variants = [
+        {"name": "ce, unbalanced", "config": {"loss": {"ce": 1.0}, "balance": "none"}},
+        {"name": "both, unbalanced", "config": {"loss": both, "balance": "none"}},
+        {"name": "both, per image", "config": {"loss": both | {"per_image": True}}},
+        {"name": "ce, lr / 1.5", "config": {"loss": {"ce": 1.0}, "optimizer": {"lr": 0.002 / 1.5}}},
+        {"name": "both, lr / 1.5", "config": {"loss": both, "optimizer": {"lr": 0.002 / 1.5}}},
+    ]
+    return client.experiment(client.dataset("amazon").id, variants=variants, seeds=seeds, config=FOREST)
 
 
 def agrifield(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
@@ -135,6 +149,7 @@ JOBS: dict[str, Callable[[Client, Path, Sequence[int]], Experiment]] = {
     "amazon": amazon,
     "agrifield": agrifield,
     "crops": crops,
+    "why": why,
 }
 
 

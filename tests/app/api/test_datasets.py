@@ -23,7 +23,9 @@ def two_scenes(http: httpx.Client, make_scene: MakeScene, mask: Path) -> None:
 
 
 def body(**changes: object) -> dict[str, object]:
-    return {"name": "gx", "scenes": ["s1", "s2"], "labels": ["truth"], "split": SPLIT, **changes}
+    """A dataset of the two scenes, which lie on the same ground: that must be allowed."""
+    plain = {"name": "gx", "scenes": ["s1", "s2"], "labels": ["truth"], "split": SPLIT, "leaks": "allow"}
+    return {**plain, **changes}
 
 
 def codes(answer: httpx.Response) -> set[tuple[str, str]]:
@@ -66,6 +68,30 @@ def test_a_dataset_counts_what_its_splits_hold(http: httpx.Client, two_scenes: N
     assert train["area_ha"]["sugarcane"] == pytest.approx(half * 100 / 10_000, rel=2e-3)
     assert dataset["contract"]["dtype"] == "uint16"
     assert http.get("/v1/datasets/gx").json()["id"] == "gx:1"
+    assert dataset["statistics_by_scene"]["s1"] == train
+    assert dataset["statistics_total"]["pixels"]["sugarcane"] == 2 * half
+    assert [note["code"] for note in dataset["notes"]] == ["leak_overlapping_scenes"]
+    assert len(dataset["sha256"]) == 64
+
+
+def test_splits_that_share_ground_are_refused_unless_told_otherwise(
+    http: httpx.Client, two_scenes: None, do: Perform
+) -> None:
+    assert http.post("/v1/datasets", json=body(leaks="refuse")).status_code == 201
+    do("gx:1")
+    job = http.get("/v1/jobs/gx:1").json()
+    assert job["status"] == "failed"
+    assert [error["code"] for error in job["error"]["errors"]] == ["leak_overlapping_scenes"]
+
+
+def test_many_classes_may_have_any_values_and_two_have_0_and_1(http: httpx.Client, two_scenes: None) -> None:
+    def classes(*values: int) -> list[dict[str, object]]:
+        return [{"value": value, "name": f"crop {value}"} for value in values]
+
+    assert http.post("/v1/datasets", json=body(classes=classes(3, 200, 0))).status_code == 201
+    assert codes(http.post("/v1/datasets", json=body(classes=classes(1, 2)))) == {("unsupported_classes", "/classes")}
+    assert codes(http.post("/v1/datasets", json=body(classes=classes(4, 4, 5)))) == {("same_class", "/classes")}
+    assert codes(http.post("/v1/datasets", json=body(classes=classes(1)))) == {("too_few_classes", "/classes")}
 
 
 def test_each_post_makes_a_new_version_unless_the_key_repeats(http: httpx.Client, two_scenes: None) -> None:
