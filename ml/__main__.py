@@ -18,7 +18,7 @@ from ml.assess.comparison_text import as_csv, as_markdown
 from ml.assess.consistency import check
 from ml.assess.experiment import Plan
 from ml.assess.figures.sets import Figures, Trained, dataset_figures, experiment_figures, training_figures
-from ml.assess.figures.style import render
+from ml.assess.figures.style import Format, render
 from ml.assess.metrics import Metrics
 from ml.assess.pictures import dataset_pictures, load_pictures
 from ml.config import PredictConfig, TrainConfig
@@ -55,6 +55,7 @@ DataFile = Annotated[
 ]
 ClassField = Annotated[str | None, typer.Option(help="Attribute of the polygons that holds the class.")]
 Classes = Annotated[str | None, typer.Option(help='Its values as JSON, like {"cane": 1, "*": 0}.')]
+FigureFormat = Annotated[Format, typer.Option("--figures", help="How the figures are drawn.")]
 Background = Annotated[int, typer.Option(help="Where no polygon lies: 0 other, 255 unlabelled.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeat.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
@@ -76,6 +77,7 @@ def train_command(
     class_field: ClassField = None,
     classes: Classes = None,
     background: Background = 0,
+    figures: FigureFormat = "png",
 ) -> None:
     """Train a U-Net on scenes and labels; the same command goes on where it was interrupted."""
     from ml.nn.pictures import training_pictures
@@ -91,9 +93,11 @@ def train_command(
         training_pictures(result.model, data, out / "pictures.npz")
     print_metrics({"val": result.header.val, "test": result.header.test})
     samples = load_pictures(out / "dataset" / "pictures.npz")
-    draw_all(dataset_figures(found.statistics["train"], data.contract.classes, samples), out / "figures" / "dataset")
+    draw_all(
+        dataset_figures(found.statistics["train"], data.contract.classes, samples), out / "figures" / "dataset", figures
+    )
     trained = Trained(out.name, result.header, result.series, load_pictures(out / "pictures.npz"))
-    draw_all(training_figures(trained), out / "figures")
+    draw_all(training_figures(trained), out / "figures", figures)
     console.print(f"epoch {result.header.best_epoch} of {result.epochs} is kept: {result.model}", soft_wrap=True)
 
 
@@ -116,6 +120,7 @@ def compare_command(
     class_field: ClassField = None,
     classes: Classes = None,
     background: Background = 0,
+    figures: FigureFormat = "png",
 ) -> None:
     """Train variants x seeds and compare them: the paper's Table 1; by default CE against CE + 0.5 * Lovász."""
     from ml.nn.experiment import run_experiment
@@ -132,7 +137,7 @@ def compare_command(
     (out / "table.json").write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
     (out / "table.csv").write_text(as_csv(comparison), encoding="utf-8-sig")
     (out / "table.md").write_text(as_markdown(comparison), encoding="utf-8")
-    draw_all(experiment_figures(comparison, runs), out / "figures")
+    draw_all(experiment_figures(comparison, runs), out / "figures", figures)
     console.print(as_markdown(comparison), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -270,14 +275,13 @@ def progress_line() -> Iterator[Watch]:
         yield watch
 
 
-def draw_all(figures: Figures, out: Path) -> None:
-    """Each figure as PNG and SVG."""
+def draw_all(figures: Figures, out: Path, format_: Format) -> None:
+    """Each figure as a file in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for name, draw in figures.items():
-        for format_ in ("png", "svg"):
-            path = out / f"{name}.{format_}"
-            path.write_bytes(render(draw(lang="en"), format_))
-            console.print(str(path), soft_wrap=True)
+        path = out / f"{name}.{format_}"
+        path.write_bytes(render(draw(lang="en"), format_))
+        console.print(str(path), soft_wrap=True)
 
 
 def print_metrics(metrics: dict[str, Metrics | None]) -> None:

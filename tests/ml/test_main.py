@@ -63,7 +63,7 @@ def test_train_then_predict(folder: Path) -> None:
 
 
 def test_compare_makes_table_and_figures_and_does_nothing_twice(folder: Path) -> None:
-    arguments = ["compare", *train_arguments(folder, *SMALL)[1:], "--seeds", "0,1", "--set", "review_labels=false"]
+    arguments = ["compare", *train_arguments(folder, *SMALL)[1:], "--seeds", "0,1", "--figures", "svg"]
     code, output = run(*arguments)
     assert code == 0, output
     assert r"ce+0.5\*lovasz" in (folder / "out" / "table.md").read_text()
