@@ -91,8 +91,8 @@ def test_figures_of_a_dataset_and_a_training_in_two_languages(
     again = first.replay().wait(timeout_s=60)
     assert again.id != first.id
     assert first.differences(again) == [], "the same to the byte"
-    other = client.predict("unseen", model="cane", config={"threshold": 0.3}).wait(timeout_s=60)
-    assert "classes.tif differs" in first.differences(other)
+    low, high = (client.predict("unseen", model="cane", config={"threshold": t}) for t in (0.001, 0.999))
+    assert "classes.tif differs" in low.wait(timeout_s=60).differences(high.wait(timeout_s=60))
 
 
 @on_postgresql
