@@ -69,10 +69,12 @@ def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dic
     values[: len(contract.classes)] = [item.value for item in contract.classes]
     pixels, usable = torch.from_numpy(image)[None], torch.from_numpy(valid)[None]
     normal, mask = normalise(pixels, usable, contract.statistics), torch.from_numpy(indices[plain.masks["truth"]])[None]
+    low, high = np.percentile(normal[0].numpy()[:, valid], (2, 98), axis=1)
+    limits = low, high  # of the chip as it is: a stretch of its own would undo the jitter of colours
     sheet = {AS_IT_IS: plain}
     for kind in SHEET:
         moved, labels = _visibly(normal, mask, kind)
-        shown = true_colour(moved, np.ones(valid.shape, dtype=np.bool_), contract.bands)
+        shown = true_colour(moved, np.ones(valid.shape, dtype=np.bool_), contract.bands, limits)
         sheet[kind] = Picture(kind, shown, {"truth": values[labels]}, plain.pixel_m)
     return sheet
 
