@@ -42,6 +42,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "data_folder_out": str(folder),
         "control_folder": str(folder / "control"),
         "store_processed": False,
+        "polling_interval": 0.1,  # seconds a worker sleeps after each message: stale ones must not hold up the next job
     }
 
 
