@@ -66,6 +66,24 @@ def test_the_main_job_by_commands(canemap: Canemap, dataset: str, tmp_path: Path
     newest_job = json.loads(canemap("jobs", "--json").stdout)[0]
     assert newest_job["processID"] == "prediction"
     assert "mapped_ha" in canemap("areas", newest_job["jobID"]).stdout
+    replayed = canemap("replay", newest_job["jobID"])
+    assert replayed.returncode == 0, replayed.stdout
+    assert "byte by byte" in replayed.stdout
+
+
+def test_variants_are_compared_and_tables_checked_by_commands(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(TINY | {"epochs": 1, "review_labels": False}))
+    wider = ["--variant", "plain", "--variant", "wide:net.width=12"]
+    compared = canemap("compare", dataset, *wider, "--seeds", "0", "--config", config, "--out", tmp_path / "out")
+    assert compared.returncode == 0, compared.stderr
+    assert "| wide | val |" in compared.stdout
+    assert "There is no test split" in compared.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"table.csv", "table.md", "table.json", "panels.png"}
+    assert canemap("compare", dataset, "--variant", "plain:net.wdith=3").returncode == 3
+    impossible = canemap("check-table", "0.8942", "0.7462", "0.7780")
+    assert impossible.returncode == 4
+    assert "cannot come from the same confusion" in impossible.stdout
 
 
 def test_a_refusal_names_every_fault_and_ends_with_3(canemap: Canemap, tmp_path: Path) -> None:
