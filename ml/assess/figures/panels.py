@@ -40,7 +40,8 @@ def draw_panels(
     say, truth = words(lang), picture.masks["truth"]
     errors = errors and len(classes) == 2
     columns, rows = 2 + len(maps), 2 if errors else 1
-    figure = Figure(figsize=(_SIDE_IN * columns, (_SIDE_IN + 0.45) * rows + 0.7), layout="constrained")
+    legend_in = 0.4 + 0.28 * -(-(len(classes) + 3) // 5)
+    figure = Figure(figsize=(_SIDE_IN * columns, (_SIDE_IN + 0.6) * rows + legend_in), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     show(grid[0, 0], picture.image, say("image", name=picture.name))
     if picture.pixel_m:
