@@ -25,7 +25,7 @@ def test_an_experiment_survives_a_dead_worker_and_ends_with_table_intervals_and_
     stack: Stack, client: Client, world: World, tmp_path: Path
 ) -> None:
     dataset = upload(client, world)
-    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5, 1], seeds=[0, 1], config=QUICK | {"epochs": 1})
+    experiment = client.experiment(dataset, lovasz_weights=[0, 0.5, 1], seeds=[0], config=QUICK | {"epochs": 1})
     assert [run["variant"] for run in experiment.document["runs"][:3]] == ["ce", "ce+0.5*lovasz", "ce+1*lovasz"]
     eventually(lambda: client.job(experiment.id)["done"] >= 1)
     assert client.job(experiment.id)["status"] == "running"
@@ -36,9 +36,9 @@ def test_an_experiment_survives_a_dead_worker_and_ends_with_table_intervals_and_
     assert {run["status"] for run in document["runs"]} == {"successful"}
     assert {run["training"]: run["metrics"] for run in document["runs"] if run["training"] in done} == done
     assert [(row["variant"], row["split"], row["runs"]) for row in document["table"]] == [
-        ("ce", "test", 2),
-        ("ce+0.5*lovasz", "test", 2),
-        ("ce+1*lovasz", "test", 2),
+        ("ce", "test", 1),
+        ("ce+0.5*lovasz", "test", 1),
+        ("ce+1*lovasz", "test", 1),
     ]
     assert {(row["a"], row["b"]) for row in document["differences"]} == {
         ("ce+0.5*lovasz", "ce"),
