@@ -85,7 +85,7 @@ def train_command(
 
     with refusals(), progress_line() as watch:
         chosen = TrainConfig.model_validate(merged(config, settings))
-        labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
+        labelled = label_options(class_field, classes, background)
         found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
         data = found.training_data
         result = train(chosen, data, out, watch)
@@ -130,7 +130,7 @@ def compare_command(
         weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, 0.5])
         given = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
         chosen = Plan.model_validate({**given, "config": merged(config, settings)})
-        labelled = LabelOptions(class_field=class_field, classes=json.loads(classes or "null"), background=background)
+        labelled = label_options(class_field, classes, background)
         found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
         data = found.training_data
         comparison, runs = run_experiment(chosen, data, out / "runs", watch)
@@ -171,6 +171,12 @@ def predict_command(
     console.print(f"observed {result.observed_ha:,.1f} ha, not observed {result.unobserved_ha:,.1f} ha")
     for path in result.files.values():
         console.print(str(path), soft_wrap=True)
+
+
+def label_options(class_field: str | None, classes: str | None, background: int) -> LabelOptions:
+    """How the labels are to be read; classes: JSON."""
+    given = {"class_field": class_field, "classes": json.loads(classes or "null"), "background": background}
+    return LabelOptions.model_validate(given)
 
 
 def prepared(

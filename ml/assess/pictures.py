@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ml.contract import Contract, Homogenise
 from ml.data import LabelledScene, TrainingData
+from ml.geo.classes import UNLABELLED
 from ml.geo.homogenise import open_homogenised
+from ml.geo.palette import UNOBSERVED
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window, blocks
 
-UNLABELLED = 255
 SAMPLES, SAMPLE_PX = 6, 256
 COMPARED, COMPARED_PX = 3, 512
 MAPPED = "mapped"  # name of the mask that a net made
@@ -125,7 +126,7 @@ def true_colour(
     spread = np.maximum(np.reshape(high - low, (-1, 1, 1)), 1e-9)
     stretched = ((image - np.reshape(low, (-1, 1, 1))) / spread).clip(0, 1)
     shown = np.moveaxis(stretched[colour_bands(bands)], 0, -1)
-    return np.where(valid[..., None], 255 * shown, 190).round().astype(np.uint8)
+    return np.where(valid[..., None], 255 * shown, UNOBSERVED).round().astype(np.uint8)
 
 
 def colour_bands(bands: Sequence[str]) -> list[int]:

@@ -10,6 +10,7 @@ from ml.data import LabelledScene
 from ml.geo.windows import blocks
 from ml.nn.decide import PROBABILITY_STEPS, probability_byte
 from ml.nn.evaluate import Seen, see
+from ml.nn.masks import UNLABELLED
 from ml.nn.unet import UNet
 
 BLOCK_PX = 64  # divides WINDOW_PX: no block is cut by a window
@@ -38,7 +39,7 @@ def suspect_labels(
 def _in_window(scene: str, seen: Seen, block_px: int) -> Iterator[SuspectLabels]:
     byte = probability_byte(seen.logits)
     sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= SURE * PROBABILITY_STEPS
-    labelled = seen.truth != 255
+    labelled = seen.truth != UNLABELLED
     wrong = labelled & sure & (seen.truth != seen.predicted)
     for block in blocks(*labelled.shape, block_px=block_px):
         pixels = int(np.count_nonzero(labelled[block.slices]))

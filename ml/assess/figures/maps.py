@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ml.assess.figures.style import DPI
+from ml.assess.pictures import true_colour
 from ml.geo.areas import HECTARE_M2, class_areas_ha, row_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.palette import CANE, OTHER, UNOBSERVED
@@ -38,11 +39,7 @@ def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
     """A scene in true colour, as far as its bands allow: bands 3, 2, 1 of four or more, else its first three."""
     with RasterSource(path, nodata) as source:
         image, valid = _thinned(source)
-    order = (2, 1, 0) if len(image) >= 4 else (0, 1, 2) if len(image) == 3 else (0, 0, 0)
-    low, high = np.percentile(image[:, valid], (2, 98), axis=1) if valid.any() else (0.0, 1.0)
-    stretched = (image - np.reshape(low, (-1, 1, 1))) / np.maximum(np.reshape(high - low, (-1, 1, 1)), 1e-9)
-    shown = np.moveaxis(stretched[list(order)].clip(0, 1), 0, -1)
-    shown = np.where(valid[..., None], shown, _unit(UNOBSERVED))
+    shown = true_colour(image, valid, bands=[""] * len(image)) / 255
     with open_raster(path) as dataset:
         grid = grid_of(dataset)
     (pixel_ha,) = row_area_ha(grid, Window(grid.rows // 2, 0, 1, grid.cols))

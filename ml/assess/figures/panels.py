@@ -10,8 +10,9 @@ from ml.assess.figures.maps import scale_bar
 from ml.assess.figures.picture import Mask, class_patches, painted, patch, show
 from ml.assess.figures.style import Lang
 from ml.assess.figures.texts import words
-from ml.assess.pictures import UNLABELLED, Picture
+from ml.assess.pictures import Picture
 from ml.contract import ClassDef
+from ml.geo.classes import UNLABELLED
 from ml.geo.palette import Rgb
 
 # Okabe & Ito 2008: orange and sky blue, for everybody far from each other, and bright before what is right and dimmed

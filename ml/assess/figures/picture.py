@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ml.assess.figures.style import Lang
 from ml.assess.figures.texts import words
-from ml.assess.pictures import UNLABELLED
 from ml.contract import ClassDef
+from ml.geo.classes import UNLABELLED
 from ml.geo.palette import UNOBSERVED, Rgb, colours
 
 Mask = NDArray[np.uint8]
