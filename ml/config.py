@@ -130,7 +130,17 @@ class PredictConfig(Frozen):
         ("classes", "probability", "polygons"), min_length=1, description="The products wanted."
     )
     min_area_ha: float = Field(0.0, ge=0, description="Smaller polygons are left out of the polygon files.")
-    window_px: int = Field(
-        1024, ge=64, le=8192, description="Side of the windows the scene is cut into; no influence on the result."
+    stripe_px: int | None = Field(
+        None,
+        ge=64,
+        description="Width of the stripes in which a wide scene flows through the net, a matter of memory; null takes "
+        "2048. No influence on the result.",
+    )
+    engine: Literal["auto", "torch", "ncnn"] = Field(
+        "auto",
+        description="What computes the convolutions on a CPU: auto takes the fastest, measured once on each machine.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto is bfloat16 on a GPU that has it, else float32."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")

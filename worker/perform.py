@@ -116,7 +116,7 @@ def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -
 
 def _unexpected(error: Exception) -> dict[str, Any]:
     if isinstance(error, MemoryError):
-        hint = "Take a smaller batch_size, chip_size or window_px."
+        hint = "Take a smaller batch_size, chip_size or stripe_px."
         return problem.document(
             500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}"
         )

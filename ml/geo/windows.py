@@ -32,14 +32,6 @@ class Window:
         return Window(self.row - outer.row, self.col - outer.col, self.rows, self.cols)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """core: the pixels whose result is kept. read: the pixels the net must see for them."""
-
-    core: Window
-    read: Window
-
-
 def margin(depth: int) -> int:
     """Pixels that a window needs around it for a padded U-Net with `depth` poolings.
 
@@ -58,28 +50,3 @@ def blocks(rows: int, cols: int, *, block_px: int) -> Iterator[Window]:
     for row in range(0, rows, block_px):
         for col in range(0, cols, block_px):
             yield Window(row, col, block_px, block_px).clip(rows, cols)
-
-
-def strips(rows: int, cols: int, *, window_px: int, margin: int, step: int) -> Iterator[list[Tile]]:
-    """Rows of tiles whose cores cover every pixel of a scene exactly once, from the top down.
-
-    Cores lie on a grid anchored at the scene's origin, whose cells are squares of `window_px` rounded up to a multiple
-    of `step` = 2^depth; the last ones are clipped to the scene. A read window is the core with `margin` on each side,
-    clipped to the scene padded up to a multiple of `step`: it may reach beyond the scene's last row and column, never
-    before the first. If `margin` is a multiple of `step`, so are the corners and sides of every read window.
-    """
-    size = ceil_to(window_px, step)
-    padded_rows, padded_cols = ceil_to(rows, step), ceil_to(cols, step)
-    for row in range(0, rows, size):
-        top, height = _widen(row, size, margin, padded_rows)
-        strip = []
-        for col in range(0, cols, size):
-            left, width = _widen(col, size, margin, padded_cols)
-            strip.append(Tile(Window(row, col, size, size).clip(rows, cols), Window(top, left, height, width)))
-        yield strip
-
-
-def _widen(start: int, size: int, margin: int, end: int) -> tuple[int, int]:
-    """Start and length of [start, start + size) with `margin` on both sides, inside [0, end)."""
-    first = max(0, start - margin)
-    return first, min(start + size + margin, end) - first

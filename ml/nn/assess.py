@@ -17,13 +17,13 @@ from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 from ml.nn.evaluate import see
 from ml.nn.masks import read_references
-from ml.nn.unet import UNet
+from ml.nn.streaming import StreamNet
 
 Bytes = NDArray[np.uint8]
 
 
 def assess(
-    net: UNet,
+    net: StreamNet,
     contract: Contract,
     references: Sequence[str],
     scenes: Sequence[LabelledScene],
@@ -33,7 +33,7 @@ def assess(
 ) -> tuple[Metrics, Assessment]:
     """The pooled metrics of `net` on `scenes`, and their parts.
 
-    net: of `ml.nn.unet.for_prediction`, for speed. references: `TrainingData.references`. boundary_m: distance of the
+    references: `TrainingData.references`. boundary_m: distance of the
     boundary IoU; pixels are taken for squares of the contract's gsd. `still_alive`: as of `see`.
     """
     tally = SceneTally(len(contract.classes), boundary_m)
@@ -48,7 +48,7 @@ def assess(
 
 @contextmanager
 def _maps(
-    net: UNet, contract: Contract, scene: LabelledScene, still_alive: Callable[[], None]
+    net: StreamNet, contract: Contract, scene: LabelledScene, still_alive: Callable[[], None]
 ) -> Iterator[tuple[Bytes, Bytes]]:
     """Truth and map of a whole scene as class indices, in files: memory stays flat."""
     with open_raster(scene.mask) as mask, TemporaryDirectory() as folder:

@@ -1,10 +1,12 @@
 """How well a net maps labelled scenes: whole scenes, by the same windows as prediction."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ml.assess.metrics import Metrics, confusion
 from ml.contract import Contract
@@ -14,35 +16,35 @@ from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.nn.decide import class_index
 from ml.nn.masks import UNLABELLED, class_indices, read_mask
-from ml.nn.tiling import Logits, predict_logits
-from ml.nn.unet import UNet, for_prediction
-
-WINDOW_PX = 1024  # a multiple of a block of an assessment and of any 2^depth: blocks are never cut by a window
+from ml.nn.streaming import StreamNet, for_prediction
+from ml.nn.tiling import predict_logits
+from ml.nn.unet import UNet
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A window of a labelled scene. logits: (outputs, rows, cols).
+    """A window of a labelled scene. logits: (outputs, rows, cols), on the net's device.
 
     truth, predicted: class indices, uint8 (rows, cols); truth is 255 where unlabelled or not valid.
     """
 
     window: Window
-    logits: Logits
+    logits: Tensor
     truth: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
 
 
-def see(net: UNet, contract: Contract, scene: LabelledScene, *, still_alive: Callable[[], None]) -> Iterator[Seen]:
-    """A scene by windows from the top down; `still_alive` is called after each and may raise `Stopped`.
-
-    net: of `for_prediction`, for speed.
-    """
+def see(net: StreamNet, contract: Contract, scene: LabelledScene, *, still_alive: Callable[[], None]) -> Iterator[Seen]:
+    """A scene by windows of 64 rows or a multiple, from the top down; `still_alive` is called after each."""
     indices = class_indices(contract.classes)
-    with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as mask:
-        for window, logits, valid in predict_logits(net, contract, source, window_px=WINDOW_PX):
-            truth = np.where(valid, indices[read_mask(mask, window)], UNLABELLED)
-            yield Seen(window, logits, truth, class_index(logits))
+    with (
+        open_homogenised(scene, contract.homogenise) as source,
+        open_raster(scene.mask) as mask,
+        closing(predict_logits(net, contract, source)) as pieces,  # its thread reads no file that is closed
+    ):
+        for piece in pieces:
+            truth = np.where(piece.valid, indices[read_mask(mask, piece.window)], UNLABELLED)
+            yield Seen(piece.window, piece.logits, truth, class_index(piece.logits).cpu().numpy())
             still_alive()
 
 

@@ -11,14 +11,14 @@ from ml.config import AUGMENTATIONS, Augmentation, TrainConfig
 from ml.contract import Contract
 from ml.data import LabelledScene, TrainingData
 from ml.geo.homogenise import open_homogenised
-from ml.geo.windows import Tile, Window, ceil_to, margin
+from ml.geo.windows import Window, ceil_to, margin
 from ml.nn.augment import augment
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.decide import class_index
 from ml.nn.inputs import normalise
 from ml.nn.masks import class_indices
-from ml.nn.tiling import predict_tile
-from ml.nn.unet import UNet, for_prediction
+from ml.nn.streaming import StreamNet, for_prediction
+from ml.nn.tiling import give
 
 PANEL_PX = 512
 SHEET: tuple[Augmentation, ...] = (*AUGMENTATIONS[1:], "colour_jitter")  # all that change a chip that has been cut
@@ -38,24 +38,24 @@ def training_pictures(model: Path, data: TrainingData, out: Path) -> None:
     save_pictures(out, pictures)
 
 
-def _panel(net: UNet, contract: Contract, scene: LabelledScene) -> Picture:
+def _panel(net: StreamNet, contract: Contract, scene: LabelledScene) -> Picture:
     window = telling_window(scene, ceil_to(PANEL_PX, 2**net.depth))
     with open_homogenised(scene, contract.homogenise) as source:
         image, valid = source.read(window)
-        logits, _ = predict_tile(net, contract, source, _tile(window, net.depth, source.rows, source.cols))
+        around = _around(window, net.depth, source.rows, source.cols)
+        logits = net(give(net, contract, source, around).image.to(net.device))[:, *window.within(around).slices]
     values = np.array([item.value for item in contract.classes], dtype=np.uint8)
-    mapped = np.where(valid, values[class_index(logits)], 255).astype(np.uint8)
+    mapped = np.where(valid, values[class_index(logits).cpu().numpy()], 255).astype(np.uint8)
     picture = picture_of(scene, contract, window, true_colour(image, valid, contract.bands))
     return Picture(picture.name, picture.image, {**picture.masks, MAPPED: mapped}, picture.pixel_m)
 
 
-def _tile(core: Window, depth: int, rows: int, cols: int) -> Tile:
-    """The window with what must be read for it."""
-    reach, step = margin(depth), 2**depth
+def _around(core: Window, depth: int, rows: int, cols: int) -> Window:
+    """What the net must see for the window: it with a margin, inside the scene."""
+    reach = margin(depth)
     row, col = max(0, core.row - reach), max(0, core.col - reach)
-    end_row = min(ceil_to(core.row + core.rows, step) + reach, ceil_to(rows, step))
-    end_col = min(ceil_to(core.col + core.cols, step) + reach, ceil_to(cols, step))
-    return Tile(core, Window(row, col, end_row - row, end_col - col))
+    end_row, end_col = min(core.row + core.rows + reach, rows), min(core.col + core.cols + reach, cols)
+    return Window(row, col, end_row - row, end_col - col)
 
 
 def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dict[str, Picture]:

@@ -2,9 +2,11 @@
 
 import hashlib
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ml.config import PredictConfig
 from ml.contract import Contract
@@ -17,31 +19,31 @@ from ml.geo.source import Source
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.decide import class_index, probability_byte
 from ml.nn.inputs import choose_device
+from ml.nn.prefetch import prefetched
 from ml.nn.products import NODATA, PredictResult, write_products
+from ml.nn.streaming import StreamNet, for_prediction
 from ml.nn.strips import StripFile
-from ml.nn.tiling import predict_tile, scene_strips
-from ml.nn.unet import UNet, for_prediction
+from ml.nn.tiling import Predicted, predict_logits
 from ml.progress import Progress, Watch, silent
 
 
 def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent) -> PredictResult:
     """Map `scene` with the checkpoint `model`, into files in the folder `out`.
 
-    The result does not depend on `config.window_px`, and memory grows with the scene's width at most. Finished rows of
-    windows are kept in `out` until the end: the same call on the same `out` goes on after them. `watch` hears of
-    each window and may raise `Stopped`.
+    Memory grows with the scene's width at most. Finished rows are kept in `out` until the end: the same call on the
+    same `out` goes on after them, to the same bytes. `watch` hears of finished rows and may raise `Stopped`.
 
     Raises:
         InputRefused: `model` is no checkpoint, `scene` no scene, or it breaks the model's contract (every difference).
     """
     net, header = load_checkpoint(model)
-    device = choose_device(config.device)
     refuse_any(contract_faults(inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata), header.contract))
-    folder = out / f"strips-{_fingerprint(model, scene, config)}"
+    ready = for_prediction(net, choose_device(config.device), engine=config.engine, precision=config.precision)
+    folder = out / f"strips-{_fingerprint(model, scene, config, ready)}"
     folder.mkdir(parents=True, exist_ok=True)
     with open_homogenised(scene, header.contract.homogenise) as source:
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
-        _predict_strips(for_prediction(net).to(device), header.contract, source, config, strips, watch)
+        _predict_strips(ready, header.contract, source, config, strips, watch)
     watch(Progress("write", 0, 1))
     result = write_products(strips.layers(), scene.path, header.contract, config, out)
     shutil.rmtree(folder)
@@ -50,32 +52,33 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
 
 
 def _predict_strips(
-    net: UNet, contract: Contract, source: Source, config: PredictConfig, strips: StripFile, watch: Watch
+    net: StreamNet, contract: Contract, source: Source, config: PredictConfig, strips: StripFile, watch: Watch
 ) -> None:
-    """Append to `strips` the rows of windows that it does not yet hold: class and probability of each pixel."""
-    rows_of_tiles = scene_strips(net, source, config.window_px)
-    done, total = 0, sum(len(tiles) for tiles in rows_of_tiles)
-    values = np.array([item.value for item in contract.classes], dtype=np.uint8)
-    for tiles in rows_of_tiles:
-        first = tiles[0].core
-        if strips.rows >= first.row + first.rows:
-            done += len(tiles)
-            continue
-        maps = np.full((2, first.rows, source.cols), NODATA, dtype=np.uint8)
-        for tile in tiles:
-            logits, valid = predict_tile(net, contract, source, tile)
-            classes, probability = maps[..., tile.core.slices[1]]
-            classes[valid] = values[class_index(logits[:, valid], config.threshold)]
-            probability[valid] = probability_byte(logits[:, valid])
-            done += 1
-            watch(Progress("predict", done, total))
-        strips.write(first.row, maps)
+    """Append to `strips` the rows that it does not yet hold: class and probability of each pixel.
+
+    They are decided and written by a thread while the net goes on.
+    """
+    first_row = strips.rows // net.rows * net.rows if strips.rows < source.rows else source.rows
+    values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
+
+    def write(piece: Predicted) -> int:
+        maps = torch.stack([values[class_index(piece.logits, config.threshold).long()], probability_byte(piece.logits)])
+        strips.write(piece.window.row, np.where(piece.valid, maps.cpu().numpy(), np.uint8(NODATA)))
+        return strips.rows
+
+    predicted = predict_logits(net, contract, source, first_row=first_row, stripe_px=config.stripe_px)
+    with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
+        for rows in written:
+            watch(Progress("predict", rows, source.rows, f"computed by {', '.join(dict.fromkeys(net.engines))}"))
 
 
-def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig) -> str:
+def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet) -> str:
     """Of what decides the pixels, so that strips of another prediction are never taken for this one's."""
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    decisive = (scene.name, scene.path.stat().st_size, scene.nodata, config.threshold, config.window_px)
+    decisive = (
+        *(scene.name, scene.path.stat().st_size, scene.nodata),
+        *(config.threshold, config.stripe_px, net.engines, net.dtype),
+    )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

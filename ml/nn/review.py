@@ -11,16 +11,16 @@ from ml.geo.windows import blocks
 from ml.nn.decide import PROBABILITY_STEPS, probability_byte
 from ml.nn.evaluate import Seen, see
 from ml.nn.masks import UNLABELLED
-from ml.nn.unet import UNet
+from ml.nn.streaming import StreamNet
 
-BLOCK_PX = 64  # divides WINDOW_PX: no block is cut by a window
+BLOCK_PX = 64  # divides the height of what `see` gives: no block is cut
 SURE = 0.8  # probability of another class than the label
 SHARE = 0.5  # of a block's labelled pixels
 LEAST_PX = 16
 
 
 def suspect_labels(
-    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
+    net: StreamNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
 ) -> tuple[SuspectLabels, ...]:
     """Blocks of 64 x 64 px with over half of the labels contradicted at a probability of 0.8 or more, worst first.
 
@@ -37,7 +37,7 @@ def suspect_labels(
 
 
 def _in_window(scene: str, seen: Seen, block_px: int) -> Iterator[SuspectLabels]:
-    byte = probability_byte(seen.logits)
+    byte = probability_byte(seen.logits).cpu().numpy()
     sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= SURE * PROBABILITY_STEPS
     labelled = seen.truth != UNLABELLED
     wrong = labelled & sure & (seen.truth != seen.predicted)

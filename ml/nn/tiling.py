@@ -1,57 +1,136 @@
-"""Exact prediction of a scene of any size by windows: the one core that validation and prediction share.
+"""Exact prediction of a scene of any size: the one core that validation and prediction share.
 
-A window is read with a margin of the net's reach, computed, and cropped to its core. Windows lie on the net's 2^depth
-grid, anchored at the scene's origin, and normalisation uses stored numbers, so the result equals that of the whole
-scene in one piece (padded with zeros on the right and below up to the grid) up to float rounding: there is no seam.
+The scene flows through the net in pieces of some rows, so vertically nothing is computed twice; to keep memory flat it
+does so in stripes, read with a margin of the net's reach on both sides. Both lie on the net's 2^depth grid, anchored at
+the scene's origin, and normalisation uses stored numbers: the result equals that of the whole scene in one piece,
+padded with zeros on the right and below up to the grid, up to float rounding. There is no seam.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from ml.contract import Contract
 from ml.geo.source import Source
-from ml.geo.windows import Tile, Window, margin, strips
+from ml.geo.windows import Window, ceil_to, margin
 from ml.nn.inputs import normalise
-from ml.nn.unet import UNet
+from ml.nn.prefetch import prefetched
+from ml.nn.streaming import Stream, StreamNet
 
-Logits = NDArray[np.float32]
 Valid = NDArray[np.bool_]
+# An edge changes what one convolution says of the next row. Winograd's algorithm computes tiles of 4 rows, of which
+# all get other roundings: it takes so many margins until a run that started further down agrees to the bit.
+ROUNDING_REACH = 8
 
 
-def scene_strips(net: UNet, source: Source, window_px: int) -> list[list[Tile]]:
-    """The rows of tiles that `net` needs to cover `source`, cores about `window_px` wide and high."""
-    step = 2**net.depth
-    return list(strips(source.rows, source.cols, window_px=window_px, margin=margin(net.depth), step=step))
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a scene over its whole width. window: of the scene. valid: bool (rows, cols)."""
+
+    window: Window
+    valid: Valid
+
+
+@dataclass(frozen=True)
+class Given(Piece):
+    """A piece as the net sees it. image: normalised float32 (bands, rows, cols), padded up to the net's grid."""
+
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class Predicted(Piece):
+    """A piece that the net has seen. logits: float32 (outputs, rows, cols) on the net's device, any where not valid."""
+
+    logits: Tensor
 
 
 def predict_logits(
-    net: UNet, contract: Contract, source: Source, *, window_px: int
-) -> Iterator[tuple[Window, Logits, Valid]]:
-    """Every pixel of `source` once, by windows from the top down: window, logits, valid; see `predict_tile`."""
-    for strip in scene_strips(net, source, window_px):
-        for tile in strip:
-            yield tile.core, *predict_tile(net, contract, source, tile)
+    net: StreamNet, contract: Contract, source: Source, *, first_row: int = 0, stripe_px: int | None = None
+) -> Generator[Predicted, None, None]:
+    """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
-
-def predict_tile(net: UNet, contract: Contract, source: Source, tile: Tile) -> tuple[Logits, Valid]:
-    """The logits of a tile's core, float32 (outputs, rows, cols); and which of its pixels are valid.
-
-    net: on any device, in eval mode; of `ml.nn.unet.for_prediction` for speed. Where not valid a logit means nothing;
-    a core without a valid pixel is not computed.
+    first_row: a multiple of `net.rows`; the pieces that follow are the same, to the bit, as those of a whole run.
+    stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes. The next
+    pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
     """
-    inside = tile.read.clip(source.rows, source.cols)
+    behind = -(-margin(net.depth) // net.rows)  # pieces that must follow one before its logits are known
+    start = max(0, first_row - ceil_to(ROUNDING_REACH * margin(net.depth), net.rows))
+    windows = [Window(row, 0, net.rows, source.cols) for row in range(start, source.rows, net.rows)]
+    stripes = [_Stripe(net, core, source.cols, behind) for core in _cores(net, source.cols, stripe_px)]
+    waiting: deque[Predicted] = deque()
+    with prefetched(lambda window: give(net, contract, source, window), windows, ahead=2, threads=1) as given:
+        for piece in given:
+            last = piece.window.row + piece.window.rows == source.rows
+            logits = torch.zeros(net.outputs, *piece.valid.shape, device=net.device)
+            waiting.append(Predicted(piece.window, piece.valid, logits))
+            for stripe in stripes:
+                stripe.feed(piece, waiting, last=last)
+            while waiting and (last or len(waiting) > behind):
+                done = waiting.popleft()
+                if done.window.row >= first_row:
+                    yield done
+
+
+def _cores(net: StreamNet, cols: int, stripe_px: int | None) -> Iterator[tuple[int, int]]:
+    """First and last + 1 column of each stripe, about equally wide."""
+    step = 2**net.depth
+    count = -(-cols // (stripe_px or net.stripe_px))
+    width = ceil_to(-(-cols // count), step)
+    yield from ((left, min(left + width, cols)) for left in range(0, cols, width))
+
+
+def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> Given:
+    """Read and normalise what lies in the window; its lower part may lie below the scene."""
+    step = 2**net.depth
+    inside = window.clip(source.rows, source.cols)
     image, valid = source.read(inside)
-    core = tile.core.within(tile.read).slices
-    if not valid[core].any():
-        return np.zeros((net.outputs, *valid[core].shape), dtype=np.float32), valid[core]
-    device = next(net.parameters()).device
-    pixels, usable = (torch.from_numpy(array).to(device)[None] for array in (image, valid))
-    padding = (0, tile.read.cols - inside.cols, 0, tile.read.rows - inside.rows)
-    padded = functional.pad(normalise(pixels, usable, contract.statistics), padding)
-    with torch.inference_mode():
-        logits = net(padded.contiguous(memory_format=torch.channels_last))
-    return logits[0, :, *core].float().cpu().numpy(), valid[core]
+    normal = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], contract.statistics)[0]
+    padded = functional.pad(normal, (0, -inside.cols % step, 0, -inside.rows % step))
+    return Given(inside, valid, padded.pin_memory() if net.device.type == "cuda" else padded)
+
+
+class _Stripe:
+    """Some columns of a scene on their way through the net. core: the first and the last + 1 that are kept."""
+
+    def __init__(self, net: StreamNet, core: tuple[int, int], cols: int, behind: int) -> None:
+        reach = margin(net.depth)
+        self._net = net
+        self._core = slice(*core)
+        self._read = slice(max(0, core[0] - reach), min(core[1] + reach, ceil_to(cols, 2**net.depth)))
+        self._stream: Stream | None = None
+        self._row = 0  # of the scene, the next that comes out
+        self._recent: deque[Given] = deque(maxlen=behind + 1)
+        self._needed: deque[bool] = deque(maxlen=behind + 1)
+
+    def feed(self, piece: Given, waiting: Sequence[Predicted], *, last: bool) -> None:
+        """Let `piece` flow on, and write what comes out into those `waiting` that it belongs to."""
+        self._needed.append(bool(piece.valid[:, self._core].any()))
+        if self._stream is None and self._needed[-1]:
+            # from so far above that neither the missing rows nor where the stream starts show in what is needed
+            self._stream = self._net.open()
+            self._row = (self._recent or [piece])[0].window.row
+            for earlier in self._recent:
+                self._flow(self._stream, earlier, (), last=False)
+        if self._stream is not None:
+            self._flow(self._stream, piece, waiting, last=last)
+            if not any(self._needed):
+                self._stream = None
+        self._recent.append(piece)
+
+    def _flow(self, stream: Stream, piece: Given, waiting: Sequence[Predicted], *, last: bool) -> None:
+        image = piece.image[:, :, self._read].to(self._net.device, non_blocking=True)
+        logits = stream.feed(image, last=last)[..., self._core.start - self._read.start :]
+        for place in waiting:
+            first = max(self._row, place.window.row)
+            end = min(self._row + logits.shape[1], place.window.row + place.window.rows)
+            if first < end:
+                rows = logits[:, first - self._row : end - self._row, : self._core.stop - self._core.start]
+                place.logits[:, first - place.window.row : end - place.window.row, self._core] = rows
+        self._row += logits.shape[1]

@@ -34,7 +34,8 @@ from ml.nn.losses import total_loss
 from ml.nn.masks import training_faults
 from ml.nn.review import suspect_labels
 from ml.nn.run import Row, Run
-from ml.nn.unet import UNet, for_prediction
+from ml.nn.streaming import for_prediction
+from ml.nn.unet import UNet
 from ml.progress import Progress, Watch, silent
 from ml.provenance import software
 

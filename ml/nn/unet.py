@@ -31,11 +31,11 @@ class UNet(nn.Module):
     def __init__(self, bands: int, depth: int, width: int, outputs: int = 1) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(depth + 1)]
-        self.bands, self.depth, self.outputs = bands, depth, outputs
+        self.bands, self.depth, self.width, self.outputs = bands, depth, width, outputs
         self.stem = _double_conv(bands, width)
         self.pool = nn.MaxPool2d(2)
         self.down = nn.ModuleList(_double_conv(upper, lower) for upper, lower in pairwise(widths))
-        self.up = nn.ModuleList(_Up(lower, upper) for upper, lower in reversed(list(pairwise(widths))))
+        self.up = nn.ModuleList(Up(lower, upper) for upper, lower in reversed(list(pairwise(widths))))
         self.head = nn.Conv2d(width, outputs, kernel_size=1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class UNet(nn.Module):
         return cast(Tensor, self.head(features))
 
 
-class _Up(nn.Module):
+class Up(nn.Module):
     """One step back to the finer level: up-convolution 2x2 (no interpolation, so deterministic), skip, convolutions."""
 
     def __init__(self, lower: int, upper: int) -> None:
@@ -70,13 +70,13 @@ def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def for_prediction(net: UNet) -> UNet:
-    """A frozen copy of `net` that computes the same faster: BatchNorm folded into the convolutions, channels last."""
-    fast = copy.deepcopy(net).eval().requires_grad_(False)
-    for block in list(fast.modules()):
+def folded(net: UNet) -> UNet:
+    """A frozen copy of `net`, in eval mode, that computes the same with BatchNorm folded into the convolutions."""
+    plain = copy.deepcopy(net).eval().requires_grad_(False)
+    for block in list(plain.modules()):
         if isinstance(block, nn.Sequential):
             _fold_batch_norm(block)
-    return fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return plain
 
 
 def _fold_batch_norm(block: nn.Sequential) -> None:

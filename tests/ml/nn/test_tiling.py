@@ -1,17 +1,22 @@
 """Tiled prediction equals the prediction of the whole scene in one piece."""
 
+import threading
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from torch.nn import functional
 
 from ml.contract import BandStatistics, Contract
 from ml.geo.windows import Window
+from ml.nn.engines.choice import installed
 from ml.nn.inputs import normalise
+from ml.nn.streaming import for_prediction
 from ml.nn.tiling import predict_logits
-from ml.nn.unet import UNet, for_prediction
+from ml.nn.unet import UNet
+from tests.ml.nn.nets import net_with_a_past
 
 STATISTICS = BandStatistics(mean=0.5, std=2, min=-9, max=9)
 
@@ -34,21 +39,6 @@ def contract(bands: int) -> Contract:
     return Contract(bands=names, dtype="float32", gsd=1, nodata=None, statistics=(STATISTICS,) * bands)
 
 
-def net_with_a_past(bands: int, depth: int, seed: int) -> UNet:
-    """A net in eval mode with logits of several units, that feels the edges: with 5/6 of the margin it fails."""
-    torch.manual_seed(seed)
-    net = UNet(bands, depth, 4)
-    with torch.no_grad():
-        for layer in net.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.weight.uniform_(1, 3)
-                layer.bias.normal_()
-        for _ in range(20):
-            net(torch.randn(2, bands, 64, 64))
-        net.head.weight *= 10
-    return net.eval()
-
-
 def whole(net: UNet, source: ArraySource) -> np.ndarray:
     step = 2**net.depth
     image, valid = torch.from_numpy(source.image)[None], torch.from_numpy(source.valid)[None]
@@ -59,40 +49,69 @@ def whole(net: UNet, source: ArraySource) -> np.ndarray:
     return result
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("engine", installed())
+@settings(max_examples=25, deadline=None)
 @given(
-    rows=st.integers(1, 200),
+    rows=st.integers(1, 260),
     cols=st.integers(1, 200),
     depth=st.integers(1, 3),
-    window_px=st.integers(16, 128),
+    stripe_px=st.integers(16, 128),
     bands=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
 def test_tiled_prediction_equals_whole_image_prediction(
-    rows: int, cols: int, depth: int, window_px: int, bands: int, seed: int
+    engine: str, rows: int, cols: int, depth: int, stripe_px: int, bands: int, seed: int
 ) -> None:
-    rng = np.random.default_rng(seed)
-    valid = np.ones((rows, cols), dtype=bool)
-    for _ in range(rng.integers(4)):  # holes of nodata
-        row, col = rng.integers(rows), rng.integers(cols)
-        valid[row : row + rng.integers(1, 80), col : col + rng.integers(1, 80)] = False
-    image = np.where(valid, rng.normal(size=(bands, rows, cols)), 0).astype(np.float32)
-    source, net = ArraySource(image, valid), net_with_a_past(bands, depth, seed)
-
+    source, net = scene_with_holes(rows, cols, bands, seed), net_with_a_past(bands, depth, seed)
     tiled, seen = np.full((rows, cols), np.nan, np.float32), np.zeros((rows, cols), np.int64)
-    for window, logits, window_valid in predict_logits(
-        for_prediction(net), contract(bands), source, window_px=window_px
-    ):
-        tiled[window.slices] = logits
-        seen[window.slices] += 1
-        assert (window_valid == valid[window.slices]).all()
+    for piece in predict_logits(for_prediction(net, engine=engine), contract(bands), source, stripe_px=stripe_px):
+        tiled[piece.window.slices] = piece.logits
+        seen[piece.window.slices] += 1
+        assert (piece.valid == source.valid[piece.window.slices]).all()
 
     assert (seen == 1).all()
-    assert np.abs(tiled - whole(net, source))[valid].max(initial=0) < 1e-4
+    assert np.abs(tiled - whole(net, source))[source.valid].max(initial=0) < 1e-4
 
 
-def test_a_window_without_a_valid_pixel_is_not_computed() -> None:
+def scene_with_holes(rows: int, cols: int, bands: int, seed: int) -> ArraySource:
+    rng = np.random.default_rng(seed)
+    valid = np.ones((rows, cols), dtype=bool)
+    for _ in range(rng.integers(4)):
+        row, col = rng.integers(rows), rng.integers(cols)
+        valid[row : row + rng.integers(1, 200), col : col + rng.integers(1, 200)] = False
+    return ArraySource(np.where(valid, rng.normal(size=(bands, rows, cols)), 0).astype(np.float32), valid)
+
+
+@pytest.mark.parametrize("engine", installed())
+@pytest.mark.parametrize("seed", range(4))
+def test_a_run_that_starts_further_down_gives_the_same_bits(engine: str, seed: int) -> None:
+    source, net = scene_with_holes(1000, 80, 2, seed), for_prediction(net_with_a_past(2, 3, seed), engine=engine)
+    whole_run = list(predict_logits(net, contract(2), source, stripe_px=48))
+    for first_row in range(0, 1000, 4 * net.rows):
+        later = list(predict_logits(net, contract(2), source, first_row=first_row, stripe_px=48))
+        assert [piece.window for piece in later] == [p.window for p in whole_run if p.window.row >= first_row]
+        for piece, other in zip(later[::-1], whole_run[::-1], strict=False):
+            assert (piece.logits == other.logits)[:, piece.valid].all()
+
+
+def test_where_no_pixel_is_valid_nothing_is_computed() -> None:
     source = ArraySource(np.zeros((1, 40, 40), np.float32), np.zeros((40, 40), bool))
-    without_weights = UNet(1, 2, 3).to("meta")
-    (prediction,) = predict_logits(without_weights, contract(1), source, window_px=64)
-    assert not prediction[2].any()
+    (piece,) = predict_logits(for_prediction(UNet(1, 2, 3)), contract(1), source)
+    assert not piece.valid.any()
+    assert not piece.logits.any()
+
+
+def test_each_row_is_read_once() -> None:
+    source = scene_with_holes(300, 70, 1, 0)
+    for _ in predict_logits(for_prediction(UNet(1, 2, 3)), contract(1), source, stripe_px=16):
+        pass
+    assert source.reads == -(-300 // 64)
+
+
+def test_the_thread_that_reads_ends_with_the_prediction() -> None:
+    before = threading.active_count()
+    pieces = predict_logits(for_prediction(UNet(1, 2, 3)), contract(1), scene_with_holes(900, 40, 1, 0))
+    next(pieces)
+    assert threading.active_count() > before
+    pieces.close()
+    assert threading.active_count() == before

@@ -15,8 +15,8 @@ from ml.nn.checkpoint import load_checkpoint
 from ml.nn.evaluate import evaluate
 from ml.nn.predict import predict
 from ml.nn.review import suspect_labels
+from ml.nn.streaming import for_prediction
 from ml.nn.train import learning_rate, train
-from ml.nn.unet import for_prediction
 from ml.progress import Progress, Stopped, silent
 from tests.ml.nn.conftest import contract_of, fields, write_labelled
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml.nn.unet import UNet, for_prediction
+from ml.nn.unet import UNet, folded
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_padding_changes_no_pixel_beyond_the_reach(depth: int) -> None:
     assert torch.allclose(cut, same, atol=1e-12)
 
 
-def test_the_copy_for_prediction_computes_the_same(image: Tensor) -> None:
+def test_the_copy_without_batch_norm_computes_the_same(image: Tensor) -> None:
     torch.manual_seed(0)
     net = trained_a_little(UNet(3, 3, 8), image)
     with torch.no_grad():
-        logits, fast = net(image), for_prediction(net)(image.to(memory_format=torch.channels_last))
+        logits, fast = net(image), folded(net)(image)
     assert (logits - fast).abs().max() < 1e-4
     assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()), "the original is left alone"
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in for_prediction(net).modules())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded(net).modules())

@@ -1,0 +1,33 @@
+"""Work done ahead by threads, taken in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def prefetched(make: Callable[[T], R], items: Iterable[T], *, ahead: int, threads: int) -> Iterator[Iterator[R]]:
+    """`map(make, items)`, made by `threads` while the results before are used; at most `ahead` of them wait.
+
+    An exception of `make` comes at its item's turn. At the end of the context no thread is left.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
+    try:
+        yield _in_order(pool, make, items, ahead)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ThreadPoolExecutor, make: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    left = iter(items)
+    waiting: deque[Future[R]] = deque(pool.submit(make, item) for item in islice(left, ahead))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(make, item) for item in islice(left, 1))
+        yield result

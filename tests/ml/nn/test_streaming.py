@@ -1,0 +1,86 @@
+"""A net through which an image flows row by row gives what the whole image at once gives, by every engine."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.faults import InputRefused
+from ml.nn.engines import choice
+from ml.nn.streaming import StreamNet, for_prediction
+from ml.nn.unet import UNet
+from tests.ml.nn.nets import net_with_a_past
+
+
+@pytest.mark.parametrize("engine", choice.installed())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
+def test_rows_in_any_pieces_give_the_logits_of_the_whole(
+    engine: str, data: st.DataObject, depth: int, seed: int
+) -> None:
+    net, step = net_with_a_past(3, depth, seed), 2**depth
+    rows, cols = (step * data.draw(st.integers(1, 160 // step)) for _ in "yx")
+    image = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, rows, cols)).astype(np.float32))
+    with torch.inference_mode():
+        whole = net(image[None])[0]
+    stream, found, row = for_prediction(net, engine=engine).open(), [], 0
+    while row < rows:
+        height = min(data.draw(st.integers(1, 3 * step)), rows - row)
+        found.append(stream.feed(image[:, row : row + height], last=row + height == rows))
+        row += height
+    logits = torch.cat(found, dim=1)
+    assert logits.shape == whole.shape
+    assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("engine", choice.installed())
+def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: str) -> None:
+    net, image = net_with_a_past(4, 4, 0, width=32), torch.randn(4, 192, 224)
+    with torch.inference_mode():
+        whole = net(image[None])[0]
+    assert whole.abs().max() > 1
+    assert (for_prediction(net, engine=engine)(image) - whole).abs().max() < 1e-4
+
+
+def test_bfloat16_is_close_and_no_more() -> None:
+    net, image = net_with_a_past(2, 2, 0), torch.randn(2, 64, 64)
+    with torch.inference_mode():
+        whole = net(image[None])[0]
+    rough = for_prediction(net, precision="bfloat16")(image)
+    assert rough.dtype == torch.float32
+    assert 1e-3 < (rough - whole).abs().max() < 0.1 * whole.abs().max()
+
+
+def test_the_net_itself_stays_as_it_is() -> None:
+    net = UNet(1, 1, 4).train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for_prediction(net)
+    assert net.training
+    assert all((net.state_dict()[name] == tensor).all() for name, tensor in before.items())
+
+
+def test_the_choice_is_measured_once_and_remembered(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        choice.remembered.cache_clear()
+        first = [engine.name for engine in choice.choose(8, 2)]
+        assert len(first) == 3
+        assert set(first) <= set(choice.installed())
+        (path,) = choice.folder().iterdir()
+        path.write_text('["torch", "torch", "torch"]')
+        choice.remembered.cache_clear()
+        assert [engine.name for engine in choice.choose(8, 2)] == ["torch"] * 3, "what stands there counts"
+    choice.remembered.cache_clear()
+
+
+def test_an_engine_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(InputRefused) as caught:
+        choice.choose(8, 2, "tpu")
+    assert caught.value.faults[0].code == "no_engine"
+
+
+def test_a_stream_net_says_what_computes_it() -> None:
+    net = StreamNet(UNet(1, 2, 4), choice.choose(4, 2, "torch"), torch.device("cpu"))
+    assert net.engines == ("torch",) * 3
+    assert net.rows == 64
