@@ -1,0 +1,140 @@
+"""Whole scenes from file to map: canemap beside how others do it, with the same weights, each in a process of its own.
+
+    python benchmarks/bench_prediction.py [--size 2048] [--width 32] [--rounds 3] [--only canemap "naive loop"] [--quick]
+
+Time is that of reading, normalising, computing and writing the map. Where a map is not that of the net on the whole
+image, the share of other pixels is given.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.child import Run, in_child
+from benchmarks.side_by_side import show
+
+DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Contender:
+    """module: of `benchmarks.peers`. environment: variables that it runs with."""
+
+    module: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+CONTENDERS = {
+    "canemap": Contender("canemap"),
+    "naive loop, 512 + 64": Contender("naive"),
+    "MONAI sliding window, gaussian": Contender("monai_window"),
+    "TorchGeo grid sampler": Contender("torchgeo_grid"),
+    "FTW-like": Contender("ftw_like"),
+    "geoai-like": Contender("geoai_like"),
+    "Raster Vision-like": Contender("rastervision_like"),
+    "Deepness-like, ONNX Runtime": Contender("deepness_like"),
+}
+COLUMNS = ("", "s", "Mpx/s", "times canemap's s", "peak MB", "start-up s", "other pixels, ppm")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians of a contender's rounds; other_ppm: see `benchmarks.peers.whole`."""
+
+    seconds: float
+    peak_mb: float
+    start_up_s: float
+    other_ppm: float
+
+
+def main() -> None:
+    """Measure and print the table."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        scene, model = prepare(Path(folder), options.size, options.width)
+        reference = str(predict("whole", scene, model, Path(folder)).value)
+        runs = in_turns(options.only, scene, model, Path(folder), options.rounds, reference)
+    title = f"{options.size} x {options.size} x 4 px, U-Net of width {options.width}, depth {DEPTH}"
+    show(title, COLUMNS, rows(runs, options.size**2 / 1e6))
+
+
+def prepare(folder: Path, size: int, width: int) -> tuple[Path, Path]:
+    """Make a scene and a model in `folder`, and what Deepness's user exports; their paths."""
+    scene, model = folder / "scene.tif", folder / "model.safetensors"
+    in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
+    given = {"scene": str(scene), "path": str(model), "width": width, "depth": DEPTH}
+    in_child("benchmarks.inputs", "make_model", given)
+    in_child("benchmarks.peers.deepness_export", "export", {"model": str(model)})
+    return scene, model
+
+
+def predict(module: str, scene: Path, model: Path, folder: Path, environment: Mapping[str, str] | None = None) -> Run:
+    """One map by one of the peers, in a new folder under `folder`; the run's value is its path."""
+    out = tempfile.mkdtemp(dir=folder)
+    given = {"scene": str(scene), "model": str(model), "out": out}
+    return in_child(f"benchmarks.peers.{module}", "predict", given, environment=environment)
+
+
+def in_turns(
+    names: Sequence[str], scene: Path, model: Path, folder: Path, rounds: int, reference: str
+) -> dict[str, Result]:
+    """Let all contenders predict once a round, so that a busy machine slows all alike."""
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, done in runs.items():
+            one = CONTENDERS[name]
+            done.append(predict(one.module, scene, model, folder, one.environment))
+    return {name: _result(done, reference) for name, done in runs.items()}
+
+
+def rows(results: Mapping[str, Result], mpx: float) -> list[tuple[object, ...]]:
+    """The lines of the table."""
+    own = results["canemap"].seconds if "canemap" in results else None
+    return [
+        (
+            name,
+            each.seconds,
+            mpx / each.seconds,
+            each.seconds / own if own else "-",
+            round(each.peak_mb),
+            each.start_up_s,
+            round(each.other_ppm),
+        )
+        for name, each in results.items()
+    ]
+
+
+def _result(runs: Sequence[Run], reference: str) -> Result:
+    compared = in_child(
+        "benchmarks.peers.whole", "difference_ppm", {"reference": reference, "map_": str(runs[0].value)}
+    )
+    return Result(
+        seconds=statistics.median(run.seconds for run in runs),
+        peak_mb=statistics.median(run.peak_mb for run in runs),
+        start_up_s=statistics.median(run.start_up_s for run in runs),
+        other_ppm=float(compared.value),
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=2048, help="side of the scene in pixels")
+    parser.add_argument("--width", type=int, default=32, help="channels of the net's first level")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="CONTENDER")
+    parser.add_argument("--quick", action="store_true", help="one round, 640 px, width 16")
+    options = parser.parse_args()
+    if options.quick:
+        # not 512: of a scene as large as a chip TorchGeo's grid may be empty, by the rounding of coordinates
+        options.size, options.width, options.rounds = 640, 16, 1
+    return options
+
+
+if __name__ == "__main__":
+    main()

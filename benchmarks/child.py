@@ -1,0 +1,78 @@
+"""One call in a process of its own, and what it cost: seconds, start-up, peak memory.
+
+    python -m benchmarks.child MODULE FUNCTION ARGUMENTS
+
+is what `in_child` starts; it prints a line of JSON. A process that starts another passes its own peak memory on (Linux
+counts from the fork), so whoever calls `in_child` imports little: no torch, and nothing of canemap's, which tunes GDAL
+for the process that imports it.
+"""
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a call returned and cost.
+
+    value: as JSON gives it back. seconds: of the call, after imports. start_up_s: from the start of the process to
+    that of the call. net_s: seconds spent in the U-Net's forward, None if not asked for or none was called.
+    peak_mb: largest resident set, in 10^6 bytes, of the process or of one that it started.
+    """
+
+    value: Any
+    seconds: float
+    start_up_s: float
+    net_s: float | None
+    peak_mb: float
+
+
+def in_child(
+    module: str,
+    function: str,
+    arguments: Mapping[str, str | int],
+    *,
+    environment: Mapping[str, str] | None = None,
+    net_clock: bool = False,
+) -> Run:
+    """Call `module.function(**arguments)` in a new process with variables added to its environment.
+
+    Raises:
+        ChildProcessError: the call failed; what it wrote to stderr stands in the message.
+    """
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
+    call = {"arguments": dict(arguments), "net_clock": net_clock, "started": time.time()}
+    command = [sys.executable, "-m", "benchmarks.child", module, function, json.dumps(call)]
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        raise ChildProcessError(f"{module}.{function} failed:\n{done.stderr}")
+    return Run(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _main() -> None:
+    module, function, call = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    work = getattr(importlib.import_module(module), function)
+    clock = importlib.import_module("benchmarks.net_clock").NetClock() if call["net_clock"] else None
+    start_up_s, start = time.time() - call["started"], time.perf_counter()
+    value = work(**call["arguments"])
+    seconds = time.perf_counter() - start
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    net_s = clock.seconds if clock and clock.seconds else None
+    print()  # libraries may have left a line unfinished
+    print(json.dumps(asdict(Run(value, seconds, start_up_s, net_s, peak * _BYTES / 1e6))))
+
+
+if __name__ == "__main__":
+    _main()

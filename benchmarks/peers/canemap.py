@@ -1,0 +1,14 @@
+"""canemap itself: classes and probability as cloud-optimised GeoTIFFs, no polygons."""
+
+from pathlib import Path
+
+from ml.config import PredictConfig
+from ml.data import SceneFile
+from ml.nn.predict import predict as predict_scene
+
+
+def predict(scene: str, model: str, out: str) -> str:
+    """As all peers; probability.tif and classes.qml come with it."""
+    config = PredictConfig(outputs=("classes", "probability"))
+    result = predict_scene(Path(model), SceneFile(name="scene", path=Path(scene)), Path(out), config)
+    return str(result.files["classes.tif"])

@@ -1,0 +1,24 @@
+"""What every peer knows of the model, without torch and without canemap's settings of GDAL."""
+
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+Pixels = NDArray[np.float32]
+
+
+def header(model: str) -> dict[str, object]:
+    """The checkpoint's own description, as its JSON says it."""
+    with safe_open(model, framework="numpy") as file:
+        found: dict[str, object] = json.loads(file.metadata()["canemap"])
+    return found
+
+
+def mean_and_std(model: str) -> tuple[Pixels, Pixels]:
+    """Of each band, float32 (bands, 1, 1): the net wants (image - mean) / std."""
+    contract = header(model)["contract"]
+    assert isinstance(contract, dict)
+    mean, std = ([band[name] for band in contract["statistics"]] for name in ("mean", "std"))
+    return np.float32(mean)[:, None, None], np.float32(std)[:, None, None]

@@ -1,0 +1,17 @@
+"""The net of a checkpoint as any user of PyTorch has it: eager, in eval mode, nothing folded."""
+
+from typing import Any
+
+from safetensors.torch import load_file
+
+from benchmarks.peers.model import header
+from ml.nn.unet import UNet  # imports nothing of canemap's that touches GDAL
+
+
+def load_net(model: str) -> UNet:
+    """The U-Net with the checkpoint's weights, on the CPU."""
+    document: Any = header(model)
+    size = document["config"]["net"]
+    net = UNet(len(document["contract"]["bands"]), size["depth"], size["width"])
+    net.load_state_dict(load_file(model))
+    return net.eval()
