@@ -1,6 +1,6 @@
-"""Whole scenes from file to map: canemap beside how others do it, with the same weights, each in a process of its own.
+"""Whole scenes from file to map: canemap beside how others do it, with the same weights, each in its own process.
 
-    python benchmarks/bench_prediction.py [--size 2048] [--width 32] [--rounds 3] [--only canemap "naive loop"] [--quick]
+    python benchmarks/bench_prediction.py [--size 2048] [--width 32] [--rounds 3] [--only canemap FTW-like] [--quick]
 
 Time is that of reading, normalising, computing and writing the map. Where a map is not that of the net on the whole
 image, the share of other pixels is given.
@@ -11,35 +11,16 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.child import Run, in_child
+from benchmarks.contenders import CONTENDERS, WHOLE, make_model, predict
 from benchmarks.side_by_side import show
 
 DEPTH = 4
-
-
-@dataclass(frozen=True)
-class Contender:
-    """module: of `benchmarks.peers`. environment: variables that it runs with."""
-
-    module: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-CONTENDERS = {
-    "canemap": Contender("canemap"),
-    "naive loop, 512 + 64": Contender("naive"),
-    "MONAI sliding window, gaussian": Contender("monai_window"),
-    "TorchGeo grid sampler": Contender("torchgeo_grid"),
-    "FTW-like": Contender("ftw_like"),
-    "geoai-like": Contender("geoai_like"),
-    "Raster Vision-like": Contender("rastervision_like"),
-    "Deepness-like, ONNX Runtime": Contender("deepness_like"),
-}
 COLUMNS = ("", "s", "Mpx/s", "times canemap's s", "peak MB", "start-up s", "other pixels, ppm")
 
 
@@ -58,38 +39,27 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         scene, model = prepare(Path(folder), options.size, options.width)
-        reference = str(predict("whole", scene, model, Path(folder)).value)
-        runs = in_turns(options.only, scene, model, Path(folder), options.rounds, reference)
+        results = in_turns(options.only, scene, model, Path(folder), options.rounds)
     title = f"{options.size} x {options.size} x 4 px, U-Net of width {options.width}, depth {DEPTH}"
-    show(title, COLUMNS, rows(runs, options.size**2 / 1e6))
+    show(title, COLUMNS, rows(results, options.size**2 / 1e6))
 
 
 def prepare(folder: Path, size: int, width: int) -> tuple[Path, Path]:
     """Make a scene and a model in `folder`, and what Deepness's user exports; their paths."""
-    scene, model = folder / "scene.tif", folder / "model.safetensors"
+    scene = folder / "scene.tif"
     in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
-    given = {"scene": str(scene), "path": str(model), "width": width, "depth": DEPTH}
-    in_child("benchmarks.inputs", "make_model", given)
+    model = make_model(scene, folder, width, DEPTH)
     in_child("benchmarks.peers.deepness_export", "export", {"model": str(model)})
     return scene, model
 
 
-def predict(module: str, scene: Path, model: Path, folder: Path, environment: Mapping[str, str] | None = None) -> Run:
-    """One map by one of the peers, in a new folder under `folder`; the run's value is its path."""
-    out = tempfile.mkdtemp(dir=folder)
-    given = {"scene": str(scene), "model": str(model), "out": out}
-    return in_child(f"benchmarks.peers.{module}", "predict", given, environment=environment)
-
-
-def in_turns(
-    names: Sequence[str], scene: Path, model: Path, folder: Path, rounds: int, reference: str
-) -> dict[str, Result]:
+def in_turns(names: Sequence[str], scene: Path, model: Path, folder: Path, rounds: int) -> dict[str, Result]:
     """Let all contenders predict once a round, so that a busy machine slows all alike."""
+    reference = predict(WHOLE, scene, model, folder).value
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, done in runs.items():
-            one = CONTENDERS[name]
-            done.append(predict(one.module, scene, model, folder, one.environment))
+            done.append(predict(CONTENDERS[name], scene, model, folder))
     return {name: _result(done, reference) for name, done in runs.items()}
 
 
@@ -111,14 +81,12 @@ def rows(results: Mapping[str, Result], mpx: float) -> list[tuple[object, ...]]:
 
 
 def _result(runs: Sequence[Run], reference: str) -> Result:
-    compared = in_child(
-        "benchmarks.peers.whole", "difference_ppm", {"reference": reference, "map_": str(runs[0].value)}
-    )
+    maps = {"reference": reference, "map_": runs[0].value}
     return Result(
         seconds=statistics.median(run.seconds for run in runs),
         peak_mb=statistics.median(run.peak_mb for run in runs),
         start_up_s=statistics.median(run.start_up_s for run in runs),
-        other_ppm=float(compared.value),
+        other_ppm=in_child("benchmarks.peers.whole", "difference_ppm", maps).value,
     )
 
 

@@ -42,12 +42,12 @@ class Run:
 def in_child(
     module: str,
     function: str,
-    arguments: Mapping[str, str | int],
+    arguments: Mapping[str, object],
     *,
     environment: Mapping[str, str] | None = None,
     net_clock: bool = False,
 ) -> Run:
-    """Call `module.function(**arguments)` in a new process with variables added to its environment.
+    """Call `module.function(**arguments)`, all of it JSON, in a new process with variables added to its environment.
 
     Raises:
         ChildProcessError: the call failed; what it wrote to stderr stands in the message.

@@ -20,5 +20,5 @@ def mean_and_std(model: str) -> tuple[Pixels, Pixels]:
     """Of each band, float32 (bands, 1, 1): the net wants (image - mean) / std."""
     contract = header(model)["contract"]
     assert isinstance(contract, dict)
-    mean, std = ([band[name] for band in contract["statistics"]] for name in ("mean", "std"))
-    return np.float32(mean)[:, None, None], np.float32(std)[:, None, None]
+    numbers = np.array([(band["mean"], band["std"]) for band in contract["statistics"]], np.float32)
+    return numbers[:, 0, None, None], numbers[:, 1, None, None]

@@ -1,0 +1,44 @@
+"""Who predicts beside whom."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.child import Run, in_child
+
+
+@dataclass(frozen=True)
+class Contender:
+    """module: of `benchmarks.peers`. environment: variables that it runs with."""
+
+    module: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+WHOLE = Contender("whole")
+CONTENDERS = {
+    "canemap": Contender("canemap"),
+    "naive loop, 512 + 64": Contender("naive"),
+    "MONAI sliding window, gaussian": Contender("monai_window"),
+    "TorchGeo grid sampler": Contender("torchgeo_grid"),
+    "FTW-like": Contender("ftw_like"),
+    "geoai-like": Contender("geoai_like"),
+    "Raster Vision-like": Contender("rastervision_like"),
+    "Deepness-like, ONNX Runtime": Contender("deepness_like"),
+}
+
+
+def make_model(scene: Path, folder: Path, width: int, depth: int) -> Path:
+    """A checkpoint in `folder` that fits `scene`; see `benchmarks.inputs.make_model`."""
+    model = folder / "model.safetensors"
+    given = {"scene": str(scene), "path": str(model), "width": width, "depth": depth}
+    in_child("benchmarks.inputs", "make_model", given)
+    return model
+
+
+def predict(contender: Contender, scene: Path, model: Path, folder: Path, *, net_clock: bool = False) -> Run:
+    """One map in a new folder under `folder`; the run's value is its path."""
+    given = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
+    module = f"benchmarks.peers.{contender.module}"
+    return in_child(module, "predict", given, environment=contender.environment, net_clock=net_clock)

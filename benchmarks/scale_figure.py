@@ -1,0 +1,43 @@
+"""Seconds and peak memory against the size of the scene, both axes logarithmic."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ml.assess.figures.style import CURVES, LINES, MARKERS, save
+
+MEASURES = {"seconds": "Time, s", "peak_mb": "Peak memory, MB"}
+
+
+def draw(points: Sequence[dict[str, Any]], path: str) -> None:
+    """Write an SVG of `bench_scale.Point`s; a dotted line shows what linear growth from canemap's first point is."""
+    figure = Figure(figsize=(10, 4.3), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
+        _curves(axes, points, measure)
+        _linear(axes, [point for point in points if point["name"] == "canemap"], measure)
+        axes.set(xscale="log", yscale="log", xlabel="Megapixels", title=title)
+        axes.grid(alpha=0.3, which="both")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save(figure, Path(path), "svg")
+
+
+def _curves(axes: Axes, points: Sequence[dict[str, Any]], measure: str) -> None:
+    for index, name in enumerate(dict.fromkeys(point["name"] for point in points)):
+        own = [(_megapixels(point), point[measure]) for point in points if point["name"] == name]
+        across, up = zip(*own, strict=True)
+        axes.plot(across, up, color=CURVES[index], linestyle=LINES[index], marker=MARKERS[index], label=name)
+
+
+def _linear(axes: Axes, own: Sequence[dict[str, Any]], measure: str) -> None:
+    across = np.array([_megapixels(point) for point in own])
+    axes.plot(across, own[0][measure] * across / across[0], color="0.6", linestyle=":", label="linear in pixels")
+
+
+def _megapixels(point: dict[str, Any]) -> float:
+    return float(point["size"] ** 2 / 1e6)
