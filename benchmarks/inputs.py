@@ -22,18 +22,20 @@ GSD_M, NODATA, BLOCK_PX = 0.8, 0, 512
 _REPEATED_PX = 1024
 _OCTAVES_PX = (4, 16, 64, 256)  # sizes of the blobs
 _MEAN, _CONTRAST, _GRAIN = (550, 700, 650, 1800), 90, 12
+_STEP = 32
 
 Image = NDArray[np.uint16]
 
 
 def make_scene(path: str, size: int) -> None:
     """Write a scene of smooth noise, uint16 (4, size, size); it is held in memory as float32."""
-    _write(Path(path), _noise(size), size)
+    _write(Path(path), _noise(size, _GRAIN), size)
 
 
 def make_repeated_scene(path: str, size: int) -> None:
-    """The same of any size, row of tiles by row of tiles: one tile of noise again and again."""
-    _write(Path(path), _noise(min(size, _REPEATED_PX)), size)
+    """A scene of any size: one tile again and again, without grain and in coarse steps so that it packs well."""
+    tile = _noise(min(size, _REPEATED_PX), grain=0)
+    _write(Path(path), tile - tile % _STEP + 1, size)
 
 
 def make_model(scene: str, path: str, width: int, depth: int) -> None:
@@ -67,13 +69,13 @@ def _write(path: Path, tile: Image, size: int) -> None:
                 file.write(tile[:, :rows, :cols], window=Window(col, row, cols, rows))
 
 
-def _noise(size: int) -> Image:
+def _noise(size: int, grain: float) -> Image:
     """Blobs of several sizes, alike but not equal in all bands, and fine grain: at least 1, so never nodata."""
     random = torch.Generator().manual_seed(0)
     common = _blobs(size, random)
     bands = []
     for mean in _MEAN:
-        band = common + 0.5 * _blobs(size, random) + _GRAIN / _CONTRAST * torch.randn(size, size, generator=random)
+        band = common + 0.5 * _blobs(size, random) + grain / _CONTRAST * torch.randn(size, size, generator=random)
         bands.append((mean + _CONTRAST * band).clamp(1, 10_000).to(torch.int16).numpy().view(np.uint16))
     return np.stack(bands)
 
