@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from ml.assess.figures.style import CURVES, LINES, MARKERS, save
 
@@ -14,13 +15,14 @@ MEASURES = {"seconds": "Time, s", "peak_mb": "Peak memory, MB"}
 
 
 def draw(points: Sequence[dict[str, Any]], path: str) -> None:
-    """Write an SVG of `bench_scale.Point`s; a dotted line shows what linear growth from canemap's first point is."""
+    """Write an SVG of `bench_scale.Point`s; dotted is time linear in pixels from canemap's first point."""
     figure = Figure(figsize=(10, 4.3), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
         _curves(axes, points, measure)
-        _linear(axes, [point for point in points if point["name"] == "canemap"], measure)
         axes.set(xscale="log", yscale="log", xlabel="Megapixels", title=title)
-        axes.grid(alpha=0.3, which="both")
+        _plain_ticks(axes)
+        axes.grid(alpha=0.3)
+    _linear(figure.axes[0], [point for point in points if point["name"] == "canemap"])
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -34,9 +36,17 @@ def _curves(axes: Axes, points: Sequence[dict[str, Any]], measure: str) -> None:
         axes.plot(across, up, color=CURVES[index], linestyle=LINES[index], marker=MARKERS[index], label=name)
 
 
-def _linear(axes: Axes, own: Sequence[dict[str, Any]], measure: str) -> None:
+def _linear(axes: Axes, own: Sequence[dict[str, Any]]) -> None:
     across = np.array([_megapixels(point) for point in own])
-    axes.plot(across, own[0][measure] * across / across[0], color="0.6", linestyle=":", label="linear in pixels")
+    axes.plot(across, own[0]["seconds"] * across / across[0], color="0.6", linestyle=":", label="linear in pixels")
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """1, 2, 5, 10, ... as such: the house's style writes no powers, since it parses no mathematics."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _megapixels(point: dict[str, Any]) -> float:
