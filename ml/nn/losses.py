@@ -6,14 +6,13 @@ gradient. Without a valid pixel a loss is 0.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ml.config import LossConfig
+from ml.nn.lovasz import Task, lovasz_extension
 
 IGNORE = 255
 
@@ -66,9 +65,7 @@ def lovasz_hinge(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_im
     _same_shape(logits, target)
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
-        positive = truth == 1
-        errors = 1 + torch.where(positive, -scores, scores)
-        return _lovasz(errors, positive, truth != ignore)
+        return lovasz_extension(scores, truth, Task(label=1, margin=1, ignore=ignore))
 
     return _by_image(loss, logits, target, ignore) if per_image else loss(logits, target)
 
@@ -82,13 +79,10 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_
     _one_logit_a_class(logits, target)
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
-        probabilities, valid = scores.softmax(dim=-3).movedim(-3, 0), truth != ignore
-        losses = []
-        for index, probability in enumerate(probabilities):
-            positive = truth == index
-            if bool(positive.any()):
-                errors = torch.where(positive, 1 - probability, probability)
-                losses.append(_lovasz(errors, positive, valid))
+        probabilities = scores.softmax(dim=-3).unbind(-3)
+        occurs = torch.stack([(truth == index).any() for index in range(len(probabilities))]).tolist()  # one wait
+        tasks = [Task(label=index, margin=0, ignore=ignore) for index, there in enumerate(occurs) if there]
+        losses = [lovasz_extension(probabilities[task.label], truth, task) for task in tasks if task.label != ignore]
         return torch.stack(losses).mean() if losses else scores.sum() * 0
 
     return _by_image(loss, logits, target, ignore) if per_image else loss(logits, target)
@@ -96,7 +90,8 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_
 
 def _by_image(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor, ignore: int) -> Tensor:
     """The mean of `loss` over the images that have a valid pixel."""
-    images = [loss(one, truth) for one, truth in zip(logits, target, strict=True) if bool((truth != ignore).any())]
+    valid = (target != ignore).unsqueeze(-1).flatten(1).any(dim=1).tolist()
+    images = [loss(one, truth) for one, truth, there in zip(logits, target, valid, strict=True) if there]
     return torch.stack(images).mean() if images else logits.sum() * 0
 
 
@@ -109,65 +104,3 @@ def _one_logit_a_class(logits: Tensor, target: Tensor) -> None:
     if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
         shapes = f"logits have shape {tuple(logits.shape)}, target has {tuple(target.shape)}"
         raise ValueError(f"{shapes}: give (N, K, H, W) and (N, H, W)")
-
-
-def _lovasz(errors: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
-    return _LovaszExtension.apply(errors, positive, valid)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _LovaszExtension(torch.autograd.Function):
-    """The Lovász extension of the Jaccard loss at `errors`, of which the positive part counts.
-
-    The errors are sorted decreasingly and each is weighted by how much the Jaccard loss of the mispredicted set grows
-    when its pixel joins. Loss and gradient in closed form: the loss is piecewise linear, so its gradient is the weights
-    themselves. An error of 0 adds nothing, and a weight depends only on the pixels ranked before it, so dropping what
-    is not positive BEFORE the sort is exact and saves most of the work once the net has learnt something.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, errors: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
-        flat, truth, counted = errors.reshape(-1), positive.reshape(-1), valid.reshape(-1)
-        wrong = (~(flat <= 0) & counted).nonzero().squeeze(1)  # NaN is wrong too, and shows in the loss
-        ranked, truth_ranked, order = _ranked(flat[wrong], truth[wrong])
-        weights = _jaccard_growth(truth_ranked, positives=int((truth & counted).count_nonzero()))
-        slope = torch.zeros_like(flat)
-        slope[wrong[order]] = weights.to(flat.dtype)
-        ctx.save_for_backward(slope.view_as(errors))
-        return (weights * ranked).sum().to(flat.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None, None
-
-
-def _jaccard_growth(positive: Tensor, positives: int) -> Tensor:
-    """How much the Jaccard loss grows with each pixel, taken in the given order: float64 from exact counts.
-
-    positive: bool (K,), the truth of the pixels in order. positives: P, of the whole truth. With p positives and n
-    negatives taken before, a positive adds 1 / (P + n) and a negative (P - p) / ((P + n) (P + n + 1)); with P = 0 the
-    first pixel makes the prediction entirely wrong and adds 1.
-    """
-    p = positive.long().cumsum(0) - positive.long()
-    n = torch.arange(len(positive), device=positive.device) - p
-    union = (positives + n).double().clamp(min=1)
-    growth = torch.where(positive, 1 / union, (positives - p) / (union * (union + 1)))
-    if positives == 0:
-        growth[:1] = 1
-    return growth
-
-
-def _ranked(errors: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The positive `errors` (K,) from large to small, `positive` (K,) in that order, and the order itself.
-
-    Positive floats order like their bits, so on a CPU one sort of 64-bit keys (error bits, index, label) does it all:
-    numpy's vectorised sort is several times faster than an indirect one with its gathering.
-    """
-    if errors.device.type != "cpu" or errors.dtype != torch.float32:
-        order = errors.argsort(descending=True, stable=True)
-        return errors[order], positive[order], order
-    keys = (errors.view(torch.int32).long() << 32) | (torch.arange(len(errors)) << 1) | positive
-    keys.numpy().sort()
-    keys = keys.flip(0)
-    return (keys >> 32).int().view(torch.float32), (keys & 1).bool(), (keys >> 1) & 0x7FFFFFFF
