@@ -3,8 +3,8 @@
     python benchmarks/bench_losses.py [--quick]
 
 Logits are float32 and made so that a given share of the pixels has a positive hinge error. Targets are uint8 for ours,
-as in training, and int64 for the others. kornia scores each image alone, which makes its sorts smaller: it stands beside
-ours per image. The second kind of table is how far the gradients are from one of exact counts.
+as in training, and int64 for the others. kornia scores each image alone, which makes its sorts smaller: see ours
+per image. The second kind of table is how far the gradients are from one of exact counts.
 """
 
 import argparse
@@ -171,8 +171,8 @@ def exact_softmax(logits: Tensor, target: Tensor) -> Tensor:
     probabilities = logits.detach().softmax(dim=1)
     slopes = np.empty(probabilities.shape)
     for index in range(logits.shape[1]):
-        truth, p = target.numpy().ravel() == index, probabilities[:, index].numpy().ravel()
-        weights = exact_weights(np.where(truth, 1 - p, p), truth)
+        truth, scores = target.numpy().ravel() == index, probabilities[:, index].numpy().ravel()
+        weights = exact_weights(np.where(truth, 1 - scores, scores), truth)
         slopes[:, index] = np.where(truth, -weights, weights).reshape(target.shape)
     p = logits.detach().double().softmax(dim=1)
     slope = torch.from_numpy(slopes) / logits.shape[1]
@@ -197,7 +197,9 @@ def error_table(hinge: Sequence[tuple[Shape, float]], softmax: Sequence[Shape]) 
     for shape, wrong in hinge:
         case = hinge_case(shape, wrong)
         exact = exact_hinge(*case), by_image(exact_hinge, *case)
-        rows.append([f"hinge, {' x '.join(map(str, shape))}, {wrong:.0%}", *errors(hinge_losses(case[1]), case[0], *exact)])
+        rows.append(
+            [f"hinge, {' x '.join(map(str, shape))}, {wrong:.0%}", *errors(hinge_losses(case[1]), case[0], *exact)]
+        )
     for shape in softmax:
         case = softmax_case(shape)
         exact = exact_softmax(*case), by_image(exact_softmax, *case)

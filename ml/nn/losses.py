@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.config import LossConfig
-from ml.nn.lovasz import Task, lovasz_extension
+from ml.nn.lovasz import Task, mean_lovasz_extension
 
 IGNORE = 255
 
@@ -65,7 +65,8 @@ def lovasz_hinge(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_im
     _same_shape(logits, target)
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
-        return lovasz_extension(scores, truth, Task(label=1, margin=1, ignore=ignore))
+        task = Task(row=0, label=1, margin=1, ignore=ignore)
+        return mean_lovasz_extension(scores.reshape(1, -1), truth.reshape(-1), [task])
 
     return _by_image(loss, logits, target, ignore) if per_image else loss(logits, target)
 
@@ -79,11 +80,11 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_
     _one_logit_a_class(logits, target)
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
-        probabilities = scores.softmax(dim=-3).unbind(-3)
-        occurs = torch.stack([(truth == index).any() for index in range(len(probabilities))]).tolist()  # one wait
-        tasks = [Task(label=index, margin=0, ignore=ignore) for index, there in enumerate(occurs) if there]
-        losses = [lovasz_extension(probabilities[task.label], truth, task) for task in tasks if task.label != ignore]
-        return torch.stack(losses).mean() if losses else scores.sum() * 0
+        probabilities, labels = scores.softmax(dim=-3).movedim(-3, 0).flatten(1), truth.reshape(-1)
+        occurs = torch.stack([(labels == index).any() for index in range(len(probabilities))]).tolist()  # one wait
+        present = [index for index, there in enumerate(occurs) if there and index != ignore]
+        tasks = [Task(row=index, label=index, margin=0, ignore=ignore) for index in present]
+        return mean_lovasz_extension(probabilities, labels, tasks) if tasks else scores.sum() * 0
 
     return _by_image(loss, logits, target, ignore) if per_image else loss(logits, target)
 

@@ -3,12 +3,13 @@
 The errors are sorted decreasingly and each is weighted by how much the Jaccard loss of the mispredicted set grows when
 its pixel joins (Berman et al. 2018, arXiv:1705.08790, algorithm 1). In closed form: with P positives in all, and p
 positives and n negatives ranked before it, a positive's weight is 1 / (P + n) and a negative's
-(P - p) / ((P + n) (P + n + 1)); with P = 0 the worst pixel has weight 1. The loss is piecewise linear, so the weights are
+(P - p) / ((P + n) (P + n + 1)); with P = 0 the worst pixel has weight 1. The loss is piecewise linear: the weights are
 its gradient. An error of 0 adds nothing and a weight depends only on what is ranked before it, so dropping what is not
-positive BEFORE the sort is exact, and saves most of the work once the net has learnt something. Errors that are equal
-rank by their places.
+positive BEFORE the sort is exact, and saves most of the work once the net has learnt something. Equal errors rank by
+their places.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,40 +26,47 @@ _FLIP = 0x7FFFFFFF  # turns the bits of positive floats into integers that order
 
 @dataclass(frozen=True)
 class Task:
-    """What counts as an error. margin: 1 for scores > 0 meaning the class (the hinge), 0 for probabilities.
+    """One class: what counts as an error. margin: 1 for scores > 0 meaning the class (the hinge), 0 for probabilities.
 
     The error of a pixel is 1 - score where its target is `label`, else margin + score; where it is `ignore`, 0.
+    row: where the scores of the class stand.
     """
 
+    row: int
     label: int
     margin: int
     ignore: int
 
 
-def lovasz_extension(scores: Tensor, target: Tensor, task: Task) -> Tensor:
-    """The Lovász extension of the Jaccard loss at the errors, of which the positive part counts: of the scores' dtype.
+def mean_lovasz_extension(scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """The mean over the tasks (at least one) of the Lovász extension of the Jaccard loss at the positive errors.
 
-    scores: floats of any shape. target: integers of that shape. NaN is the largest error, and shows in the loss.
+    scores: floats (R, N), of whose dtype the loss is. target: integers (N,). NaN is the largest error, and shows in the
+    loss.
     """
-    return _Extension.apply(scores, target, task)  # type: ignore[no-any-return, no-untyped-call]
+    return _MeanExtension.apply(scores, target, tasks)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Extension(torch.autograd.Function):
+class _MeanExtension(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, target: Tensor, task: Task) -> Tensor:
-        keyed = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.numel() < _MAX_KEYED
+    def forward(ctx: Any, scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
+        keyed = scores.device.type == "cpu" and scores.dtype == torch.float32 and len(target) < _MAX_KEYED
         solve = _by_keys if keyed else _by_torch
-        loss, places, slopes = solve(scores.reshape(-1), target.reshape(-1), task)
-        ctx.save_for_backward(places, slopes)
-        ctx.shape = scores.shape
-        return loss
+        losses, places, slopes = zip(*(solve(scores[task.row], target, task) for task in tasks), strict=True)
+        ctx.save_for_backward(*places, *slopes)
+        ctx.shape, ctx.rows = scores.shape, [task.row for task in tasks]
+        return torch.as_tensor(sum(losses) / len(tasks), dtype=scores.dtype, device=scores.device)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        places, slopes = ctx.saved_tensors
-        dense = slopes.new_zeros(ctx.shape.numel())
-        return dense.scatter_(0, places, gradient * slopes).view(ctx.shape), None, None
+        count = len(ctx.rows)
+        gradient = gradient / count
+        places, slopes = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        dense = gradient.new_zeros(ctx.shape)
+        for row, where, slope in zip(ctx.rows, places, slopes, strict=True):
+            dense[row].scatter_(0, where, gradient * slope)
+        return dense, None, None
 
 
 def _by_torch(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +97,7 @@ def _growth(truth: Tensor, positives: Tensor) -> Tensor:
     return torch.where(union - truth.logical_not().long() == 0, 1, growth)  # the first of all where P = 0
 
 
-def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[float, Tensor, Tensor]:
     """What `_by_torch` gives, for float32 (N,) on a CPU.
 
     One sort of 64-bit keys (error bits, place, truth) does it all: positive floats order like their bits, and numpy's
@@ -110,7 +118,7 @@ def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor
             p += int(truth.sum())
             block &= 0xFFFFFFFF
             block >>= 1  # the place remains
-    return scores.new_tensor(loss), torch.from_numpy(keys), torch.from_numpy(slopes)
+    return loss, torch.from_numpy(keys), torch.from_numpy(slopes)
 
 
 def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tuple[NDArray[np.int64], int]:
