@@ -92,9 +92,9 @@ def _growth(truth: Tensor, positives: Tensor) -> Tensor:
     truth: bool (E,). positives: int64 (), of all pixels.
     """
     p = truth.cumsum(0)  # this pixel counted in
-    union = positives + torch.arange(1, len(truth) + 1, device=truth.device) - p
+    union = (positives + torch.arange(1, len(truth) + 1, device=truth.device) - p).double()
     growth = torch.where(truth, 1, (positives - p) / (union - 1).clamp(min=1)) / union
-    return torch.where(union - truth.logical_not().long() == 0, 1, growth)  # the first of all where P = 0
+    return torch.where(~truth & (union == 1), 1, growth)  # the first of all where P = 0
 
 
 def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[float, Tensor, Tensor]:
@@ -110,12 +110,12 @@ def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[float, Tensor,
     with np.errstate(invalid="ignore"):  # what is infinite or no number shows in the loss
         for start in range(0, len(keys), _BLOCK):
             block = keys[start : start + _BLOCK]
-            truth = (block & 1).astype(np.int32)
+            truth = (block & 1).astype(np.float32)
             errors = ((block >> 32).astype(np.int32) ^ _FLIP).view(np.float32)
             growth = _block_growth(truth, positives, start, p)
-            np.multiply(growth, 1 - 2 * truth.astype(np.float32), out=slopes[start : start + _BLOCK])
+            np.copysign(growth, 0.5 - truth, out=slopes[start : start + _BLOCK])
             loss += float((growth * errors).sum())
-            p += int(truth.sum())
+            p += int(np.count_nonzero(truth))
             block &= 0xFFFFFFFF
             block >>= 1  # the place remains
     return loss, torch.from_numpy(keys), torch.from_numpy(slopes)
@@ -129,12 +129,9 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
         here = slice(start, start + _BLOCK)
         counted = target[here] != task.ignore
         truth = (target[here] == task.label) & counted
-        sign = truth.astype(np.float32)
-        offset = 1 if task.margin else sign.copy()
-        sign *= -2
-        sign += 1
-        errors = scores[here] * sign
-        errors += offset
+        positive = truth.astype(np.float32)
+        errors = scores[here] * (1 - 2 * positive)
+        errors += task.margin or positive
         wrong = (~(errors <= 0) & counted).nonzero()[0]
         block = keys[found : found + len(wrong)]
         block[:] = errors[wrong].view(np.int32) ^ _FLIP
@@ -146,20 +143,18 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
     return keys[:found], positives
 
 
-def _block_growth(truth: NDArray[np.int32], positives: int, before: int, p: int) -> NDArray[np.float32]:
+def _block_growth(truth: NDArray[np.float32], positives: int, before: int, p: int) -> NDArray[np.float32]:
     """`_growth` of a block, to float32's rounding, since counts are exact before they are divided.
 
-    truth: int32 (E,), 0 and 1. before: how many pixels are ranked before the block, p of them positive.
+    truth: float32 (E,), 0 and 1. before: how many pixels are ranked before the block, p of them positive.
     """
-    ranks = np.arange(before + 1, before + 1 + len(truth), dtype=np.int32)
-    seen = np.cumsum(truth, dtype=np.int32)
-    seen += p
-    union = ranks - seen
-    union += positives
-    growth = (positives - seen).astype(np.float32)
-    growth /= np.maximum(union - 1, 1).astype(np.float32)
-    np.maximum(growth, truth.astype(np.float32), out=growth)  # no ratio is above 1, which a positive's numerator is
-    growth /= union.astype(np.float32)
+    seen, left = np.cumsum(truth, dtype=np.int32), positives - p
+    union = np.arange(left + before + 1, left + before + 1 + len(truth), dtype=np.int32) - seen
+    size = union.astype(np.float32)
+    growth = (left - seen).astype(np.float32)
+    growth /= np.maximum(size - 1, 1)
+    np.maximum(growth, truth, out=growth)  # no ratio is above 1, which a positive's numerator is
+    growth /= size
     if positives == 0 and before == 0:
         growth[:1] = 1
     return growth

@@ -53,7 +53,8 @@ def test_the_gradient_is_that_of_integer_counts_on_four_million_pixels() -> None
     assert np.abs(found[wrong] / (sign * exact)[wrong] - 1).max() <= 1e-6
 
 
-def test_the_gradient_is_that_of_fractions() -> None:
+@pytest.mark.parametrize(("dtype", "rel"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_the_gradient_is_that_of_fractions(dtype: torch.dtype, rel: float) -> None:
     scores, target = case(500, step=0.25)
     counted = target != 255
     scores, target = scores[counted], target[counted]
@@ -63,9 +64,9 @@ def test_the_gradient_is_that_of_fractions() -> None:
     for pixel in np.argsort(-errors, kind="stable"):
         if errors[pixel] > 0:
             mistakes, union = mistakes + 1, union + int(target[pixel] == 0)
-            exact[pixel] = sign[pixel] * float(Fraction(mistakes, union) - before)
+            exact[pixel] = float(sign[pixel]) * float(Fraction(mistakes, union) - before)
             before = Fraction(mistakes, union)
-    assert gradient(scores, target).tolist() == pytest.approx(exact.tolist(), rel=1e-6, abs=0)
+    assert gradient(scores.to(dtype), target).tolist() == pytest.approx(exact.tolist(), rel=rel, abs=0)
 
 
 @pytest.mark.parametrize("task", [HINGE, SOFTMAX])
