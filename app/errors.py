@@ -26,8 +26,8 @@ class NotFound(Problem):
 
     title = "Not found"
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__("not-found", f"There is no {kind} {name!r}.")
+    def __init__(self, kind: str, name: str, *faults: Fault) -> None:
+        super().__init__("not-found", f"There is no {kind} {name!r}.", *faults)
 
 
 class NotReady(Problem):

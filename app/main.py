@@ -20,6 +20,7 @@ from app.api import (
     problems,
     requestlog,
     scenes,
+    tiles,
     trainings,
 )
 from app.api.deps import known_query
@@ -58,6 +59,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     requestlog.install(app)
-    for part in (scenes, labels, datasets, trainings, experiments, figures, models, predictions, jobs, health):
+    # tiles before predictions, whose `/{id}/{product}` would take tilejson.json and preview.png
+    rooms = scenes, labels, datasets, trainings, experiments, figures, models, tiles, predictions, jobs, health
+    for part in rooms:
         app.include_router(part.router)
     return app

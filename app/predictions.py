@@ -15,13 +15,18 @@ from app.names import new_id
 from app.paging import Page, page
 from app.requests import PredictionRequest
 from app.services import Services
+from app.storage import Stored
 from ml.assess.area import adjusted_area
 from ml.config import PredictConfig
 from ml.contract import Contract
+from ml.faults import Fault
 from ml.geo.fits import contract_faults
 
 MU_PER_HA = 15.0
-PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml")
+PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif")
+_HINTS = {
+    "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
+}
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,17 @@ def find(
 
 def product(services: Services, id_: str, name: str) -> Path:
     """The file of a product; `NotReady` before it exists, `NotFound` when it was not asked for."""
+    return services.store.path(stored(services, id_, name).object)
+
+
+def stored(services: Services, id_: str, name: str) -> Stored:
+    """Where a product lies in the store, and its sha256; errors as of `product`."""
     with services.database.read() as session:
         prediction = get(session, id_)
         products = _ready(session, prediction).products or {}
     if name not in products:
-        raise NotFound("product", f"{id_}/{name}")
-    return services.store.path(products[name]["object"])
+        raise NotFound("product", f"{id_}/{name}", *_HINTS.get(name, ()))
+    return Stored(**products[name])
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:

@@ -114,7 +114,7 @@ class TrainConfig(Frozen):
         return ()
 
 
-Output = Literal["classes", "probability", "polygons"]
+Output = Literal["classes", "probability", "polygons", "tiles"]
 
 
 class PredictConfig(Frozen):
@@ -127,7 +127,7 @@ class PredictConfig(Frozen):
         description="Probability from which a pixel is of class 1; of more than two classes the likeliest is mapped.",
     )
     outputs: tuple[Output, ...] = Field(
-        ("classes", "probability", "polygons"), min_length=1, description="The products wanted."
+        ("classes", "probability", "polygons", "tiles"), min_length=1, description="The products wanted."
     )
     min_area_ha: float = Field(0.0, ge=0, description="Smaller polygons are left out of the polygon files.")
     stripe_px: int | None = Field(

@@ -17,11 +17,14 @@ MEDIA_TYPES = {
     "polygons.geojson": "application/geo+json",
     "polygons.gpkg": "application/geopackage+sqlite3",
     "classes.qml": "application/xml",
+    "web.tif": COG,
 }
+TILES = "tiles/WebMercatorQuad/{z}/{x}/{y}"
 EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 ]
+WEB_MAP_LINKS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.json"
 
 
 def scene_item(row: Scene) -> Json:
@@ -56,7 +59,7 @@ def prediction_item(session: Session, row: Prediction) -> Json:
         name: {
             "href": f"{url}/{name}",
             "type": MEDIA_TYPES[name],
-            "roles": ["data"],
+            "roles": ["visual" if name == "web.tif" else "data"],
             "file:checksum": checksum(item["sha256"]),
             "file:size": item["size_bytes"],
         }
@@ -78,7 +81,11 @@ def prediction_item(session: Session, row: Prediction) -> Json:
         link(f"/v1/scenes/{row.scene}", "derived_from"),
         link(f"{url}/areas", "areas"),
     ]
-    return {**_item(row.id, scene.info, properties, assets, links), "job": job(work)}
+    item = _item(row.id, scene.info, properties, assets, links)
+    if "web.tif" in assets:
+        item["stac_extensions"] = [*EXTENSIONS, WEB_MAP_LINKS]
+        item["links"] += [link(f"{url}/tilejson.json", "tilejson"), link(f"{url}/{TILES}.webp", "xyz", "image/webp")]
+    return {**item, "job": job(work)}
 
 
 def collection(items: Iterable[Json], token: str | None, href_next: str | None) -> Json:

@@ -9,6 +9,7 @@ from ml.geo.cog import Layer, write_cog
 from ml.geo.palette import colours
 from ml.geo.polygons import write_polygons
 from ml.geo.qml import classes_qml
+from ml.geo.webcog import write_web_cog
 from ml.model import Frozen
 from ml.nn.strips import Bytes
 
@@ -38,13 +39,15 @@ def write_products(maps: Bytes, scene: Path, contract: Contract, config: Predict
     """Turn `maps`, (class and probability, rows, cols), into files in `out` on the grid of `scene`.
 
     "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
-    and polygons.gpkg (the scene's CRS). A probability byte b means (b + 0.5) / 250, as its scale and offset say.
+    and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
+    A probability byte b means (b + 0.5) / 250, as its scale and offset say.
     """
     classes, probability = maps
     names = {
         "classes": ("classes.tif", "classes.qml"),
         "probability": ("probability.tif",),
         "polygons": ("polygons.geojson", "polygons.gpkg"),
+        "tiles": ("web.tif",),
     }
     files = {name: out / name for output in config.outputs for name in names[output]}
     map_ = out / "classes.tif"  # areas and polygons are taken from it, whether it was asked for or not
@@ -55,6 +58,8 @@ def write_products(maps: Bytes, scene: Path, contract: Contract, config: Predict
     if "polygons" in config.outputs:
         traced = files["polygons.geojson"], files["polygons.gpkg"]
         write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha)
+    if "tiles" in config.outputs and not write_web_cog(map_, files["web.tif"], colours(contract.classes)):
+        del files["web.tif"]
     if "classes" in config.outputs:
         files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
     else:

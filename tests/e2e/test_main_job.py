@@ -41,7 +41,7 @@ def test_from_scenes_to_hectares(client: Client, world: World, tmp_path: Path) -
 
     prediction = client.predict("unseen", model="cane@champion").wait(timeout_s=60)
     files = {path.name for path in prediction.download(tmp_path)}
-    assert files == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml"}
+    assert files == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif"}
     with open_raster(tmp_path / "classes.tif") as made, open_raster(world["unseen"].image) as scene:
         assert (made.crs, made.transform, made.shape) == (scene.crs, scene.transform, scene.shape)
     (row,) = prediction.areas()

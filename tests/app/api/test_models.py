@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from app import predictions
 from app.services import Services
 from ml.assess.metrics import Metrics
 from ml.checkpoint_header import CheckpointHeader
@@ -112,7 +113,7 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     item = http.get(url).json()
     assert item["job"]["status"] == "successful", item["job"]
     assert item["properties"]["model"] == {"name": "cane", "version": 1}
-    assert set(item["assets"]) == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml"}
+    assert set(item["assets"]) == set(predictions.PRODUCTS)
     for name in item["assets"]:
         (tmp_path / name).write_bytes(http.get(f"{url}/{name}").content)
     with open_raster(tmp_path / "classes.tif") as classes, open_raster(scene) as original:

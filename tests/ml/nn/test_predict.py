@@ -153,7 +153,7 @@ def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path
     assert {path.name for path in (tmp_path / "few").iterdir()} == {"probability.tif"} == set(result.files)
     assert set(result.area_ha) == {0, 1}
     result = predict(model, scene, tmp_path / "all", CONFIG)
-    names = {"classes.tif", "classes.qml", "probability.tif", "polygons.geojson", "polygons.gpkg"}
+    names = {"classes.tif", "classes.qml", "probability.tif", "polygons.geojson", "polygons.gpkg", "web.tif"}
     assert {path.name for path in (tmp_path / "all").iterdir()} == names == set(result.files)
 
 

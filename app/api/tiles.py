@@ -1,0 +1,68 @@
+"""/v1/predictions/{id}/tiles, tilejson.json, preview.png: what map clients ask for, as TiTiler names it."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from app import predictions, scenes, tiles
+from app.api.deps import Id, Wired
+from app.api.documents import Json
+from app.api.stac import TILES
+
+router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
+Format = Literal["webp", "png"]
+TileFormat = Annotated[Format, Query(description="Of the tiles that are linked.")]
+Side = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
+IfNoneMatch = Annotated[str, Header()]
+
+
+@router.get("/{id}/tiles/WebMercatorQuad/{z}/{x}/{y}.{format}", response_class=Response)
+def get_tile(
+    services: Wired,
+    id_: Id,
+    z: int,
+    x: int,
+    y: int,
+    format_: Annotated[Format, Path(alias="format")],
+    if_none_match: IfNoneMatch = "",
+) -> Response:
+    """A map tile of 256 x 256 px; where the map shows nothing it is transparent, for zooms without tiles 404."""
+    found = tiles.published(services, id_)
+    content = found.webp(z, x, y) if format_ == "webp" else found.png(z, x, y)
+    return _unchanging(content, format_, found.sha256, if_none_match)
+
+
+@router.get("/{id}/tilejson.json")
+@router.get("/{id}/tiles/WebMercatorQuad/tilejson.json")
+def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp") -> Json:
+    """The tiles of a prediction as TileJSON 3.0.0."""
+    found = tiles.published(services, id_).tiles
+    with services.database.read() as session:
+        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info["bbox"]
+    if west > east:  # TileJSON has no box across the date line
+        west, east = -180, 180
+    return {
+        "tilejson": "3.0.0",
+        "name": id_,
+        "scheme": "xyz",
+        "tiles": [f"{request.base_url}v1/predictions/{id_}/{TILES}.{tile_format}"],
+        "minzoom": found.min_zoom,
+        "maxzoom": found.max_zoom,
+        "bounds": [west, south, east, north],
+    }
+
+
+@router.get("/{id}/preview.png", response_class=Response)
+def get_preview(services: Wired, id_: Id, max_size: Side = 1024, if_none_match: IfNoneMatch = "") -> Response:
+    """The whole map as a picture in Web Mercator."""
+    found = tiles.published(services, id_)
+    return _unchanging(found.preview(max_size), "png", found.sha256, if_none_match)
+
+
+def _unchanging(content: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
+    """A product is published once: a client that has a picture need never ask again."""
+    etag = f'"{sha256[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "max-age=31536000, immutable"}
+    if etag in if_none_match or if_none_match.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=f"image/{format_}", headers=headers)

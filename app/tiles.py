@@ -1,0 +1,65 @@
+"""Map tiles of predictions: the blocks of web.tif, handed out as they are."""
+
+import io
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+from app import predictions
+from app.errors import NotFound
+from app.services import Services
+from ml.geo.webgrid import TILE_PX
+from ml.geo.webtiles import WebTiles, preview
+
+_OPEN_FILES = 64  # each is some kB of offsets; what was deleted keeps its room on the disk until it leaves
+
+
+@dataclass(frozen=True)
+class Published:
+    """The tiles of a prediction, and the sha256 of the file that holds them all."""
+
+    tiles: WebTiles
+    sha256: str
+
+    def webp(self, zoom: int, col: int, row: int) -> bytes:
+        """Tile z/x/y as WEBP; a transparent one where the map shows nothing.
+
+        `NotFound` for a zoom that the file does not hold and for numbers that the zoom does not have.
+        """
+        inside = self.tiles.min_zoom <= zoom <= self.tiles.max_zoom
+        if not (inside and 0 <= col < 1 << zoom and 0 <= row < 1 << zoom):
+            raise NotFound("tile", f"{zoom}/{col}/{row}")
+        return self.tiles.read(zoom, col, row) or _transparent()
+
+    def png(self, zoom: int, col: int, row: int) -> bytes:
+        """The same tile as PNG."""
+        with Image.open(io.BytesIO(self.webp(zoom, col, row)), formats=("WEBP",)) as image:
+            return _encoded(image, "PNG")
+
+    def preview(self, max_size: int) -> bytes:
+        """The whole map in Web Mercator as PNG, at most `max_size` px a side."""
+        return _encoded(Image.fromarray(preview(self.tiles, max_size)), "PNG")
+
+
+def published(services: Services, id_: str) -> Published:
+    """The tiles of a prediction; `NotReady` before they exist, `NotFound` when they were not asked for."""
+    stored = predictions.stored(services, id_, "web.tif")
+    return Published(_opened(services.store.path(stored.object)), stored.sha256)
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _opened(path: Path) -> WebTiles:
+    return WebTiles(path)
+
+
+@cache
+def _transparent() -> bytes:
+    return _encoded(Image.new("RGBA", (TILE_PX, TILE_PX)), "WEBP", lossless=True)
+
+
+def _encoded(image: Image.Image, format_: str, **options: bool) -> bytes:
+    target = io.BytesIO()
+    image.save(target, format_, **options)
+    return target.getvalue()

@@ -1,0 +1,125 @@
+"""Map tiles of a prediction over HTTP, on both databases."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml.geo.raster import open_raster
+from ml.geo.webtiles import WebTiles
+from tests.app.api.conftest import Perform, put
+from tests.app.api.test_models import bundle, model
+
+__all__ = ["bundle", "model"]
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def url(http: httpx.Client, model: None, scene: Path, do: Perform) -> str:
+    """A prediction that has its tiles."""
+    put(http, "/v1/scenes/s1", scene)
+    return predicted(http, do, {})
+
+
+def predicted(http: httpx.Client, do: Perform, config: Json) -> str:
+    answer = http.post("/v1/predictions", json={"scene": "s1", "model": "cane", "config": config})
+    do(answer.json()["id"])
+    return answer.headers["location"]
+
+
+def rgba(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def first_tile(tilejson: Json) -> tuple[int, int, int]:
+    """The tile of the map's largest zoom in whose zoom its north-western corner lies."""
+    zoom, (west, _, _, north) = tilejson["maxzoom"], tilejson["bounds"]
+    y = 0.5 - np.arcsinh(np.tan(np.radians(north))) / (2 * np.pi)
+    return zoom, int((west / 360 + 0.5) * 2**zoom), int(y * 2**zoom)
+
+
+def test_a_tile_is_the_same_in_the_file_as_webp_and_as_png(http: httpx.Client, url: str, tmp_path: Path) -> None:
+    tilejson = http.get(f"{url}/tilejson.json").json()
+    zoom, x, y = first_tile(tilejson)
+    (tmp_path / "web.tif").write_bytes(http.get(f"{url}/web.tif").content)
+    expected = WebTiles(tmp_path / "web.tif").read(zoom, x, y)
+    address = tilejson["tiles"][0].format(z=zoom, x=x, y=y)
+    assert address.startswith(f"{http.base_url}v1/".replace("//v1", "/v1"))
+    answer = http.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    assert answer.content == expected
+    png = http.get(address.replace(".webp", ".png"))
+    assert png.headers["content-type"] == "image/png"
+    assert np.array_equal(rgba(png.content), rgba(answer.content))
+    assert rgba(png.content)[..., 3].any()
+
+
+def test_a_client_that_has_a_tile_need_not_fetch_it_again(http: httpx.Client, url: str) -> None:
+    zoom, x, y = first_tile(http.get(f"{url}/tilejson.json").json())
+    address = f"{url}/tiles/WebMercatorQuad/{zoom}/{x}/{y}.webp"
+    first = http.get(address)
+    assert "immutable" in first.headers["cache-control"]
+    again = http.get(address, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert http.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_where_the_map_shows_nothing_a_tile_is_transparent(http: httpx.Client, url: str) -> None:
+    zoom = http.get(f"{url}/tilejson.json").json()["maxzoom"]
+    answer = http.get(f"{url}/tiles/WebMercatorQuad/{zoom}/0/0.webp")
+    assert answer.status_code == 200
+    assert rgba(answer.content).shape == (256, 256, 4)
+    assert not rgba(answer.content).any()
+
+
+@pytest.mark.parametrize("tile", ["{over}/0/0", "{zoom}/-1/0", "{zoom}/0/{side}", "{zoom}/{side}/0", "99999999/0/0"])
+def test_numbers_out_of_range_are_not_found(http: httpx.Client, url: str, tile: str) -> None:
+    zoom = http.get(f"{url}/tilejson.json").json()["maxzoom"]
+    numbers = tile.format(zoom=zoom, over=zoom + 1, side=2**zoom)
+    answer = http.get(f"{url}/tiles/WebMercatorQuad/{numbers}.webp")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_tilejson_stac_and_preview_agree(http: httpx.Client, url: str) -> None:
+    item, tilejson = http.get(url).json(), http.get(f"{url}/tilejson.json").json()
+    assert tilejson["tilejson"] == "3.0.0"
+    assert tilejson["bounds"] == item["bbox"]
+    assert http.get(f"{url}/tiles/WebMercatorQuad/tilejson.json").json() == tilejson
+    assert http.get(f"{url}/tilejson.json", params={"tile_format": "png"}).json()["tiles"][0].endswith("{y}.png")
+    links = {link["rel"]: link["href"] for link in item["links"]}
+    assert http.get(links["tilejson"]).json() == tilejson
+    assert tilejson["tiles"][0].endswith(links["xyz"])
+    preview = rgba(http.get(f"{url}/preview.png", params={"max_size": 64}).content)
+    assert max(preview.shape[:2]) <= 64
+    assert preview[..., 3].any()
+    assert http.get(f"{url}/preview.png", params={"max_size": 9999}).status_code == 422
+
+
+def test_a_prediction_without_tiles_says_how_to_get_them(http: httpx.Client, url: str, do: Perform) -> None:
+    other = predicted(http, do, {"outputs": ["classes"]})
+    for path in ("tilejson.json", "preview.png", "tiles/WebMercatorQuad/0/0/0.webp"):
+        answer = http.get(f"{other}/{path}")
+        assert answer.status_code == 404
+        assert '"tiles"' in answer.json()["errors"][0]["hint"]
+    assert "xyz" not in {link["rel"] for link in http.get(other).json()["links"]}
+    waiting = http.post("/v1/predictions", json={"scene": "s1", "model": "cane"}).headers["location"]
+    assert http.get(f"{waiting}/tilejson.json").json()["type"] == "result-not-ready"
+    assert http.get("/v1/predictions/none/preview.png").status_code == 404
+
+
+def test_tiles_go_with_their_prediction(http: httpx.Client, url: str) -> None:
+    assert http.get(f"{url}/preview.png").status_code == 200
+    assert http.delete(url).status_code == 204
+    assert http.get(f"{url}/preview.png").status_code == 404
+
+
+def test_the_cog_of_the_tiles_is_a_product(http: httpx.Client, url: str, tmp_path: Path) -> None:
+    (tmp_path / "web.tif").write_bytes(http.get(f"{url}/web.tif").content)
+    with open_raster(tmp_path / "web.tif") as cog:
+        assert (cog.crs.to_epsg(), cog.count) == (3857, 4)
+        assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
