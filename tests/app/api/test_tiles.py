@@ -49,7 +49,7 @@ def test_a_tile_is_the_same_in_the_file_as_webp_and_as_png(http: httpx.Client, u
     (tmp_path / "web.tif").write_bytes(http.get(f"{url}/web.tif").content)
     expected = WebTiles(tmp_path / "web.tif").read(zoom, x, y)
     address = tilejson["tiles"][0].format(z=zoom, x=x, y=y)
-    assert address.startswith(f"{http.base_url}v1/".replace("//v1", "/v1"))
+    assert address.startswith(str(http.base_url))
     answer = http.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
     assert answer.content == expected

@@ -10,7 +10,7 @@ import pytest
 from affine import Affine
 from PIL import Image
 
-from ml.geo.crs import WGS84
+from ml.geo.crs import WGS84, transformer
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.webcog import write_web_cog
@@ -18,6 +18,7 @@ from ml.geo.webgrid import CRS, TILE_PX, WORLD_M, web_grid
 from ml.geo.webtiles import WebTiles, preview
 from tests.ml.geo.conftest import GRID, MakeScene
 
+WEB = pyproj.CRS(CRS)
 COLOURS = {0: (0, 0, 0), 1: (76, 175, 80), 7: (238, 102, 119)}
 UTM_1 = Affine(10, 0, 163_000, 0, -10, 8_140_000)  # the date line runs through it, in Fiji
 TURNED = Affine.translation(500_000, 1_200_000) @ Affine.rotation(30) @ Affine.scale(10, -10)
@@ -46,7 +47,7 @@ def image_of(tile: bytes) -> np.ndarray:
 
 def tile_at(lon: float, lat: float, zoom: int) -> tuple[int, int, int, int]:
     """Column and row of the tile, and of the pixel in it, by pyproj's own Web Mercator."""
-    x, y = pyproj.Transformer.from_crs(WGS84, CRS, always_xy=True).transform(lon, lat)
+    x, y = transformer(WGS84, WEB).transform(lon, lat)
     side = TILE_PX << zoom
     col, row = int((x / WORLD_M + 0.5) * side), int((0.5 - y / WORLD_M) * side)
     return col // TILE_PX, row // TILE_PX, col % TILE_PX, row % TILE_PX
@@ -94,7 +95,7 @@ def test_the_colour_at_a_place_is_that_of_the_class_there(make_scene: MakeScene,
         grid, values = grid_of(dataset), dataset.read(1)
     middles = np.arange(8, 640, 16) + 0.5
     rows, cols = (axis.ravel() for axis in np.meshgrid(middles, np.arange(8, 800, 16) + 0.5, indexing="ij"))
-    lons, lats = pyproj.Transformer.from_crs(grid.crs, WGS84, always_xy=True).transform(*grid.xy(cols, rows))
+    lons, lats = transformer(grid.crs, WGS84).transform(*grid.xy(cols, rows))
     for row, col, lon, lat in zip(rows, cols, lons, lats, strict=True):
         x, y, across, down = tile_at(lon, lat, tiles.max_zoom)
         tile = tiles.read(tiles.max_zoom, x, y)
@@ -139,10 +140,9 @@ def test_the_preview_shows_the_whole_map_and_no_margin(make_scene: MakeScene) ->
 
 
 def test_the_zoom_is_the_nearest_to_the_pixels_of_the_map() -> None:
-    equator = pyproj.CRS("EPSG:3857")
     for factor, zoom in [(1.0, 16), (1.4, 16), (1.42, 15), (0.71, 16), (0.7, 17)]:
         pixel = factor * WORLD_M / (TILE_PX << 16)
-        web = web_grid(Grid(512, 512, Affine(pixel, 0, 0, 0, -pixel, 0), equator))
+        web = web_grid(Grid(512, 512, Affine(pixel, 0, 0, 0, -pixel, 0), WEB))
         assert web is not None
         assert web.zoom == zoom
 
