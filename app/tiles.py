@@ -1,8 +1,9 @@
 """Map tiles of predictions: the blocks of web.tif, handed out as they are."""
 
 import io
+import threading
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -14,6 +15,8 @@ from ml.geo.webgrid import TILE_PX
 from ml.geo.webtiles import WebTiles, preview
 
 _OPEN_FILES = 64  # each is some kB of offsets; what was deleted keeps its room on the disk until it leaves
+_recent: dict[tuple[Path, str], "Published"] = {}
+_adding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,24 @@ class Published:
 
 def published(services: Services, id_: str) -> Published:
     """The tiles of a prediction; `NotReady` before they exist, `NotFound` when they were not asked for."""
+    if recent := at_hand(services, id_):
+        return recent
     stored = predictions.stored(services, id_, "web.tif")
-    return Published(_opened(services.store.path(stored.object)), stored.sha256)
+    found = Published(WebTiles(services.store.path(stored.object)), stored.sha256)
+    with _adding:
+        while len(_recent) >= _OPEN_FILES:
+            _recent.pop(next(iter(_recent)))
+        _recent[services.store.root, id_] = found
+    return found
 
 
-@lru_cache(maxsize=_OPEN_FILES)
-def _opened(path: Path) -> WebTiles:
-    return WebTiles(path)
+def at_hand(services: Services, id_: str) -> Published | None:
+    """The same without the database, so quickly that an event loop may wait for it; None if it was not open lately.
+
+    Products are published once, so only their end has to be noticed: whoever deletes a prediction unlinks its files.
+    """
+    found = _recent.get((services.store.root, id_))
+    return found if found and found.tiles.path.exists() else None
 
 
 @cache

@@ -17,12 +17,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
-import httpx
 import numpy as np
 import rasterio
 from affine import Affine
 from fastapi import FastAPI
+from starlette.types import Message
 from titiler.core.factory import TilerFactory  # type: ignore[import-not-found]
 
 with rasterio.Env():  # starts GDAL with all its drivers: titiler needs those that canemap locks away
@@ -88,14 +89,26 @@ def publish(app: FastAPI, classes: Path, web: Path) -> str:
     return "p"
 
 
-def getter(client: httpx.AsyncClient, address: str) -> Contender:
-    """A contender that asks over HTTP; `address` has {z}, {x} and {y}."""
+def getter(app: FastAPI, path: str, query: str = "") -> Contender:
+    """A contender that asks an application; `path` has {z}, {x} and {y}."""
 
     async def get(tile: Tile) -> int:
         z, x, y = tile
-        answer = await client.get(address.format(z=z, x=x, y=y))
-        answer.raise_for_status()
-        return len(answer.content)
+        where = path.format(z=z, x=x, y=y)
+        scope: dict[str, object] = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET"}
+        scope |= {"scheme": "http", "path": where, "raw_path": where.encode(), "query_string": query.encode()}
+        scope |= {"root_path": "", "headers": [(b"host", b"bench")], "server": ("bench", 80), "client": ("bench", 1)}
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await app(scope, receive, send)
+        assert sent[0]["status"] == 200, sent
+        return sum(len(message.get("body", b"")) for message in sent)
 
     return get
 
@@ -134,20 +147,15 @@ async def run(folder: Path, side: int, count: int) -> None:
 
         chosen = list(stored_tiles(tiles))
         random.Random(0).shuffle(chosen)
-        transports = [httpx.ASGITransport(app) for app in (ours, titiler)]
-        async with (
-            httpx.AsyncClient(transport=transports[0], base_url="http://ours") as us,
-            httpx.AsyncClient(transport=transports[1], base_url="http://titiler") as them,
-        ):
-            base, query = f"/v1/predictions/{id_}/tiles/WebMercatorQuad", f"?url={cog}"
-            contenders = {
-                "titiler.core, webp": getter(them, f"/tiles/WebMercatorQuad/{{z}}/{{x}}/{{y}}.webp{query}"),
-                "titiler.core, png": getter(them, f"/tiles/WebMercatorQuad/{{z}}/{{x}}/{{y}}.png{query}"),
-                "canemap service, webp": getter(us, f"{base}/{{z}}/{{x}}/{{y}}.webp"),
-                "canemap service, png": getter(us, f"{base}/{{z}}/{{x}}/{{y}}.png"),
-                "WebTiles.read alone": read,
-            }
-            report(await timed(contenders, chosen[:count]))
+        base, query = f"/v1/predictions/{id_}/tiles/WebMercatorQuad/{{z}}/{{x}}/{{y}}", f"url={quote(str(cog))}"
+        contenders = {
+            "titiler.core, webp": getter(titiler, "/tiles/WebMercatorQuad/{z}/{x}/{y}.webp", query),
+            "titiler.core, png": getter(titiler, "/tiles/WebMercatorQuad/{z}/{x}/{y}.png", query),
+            "canemap service, webp": getter(ours, f"{base}.webp"),
+            "canemap service, png": getter(ours, f"{base}.png"),
+            "WebTiles.read alone": read,
+        }
+        report(await timed(contenders, chosen[:count]))
 
 
 def report(seconds: Mapping[str, Sequence[float]]) -> None:

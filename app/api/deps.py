@@ -1,4 +1,7 @@
-"""What the routes ask of a request: services, pages, names, preconditions, idempotency."""
+"""What the routes ask of a request: services, pages, names, preconditions, idempotency.
+
+What every request goes through is `async`, though it waits for nothing: FastAPI sends the rest to a thread each.
+"""
 
 import hashlib
 from datetime import datetime
@@ -14,7 +17,7 @@ from app.services import Services
 from ml.faults import Fault
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -24,7 +27,7 @@ async def _once(request: Request, idempotency_key: Annotated[str | None, Header(
     return Once(idempotency_key, hashlib.sha256(head + await request.body()).hexdigest())
 
 
-def _existing(id_: Annotated[str, Path(alias="id")]) -> str:
+async def _existing(id_: Annotated[str, Path(alias="id")]) -> str:
     """An id in a path. One that cannot exist is not looked up: a NUL would be an error of the database."""
     if not NAME.fullmatch(id_.replace(":", "-")):
         raise NotFound("resource", id_ if id_.isprintable() else "?")
@@ -92,7 +95,7 @@ def etag(response: Response, revision: int) -> None:
     response.headers["ETag"] = f'"{revision}"'
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse a query parameter that the route does not know: a typing error must not pass in silence."""
     path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
     parameters = path.get(request.method.lower(), {}).get("parameters", [])

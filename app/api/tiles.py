@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app import predictions, scenes, tiles
 from app.api.deps import Id, Wired
@@ -17,7 +18,7 @@ IfNoneMatch = Annotated[str, Header()]
 
 
 @router.get("/{id}/tiles/WebMercatorQuad/{z}/{x}/{y}.{format}", response_class=Response)
-def get_tile(
+async def get_tile(
     services: Wired,
     id_: Id,
     z: int,
@@ -27,8 +28,10 @@ def get_tile(
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A map tile of 256 x 256 px; where the map shows nothing it is transparent, for zooms without tiles 404."""
-    found = tiles.published(services, id_)
-    content = found.webp(z, x, y) if format_ == "webp" else found.png(z, x, y)
+    found = tiles.at_hand(services, id_)
+    if found is None:
+        found = await run_in_threadpool(tiles.published, services, id_)
+    content = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
     return _unchanging(content, format_, found.sha256, if_none_match)
 
 
