@@ -266,7 +266,7 @@ def refusals() -> Iterator[None]:
 
 @contextmanager
 def progress_line() -> Iterator[Watch]:
-    """A watch that shows one bar a stage, and each row of a training's series as a line above it."""
+    """A watch that shows one bar a stage, and each row of a training's series and each note as a line above it."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console) as bar:
         tasks: dict[str, TaskID] = {}
@@ -277,6 +277,8 @@ def progress_line() -> Iterator[Watch]:
             bar.update(tasks[progress.stage], completed=progress.done, total=progress.total)
             if progress.values:
                 bar.console.print("  ".join(f"{name} {shown(value)}" for name, value in progress.values.items()))
+            if progress.note:
+                bar.console.print(progress.note, highlight=False)
 
         yield watch
 

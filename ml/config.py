@@ -62,7 +62,14 @@ class TrainConfig(Frozen):
         description="By default the paper's: ce 1 and lovasz_hinge 0.5; with over two classes lovasz_softmax 0.5.",
     )
     epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training split.")
-    batch_size: int = Field(8, ge=1, le=1024, description="Chips in a step.")
+    batch_size: int = Field(8, ge=1, le=1024, description="Chips that go through the net at once.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Batches of batch_size chips whose mean gradient makes one step. BatchNorm and a Lovász loss still "
+        "see one batch at a time.",
+    )
     chip_size: int = Field(256, ge=16, le=2048, description="Side of a chip in pixels; a multiple of 2^depth.")
     steps_per_epoch: int | None = Field(
         None, ge=1, description="Steps in an epoch; by default as many as draw each chip once; `balance` adds or takes."
@@ -85,6 +92,10 @@ class TrainConfig(Frozen):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Of weights, chips and augmentation.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of the net's products; auto is bfloat16 on GPUs that have it, else float32."
+    )
+    compile: bool = Field(False, description="Compile the net with torch.compile; needs a C++ compiler.")
 
     @model_validator(mode="after")
     def _chips_fit_the_net(self) -> Self:
@@ -109,9 +120,12 @@ class TrainConfig(Frozen):
 
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but unwise."""
+        found = []
         if "colour_jitter" in self.augment:
-            return ("colour_jitter changes what tells crops apart: the paper found that it hurts.",)
-        return ()
+            found.append("colour_jitter changes what tells crops apart: the paper found that it hurts.")
+        if self.precision == "bfloat16" and self.device != "cuda":
+            found.append("bfloat16 without a GPU is up to ten times slower than float32: let precision be auto.")
+        return tuple(found)
 
 
 Output = Literal["classes", "probability", "polygons", "tiles"]

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """done of total units of real work in a stage; `values` is one row of a training's series."""
+    """done of total units of real work in a stage; `values` is one row of a training's series, `note` a line to log."""
 
     stage: str
     done: int
     total: int
     message: str = ""
     values: Mapping[str, float | int | None] = field(default_factory=dict)
+    note: str = ""
 
 
 class Stopped(Exception):

@@ -57,6 +57,8 @@ class Held:
             raise Released
         if progress.values and self.on_values:
             self._record(progress)
+        if progress.note:
+            self.log(progress.note)
 
     def log(self, text: str) -> None:
         """A line for the job's own log."""

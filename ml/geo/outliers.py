@@ -32,10 +32,20 @@ def chip_fault(
     (rows, cols). "little_valid": a smaller share than `min_valid` is valid. "constant": all valid pixels are the
     same. "cloud": more than half of them are 3 standard deviations brighter than the mean in every band.
     """
-    if not valid.any() or valid.mean() < min_valid:
+    count = np.count_nonzero(valid)
+    if not count or count / valid.size < min_valid:
         return "little_valid"
-    pixels = image[:, valid]
-    if (pixels == pixels[:, :1]).all():
-        return "constant" if pixels.shape[1] > 1 else None
-    bright = np.array([band.mean + CLOUD_STD * band.std for band in statistics])[:, None]
-    return "cloud" if (pixels > bright).all(axis=0).mean() > CLOUD_SHARE else None
+    if _constant(image, valid):
+        return "constant" if count > 1 else None
+    bright = valid
+    for band, usual in zip(image, statistics, strict=True):
+        bright = bright & (band > np.float64(usual.mean + CLOUD_STD * usual.std))
+        if np.count_nonzero(bright) <= CLOUD_SHARE * count:  # further bands only take away: mostly the first tells
+            return None
+    return "cloud"
+
+
+def _constant(image: np.ndarray, valid: NDArray[np.bool_]) -> bool:
+    """Whether all valid pixels, of which there must be one, are the same; of most images one band tells."""
+    row, col = divmod(int(valid.argmax()), valid.shape[1])
+    return all(((band == value) | ~valid).all() for band, value in zip(image, image[:, row, col], strict=True))

@@ -21,9 +21,9 @@ class CachedScene:
     """A scene from which a chip is cut in well under a millisecond.
 
     name: of the scene. image: (bands, rows, cols) in the units of the contract's statistics, in the file's own type
-    where that loses nothing, 0 where not valid. valid: bool (rows, cols). mask: uint8 (rows, cols), index into the
-    contract's classes, 255 where unlabelled or not valid. hard: bool (rows, cols), where the labels name a look-alike
-    that is to be drawn more often; None without any.
+    where that loses nothing, 0 where not valid; the bands of a pixel lie together, so that a chip is few pages. valid:
+    bool (rows, cols). mask: uint8 (rows, cols), index into the contract's classes, 255 where unlabelled or not valid.
+    hard: bool (rows, cols), where the labels name a look-alike that is to be drawn more often; None without any.
     """
 
     name: str
@@ -39,7 +39,8 @@ def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard:
     indices = class_indices(contract.classes)
     with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as labels:
         size = (source.rows, source.cols)
-        image = np.memmap(folder / "image", _exact_dtype(source), "w+", shape=(source.bands, *size))
+        pixels = np.memmap(folder / "image", _exact_dtype(source), "w+", shape=(*size, source.bands))
+        image = pixels.transpose(2, 0, 1)
         valid = np.memmap(folder / "valid", np.bool_, "w+", shape=size)
         mask = np.memmap(folder / "mask", np.uint8, "w+", shape=size)
         look_alike = np.memmap(folder / "hard", np.bool_, "w+", shape=size) if hard else None

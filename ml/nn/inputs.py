@@ -1,6 +1,7 @@
 """How pixels become what the net sees: the same few lines for training and for prediction."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import inf
 
 import torch
@@ -16,11 +17,21 @@ def normalise(image: Tensor, valid: Tensor, statistics: Sequence[BandStatistics]
     image: float32 (N, B, H, W) in the bands' own units. valid: bool (N, H, W). statistics: of the B bands, from the
     training split, so that a scene looks the same to the net whatever stands beside it. A constant band becomes 0.
     """
-    mean = image.new_tensor([band.mean for band in statistics])[:, None, None]
-    std = image.new_tensor([band.std or 1.0 for band in statistics])[:, None, None]
-    low = image.new_tensor([-inf if band.low is None else band.low for band in statistics])[:, None, None]
-    high = image.new_tensor([inf if band.high is None else band.high for band in statistics])[:, None, None]
-    return ((image.clamp(low, high) - mean) / std).masked_fill(~valid[:, None], 0)
+    mean, std, low, high = _numbers(tuple(statistics), image.dtype, image.device)
+    normal: Tensor = (image.clamp(low, high) - mean) / std
+    return normal.masked_fill(~valid[:, None], 0)
+
+
+@lru_cache(maxsize=16)
+def _numbers(statistics: tuple[BandStatistics, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """mean, std, low and high of each band, (4, B, 1, 1): kept, since each copy to a GPU would wait for it."""
+    rows = [
+        [band.mean for band in statistics],
+        [band.std or 1.0 for band in statistics],
+        [-inf if band.low is None else band.low for band in statistics],
+        [inf if band.high is None else band.high for band in statistics],
+    ]
+    return torch.tensor(rows, dtype=dtype, device=device)[:, :, None, None]
 
 
 def choose_device(name: str) -> torch.device:

@@ -15,6 +15,7 @@ from ml.data import TrainingData
 from ml.faults import InputRefused
 from ml.model import Frozen
 from ml.nn.checkpoint import load_tensors, save_tensors
+from ml.nn.execution import Execution
 from ml.nn.unet import UNet, make_net
 
 Row = dict[str, float | int | None]
@@ -36,12 +37,13 @@ class Run:
     `best_metrics` have the highest IoU so far; of equals the first.
     """
 
-    def __init__(self, config: TrainConfig, data: TrainingData, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
         self._job = _fingerprint(config, data)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.net = make_net(data.contract, config.net).to(device)
-        self.optimizer = _optimizer(config.optimizer, self.net)
+            net = make_net(data.contract, config.net).to(execution.device)
+        self.net: UNet = net.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
+        self.optimizer = _optimizer(config.optimizer, self.net, fused=execution.fused)
         self.series: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -81,9 +83,10 @@ class Run:
         self.net.load_state_dict(_under("net.", tensors))
         self.best = _under("best.", tensors)
         state: dict[int, dict[str, Tensor]] = {}
+        weights = list(self.net.parameters())
         for key, tensor in _under("optimizer.", tensors).items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = tensor
+            state.setdefault(int(index), {})[name] = _laid_out_like(weights[int(index)], tensor)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         return self
 
@@ -91,6 +94,11 @@ class Run:
 def _iou(metrics: Metrics) -> float:
     """IoU of class 1; where it is undefined, worse than any other."""
     return -1.0 if metrics.iou is None else metrics.iou
+
+
+def _laid_out_like(weight: Tensor, state: Tensor) -> Tensor:
+    """`state` in the memory format of its weight, which a fused optimiser demands; files know one format only."""
+    return torch.empty_like(weight).copy_(state) if state.shape == weight.shape else state
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -104,8 +112,8 @@ def _fingerprint(config: TrainConfig, data: TrainingData) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _optimizer(config: OptimizerConfig, net: UNet) -> torch.optim.Optimizer:
+def _optimizer(config: OptimizerConfig, net: UNet, *, fused: bool) -> torch.optim.Optimizer:
+    weights, decay = net.parameters(), config.weight_decay
     if config.name == "sgd":
-        return torch.optim.SGD(net.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    betas = (config.momentum, 0.999)
-    return torch.optim.AdamW(net.parameters(), config.lr, betas=betas, weight_decay=config.weight_decay)
+        return torch.optim.SGD(weights, config.lr, momentum=config.momentum, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(weights, config.lr, betas=(config.momentum, 0.999), weight_decay=decay, fused=fused)

@@ -11,31 +11,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ml.assess.assessment import Assessment
 from ml.assess.fit import data_faults
 from ml.assess.metrics import Confusion, Metrics
 from ml.assess.report import LISTED, BalanceReport, TrainReport
 from ml.checkpoint_header import CheckpointHeader
-from ml.config import LossConfig, OptimizerConfig, TrainConfig
+from ml.config import OptimizerConfig, TrainConfig
 from ml.contract import Contract
 from ml.data import TrainingData
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.model import Frozen
 from ml.nn.assess import assess
-from ml.nn.augment import augment
 from ml.nn.cache import cache_scene
 from ml.nn.checkpoint import save_checkpoint
-from ml.nn.chips import Batch, ChipSampler
+from ml.nn.chips import ChipSampler
 from ml.nn.evaluate import evaluate
-from ml.nn.inputs import choose_device, normalise
-from ml.nn.losses import total_loss
+from ml.nn.execution import choose_execution
 from ml.nn.masks import training_faults
 from ml.nn.review import suspect_labels
 from ml.nn.run import Row, Run
+from ml.nn.step import Stepper
 from ml.nn.streaming import for_prediction
-from ml.nn.unet import UNet
 from ml.progress import Progress, Watch, silent
 from ml.provenance import software
 
@@ -63,25 +60,27 @@ def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = sil
 
     Raises:
         InputRefused: nothing labelled, one class only, a config that does not fit the classes, no usable chip, no GPU,
+            no C++ compiler where one is needed,
             a loss that is not finite.
     """
-    device = choose_device(config.device)
+    execution = choose_execution(config)
     config = config.for_classes(len(data.contract.classes))
     refuse_any([*_config_faults(config, data), *training_faults(data)])
     with _reproducible(), _chips_of(data, config, out / "scratch", watch) as sampler:
         report = _report(config, data.contract, sampler)
-        run = Run(config, data, device).resume(out / "resume.safetensors")
-        clock = _Clock(config, sampler, run, watch)
+        run = Run(config, data, execution).resume(out / "resume.safetensors")
+        clock, stepper = _Clock(config, sampler, run, watch), Stepper(config, data.contract, run, execution)
         for row in run.series:  # the attempt that measured it may have died before it could tell
             clock.tick(row)
         while clock.done < clock.total:
             started = time.monotonic()
-            losses = _train_epoch(config, data.contract, sampler, run, clock)
-            val = evaluate(run.net, data.contract, data.val, still_alive=clock.tick)
+            losses = _train_epoch(config, sampler, run, stepper, clock)
+            with stepper.stages("validation"):
+                val = evaluate(run.net, data.contract, data.val, still_alive=clock.tick)
             row = _row(len(run.series) + 1, losses, run.optimizer.param_groups[0]["lr"], val, started)
             run.finish_epoch(row, val)
             run.save(out / "resume.safetensors")
-            clock.tick(row)
+            clock.tick(row, stepper.stages.line())
     run.net.load_state_dict(run.best)
     header = _header(config, data, run, report, clock.tick)
     save_checkpoint(out / "model.safetensors", run.best, header)
@@ -97,49 +96,22 @@ class _Clock:
         self.done = min(self.total, len(run.series) * sampler.steps)
         self._watch = watch
 
-    def tick(self, row: Row | None = None) -> None:
-        self._watch(Progress("train", self.done, self.total, values=row or {}))
+    def tick(self, row: Row | None = None, note: str = "") -> None:
+        self._watch(Progress("train", self.done, self.total, values=row or {}, note=note))
 
 
-def _train_epoch(config: TrainConfig, contract: Contract, sampler: ChipSampler, run: Run, clock: _Clock) -> Losses:
-    """One pass of SGD over the chips of an epoch; the mean of the loss and of its parts over the steps."""
+def _train_epoch(config: TrainConfig, sampler: ChipSampler, run: Run, stepper: Stepper, clock: _Clock) -> Losses:
+    """One pass over the chips of an epoch; the mean of the loss and of its parts."""
     run.net.train()
-    sums: dict[str, Tensor] = {}
-    steps = sampler.epoch(len(run.series))[: clock.total - clock.done]
-    for places in steps:
-        for group in run.optimizer.param_groups:
-            group["lr"] = learning_rate(config.optimizer, clock.done / clock.total)
-        losses = _losses(run.net, config, contract, sampler.cut(places), clock.done)
-        run.optimizer.zero_grad()
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        run.optimizer.step()
-        sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
-        clock.done += 1
-        clock.tick()
-    return _finite({name: float(loss) / len(steps) for name, loss in sums.items()})
-
-
-def _losses(net: UNet, config: TrainConfig, contract: Contract, batch: Batch, step: int) -> dict[str, Tensor]:
-    """The loss of a batch, with its graph, as "loss", and its parts as "loss_..."."""
-    device = next(net.parameters()).device
-    image, valid, mask, fixed = (tensor.to(device, non_blocking=True) for tensor in batch)
-    seed = np.random.SeedSequence((config.seed, step)).generate_state(1, np.uint64)
-    generator = torch.Generator(device).manual_seed(int(seed[0]))
-    image = normalise(image, valid, contract.statistics)
-    moved, labels = augment(image, mask, config.augment, generator)
-    if fixed.any():
-        moved = torch.where(fixed[:, None, None, None], image, moved)
-        labels = torch.where(fixed[:, None, None], mask, labels)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = net(moved)
-    loss, parts = total_loss(_loss(config), logits.float(), labels)
-    return {"loss": loss} | {f"loss_{name}": part for name, part in parts.items()}
-
-
-def _loss(config: TrainConfig) -> LossConfig:
-    if config.loss is None:
-        raise ValueError("the loss is chosen by TrainConfig.for_classes")
-    return config.loss
+    with stepper.stages("draw"):
+        steps = sampler.epoch(len(run.series))[: clock.total - clock.done]
+    with stepper.batches(sampler, steps) as batches:
+        for _ in steps:
+            lr = learning_rate(config.optimizer, clock.done / clock.total)
+            stepper.step(batches, clock.done, lr, clock.tick)
+            clock.done += 1
+            clock.tick()
+        return _finite(stepper.losses())
 
 
 def learning_rate(config: OptimizerConfig, t: float) -> float:

@@ -52,6 +52,15 @@ def test_progress_reaches_the_job_with_an_estimate_of_the_time_left(services: Se
     assert (read(services).eta_s or 0) > 0
 
 
+def test_a_note_becomes_a_line_of_the_log(services: Services, held: Held) -> None:
+    held.watch(Progress("train", 1, 2, note="time 3 s: forward 40%"))
+    with services.database.write() as session:
+        held.flush_log(session)
+    with services.database.read() as session:
+        lines = [line.text for line in jobs.read_log(session, "trn_1")]
+    assert lines == ["train: 2 to do", "time 3 s: forward 40%"]
+
+
 def test_the_job_stays_ours_in_the_middle_of_a_long_step(services: Services, held: Held) -> None:
     with held.beating():
         before = read(services).beat_seq

@@ -1,5 +1,7 @@
 """Training: that it learns, tells what it does, is the same again, and survives being stopped."""
 
+import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,9 @@ def test_every_step_and_every_epoch_is_reported(training_data: TrainingData, tmp
     assert {progress.total for progress in heard if progress.stage == "train"} == {6}
     assert rows == list(result.series)
     assert [row["epoch"] for row in rows] == [1, 2]
+    notes = [progress.note for progress in heard if progress.note]
+    stages = ("draw", "wait", "prepare", "forward", "loss", "backward", "optimiser", "validation", "other")
+    assert [re.findall(r"([a-z]+) [\d.]+%", note) for note in notes] == [list(stages)] * 2
     assert set(rows[0]) == {
         *("epoch", "loss", "loss_ce", "loss_lovasz_hinge", "lr"),
         *("val_accuracy", "val_iou", "val_kappa", "seconds"),
@@ -116,15 +121,20 @@ def test_a_part_of_the_loss_without_weight_is_none_in_the_series(training_data: 
     assert row["loss_lovasz_hinge"] is None
 
 
-@pytest.mark.parametrize("optimizer", [CONFIG.optimizer, OptimizerConfig(name="adamw", lr=1e-3)], ids=["sgd", "adamw"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": OptimizerConfig(name="adamw", lr=1e-3)}, {"accumulate": 2, "batch_size": 2}],
+    ids=["sgd", "adamw", "accumulate"],
+)
 def test_a_stopped_training_resumes_to_the_same_bytes(
-    training_data: TrainingData, tmp_path: Path, optimizer: OptimizerConfig
+    training_data: TrainingData, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    config = changed(optimizer=optimizer)
+    config = changed(**changes)
     undisturbed = train(config, training_data, tmp_path / "undisturbed")
     for step in (3, 10, 13):  # in the middle of epochs 1, 3 and 4
         with pytest.raises(Stopped):
             train(config, training_data, tmp_path / "stopped", stop_at(step))  # type: ignore[arg-type]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
     heard: list[Progress] = []
     resumed = train(config, training_data, tmp_path / "stopped", heard.append)
     steps = [progress.done for progress in heard if progress.stage == "train" and not progress.values]

@@ -1,0 +1,59 @@
+"""How a training computes: on what device, in what precision and memory format, compiled or not."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ml.config import TrainConfig
+from ml.faults import Fault, InputRefused
+from ml.nn.inputs import choose_device
+
+
+@dataclass(frozen=True)
+class Execution:
+    """precision: of the net's products; weights, loss and optimiser stay float32. memory_format: of weights and images.
+
+    fused: the optimiser moves all weights in one kernel. compile: the net goes through torch.compile.
+    """
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    memory_format: torch.memory_format = torch.contiguous_format
+    fused: bool = False
+    compile: bool = False
+
+
+def choose_execution(config: TrainConfig) -> Execution:
+    """What `config` asks for, completed by what is fastest on its device.
+
+    Raises:
+        InputRefused: code `no_gpu`, or `no_compiler` where torch.compile does not work.
+    """
+    device = choose_device(config.device)
+    if config.compile:
+        _check_compiler(device)
+    precision = _precision(config, device)
+    if device.type == "cpu":
+        return Execution(device, precision, compile=config.compile)
+    return Execution(device, precision, torch.channels_last, fused=True, compile=config.compile)
+
+
+def _precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    wanted = config.precision == "bfloat16" or (config.precision == "auto" and fast)
+    return torch.bfloat16 if wanted else torch.float32
+
+
+def _check_compiler(device: torch.device) -> None:
+    """Compile something tiny, past all caches: the compiler that once filled them may be gone."""
+    try:
+        torch.compile(_tiny, options={"fx_graph_cache": False})(torch.ones(2, device=device))
+    except Exception as error:  # a missing compiler, broken headers and old drivers have no exception in common
+        detail = f"torch.compile does not work on this machine ({type(error).__name__})."
+        hint = "Leave compile out, or install a C++ compiler (g++) where the worker runs."
+        raise InputRefused(Fault("no_compiler", detail, hint, "/compile")) from error
+
+
+def _tiny(x: Tensor) -> Tensor:
+    return x.sin() + 1
