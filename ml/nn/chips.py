@@ -94,12 +94,14 @@ class ChipSampler:
     def cut(self, places: Sequence[Place]) -> Batch:
         """The chips at `places`; beyond the edge of its scene a chip is not valid and unlabelled."""
         count, size, bands = len(places), self._config.chip_size, len(self._scenes[0].image)
-        image = np.zeros((count, size, size, bands), dtype=self._dtype).transpose(0, 3, 1, 2)
-        valid = np.zeros((count, size, size), dtype=np.bool_)
-        mask = np.full((count, size, size), UNLABELLED, dtype=np.uint8)
+        image = np.empty((count, size, size, bands), dtype=self._dtype).transpose(0, 3, 1, 2)
+        valid = np.empty((count, size, size), dtype=np.bool_)
+        mask = np.empty((count, size, size), dtype=np.uint8)
         for i, place in enumerate(places):
             scene = self._scenes[place.scene]
             inside = Window(place.row, place.col, size, size).clip(*scene.mask.shape)
+            if (inside.rows, inside.cols) != (size, size):
+                image[i], valid[i], mask[i] = 0, False, UNLABELLED
             image[i, :, : inside.rows, : inside.cols] = scene.image[:, *inside.slices]
             valid[i, : inside.rows, : inside.cols] = scene.valid[inside.slices]
             mask[i, : inside.rows, : inside.cols] = self._labels(place, inside)
