@@ -1,7 +1,8 @@
 """Experiments: variants x seeds, each run a training of its own, compared when all have ended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from app import jobs, trainings
 from app.errors import Invalid, NotFound
 from app.idempotency import Once
-from app.models import Experiment, Training
+from app.models import Document, Experiment, Job, Training
 from app.names import new_id
 from app.paging import Page, page
 from app.requests import ExperimentRequest
@@ -61,6 +62,30 @@ def runs(session: Session, id_: str) -> Sequence[Training]:
     """The runs of an experiment, in the order in which they were planned."""
     wanted = select(Training).where(Training.experiment == id_).order_by(Training.created, Training.id)
     return session.scalars(wanted).all()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an experiment's document says of a training; val, test: its metrics, None until it has succeeded."""
+
+    training: str
+    variant: str | None
+    seed: int
+    status: str
+    val: Document | None
+    test: Document | None
+
+
+def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[Run]]:
+    """The runs of each of some experiments, by its id, in the order in which they were planned."""
+    found: dict[str, list[Run]] = {id_: [] for id_ in ids}
+    # only these parts: a whole header is fifty times as large
+    parts = (Training.config["seed"], Job.status, Training.header["val"], Training.header["test"])
+    wanted = select(Training.experiment, Training.id, Training.variant, *parts).join(Job, Job.id == Training.id)
+    wanted = wanted.where(Training.experiment.in_(found)).order_by(Training.created, Training.id)
+    for experiment, *run in session.execute(wanted):
+        found[experiment].append(Run(*run))
+    return found
 
 
 def request_of(experiment: Experiment) -> ExperimentRequest:

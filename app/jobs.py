@@ -6,6 +6,7 @@ Nothing else writes `status`. A worker names its attempt in each write: once the
 the worker that was given up match no row, and `Lost` tells it to stop.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -64,6 +65,11 @@ def get(session: Session, job_id: str) -> Job:
     if job is None:
         raise NotFound("job", job_id)
     return job
+
+
+def by_id(session: Session, ids: Iterable[str]) -> dict[str, Job]:
+    """These jobs, by their ids."""
+    return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(list(ids))))}
 
 
 def claim(session: Session, job_id: str) -> Claim | None:

@@ -28,6 +28,7 @@ from app.logs import configure_logs
 from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
+from app.tally import Tally
 
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
 
@@ -42,12 +43,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services = Services.open(chosen)
         stop = threading.Event()
         sweeper = Sweeper(services.database, services.doorbell, chosen)
-        thread = threading.Thread(target=sweeper.run, args=(stop,), name="sweep", daemon=True)
-        app.state.services = services
-        thread.start()
+        tally = Tally(services.database)
+        threads = [
+            threading.Thread(target=each.run, args=(stop,), name=name, daemon=True)
+            for name, each in (("sweep", sweeper), ("tally", tally))
+        ]
+        app.state.services, app.state.tally = services, tally
+        for thread in threads:
+            thread.start()
         yield
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
         services.close()
 
     app = FastAPIOffline(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -74,7 +75,8 @@ class Scene(Base):
     updated: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
 
-    __table_args__ = (Index("ix_scenes_created", "created", "id"),)
+    # with all that lists filter by: a page is found in the index, however few scenes match
+    __table_args__ = (Index("ix_scenes_created", "created", "id", "west", "south", "east", "north", "acquired"),)
 
 
 class LabelSet(Base):
@@ -93,6 +95,9 @@ class LabelSet(Base):
     __table_args__ = (Index("ix_labels_created", "created", "id"),)
 
 
+_HAS_PARENT = text("parent IS NOT NULL")  # most have none
+
+
 class Job(Base):
     """One piece of work and its state; see `app.jobs` for who may move it where.
 
@@ -105,7 +110,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
-    parent: Mapped[str | None] = mapped_column(String(100), index=True)
+    parent: Mapped[str | None] = mapped_column(String(100))
     status: Mapped[str] = mapped_column(String(12), default="accepted")
     attempt: Mapped[int] = mapped_column(default=0)
     beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -123,7 +128,13 @@ class Job(Base):
     finished: Mapped[datetime | None]
     updated: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_jobs_created", "created", "id"), Index("ix_jobs_status", "status", "kind", "created"))
+    __table_args__ = (
+        Index("ix_jobs_created", "created", "id"),
+        Index("ix_jobs_kind", "kind", "created", "id"),
+        Index("ix_jobs_status", "status", "created", "id"),
+        Index("ix_jobs_status_kind", "status", "kind", "created", "id"),
+        Index("ix_jobs_parent", "parent", postgresql_where=_HAS_PARENT, sqlite_where=_HAS_PARENT),
+    )
 
 
 class JobLog(Base):
@@ -275,7 +286,7 @@ class Prediction(Base):
     __tablename__ = "predictions"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"), index=True)
+    scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"))
     model: Mapped[str] = mapped_column(String(80))
     version: Mapped[int]
     config: Mapped[Document]
@@ -286,7 +297,8 @@ class Prediction(Base):
 
     __table_args__ = (
         ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
-        Index("ix_predictions_created", "created", "id"),
+        Index("ix_predictions_created", "created", "id", "scene"),
+        Index("ix_predictions_scene", "scene", "created", "id"),
     )
 
 

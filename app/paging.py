@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.errors import invalid
+from app.errors import Invalid, invalid
 
 Row = TypeVar("Row")
 
@@ -39,10 +39,11 @@ def page(
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]
-    return Page(rows[:limit], _encode(getattr(last, created.key), getattr(last, key.key)))
+    return Page(rows[:limit], encode(getattr(last, created.key), getattr(last, key.key)))
 
 
-def _encode(created: datetime, key: str) -> str:
+def encode(created: datetime, key: str) -> str:
+    """The token of the page after the row of `created` and `key`."""
     return base64.urlsafe_b64encode(json.dumps([created.isoformat(), key]).encode()).decode().rstrip("=")
 
 
@@ -53,10 +54,11 @@ def _decode(token: str) -> tuple[datetime, str]:
         if moment.tzinfo is None or not isinstance(key, str) or not key.isprintable():
             raise ValueError(token)
     except (ValueError, TypeError, RecursionError) as error:
-        raise invalid(
-            "invalid-token",
-            "The token is not one that a list gave.",
-            "Start without a token, and pass on `next` of each answer unchanged.",
-            "/token",
-        ) from error
+        raise bad_token() from error
     return moment, key
+
+
+def bad_token() -> Invalid:
+    """The error for a token that no list gave."""
+    hint = "Start without a token, and pass on `next` of each answer unchanged."
+    return invalid("invalid-token", "The token is not one that a list gave.", hint, "/token")

@@ -1,10 +1,11 @@
 """Predictions: one scene mapped by one model."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app import jobs, registry, scenes
@@ -23,6 +24,7 @@ from ml.faults import Fault
 from ml.geo.fits import contract_faults
 
 MU_PER_HA = 15.0
+FEW_SCENES = 500
 PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif")
 _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
@@ -89,11 +91,36 @@ def find(
     token: str | None,
 ) -> Page[Prediction]:
     """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
-    wanted = select(Prediction).join(Scene, Scene.id == Prediction.scene).where(*scenes.filters(bbox, between))
-    if status is not None:
-        wanted = wanted.join(Job, Job.id == Prediction.id).where(Job.status == status)
+    filters = tuple(scenes.filters(bbox, between))
     with services.database.read() as session:
+        if status is not None and not filters:
+            return _by_status(session, status, limit=limit, token=token)
+        wanted = select(Prediction)
+        if filters:
+            wanted = wanted.where(_of_scenes(session, filters))
+        if status is not None:
+            wanted = wanted.join(Job, Job.id == Prediction.id).where(Job.status == status)
         return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+
+
+def _by_status(session: Session, status: str, *, limit: int, token: str | None) -> Page[Prediction]:
+    """A page of the jobs, for they have an index by status, and then the predictions of it."""
+    wanted = select(Job).where(Job.kind == "prediction", Job.status == status)
+    found = page(session, wanted, Job.created, Job.id, limit=limit, token=token)
+    rows = session.scalars(select(Prediction).where(Prediction.id.in_([job.id for job in found.rows])))
+    by_id = {row.id: row for row in rows}
+    return Page([by_id[job.id] for job in found.rows if job.id in by_id], found.next)
+
+
+def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """SQL: the prediction is of a scene that passes the filters.
+
+    A database cannot guess how many scenes touch a box, and chooses badly between walking through the newest
+    predictions and starting from the scenes. So few scenes are named one by one.
+    """
+    of_scenes = select(Scene.id).where(*filters)
+    few = session.scalars(of_scenes.limit(FEW_SCENES + 1)).all()
+    return Prediction.scene.in_(few if len(few) <= FEW_SCENES else of_scenes)
 
 
 def product(services: Services, id_: str, name: str) -> Path:

@@ -1,21 +1,22 @@
 """The registry of models: versions with their metrics, and aliases that move among them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.errors import Conflict, NotFound, PreconditionFailed, invalid
 from app.models import Alias, AliasMove, ModelVersion, now
 from app.names import NAME
-from app.paging import Page, page
+from app.paging import Page, bad_token
 from app.services import Services
 from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
+VERSION = re.compile(r"[0-9]{1,9}")
 REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
 
 
@@ -59,7 +60,7 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
 
 def get(session: Session, name: str, which: str) -> ModelVersion:
     """The version `which` of a model: "3", "@champion" or "champion"; else `NotFound`."""
-    number = int(which) if re.fullmatch(r"[0-9]{1,9}", which) else None
+    number = int(which) if VERSION.fullmatch(which) else None
     if number is None:
         alias = session.get(Alias, (name, which.removeprefix("@")))
         number = alias.version if alias else None
@@ -77,28 +78,41 @@ def resolve(session: Session, reference: str) -> ModelVersion:
     return get(session, match["name"], match["which"] or CHAMPION)
 
 
-def newest(session: Session, *, limit: int, after: str) -> Sequence[ModelVersion]:
-    """The newest version of each model whose name comes after `after`, in alphabetical order."""
-    latest = select(ModelVersion.name, func.max(ModelVersion.version)).group_by(ModelVersion.name)
-    chosen = select(ModelVersion).where(
-        tuple_(ModelVersion.name, ModelVersion.version).in_(latest), ModelVersion.name > after
+def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVersion]:
+    """The newest version of each model, by the names of the models. The token is the last name."""
+    if token and not NAME.fullmatch(token):
+        raise bad_token()
+    # every model has a champion: so its names are found without reading all versions
+    names = select(Alias.model).where(Alias.alias == CHAMPION, Alias.model > (token or ""))
+    of_page = names.order_by(Alias.model).limit(limit + 1).subquery()
+    any_version = aliased(ModelVersion)
+    latest = select(func.max(any_version.version)).where(any_version.name == of_page.c.model).scalar_subquery()
+    chosen = select(ModelVersion).join(
+        of_page, and_(ModelVersion.name == of_page.c.model, ModelVersion.version == latest)
     )
-    return session.scalars(chosen.order_by(ModelVersion.name).limit(limit)).all()
+    rows = session.scalars(chosen.order_by(ModelVersion.name)).all()
+    return Page(rows[:limit], rows[limit - 1].name if len(rows) > limit else None)
 
 
-def versions(services: Services, name: str, *, limit: int, token: str | None) -> Page[ModelVersion]:
-    """The versions of a model, newest first; `NotFound` when there is none."""
+def versions(session: Session, name: str, *, limit: int, token: str | None) -> Page[ModelVersion]:
+    """The versions of a model, newest first; `NotFound` when there is none. The token is the last number."""
+    if token and not VERSION.fullmatch(token):
+        raise bad_token()
     chosen = select(ModelVersion).where(ModelVersion.name == name)
-    with services.database.read() as session:
-        found = page(session, chosen, ModelVersion.created, ModelVersion.object, limit=limit, token=token)
-    if not found.rows and token is None:
+    if token:
+        chosen = chosen.where(ModelVersion.version < int(token))
+    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1)).all()
+    if not rows and token is None:
         raise NotFound("model", name)
+    return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)
+
+
+def aliases(session: Session, names: Iterable[str]) -> dict[str, list[Alias]]:
+    """The aliases of each of some models, by the model's name; in alphabetical order."""
+    found: dict[str, list[Alias]] = {name: [] for name in names}
+    for row in session.scalars(select(Alias).where(Alias.model.in_(found)).order_by(Alias.model, Alias.alias)):
+        found[row.model].append(row)
     return found
-
-
-def aliases(session: Session, name: str) -> dict[str, Alias]:
-    """The aliases of a model, by name."""
-    return {row.alias: row for row in session.scalars(select(Alias).where(Alias.model == name).order_by(Alias.alias))}
 
 
 def get_alias(session: Session, name: str, alias: str) -> Alias:

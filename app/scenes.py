@@ -1,7 +1,7 @@
 """Scenes: uploaded GeoTIFFs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +69,11 @@ def get(session: Session, name: str) -> Scene:
     if scene is None:
         raise NotFound("scene", name)
     return scene
+
+
+def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
+    """These scenes, by their ids."""
+    return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
 
 
 def info_of(scene: Scene) -> SceneInfo:

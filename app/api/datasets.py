@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import datasets
+from app import datasets, jobs
 from app.api import documents
 from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
@@ -32,11 +32,13 @@ def list_datasets(
     found = datasets.find(services, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        return {"items": [documents.dataset(session, row) for row in found.rows], "next": found.next}
+        work = jobs.by_id(session, (row.id for row in found.rows))
+    return {"items": [documents.dataset(row, work[row.id]) for row in found.rows], "next": found.next}
 
 
 @router.get("/{id}")
 def get_dataset(services: Wired, id_: Id) -> Json:
     """One dataset, by "name:version", or the newest version of "name"."""
     with services.database.read() as session:
-        return documents.dataset(session, datasets.get(session, id_))
+        row = datasets.get(session, id_)
+        return documents.dataset(row, jobs.get(session, row.id))

@@ -1,10 +1,9 @@
 """The JSON of jobs, datasets, trainings and models."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from app import experiments, jobs, registry
+from app.experiments import Run
 from app.models import Alias, AliasMove, Dataset, Experiment, Job, LabelSet, ModelVersion, SeriesRow, Training
 
 Json = dict[str, Any]
@@ -70,7 +69,7 @@ def labels(row: LabelSet) -> Json:
     }
 
 
-def dataset(session: Session, row: Dataset) -> Json:
+def dataset(row: Dataset, work: Job) -> Json:
     """A dataset with what its job found; statistics, contract and notes are null until then."""
     prepared = row.prepared or {}
     return {
@@ -87,11 +86,11 @@ def dataset(session: Session, row: Dataset) -> Json:
         "sha256": prepared.get("sha256"),
         "contract": prepared.get("contract"),
         "notes": prepared.get("notes"),
-        "job": job(jobs.get(session, row.id)),
+        "job": job(work),
     }
 
 
-def training(session: Session, row: Training) -> Json:
+def training(row: Training, work: Job) -> Json:
     """A training; `model` is null until it is registered."""
     return {
         "id": row.id,
@@ -101,19 +100,15 @@ def training(session: Session, row: Training) -> Json:
         "variant": row.variant,
         "config": row.config,
         "created": row.created,
-        "metrics": _metrics(row.header),
+        "metrics": row.header and {"val": row.header["val"], "test": row.header["test"]},
         "details": (row.header or {}).get("details"),
         "report": (row.header or {}).get("report"),
         "model": {"name": row.register_as, "version": row.version} if row.version else None,
-        "job": job(jobs.get(session, row.id)),
+        "job": job(work),
     }
 
 
-def _metrics(header: Json | None) -> Json | None:
-    return header and {"val": header["val"], "test": header["test"]}
-
-
-def experiment(session: Session, row: Experiment) -> Json:
+def experiment(row: Experiment, work: Job, runs: Sequence[Run]) -> Json:
     """An experiment with its runs; table and differences are null until all runs have ended."""
     compared = row.comparison or {}
     return {
@@ -121,21 +116,21 @@ def experiment(session: Session, row: Experiment) -> Json:
         "dataset": row.dataset,
         "created": row.created,
         **{key: row.request[key] for key in ("config", "variants", "seeds", "lovasz_weights", "register_as")},
-        "runs": [_run(session, training) for training in experiments.runs(session, row.id)],
+        "runs": [_run(run) for run in runs],
         "table": compared.get("table"),
         "differences": compared.get("differences"),
         "notes": compared.get("notes"),
-        "job": job(jobs.get(session, row.id)),
+        "job": job(work),
     }
 
 
-def _run(session: Session, row: Training) -> Json:
+def _run(run: Run) -> Json:
     return {
-        "training": row.id,
-        "variant": row.variant,
-        "seed": row.config["seed"],
-        "status": jobs.get(session, row.id).status,
-        "metrics": _metrics(row.header),
+        "training": run.training,
+        "variant": run.variant,
+        "seed": run.seed,
+        "status": run.status,
+        "metrics": {"val": run.val, "test": run.test} if run.val else None,
     }
 
 
@@ -144,14 +139,18 @@ def epoch(row: SeriesRow) -> Json:
     return {**row.values, "epoch": row.epoch}
 
 
-def model(name: str, versions: list[Json], aliases: dict[str, Alias]) -> Json:
-    """A model with a page of its versions."""
-    return {"name": name, "aliases": {alias: row.version for alias, row in aliases.items()}, "versions": versions}
+def model(name: str, versions: Sequence[ModelVersion], aliases: Sequence[Alias]) -> Json:
+    """A model with all its aliases and a page of its versions."""
+    return {
+        "name": name,
+        "aliases": {alias.alias: alias.version for alias in aliases},
+        "versions": [model_version(row, aliases) for row in versions],
+    }
 
 
-def model_version(session: Session, row: ModelVersion) -> Json:
-    """A version with its metrics, its lineage and its input contract."""
-    pointing = [alias for alias, item in registry.aliases(session, row.name).items() if item.version == row.version]
+def model_version(row: ModelVersion, aliases: Sequence[Alias]) -> Json:
+    """A version with its metrics, its lineage and its input contract. aliases: all of the model."""
+    pointing = [alias.alias for alias in aliases if alias.version == row.version]
     url = f"/v1/models/{row.name}/versions/{row.version}"
     return {
         "name": row.name,

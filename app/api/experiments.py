@@ -1,13 +1,15 @@
 """/v1/experiments"""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app import experiments
+from app import experiments, jobs
 from app.api import documents
 from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
@@ -40,7 +42,8 @@ def list_experiments(
     found = experiments.find(services, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        return {"items": [documents.experiment(session, row) for row in found.rows], "next": found.next}
+        items = _documents(session, found.rows)
+    return {"items": items, "next": found.next}
 
 
 @router.get("/{id}", response_model=None)
@@ -64,4 +67,10 @@ def comparison_of(row: Experiment) -> Comparison:
 
 def _document(services: Wired, id_: str) -> Json:
     with services.database.read() as session:
-        return documents.experiment(session, experiments.get(session, id_))
+        return _documents(session, [experiments.get(session, id_)])[0]
+
+
+def _documents(session: Session, rows: Sequence[Experiment]) -> list[Json]:
+    ids = [row.id for row in rows]
+    work, runs = jobs.by_id(session, ids), experiments.summaries(session, ids)
+    return [documents.experiment(row, work[row.id], runs[row.id]) for row in rows]

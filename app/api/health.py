@@ -4,20 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, RedirectResponse
 
 from app import jobs
 from app.api.deps import Wired
 from app.api.problems import ProblemResponse
-from app.models import Job, Worker, now
+from app.models import Worker, now
 from app.problem import document
 from app.services import Services
+from app.tally import Tally
 from ml.faults import Fault
 
 router = APIRouter(tags=["health"])
@@ -26,17 +27,15 @@ HEARD_OF = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class JobCounts(Collector):
-    """How many jobs there are of each kind and status, counted when asked."""
+    """How many jobs there are of each kind and status."""
 
-    services: Services
+    tally: Tally
 
     def collect(self) -> Iterator[Metric]:
         """One gauge."""
         counts = GaugeMetricFamily("canemap_jobs", "Jobs by kind and status", labels=["kind", "status"])
-        by_status = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
-        with self.services.database.read() as session:
-            for kind, status, number in session.execute(by_status):
-                counts.add_metric([kind, status], number)
+        for (kind, status), number in self.tally.counts().items():
+            counts.add_metric([kind, status], number)
         yield counts
 
 
@@ -63,10 +62,10 @@ def readyz(services: Wired) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(services: Wired) -> Response:
+def metrics(request: Request) -> Response:
     """For Prometheus."""
     jobs_by_status = CollectorRegistry()
-    jobs_by_status.register(JobCounts(services))
+    jobs_by_status.register(JobCounts(request.app.state.tally))
     return Response(generate_latest(REGISTRY) + generate_latest(jobs_by_status), media_type=CONTENT_TYPE_LATEST)
 
 

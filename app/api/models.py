@@ -25,14 +25,10 @@ def _part(text: str, kind: str) -> str:
 def list_models(services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None) -> Json:
     """Models by name, each with its aliases and its newest version."""
     with services.database.read() as session:
-        rows = registry.newest(session, limit=limit + 1, after=token or "")
-        items = [
-            documents.model(row.name, [documents.model_version(session, row)], registry.aliases(session, row.name))
-            for row in rows[:limit]
-        ]
-    following = items[-1]["name"] if len(rows) > limit else None
-    link_next(request, response, following)
-    return {"items": items, "next": following}
+        found = registry.newest(session, limit=limit, token=token)
+        aliases = registry.aliases(session, (row.name for row in found.rows))
+    link_next(request, response, found.next)
+    return {"items": [documents.model(row.name, [row], aliases[row.name]) for row in found.rows], "next": found.next}
 
 
 @router.get("/{id}")
@@ -40,18 +36,19 @@ def get_model(
     services: Wired, id_: Id, request: Request, response: Response, limit: Limit = 100, token: Token = None
 ) -> Json:
     """A model with its versions, newest first."""
-    found = registry.versions(services, id_, limit=limit, token=token)
-    link_next(request, response, found.next)
     with services.database.read() as session:
-        versions = [documents.model_version(session, row) for row in found.rows]
-        return {**documents.model(id_, versions, registry.aliases(session, id_)), "next": found.next}
+        found = registry.versions(session, id_, limit=limit, token=token)
+        aliases = registry.aliases(session, [id_])[id_]
+    link_next(request, response, found.next)
+    return {**documents.model(id_, found.rows, aliases), "next": found.next}
 
 
 @router.get("/{id}/versions/{which}")
 def get_version(services: Wired, id_: Id, which: str) -> Json:
     """A version by number or by alias: `3`, `@champion`."""
     with services.database.read() as session:
-        return documents.model_version(session, registry.get(session, id_, _part(which, "version")))
+        row = registry.get(session, id_, _part(which, "version"))
+        return documents.model_version(row, registry.aliases(session, [id_])[id_])
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=FileResponse)

@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app import predictions, scenes
+from app import jobs, predictions, scenes
 from app.api import stac
 from app.api.deps import Between, Id, InBox, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
 from app.api.waiting import honour_prefer
+from app.models import Prediction
 from app.requests import PredictionRequest
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
@@ -49,14 +51,15 @@ def list_predictions(
     found = predictions.find(services, bbox=bbox, between=between, status=status, limit=limit, token=token)
     href = link_next(request, response, found.next)
     with services.database.read() as session:
-        return stac.collection([stac.prediction_item(session, row) for row in found.rows], found.next, href)
+        return stac.collection(_items(session, found.rows), found.next, href)
 
 
 @router.get("/{id}")
 def get_prediction(services: Wired, id_: Id) -> Json:
     """One prediction as a STAC Item."""
     with services.database.read() as session:
-        return stac.prediction_item(session, predictions.get(session, id_))
+        row = predictions.get(session, id_)
+        return stac.prediction_item(row, scenes.get(session, row.scene), jobs.get(session, id_))
 
 
 @router.delete("/{id}", status_code=204)
@@ -85,6 +88,13 @@ def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS
     """A file of the result, with Range."""
     path = predictions.product(services, id_, product)
     return FileResponse(path, media_type=stac.MEDIA_TYPES[product], filename=f"{id_}-{product}")
+
+
+def _items(session: Session, rows: Sequence[Prediction]) -> list[Json]:
+    of, work = scenes.by_id(session, (row.scene for row in rows)), jobs.by_id(session, (row.id for row in rows))
+    # one may have been deleted since the page was read
+    rows = [row for row in rows if row.scene in of and row.id in work]
+    return [stac.prediction_item(row, of[row.scene], work[row.id]) for row in rows]
 
 
 def _row(areas: predictions.Areas) -> Json:

@@ -3,11 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from app import jobs, scenes
 from app.api.documents import Json, checksum, job, link
-from app.models import Prediction, Scene
+from app.models import Job, Prediction, Scene
 
 GEOTIFF = "image/tiff; application=geotiff"
 COG = f"{GEOTIFF}; profile=cloud-optimized"
@@ -50,10 +47,8 @@ def scene_item(row: Scene) -> Json:
     return _item(row.id, info, properties, {"data": asset}, [link(url, "self", "application/geo+json")])
 
 
-def prediction_item(session: Session, row: Prediction) -> Json:
+def prediction_item(row: Prediction, scene: Scene, work: Job) -> Json:
     """A prediction; it has assets once its job has succeeded."""
-    scene = scenes.get(session, row.scene)
-    work = jobs.get(session, row.id)
     url = f"/v1/predictions/{row.id}"
     assets = {
         name: {

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import trainings
+from app import jobs, trainings
 from app.api import documents
 from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
@@ -34,14 +34,16 @@ def list_trainings(
     found = trainings.find(services, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        return {"items": [documents.training(session, row) for row in found.rows], "next": found.next}
+        work = jobs.by_id(session, (row.id for row in found.rows))
+    return {"items": [documents.training(row, work[row.id]) for row in found.rows], "next": found.next}
 
 
 @router.get("/{id}")
 def get_training(services: Wired, id_: Id) -> Json:
     """One training."""
     with services.database.read() as session:
-        return documents.training(session, trainings.get(session, id_))
+        row = trainings.get(session, id_)
+        return documents.training(row, jobs.get(session, row.id))
 
 
 @router.get("/{id}/series")

@@ -1,0 +1,253 @@
+"""How long lists, single documents, claims and sweeps take on a registry of 100,000 models and a million jobs.
+
+    python benchmarks/bench_registry.py [--quick] [--explain] [--database URL]
+
+A PostgreSQL of its own is started and filled; `--database` names another one: an empty one is filled, a full one is
+taken as it is. All requests go through the real application, in the same process, in turns.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import httpx
+from sqlalchemy import Engine, create_engine, event, text
+
+from app import jobs
+from app.db import migrate
+from app.main import create_app
+from app.paging import encode
+from app.services import Services
+from app.settings import Settings
+from app.sweep import Sweeper
+from benchmarks.registry_data import QUICK, Size, fill, settle
+from benchmarks.side_by_side import show
+from ml.progress import Progress
+from tests import servers
+
+SLOWEST = 8
+Paths = dict[str, list[str]]
+
+
+def main() -> None:
+    """Start, fill, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the rows, few rounds")
+    parser.add_argument("--explain", action="store_true", help=f"show the plans of the {SLOWEST} slowest queries")
+    parser.add_argument("--database", metavar="URL", help="a PostgreSQL to use instead of one of our own")
+    parser.add_argument("--only", default="", help="only requests whose name has this in it")
+    arguments = parser.parse_args()
+    size, rounds = (QUICK, 3) if arguments.quick else (Size(), 20)
+    with database(arguments.database) as url, tempfile.TemporaryDirectory() as folder:
+        # the sweep is timed by itself: here it would only disturb
+        settings = Settings(data_dir=Path(folder), database_url=url, sweep_s=86_400, log_level="error")
+        engine = create_engine(url)
+        prepare(settings, engine, size)
+        requests = {name: each for name, each in requests_of(engine).items() if arguments.only in name}
+        with watched() as statements:
+            seconds = asyncio.run(time_requests(settings, requests, rounds))
+        show_times("Requests", seconds)
+        if not arguments.only:
+            show_times("Work of the queue", time_queue(settings, engine, 20 * rounds))
+        if arguments.explain:
+            explain(engine, statements)
+        engine.dispose()
+
+
+@contextmanager
+def database(url: str | None) -> Iterator[str]:
+    """The database that `url` names, else a new one on a server of our own."""
+    if url:
+        yield url
+        return
+    with servers.postgres() as server, servers.database(server) as own:
+        yield own
+
+
+def prepare(settings: Settings, engine: Engine, size: Size) -> None:
+    """Bring the schema up to date, and fill the tables unless somebody did."""
+    migrate(settings)
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT count(*) FROM jobs")):
+            return
+        start = time.perf_counter()
+        fill(connection, size)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        settle(connection)
+    print(f"filled in {time.perf_counter() - start:.0f} s")
+
+
+def requests_of(engine: Engine) -> Paths:
+    """Every list and every single document, by name; the paths of one name take turns."""
+    with engine.connect() as connection:
+        picked = {name: picks(connection, query) for name, query in SAMPLES.items()}
+        middle = {table: middle_token(connection, table) for table in PAGED}
+    names = picked["models"]
+    middle["models"] = sorted(names)[len(names) // 2]
+    found: Paths = {"/healthz": ["/healthz"], "/readyz": ["/readyz"], "/metrics": ["/metrics"]}
+    for table in LISTS:
+        found[f"{table}, first page"] = [f"/v1/{table}"]
+        found |= {f"{table}, {limit} items": [f"/v1/{table}?limit={limit}"] for limit in (10, 1000)}
+        found[f"{table}, in the middle"] = [f"/v1/{table}?token={middle[table]}"]
+        found |= {f"{table}, {one}": [f"/v1/{table}?{one}"] for one in FILTERS.get(table, ())}
+        found[f"{table}, one"] = [f"/v1/{table}/{id_}" for id_ in picked[table]]
+    found["jobs, log"] = [f"/v1/jobs/{id_}/log" for id_ in picked["logged"]]
+    found["jobs, results"] = [f"/v1/jobs/{id_}/results" for id_ in picked["predicted"]]
+    found["trainings, series"] = [f"/v1/trainings/{id_}/series" for id_ in picked["series"]]
+    found["predictions, areas"] = [f"/v1/predictions/{id_}/areas" for id_ in picked["predicted"]]
+    found["datasets, newest of a name"] = [f"/v1/datasets/{id_.partition(':')[0]}" for id_ in picked["datasets"]]
+    found["models, version"] = [f"/v1/models/{name}/versions/2" for name in names]
+    found["models, @champion"] = [f"/v1/models/{name}/versions/@champion" for name in names]
+    found["models, alias"] = [f"/v1/models/{name}/aliases/champion" for name in names]
+    return found
+
+
+LISTS = ("jobs", "scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions")
+PAGED = tuple(table for table in LISTS if table != "models")
+SAMPLES = {
+    **{table: f"SELECT id FROM {table}" for table in PAGED},
+    "models": "SELECT model FROM aliases WHERE alias = 'champion'",
+    "logged": "SELECT job_id FROM job_log",
+    "series": "SELECT training FROM series",
+    "predicted": "SELECT p.id FROM predictions p JOIN jobs j ON j.id = p.id WHERE j.status = 'successful'",
+}
+STATUSES = ("accepted", "running", "successful", "failed", "dismissed")
+KINDS = ("dataset", "training", "experiment", "prediction")
+TINY, WIDE, NOWHERE = "110.0,25.0,110.3,25.3", "100,20,120,35", "-60,-10,-59,-9"
+WHERE = (*(f"bbox={box}" for box in (TINY, WIDE, NOWHERE)), "datetime=2021-02-01/2021-02-02", "datetime=../2023-01-01")
+BOTH = f"bbox={TINY}&datetime=2022-01-01/.."
+FILTERS = {
+    "jobs": (
+        *(f"status={status}" for status in STATUSES),
+        *(f"processID={kind}" for kind in KINDS),
+        *(f"status={status}&processID=dataset" for status in STATUSES),
+    ),
+    "scenes": (*WHERE, BOTH),
+    "predictions": (
+        *WHERE,
+        BOTH,
+        *(f"status={status}" for status in STATUSES),
+        f"status=failed&bbox={TINY}",
+        f"status=failed&bbox={WIDE}",
+        f"status=running&bbox={TINY}",
+    ),
+}
+
+
+def picks(connection: Any, query: str, count: int = 40) -> list[str]:
+    """Some keys, the same in each run."""
+    keys = sorted(set(connection.scalars(text(query))))
+    return random.Random(0).sample(keys, min(count, len(keys)))
+
+
+def middle_token(connection: Any, table: str) -> str:
+    """The token of the page that begins in the middle of a list."""
+    query = f"SELECT created, id FROM {table} ORDER BY created OFFSET (SELECT count(*) / 2 FROM {table}) LIMIT 1"
+    created, id_ = connection.execute(text(query)).one()
+    return encode(created, id_)
+
+
+async def time_requests(settings: Settings, requests: Paths, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each request by name; all of them once a round."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app=app)
+    seconds: dict[str, list[float]] = {name: [] for name in requests}
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for number in range(-1, rounds):
+            for name, paths in requests.items():
+                start = time.perf_counter()
+                answer = await client.get(paths[number % len(paths)])
+                if number >= 0:
+                    seconds[name].append(time.perf_counter() - start)
+                if answer.status_code != 200 and name != "/readyz":
+                    raise SystemExit(f"{answer.request.url}: {answer.text[:500]}")
+    return seconds
+
+
+def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, list[float]]:
+    """Seconds of what a worker and the sweep do, with all the queue waiting."""
+    services = Services.open(settings)
+    with engine.connect() as connection:
+        waiting = list(
+            connection.scalars(
+                text("SELECT id FROM jobs WHERE status = 'accepted' AND kind = 'prediction' ORDER BY created LIMIT :n"),
+                {"n": rounds},
+            )
+        )
+    seconds: dict[str, list[float]] = {name: [] for name in ("claim", "heartbeat", "give back", "sweep")}
+    sweeper = Sweeper(services.database, services.doorbell, settings)
+
+    def timed(name: str, run: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = run()
+        seconds[name].append(time.perf_counter() - start)
+        return result
+
+    def in_transaction(use: Callable[..., Any], *values: Any) -> Any:
+        with services.database.write() as session:
+            return use(session, *values)
+
+    for id_ in waiting:
+        claim = timed("claim", lambda id_=id_: in_transaction(jobs.claim, id_))
+        progress = Progress("train", 1, 20)
+        timed("heartbeat", lambda claim=claim, now=progress: in_transaction(jobs.beat, claim, now, 1.0))
+        timed("sweep", sweeper.sweep)
+        timed("give back", lambda claim=claim: in_transaction(jobs.release, claim))
+    services.close()
+    return seconds
+
+
+def show_times(title: str, seconds: dict[str, list[float]]) -> None:
+    """A table of medians and 99th percentiles."""
+    rows = [(name, 1e3 * statistics.median(each), 1e3 * p99(each)) for name, each in seconds.items() if each]
+    show(title, ("request", "median ms", "p99 ms"), rows)
+
+
+def p99(values: Sequence[float]) -> float:
+    """The 99th percentile, by nearest rank: of fewer than a hundred the largest."""
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, tuple[float, Any]]]:
+    """Seconds and parameters of the slowest run of each SQL statement, by its text."""
+    slowest: dict[str, tuple[float, Any]] = {}
+
+    def before(*arguments: Any) -> None:
+        arguments[4].started = time.perf_counter()
+
+    def after(_connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool) -> None:
+        seconds = time.perf_counter() - context.started
+        if seconds > slowest.get(statement, (0.0, None))[0]:
+            slowest[statement] = seconds, parameters
+
+    event.listen(Engine, "before_cursor_execute", before)
+    event.listen(Engine, "after_cursor_execute", after)
+    yield slowest
+    event.remove(Engine, "before_cursor_execute", before)
+    event.remove(Engine, "after_cursor_execute", after)
+
+
+def explain(engine: Engine, statements: dict[str, tuple[float, Any]]) -> None:
+    """Print the plans of the slowest statements, as they run."""
+    reading = [(each, *found) for each, found in statements.items() if each.startswith(("SELECT", "WITH"))]
+    for statement, seconds, parameters in sorted(reading, key=lambda item: -item[1])[:SLOWEST]:
+        with engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", parameters).scalars().all()
+        print(f"\n{1e3 * seconds:.1f} ms: {statement}\n{json.dumps(parameters, default=str)}\n", *plan, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
