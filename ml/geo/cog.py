@@ -14,6 +14,7 @@ from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 
 BLOCK_PX = 512
+_QUICK = {"level": 1}  # of maps: half the time of level 6 and a fifth more bytes at most
 _COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER"}
 Colour = tuple[int, int, int, int]
 
@@ -49,7 +50,7 @@ def write_cog(values: np.ndarray, like: Path, out: Path, layer: Layer) -> None:
             place = RasterioWindow(window.col, window.row, window.cols, window.rows)
             file.write(values[window.slices], 1, window=place)
     with open_raster(plain) as dataset:
-        rasterio.shutil.copy(dataset, out, overview_resampling=layer.resampling, **_COG)
+        rasterio.shutil.copy(dataset, out, overview_resampling=layer.resampling, **_COG, **_QUICK)
     plain.unlink()
 
 

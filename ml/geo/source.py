@@ -93,7 +93,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """raw as float32 with scale and offset applied, 0 where not valid."""
-        return np.where(valid, self._float32(raw), np.float32(0))
+        image = self._float32(raw)
+        if not valid.all():
+            np.copyto(image, 0, where=~valid)
+        return image
 
     def _float32(self, raw: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is not valid

@@ -18,8 +18,10 @@ def normalise(image: Tensor, valid: Tensor, statistics: Sequence[BandStatistics]
     training split, so that a scene looks the same to the net whatever stands beside it. A constant band becomes 0.
     """
     mean, std, low, high = _numbers(tuple(statistics), image.dtype, image.device)
-    normal: Tensor = (image.clamp(low, high) - mean) / std
-    return normal.masked_fill(~valid[:, None], 0)
+    if any(band.low is not None or band.high is not None for band in statistics):
+        image = image.clamp(low, high)
+    normal: Tensor = image - mean  # the one new array; the rest happens in it
+    return normal.div_(std).masked_fill_(~valid[:, None], 0)
 
 
 @lru_cache(maxsize=16)
