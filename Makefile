@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+PEERS := .venv-peers
 # uv reads neither pip.conf nor PIP_*: hand over what pip was told.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 INDEX = $(or $(UV_DEFAULT_INDEX),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
@@ -53,8 +54,14 @@ types: $(STAMP)  ## mypy --strict
 arch: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP)  ## side-by-side measurements: prints tables, asserts nothing
-	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(PEERS)/.ready  ## side-by-side measurements: prints tables, asserts nothing; QUICK=--quick for a short run
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(PEERS)/bin/python $$script $(QUICK) || exit 1; done
+
+# what canemap is measured against, with canemap itself: an environment of its own, several gigabytes
+$(PEERS)/.ready: pyproject.toml benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet -r benchmarks/peers.txt -e ".[api,learn]" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	@touch $@
 
 lock: $(STAMP)  ## renew requirements.lock (everything but torch)
 	$(UV) pip compile pyproject.toml --quiet --extra api --extra learn --extra dev --universal --generate-hashes --python-version 3.11 --upgrade -o requirements.lock --custom-compile-command "make lock"
@@ -64,4 +71,4 @@ wheels: $(STAMP)  ## gather wheels/ for a machine without internet: there, PIP_F
 	$(BIN)/pip download --quiet --dest wheels --require-hashes -r requirements.lock
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
