@@ -109,7 +109,7 @@ def step(loss: Loss, logits: Tensor) -> Tensor:
 
 
 def times(losses: dict[str, Loss], logits: Tensor, rounds: int) -> list[object]:
-    """Median milliseconds of each; the reference over ours; the best of all others over ours; kornia over ours per image.
+    """Median milliseconds of each; the reference over ours; the best other over ours; kornia over ours per image.
 
     kornia computes what ours does per image, the others what ours does for the batch.
     """

@@ -81,8 +81,8 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
         probabilities, labels = scores.softmax(dim=-3).movedim(-3, 0).flatten(1), truth.reshape(-1)
-        occurs = torch.stack([(labels == index).any() for index in range(len(probabilities))]).tolist()  # one wait
-        present = [index for index, there in enumerate(occurs) if there and index != ignore]
+        counts = labels[labels != ignore].bincount(minlength=len(probabilities))[: len(probabilities)].tolist()
+        present = [index for index, count in enumerate(counts) if count]
         tasks = [Task(row=index, label=index, margin=0, ignore=ignore) for index in present]
         return mean_lovasz_extension(probabilities, labels, tasks) if tasks else scores.sum() * 0
 

@@ -162,8 +162,10 @@ def test_the_gradient_is_scaled_by_the_one_that_comes_in_and_may_be_asked_for_tw
     assert torch.allclose(first, 3 * gradient(scores, target), rtol=1e-6)
 
 
-def test_an_ignored_class_of_the_softmax_does_not_count_as_present() -> None:
+@pytest.mark.parametrize("ignored", [255, -100])
+def test_an_ignored_class_of_the_softmax_does_not_count_as_present(ignored: int) -> None:
     logits = torch.randn((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     target = torch.arange(16).view(1, 4, 4) % 3
     kept = target != 2
-    assert lovasz_softmax(logits, target, ignore=2) == lovasz_softmax(logits, torch.where(kept, target, 255))
+    other = lovasz_softmax(logits, torch.where(kept, target, ignored), ignore=ignored)
+    assert lovasz_softmax(logits, target, ignore=2) == other
