@@ -1,5 +1,6 @@
 """The composition root of the API: `uvicorn app.main:create_app --factory`."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +31,14 @@ from app.settings import Settings
 from app.sweep import Sweeper
 from app.tally import Tally
 
+GC_THRESHOLDS = (50_000, 20, 50)
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
+
+
+def _calm_garbage_collection() -> None:
+    """Look for cycles seldom, and not among what was imported: a page of documents is many objects and no cycle."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -51,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.services, app.state.tally = services, tally
         for thread in threads:
             thread.start()
+        _calm_garbage_collection()
         yield
         stop.set()
         for thread in threads:

@@ -93,23 +93,22 @@ def find(
     """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
     filters = tuple(scenes.filters(bbox, between))
     with services.database.read() as session:
-        if status is not None and not filters:
-            return _by_status(session, status, limit=limit, token=token)
-        wanted = select(Prediction)
-        if filters:
-            wanted = wanted.where(_of_scenes(session, filters))
-        if status is not None:
-            wanted = wanted.join(Job, Job.id == Prediction.id).where(Job.status == status)
-        return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+        of_scenes = [_of_scenes(session, filters)] if filters else []
+        if status is None:
+            wanted = select(Prediction).where(*of_scenes)
+            return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+        # a page of the jobs, for they have an index by status, and then its predictions
+        jobs_wanted = select(Job).where(Job.kind == "prediction", Job.status == status)
+        if of_scenes:
+            jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
+        found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)
+        return Page(_of_jobs(session, found.rows), found.next)
 
 
-def _by_status(session: Session, status: str, *, limit: int, token: str | None) -> Page[Prediction]:
-    """A page of the jobs, for they have an index by status, and then the predictions of it."""
-    wanted = select(Job).where(Job.kind == "prediction", Job.status == status)
-    found = page(session, wanted, Job.created, Job.id, limit=limit, token=token)
-    rows = session.scalars(select(Prediction).where(Prediction.id.in_([job.id for job in found.rows])))
-    by_id = {row.id: row for row in rows}
-    return Page([by_id[job.id] for job in found.rows if job.id in by_id], found.next)
+def _of_jobs(session: Session, rows: Sequence[Job]) -> list[Prediction]:
+    found = session.scalars(select(Prediction).where(Prediction.id.in_([job.id for job in rows])))
+    by_id = {row.id: row for row in found}
+    return [by_id[job.id] for job in rows if job.id in by_id]
 
 
 def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:

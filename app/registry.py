@@ -1,7 +1,7 @@
 """The registry of models: versions with their metrics, and aliases that move among them."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
@@ -107,10 +107,16 @@ def versions(session: Session, name: str, *, limit: int, token: str | None) -> P
     return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)
 
 
-def aliases(session: Session, names: Iterable[str]) -> dict[str, list[Alias]]:
-    """The aliases of each of some models, by the model's name; in alphabetical order."""
-    found: dict[str, list[Alias]] = {name: [] for name in names}
-    for row in session.scalars(select(Alias).where(Alias.model.in_(found)).order_by(Alias.model, Alias.alias)):
+def aliases(session: Session, name: str) -> list[Alias]:
+    """The aliases of a model, in alphabetical order."""
+    return aliases_between(session, name, name)[name]
+
+
+def aliases_between(session: Session, first: str, last: str) -> dict[str, list[Alias]]:
+    """The aliases of all models whose names lie between two, by the model's name; each in alphabetical order."""
+    wanted = select(Alias).where(Alias.model.between(first, last)).order_by(Alias.model, Alias.alias)
+    found: dict[str, list[Alias]] = defaultdict(list)
+    for row in session.scalars(wanted):
         found[row.model].append(row)
     return found
 

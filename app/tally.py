@@ -16,7 +16,7 @@ Counts = dict[tuple[str, str], int]  # by kind and status
 log = structlog.get_logger()
 
 
-@dataclass
+@dataclass(eq=False)
 class Tally:
     """Counts of jobs. Those that have ended are counted in the background: among a million that takes too long."""
 

@@ -37,7 +37,7 @@ from benchmarks.side_by_side import show
 from ml.progress import Progress
 from tests import servers
 
-SLOWEST = 8
+SLOWEST = 12
 Paths = dict[str, list[str]]
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--database", metavar="URL", help="a PostgreSQL to use instead of one of our own")
     parser.add_argument("--only", default="", help="only requests whose name has this in it")
     arguments = parser.parse_args()
-    size, rounds = (QUICK, 3) if arguments.quick else (Size(), 20)
+    size, rounds = (QUICK, 3) if arguments.quick else (Size(), 10)
     with database(arguments.database) as url, tempfile.TemporaryDirectory() as folder:
         # the sweep is timed by itself: here it would only disturb
         settings = Settings(data_dir=Path(folder), database_url=url, sweep_s=86_400, log_level="error")
@@ -210,9 +210,13 @@ def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, lis
 
 
 def show_times(title: str, seconds: dict[str, list[float]]) -> None:
-    """A table of medians and 99th percentiles."""
-    rows = [(name, 1e3 * statistics.median(each), 1e3 * p99(each)) for name, each in seconds.items() if each]
-    show(title, ("request", "median ms", "p99 ms"), rows)
+    """A table of medians and 99th percentiles; and the best, which a busy machine disturbs least."""
+    rows = [
+        (name, 1e3 * statistics.median(each), 1e3 * p99(each), 1e3 * min(each))
+        for name, each in seconds.items()
+        if each
+    ]
+    show(title, ("what", "median ms", "p99 ms", "best ms"), rows)
 
 
 def p99(values: Sequence[float]) -> float:

@@ -26,7 +26,8 @@ def list_models(services: Wired, request: Request, response: Response, limit: Li
     """Models by name, each with its aliases and its newest version."""
     with services.database.read() as session:
         found = registry.newest(session, limit=limit, token=token)
-        aliases = registry.aliases(session, (row.name for row in found.rows))
+        names = [row.name for row in found.rows]
+        aliases = registry.aliases_between(session, names[0], names[-1]) if names else {}
     link_next(request, response, found.next)
     return {"items": [documents.model(row.name, [row], aliases[row.name]) for row in found.rows], "next": found.next}
 
@@ -38,7 +39,7 @@ def get_model(
     """A model with its versions, newest first."""
     with services.database.read() as session:
         found = registry.versions(session, id_, limit=limit, token=token)
-        aliases = registry.aliases(session, [id_])[id_]
+        aliases = registry.aliases(session, id_)
     link_next(request, response, found.next)
     return {**documents.model(id_, found.rows, aliases), "next": found.next}
 
@@ -48,7 +49,7 @@ def get_version(services: Wired, id_: Id, which: str) -> Json:
     """A version by number or by alias: `3`, `@champion`."""
     with services.database.read() as session:
         row = registry.get(session, id_, _part(which, "version"))
-        return documents.model_version(row, registry.aliases(session, [id_])[id_])
+        return documents.model_version(row, registry.aliases(session, id_))
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=FileResponse)
