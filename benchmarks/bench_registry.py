@@ -189,9 +189,9 @@ def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, lis
     seconds: dict[str, list[float]] = {name: [] for name in ("claim", "heartbeat", "give back", "sweep")}
     sweeper = Sweeper(services.database, services.doorbell, settings)
 
-    def timed(name: str, run: Callable[[], Any]) -> Any:
+    def timed(name: str, run: Callable[..., Any], *values: Any) -> Any:
         start = time.perf_counter()
-        result = run()
+        result = run(*values)
         seconds[name].append(time.perf_counter() - start)
         return result
 
@@ -200,22 +200,18 @@ def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, lis
             return use(session, *values)
 
     for id_ in waiting:
-        claim = timed("claim", lambda id_=id_: in_transaction(jobs.claim, id_))
-        progress = Progress("train", 1, 20)
-        timed("heartbeat", lambda claim=claim, now=progress: in_transaction(jobs.beat, claim, now, 1.0))
+        claim = timed("claim", in_transaction, jobs.claim, id_)
+        timed("heartbeat", in_transaction, jobs.beat, claim, Progress("train", 1, 20), 1.0)
         timed("sweep", sweeper.sweep)
-        timed("give back", lambda claim=claim: in_transaction(jobs.release, claim))
+        timed("give back", in_transaction, jobs.release, claim)
     services.close()
     return seconds
 
 
 def show_times(title: str, seconds: dict[str, list[float]]) -> None:
     """A table of medians and 99th percentiles; and the best, which a busy machine disturbs least."""
-    rows = [
-        (name, 1e3 * statistics.median(each), 1e3 * p99(each), 1e3 * min(each))
-        for name, each in seconds.items()
-        if each
-    ]
+    columns = (statistics.median, p99, min)
+    rows = [(name, *(1e3 * column(each) for column in columns)) for name, each in seconds.items() if each]
     show(title, ("what", "median ms", "p99 ms", "best ms"), rows)
 
 

@@ -68,7 +68,7 @@ def _documents() -> dict[str, str]:
     header = _header()
     stored = {"object": "predictions/prd/1/file.tif", "sha256": "0" * 64, "size_bytes": 123_456_789}
     predict = PredictConfig().model_dump(mode="json")
-    dataset = {
+    dataset: dict[str, Any] = {
         "name": "area",
         "scenes": ["scene-00001", "scene-00002", "scene-00003"],
         "labels": ["fields"],
