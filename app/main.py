@@ -75,8 +75,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     requestlog.install(app)
-    # tiles before predictions, whose `/{id}/{product}` would take tilejson.json and preview.png
-    rooms = scenes, labels, datasets, trainings, experiments, figures, models, tiles, predictions, jobs, health
+    # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
+    # `/{id}/{product}` would take tilejson.json and preview.png
+    rooms = jobs, scenes, labels, datasets, trainings, experiments, figures, models, tiles, predictions, health
     for part in rooms:
         app.include_router(part.router)
     return app

@@ -9,13 +9,12 @@ taken as it is. All requests go through the real application, in the same proces
 import argparse
 import asyncio
 import json
-import math
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from app.paging import encode
 from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
+from benchmarks.percentiles import p99
 from benchmarks.registry_data import QUICK, Size, fill, settle
 from benchmarks.side_by_side import show
 from ml.progress import Progress
@@ -213,11 +213,6 @@ def show_times(title: str, seconds: dict[str, list[float]]) -> None:
     columns = (statistics.median, p99, min)
     rows = [(name, *(1e3 * column(each) for column in columns)) for name, each in seconds.items() if each]
     show(title, ("what", "median ms", "p99 ms", "best ms"), rows)
-
-
-def p99(values: Sequence[float]) -> float:
-    """The 99th percentile, by nearest rank: of fewer than a hundred the largest."""
-    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from app.scenes import BBox, Interval, parse_acquired
 from app.services import Services
 from ml.faults import Fault
 
+# all asynchronous, though nothing in them waits: a plain function would cost each request a hop to a thread
+
 
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
@@ -34,7 +36,7 @@ async def _existing(id_: Annotated[str, Path(alias="id")]) -> str:
     return id_
 
 
-def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
+async def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     revision = if_match.strip().removeprefix("W/").strip('"')
@@ -43,7 +45,9 @@ def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
     return int(revision)
 
 
-def _bbox(bbox: Annotated[str | None, Query(description="west,south,east,north in degrees")] = None) -> BBox | None:
+async def _bbox(
+    bbox: Annotated[str | None, Query(description="west,south,east,north in degrees")] = None,
+) -> BBox | None:
     if bbox is None:
         return None
     try:
@@ -57,7 +61,7 @@ def _bbox(bbox: Annotated[str | None, Query(description="west,south,east,north i
     return west, south, east, north
 
 
-def _between(
+async def _between(
     interval: Annotated[str | None, Query(alias="datetime", description="time, or start/end with ..")] = None,
 ) -> Interval:
     if interval is None:

@@ -5,7 +5,7 @@ import base64
 import errno
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
@@ -49,15 +49,16 @@ async def _receive(chunks: AsyncIterator[bytes], path: Path, limit_bytes: int) -
     digest, waiting, size = hashlib.sha256(), bytearray(), 0
     try:
         with path.open("wb", buffering=0) as file:
-            async for chunk in chunks:
-                waiting += chunk
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise _too_large(limit_bytes)
-                if len(waiting) >= CHUNK_BYTES:
-                    await run_in_threadpool(_write, file, digest, bytes(waiting))
-                    waiting.clear()
-            await run_in_threadpool(_write, file, digest, bytes(waiting))
+            async with _writer(file, digest) as write:
+                async for chunk in chunks:
+                    waiting += chunk
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        raise _too_large(limit_bytes)
+                    if len(waiting) >= CHUNK_BYTES:
+                        await write(waiting)
+                        waiting = bytearray()
+                await write(waiting)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoRoom("no-room", "The service's disk is full; nothing was kept. Try again later.") from error
@@ -67,7 +68,25 @@ async def _receive(chunks: AsyncIterator[bytes], path: Path, limit_bytes: int) -
     return digest.digest()
 
 
-def _write(file: IO[bytes], digest: "hashlib._Hash", data: bytes) -> None:
+@asynccontextmanager
+async def _writer(file: IO[bytes], digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
+    """A function that writes one chunk while the next is received: it waits for the chunk before."""
+    last: asyncio.Task[None] | None = None
+
+    async def write(data: bytearray) -> None:
+        nonlocal last
+        if last:
+            await last
+        last = asyncio.create_task(run_in_threadpool(_write, file, digest, data))
+
+    try:
+        yield write
+    finally:  # the file must not be closed under a thread that writes
+        if last:
+            await last
+
+
+def _write(file: IO[bytes], digest: "hashlib._Hash", data: bytearray) -> None:
     view = memoryview(data)
     while view:  # an unbuffered file may write less than it was given
         view = view[file.write(view) :]
@@ -80,13 +99,15 @@ async def _stream(request: Request, services: Services) -> AsyncIterator[bytes]:
     idle_s = services.settings.upload_idle_s
     while True:
         try:
-            yield await asyncio.wait_for(anext(stream), idle_s)
+            async with asyncio.timeout(idle_s):  # not wait_for: that makes a task of each of many small chunks
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
             raise TooSlow("upload-stalled", f"Nothing arrived for {idle_s:g} s; nothing was kept.") from error
         except ClientDisconnect as error:
             raise Unreadable("upload-broken", "The connection ended before the body did; nothing was kept.") from error
+        yield chunk
 
 
 def _check_announced(request: Request, services: Services) -> None:
