@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, defer
 
 from app.errors import Conflict, NotFound, PreconditionFailed, invalid
 from app.models import Alias, AliasMove, ModelVersion, now
@@ -16,6 +16,7 @@ from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
+UNSHOWN = defer(ModelVersion.test_blocks)  # no list shows them
 VERSION = re.compile(r"[0-9]{1,9}")
 REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
 
@@ -90,7 +91,7 @@ def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVers
     chosen = select(ModelVersion).join(
         of_page, and_(ModelVersion.name == of_page.c.model, ModelVersion.version == latest)
     )
-    rows = session.scalars(chosen.order_by(ModelVersion.name)).all()
+    rows = session.scalars(chosen.order_by(ModelVersion.name).options(UNSHOWN)).all()
     return Page(rows[:limit], rows[limit - 1].name if len(rows) > limit else None)
 
 
@@ -101,7 +102,7 @@ def versions(session: Session, name: str, *, limit: int, token: str | None) -> P
     chosen = select(ModelVersion).where(ModelVersion.name == name)
     if token:
         chosen = chosen.where(ModelVersion.version < int(token))
-    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1)).all()
+    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1).options(UNSHOWN)).all()
     if not rows and token is None:
         raise NotFound("model", name)
     return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)

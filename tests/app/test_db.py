@@ -29,6 +29,15 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_all_back(settings: Set
     assert _tables(settings) == {*Base.metadata.tables, "alembic_version"}
 
 
+def test_each_migration_can_be_undone_and_done_again(settings: Settings) -> None:
+    for _ in range(3):
+        migrate(settings, "-1")
+    assert _tables(settings) == {"alembic_version"}
+    for revision in ("0001", "0002", "0003"):
+        migrate(settings, revision)
+    test_the_migrated_schema_is_the_one_that_the_models_describe(settings)
+
+
 def test_three_migrations_at_once_take_turns(database_url: str, settings: Settings) -> None:
     migrate(settings, "base")
     errors: list[Exception] = []

@@ -1,0 +1,150 @@
+"""Lists of models and predictions: their order, their pages and their filters, on both databases."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app import experiments, jobs, predictions, registry
+from app.errors import Invalid, NotFound
+from app.models import Alias, Dataset, Experiment, ModelVersion, Prediction, Scene, Training
+from app.paging import Page
+from app.services import Services
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HERE, EVERYWHERE = (10.2, 0.0, 10.3, 1.0), (-180.0, -90.0, 180.0, 90.0)
+STATUSES = ("successful", "failed", "running", "accepted")
+
+
+def version(name: str, number: int) -> ModelVersion:
+    parts: dict[str, Any] = {key: {} for key in ("metrics", "contract", "config", "versions")}
+    return ModelVersion(
+        name=name, version=number, test_blocks=[], object=f"{name}-{number}", sha256="0" * 64, size_bytes=1, **parts
+    )
+
+
+@pytest.fixture
+def models(services: Services) -> None:
+    """Of a, b and c three versions each; the champions are the first, and b's third has another alias, too."""
+    with services.database.write() as session:
+        session.add_all(version(name, number) for name in "abc" for number in (1, 2, 3))
+        session.flush()
+        session.add_all(Alias(model=name, alias=registry.CHAMPION, version=1) for name in "abc")
+        session.add(Alias(model="b", alias="best", version=3))
+
+
+@pytest.fixture
+def maps(services: Services, models: None) -> None:
+    """Scenes side by side at 10, 11 and 12 degrees east, a year apart; of each a prediction in each status."""
+    with services.database.write() as session:
+        for number in range(3):
+            west, acquired = 10.0 + number, START.replace(year=2020 + number)
+            corners = {"west": west, "south": 0.0, "east": west + 0.5, "north": 1.0}
+            common = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": {}}
+            session.add(Scene(id=f"s{number}", acquired=acquired, **corners, **common))
+        session.flush()
+        for number in range(3):
+            for place, status in enumerate(STATUSES):
+                moment = START + timedelta(minutes=10 * place + number)
+                id_ = f"{status}-{number}"
+                job = jobs.create(session, id_, "prediction")
+                job.created, job.status = moment, status
+                row = Prediction(id=id_, scene=f"s{number}", model="a", version=1, config={}, created=moment)
+                session.add(row)
+
+
+def found(services: Services, token: str | None = None, limit: int = 100, **filters: Any) -> Page[Prediction]:
+    wanted = {"bbox": None, "between": (None, None), "status": None} | filters
+    return predictions.find(services, limit=limit, token=token, **wanted)
+
+
+def ids(page: Page[Prediction]) -> list[str]:
+    return [row.id for row in page.rows]
+
+
+def test_models_come_by_name_each_with_its_newest_version(services: Services, models: None) -> None:
+    with services.database.read() as session:
+        first = registry.newest(session, limit=2, token=None)
+        second = registry.newest(session, limit=2, token=first.next)
+    assert [(row.name, row.version) for row in (*first.rows, *second.rows)] == [("a", 3), ("b", 3), ("c", 3)]
+    assert second.next is None
+
+
+def test_versions_come_newest_first(services: Services, models: None) -> None:
+    with services.database.read() as session:
+        first = registry.versions(session, "b", limit=2, token=None)
+        second = registry.versions(session, "b", limit=2, token=first.next)
+        assert registry.versions(session, "b", limit=3, token=None).next is None
+        with pytest.raises(NotFound):
+            registry.versions(session, "d", limit=2, token=None)
+    assert [row.version for row in (*first.rows, *second.rows)] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("token", ["\0", "../x", "a b", "é"])
+def test_a_token_that_no_list_of_models_gave_is_refused(services: Services, models: None, token: str) -> None:
+    with services.database.read() as session:
+        with pytest.raises(Invalid):
+            registry.newest(session, limit=2, token=token)
+        with pytest.raises(Invalid):
+            registry.versions(session, "a", limit=2, token=token)
+
+
+def test_the_aliases_of_a_page_of_models_are_those_of_each(services: Services, models: None) -> None:
+    with services.database.read() as session:
+        both = registry.aliases_between(session, "a", "b")
+        assert {name: [(row.alias, row.version) for row in rows] for name, rows in both.items()} == {
+            "a": [("champion", 1)],
+            "b": [("best", 3), ("champion", 1)],
+        }
+        assert [row.alias for row in registry.aliases(session, "b")] == ["best", "champion"]
+
+
+@pytest.mark.parametrize("few", [0, 500], ids=["many scenes", "few scenes"])
+def test_predictions_are_found_by_place_time_and_status(
+    services: Services, maps: None, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "FEW_SCENES", few)  # the answer must not depend on how it is found
+    newest_first = [f"{status}-{number}" for status in reversed(STATUSES) for number in (2, 1, 0)]
+    assert ids(found(services)) == newest_first
+    assert ids(found(services, bbox=EVERYWHERE)) == newest_first
+    assert ids(found(services, bbox=HERE)) == [f"{status}-0" for status in reversed(STATUSES)]
+    assert ids(found(services, status="failed")) == ["failed-2", "failed-1", "failed-0"]
+    since = (START.replace(year=2021), None)
+    assert ids(found(services, status="failed", between=since)) == ["failed-2", "failed-1"]
+    assert ids(found(services, status="failed", between=since, bbox=HERE)) == []
+    assert ids(found(services, bbox=(0.0, 0.0, 1.0, 1.0))) == []
+
+
+@pytest.mark.parametrize("filters", [{}, {"bbox": EVERYWHERE}, {"status": "failed"}])
+def test_pages_of_predictions_hold_each_once(services: Services, maps: None, filters: dict[str, Any]) -> None:
+    whole, token, paged = ids(found(services, **filters)), None, []
+    while not paged or token:
+        page = found(services, token, 2, **filters)
+        paged += ids(page)
+        token = page.next
+    assert paged == whole
+
+
+def test_the_runs_of_a_page_of_experiments(services: Services) -> None:
+    with services.database.write() as session:
+        jobs.create(session, "gx:1", "dataset")
+        session.add(Dataset(id="gx:1", name="gx", version=1, request={}, scenes=[], labels=[]))
+        for experiment in ("e1", "e2"):
+            jobs.create(session, experiment, "experiment")
+            session.add(Experiment(id=experiment, dataset="gx:1", request={}))
+        session.flush()
+        for id_, header in (("t1", None), ("t2", {"val": {"iou": 0.5}, "test": None, "config": {}})):
+            jobs.create(session, id_, "training", parent="e1")
+            common = {"dataset": "gx:1", "register_as": "", "experiment": "e1", "variant": "ce"}
+            session.add(Training(id=id_, config={"seed": 7}, header=header, **common))
+            session.flush()
+    with services.database.read() as session:
+        runs = experiments.summaries(session, ["e1", "e2"])
+    shown: dict[str, Any] = {"variant": "ce", "seed": 7, "status": "accepted", "test": None}
+    assert runs == {
+        "e1": [
+            experiments.Run(training="t1", val=None, **shown),
+            experiments.Run(training="t2", val={"iou": 0.5}, **shown),
+        ],
+        "e2": [],
+    }
