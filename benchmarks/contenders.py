@@ -17,8 +17,10 @@ class Contender:
 
 
 WHOLE = Contender("whole")
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}  # as `canemap up` sets it: two libraries' threads do not spin for each other
 CONTENDERS = {
-    "canemap": Contender("canemap"),
+    "canemap": Contender("canemap", _PATIENT),
+    "canemap, PyTorch alone": Contender("canemap_torch", _PATIENT),
     "naive loop, 512 + 64": Contender("naive"),
     "MONAI sliding window, gaussian": Contender("monai_window"),
     "TorchGeo grid sampler": Contender("torchgeo_grid"),

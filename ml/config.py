@@ -148,7 +148,7 @@ class PredictConfig(Frozen):
         None,
         ge=64,
         description="Width of the stripes in which a wide scene flows through the net, a matter of memory; null takes "
-        "2048. No influence on the result.",
+        "what 256 MB hold. No influence on the result.",
     )
     engine: Literal["auto", "torch", "ncnn"] = Field(
         "auto",

@@ -1,14 +1,15 @@
 """canemap itself: classes and probability as cloud-optimised GeoTIFFs, no polygons."""
 
 from pathlib import Path
+from typing import Literal
 
 from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.nn.predict import predict as predict_scene
 
 
-def predict(scene: str, model: str, out: str) -> str:
+def predict(scene: str, model: str, out: str, *, engine: Literal["auto", "torch"] = "auto") -> str:
     """As all peers; probability.tif and classes.qml come with it."""
-    config = PredictConfig(outputs=("classes", "probability"))
+    config = PredictConfig(outputs=("classes", "probability"), engine=engine)
     result = predict_scene(Path(model), SceneFile(name="scene", path=Path(scene)), Path(out), config)
     return str(result.files["classes.tif"])

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ml.geo.windows import margin
 from ml.nn.engines.choice import choose
 from ml.nn.engines.engine import Engine
 from ml.nn.engines.pytorch import ENGINE as TORCH
 from ml.nn.unet import UNet, Up, folded
 
 ROWS, COLS = 2, 3  # axes
+WINDOWS_BYTES = 256 << 20  # of all convolutions together; a wide scene is cut into stripes for which that is enough
 
 
 class StreamNet:
@@ -43,8 +45,13 @@ class StreamNet:
         up = zip(cast(Iterable[Up], plain.up), reversed(engines[:-1]), strict=True)
         self.up = [(step.enlarge, _convolutions(step.conv, engine)) for step, engine in up]
         self.head = plain.head
-        # of each column: what waits in the skips (some 200 rows of the finest level, a third more below it)
-        self.stripe_px = 2048
+        self.stripe_px = max(WINDOWS_BYTES // self._bytes_a_column(), 8 * margin(net.depth))
+
+    def _bytes_a_column(self) -> int:
+        """What the windows of all convolutions take for one column of an image."""
+        down, up = enumerate(self.down), enumerate(block for _, block in reversed(self.up))
+        channels: float = sum(layer.inputs / 4**level for level, block in (*down, *up) for layer in block)
+        return int(channels * self.rows * self.dtype.itemsize)
 
     def open(self) -> "Stream":
         """A new image to flow through."""

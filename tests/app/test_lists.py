@@ -117,7 +117,8 @@ def test_predictions_are_found_by_place_time_and_status(
 
 @pytest.mark.parametrize("filters", [{}, {"bbox": EVERYWHERE}, {"status": "failed"}])
 def test_pages_of_predictions_hold_each_once(services: Services, maps: None, filters: dict[str, Any]) -> None:
-    whole, token, paged = ids(found(services, **filters)), None, []
+    paged: list[str] = []
+    whole, token = ids(found(services, **filters)), None
     while not paged or token:
         page = found(services, token, 2, **filters)
         paged += ids(page)

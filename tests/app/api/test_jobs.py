@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -19,18 +20,26 @@ def job(services: Services) -> str:
         return jobs.create(session, "trn_1", "training").id
 
 
+def steps(services: Services, job_id: str) -> Iterator[str]:
+    """The life of a job, a step at a time."""
+    with services.database.write() as session:
+        claim = jobs.claim(session, job_id)
+        assert claim
+    yield "claimed"
+    with services.database.write() as session:
+        jobs.beat(session, claim, Progress("train", 5, 10), 3.0)
+    yield "half done"
+    with services.database.write() as session:
+        jobs.succeed(session, claim)
+    yield "done"
+
+
 def finish_soon(services: Services, job_id: str) -> threading.Thread:
     def run() -> None:
-        time.sleep(0.7)
-        with services.database.write() as session:
-            claim = jobs.claim(session, job_id)
-            assert claim
-        time.sleep(0.7)
-        with services.database.write() as session:
-            jobs.beat(session, claim, Progress("train", 5, 10), 3.0)
-        time.sleep(0.7)
-        with services.database.write() as session:
-            jobs.succeed(session, claim)
+        life = steps(services, job_id)
+        for _ in range(3):
+            time.sleep(0.7)
+            next(life)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -62,19 +71,31 @@ def test_a_long_poll_returns_after_its_time_though_the_job_goes_on(http: httpx.C
 def test_events_tell_every_change_and_resume_after_the_last_one_seen(
     http: httpx.Client, services: Services, job: str
 ) -> None:
-    thread = finish_soon(services, job)
-    events = read_events(http, job)
-    thread.join()
+    life = steps(services, job)
+    events = read_events(http, job, after_each=lambda: next(life, None))
     assert [event["event"] for event in events] == ["accepted", "running", "running", "successful"]
     assert json.loads(events[2]["data"])["done"] == 5
     again = read_events(http, job, {"Last-Event-ID": events[2]["id"]})
     assert [event["event"] for event in again] == ["successful"]
 
 
-def read_events(http: httpx.Client, job: str, headers: dict[str, str] | None = None) -> list[dict[str, str]]:
-    text = http.get(f"/v1/jobs/{job}/events", headers=headers).text
-    blocks = [block for block in text.split("\n\n") if "data:" in block]
-    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+def read_events(
+    http: httpx.Client,
+    job: str,
+    headers: dict[str, str] | None = None,
+    after_each: Callable[[], object] = lambda: None,
+) -> list[dict[str, str]]:
+    events, fields = list[dict[str, str]](), dict[str, str]()
+    with http.stream("GET", f"/v1/jobs/{job}/events", headers=headers) as response:
+        for line in response.iter_lines():
+            if ": " in line and not line.startswith(":"):
+                name, value = line.split(": ", 1)
+                fields[name] = value
+            elif not line and "data" in fields:
+                events.append(fields)
+                fields = {}
+                after_each()
+    return events
 
 
 def test_dismissing_ends_a_waiting_job_and_asks_a_running_one(http: httpx.Client, services: Services, job: str) -> None:

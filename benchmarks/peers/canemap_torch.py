@@ -1,0 +1,8 @@
+"""canemap where ncnn is not installed."""
+
+from benchmarks.peers import canemap
+
+
+def predict(scene: str, model: str, out: str) -> str:
+    """As all peers."""
+    return canemap.predict(scene, model, out, engine="torch")
