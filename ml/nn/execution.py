@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ml.config import TrainConfig
 from ml.faults import Fault, InputRefused
-from ml.nn.inputs import choose_device
+from ml.nn.inputs import choose_device, choose_precision
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,10 @@ def choose_execution(config: TrainConfig) -> Execution:
     device = choose_device(config.device)
     if config.compile:
         _check_compiler(device)
-    precision = _precision(config, device)
+    precision = choose_precision(config.precision, device)
     if device.type == "cpu":
         return Execution(device, precision, compile=config.compile)
     return Execution(device, precision, torch.channels_last, fused=True, compile=config.compile)
-
-
-def _precision(config: TrainConfig, device: torch.device) -> torch.dtype:
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    wanted = config.precision == "bfloat16" or (config.precision == "auto" and fast)
-    return torch.bfloat16 if wanted else torch.float32
 
 
 def _check_compiler(device: torch.device) -> None:

@@ -47,3 +47,9 @@ def choose_device(name: str) -> torch.device:
         hint = "Ask for device auto or cpu, or run this on a machine with a GPU."
         raise InputRefused(Fault("no_gpu", "The config asks for a GPU, and this machine has none.", hint, "/device"))
     return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """What "float32", "bfloat16" or "auto" means on `device`; "auto" is bfloat16 on a GPU that has it."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if name == "bfloat16" or (name == "auto" and fast) else torch.float32

@@ -58,7 +58,9 @@ def _predict_strips(
 
     They are decided and written by a thread while the net goes on.
     """
-    first_row = strips.rows // net.rows * net.rows if strips.rows < source.rows else source.rows
+    if strips.rows == source.rows:
+        return
+    first_row = strips.rows // net.rows * net.rows
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: Predicted) -> int:

@@ -18,6 +18,7 @@ from ml.geo.windows import margin
 from ml.nn.engines.choice import choose
 from ml.nn.engines.engine import Engine
 from ml.nn.engines.pytorch import ENGINE as TORCH
+from ml.nn.inputs import choose_precision
 from ml.nn.unet import UNet, Up, folded
 
 ROWS, COLS = 2, 3  # axes
@@ -208,13 +209,7 @@ def for_prediction(
         InputRefused: code `no_engine`.
     """
     device = device or next(net.parameters()).device
-    if _half(device, precision):
-        return StreamNet(net, [TORCH] * (net.depth + 1), device, torch.bfloat16)
-    engines = choose(net.width, net.depth, engine) if device.type == "cpu" else [TORCH] * (net.depth + 1)
-    return StreamNet(net, engines, device)
-
-
-def _half(device: torch.device, precision: str) -> bool:
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"
+    dtype = choose_precision(precision, device)
+    fast = device.type == "cpu" and dtype == torch.float32
+    engines = choose(net.width, net.depth, engine) if fast else [TORCH] * (net.depth + 1)
+    return StreamNet(net, engines, device, dtype)
