@@ -1,5 +1,7 @@
 """A net through which an image flows row by row gives what the whole image at once gives, by every engine."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,14 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path_factory: pytest.Tem
         path.write_text('["torch", "torch", "torch"]')
         choice.remembered.cache_clear()
         assert [engine.name for engine in choice.choose(8, 2)] == ["torch"] * 3, "what stands there counts"
+    choice.remembered.cache_clear()
+
+
+def test_where_nothing_can_be_written_the_process_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
+    choice.remembered.cache_clear()
+    assert choice.choose(8, 1) == choice.choose(8, 1)
     choice.remembered.cache_clear()
 
 
