@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import rasterio
@@ -35,11 +36,19 @@ class Layer:
     resampling: str = "mode"
 
 
-def write_cog(values: np.ndarray, like: Path, out: Path, layer: Layer) -> None:
-    """Write `values`, uint8 (rows, cols), as a COG on exactly the grid of the scene `like`.
+class Raster(Protocol):
+    """What a map is written from: an array of uint8 (rows, cols), or what reads like one, window by window."""
 
-    `values` may be memory-mapped: it is read once, by blocks.
-    """
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> np.ndarray:
+        """The pixels of a window."""
+
+
+def write_cog(values: Raster, like: Path, out: Path, layer: Layer) -> None:
+    """Write `values`, read once, by blocks, as a COG on exactly the grid of the scene `like`."""
     with open_raster(like) as scene:
         grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
     plain = out.with_name(out.name + ".plain")

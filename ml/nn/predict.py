@@ -45,7 +45,7 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         _predict_strips(ready, header.contract, source, config, strips, watch)
     watch(Progress("write", 0, 1))
-    result = write_products(strips.layers(), scene.path, header.contract, config, out)
+    result = write_products(strips.layer(0), strips.layer(1), scene.path, header.contract, config, out)
     shutil.rmtree(folder)
     watch(Progress("write", 1, 1))
     return result

@@ -5,13 +5,12 @@ from pathlib import Path
 from ml.config import PredictConfig
 from ml.contract import Contract
 from ml.geo.areas import class_areas_ha
-from ml.geo.cog import Layer, write_cog
+from ml.geo.cog import Layer, Raster, write_cog
 from ml.geo.palette import colours
 from ml.geo.polygons import write_polygons
 from ml.geo.qml import classes_qml
 from ml.geo.webcog import write_web_cog
 from ml.model import Frozen
-from ml.nn.strips import Bytes
 
 NODATA = 255
 PROBABILITY = Layer(
@@ -35,14 +34,15 @@ class PredictResult(Frozen):
     unobserved_ha: float
 
 
-def write_products(maps: Bytes, scene: Path, contract: Contract, config: PredictConfig, out: Path) -> PredictResult:
-    """Turn `maps`, (class and probability, rows, cols), into files in `out` on the grid of `scene`.
+def write_products(
+    classes: Raster, probability: Raster, scene: Path, contract: Contract, config: PredictConfig, out: Path
+) -> PredictResult:
+    """Turn two maps into files in `out` on the grid of `scene`.
 
     "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
     and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
     A probability byte b means (b + 0.5) / 250, as its scale and offset say.
     """
-    classes, probability = maps
     names = {
         "classes": ("classes.tif", "classes.qml"),
         "probability": ("probability.tif",),

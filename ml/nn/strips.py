@@ -32,6 +32,20 @@ class StripFile:
             os.fsync(file.fileno())
         self.rows = row + strip.shape[1]
 
-    def layers(self) -> Bytes:
-        """Everything, (layers, rows, cols), memory-mapped: nothing is read before it is looked at."""
-        return np.memmap(self._path, np.uint8, "r", shape=(self.rows, *self._row_shape)).transpose(1, 0, 2)
+    def layer(self, index: int) -> "StripLayer":
+        """One layer, read only as it is looked at."""
+        return StripLayer(self._path, self.rows, self._row_shape, index)
+
+
+class StripLayer:
+    """A finished layer, (rows, cols) uint8, of which a window lies in memory only as long as it is used."""
+
+    def __init__(self, path: Path, rows: int, row_shape: tuple[int, int], index: int) -> None:
+        self.shape = rows, row_shape[1]
+        self._path, self._row_shape, self._index = path, row_shape, index
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Bytes:
+        """The pixels of `window`."""
+        # mapped anew each time: pages that stay mapped would count as this process's memory, and grow with the map
+        whole = np.memmap(self._path, np.uint8, "r", shape=(self.shape[0], *self._row_shape))
+        return np.array(whole[window[0], self._index, window[1]])
