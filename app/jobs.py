@@ -141,16 +141,19 @@ def release(session: Session, claim: Claim) -> None:
         raise Lost(claim.job_id)
 
 
-def bury(session: Session, job: Job, *, max_failures: int) -> str | None:
-    """Its worker died: back to accepted, or failed for good. `job` is what was seen; None when it has moved since."""
+def bury(session: Session, job: Job, *, max_failures: int, cause: str = "was not heard of any more") -> str | None:
+    """Its worker died: back to accepted, or failed for good. `job` is what was seen; None when it has moved since.
+
+    cause: how the process that did the job ended.
+    """
     unmoved = (Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
     failures = job.failures + 1
     if job.dismissal_requested:
         target, values = "dismissed", {"message": "dismissed", "finished": now()}
     elif failures < max_failures:
-        target, values = "accepted", {"message": f"its worker died (time {failures}); waiting for another"}
+        target, values = "accepted", {"message": f"its process {cause} (time {failures}); waiting for another"}
     else:
-        detail = f"Its worker died {failures} times, the last time in stage {job.stage!r}."
+        detail = f"Its process died {failures} times; the last one {cause}, in stage {job.stage!r}."
         error = {"type": "worker-lost", "title": "The work could not be done", "status": 500, "detail": detail}
         target, values = "failed", {"message": detail, "error": error, "finished": now()}
     moved = _move(session, job.id, target, *unmoved, failures=failures, **values)

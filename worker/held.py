@@ -1,21 +1,24 @@
-"""A claimed job while it is worked on: heartbeat, progress, log, and the signs to stop."""
+"""A claimed job as the process sees that does it: what it tells, and the signs to stop that it obeys."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from multiprocessing.connection import Connection
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import jobs
 from app.db import Database
 from app.models import now
-from app.settings import Settings
 from ml.progress import Progress, Stopped
 
-GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
+TELL_S = 0.2  # at least, between two reports of progress within a stage
+LOG_S = 2.0  # at least, between two writes of the job's log
 log = structlog.get_logger()
 
 
@@ -34,88 +37,80 @@ class Abandoned(Stopped):
 class Held:
     """The right to work on one job. `watch` is what the work calls; it raises as soon as the work must stop."""
 
-    def __init__(self, database: Database, settings: Settings, claim: jobs.Claim, stopping: threading.Event) -> None:
+    def __init__(self, database: Database, claim: jobs.Claim, keeper: Connection) -> None:
+        """keeper: takes `Progress` and gives a class of `Stopped`; when it ends, so does this process."""
         self.claim = claim
         self.on_values: Callable[[Session, Progress], None] | None = None
         self._database = database
-        self._settings = settings
-        self._stopping = stopping
+        self._keeper = keeper
         self._reason: type[Stopped] | None = None
-        self._progress: Progress | None = None
+        self._stage, self._ended = "", False
+        self._told = self._logged = 0.0
         self._lines: list[tuple[datetime, str]] = []
-        self._stage_start = (time.monotonic(), 0)
 
     def watch(self, progress: Progress) -> None:
         """Take note of progress; raises a kind of `Stopped` when the work must end."""
-        if self._progress is None or progress.stage != self._progress.stage:
-            self._stage_start = (time.monotonic(), progress.done)
-            self.log(f"{progress.stage}: {progress.total} to do")
-        self._progress = progress
         if self._reason:
             raise self._reason
-        if self._stopping.is_set():
-            raise Released
-        if progress.values and self.on_values:
-            self._record(progress)
+        self._tell(progress)
         if progress.note:
             self.log(progress.note)
+        if progress.values and self.on_values:
+            self._record(progress)
+        elif self._lines and time.monotonic() - self._logged > LOG_S:
+            self._write_log()
 
     def log(self, text: str) -> None:
         """A line for the job's own log."""
         self._lines.append((now(), text))
 
-    @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat from a thread of its own: also in the middle of a long step the job stays ours."""
-        done = threading.Event()
-        thread = threading.Thread(target=self._beat_until, args=(done,), name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
     def flush_log(self, session: Session) -> None:
         """Write the waiting lines of the log."""
         lines, self._lines = self._lines, []
+        self._logged = time.monotonic()
         jobs.log(session, self.claim, lines)
 
-    def _beat_until(self, done: threading.Event) -> None:
-        last_beat = time.monotonic()
-        while not done.wait(self._settings.heartbeat_s) and not self._reason:
-            try:
-                self._beat()
-                last_beat = time.monotonic()
-            except jobs.Lost:
-                self._reason = Abandoned
-            except Exception as error:  # the database may come back in time
-                log.warning("no heartbeat", job=self.claim.job_id, error=str(error))
-                if time.monotonic() - last_beat > GIVE_UP * self._settings.lease_s:
-                    self._reason = Abandoned
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear the signs to stop in a thread of its own: also in the middle of a long step, and that of an orphan."""
+        threading.Thread(target=self._listen, name="keeper", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._ended = True
 
-    def _beat(self) -> None:
-        with self._database.write() as session:
-            dismiss = jobs.beat(session, self.claim, self._progress, self._eta_s())
-            self.flush_log(session)
-        if dismiss:
-            self._reason = Dismissed
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._reason = self._keeper.recv()
+        except (EOFError, OSError):
+            if not self._ended:
+                os._exit(1)  # our keeper died: nobody beats for us, and the job will be somebody else's
+
+    def _tell(self, progress: Progress) -> None:
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            self.log(f"{progress.stage}: {progress.total} to do")
+        elif time.monotonic() - self._told < TELL_S and progress.done < progress.total:
+            return
+        self._told = time.monotonic()
+        self._keeper.send(progress)
 
     def _record(self, progress: Progress) -> None:
         with self._database.write() as session:
             try:
-                jobs.beat(session, self.claim, progress, self._eta_s())  # the fence: Lost rolls the values back
+                jobs.beat(session, self.claim, None, None)  # the fence: Lost rolls the values back
             except jobs.Lost:
-                self._reason = Abandoned
                 raise Abandoned from None
             if self.on_values:
                 self.on_values(session, progress)
             self.flush_log(session)
 
-    def _eta_s(self) -> float | None:
-        """Seconds left in this stage, at the pace that it had so far."""
-        if self._progress is None:
-            return None
-        start, first = self._stage_start
-        worked = self._progress.done - first
-        return (time.monotonic() - start) * (self._progress.total - self._progress.done) / worked if worked else None
+    def _write_log(self) -> None:
+        lines = self._lines
+        try:
+            with self._database.write() as session:
+                self.flush_log(session)
+        except OperationalError as error:  # the database may come back in time
+            self._lines = lines
+            log.warning("no line of the log was written", error=str(error))

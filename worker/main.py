@@ -17,7 +17,7 @@ from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
 from worker import scratch
-from worker.perform import perform
+from worker.keeper import perform, prepare
 
 SIGN_OF_LIFE_S = 5.0
 log = structlog.get_logger()
@@ -32,6 +32,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     scratch.sweep(settings.data_dir / "scratch", services.database)
     stopping = threading.Event()
     celery = make_celery(settings)
+    prepare()
 
     def do(job_id: str) -> None:
         perform(services, job_id, stopping)
@@ -40,14 +41,13 @@ def run(settings: Settings, queues: list[str]) -> None:
     setup_logging.connect(lambda **_: None, weak=False)  # structlog has set logging up already
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
-    _limit_threads(settings)
     celery.worker_main(_arguments(celery, queues))
     stopping.set()
     services.close()
 
 
 def _arguments(celery: Celery, queues: list[str]) -> list[str]:
-    # one job at a time, in a thread: a forked child would hang in torch, and a solo worker cannot be reached while busy
+    # one job at a time, kept by a thread: a solo worker cannot be reached while busy
     name = f"{'-'.join(queues)}-{os.getpid()}@%h"
     arguments = [
         "--quiet",
@@ -60,13 +60,6 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
     if not celery.conf.worker_enable_remote_control:
         arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [*arguments, "--loglevel=WARNING"]
-
-
-def _limit_threads(settings: Settings) -> None:
-    if settings.torch_threads:
-        import torch
-
-        torch.set_num_threads(settings.torch_threads)
 
 
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:

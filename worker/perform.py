@@ -1,6 +1,5 @@
-"""The frame around every kind of work: claim, scratch folder, watch, outcome, one transaction."""
+"""The frame around every kind of work: scratch folder, watch, outcome, one transaction."""
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,32 +25,15 @@ WORK: Mapping[str, Work] = {
 }
 
 
-def perform(services: Services, job_id: str, stopping: threading.Event) -> None:
-    """Do a job, if it is to be had. stopping: set when this worker shall end: then it claims nothing any more."""
-    if stopping.is_set():
-        return  # the job it has just given back rings here, too; the sweep rings again for another worker
-    with services.database.write() as session:
-        claim = jobs.claim(session, job_id)
-    if claim is None:
-        return
-    held = Held(services.database, services.settings, claim, stopping)
-    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
-        log.info("claimed", kind=claim.kind)
-        held.log("claimed")
-        try:
-            _work(services, held)
-        except (Abandoned, jobs.Lost):
-            log.warning("given up: the job is somebody else's")
-        except Released:
-            _end(services, held, "given back", jobs.release)
-    if claim.parent:
-        _ring_for(services, claim.parent)
-
-
-def _ring_for(services: Services, job_id: str) -> None:
-    """Perhaps this was the last run that an experiment waited for: whether it was, its claim decides."""
-    with services.database.read() as session:
-        services.doorbell.ring(jobs.get(session, job_id))
+def work(services: Services, held: Held) -> None:
+    """Do the job and end it, or give it back."""
+    held.log("claimed")
+    try:
+        _work(services, held)
+    except (Abandoned, jobs.Lost):
+        log.warning("given up: the job is somebody else's")
+    except Released:
+        _end(services, held, "given back", jobs.release)
 
 
 def _work(services: Services, held: Held) -> None:
@@ -59,9 +41,8 @@ def _work(services: Services, held: Held) -> None:
     root = services.settings.data_dir / "scratch"
     folder = scratch.prepare(root, held.claim)
     try:
-        with held.beating():
-            outcome = WORK[held.claim.kind](services, held, folder)
-            _publish(services, held, outcome)
+        outcome = WORK[held.claim.kind](services, held, folder)
+        _publish(services, held, outcome)
     except Dismissed:
         _end(services, held, "dismissed", jobs.dismissed)
     except (Stopped, jobs.Lost):

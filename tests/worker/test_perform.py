@@ -16,7 +16,7 @@ from app.storage import sha256_of
 from ml.geo.labels import LabelOptions
 from ml.geo.splits import SceneSplit
 from tests.ml.geo.conftest import GRID, MakeScene, make_scene
-from worker.perform import perform
+from worker.keeper import perform
 
 __all__ = ["make_scene"]
 

@@ -14,7 +14,7 @@ from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from tests.ml.geo.conftest import MakeScene, make_scene
-from worker.perform import perform
+from worker.keeper import perform
 
 __all__ = ["make_scene"]
 Perform = Callable[[str], None]

@@ -1,0 +1,138 @@
+"""A keeper and the child that does the job, which obeys, hangs or dies; real processes, on both databases."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from app import jobs
+from app.db import Database
+from app.models import Job
+from app.services import Services
+from tests.worker import children
+from worker import keeper
+from worker.held import Abandoned, Dismissed, Released
+from worker.keeper import Keeper, Main, perform
+
+JOB = "trn_1"
+
+
+@pytest.fixture
+def fast(services: Services) -> Services:
+    """With an accepted job, and quick in everything."""
+    with services.database.write() as session:
+        jobs.create(session, JOB, "training")
+    return with_settings(services, heartbeat_s=0.05)
+
+
+def with_settings(services: Services, **values: float) -> Services:
+    settings = services.settings.model_copy(update=values)
+    return Services(settings, services.database, services.store, services.doorbell)
+
+
+def read(services: Services) -> Job:
+    with services.database.read() as session:
+        return jobs.get(session, JOB)
+
+
+@contextmanager
+def performing(services: Services, main: Main) -> Iterator[threading.Event]:
+    """While a worker has the job; gives what tells that worker to stop. It must have ended at the end."""
+    stopping = threading.Event()
+    thread = threading.Thread(target=perform, args=(services, JOB, stopping, main))
+    thread.start()
+    try:
+        eventually(lambda: read(services).status == "running")
+        yield stopping
+    finally:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_progress_reaches_the_job_with_an_estimate_of_the_time_left(fast: Services) -> None:
+    with performing(fast, children.steps) as stopping:
+        eventually(lambda: read(fast).done > 10 and (read(fast).eta_s or 0) > 0)
+        assert (read(fast).stage, read(fast).total) == ("train", 10_000)
+        stopping.set()
+
+
+def test_the_job_stays_ours_in_the_middle_of_a_long_step(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(keeper.GRACE_S, Released, 0.1)
+    with performing(fast, children.hangs) as stopping:
+        before = read(fast).beat_seq
+        eventually(lambda: read(fast).beat_seq > before + 3)
+        stopping.set()
+
+
+def test_a_stopped_worker_gives_the_job_back(fast: Services) -> None:
+    with performing(fast, children.steps) as stopping:
+        stopping.set()
+    assert (read(fast).status, read(fast).failures) == ("accepted", 0)
+
+
+def test_a_dismissed_job_ends(fast: Services) -> None:
+    with performing(fast, children.steps), fast.database.write() as session:
+        jobs.dismiss(session, JOB)
+    assert read(fast).status == "dismissed"
+
+
+def test_a_child_that_does_not_obey_is_killed_and_the_job_dismissed(
+    fast: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(keeper.GRACE_S, Dismissed, 0.3)
+    with performing(fast, children.hangs), fast.database.write() as session:
+        jobs.dismiss(session, JOB)
+    assert read(fast).status == "dismissed"
+
+
+def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Services) -> None:
+    with performing(with_settings(fast, stall_s=0.5), children.hangs):
+        pass
+    assert (read(fast).status, read(fast).failures) == ("accepted", 1)
+    assert "made no progress for 0.5 s" in read(fast).message
+
+
+def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_signal(fast: Services) -> None:
+    for failures in (1, 2, 3):
+        perform(fast, JOB, threading.Event(), children.dies)
+        assert read(fast).failures == failures
+    assert read(fast).status == "failed"
+    error = read(fast).error
+    assert error is not None
+    assert error["type"] == "worker-lost"
+    assert "SIGKILL" in error["detail"]
+
+
+def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
+    perform(fast, JOB, threading.Event(), children.leaves)
+    assert "ended with code 7" in read(fast).message
+
+
+def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
+    with performing(fast, children.hangs), fast.database.write() as session:
+        jobs.bury(session, jobs.get(session, JOB), max_failures=3)
+        jobs.claim(session, JOB)
+    assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("running", 2, 1)
+
+
+def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Services) -> None:
+    with services.database.write() as session:
+        jobs.create(session, JOB, "training")
+        claim = jobs.claim(session, JOB)
+    assert claim is not None
+    impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
+    nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    lonely = Keeper(Services(impatient, nowhere, services.store, services.doorbell), claim, threading.Event())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keeper, "_settle", lambda *_: None)  # it could only say that there is no database
+        lonely.keep(children.hangs)
+    assert lonely._reason is Abandoned

@@ -1,0 +1,33 @@
+"""The fresh process that does one job: a clean device, and its memory goes back with it."""
+
+import signal
+from multiprocessing.connection import Connection
+
+import structlog
+
+from app import jobs
+from app.logs import configure_logs
+from app.services import Services
+from app.settings import Settings
+from worker.held import Held
+from worker.perform import work
+
+
+def main(settings: Settings, claim: jobs.Claim, keeper: Connection) -> None:
+    """Do the claimed job and end it, whatever comes of it. The keeper alone decides when to stop before that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    configure_logs(settings)
+    _limit_threads(settings)
+    services = Services.open(settings)
+    held = Held(services.database, claim, keeper)
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt), held.listening():
+        work(services, held)
+    services.close()
+
+
+def _limit_threads(settings: Settings) -> None:
+    if settings.torch_threads:
+        import torch
+
+        torch.set_num_threads(settings.torch_threads)

@@ -1,0 +1,178 @@
+"""Keeps a job while a child process does it: beats for it, watches over the child, and passes on the signs to stop."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+import structlog
+
+from app import jobs
+from app.services import Services
+from app.settings import Settings
+from ml.progress import Progress, Stopped
+from worker import child, scratch
+from worker.held import Abandoned, Dismissed, Released
+
+GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
+# Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.
+GRACE_S: dict[type[Stopped], float] = {Dismissed: 10, Released: 12, Abandoned: 0}
+Main = Callable[[Settings, jobs.Claim, Connection], None]
+LOOK_S = 0.2  # how often to look whether this worker shall end
+log = structlog.get_logger()
+
+# Children are forked from a process that has imported everything and used nothing: they start in milliseconds, and
+# never inherit a lock that is held, a thread pool, or a GPU.
+_processes = get_context("forkserver")
+_processes.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict"])
+
+
+@cache
+def prepare() -> None:
+    """Let the process that children come from import everything: seconds in which nobody would beat for a job."""
+    process = _processes.Process(target=int)
+    process.start()
+    process.join()
+
+
+def perform(services: Services, job_id: str, stopping: threading.Event, main: Main = child.main) -> None:
+    """See a job through, if it is to be had.
+
+    stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
+    """
+    if stopping.is_set():
+        return  # the job it has just given back rings here, too; the sweep rings again for another worker
+    prepare()
+    with services.database.write() as session:
+        claim = jobs.claim(session, job_id)
+    if claim is None:
+        return
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
+        log.info("claimed", kind=claim.kind)
+        Keeper(services, claim, stopping).keep(main)
+    if claim.parent:
+        _ring_for(services, claim.parent)
+
+
+def _ring_for(services: Services, job_id: str) -> None:
+    """Perhaps this was the last run that an experiment waited for: whether it was, its claim decides."""
+    with services.database.read() as session:
+        services.doorbell.ring(jobs.get(session, job_id))
+
+
+class Keeper:
+    """Of one claimed job, until its child has ended."""
+
+    def __init__(self, services: Services, claim: jobs.Claim, stopping: threading.Event) -> None:
+        self._services, self._claim, self._stopping = services, claim, stopping
+        self._progress: Progress | None = None
+        self._reason: type[Stopped] | None = None
+        self._killed = ""  # why, if we had to
+        self._kill_at = float("inf")
+        self._last_beat = self._last_progress = time.monotonic()
+        self._stage_start = (time.monotonic(), 0)
+
+    def keep(self, main: Main) -> None:
+        """Start the child and stay until it has ended, and the job has been ended or given back."""
+        ours, its = _processes.Pipe()
+        process = _processes.Process(target=main, args=(self._services.settings, self._claim, its))
+        process.start()
+        its.close()
+        with ours:
+            try:
+                self._stay(process, ours)
+            finally:
+                process.kill()
+                process.join()
+        self._settle(process.exitcode)
+
+    def _stay(self, process: ForkServerProcess, connection: Connection) -> None:
+        talking, next_beat = True, time.monotonic()
+        while True:
+            ready = wait([connection, process.sentinel] if talking else [process.sentinel], timeout=LOOK_S)
+            if connection in ready:
+                talking = self._hear(connection)
+            elif process.sentinel in ready:
+                return
+            if time.monotonic() >= next_beat:
+                self._beat()
+                next_beat = time.monotonic() + self._services.settings.heartbeat_s
+            self._tell(process, connection)
+
+    def _hear(self, connection: Connection) -> bool:
+        """Take a report of progress; False when the child has no more to say."""
+        try:
+            progress: Progress = connection.recv()
+        except (EOFError, OSError):
+            return False
+        if self._progress is None or progress.stage != self._progress.stage:
+            self._stage_start = (time.monotonic(), progress.done)
+        self._progress, self._last_progress = progress, time.monotonic()
+        return True
+
+    def _beat(self) -> None:
+        settings = self._services.settings
+        try:
+            with self._services.database.write() as session:
+                if jobs.beat(session, self._claim, self._progress, self._eta_s()):
+                    self._reason = self._reason or Dismissed
+            self._last_beat = time.monotonic()
+        except jobs.Lost:
+            self._reason = Abandoned
+        except Exception as error:  # the database may come back in time
+            log.warning("no heartbeat", error=str(error))
+            if time.monotonic() - self._last_beat > GIVE_UP * settings.lease_s:
+                self._reason = Abandoned
+
+    def _tell(self, process: ForkServerProcess, connection: Connection) -> None:
+        """Pass a reason to stop on, once; kill a child that does not obey in time, or makes no progress at all."""
+        if self._stopping.is_set():
+            self._reason = self._reason or Released
+        if self._reason and self._kill_at == float("inf"):
+            self._kill_at = time.monotonic() + GRACE_S[self._reason]
+            try:
+                connection.send(self._reason)
+            except OSError:  # it has just ended
+                return
+        stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
+        if stalled or time.monotonic() >= self._kill_at:
+            self._killed = f"made no progress for {self._services.settings.stall_s:g} s" if stalled else "did not stop"
+            process.kill()
+
+    def _settle(self, exitcode: int | None) -> None:
+        """End, or give back, the job that the child did not end itself."""
+        with self._services.database.write() as session:
+            job = jobs.get(session, self._claim.job_id)
+            if (job.status, job.attempt) != ("running", self._claim.attempt) or self._reason is Abandoned:
+                return
+            if self._reason is Dismissed:
+                jobs.dismissed(session, self._claim)
+            elif self._reason is Released:
+                jobs.release(session, self._claim)
+            else:
+                cause = self._killed or _cause(exitcode)
+                jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
+            log.warning("the job's process ended before the job", status=job.status, cause=self._killed)
+            ended = job.status in jobs.FINAL
+        if ended:
+            scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
+
+    def _eta_s(self) -> float | None:
+        """Seconds left in this stage, at the pace that it had so far."""
+        if self._progress is None:
+            return None
+        start, first = self._stage_start
+        worked = self._progress.done - first
+        return (time.monotonic() - start) * (self._progress.total - self._progress.done) / worked if worked else None
+
+
+def _cause(exitcode: int | None) -> str:
+    """How a process ended: by a signal, if the code is negative."""
+    if exitcode is not None and exitcode < 0:
+        hint = ", perhaps for want of memory" if -exitcode == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-exitcode).name}{hint}"
+    return f"ended with code {exitcode}"
