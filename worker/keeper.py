@@ -145,6 +145,7 @@ class Keeper:
 
     def _settle(self, exitcode: int | None) -> None:
         """End, or give back, the job that the child did not end itself."""
+        cause = self._killed or _cause(exitcode)
         with self._services.database.write() as session:
             job = jobs.get(session, self._claim.job_id)
             if (job.status, job.attempt) != ("running", self._claim.attempt) or self._reason is Abandoned:
@@ -154,9 +155,8 @@ class Keeper:
             elif self._reason is Released:
                 jobs.release(session, self._claim)
             else:
-                cause = self._killed or _cause(exitcode)
                 jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
-            log.warning("the job's process ended before the job", status=job.status, cause=self._killed)
+            log.warning("the job's process ended before the job", status=job.status, cause=cause)
             ended = job.status in jobs.FINAL
         if ended:
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
