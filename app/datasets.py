@@ -1,12 +1,13 @@
 """Datasets: immutable versions of scenes + labels + split."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import jobs, labels, scenes
+from app import jobs, labels
 from app.errors import Conflict, Invalid, NotFound
 from app.idempotency import Once
 from app.models import Dataset, LabelSet, Scene
@@ -19,6 +20,7 @@ from ml.faults import Fault
 from ml.geo.splits import SceneSplit
 
 SPLITS = ("train", "val", "test")
+FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key
 
 
 def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
@@ -74,16 +76,16 @@ def request_of(dataset: Dataset) -> DatasetRequest:
     return DatasetRequest.model_validate_json(json.dumps(dataset.request))
 
 
-def training_data(services: Services, session: Session, dataset: Dataset) -> TrainingData:
-    """The files of a prepared dataset."""
+def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:
+    """The files of a prepared dataset. scenes_: its scenes, by their ids."""
     prepared = dataset.prepared or {}
 
     def split(name: str) -> Iterator[LabelledScene]:
         for scene_id, mask in prepared["masks"][name].items():
-            scene = scene_file(services, scenes.get(session, scene_id))
+            scene = scene_file(scenes_[scene_id], file)
             radiometry = (prepared.get("radiometry") or {}).get(scene_id)
             known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
-            yield LabelledScene(**known.model_dump(), mask=services.store.path(mask))
+            yield LabelledScene(**known.model_dump(), mask=file(mask))
 
     contract = Contract.model_validate_json(json.dumps(prepared["contract"]))
     return TrainingData(
@@ -94,10 +96,10 @@ def training_data(services: Services, session: Session, dataset: Dataset) -> Tra
     )
 
 
-def scene_file(services: Services, scene: Scene) -> SceneFile:
+def scene_file(scene: Scene, file: FileOf) -> SceneFile:
     """A scene as `ml` wants it."""
     bands = tuple(band["name"] for band in scene.info["bands"])
-    return SceneFile(name=scene.id, path=services.store.path(scene.object), nodata=scene.nodata, bands=bands)
+    return SceneFile(name=scene.id, path=file(scene.object), nodata=scene.nodata, bands=bands)
 
 
 def _next_version(session: Session, name: str) -> int:

@@ -75,6 +75,18 @@ class NoRoom(Problem):
     title = "No room"
 
 
+class Damaged(Problem):
+    """A file of the store is missing or has other bytes than were put there: it must not be used."""
+
+    title = "A stored file cannot be used"
+
+
+class StoreAway(Problem):
+    """The store cannot be reached, or refuses what it is asked."""
+
+    title = "Not now"
+
+
 def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:
     """`Invalid` with one fault."""
     return Invalid(code, Fault(code.replace("-", "_"), detail, hint, pointer))

@@ -45,7 +45,7 @@ def _of_dataset(services: Services, row: Dataset) -> Figures:
     if row.prepared is None or row.figures is None:
         raise _not_ready(row.id)
     classes = datasets.request_of(row).classes
-    pictures = load_pictures(services.store.path(row.figures))
+    pictures = load_pictures(services.store.file(row.figures))
     return dataset_figures(row.prepared["statistics"]["train"], classes, pictures)
 
 
@@ -61,7 +61,7 @@ def _trained(services: Services, session: Session, row: Training) -> Trained:
         raise _not_ready(row.id)
     header = CheckpointHeader.model_validate_json(json.dumps(row.header))
     series = [epoch.values for epoch in trainings.series(session, row.id, 0)]
-    return Trained(row.variant or row.id, header, series, load_pictures(services.store.path(row.figures)))
+    return Trained(row.variant or row.id, header, series, load_pictures(services.store.file(row.figures)))
 
 
 def _not_ready(id_: str) -> NotReady:

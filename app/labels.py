@@ -1,7 +1,6 @@
 """Labels: uploaded layers of truth, polygons or rasters."""
 
 import json
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +12,7 @@ from app.names import check_name
 from app.paging import Page, page
 from app.scenes import Upload
 from app.services import Services
+from app.storage import Stored
 from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
 
 
@@ -24,7 +24,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
     if standing is not None:
         return _same(standing, upload, options), False
     report = inspect_labels(upload.path, options)
-    stored = services.store.put(upload.path, _key(name, upload), sha256=upload.sha256)
+    stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
     labels = LabelSet(
         id=name,
         sha256=stored.sha256,
@@ -37,7 +37,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         with services.database.write() as session:
             session.add(labels)
     except IntegrityError:  # somebody else put the same name meanwhile
-        return _lost_race(services, name, upload, options)
+        return _lost_race(services, name, upload, stored, options)
     return labels, True
 
 
@@ -79,20 +79,13 @@ def delete(services: Services, name: str) -> None:
     services.store.delete(labels.object)
 
 
-def path_of(services: Services, labels: LabelSet) -> Path:
-    """Where the layer's bytes lie."""
-    return services.store.path(labels.object)
-
-
-def _key(name: str, upload: Upload) -> str:
-    return f"labels/{name}/{upload.sha256}"
-
-
-def _lost_race(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
+def _lost_race(
+    services: Services, name: str, upload: Upload, stored: Stored, options: LabelOptions
+) -> tuple[LabelSet, bool]:
     with services.database.read() as session:
         winner = get(session, name)
     if winner.sha256 != upload.sha256:
-        services.store.delete(_key(name, upload))
+        services.store.delete(stored.object)
     return _same(winner, upload, options), False
 
 

@@ -124,7 +124,7 @@ def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> Colu
 
 def product(services: Services, id_: str, name: str) -> Path:
     """The file of a product; `NotReady` before it exists, `NotFound` when it was not asked for."""
-    return services.store.path(stored(services, id_, name).object)
+    return services.store.file(stored(services, id_, name).object)
 
 
 def stored(services: Services, id_: str, name: str) -> Stored:

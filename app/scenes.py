@@ -16,6 +16,7 @@ from app.names import check_name
 from app.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
+from app.storage import Stored
 from ml.faults import Fault, InputRefused
 from ml.geo.cog import is_cog, to_cog
 from ml.geo.scene import SceneInfo, inspect_scene
@@ -26,7 +27,7 @@ Interval = tuple[datetime | None, datetime | None]  # open at a side that is Non
 
 @dataclass(frozen=True)
 class Upload:
-    """A received file: where it lies on the store's own disk, and its sha256."""
+    """A received file: where it lies, and its sha256."""
 
     path: Path
     sha256: str
@@ -52,14 +53,14 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
     info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
-    stored = services.store.put(upload.path, _key(name, upload), sha256=upload.sha256)
+    stored = services.store.put(upload.path, f"scenes/{name}/scene.tif", sha256=upload.sha256)
     scene = _row(name, info, options)
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
     try:
         with services.database.write() as session:
             session.add(scene)
     except IntegrityError:  # somebody else put the same name meanwhile
-        return _lost_race(services, name, upload, options)
+        return _lost_race(services, name, upload, stored, options)
     return scene, True
 
 
@@ -124,22 +125,17 @@ def delete(services: Services, name: str) -> None:
             raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
         session.delete(scene)
     services.store.delete(scene.object)
-    services.store.delete(_cog_key(scene))
+    services.cache.drop(_cog_name(scene))
 
 
 def cog(services: Services, name: str) -> Path:
     """The scene as a cloud-optimised GeoTIFF: the upload itself if it is one, else made at the first call."""
     with services.database.read() as session:
         scene = get(session, name)
-    original = services.store.path(scene.object)
+    original = services.store.file(scene.object)
     if is_cog(original):
         return original
-    key = _cog_key(scene)
-    if not services.store.path(key).exists():
-        with services.store.incoming() as made:
-            to_cog(original, made)
-            services.store.put(made, key)
-    return services.store.path(key)
+    return services.cache.get(_cog_name(scene), lambda path: to_cog(original, path))
 
 
 def parse_acquired(text: str) -> datetime:
@@ -172,11 +168,13 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
     )
 
 
-def _lost_race(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
+def _lost_race(
+    services: Services, name: str, upload: Upload, stored: Stored, options: SceneOptions
+) -> tuple[Scene, bool]:
     with services.database.read() as session:
         winner = get(session, name)
     if winner.sha256 != upload.sha256:
-        services.store.delete(_key(name, upload))
+        services.store.delete(stored.object)
     return _same(winner, upload, options), False
 
 
@@ -204,12 +202,8 @@ def _users(session: Session, name: str) -> Sequence[str]:
     return [*predictions, *(id_ for id_, scenes in datasets if name in scenes)]
 
 
-def _key(name: str, upload: Upload) -> str:
-    return f"scenes/{name}/{upload.sha256}.tif"
-
-
-def _cog_key(scene: Scene) -> str:
-    return f"scenes/{scene.id}/{scene.sha256}.cog.tif"
+def _cog_name(scene: Scene) -> str:
+    return f"{scene.sha256}.cog.tif"
 
 
 def _too_many_pixels(info: SceneInfo, limit_px: int) -> Fault:

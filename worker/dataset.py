@@ -10,6 +10,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.assess.pictures import dataset_pictures
 from ml.geo.datasets import LabelFile, prepare
+from worker import scratch
 from worker.held import Held
 from worker.outcome import Outcome
 
@@ -21,11 +22,12 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     with services.database.read() as session:
         dataset = datasets.get(session, held.claim.job_id)
         request = datasets.request_of(dataset)
-        scene_files = [datasets.scene_file(services, scenes.get(session, name)) for name in request.scenes]
+        used = [scenes.get(session, name) for name in request.scenes]
         layers = [labels.get(session, name) for name in request.labels]
+    take = scratch.taking(services.store, folder)
+    scene_files = [datasets.scene_file(scene, take) for scene in used]
     label_files = [
-        LabelFile(name=layer.id, path=labels.path_of(services, layer), options=labels.options_of(layer))
-        for layer in layers
+        LabelFile(name=layer.id, path=take(layer.object), options=labels.options_of(layer)) for layer in layers
     ]
     prepared = prepare(
         scene_files,

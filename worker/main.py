@@ -16,7 +16,7 @@ from app.queue import TASK, make_celery
 from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
-from worker import scratch
+from worker import resume, scratch
 from worker.keeper import perform, prepare
 
 SIGN_OF_LIFE_S = 5.0
@@ -30,6 +30,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)
     scratch.sweep(settings.data_dir / "scratch", services.database)
+    resume.sweep(services.store, services.database)
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()

@@ -7,11 +7,12 @@ from typing import Any
 import structlog
 
 from app import jobs, problem
+from app.errors import Damaged, StoreAway
 from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
-from worker import dataset, experiment, prediction, scratch, training
+from worker import dataset, experiment, prediction, resume, scratch, training
 from worker.held import Abandoned, Dismissed, Held, Released
 from worker.outcome import Outcome
 
@@ -34,6 +35,9 @@ def work(services: Services, held: Held) -> None:
         log.warning("given up: the job is somebody else's")
     except Released:
         _end(services, held, "given back", jobs.release)
+    except StoreAway as error:  # it may come back: the job waits for that, and the sweep rings for it
+        log.warning("the store is away", error=error.detail)
+        _end(services, held, "given back: the store is away", jobs.release)
 
 
 def _work(services: Services, held: Held) -> None:
@@ -45,14 +49,18 @@ def _work(services: Services, held: Held) -> None:
         _publish(services, held, outcome)
     except Dismissed:
         _end(services, held, "dismissed", jobs.dismissed)
-    except (Stopped, jobs.Lost):
+    except (Stopped, StoreAway, jobs.Lost):
         raise
     except InputRefused as refused:
         _fail(services, held, problem.refusal(refused))
+    except Damaged as damaged:
+        log.error("failed", error=damaged.detail)
+        _fail(services, held, problem.document(500, damaged.code, damaged.title, damaged.detail))
     except Exception as error:
         log.exception("failed")
         _fail(services, held, _unexpected(error))
     scratch.remove(root, held.claim.job_id)
+    resume.forget(services.store, held.claim.job_id)
 
 
 def _publish(services: Services, held: Held, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from app import datasets, predictions, registry, scenes
 from app.services import Services
 from app.storage import Stored
 from ml.provenance import software
+from worker import scratch
 from worker.held import Held
 from worker.outcome import Outcome
 
@@ -20,10 +21,11 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
 
     with services.database.read() as session:
         prediction = predictions.get(session, held.claim.job_id)
-        scene = datasets.scene_file(services, scenes.get(session, prediction.scene))
+        row_of_scene = scenes.get(session, prediction.scene)
         model = registry.get(session, prediction.model, str(prediction.version))
-    path = services.store.path(model.object)
-    result = predict(path, scene, folder, predictions.config_of(prediction), held.watch)
+    take = scratch.taking(services.store, folder)
+    scene = datasets.scene_file(row_of_scene, take)
+    result = predict(take(model.object), scene, folder, predictions.config_of(prediction), held.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, prediction.id)

@@ -1,6 +1,7 @@
 """Scratch folders: one for each attempt at a job, on the disk of the worker."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from app import jobs
 from app.db import Database
 from app.jobs import Claim
 from app.models import Job
+from app.storage import Store
 
 
 def prepare(root: Path, claim: Claim) -> Path:
@@ -22,6 +24,11 @@ def prepare(root: Path, claim: Claim) -> Path:
         shutil.copytree(before, folder, dirs_exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def taking(store: Store, folder: Path) -> Callable[[str], Path]:
+    """A function that brings an object of the store, checked, to where all attempts at a job keep their inputs."""
+    return lambda key: store.take(key, folder.with_name("inputs"))
 
 
 def remove(root: Path, job_id: str) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import datasets, registry, trainings
+from app import datasets, registry, scenes, trainings
 from app.services import Services
 from app.storage import Stored
 from ml.assess.report import TrainReport
 from ml.progress import Progress
+from worker import resume, scratch
 from worker.held import Held
 from worker.outcome import Outcome
 
@@ -24,14 +25,23 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
 
     with services.database.read() as session:
         training = trainings.get(session, held.claim.job_id)
-        data = datasets.training_data(services, session, datasets.ready(session, training.dataset))
+        dataset = datasets.ready(session, training.dataset)
+        used = scenes.by_id(session, dataset.scenes)
+    data = datasets.training_data(dataset, used, scratch.taking(services.store, folder))
+    kept = resume.Kept(services.store, held.claim, folder)
+    kept.fetch()
 
     def record_epoch(session: Session, progress: Progress) -> None:
         trainings.record_epoch(session, training.id, progress.values)
         held.log(_line(progress.values))
 
+    def watch(progress: Progress) -> None:
+        held.watch(progress)
+        if progress.values:
+            kept.keep()
+
     held.on_values = record_epoch
-    result = train(trainings.config_of(training), data, folder, held.watch)
+    result = train(trainings.config_of(training), data, folder, watch)
     header = result.header
     if header.report:
         _log_report(held, header.report)

@@ -92,5 +92,6 @@ def _failing(services: Services) -> Iterator[Fault]:
             "The broker cannot be reached.",
             "Start it, or mend CANEMAP_BROKER_URL. Jobs are accepted meanwhile.",
         )
-    if not services.store.writable():
-        yield Fault("storage", "The store cannot be written.", "See the owner and the free space of CANEMAP_DATA_DIR.")
+    if fault := services.store.fault():
+        hint = "See CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
+        yield Fault("storage", fault, hint)

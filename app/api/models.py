@@ -57,7 +57,7 @@ def get_bundle(services: Wired, id_: Id, which: str) -> FileResponse:
     """The checkpoint as one safetensors file: tensors, config, metrics and input contract; no code."""
     with services.database.read() as session:
         row = registry.get(session, id_, _part(which, "version"))
-    path = services.store.path(row.object)
+    path = services.store.file(row.object)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{row.name}-{row.version}.safetensors")
 
 

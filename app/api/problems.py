@@ -25,6 +25,8 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.Damaged: 500,
+    errors.StoreAway: 503,
     errors.NoRoom: 507,
 }
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
@@ -54,6 +56,8 @@ def _answer(request: Request, body: dict[str, Any], headers: dict[str, str] | No
 def _problem(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, errors.Problem)
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+    if status >= 500:
+        log.error(error.code, detail=error.detail)
     return _answer(request, document(status, error.code, error.title, error.detail, error.faults))
 
 

@@ -1,4 +1,4 @@
-"""Receiving a body: streamed once to the store's own disk, hashed on the way, memory flat."""
+"""Receiving a body: streamed once to where the store takes it from, hashed on the way, memory flat."""
 
 import asyncio
 import base64

@@ -49,13 +49,14 @@ class Stack:
         raise LookupError(queue)
 
 
-@pytest.fixture(params=["embedded", "postgresql+redis"])
+@pytest.fixture(params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """A service of the test's own: with nothing else, and on a PostgreSQL and a Redis."""
+    """A service of the test's own: with nothing else, and on a PostgreSQL, a Redis and an S3 server."""
     settings = {}
     if request.param != "embedded":
         settings["CANEMAP_DATABASE_URL"] = request.getfixturevalue("postgres_url")
         settings["CANEMAP_BROKER_URL"] = request.getfixturevalue("redis_url")
+        settings["CANEMAP_STORE_URL"] = request.getfixturevalue("s3_url")
     with up(tmp_path, **settings) as stack:
         yield stack
 

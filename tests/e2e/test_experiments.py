@@ -16,7 +16,7 @@ from tests.e2e.test_main_job import eventually
 
 World = dict[str, SyntheticScene]
 QUICK = TINY | {"net": {"depth": 1, "width": 4}, "epochs": 2, "review_labels": False}
-on_postgresql = pytest.mark.parametrize("stack", ["postgresql+redis"], indirect=True)
+on_postgresql = pytest.mark.parametrize("stack", ["postgresql+redis+s3"], indirect=True)
 embedded = pytest.mark.parametrize("stack", ["embedded"], indirect=True)
 
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,7 @@ def fast(services: Services) -> Services:
 
 def with_settings(services: Services, **values: float) -> Services:
     settings = services.settings.model_copy(update=values)
-    return Services(settings, services.database, services.store, services.doorbell)
+    return replace(services, settings=settings)
 
 
 def read(services: Services) -> Job:
@@ -131,7 +132,7 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
     assert claim is not None
     impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    lonely = Keeper(Services(impatient, nowhere, services.store, services.doorbell), claim, threading.Event())
+    lonely = Keeper(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Keeper, "_settle", lambda *_: None)  # it could only say that there is no database
         lonely.keep(children.hangs)

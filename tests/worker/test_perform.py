@@ -43,13 +43,13 @@ def dataset(services: Services, make_scene: MakeScene) -> str:
 
 
 def received(services: Services, file: Path) -> Upload:
-    path = services.store.root / "incoming" / file.name
+    path = services.settings.data_dir / "store" / "incoming" / file.name
     path.write_bytes(file.read_bytes())
     return Upload(path, sha256_of(path))
 
 
 def objects(services: Services, kind: str) -> list[Path]:
-    return [path for path in (services.store.root / "objects" / kind).rglob("*") if path.is_file()]
+    return [path for path in (services.settings.data_dir / "store" / "objects" / kind).rglob("*") if path.is_file()]
 
 
 def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Services, dataset: str) -> None:
@@ -58,7 +58,7 @@ def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Service
         assert jobs.get(session, dataset).status == "successful"
         masks = (datasets.ready(session, dataset).prepared or {})["masks"]
         assert "successful" in [line.text for line in jobs.read_log(session, dataset)]
-    assert all(services.store.path(key).is_file() for part in masks.values() for key in part.values())
+    assert all(services.store.file(key).is_file() for part in masks.values() for key in part.values())
     assert not list((services.settings.data_dir / "scratch").iterdir())
 
 
@@ -72,13 +72,14 @@ def test_ringing_for_a_job_twice_does_it_once(services: Services, dataset: str) 
 
 def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
     with services.database.read() as session:
-        services.store.path(scenes.get(session, "s2").object).write_bytes(b"damaged")
+        services.store.file(scenes.get(session, "s2").object).write_bytes(b"damaged")
     perform(services, dataset, threading.Event())
     with services.database.read() as session:
         job = jobs.get(session, dataset)
     assert job.status == "failed"
     assert job.error is not None
-    assert job.error["errors"][0]["code"] == "not_a_tiff"
+    assert job.error["type"] == "damaged-object"
+    assert "scenes/s2/" in job.message
     assert objects(services, "datasets") == []
     assert not list((services.settings.data_dir / "scratch").iterdir())
 

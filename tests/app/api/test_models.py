@@ -74,7 +74,7 @@ def test_what_is_no_checkpoint_is_refused(http: httpx.Client, content: bytes, se
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["code"] == "bad_checkpoint"
     assert http.get("/v1/models/cane").status_code == 404
-    assert [path for path in services.store.root.rglob("*") if path.is_file()] == []
+    assert [path for path in (services.settings.data_dir / "store").rglob("*") if path.is_file()] == []
 
 
 def test_promoting_and_rolling_back_leave_a_history(http: httpx.Client, model: None) -> None:
@@ -133,7 +133,7 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert http.delete("/v1/scenes/s1").status_code == 409
     assert http.delete(url).status_code == 204
     assert http.delete("/v1/scenes/s1").status_code == 204
-    assert not list((services.store.root / "objects").rglob("*.geojson"))
+    assert not list(((services.settings.data_dir / "store") / "objects").rglob("*.geojson"))
 
 
 def test_a_scene_that_breaks_the_contract_is_refused_item_by_item(

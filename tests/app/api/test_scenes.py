@@ -15,7 +15,7 @@ from tests.ml.geo.conftest import MakeScene
 
 
 def files(services: Services) -> list[Path]:
-    return [path for path in services.store.root.rglob("*") if path.is_file()]
+    return [path for path in (services.settings.data_dir / "store").rglob("*") if path.is_file()]
 
 
 def test_an_uploaded_scene_is_a_stac_item(http: httpx.Client, scene: Path) -> None:

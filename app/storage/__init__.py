@@ -1,0 +1,11 @@
+"""The object store: files by key, written once. The database points to them by key and sha256.
+
+`open_store` gives a folder or a bucket, behind one small interface (`store.py`).
+"""
+
+from app.storage.cache import Cache
+from app.storage.local import LocalStore
+from app.storage.opening import open_store
+from app.storage.store import Store, Stored, sha256_of
+
+__all__ = ["Cache", "LocalStore", "Store", "Stored", "open_store", "sha256_of"]

@@ -1,0 +1,40 @@
+"""Which store a URL names."""
+
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from app.storage.cache import Cache
+from app.storage.local import LocalStore
+from app.storage.store import Store
+
+_OPTIONS = {"endpoint", "region"}
+
+
+def check_url(url: str) -> str:
+    """`url` itself; ValueError when it names no store."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return url
+    if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc and set(parse_qs(parts.query)) <= _OPTIONS:
+        return url
+    raise ValueError(
+        "write file:///folder or s3://bucket/prefix?endpoint=http://host:port&region=name; keys are not part of it"
+    )
+
+
+def open_store(url: str, cache: Cache) -> Store:
+    """The store that a URL as in CANEMAP_STORE_URL names. cache: for copies of what lies elsewhere."""
+    parts = urlsplit(check_url(url))
+    if parts.scheme == "file":
+        return LocalStore(Path(unquote(parts.path)))
+    from app.storage.s3 import S3Store  # its library takes a while to import: only who uses it waits
+
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    prefix = parts.path.strip("/")
+    return S3Store(
+        parts.netloc,
+        f"{prefix}/" if prefix else "",
+        cache,
+        endpoint=options.get("endpoint"),
+        region=options.get("region"),
+    )

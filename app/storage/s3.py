@@ -1,0 +1,185 @@
+"""A store in a bucket: AWS S3 and whatever speaks its protocol and honours conditional puts."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.errors import StoreAway
+from app.storage.cache import Cache
+from app.storage.checks import Checker
+from app.storage.store import Stored, key_for, missing, sha256_in, sha256_of
+
+PART_BYTES = 64 * 1024**2  # 10,000 parts are allowed: objects of up to 640 GB
+_MISSING = {"404", "NoSuchKey"}
+_TAKEN = {"412", "PreconditionFailed"}
+# every body is signed, so a server refuses what was damaged on the way; checksums of AWS's own kind are not needed
+# then, and not every server knows them
+_PLAIN: dict[str, Any] = {
+    "s3": {"addressing_style": "path", "payload_signing_enabled": True},
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+_PATIENT = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}, **_PLAIN)
+_HASTY = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 1}, **_PLAIN)
+
+
+class S3Store:
+    """Keys are names in a bucket under a prefix. Credentials come from where AWS's own tools look for them."""
+
+    def __init__(self, bucket: str, prefix: str, cache: Cache, *, endpoint: str | None, region: str | None) -> None:
+        self._bucket, self._prefix, self._cache = bucket, prefix, cache
+        self._checker = Checker()
+        where = {"endpoint_url": endpoint, "region_name": region}
+        session = boto3.session.Session()
+        self._client = session.client("s3", config=_PATIENT, **where)
+        self._hasty = session.client("s3", config=_HASTY, **where)
+
+    @property
+    def url(self) -> str:
+        """As in CANEMAP_STORE_URL, without its options."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A path on this machine, beside the cache."""
+        path = self._cache.folder / f"part-{secrets.token_hex(16)}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
+        """Upload `source`, unless its bytes are there already."""
+        digest = sha256 or sha256_of(source)
+        stored = Stored(key_for(place, digest), digest, source.stat().st_size)
+        with self._asking(stored.object) as target:
+            send = self._put_whole if stored.size_bytes <= PART_BYTES else self._put_parts
+            if not _unless_taken(lambda: send(source, target)) and not self._has(target, stored):
+                self._client.delete_object(**target)  # a torn one: nobody could use it
+                send(source, target)
+        return stored
+
+    def file(self, key: str) -> Path:
+        """A copy in the cache."""
+        path = self._cached(key)
+        self._checker.check(path, key)
+        return path
+
+    def take(self, key: str, folder: Path) -> Path:
+        """A link in `folder` to the copy in the cache, which may be removed from there meanwhile."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / sha256_in(key)
+        if not path.exists():
+            self._link(key, path)
+        try:
+            self._checker.check(path, key, again=True)
+        except Exception:  # the copy rotted on this disk: the next attempt shall fetch another
+            self._cache.drop(path.name)
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys that begin with `prefix`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._asking(prefix):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+                for item in page.get("Contents", ()):
+                    yield item["Key"].removeprefix(self._prefix)
+
+    def delete(self, key: str) -> None:
+        """Delete the object, and the copy of it here."""
+        with self._asking(key) as target:
+            self._client.delete_object(**target)
+        self._cache.drop(sha256_in(key))
+
+    def fault(self) -> str | None:
+        """Write an object, try to write it again, delete it."""
+        target = {"Bucket": self._bucket, "Key": f"{self._prefix}ready/{secrets.token_hex(16)}"}
+        try:
+            self._hasty.put_object(Body=b"ready", IfNoneMatch="*", **target)
+            honoured = not _unless_taken(lambda: self._hasty.put_object(Body=b"again", IfNoneMatch="*", **target))
+            self._hasty.delete_object(**target)
+        except (BotoCoreError, ClientError) as error:
+            return f"{self.url} cannot be written: {error}"
+        return None if honoured else f"{self.url} does not honour conditional puts (If-None-Match)."
+
+    def _cached(self, key: str) -> Path:
+        return self._cache.get(sha256_in(key), lambda path: self._download(key, path))
+
+    def _link(self, key: str, path: Path) -> None:
+        part = path.with_name(f"part-{secrets.token_hex(16)}")
+        cached = self._cached(key)
+        try:
+            os.link(cached, part)
+        except OSError:  # another disk, or removed from the cache this very moment
+            self._download(key, part)
+        part.replace(path)
+
+    def _download(self, key: str, path: Path) -> None:
+        with self._asking(key) as target, path.open("wb") as file:
+            shutil.copyfileobj(self._client.get_object(**target)["Body"], file, 1024**2)
+        self._checker.check(path, key, again=True)
+
+    def _has(self, target: dict[str, str], stored: Stored) -> bool:
+        return bool(self._client.head_object(**target)["ContentLength"] == stored.size_bytes)
+
+    def _put_whole(self, source: Path, target: dict[str, str]) -> None:
+        with source.open("rb") as file:
+            self._client.put_object(Body=file, IfNoneMatch="*", **target)
+
+    def _put_parts(self, source: Path, target: dict[str, str]) -> None:
+        """The same for files that no single request should carry; nothing stands under the key before the last call."""
+        upload = target | {"UploadId": self._client.create_multipart_upload(**target)["UploadId"]}
+        try:
+            parts: list[dict[str, object]] = []
+            with source.open("rb") as file:
+                while body := file.read(PART_BYTES):
+                    number = len(parts) + 1
+                    tag = self._client.upload_part(Body=body, PartNumber=number, **upload)["ETag"]
+                    parts.append({"PartNumber": number, "ETag": tag})
+            self._client.complete_multipart_upload(MultipartUpload={"Parts": parts}, IfNoneMatch="*", **upload)
+        except BaseException:
+            self._client.abort_multipart_upload(**upload)
+            raise
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[dict[str, str]]:
+        """What names an object in a request; errors of the library become ours."""
+        try:
+            yield {"Bucket": self._bucket, "Key": self._prefix + key}
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                raise missing(key) from error
+            raise _away(self.url, error) from error
+        except (BotoCoreError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # of the disk here, not of the store
+                raise
+            raise _away(self.url, error) from error
+
+
+def _unless_taken(send: Callable[[], object]) -> bool:
+    """Whether `send` did it; False when the key was taken already."""
+    try:
+        send()
+    except ClientError as error:
+        if _code(error) in _TAKEN:
+            return False
+        raise
+    return True
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _away(url: str, error: Exception) -> StoreAway:
+    return StoreAway("store-away", f"The store {url} does not do what it is asked ({type(error).__name__}: {error}).")

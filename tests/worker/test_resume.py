@@ -1,0 +1,98 @@
+"""What a training resumes from, on another machine; on both databases, in a folder and on a real S3 server."""
+
+from pathlib import Path
+
+import pytest
+
+from app import jobs
+from app.jobs import Claim
+from app.services import Services
+from app.storage import Cache, LocalStore, Store, open_store
+from tests import servers
+from worker import resume
+from worker.resume import Kept
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    url = (tmp_path / "store").as_uri() if request.param == "folder" else request.getfixturevalue("s3_url")
+    return open_store(url, Cache(tmp_path / "cache", 10**9))
+
+
+def attempt(store: Store, folder: Path, number: int) -> tuple[Kept, Path]:
+    """An attempt on a machine that has nothing yet, and where its resume file lies."""
+    scratch = folder / f"machine-{number}" / str(number)
+    scratch.mkdir(parents=True)
+    return Kept(store, Claim("trn_1", "training", number), scratch), scratch / resume.FILE
+
+
+def write(path: Path, text: str) -> None:
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
+def test_another_machine_goes_on_from_the_last_epoch(store: Store, tmp_path: Path) -> None:
+    first, path = attempt(store, tmp_path, 1)
+    first.fetch()
+    assert not path.exists()
+    for epoch in range(1, 12):
+        write(path, f"epoch {epoch}")
+        first.keep()
+        first.keep()  # told twice of the same epoch
+    assert len(list(store.keys("resume/"))) == 1
+    second, path = attempt(store, tmp_path, 2)
+    second.fetch()
+    assert path.read_text() == "epoch 11"
+
+
+def test_who_was_given_up_cannot_reach_its_successor(store: Store, tmp_path: Path) -> None:
+    zombie, zombies = attempt(store, tmp_path, 1)
+    write(zombies, "epoch 1")
+    zombie.keep()
+    second, path = attempt(store, tmp_path, 2)
+    second.fetch()
+    write(path, "epoch 2")
+    second.keep()
+    for epoch in (1, 2, 3):
+        write(zombies, f"zombie's epoch {epoch}")
+        zombie.keep()
+    third, path = attempt(store, tmp_path, 3)
+    third.fetch()
+    assert path.read_text() == "epoch 2"
+
+
+def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    for number in (1, 2):
+        kept, path = attempt(store, tmp_path, number)
+        write(path, f"attempt {number}")
+        kept.keep()
+    newest = next(key for key in store.keys("resume/") if "-000002-" in key)
+    store.path(newest).write_text("attempt 9")
+    kept, path = attempt(store, tmp_path, 3)
+    kept.fetch()
+    assert path.read_text() == "attempt 1"
+
+
+def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_path: Path) -> None:
+    kept, path = attempt(store, tmp_path, 1)
+    write(path, "epoch 1")
+    with services.database.write() as session:
+        jobs.create(session, "trn_1", "training")
+    kept.keep()
+    resume.sweep(store, services.database)
+    assert len(list(store.keys("resume/"))) == 1
+    with services.database.write() as session:
+        jobs.dismiss(session, "trn_1")
+    resume.sweep(store, services.database)
+    assert list(store.keys("resume/")) == []
+
+
+def test_a_store_that_is_away_stops_no_training(s3_url: str, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{servers.free_port()}"
+    away = open_store(f"s3://canemap/x?endpoint={nobody}", Cache(tmp_path / "cache", 10**9))
+    kept, path = attempt(away, tmp_path, 1)
+    kept.fetch()
+    write(path, "epoch 1")
+    kept.keep()
+    assert path.read_text() == "epoch 1"
