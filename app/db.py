@@ -48,7 +48,9 @@ def make_engine(url: str) -> Engine:
     """An engine for `url`, with SQLite made durable and safe for several processes."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return _create_engine(
+            parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args={"connect_timeout": 10}
+        )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = _create_engine(parsed, connect_args={"timeout": 30})

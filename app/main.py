@@ -26,6 +26,7 @@ from app.api import (
 )
 from app.api.deps import known_query
 from app.logs import configure_logs
+from app.readiness import Readiness
 from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             threading.Thread(target=each.run, args=(stop,), name=name, daemon=True)
             for name, each in (("sweep", sweeper), ("tally", tally))
         ]
-        app.state.services, app.state.tally = services, tally
+        app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
         for thread in threads:
             thread.start()
         _calm_garbage_collection()

@@ -15,6 +15,9 @@ from app.cli import output
 from app.cli.output import AsJson
 
 Host = Annotated[str, typer.Option(help="Loopback only: access keys do not exist yet.")]
+Unprotected = Annotated[
+    bool, typer.Option(help="Any --host: something else, for instance a container's own network, keeps strangers out.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of everything that must survive; sets CANEMAP_DATA_DIR.")]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
@@ -31,13 +34,16 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: 
         threading.Event().wait()
 
 
-def serve(host: Host = "127.0.0.1", port: Port = 8000, with_parent: WithParent = False) -> None:
+def serve(
+    host: Host = "127.0.0.1", port: Port = 8000, unprotected: Unprotected = False, with_parent: WithParent = False
+) -> None:
     """Run the API alone."""
     import uvicorn
 
     from app.supervise import die_with_parent
 
-    _check_loopback(host)
+    if not unprotected:
+        _check_loopback(host)
     if with_parent:
         die_with_parent()
     uvicorn.run(
@@ -55,6 +61,24 @@ def worker(queues: Annotated[str, typer.Option(help="Comma-separated.")] = "ligh
     """Run one worker; it does one job at a time."""
     # not imported: nothing of app may depend on the worker, and through it on torch
     os.execv(sys.executable, [sys.executable, "-m", "worker", "--queues", queues])
+
+
+def beat() -> None:
+    """Look for dead workers and unheard jobs, as every process does, in a process that does nothing else."""
+    import signal
+
+    from app.logs import configure_logs
+    from app.services import Services
+    from app.settings import Settings
+    from app.sweep import Sweeper
+
+    settings, stop = Settings(), threading.Event()
+    configure_logs(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    services = Services.open(settings)
+    Sweeper(services.database, services.doorbell, settings).run(stop)
+    services.close()
 
 
 def migrate(revision: str = "head", as_json: AsJson = False) -> None:
@@ -78,5 +102,5 @@ def _check_loopback(host: str) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (up, serve, worker, migrate):
+    for command in (up, serve, worker, beat, migrate):
         app.command()(command)

@@ -19,8 +19,14 @@ RST S102 S104 S111 SAFE SAGA SAR_CEOS SDTS SENTINEL2 SGI SIGDEM SNAP_TIFF SNODAS
 Terragen TGA TIL TopoJSON TSX USGSDEM VICAR VRT WCS WEBP WMS WMTS XPM XYZ Zarr ZMap
 """
 
+
+def locked_drivers() -> set[str]:
+    """The names of all formats that must not be opened."""
+    return {name.replace(",", " ") for name in UNWANTED_DRIVERS.split()}
+
+
 _LOCKED = {
-    "GDAL_SKIP": ",".join(name.replace(",", " ") for name in UNWANTED_DRIVERS.split()),
+    "GDAL_SKIP": ",".join(sorted(locked_drivers())),
     "GDAL_DRIVER_PATH": "disable",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .ovr, .msk, .aux.xml, .tfw beside the file
     "GDAL_GEOREF_SOURCES": "INTERNAL",

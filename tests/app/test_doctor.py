@@ -1,0 +1,98 @@
+"""`canemap doctor` and /readyz: what is wrong, within seconds, with its mend; on both databases."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app import doctor
+from app.models import Worker, now
+from app.readiness import Probe, Readiness
+from app.services import Services
+from app.settings import Settings
+from ml.faults import Fault
+from tests import servers
+
+
+def levels(services: Services, *only: str) -> dict[str, str]:
+    return {item.part: item.level for item in doctor.examine(services, only)}
+
+
+def works(services: Services, host: str, queues: list[str]) -> None:
+    with services.database.write() as session:
+        session.merge(Worker(id=f"{host}:1", queues=queues, seen=now()))
+
+
+def test_a_deployment_in_order_has_no_fault(services: Services) -> None:
+    works(services, "there", ["training", "prediction", "light"])
+    assert set(levels(services, "database", "clock", "broker", "storage", "workers", "gdal").values()) == {"ok"}
+    assert levels(services, "gpu", "disk").keys() == {"gpu", "disk"}
+    assert Readiness(services).faults() == []
+
+
+def test_workers_are_looked_for_everywhere_or_on_this_machine(services: Services) -> None:
+    works(services, "there", ["training"])
+    assert levels(services, "workers", "this-worker") == {"workers": "fault", "this-worker": "fault"}
+    works(services, socket.gethostname(), ["light"])
+    assert levels(services, "this-worker") == {"this-worker": "ok"}
+
+
+def test_a_schema_that_is_behind_is_found_with_its_mend(tmp_path: Path) -> None:
+    services = Services.open(Settings(data_dir=tmp_path))
+    (finding,) = doctor.examine(services, ("database",))
+    assert (finding.level, finding.hint) == ("fault", "canemap migrate")
+    services.close()
+
+
+def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{servers.free_port()}"
+    away = services.settings.model_copy(
+        update={
+            "database_url": f"postgresql+psycopg://u:secret@{nobody}/x",
+            "broker_url": f"redis://{nobody}/0",
+            "store_url": f"s3://canemap?endpoint=http://{nobody}&region=us-east-1",
+        }
+    )
+    lost = Services.open(away)
+    start = time.monotonic()
+    assert {fault.code for fault in Readiness(lost).faults()} == {"database", "broker", "storage"}
+    assert time.monotonic() - start < 10
+    found = list(doctor.examine(lost, ("database", "broker", "storage", "workers")))
+    assert {item.level for item in found} == {"fault"}
+    assert "secret" not in str(found)
+    lost.close()
+
+
+def test_a_part_that_hangs_is_named_and_asked_once() -> None:
+    asked: list[int] = []
+
+    def hang() -> list[Fault]:
+        asked.append(1)
+        time.sleep(1.5)
+        return []
+
+    probe = Probe("storage", hang)
+    for _ in range(3):
+        (fault,) = probe.begin().faults(0.2)
+        assert (fault.code, "did not answer" in fault.detail) == ("storage", True)
+    assert probe.begin().faults(5) == []
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("only", "code"), [("gdal", 0), ("workers", 1), ("nothing", 2)])
+def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings, only: str, code: int) -> None:
+    environment = {
+        **os.environ,
+        "CANEMAP_DATA_DIR": str(settings.data_dir),
+        "CANEMAP_DATABASE_URL": settings.database,
+    }
+    command = [sys.executable, "-m", "app.cli", "doctor", "--only", only, "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    if code < 2:
+        assert json.loads(done.stdout)[0]["part"] == only
