@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from fastapi import Request
+from prometheus_client import Counter
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
@@ -20,6 +21,7 @@ from app.scenes import Upload
 from app.services import Services
 
 CHUNK_BYTES = 4 * 1024**2  # written at once, away from the event loop
+RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
 
 
 @asynccontextmanager
@@ -63,6 +65,7 @@ async def _receive(chunks: AsyncIterator[bytes], path: Path, limit_bytes: int) -
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoRoom("no-room", "The service's disk is full; nothing was kept. Try again later.") from error
         raise
+    RECEIVED.inc(size)
     if size == 0:
         raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")
     return digest.digest()

@@ -34,6 +34,18 @@ def test_an_uploaded_scene_is_a_stac_item(http: httpx.Client, scene: Path) -> No
     assert http.get("/v1/scenes/s1").json() == item
 
 
+def test_bytes_that_were_received_are_counted(http: httpx.Client, scene: Path) -> None:
+    def received() -> float:
+        (line,) = [
+            line for line in http.get("/metrics").text.splitlines() if line.startswith("canemap_upload_bytes_total")
+        ]
+        return float(line.split()[1])
+
+    before = received()
+    put(http, "/v1/scenes/s1", scene)
+    assert received() - before == scene.stat().st_size
+
+
 def test_the_same_bytes_again_are_the_same_scene_and_others_are_refused(
     http: httpx.Client, scene: Path, make_scene: MakeScene, services: Services
 ) -> None:
