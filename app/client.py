@@ -238,6 +238,11 @@ class Client:
         """A version by number or alias, with its metrics and contract."""
         return self.get(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}")
 
+    def evaluate(self, name: str, dataset: str, *, which: str | int = "@champion", split: str = "test") -> "Work":
+        """Score a version on one split of a dataset, its own or any other; `metrics` is in the document at the end."""
+        path = f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/evaluations"
+        return Work(self, "evaluations", self._post(path, {"dataset": dataset, "split": split}))
+
     def promote(self, name: str, version: int, *, alias: str = "champion", reason: str = "") -> Json:
         """Point an alias at a version; the same call rolls back."""
         url = f"/v1/models/{quote(name)}/aliases/{quote(alias)}"

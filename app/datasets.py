@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs, labels
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound, invalid
 from app.idempotency import Once
 from app.models import Dataset, LabelSet, Scene
 from app.paging import Page, page
@@ -65,6 +65,15 @@ def ready(session: Session, reference: str) -> Dataset:
     return dataset
 
 
+def asked_for(session: Session, reference: str) -> Dataset:
+    """The prepared dataset that a request names in `/dataset`: an unknown one is a fault of the request."""
+    try:
+        return ready(session, reference)
+    except NotFound as error:
+        hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
+        raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
+
+
 def find(services: Services, *, limit: int, token: str | None) -> Page[Dataset]:
     """All datasets, newest first."""
     with services.database.read() as session:
@@ -79,21 +88,32 @@ def request_of(dataset: Dataset) -> DatasetRequest:
 def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:
     """The files of a prepared dataset. scenes_: its scenes, by their ids."""
     prepared = dataset.prepared or {}
-
-    def split(name: str) -> Iterator[LabelledScene]:
-        for scene_id, mask in prepared["masks"][name].items():
-            scene = scene_file(scenes_[scene_id], file)
-            radiometry = (prepared.get("radiometry") or {}).get(scene_id)
-            known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
-            yield LabelledScene(**known.model_dump(), mask=file(mask))
-
-    contract = Contract.model_validate_json(json.dumps(prepared["contract"]))
     return TrainingData(
-        contract=contract,
-        **{name: tuple(split(name)) for name in SPLITS},
-        references=tuple(prepared.get("references") or ()),
+        contract=Contract.model_validate_json(json.dumps(prepared["contract"])),
+        **{name: labelled_scenes(dataset, name, scenes_, file) for name in SPLITS},
+        references=references(dataset),
         sha256=prepared.get("sha256") or "",
     )
+
+
+def labelled_scenes(
+    dataset: Dataset, split: str, scenes_: Mapping[str, Scene], file: FileOf
+) -> tuple[LabelledScene, ...]:
+    """The scenes of one split of a prepared dataset with their masks. scenes_: as for `training_data`."""
+    prepared = dataset.prepared or {}
+
+    def labelled(scene_id: str, mask: str) -> LabelledScene:
+        scene = scene_file(scenes_[scene_id], file)
+        radiometry = (prepared.get("radiometry") or {}).get(scene_id)
+        known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
+        return LabelledScene(**known.model_dump(), mask=file(mask))
+
+    return tuple(labelled(*item) for item in prepared["masks"][split].items())
+
+
+def references(dataset: Dataset) -> tuple[str, ...]:
+    """What the labels of a prepared dataset count as: `TrainingData.references`."""
+    return tuple((dataset.prepared or {}).get("references") or ())
 
 
 def scene_file(scene: Scene, file: FileOf) -> SceneFile:

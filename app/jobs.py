@@ -18,12 +18,13 @@ from app.errors import Conflict, NotFound
 from app.models import Document, Job, JobLog, now
 from ml.progress import Progress
 
-Kind = Literal["dataset", "training", "experiment", "prediction"]
+Kind = Literal["dataset", "training", "experiment", "prediction", "evaluation"]
 QUEUES: dict[str, str] = {
     "dataset": "light",
     "training": "training",
     "experiment": "light",
     "prediction": "prediction",
+    "evaluation": "prediction",
 }
 
 # target: where a job may come from

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.api import (
     datasets,
+    evaluations,
     experiments,
     figures,
     health,
@@ -78,7 +79,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     requestlog.install(app)
     # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
     # `/{id}/{product}` would take tilejson.json and preview.png
-    rooms = jobs, scenes, labels, datasets, trainings, experiments, figures, models, tiles, predictions, health
+    rooms = (
+        *(jobs, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
+        *(tiles, predictions, health),
+    )
     for part in rooms:
         app.include_router(part.router)
     return app

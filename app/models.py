@@ -276,6 +276,89 @@ class AliasMove(Base):
     __table_args__ = (Index("ix_alias_moves", "model", "alias", "id"),)
 
 
+class Evaluation(Base):
+    """One model version scored on one split of a dataset; `id` is also the id of its job.
+
+    metrics: `ml.assess.metrics.Metrics`; details: `ml.assess.assessment.Assessment`; software: what made them; None
+    until the job succeeded.
+    """
+
+    __tablename__ = "evaluations"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    model: Mapped[str] = mapped_column(String(80))
+    version: Mapped[int]
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    split: Mapped[str] = mapped_column(String(5))
+    metrics: Mapped[Document | None]
+    details: Mapped[Document | None]
+    software: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
+        Index("ix_evaluations_model", "model", "version", "created", "id"),
+    )
+
+
+class Schedule(Base):
+    """Retraining by the clock. training: `TrainingRequest`; promote: `PromoteRequest`, None: nothing is promoted.
+
+    due: when it is to run next, None while it is disabled. Whoever moves `due` on makes the run, in one transaction.
+    """
+
+    __tablename__ = "schedules"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    cron: Mapped[str] = mapped_column(String(200))
+    timezone: Mapped[str] = mapped_column(String(80))
+    training: Mapped[Document]
+    promote: Mapped[Document | None]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    due: Mapped[datetime | None] = mapped_column(index=True)
+    created: Mapped[datetime] = mapped_column(default=now)
+    updated: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("ix_schedules_created", "created", "id"),)
+
+
+_IS_OPEN = text("finished IS NULL")  # few are
+
+
+class ScheduleRun(Base):
+    """One time that a schedule was due; `app.schedule_runs` says what its statuses mean.
+
+    missed: how many earlier times this run also stands for, because nothing ran then. promote: as the schedule had it
+    when the run began. training: its job, None for a run that was skipped or refused. evaluations: of the versions that
+    the new one had to be compared with. verdict: `app.gate.Verdict`. error: a problem document. finished: None while it
+    goes on.
+    """
+
+    __tablename__ = "schedule_runs"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    schedule: Mapped[str] = mapped_column(ForeignKey("schedules.id", ondelete="CASCADE"))
+    due: Mapped[datetime]
+    trigger: Mapped[str] = mapped_column(String(10))
+    missed: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str] = mapped_column(String(12))
+    message: Mapped[str] = mapped_column(Text, default="")
+    promote: Mapped[Document | None]
+    training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
+    evaluations: Mapped[list[str]] = mapped_column(default=list)
+    verdict: Mapped[Document | None]
+    error: Mapped[Document | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+    finished: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ux_schedule_runs_due", "schedule", "due", unique=True),
+        Index("ix_schedule_runs_created", "schedule", "created", "id"),
+        Index("ix_schedule_runs_open", "schedule", postgresql_where=_IS_OPEN, sqlite_where=_IS_OPEN),
+    )
+
+
 class Prediction(Base):
     """One scene mapped by one model version; `id` is also the id of its job.
 

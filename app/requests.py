@@ -67,6 +67,13 @@ class PredictionRequest(Frozen):
     config: PredictConfig = PredictConfig()
 
 
+class EvaluationRequest(Frozen):
+    """Score a model version on one split of a dataset."""
+
+    dataset: Reference
+    split: Literal["train", "val", "test"] = "test"
+
+
 class AliasRequest(Frozen):
     """Point an alias at a version."""
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import datasets, jobs
-from app.errors import Invalid, NotFound, invalid
+from app.errors import Invalid, NotFound
 from app.idempotency import Once
 from app.models import Dataset, Job, SeriesRow, Training
 from app.names import new_id
@@ -96,11 +96,7 @@ def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
 
 def trainable(session: Session, reference: str) -> Dataset:
     """The prepared dataset, if a net can learn from it."""
-    try:
-        dataset = datasets.ready(session, reference)
-    except NotFound as error:
-        hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
-        raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
+    dataset = datasets.asked_for(session, reference)
     if faults := tuple(_class_faults(dataset)):
         raise Invalid("untrainable-dataset", *faults)
     return dataset

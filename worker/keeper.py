@@ -28,7 +28,7 @@ log = structlog.get_logger()
 # Children are forked from a process that has imported everything and used nothing: they start in milliseconds, and
 # never inherit a lock that is held, a thread pool, or a GPU.
 _processes = get_context("forkserver")
-_processes.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict"])
+_processes.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict", "ml.nn.score"])
 
 
 @cache

@@ -12,7 +12,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
-from worker import dataset, experiment, prediction, resume, scratch, training
+from worker import dataset, evaluation, experiment, prediction, resume, scratch, training
 from worker.held import Abandoned, Dismissed, Held, Released
 from worker.outcome import Outcome
 
@@ -23,6 +23,7 @@ WORK: Mapping[str, Work] = {
     "training": training.run,
     "experiment": experiment.run,
     "prediction": prediction.run,
+    "evaluation": evaluation.run,
 }
 
 

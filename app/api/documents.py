@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.experiments import Run
-from app.models import Alias, AliasMove, Dataset, Experiment, Job, LabelSet, ModelVersion, SeriesRow, Training
+from app.models import (
+    Alias,
+    AliasMove,
+    Dataset,
+    Evaluation,
+    Experiment,
+    Job,
+    LabelSet,
+    ModelVersion,
+    SeriesRow,
+    Training,
+)
 
 Json = dict[str, Any]
 RESOURCES = {
@@ -12,6 +23,7 @@ RESOURCES = {
     "training": "trainings",
     "experiment": "experiments",
     "prediction": "predictions",
+    "evaluation": "evaluations",
 }
 
 
@@ -169,6 +181,21 @@ def model_version(row: ModelVersion, aliases: Sequence[Alias]) -> Json:
         "size_bytes": row.size_bytes,
         "file:checksum": checksum(row.sha256),
         "links": [link(url, "self"), link(f"{url}/bundle", "enclosure", "application/octet-stream")],
+    }
+
+
+def evaluation(row: Evaluation, work: Job) -> Json:
+    """A version scored on a split; metrics, details and software are null until the job has succeeded."""
+    return {
+        "id": row.id,
+        "model": {"name": row.model, "version": row.version},
+        "dataset": row.dataset,
+        "split": row.split,
+        "created": row.created,
+        "metrics": row.metrics,
+        "details": row.details,
+        "software": row.software,
+        "job": job(work),
     }
 
 

@@ -22,7 +22,9 @@ from app.paging import page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Status = Annotated[Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query()]
-Kind = Annotated[Literal["dataset", "training", "experiment", "prediction"] | None, Query(alias="processID")]
+Kind = Annotated[
+    Literal["dataset", "training", "experiment", "prediction", "evaluation"] | None, Query(alias="processID")
+]
 
 
 @router.get("")

@@ -15,7 +15,8 @@ from app.requests import AliasRequest
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-def _part(text: str, kind: str) -> str:
+def part(text: str, kind: str) -> str:
+    """`text`, if it may name a version or an alias; else `NotFound`."""
     if not NAME.fullmatch(text.removeprefix("@")):
         raise NotFound(kind, text if text.isprintable() else "?")
     return text
@@ -48,7 +49,7 @@ def get_model(
 def get_version(services: Wired, id_: Id, which: str) -> Json:
     """A version by number or by alias: `3`, `@champion`."""
     with services.database.read() as session:
-        row = registry.get(session, id_, _part(which, "version"))
+        row = registry.get(session, id_, part(which, "version"))
         return documents.model_version(row, registry.aliases(session, id_))
 
 
@@ -56,7 +57,7 @@ def get_version(services: Wired, id_: Id, which: str) -> Json:
 def get_bundle(services: Wired, id_: Id, which: str) -> FileResponse:
     """The checkpoint as one safetensors file: tensors, config, metrics and input contract; no code."""
     with services.database.read() as session:
-        row = registry.get(session, id_, _part(which, "version"))
+        row = registry.get(session, id_, part(which, "version"))
     path = services.store.file(row.object)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{row.name}-{row.version}.safetensors")
 
@@ -75,7 +76,7 @@ async def post_version(services: Wired, request: Request, response: Response, id
 def get_alias(services: Wired, id_: Id, alias: str, response: Response) -> Json:
     """Where an alias points, and all its moves."""
     with services.database.read() as session:
-        row = registry.get_alias(session, id_, _part(alias, "alias"))
+        row = registry.get_alias(session, id_, part(alias, "alias"))
         etag(response, row.revision)
         return documents.alias(row, registry.history(session, id_, row.alias))
 
@@ -91,4 +92,4 @@ def put_alias(services: Wired, id_: Id, alias: str, body: AliasRequest, if_match
 @router.delete("/{id}/aliases/{alias}", status_code=204)
 def delete_alias(services: Wired, id_: Id, alias: str, if_match: IfMatch) -> None:
     """Take an alias away; the version stays."""
-    registry.remove_alias(services, id_, _part(alias, "alias"), if_match=if_match)
+    registry.remove_alias(services, id_, part(alias, "alias"), if_match=if_match)

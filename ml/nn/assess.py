@@ -1,6 +1,6 @@
 """The assessment of a net on a split: everything that is said of it at the end."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ def assess(
     net: StreamNet,
     contract: Contract,
     references: Sequence[str],
-    scenes: Sequence[LabelledScene],
+    scenes: Iterable[LabelledScene],
     *,
     boundary_m: float,
     still_alive: Callable[[], None],

@@ -18,6 +18,14 @@ from worker.keeper import perform
 
 __all__ = ["make_scene"]
 Perform = Callable[[str], None]
+TINY = {
+    "net": {"depth": 1, "width": 4},
+    "chip_size": 32,
+    "batch_size": 2,
+    "epochs": 1,
+    "review_labels": False,
+    "optimizer": {"name": "adamw", "lr": 0.01},
+}
 
 
 @pytest.fixture
@@ -67,6 +75,24 @@ def mask(make_scene: MakeScene) -> Path:
     truth[:, :, :32] = 1
     truth[:, -1] = 255
     return make_scene(truth, "truth.tif", nodata=255)
+
+
+@pytest.fixture
+def dataset(http: httpx.Client, make_scene: MakeScene, mask: Path, do: Perform) -> str:
+    """The id of a prepared dataset: s1 to train on, s2 to choose the epoch, s3 to be scored on."""
+    for name in ("s1", "s2", "s3"):
+        put(http, f"/v1/scenes/{name}", make_scene(pixels(seed=ord(name[1])), f"{name}.tif"))
+    put(http, "/v1/labels/truth", mask)
+    return make_dataset(http, do)
+
+
+def make_dataset(http: httpx.Client, do: Perform, **changes: object) -> str:
+    """A version of the dataset gx; its scenes lie on the same ground: that must be allowed."""
+    split = {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]}
+    body = {"name": "gx", "scenes": ["s1", "s2", "s3"], "labels": ["truth"], "split": split, "leaks": "allow"}
+    id_: str = http.post("/v1/datasets", json=body | changes).json()["id"]
+    do(id_)
+    return id_
 
 
 def put(http: httpx.Client, path: str, file: Path, **parameters: str) -> httpx.Response:

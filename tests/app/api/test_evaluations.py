@@ -1,0 +1,66 @@
+"""Evaluations of versions on splits, with a real training; on both databases."""
+
+import httpx
+import pytest
+
+from tests.app.api.conftest import TINY, Perform, make_dataset
+
+URL = "/v1/models/cane/versions/@champion/evaluations"
+
+
+@pytest.fixture
+def trained(http: httpx.Client, dataset: str, do: Perform) -> str:
+    """The model cane, version 1, trained on the dataset, and version 2: the same, imported."""
+    do(http.post("/v1/trainings", json={"dataset": dataset, "register_as": "cane", "config": TINY}).json()["id"])
+    bundle = http.get("/v1/models/cane/versions/1/bundle").content
+    assert http.post("/v1/models/cane/versions", content=bundle).status_code == 201
+    return dataset
+
+
+def test_an_evaluation_finds_what_the_training_found_on_its_own_splits(
+    http: httpx.Client, trained: str, do: Perform
+) -> None:
+    version = http.get("/v1/models/cane/versions/1").json()
+    for split in ("val", "test"):
+        body = {"dataset": trained, "split": split}
+        answer = http.post("/v1/models/cane/versions/2/evaluations", json=body)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["metrics"] is None
+        do(answer.json()["id"])
+        document = http.get(answer.headers["location"]).json()
+        assert document["job"]["status"] == "successful", document["job"]
+        assert document["metrics"] == version["metrics"][split], "the same code, so the same to the last digit"
+        assert document["details"] == version["details"][split]
+        assert (document["model"], document["split"]) == ({"name": "cane", "version": 2}, split)
+    listed = http.get("/v1/models/cane/versions/2/evaluations", params={"limit": 1}).json()
+    assert [item["split"] for item in listed["items"]] == ["test"]
+    rest = http.get("/v1/models/cane/versions/2/evaluations", params={"token": listed["next"]}).json()
+    assert [item["split"] for item in rest["items"]] == ["val"]
+    assert http.get(URL).json() == {"items": [], "next": None}
+    assert http.get("/v1/jobs", params={"processID": "evaluation"}).json()["items"][0]["status"] == "successful"
+
+
+def test_a_dataset_that_does_not_fit_the_model_is_refused_item_by_item(
+    http: httpx.Client, trained: str, do: Perform
+) -> None:
+    split = {"by": "scene", "train": ["s1"], "val": ["s2", "s3"]}
+    classes = [{"value": 0, "name": "other"}, {"value": 1, "name": "rice"}]
+    other = make_dataset(http, do, split=split, classes=classes)
+    answer = http.post(URL, json={"dataset": other})
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "contract-mismatch"
+    faults = {(fault["code"], fault["pointer"]) for fault in answer.json()["errors"]}
+    assert faults == {("classes_differ", "/dataset"), ("empty_split", "/split")}
+
+
+def test_what_is_not_there_cannot_be_scored(http: httpx.Client, trained: str) -> None:
+    assert http.post("/v1/models/rice/versions/1/evaluations", json={"dataset": trained}).status_code == 404
+    assert http.post(URL, json={"dataset": "nothing"}).json()["errors"][0]["code"] == "unknown_dataset"
+    assert http.post(URL, json={"dataset": trained, "split": "all"}).status_code == 422
+    assert http.get("/v1/evaluations/evl_1").status_code == 404
+
+
+def test_the_same_request_twice_makes_one_evaluation(http: httpx.Client, trained: str) -> None:
+    headers = {"Idempotency-Key": "one"}
+    ids = {http.post(URL, json={"dataset": trained}, headers=headers).json()["id"] for _ in range(2)}
+    assert len(ids) == 1

@@ -1,0 +1,37 @@
+"""Evaluations: score a registered version on a split of any dataset."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app import datasets, evaluations, registry, scenes
+from app.services import Services
+from app.storage import Stored
+from ml.provenance import software
+from worker import scratch
+from worker.held import Held
+from worker.outcome import Outcome
+
+
+def run(services: Services, held: Held, folder: Path) -> Outcome:
+    """Do the evaluation of the job; it needs no file of its own."""
+    from ml.nn.score import score  # torch takes seconds to import: only when there is something to score
+
+    with services.database.read() as session:
+        evaluation = evaluations.get(session, held.claim.job_id)
+        version = registry.get(session, evaluation.model, str(evaluation.version))
+        dataset = datasets.ready(session, evaluation.dataset)
+        used = scenes.by_id(session, dataset.scenes)
+    take = scratch.taking(services.store, folder)
+    labelled = datasets.labelled_scenes(dataset, evaluation.split, used, take)
+    metrics, details = score(take(version.object), labelled, datasets.references(dataset), held.watch)
+
+    def record(session: Session, stored: Mapping[str, Stored]) -> None:
+        row = evaluations.get(session, evaluation.id)
+        row.metrics = json.loads(metrics.model_dump_json())
+        row.details = json.loads(details.model_dump_json())
+        row.software = software()
+
+    return Outcome(record)
