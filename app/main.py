@@ -22,6 +22,7 @@ from app.api import (
     problems,
     requestlog,
     scenes,
+    schedules,
     tiles,
     trainings,
 )
@@ -32,6 +33,7 @@ from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
 from app.tally import Tally
+from app.ticks import Ticker
 
 GC_THRESHOLDS = (50_000, 20, 50)
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
@@ -56,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tally = Tally(services.database)
         threads = [
             threading.Thread(target=each.run, args=(stop,), name=name, daemon=True)
-            for name, each in (("sweep", sweeper), ("tally", tally))
+            for name, each in (("sweep", sweeper), ("tick", Ticker(services)), ("tally", tally))
         ]
         app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
         for thread in threads:
@@ -81,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # `/{id}/{product}` would take tilejson.json and preview.png
     rooms = (
         *(jobs, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(tiles, predictions, health),
+        *(schedules, tiles, predictions, health),
     )
     for part in rooms:
         app.include_router(part.router)

@@ -155,6 +155,18 @@ def move_alias(
         return _point(session, name, alias, version, reason), standing is None
 
 
+def standing(session: Session, name: str, alias: str) -> int | None:
+    """The version that an alias points at, for a decision: until the transaction ends nobody else moves it."""
+    _take_turns(session, name)
+    row = session.get(Alias, (name, alias))
+    return row.version if row else None
+
+
+def point(session: Session, name: str, alias: str, version: int, reason: str) -> None:
+    """Move an alias after `standing` was asked for, in the same transaction."""
+    _point(session, name, alias, version, reason)
+
+
 def remove_alias(services: Services, name: str, alias: str, *, if_match: int | None) -> None:
     """Take an alias away; the version stays."""
     with services.database.write() as session:

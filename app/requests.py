@@ -74,6 +74,46 @@ class EvaluationRequest(Frozen):
     split: Literal["train", "val", "test"] = "test"
 
 
+Figure = Literal["accuracy", "iou", "kappa", "precision", "recall", "f1"]
+Difference = Annotated[float, Field(ge=-1, le=1)]
+
+
+class PromoteRequest(Frozen):
+    """The gate: when a new version takes an alias. All figures are of one split of the training's dataset."""
+
+    alias: Name = "champion"
+    metric: Figure = "iou"
+    split: Literal["test"] = Field("test", description="val has chosen the epoch, train was learnt from.")
+    min_gain: Difference = Field(0.0, description="Least of new - standing in `metric`.")
+    guards: dict[Figure, Difference] = Field(
+        default_factory=dict, description="Least of new - standing in other metrics: -0.01 allows to lose 0.01."
+    )
+    floors: dict[Figure, Difference] = Field(
+        default_factory=dict, description="Least values, also where there is no version to compare with."
+    )
+
+
+class ScheduleRequest(Frozen):
+    """Retraining by the clock."""
+
+    name: Name
+    cron: Annotated[Text, Field(max_length=200, description="Minute hour day-of-month month day-of-week.")]
+    timezone: Annotated[Text, Field(max_length=80, description="Of the IANA database, like Asia/Shanghai.")] = "UTC"
+    training: TrainingRequest = Field(description="A dataset without version is the newest at each run.")
+    promote: PromoteRequest | None = Field(None, description="null: each run registers, none promotes.")
+    enabled: bool = True
+
+
+class SchedulePatch(Frozen):
+    """What can change about a schedule; a field that is absent stays."""
+
+    cron: Annotated[Text, Field(max_length=200)] | None = None
+    timezone: Annotated[Text, Field(max_length=80)] | None = None
+    training: TrainingRequest | None = None
+    promote: PromoteRequest | None = Field(None, description="null takes the gate away.")
+    enabled: bool | None = None
+
+
 class AliasRequest(Frozen):
     """Point an alias at a version."""
 

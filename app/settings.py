@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     scene_limit_px: int = Field(40_000_000_000, gt=0, description="Most pixels of one scene.")
     heartbeat_s: float = Field(1.0, gt=0, description="How often a worker reports progress and asks whether to stop.")
     lease_s: float = Field(20, gt=0, description="A worker not heard of for so long is taken for dead.")
-    sweep_s: float = Field(5, gt=0, description="How often dead workers and unheard jobs are looked for.")
+    sweep_s: float = Field(
+        5, gt=0, description="How often dead workers, unheard jobs and due schedules are looked for."
+    )
     max_failures: int = Field(3, ge=1, description="A job whose worker died so often fails for good.")
     stall_s: float = Field(1800, gt=0, description="A job that makes no progress for so long is ended and tried again.")
     torch_threads: int = Field(0, ge=0, description="Threads of one worker's net; 0 leaves the choice to torch.")

@@ -1,7 +1,7 @@
 """Trainings: from a dataset to a registered model."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -69,6 +69,11 @@ def get(session: Session, id_: str) -> Training:
     if training is None:
         raise NotFound("training", id_)
     return training
+
+
+def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
+    """These trainings, by their ids."""
+    return {row.id: row for row in session.scalars(select(Training).where(Training.id.in_(list(ids))))}
 
 
 def config_of(training: Training) -> TrainConfig:

@@ -16,6 +16,7 @@ from app.queue import TASK, make_celery
 from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
+from app.ticks import Ticker
 from worker import resume, scratch
 from worker.keeper import perform, prepare
 
@@ -65,7 +66,11 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
 
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
     sweeper = Sweeper(services.database, services.doorbell, services.settings)
-    for target, arguments in ((sweeper.run, (stopping,)), (_live, (services, queues, stopping))):
+    for target, arguments in (
+        (sweeper.run, (stopping,)),
+        (Ticker(services).run, (stopping,)),
+        (_live, (services, queues, stopping)),
+    ):
         threading.Thread(target=target, args=arguments, daemon=True).start()
     log.info("worker ready", queues=queues)
 

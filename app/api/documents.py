@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from app.experiments import Run
 from app.models import (
@@ -13,6 +14,8 @@ from app.models import (
     Job,
     LabelSet,
     ModelVersion,
+    Schedule,
+    ScheduleRun,
     SeriesRow,
     Training,
 )
@@ -196,6 +199,46 @@ def evaluation(row: Evaluation, work: Job) -> Json:
         "details": row.details,
         "software": row.software,
         "job": job(work),
+    }
+
+
+def schedule(row: Schedule) -> Json:
+    """A schedule; `next` is when it is to run next, null while it is disabled."""
+    local = row.due and row.due.astimezone(ZoneInfo(row.timezone))
+    return {
+        "id": row.id,
+        "name": row.id,
+        "cron": row.cron,
+        "timezone": row.timezone,
+        "training": row.training,
+        "promote": row.promote,
+        "enabled": row.enabled,
+        "next": row.due,
+        "next_local": local and local.isoformat(),
+        "created": row.created,
+        "updated": row.updated,
+        "links": [link(f"/v1/schedules/{row.id}", "self"), link(f"/v1/schedules/{row.id}/runs", "runs")],
+    }
+
+
+def schedule_run(row: ScheduleRun, made: Training | None) -> Json:
+    """A run of a schedule; `model` is null until its training has registered a version."""
+    return {
+        "id": row.id,
+        "schedule": row.schedule,
+        "due": row.due,
+        "trigger": row.trigger,
+        "missed": row.missed,
+        "status": row.status,
+        "message": row.message,
+        "promote": row.promote,
+        "training": row.training,
+        "evaluations": row.evaluations,
+        "model": {"name": made.register_as, "version": made.version} if made and made.version else None,
+        "verdict": row.verdict,
+        "error": row.error,
+        "created": row.created,
+        "finished": row.finished,
     }
 
 

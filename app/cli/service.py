@@ -64,20 +64,24 @@ def worker(queues: Annotated[str, typer.Option(help="Comma-separated.")] = "ligh
 
 
 def beat() -> None:
-    """Look for dead workers and unheard jobs, as every process does, in a process that does nothing else."""
+    """Look for dead workers, unheard jobs and schedules that are due, as every process does, and do nothing else."""
     import signal
 
     from app.logs import configure_logs
     from app.services import Services
     from app.settings import Settings
     from app.sweep import Sweeper
+    from app.ticks import Ticker
 
     settings, stop = Settings(), threading.Event()
     configure_logs(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     services = Services.open(settings)
-    Sweeper(services.database, services.doorbell, settings).run(stop)
+    sweeping = threading.Thread(target=Sweeper(services.database, services.doorbell, settings).run, args=(stop,))
+    sweeping.start()
+    Ticker(services).run(stop)
+    sweeping.join()
     services.close()
 
 

@@ -1,0 +1,89 @@
+"""The gate before a promotion: numbers in, verdict out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from app.requests import PromoteRequest
+from ml.model import Frozen
+
+Numbers = Mapping[str, Any]
+
+
+class Check(Frozen):
+    """One condition. rule: gain and guard are about candidate - champion, floor about the candidate alone.
+
+    value: what must be at least `least`; None when a figure is undefined, which never passes.
+    """
+
+    rule: Literal["gain", "guard", "floor"]
+    metric: str
+    candidate: float | None
+    champion: float | None
+    value: float | None
+    least: float
+    passed: bool
+
+
+class Side(Frozen):
+    """A version with its metrics on the split that decided."""
+
+    version: int
+    metrics: dict[str, Any]
+
+
+class Verdict(Frozen):
+    """Whether the candidate takes the alias, and every number that this hung on. champion: None where there was none.
+
+    champion: the version that the alias pointed at in the transaction that decided.
+    """
+
+    promote: bool
+    reason: str
+    model: str
+    alias: str
+    dataset: str
+    split: str
+    candidate: Side
+    champion: Side | None
+    checks: tuple[Check, ...]
+
+
+def checks(request: PromoteRequest, candidate: Numbers, champion: Numbers | None) -> Iterator[Check]:
+    """Every condition of `request`; those that compare are left out without a champion."""
+    if champion is not None:
+        yield _compared("gain", request.metric, candidate, champion, request.min_gain)
+        for metric, least in request.guards.items():
+            yield _compared("guard", metric, candidate, champion, least)
+    for metric, least in request.floors.items():
+        value = candidate.get(metric)
+        passed = value is not None and value >= least
+        yield Check(
+            rule="floor", metric=metric, candidate=value, champion=None, value=value, least=least, passed=passed
+        )
+
+
+def reason(found: tuple[Check, ...], champion: int | None) -> str:
+    """In words why the gate is open or shut."""
+    failed = [
+        f"{check.rule} of {check.metric}: {_text(check.value)} < {check.least:g}" for check in found if not check.passed
+    ]
+    if failed:
+        return "; ".join(failed)
+    if champion is None:
+        return "there was no version to compare with, and all floors hold"
+    gain = next(check for check in found if check.rule == "gain")
+    return f"{gain.metric} {_text(gain.candidate)} against {_text(gain.champion)} of version {champion}"
+
+
+def _compared(
+    rule: Literal["gain", "guard"], metric: str, candidate: Numbers, champion: Numbers, least: float
+) -> Check:
+    new, old = candidate.get(metric), champion.get(metric)
+    # a rounding error of the subtraction must not decide: 0.75 - 0.745 is a gain of 0.005
+    value = None if new is None or old is None else round(new - old, 12)
+    passed = value is not None and value >= least
+    return Check(rule=rule, metric=metric, candidate=new, champion=old, value=value, least=least, passed=passed)
+
+
+def _text(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
