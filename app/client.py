@@ -169,6 +169,26 @@ class Client:
         body = {"scene": scene, "model": model, "config": config or {}}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
 
+    def create_schedule(
+        self, name: str, *, cron: str, training: Json, timezone: str = "UTC", promote: Json | None = None, **more: Any
+    ) -> Json:
+        """Retrain by cron: training={"dataset": "gx", "register_as": "cane"}, promote={"min_gain": 0.005}."""
+        body = {"name": name, "cron": cron, "timezone": timezone, "training": training, "promote": promote, **more}
+        return self._post("/v1/schedules", body)
+
+    def change_schedule(self, name: str, **changes: Any) -> Json:
+        """Change single fields of a schedule: cron, timezone, training, promote, enabled."""
+        answer: Json = self._send("PATCH", f"/v1/schedules/{quote(name)}", json=changes).json()
+        return answer
+
+    def delete_schedule(self, name: str) -> None:
+        """Forget a schedule and its runs; what they trained stays."""
+        self._send("DELETE", f"/v1/schedules/{quote(name)}")
+
+    def run_schedule(self, name: str) -> Json:
+        """Run a schedule now; the run, whose `training` is the id of its job."""
+        return self._post(f"/v1/schedules/{quote(name)}/run", {})
+
     def dataset(self, id: str) -> "Work":
         """A dataset by "name:version"."""
         return Work(self, "datasets", self.get(f"/v1/datasets/{quote(id)}"))
@@ -184,6 +204,14 @@ class Client:
     def prediction(self, id: str) -> "Prediction":
         """A prediction that was started before."""
         return Prediction(self, "predictions", self.get(f"/v1/predictions/{quote(id)}"))
+
+    def schedules(self) -> Iterator[Json]:
+        """All schedules, newest first."""
+        return self._list("/v1/schedules", {})
+
+    def schedule_runs(self, name: str) -> Iterator[Json]:
+        """The runs of a schedule, newest first, each with its verdict."""
+        return self._list(f"/v1/schedules/{quote(name)}/runs", {})
 
     def scenes(self, **filters: Any) -> Iterator[Json]:
         """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""

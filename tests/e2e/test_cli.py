@@ -86,6 +86,24 @@ def test_variants_are_compared_and_tables_checked_by_commands(canemap: Canemap, 
     assert "cannot come from the same confusion" in impossible.stdout
 
 
+def test_a_schedule_by_commands(canemap: Canemap, dataset: str) -> None:
+    made = ["schedule", "add", "autumn", dataset, "--cron", "0 2 1 10 *", "--timezone", "Asia/Shanghai"]
+    refused = canemap(*made, "--floor", "iou=0.5")
+    assert (refused.returncode, "no test split" in refused.stderr) == (3, True), refused.stderr
+    assert canemap(*made, "--guard", "recall").returncode == 2
+    added = canemap(*made, "--no-promote", "--set", "epochs=10000", "--set", "net.width=8")
+    assert "10-01T02:00:00+08:00" in added.stdout, added.stderr
+    assert "autumn" in canemap("schedule", "list").stdout
+    started = json.loads(canemap("schedule", "run", "autumn", "--json").stdout)
+    assert canemap("jobs", started["training"], "--dismiss").returncode == 0
+    deadline = time.monotonic() + 30
+    while "dismissed" not in canemap("schedule", "runs", "autumn").stdout:
+        assert time.monotonic() < deadline
+    assert "is paused" in canemap("schedule", "pause", "autumn").stdout
+    assert "runs next" in canemap("schedule", "resume", "autumn").stdout
+    assert canemap("schedule", "remove", "autumn").returncode == 0
+
+
 def test_a_refusal_names_every_fault_and_ends_with_3(canemap: Canemap, tmp_path: Path) -> None:
     (tmp_path / "notes.tif").write_text("not a raster at all")
     refused = canemap("upload", tmp_path / "notes.tif")

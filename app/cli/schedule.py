@@ -1,0 +1,109 @@
+"""`canemap schedule ...`: retraining by the clock."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli import options, output
+from app.cli.output import AsJson
+from app.client import Client, Json
+
+schedule = typer.Typer(help="Retrain by the clock, and promote what is better.", no_args_is_help=True)
+Bounds = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Repeat for several metrics.")]
+
+
+@schedule.command()
+def add(
+    name: str,
+    dataset: Annotated[str, typer.Argument(help="Without version: the newest at each run.")],
+    cron: Annotated[str, typer.Option(help="Minute hour day-of-month month day-of-week: '0 2 1 * *'.")],
+    timezone: Annotated[str, typer.Option(help="Of the IANA database.")] = "UTC",
+    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default the dataset's.")] = None,
+    config: options.Config = None,
+    changes: options.Set = None,
+    promote: Annotated[bool, typer.Option(help="Whether what is better takes the alias.")] = True,
+    alias: Annotated[str, typer.Option()] = "champion",
+    metric: Annotated[str, typer.Option(help="What must be better on the test split.")] = "iou",
+    min_gain: Annotated[float, typer.Option(help="By how much.")] = 0.0,
+    guard: Bounds = None,
+    floor: Bounds = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a schedule. --guard recall=-0.02: may lose 0.02 at most; --floor iou=0.6: must be 0.6 at least."""
+    training = {"dataset": dataset, "register_as": register_as, "config": options.config(config, changes)}
+    bounds = {"guards": _bounds(guard, "--guard"), "floors": _bounds(floor, "--floor")}
+    gate = {"alias": alias, "metric": metric, "min_gain": min_gain, **bounds} if promote else None
+    with Client() as client:
+        _show(client.create_schedule(name, cron=cron, timezone=timezone, training=training, promote=gate), as_json)
+
+
+@schedule.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """All schedules."""
+    with Client() as client:
+        found = list(client.schedules())
+    if as_json:
+        output.show(found, as_json)
+        return
+    columns = ("name", "cron", "timezone", "next_local")
+    output.table((*columns, "dataset"), ([*(row[key] for key in columns), row["training"]["dataset"]] for row in found))
+
+
+@schedule.command()
+def run(name: str, as_json: AsJson = False) -> None:
+    """Run now."""
+    with Client() as client:
+        made = client.run_schedule(name)
+    output.show(made, as_json, [f"run {made['id']}: {made['status']} {made['training'] or made['message']}"])
+
+
+@schedule.command()
+def runs(name: str, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, as_json: AsJson = False) -> None:
+    """The newest runs, each with its verdict."""
+    with Client() as client:
+        found = client.get(f"/v1/schedules/{name}/runs", limit=limit)["items"]
+    if as_json:
+        output.show(found, as_json)
+        return
+    columns = ("due", "trigger", "missed", "status")
+    rows = ([*(row[key] for key in columns), (row["model"] or {}).get("version"), row["message"]] for row in found)
+    output.table((*columns, "version", "why"), rows)
+
+
+@schedule.command()
+def pause(name: str, as_json: AsJson = False) -> None:
+    """Let it rest; what is due meanwhile is not caught up."""
+    with Client() as client:
+        _show(client.change_schedule(name, enabled=False), as_json)
+
+
+@schedule.command()
+def resume(name: str, as_json: AsJson = False) -> None:
+    """Let it go on."""
+    with Client() as client:
+        _show(client.change_schedule(name, enabled=True), as_json)
+
+
+@schedule.command()
+def remove(name: str, as_json: AsJson = False) -> None:
+    """Forget it and its runs; what they trained stays."""
+    with Client() as client:
+        client.delete_schedule(name)
+    output.show({"removed": name}, as_json, [f"schedule {name} is removed"])
+
+
+def _show(document: Json, as_json: bool) -> None:
+    when = f"runs next at {document['next_local']}" if document["next_local"] else "is paused"
+    output.show(document, as_json, [f"schedule {document['name']} {when}"])
+
+
+def _bounds(texts: list[str] | None, option: str) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, _, value in (text.partition("=") for text in texts or [])}
+    except ValueError as error:
+        raise typer.BadParameter("write METRIC=VALUE, for instance recall=-0.02", param_hint=option) from error
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(schedule, name="schedule")
