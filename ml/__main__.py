@@ -79,16 +79,25 @@ def train_command(
     background: Background = 0,
     figures: FigureFormat = "png",
 ) -> None:
-    """Train a U-Net on scenes and labels; the same command goes on where it was interrupted."""
+    """Train a U-Net on scenes and labels; the same command goes on where it was interrupted.
+
+    `torchrun --nproc-per-node 2 -m ml train ...` shares each batch between two processes.
+    """
     from ml.nn.pictures import training_pictures
+    from ml.nn.ranks import joined
     from ml.nn.train import train  # torch takes seconds to load: not for --help
 
-    with refusals(), progress_line() as watch:
+    with joined() as ranks, refusals(), progress_line() as watch:
+        console.quiet = not ranks.first
         chosen = TrainConfig.model_validate(merged(config, settings))
         labelled = label_options(class_field, classes, background)
-        found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        found = ranks.first_does(
+            lambda: prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
+        )
         data = found.training_data
-        result = train(chosen, data, out, watch)
+        result = train(chosen, data, out, watch, ranks)
+        if not ranks.first:
+            return
         dataset_pictures(data, out / "dataset" / "pictures.npz")
         training_pictures(result.model, data, out / "pictures.npz")
     print_metrics({"val": result.header.val, "test": result.header.test})
@@ -124,8 +133,10 @@ def compare_command(
 ) -> None:
     """Train variants x seeds and compare them: the paper's Table 1; by default CE against CE + 0.5 * Lovász."""
     from ml.nn.experiment import run_experiment
+    from ml.nn.ranks import refuse_ranks
 
     with refusals(), progress_line() as watch:
+        refuse_ranks("An experiment")
         named: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan else {}
         weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, 0.5])
         given = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
@@ -162,8 +173,10 @@ def predict_command(
 ) -> None:
     """Map a scene; the same command goes on where it was interrupted."""
     from ml.nn.predict import predict
+    from ml.nn.ranks import refuse_ranks
 
     with refusals(), progress_line() as watch:
+        refuse_ranks("A prediction")
         chosen = PredictConfig.model_validate(merged(config, settings))
         result = predict(model, scene_file(scene, bands, nodata), out, chosen, watch)
     for value, area_ha in sorted(result.area_ha.items()):

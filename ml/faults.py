@@ -29,6 +29,10 @@ class InputRefused(Exception):
         super().__init__("; ".join(fault.detail for fault in faults))
         self.faults = faults
 
+    def __reduce__(self) -> tuple[type["InputRefused"], tuple[Fault, ...]]:
+        """Made again from its faults in another process."""
+        return type(self), self.faults
+
 
 def refuse_any(faults: Iterable[Fault]) -> None:
     """Raise `InputRefused` with all of `faults`, if there are any."""

@@ -1,13 +1,15 @@
 """Chips moved, turned and roughened, a batch at a time and on the net's own device."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ml.config import Augmentation
+from ml.nn.ranks import ALONE, Ranks
 
 MOVED_SHARE = 0.5  # of the chips; the others keep their exact pixels, as sharp as prediction sees them
 LARGEST_TILT = math.radians(45)  # beyond a quarter turn: with quarter turns any angle
@@ -20,42 +22,66 @@ _GEOMETRIC = {"flip", "rotate", "translate", "scale", "affine"}
 
 
 def augment(
-    image: Tensor, mask: Tensor, kinds: Collection[Augmentation], generator: torch.Generator
+    image: Tensor,
+    mask: Tensor,
+    kinds: Collection[Augmentation],
+    generator: torch.Generator,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Image and mask after the augmentations named in `kinds`, each chip in its own way.
 
     image: float32 (N, B, S, S), normalised, so that what comes in from outside is 0. mask: uint8 (N, S, S), moved by
     nearest neighbour; outside is 255. generator: on the device of `image`; its state decides everything. "crop" is not
-    done here: it is where `ml.nn.chips` cuts.
+    done here: it is where `ml.nn.chips` cuts. ranks: who has the other parts of the batch, of which this is one; the
+    numbers are drawn for all of it, so that each chip moves in the same way whoever has it.
     """
+    dice = _Dice(generator, ranks)
     if not _GEOMETRIC.isdisjoint(kinds):
-        grid = functional.affine_grid(_affine(len(image), kinds, generator), list(image.shape), align_corners=False)
+        grid = functional.affine_grid(_affine(len(image), kinds, dice), list(image.shape), align_corners=False)
         image = functional.grid_sample(image, grid, mode="bilinear", align_corners=False)
         # grid_sample fills with 0: turn the mask round, so that 0 means 255
         labelled = (255 - mask)[:, None].to(image.dtype)
         labelled = functional.grid_sample(labelled, grid, mode="nearest", align_corners=False)
         mask = 255 - labelled[:, 0].round().to(torch.uint8)
     if "colour_jitter" in kinds:
-        gain, offset = (LARGEST_JITTER * (2 * _random(image.shape[:2], generator) - 1) for _ in range(2))
+        gain, offset = (LARGEST_JITTER * (2 * dice.uniform(image.shape[:2]) - 1) for _ in range(2))
         image = image * (1 + gain[..., None, None]) + offset[..., None, None]
     if "noise" in kinds:
-        strength = LARGEST_NOISE * _random((len(image), 1, 1, 1), generator)
-        image = image + strength * torch.randn(image.shape, generator=generator, device=generator.device)
+        strength = LARGEST_NOISE * dice.uniform((len(image), 1, 1, 1))
+        image = image + strength * dice.normal(image.shape)
     return image, mask
 
 
-def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device)
+@dataclass(frozen=True)
+class _Dice:
+    """Random numbers (n, ...) of n chips: this rank's part of those that are drawn for the whole batch."""
+
+    generator: torch.Generator
+    ranks: Ranks
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """In [0, 1)."""
+        return self._part(torch.rand, shape)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Of mean 0 and standard deviation 1."""
+        return self._part(torch.randn, shape)
+
+    def _part(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        whole = (shape[0] * self.ranks.count, *shape[1:])
+        numbers = draw(whole, generator=self.generator, device=self.generator.device)
+        return numbers[self.ranks.part(len(numbers))]
 
 
-def _affine(count: int, kinds: Collection[Augmentation], generator: torch.Generator) -> Tensor:
+def _affine(count: int, kinds: Collection[Augmentation], dice: _Dice) -> Tensor:
     """Random maps (count, 2, 3) from a chip's coordinates in [-1, 1] to where its pixels come from."""
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * _random((count,), generator)
+        return low + (high - low) * dice.uniform((count,))
 
     moved = (uniform(0, 1) < MOVED_SHARE).float()
-    mirror, turns = torch.ones(count, device=generator.device), torch.zeros(count, device=generator.device)
+    device = dice.generator.device
+    mirror, turns = torch.ones(count, device=device), torch.zeros(count, device=device)
     angle, zoom, shear, shift_x, shift_y = turns, mirror, turns, turns, turns
     if "flip" in kinds:
         mirror = 1 - 2 * uniform(0, 2).floor()

@@ -15,6 +15,8 @@ from ml.geo.source import RasterSource
 from ml.geo.windows import blocks
 from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
 
+IMAGE, VALID, MASK, HARD = "image.npy", "valid.npy", "mask.npy", "hard.npy"
+
 
 @dataclass(frozen=True)
 class CachedScene:
@@ -34,22 +36,32 @@ class CachedScene:
 
 
 def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard: Collection[int] = ()) -> CachedScene:
-    """Decode `scene` and its mask into files in `folder`, block by block. hard: reference classes, by index."""
+    """Decode `scene` and its mask into files in the new `folder`, block by block. hard: reference classes, by index."""
     folder.mkdir(parents=True)
     indices = class_indices(contract.classes)
     with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as labels:
         size = (source.rows, source.cols)
-        pixels = np.memmap(folder / "image", _exact_dtype(source), "w+", shape=(*size, source.bands))
-        image = pixels.transpose(2, 0, 1)
-        valid = np.memmap(folder / "valid", np.bool_, "w+", shape=size)
-        mask = np.memmap(folder / "mask", np.uint8, "w+", shape=size)
-        look_alike = np.memmap(folder / "hard", np.bool_, "w+", shape=size) if hard else None
+        image = _new(folder / IMAGE, _exact_dtype(source), (*size, source.bands)).transpose(2, 0, 1)
+        valid = _new(folder / VALID, np.dtype(np.bool_), size)
+        mask = _new(folder / MASK, np.dtype(np.uint8), size)
+        look_alike = _new(folder / HARD, np.dtype(np.bool_), size) if hard else None
         for block in blocks(*size, block_px=1024):
             image[:, *block.slices], valid[block.slices] = source.read(block)
             mask[block.slices] = np.where(valid[block.slices], indices[read_mask(labels, block)], UNLABELLED)
             if look_alike is not None:
                 look_alike[block.slices] = np.isin(read_references(labels, block), list(hard))
-    return CachedScene(scene.name, image, valid, mask, look_alike)
+    return open_cached(scene.name, folder)
+
+
+def open_cached(name: str, folder: Path) -> CachedScene:
+    """The scene called `name` that some process has decoded into `folder`; its memory is shared by all that open it."""
+    image, valid, mask = (np.load(folder / file, mmap_mode="r") for file in (IMAGE, VALID, MASK))
+    hard = np.load(folder / HARD, mmap_mode="r") if (folder / HARD).exists() else None
+    return CachedScene(name, image.transpose(2, 0, 1), valid, mask, hard)
+
+
+def _new(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
 def _exact_dtype(source: SceneSource) -> np.dtype:

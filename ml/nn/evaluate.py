@@ -52,9 +52,16 @@ def evaluate(
     net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
 ) -> Metrics:
     """The metrics of `net` on `scenes` at threshold 0.5, all their labelled valid pixels pooled."""
+    return Metrics.from_confusion(count(net, contract, scenes, still_alive=still_alive))
+
+
+def count(
+    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
+) -> NDArray[np.int64]:
+    """The confusion (classes, classes) of `net` on `scenes`, in pixels, truth by prediction; as `evaluate`."""
     fast, classes = for_prediction(net), len(contract.classes)
     pooled = np.zeros((classes, classes), dtype=np.int64)
     for scene in scenes:
         for seen in see(fast, contract, scene, still_alive=still_alive):
             pooled += confusion(seen.truth, seen.predicted, classes)
-    return Metrics.from_confusion(pooled)
+    return pooled

@@ -1,4 +1,4 @@
-"""How a training computes: on what device, in what precision and memory format, compiled or not."""
+"""How a training computes: on what device, in what precision and memory format, compiled or not, with whom."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ml.config import TrainConfig
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, refuse_any
 from ml.nn.inputs import choose_device, choose_precision
+from ml.nn.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Execution:
     """precision: of the net's products; weights, loss and optimiser stay float32. memory_format: of weights and images.
 
     fused: the optimiser moves all weights in one kernel. compile: the net goes through torch.compile.
+    ranks: the processes that share each batch.
     """
 
     device: torch.device
@@ -22,21 +24,23 @@ class Execution:
     memory_format: torch.memory_format = torch.contiguous_format
     fused: bool = False
     compile: bool = False
+    ranks: Ranks = ALONE
 
 
-def choose_execution(config: TrainConfig) -> Execution:
+def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
     """What `config` asks for, completed by what is fastest on its device.
 
     Raises:
-        InputRefused: code `no_gpu`, or `no_compiler` where torch.compile does not work.
+        InputRefused: code `no_gpu`, `no_compiler` where torch.compile does not work, or what `ranks` cannot do.
     """
     device = choose_device(config.device)
+    refuse_any(ranks.faults(config, device))
     if config.compile:
         _check_compiler(device)
     precision = choose_precision(config.precision, device)
     if device.type == "cpu":
-        return Execution(device, precision, compile=config.compile)
-    return Execution(device, precision, torch.channels_last, fused=True, compile=config.compile)
+        return Execution(device, precision, compile=config.compile, ranks=ranks)
+    return Execution(device, precision, torch.channels_last, fused=True, compile=config.compile, ranks=ranks)
 
 
 def _check_compiler(device: torch.device) -> None:

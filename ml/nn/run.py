@@ -39,7 +39,8 @@ class Run:
 
     def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
         self._job = _fingerprint(config, data)
-        with torch.random.fork_rng():
+        gpus = [execution.device] if execution.device.type == "cuda" else []  # leave those of other processes alone
+        with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             net = make_net(data.contract, config.net).to(execution.device)
         self.net: UNet = net.to(memory_format=execution.memory_format)  # type: ignore[call-overload]

@@ -28,8 +28,10 @@ class Stepper:
     def __init__(self, config: TrainConfig, contract: Contract, run: Run, execution: Execution) -> None:
         self.stages = Stages()
         self._config, self._contract, self._execution = config, contract, execution
-        self._optimizer = run.optimizer
-        self._net: Callable[[Tensor], Tensor] = torch.compile(run.net) if execution.compile else run.net
+        self._optimizer, self._ranks = run.optimizer, execution.ranks
+        self._weights = list(run.net.parameters())
+        net = self._ranks.in_step(run.net, execution.device)
+        self._net: Callable[[Tensor], Tensor] = torch.compile(net) if execution.compile else net
         self._copies = (
             torch.cuda.Stream(execution.device)  # type: ignore[no-untyped-call]
             if execution.device.type == "cuda"
@@ -41,13 +43,14 @@ class Stepper:
     def batches(
         self, sampler: ChipSampler, steps: Sequence[Sequence[Place]]
     ) -> AbstractContextManager[Iterator[Batch]]:
-        """The batches of `steps`, cut ahead by threads that end with the context."""
+        """This rank's parts of the batches of `steps`, cut ahead by threads that end with the context."""
         size = self._config.batch_size
-        parts = (step[start : start + size] for step in steps for start in range(0, len(step), size))
+        batches = (step[start : start + size] for step in steps for start in range(0, len(step), size))
+        parts = (batch[self._ranks.part(size)] for batch in batches)
         return prefetched(partial(_cut, sampler, self._execution.device), parts, ahead=AHEAD, threads=THREADS)
 
     def step(self, batches: Iterator[Batch], number: int, lr: float, still_alive: Callable[[], None]) -> None:
-        """Take `accumulate` of `batches` and move the weights by the mean of their gradients.
+        """Take `accumulate` of `batches` and move the weights by the mean of their gradients, those of all ranks.
 
         number: of steps before this one in the whole training; with the seed it decides the augmentation. lr: learning
         rate. still_alive: called between two batches, may raise `Stopped`.
@@ -62,6 +65,7 @@ class Stepper:
                 batch = next(batches)
             self._add_gradient(batch, number * self._config.accumulate + part)
         with self.stages("optimiser"):
+            self._ranks.add_up([weight.grad for weight in self._weights if weight.grad is not None])
             self._optimizer.step()
 
     def losses(self) -> dict[str, float]:
@@ -77,7 +81,8 @@ class Stepper:
         with self.stages("forward"), self._autocast():
             logits = self._net(image)
         with self.stages("loss"):
-            loss, parts = total_loss(_loss(self._config), logits.float(), labels)
+            logits, labels = self._ranks.whole(logits.float()), self._ranks.whole(labels)
+            loss, parts = total_loss(_loss(self._config), logits, labels)
         with self.stages("backward"):
             (loss / self._config.accumulate).backward()  # type: ignore[no-untyped-call]
         self._note({"loss": loss.detach()} | {f"loss_{name}": part for name, part in parts.items()})
@@ -90,7 +95,7 @@ class Stepper:
         image = normalise(image.to(torch.float32, memory_format=memory_format), valid, self._contract.statistics)
         seed = np.random.SeedSequence((self._config.seed, number)).generate_state(1, np.uint64)
         generator = torch.Generator(device).manual_seed(int(seed[0]))
-        moved, labels = augment(image, mask, self._config.augment, generator)
+        moved, labels = augment(image, mask, self._config.augment, generator, self._ranks)
         if some_fixed:
             moved = torch.where(fixed[:, None, None, None], image, moved)
             labels = torch.where(fixed[:, None, None], mask, labels)

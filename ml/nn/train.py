@@ -23,12 +23,13 @@ from ml.data import TrainingData
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.model import Frozen
 from ml.nn.assess import assess
-from ml.nn.cache import cache_scene
+from ml.nn.cache import cache_scene, open_cached
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.chips import ChipSampler
-from ml.nn.evaluate import evaluate
+from ml.nn.evaluate import count
 from ml.nn.execution import choose_execution
 from ml.nn.masks import training_faults
+from ml.nn.ranks import ALONE, Ranks
 from ml.nn.review import suspect_labels
 from ml.nn.run import Row, Run
 from ml.nn.step import Stepper
@@ -51,53 +52,88 @@ class TrainResult(Frozen):
     series: tuple[Row, ...]
 
 
-def train(config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent) -> TrainResult:
+def train(
+    config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent, ranks: Ranks = ALONE
+) -> TrainResult:
     """Train a U-Net on `data.train`, keep the epoch with the best IoU on `data.val`, score it once on `data.test`.
 
     Writes `model.safetensors` into the folder `out`, and `resume.safetensors` after each epoch: the same call on the
     same `out` goes on after the last whole epoch and ends at the same weights, to the bit. `watch` hears of each step,
     and after each epoch of its row of the series (again after a resume); it may raise `Stopped`.
 
+    With several `ranks` each of them calls this at once, with one `out`, and all end together: with one result, or
+    with what ended one of them. The weights are those of a single process up to float32's rounding, and how many there
+    are may change with a resume.
+
     Raises:
-        InputRefused: nothing labelled, one class only, a config that does not fit the classes, no usable chip, no GPU,
-            no C++ compiler where one is needed,
+        InputRefused: nothing labelled, one class only, a config that does not fit the classes or the ranks, no usable
+            chip, no GPU, no C++ compiler where one is needed,
             a loss that is not finite.
     """
-    execution = choose_execution(config)
+    execution = choose_execution(config, ranks)
     config = config.for_classes(len(data.contract.classes))
     refuse_any([*_config_faults(config, data), *training_faults(data)])
-    with _reproducible(), _chips_of(data, config, out / "scratch", watch) as sampler:
+    with _reproducible(), _chips_of(data, config, out / "scratch", watch, ranks) as sampler:
         report = _report(config, data.contract, sampler)
         run = Run(config, data, execution).resume(out / "resume.safetensors")
-        clock, stepper = _Clock(config, sampler, run, watch), Stepper(config, data.contract, run, execution)
+        _same_start(run, ranks)
+        clock, stepper = _Clock(config, sampler, run, watch, ranks), Stepper(config, data.contract, run, execution)
         for row in run.series:  # the attempt that measured it may have died before it could tell
             clock.tick(row)
         while clock.done < clock.total:
             started = time.monotonic()
             losses = _train_epoch(config, sampler, run, stepper, clock)
             with stepper.stages("validation"):
-                val = evaluate(run.net, data.contract, data.val, still_alive=clock.tick)
+                val = _validated(run, data, ranks, clock)
             row = _row(len(run.series) + 1, losses, run.optimizer.param_groups[0]["lr"], val, started)
             run.finish_epoch(row, val)
-            run.save(out / "resume.safetensors")
+            if ranks.first:
+                run.save(out / "resume.safetensors")
             clock.tick(row, stepper.stages.line())
     run.net.load_state_dict(run.best)
-    header = _header(config, data, run, report, clock.tick)
-    save_checkpoint(out / "model.safetensors", run.best, header)
+
+    def keep() -> CheckpointHeader:
+        header = _header(config, data, run, report, clock.still_alive)
+        save_checkpoint(out / "model.safetensors", run.best, header)
+        return header
+
+    header = ranks.first_does(keep)
     return TrainResult(model=out / "model.safetensors", header=header, epochs=len(run.series), series=tuple(run.series))
 
 
 class _Clock:
     """Counts steps over the whole training and tells `watch`. done: of `total` steps."""
 
-    def __init__(self, config: TrainConfig, sampler: ChipSampler, run: Run, watch: Watch) -> None:
+    def __init__(self, config: TrainConfig, sampler: ChipSampler, run: Run, watch: Watch, ranks: Ranks) -> None:
         planned = config.epochs * sampler.steps
         self.total = min(planned, config.max_steps or planned)
         self.done = min(self.total, len(run.series) * sampler.steps)
-        self._watch = watch
+        self._watch, self._ranks = watch, ranks
 
     def tick(self, row: Row | None = None, note: str = "") -> None:
-        self._watch(Progress("train", self.done, self.total, values=row or {}, note=note))
+        """Told by all ranks at once, so that all stop at one step."""
+        self._ranks.together(lambda: self._tell(row or {}, note))
+
+    def still_alive(self) -> None:
+        """Told by one rank in work of its own."""
+        self._tell({}, "")
+
+    def _tell(self, row: Row, note: str) -> None:
+        self._watch(Progress("train", self.done, self.total, values=row, note=note))
+
+
+def _same_start(run: Run, ranks: Ranks) -> None:
+    """Refuse ranks that do not read one resume file: each step would wait for one that somebody else does not take."""
+    if len(set(ranks.together(lambda: len(run.series)))) > 1:
+        detail = "The processes find different epochs to go on from: they do not share the folder of the training."
+        raise InputRefused(Fault("torn_folder", detail, "Start all processes on one machine, with one folder."))
+
+
+def _validated(run: Run, data: TrainingData, ranks: Ranks, clock: _Clock) -> Metrics:
+    """The metrics of the net on the val split, whose scenes the ranks share."""
+    mine = data.val[ranks.part(len(data.val))]
+    counts = ranks.together(lambda: count(run.net, data.contract, mine, still_alive=clock.still_alive))
+    return Metrics.from_confusion(np.sum(counts, axis=0))
 
 
 def _train_epoch(config: TrainConfig, sampler: ChipSampler, run: Run, stepper: Stepper, clock: _Clock) -> Losses:
@@ -203,18 +239,29 @@ def _all_blocks(details: Assessment | None) -> tuple[Confusion, ...]:
 
 
 @contextmanager
-def _chips_of(data: TrainingData, config: TrainConfig, scratch: Path, watch: Watch) -> Iterator[ChipSampler]:
-    """A sampler over the training split, decoded into the folder `scratch`, which is removed at the end."""
+def _chips_of(
+    data: TrainingData, config: TrainConfig, scratch: Path, watch: Watch, ranks: Ranks
+) -> Iterator[ChipSampler]:
+    """A sampler over the training split, decoded by the ranks together into `scratch`, which is removed at the end."""
     hard = [data.references.index(name) for name in config.hard_negatives]
-    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
-    try:
-        cached = []
-        for number, scene in enumerate(data.train):
-            cached.append(cache_scene(scene, data.contract, scratch / str(number), hard=hard))
-            watch(Progress("decode", number + 1, len(data.train), scene.name))
-        yield ChipSampler(cached, config, data.contract)
-    finally:
+    folders = [(scene, scratch / str(number)) for number, scene in enumerate(data.train)]
+
+    def clear() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
+
+    def decode() -> None:
+        mine = folders[ranks.part(len(folders))]
+        for number, (scene, folder) in enumerate(mine):
+            cache_scene(scene, data.contract, folder, hard=hard)
+            watch(Progress("decode", number + 1, len(mine), scene.name))
+
+    ranks.first_does(clear)  # of an attempt that was killed
+    try:
+        ranks.together(decode)
+        yield ChipSampler([open_cached(scene.name, folder) for scene, folder in folders], config, data.contract)
+    finally:
+        if ranks.first:
+            clear()
 
 
 @contextmanager

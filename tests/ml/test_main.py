@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ml.__main__ import EXIT_REFUSED, cli, files_in, merged, read_split
 from ml.checkpoint_header import read_header
 from tests.ml.nn.conftest import fields, write_labelled
+from tests.ml.nn.ranked import launch
 
 SMALL = ("net.depth=2", "net.width=2", "chip_size=32", "batch_size=4", "epochs=1", "steps_per_epoch=2", "device=cpu")
 
@@ -60,6 +61,26 @@ def test_train_then_predict(folder: Path) -> None:
     assert (folder / "map" / "classes.tif").exists()
     drawn = {path.stem for path in (folder / "out" / "figures").rglob("*.png")}
     assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
+
+
+@pytest.mark.xdist_group("ranks")
+def test_two_processes_train_one_model_and_one_of_them_speaks(folder: Path) -> None:
+    code, output = launch("-m", "ml", *train_arguments(folder, *SMALL))
+    assert code == 0, output
+    assert output.count("epoch 1 of 1 is kept") == 1
+    assert output.count("val_iou") == 1, "one row of the series"
+    assert read_header(folder / "out" / "model.safetensors").best_epoch == 1
+    assert not (folder / "out" / "scratch").exists()
+
+
+def test_what_one_process_does_is_refused_in_several(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "as the launcher says it")
+    code, output = run("compare", *train_arguments(folder, *SMALL)[1:])
+    assert code == EXIT_REFUSED
+    assert "one_process" in output
+    code, output = run("predict", "--model", folder / "split.csv", "--scene", folder, "--out", folder / "map")
+    assert code == EXIT_REFUSED
+    assert "Start it without torchrun" in output
 
 
 def test_compare_makes_table_and_figures_and_does_nothing_twice(folder: Path) -> None:

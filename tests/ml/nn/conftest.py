@@ -55,13 +55,18 @@ def fields(seed: int, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def training_data(tmp_path: Path) -> TrainingData:
+    """What `easy_world` makes."""
+    return easy_world(tmp_path)
+
+
+def easy_world(folder: Path) -> TrainingData:
     """Two training scenes, one validation scene with nodata and unlabelled pixels, one test scene."""
     scenes = []
     for seed, (rows, cols) in enumerate([(64, 80), (40, 70), (50, 60), (48, 48)]):
         image, mask = fields(seed, rows, cols)
         image[:, :5, :7] = 0
         mask[-6:] = 255
-        scenes.append(write_labelled(tmp_path, f"scene{seed}", image, mask, nodata=0))
+        scenes.append(write_labelled(folder, f"scene{seed}", image, mask, nodata=0))
     return TrainingData(
         train=tuple(scenes[:2]), val=(scenes[2],), test=(scenes[3],), contract=contract_of(fields(0, 64, 80)[0], 0)
     )

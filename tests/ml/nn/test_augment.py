@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ml.config import AUGMENTATIONS, Augmentation
 from ml.nn.augment import augment
+from ml.nn.ranks import Ranks
 
 SIZE = 32
 
@@ -98,3 +99,13 @@ def test_colour_jitter_changes_bands_apart_and_is_off_by_default(chips: tuple[Te
     assert torch.equal(mask, chips[1])
     assert (jittered - image).abs().max() < 0.45
     assert (jittered[:, 0] != jittered[:, 1]).any()
+
+
+def test_a_chip_is_augmented_in_the_same_way_whichever_rank_has_it(chips: tuple[Tensor, Tensor]) -> None:
+    whole = augment(*chips, AUGMENTATIONS, seeded())
+    parts = []
+    for ranks in (Ranks(0, 2), Ranks(1, 2)):
+        image, mask = (tensor[ranks.part(len(tensor))] for tensor in chips)
+        parts.append(augment(image, mask, AUGMENTATIONS, seeded(), ranks))
+    for tensor, pieces in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat(pieces), tensor)
