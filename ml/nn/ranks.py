@@ -33,10 +33,14 @@ PATIENCE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among `count` that train together. rank: its number, from 0; the first one writes files and log."""
+    """This process among `count` that train together. rank: its number, from 0; the first one writes files and log.
+
+    launcher: the id of the process that started it.
+    """
 
     rank: int = 0
     count: int = 1
+    launcher: int | None = None
 
     @property
     def first(self) -> bool:
@@ -51,12 +55,15 @@ class Ranks:
 
         Raises:
             Stopped, InputRefused: on every rank, if `work` raised it on any.
+            Stopped: on every rank, if the launcher is gone: whoever starts it again must find the folder free.
         """
         if self.count == 1:
             return [work()]
         end: Stopped | InputRefused | None = None
         result: T | None = None
         try:
+            if os.getppid() != self.launcher:
+                raise Stopped
             result = work()
         except (Stopped, InputRefused) as raised:
             end = raised
@@ -140,7 +147,7 @@ def joined() -> Iterator[Ranks]:
     # (https://github.com/pytorch/pytorch/issues/135712).
     attempt = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=attempt, rank=rank, world_size=count, timeout=PATIENCE)
-    yield Ranks(rank, count)
+    yield Ranks(rank, count, os.getppid())
     dist.destroy_process_group()  # not after an exception: it would wait for those who do not leave too
 
 

@@ -52,8 +52,8 @@ class Seen(Frozen):
 ORDERS = TypeAdapter(list[Order])
 
 
-def launch(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and output of torch's launcher with two processes and these arguments."""
+def started(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Torch's launcher with two processes and these arguments."""
     command = [
         sys.executable,
         "-m",
@@ -63,9 +63,14 @@ def launch(*arguments: str | Path) -> tuple[int, str]:
         *map(str, arguments),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as launcher:
+    )
+
+
+def launch(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and output of what is `started`."""
+    with started(*arguments) as launcher:
         try:
             output, _ = launcher.communicate(timeout=200)
         finally:
@@ -73,10 +78,15 @@ def launch(*arguments: str | Path) -> tuple[int, str]:
     return launcher.returncode, output
 
 
+def task(folder: Path, orders: list[Order]) -> tuple[str | Path, ...]:
+    """The arguments with which two processes do `orders`."""
+    (folder / "orders.json").write_bytes(ORDERS.dump_json(orders))
+    return "-m", "tests.ml.nn.ranked", folder
+
+
 def carried_out(folder: Path, orders: list[Order], *options: str) -> None:
     """Have two processes do `orders`."""
-    (folder / "orders.json").write_bytes(ORDERS.dump_json(orders))
-    code, output = launch(*options, "-m", "tests.ml.nn.ranked", folder)
+    code, output = launch(*options, *task(folder, orders))
     assert code == 0, output
 
 
@@ -114,7 +124,9 @@ def main(folder: Path) -> None:
     with joined() as ranks:
         for order in ORDERS.validate_json((folder / "orders.json").read_text()):
             order.out.mkdir(parents=True, exist_ok=True)
-            (order.out / f"rank{ranks.rank}.json").write_text(do(order, ranks).model_dump_json())
+            part = order.out / f"rank{ranks.rank}.part"
+            part.write_text(do(order, ranks).model_dump_json())
+            part.replace(part.with_suffix(".json"))  # whole as soon as it is there
 
 
 if __name__ == "__main__":
