@@ -1,0 +1,130 @@
+"""The history checker: from what was promised and what happened to what went wrong. Pure: no clock, no database.
+
+It knows the states of a job by itself, from the documentation: the service's own table of moves may be wrong.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+FINAL = ("successful", "failed", "dismissed")
+LEGAL = {
+    ("accepted", "running"),
+    ("accepted", "dismissed"),
+    ("running", "accepted"),
+    *(("running", end) for end in FINAL),
+}
+WORKER_LOST = "worker-lost"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the database committed: a job was created, moved or deleted, or its result was recorded.
+
+    at: seconds since 1970. status, attempt, failures: of the job thereafter; of a result they say nothing.
+    """
+
+    at: float
+    job: str
+    what: str
+    status: str = ""
+    attempt: int = 0
+    failures: int = 0
+
+
+@dataclass
+class Order:
+    """What a customer was promised, and what they found in the end.
+
+    ids: of each acknowledgement, of the first POST and of its repetitions. seen: the first final status that a customer
+    was told. products: by name, the sha256 that the service states and that of the bytes it gave.
+    """
+
+    key: str
+    ids: list[str] = field(default_factory=list)
+    dismissed: bool = False
+    seen: str | None = None
+    products: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job as it stands in the end. error: the type of its problem document."""
+
+    status: str
+    attempt: int
+    failures: int
+    error: str | None = None
+
+
+def violations(orders: Sequence[Order], events: Iterable[Event], rows: Mapping[str, Row]) -> list[str]:
+    """Each breach of what is promised, in words; empty when there is none. events: in the order of their commits."""
+    by_job: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        by_job[event.job].append(event)
+    found = [*_acknowledgements(orders, rows)]
+    for job in sorted(rows.keys() | by_job.keys()):
+        found += [f"{job}: {fault}" for fault in _life(by_job.get(job, []), rows.get(job))]
+    for order in orders:
+        for job in set(order.ids) & rows.keys():
+            found += [f"{job}: {fault}" for fault in _promise(order, rows[job])]
+    return found
+
+
+def _acknowledgements(orders: Sequence[Order], rows: Mapping[str, Row]) -> Iterator[str]:
+    """One job for each key, one key for each job, and no job that nobody was told of."""
+    for order in orders:
+        if not order.ids:
+            yield f"order {order.key}: was never acknowledged"
+        if len(set(order.ids)) > 1:
+            yield f"order {order.key}: one Idempotency-Key made {len(set(order.ids))} jobs: {sorted(set(order.ids))}"
+        yield from (f"{job}: acknowledged, but lost" for job in set(order.ids) - rows.keys())
+    keys = Counter(job for order in orders for job in set(order.ids))
+    yield from (f"{job}: stands for {count} orders" for job, count in keys.items() if count > 1)
+    yield from (f"{job}: exists, but nobody ordered it" for job in rows.keys() - keys.keys())
+
+
+def _life(events: Sequence[Event], row: Row | None) -> Iterator[str]:
+    """Of one job: created once, legal moves, each attempt counted once, one end, and a result exactly if it says so."""
+    states = [event for event in events if event.what != "result"]
+    results = len(events) - len(states)
+    if not states or [event.what for event in states] != ["created"] + ["moved"] * (len(states) - 1):
+        yield f"its life is {', '.join(event.what for event in states) or 'empty'}"
+        return
+    if (states[0].status, states[0].attempt, states[0].failures) != ("accepted", 0, 0):
+        yield f"was created as {states[0].status}, attempt {states[0].attempt}"
+    for before, after in pairwise(states):
+        yield from _move(before, after)
+    last = states[-1]
+    if last.status not in FINAL:
+        yield f"has not ended: it is {last.status}"
+    if row and (row.status, row.attempt, row.failures) != (last.status, last.attempt, last.failures):
+        yield f"is {row.status} in attempt {row.attempt}, but its last move was to {last.status}"
+    if results != (last.status == "successful"):
+        yield f"is {last.status}, with {results} results"
+
+
+def _move(before: Event, after: Event) -> Iterator[str]:
+    if (before.status, after.status) not in LEGAL:
+        yield f"moved from {before.status} to {after.status}"
+    claims = after.status == "running"
+    if after.attempt != before.attempt + claims:
+        yield f"attempt {before.attempt} became {after.attempt} by a move to {after.status}"
+    if not 0 <= after.failures - before.failures <= (not claims):
+        yield f"failures went from {before.failures} to {after.failures} by a move to {after.status}"
+
+
+def _promise(order: Order, row: Row) -> Iterator[str]:
+    """What the customer saw must be true: the end that was told, and bytes that are what they are said to be."""
+    if order.seen and order.seen != row.status:
+        yield f"the customer was told {order.seen}, but it is {row.status}"
+    if row.status == "dismissed" and not order.dismissed:
+        yield "was dismissed, but nobody asked for it"
+    if row.status == "failed" and row.error != WORKER_LOST:
+        yield f"failed with {row.error}"
+    if bool(order.products) != (row.status == "successful"):
+        yield f"is {row.status}, with {len(order.products)} products"
+    for name, (stated, received) in order.products.items():
+        if stated != received:
+            yield f"{name} has another sha256 than recorded"
