@@ -35,6 +35,7 @@ LEGAL: dict[str, tuple[str, ...]] = {
     "failed": ("running",),
     "dismissed": ("accepted", "running"),
 }
+CANDIDATES = 8  # how many waiting jobs to try: others may be taking the oldest ones in this moment
 FINAL = ("successful", "failed", "dismissed")
 
 
@@ -81,6 +82,14 @@ def claim(session: Session, job_id: str) -> Claim | None:
         return None
     _tell_parent(session, job)
     return Claim(job.id, job.kind, job.attempt, job.parent)
+
+
+def claim_waiting(session: Session, kind: str) -> Claim | None:
+    """Take the oldest accepted job of those that share a queue with `kind`; None when none waits."""
+    kinds = [each for each, queue in QUEUES.items() if queue == QUEUES[kind]]
+    waiting = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds), ~waits_for_runs())
+    candidates = session.scalars(waiting.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
+    return next((taken for job_id in candidates if (taken := claim(session, job_id))), None)
 
 
 def waits_for_runs() -> ColumnElement[bool]:

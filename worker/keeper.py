@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app import jobs
 from app.services import Services
@@ -40,7 +41,9 @@ def prepare() -> None:
 
 
 def perform(services: Services, job_id: str, stopping: threading.Event, main: Main = child.main) -> None:
-    """See a job through, if it is to be had.
+    """See the job that was rung for through; if it is not to be had, the oldest that waits in its queue.
+
+    Many a message is stale, for the sweep rings again while a job waits: no job shall stand in line behind them.
 
     stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
     """
@@ -48,7 +51,7 @@ def perform(services: Services, job_id: str, stopping: threading.Event, main: Ma
         return  # the job it has just given back rings here, too; the sweep rings again for another worker
     prepare()
     with services.database.write() as session:
-        claim = jobs.claim(session, job_id)
+        claim = _claim(session, job_id)
     if claim is None:
         return
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
@@ -56,6 +59,13 @@ def perform(services: Services, job_id: str, stopping: threading.Event, main: Ma
         Keeper(services, claim, stopping).keep(main)
     if claim.parent:
         _ring_for(services, claim.parent)
+
+
+def _claim(session: Session, job_id: str) -> jobs.Claim | None:
+    if taken := jobs.claim(session, job_id):
+        return taken
+    known = jobs.by_id(session, [job_id]).get(job_id)
+    return jobs.claim_waiting(session, known.kind) if known else None
 
 
 def _ring_for(services: Services, job_id: str) -> None:

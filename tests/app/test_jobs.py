@@ -53,6 +53,39 @@ def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Jo
     assert sum(one is not None for one in taken) == 1
 
 
+def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) -> None:
+    with services.database.write() as session:
+        for job_id, kind in (
+            ("prd_1", "prediction"),
+            ("exp_1", "experiment"),
+            ("gx:1", "dataset"),
+            ("gx:2", "dataset"),
+        ):
+            jobs.create(session, job_id, kind)
+        jobs.create(session, "run_1", "training", parent="exp_1")  # for which the experiment waits
+        taken = [jobs.claim_waiting(session, "experiment") for _ in range(3)]
+        assert jobs.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
+    assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
+
+
+def test_many_that_take_what_waits_take_each_job_once(services: Services) -> None:
+    with services.database.write() as session:
+        for number in range(6):
+            jobs.create(session, f"prd_{number}", "prediction")
+    taken: list[Claim | None] = []
+
+    def run() -> None:
+        with services.database.write() as session:
+            taken.append(jobs.claim_waiting(session, "prediction"))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.job_id for one in taken if one) == [f"prd_{number}" for number in range(6)]
+
+
 def test_a_job_that_does_not_exist_cannot_be_claimed_or_dismissed(services: Services) -> None:
     with services.database.write() as session:
         assert jobs.claim(session, "nothing") is None

@@ -118,6 +118,14 @@ def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
     assert "ended with code 7" in read(fast).message
 
 
+def test_a_stale_message_takes_the_oldest_job_that_waits(fast: Services) -> None:
+    with fast.database.write() as session:
+        jobs.create(session, "trn_0", "training")
+        jobs.dismiss(session, "trn_0")
+    perform(fast, "trn_0", threading.Event(), children.leaves)
+    assert (read(fast).attempt, read(fast).failures) == (1, 1)
+
+
 def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
     with performing(fast, children.hangs), fast.database.write() as session:
         jobs.bury(session, jobs.get(session, JOB), max_failures=3)
