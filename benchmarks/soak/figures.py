@@ -1,0 +1,38 @@
+"""What a soak measured: pure functions of the history and of the strikes, and the table of them."""
+
+import statistics
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from benchmarks.percentiles import percentile
+from benchmarks.soak.history import Event
+
+
+def summary(values: Sequence[float]) -> dict[str, float | int | None]:
+    """How many, the median, the 99th percentile and the largest; None where there is no value."""
+    if not values:
+        return {"count": 0, "p50": None, "p99": None, "max": None}
+    return {
+        "count": len(values),
+        "p50": round(statistics.median(values), 4),
+        "p99": round(percentile(values, 0.99), 4),
+        "max": round(max(values), 4),
+    }
+
+
+def recoveries(events: Sequence[Event], kills: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """For each job that lost its worker to a kill: seconds from the kill until it was given back, and claimed again.
+
+    kills: when workers were killed, in order. The kill is the last one while the job was running.
+    """
+    lives: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.what != "result":
+            lives[event.job].append(event)
+    for life in lives.values():
+        for claimed, back, again in zip(life, life[1:], life[2:], strict=False):
+            lost = (claimed.status, back.status, again.status) == ("running", "accepted", "running")
+            number = bisect_right(kills, back.at) - 1
+            if lost and back.failures > claimed.failures and number >= 0 and kills[number] >= claimed.at:
+                yield back.at - kills[number], again.at - kills[number]

@@ -1,0 +1,157 @@
+"""The processes of a service as an operator runs them, each of which can be killed, frozen and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import redis
+
+from app.cli.running import free_port
+from app.settings import Settings
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+GONE_S = 60  # after SIGTERM: who is still there then never will be gone
+
+
+@dataclass
+class Part:
+    """One process of the service. Started from a thread that lasts, for it ends with its starter."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it is not ready yet when this returns."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=dict(self.environment), cwd=ROOT
+            )
+
+    @property
+    def lives(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    def end(self, how: signal.Signals) -> None:
+        """Send it a signal that it does not survive, and wait for its end."""
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(GONE_S)
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
+
+    def descendants(self) -> list[tuple[int, int]]:
+        """The process ids of its children, their children and so on, each with its depth: 1 for a child."""
+        listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+        children: dict[int, list[int]] = {}
+        for pid, parent in (map(int, line.split()) for line in listed.stdout.splitlines()):
+            children.setdefault(parent, []).append(pid)
+        found = [(self.pid, 0)]
+        for pid, depth in found:  # grows while it is read
+            found += [(child, depth + 1) for child in children.get(pid, ())]
+        return found[1:]
+
+
+@dataclass
+class Fleet:
+    """All processes of one service on one set of settings. postgres, redis: None when it is embedded."""
+
+    settings: Settings
+    apis: list[Part]
+    workers: list[Part]
+    urls: list[str]
+    postgres: servers.Server | None = None
+    redis: servers.Server | None = None
+    died: int = 0  # how many processes ended though nobody killed them
+
+    @property
+    def parts(self) -> list[Part]:
+        """APIs and workers."""
+        return [*self.apis, *self.workers]
+
+    def __enter__(self) -> Self:
+        """Start everything but the servers, which run already."""
+        for part in self.parts:
+            part.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all processes at once: their leave was measured before."""
+        for part in self.parts:
+            part.end(signal.SIGKILL)
+
+    def tend(self) -> None:
+        """Start again who has ended by itself, as an operator's supervisor does."""
+        for part in self.parts:
+            if not part.lives:
+                self.died += 1
+                part.end(signal.SIGKILL)
+                part.start()
+
+    def forget_messages(self) -> None:
+        """The broker loses all it holds."""
+        if self.redis:
+            with redis.Redis.from_url(self.settings.broker) as client:
+                client.flushall()
+        for message in self.settings.broker_dir.glob("*.msg"):
+            message.unlink(missing_ok=True)
+
+
+@contextmanager
+def fleet(folder: Path, settings: Settings, *, apis: int, workers: int, embedded: bool) -> Iterator[Fleet]:
+    """The service with its servers, none of its own processes started; `settings` say what is common to all."""
+    if embedded:
+        yield _fleet(folder, settings, apis, workers)
+        return
+    with servers.postgres_process() as (database, postgres), servers.redis_process() as (broker, redis_server):
+        urls = {
+            "database_url": database.render_as_string(hide_password=False),
+            "broker_url": f"{broker}/0",
+        }
+        made = _fleet(folder, settings.model_copy(update=urls), apis, workers)
+        made.postgres, made.redis = postgres, redis_server
+        yield made
+
+
+def _fleet(folder: Path, settings: Settings, apis: int, workers: int) -> Fleet:
+    environment = _environment(settings)
+    ports = [free_port("127.0.0.1") for _ in range(apis)]
+    serve = [sys.executable, "-m", "app.cli", "serve", "--with-parent", "--port"]
+    work = [sys.executable, "-m", "worker", "--with-parent"]
+
+    def part(name: str, command: Sequence[str]) -> Part:
+        return Part(name, command, environment, folder / f"{name}.log")
+
+    return Fleet(
+        settings,
+        [part(f"api-{number}", [*serve, str(port)]) for number, port in enumerate(ports)],
+        [part(f"worker-{number}", work) for number in range(workers)],
+        [f"http://127.0.0.1:{port}" for port in ports],
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Settings as the environment of a process; one thread each, for there are many on few cores."""
+    ours = {f"CANEMAP_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **ours, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}

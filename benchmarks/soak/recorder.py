@@ -1,0 +1,93 @@
+"""Records what the database commits: triggers of the soak's own write the life of each job into a table of its own.
+
+The service keeps no history, and need not know of this one. A trigger's row is in the transaction of what it records:
+both are there, or neither.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select, text
+
+from app.db import Database
+from app.models import Job, JobLog
+from benchmarks.soak.history import Event, Row
+
+# name: (when, what it is, the row that it is of, and the values that this row gives)
+_OF_JOB = "{row}.id, '{what}', {row}.status, {row}.attempt, {row}.failures"
+_TRIGGERS = {
+    "created": ("INSERT ON jobs", "created", "NEW", _OF_JOB),
+    "moved": ("UPDATE OF status, attempt ON jobs", "moved", "NEW", _OF_JOB),
+    "deleted": ("DELETE ON jobs", "deleted", "OLD", _OF_JOB),
+    "mapped": ("UPDATE OF products ON predictions", "result", "NEW", "{row}.id, '{what}', '', 0, 0"),
+    "learnt": ("INSERT ON model_versions", "result", "NEW", "{row}.training, '{what}', '', 0, 0"),
+}
+_TABLE = """
+CREATE TABLE soak_history (seq {serial}, at DOUBLE PRECISION, job TEXT, what TEXT, status TEXT, attempt INTEGER,
+failures INTEGER)"""
+_INSERT = "INSERT INTO soak_history (at, job, what, status, attempt, failures) VALUES ({now}, {values});"
+_SERIAL = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY"}
+_NOW = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch FROM clock_timestamp())",
+}
+
+
+class Recorder:
+    """The history of all jobs that are created after `install`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._before: set[str] = set()
+
+    def install(self) -> None:
+        """Begin to record. What is there already is left out."""
+        with self._database.write() as session:
+            self._before = set(session.scalars(select(Job.id)))
+            _create(session.connection())
+
+    def events(self) -> list[Event]:
+        """What was committed, oldest first; what happened to one job is in the order in which it did."""
+        columns = "at, job, what, status, attempt, failures"
+        with self._database.read() as session:
+            rows = session.execute(text(f"SELECT {columns} FROM soak_history ORDER BY seq"))
+            return [Event(*row) for row in rows if row.job not in self._before]
+
+    def rows(self) -> dict[str, Row]:
+        """All jobs as they stand, by id."""
+        with self._database.read() as session:
+            return {
+                job.id: Row(job.status, job.attempt, job.failures, (job.error or {}).get("type"))
+                for job in session.scalars(select(Job))
+                if job.id not in self._before
+            }
+
+    def epochs_again(self) -> list[int]:
+        """For each attempt at a training after its first: how many epochs it recorded that an earlier one had."""
+        epochs: dict[str, Counter[int]] = defaultdict(Counter)
+        seen: dict[tuple[str, int], int] = {}
+        for job, attempt, epoch in self._epochs():
+            again = epochs[job][epoch] > 0
+            seen[job, attempt] = seen.get((job, attempt), 0) + again
+            epochs[job][epoch] += 1
+        return [again for (_, attempt), again in seen.items() if attempt > 1]
+
+    def _epochs(self) -> Iterator[tuple[str, int, int]]:
+        with self._database.read() as session:
+            for line in session.scalars(select(JobLog).order_by(JobLog.id)):
+                if line.job_id not in self._before and (match := re.match(r"epoch (\d+)\b", line.text)):
+                    yield line.job_id, line.attempt, int(match[1])
+
+
+def _create(connection: Connection) -> None:
+    dialect = connection.dialect.name
+    connection.exec_driver_sql(_TABLE.format(serial=_SERIAL[dialect]))
+    for name, (when, what, row, columns) in _TRIGGERS.items():
+        insert = _INSERT.format(now=_NOW[dialect], values=columns.format(row=row, what=what))
+        action = f"BEGIN {insert} END"
+        if dialect == "postgresql":
+            body = f"$$ BEGIN {insert} RETURN NULL; END $$"
+            connection.exec_driver_sql(f"CREATE FUNCTION soak_{name}() RETURNS trigger LANGUAGE plpgsql AS {body}")
+            action = f"EXECUTE FUNCTION soak_{name}()"
+        connection.exec_driver_sql(f"CREATE TRIGGER soak_{name} AFTER {when} FOR EACH ROW {action}")

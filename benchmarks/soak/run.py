@@ -1,0 +1,140 @@
+"""A whole soak: the fleet, customers and a storm at once, then the verdict of the history checker, and the figures."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from app.client import Client
+from app.db import Database, migrate
+from app.settings import Settings
+from benchmarks.soak.customers import Customers, Menu
+from benchmarks.soak.figures import recoveries, summary
+from benchmarks.soak.fleet import Fleet, fleet
+from benchmarks.soak.history import violations
+from benchmarks.soak.recorder import Recorder
+from benchmarks.soak.storm import Storm
+from ml.synthetic import make_scene
+
+Json = dict[str, Any]
+QUICK = {"lease_s": 4.0, "heartbeat_s": 0.5, "sweep_s": 0.5, "torch_threads": 1, "log_format": "json"}
+TRAINING = {
+    "net": {"depth": 2, "width": 8},
+    "chip_size": 32,
+    "batch_size": 4,
+    "epochs": 8,
+    "steps_per_epoch": 4,
+    "optimizer": {"name": "adamw", "lr": 0.003},
+}
+READY_S = 120.0
+DRAIN_S = 180.0  # after the last order: who has not been served by then never will be
+PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do. minutes: no new orders and no blows thereafter. crowd: customers with one order at a time each."""
+
+    jobs: int
+    kills: int
+    seed: int
+    embedded: bool = False
+    minutes: float = math.inf
+    apis: int = 2
+    workers: int = 2
+    crowd: int = 16
+
+
+def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
+    """The report; its `violations` are empty when all promises were kept. folder: for the data and the logs."""
+    settings = Settings(data_dir=folder / "data", database_url="", broker_url="").model_copy(update=QUICK)
+    with fleet(folder, settings, apis=plan.apis, workers=plan.workers, embedded=plan.embedded) as stage:
+        migrate(stage.settings)
+        database = Database(stage.settings.database)
+        recorder = Recorder(database)
+        with stage:
+            customers = Customers(stage.urls, _set_up(stage, folder), plan.jobs, plan.seed)
+            recorder.install()
+            storm = Storm(stage, Random(plan.seed))
+            start = time.monotonic()
+            _run(plan, customers, storm, say)
+            report = _report(recorder, customers, storm, time.monotonic() - start)
+        database.close()
+    return {"plan": asdict(plan), **report}
+
+
+def _set_up(stage: Fleet, folder: Path) -> Menu:
+    """A prepared dataset and a model: what all orders need."""
+    with Client(stage.urls[0]) as client:
+        deadline = time.monotonic() + READY_S
+        while not client.ready():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the service did not become ready; see the logs in {folder}")
+            time.sleep(0.2)
+        for seed, name in enumerate(("train", "val")):
+            scene = make_scene(folder, name, seed=seed, size_px=128)
+            client.upload_scene(scene.image)
+            client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
+        client.upload_scene(make_scene(folder, "tiny", seed=2, size_px=64).image)
+        names = ["train", "val"]
+        dataset = client.create_dataset("soak", scenes=names, labels=names, train=["train"], val=["val"]).wait()
+        client.train(dataset.id, register_as="cane", config=TRAINING | {"epochs": 1}).wait()
+        prediction = {"scene": "tiny", "model": "cane:1", "config": {"outputs": ["classes"]}}
+        client.predict("tiny", model="cane:1").wait()  # the first one measures which engine is the fastest
+    return Menu(prediction, {"dataset": dataset.id, "register_as": "storm", "config": TRAINING})
+
+
+def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], None]) -> None:
+    """Until all orders are served. Orders are admitted as blows fall, so that each blow finds work under way."""
+    pace = plan.jobs / (plan.kills + 1)
+    deadline, next_line = time.monotonic() + 60 * plan.minutes, 0.0
+    customers.start(plan.crowd)
+    try:
+        while not customers.gone and time.monotonic() < deadline + DRAIN_S:
+            blows = len(storm.strikes)
+            customers.admitted = math.ceil(pace * (blows + 2))
+            if time.monotonic() > deadline:
+                customers.take_no_more()
+            elif blows < plan.kills and customers.served >= pace * blows:
+                storm.strike()
+            storm.fleet.tend()
+            if time.monotonic() > next_line:
+                say(f"{customers.served} of {plan.jobs} orders served, {len(storm.strikes)} of {plan.kills} blows")
+                next_line = time.monotonic() + PROGRESS_S
+            time.sleep(storm.random.uniform(0, 0.5))
+    finally:
+        customers.close()
+
+
+def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: float) -> Json:
+    events, rows = recorder.events(), recorder.rows()
+    kills = [strike.at for strike in storm.strikes if strike.kind in ("worker_killed", "all_killed")]
+    recovered = list(recoveries(events, kills))
+    exits = {"worker_told_to_end": "SIGTERM to exit, worker", "api_told_to_end": "SIGTERM to exit, API"}
+    return {
+        "violations": violations(customers.orders, events, rows),
+        "strange_answers": customers.strange,
+        "acknowledged": sum(bool(order.ids) for order in customers.orders),
+        "ended": Counter(row.status for row in rows.values()),
+        "worker_lost": sum(row.error == "worker-lost" for row in rows.values()),
+        "attempts": Counter(row.attempt for row in rows.values()),
+        "blows": Counter(strike.kind for strike in storm.strikes),
+        "died_by_themselves": storm.fleet.died,
+        "minutes": round(seconds / 60, 2),
+        "jobs_per_s": round(len(rows) / seconds, 2),
+        "figures": {
+            "worker killed to job given back, s": summary([back for back, _ in recovered]),
+            "worker killed to job claimed again, s": summary([again for _, again in recovered]),
+            **{
+                name: summary([strike.exit_s for strike in storm.strikes if strike.kind == kind and strike.exit_s])
+                for kind, name in exits.items()
+            },
+            "epochs done again in a resumed training": summary(recorder.epochs_again()),
+            "POST, s": summary(customers.submit_s),
+            "GET of a job, s": summary(customers.status_s),
+        },
+    }

@@ -1,0 +1,160 @@
+"""The storm: strikes at random parts of the fleet, from a seed, and starts again what has fallen."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+
+from benchmarks.soak.fleet import Fleet, Part
+
+Blow = Callable[[], float | None]
+IMMEDIATE = signal.SIGQUIT  # to PostgreSQL: stop as in a crash, recover at the start
+
+
+class Missed(Exception):
+    """There was nothing to strike."""
+
+
+@dataclass(frozen=True)
+class Strike:
+    """What happened when. exit_s: how long whoever was told to end took for it."""
+
+    at: float
+    kind: str
+    exit_s: float | None = None
+
+
+@dataclass
+class Storm:
+    """Strikes one blow at a time; all that is random comes from `random`."""
+
+    fleet: Fleet
+    random: Random
+    strikes: list[Strike] = field(default_factory=list)
+
+    def strike(self) -> None:
+        """One blow, and everything runs again, though perhaps it is not ready yet."""
+        self.fleet.tend()
+        kinds = self._kinds()
+        while True:
+            (blow,) = self.random.choices(list(kinds), weights=list(kinds.values()))
+            at = time.time()
+            with suppress(Missed):
+                self.strikes.append(Strike(at, blow.__name__, blow()))
+                return
+
+    def _kinds(self) -> dict[Blow, int]:
+        """How often each kind of blow falls, relative to the others."""
+        kinds: dict[Blow, int] = {
+            self.worker_killed: 6,
+            self.child_killed: 5,
+            self.fork_server_killed: 1,
+            self.worker_told_to_end: 3,
+            self.worker_frozen: 2,
+            self.keeper_frozen: 1,
+            self.api_killed: 3,
+            self.api_told_to_end: 1,
+            self.messages_forgotten: 1,
+            self.all_killed: 1,
+        }
+        if self.fleet.postgres and self.fleet.redis:
+            kinds |= {self.redis_killed: 2, self.postgres_stopped: 2}
+        return kinds
+
+    def worker_killed(self) -> None:
+        """SIGKILL to a worker: its child must see that it is an orphan."""
+        self._fell(self.random.choice(self.fleet.workers), signal.SIGKILL)
+
+    def child_killed(self) -> None:
+        """SIGKILL to the process that does a job: its worker must see it at once."""
+        self._kill_at_depth(2)
+
+    def fork_server_killed(self) -> None:
+        """SIGKILL to the processes that jobs' processes come from."""
+        self._kill_at_depth(1)
+
+    def worker_told_to_end(self) -> float:
+        """SIGTERM to a worker: it gives its job back."""
+        return self._fell(self.random.choice(self.fleet.workers), signal.SIGTERM)
+
+    def worker_frozen(self) -> None:
+        """A zombie: a worker and its child stand still for longer than the lease, then go on as if nothing were."""
+        worker = self.random.choice(self.fleet.workers)
+        self._freeze([worker.pid, *(pid for pid, _ in worker.descendants())])
+
+    def keeper_frozen(self) -> None:
+        """The worker alone stands still: its child goes on, and nobody beats for the job."""
+        self._freeze([self.random.choice(self.fleet.workers).pid])
+
+    def api_killed(self) -> None:
+        """SIGKILL to an API, perhaps between a commit and its answer."""
+        self._fell(self.random.choice(self.fleet.apis), signal.SIGKILL)
+
+    def api_told_to_end(self) -> float:
+        """SIGTERM to an API."""
+        return self._fell(self.random.choice(self.fleet.apis), signal.SIGTERM)
+
+    def messages_forgotten(self) -> None:
+        """FLUSHALL, or an empty folder: who waits must be rung for again."""
+        self.fleet.forget_messages()
+
+    def redis_killed(self) -> None:
+        """SIGKILL to a Redis that keeps no log: it forgets, too."""
+        assert self.fleet.redis
+        self.fleet.redis.stop(signal.SIGKILL)
+        self._pause()
+        self.fleet.redis.start()
+
+    def postgres_stopped(self) -> None:
+        """Immediate stop of PostgreSQL: every open transaction is torn."""
+        assert self.fleet.postgres
+        self.fleet.postgres.stop(IMMEDIATE)
+        self._pause()
+        self.fleet.postgres.start()
+
+    def all_killed(self) -> None:
+        """Everything at once, as when the power fails (but what was written is there)."""
+        for part in self.fleet.parts:
+            os.kill(part.pid, signal.SIGSTOP)  # nobody sees the others fall
+        for part in self.fleet.parts:
+            part.end(signal.SIGKILL)
+        for server, how in ((self.fleet.postgres, IMMEDIATE), (self.fleet.redis, signal.SIGKILL)):
+            if server:
+                server.stop(how)
+                server.start()
+        self._pause()
+        for part in self.fleet.parts:
+            part.start()
+
+    def _fell(self, part: Part, how: signal.Signals) -> float:
+        """End a part, and start it again after a while; the seconds that it took to end."""
+        start = time.monotonic()
+        part.end(how)
+        exit_s = time.monotonic() - start
+        self._pause()
+        part.start()
+        return exit_s
+
+    def _kill_at_depth(self, wanted: int) -> None:
+        """Kill the descendants of a random worker at a depth."""
+        worker = self.random.choice(self.fleet.workers)
+        pids = [pid for pid, depth in worker.descendants() if depth == wanted]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not pids:
+            raise Missed
+
+    def _freeze(self, pids: list[int]) -> None:
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            if number == signal.SIGSTOP:
+                time.sleep(self.random.uniform(1.5, 2.5) * self.fleet.settings.lease_s)
+
+    def _pause(self) -> None:
+        time.sleep(self.random.uniform(0, 2))
