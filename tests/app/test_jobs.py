@@ -55,13 +55,10 @@ def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Jo
 
 def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) -> None:
     with services.database.write() as session:
-        for job_id, kind in (
-            ("prd_1", "prediction"),
-            ("exp_1", "experiment"),
-            ("gx:1", "dataset"),
-            ("gx:2", "dataset"),
-        ):
-            jobs.create(session, job_id, kind)
+        jobs.create(session, "prd_1", "prediction")
+        jobs.create(session, "exp_1", "experiment")
+        jobs.create(session, "gx:1", "dataset")
+        jobs.create(session, "gx:2", "dataset")
         jobs.create(session, "run_1", "training", parent="exp_1")  # for which the experiment waits
         taken = [jobs.claim_waiting(session, "experiment") for _ in range(3)]
         assert jobs.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
