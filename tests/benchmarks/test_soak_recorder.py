@@ -1,0 +1,70 @@
+"""What the database commits is what the recorder tells; on both databases."""
+
+import pytest
+
+from app import jobs
+from app.db import Database
+from app.models import now
+from app.services import Services
+from benchmarks.soak.figures import recoveries
+from benchmarks.soak.history import Event, Row
+from benchmarks.soak.recorder import Recorder
+from tests.app.conftest import services, settings
+
+__all__ = ["services", "settings"]
+
+
+@pytest.fixture
+def database(services: Services) -> Database:
+    with services.database.write() as session:
+        jobs.create(session, "before", "prediction")
+    return services.database
+
+
+def test_each_committed_move_is_recorded_and_nothing_else(database: Database) -> None:
+    recorder = Recorder(database)
+    recorder.install()
+    with database.write() as session:
+        jobs.create(session, "trn_1", "training")
+    with database.write() as session:
+        lost = jobs.claim(session, "trn_1")
+        jobs.claim(session, "before")
+    assert lost
+    with database.write() as session:
+        jobs.beat(session, lost, None, None)
+        jobs.log(session, lost, [(now(), "epoch 1 loss 0.5"), (now(), "epoch 2 loss 0.4")])
+    with database.write() as session:
+        jobs.bury(session, jobs.get(session, "trn_1"), max_failures=3)
+    with database.write() as session:
+        taken = jobs.claim(session, "trn_1")
+        assert taken
+        jobs.log(session, taken, [(now(), "epoch 2 loss 0.4"), (now(), "epoch 3 loss 0.3")])
+        jobs.succeed(session, taken)
+    with pytest.raises(ZeroDivisionError), database.write() as session:
+        jobs.create(session, "rolled-back", "training")
+        _ = 1 / 0
+
+    events = recorder.events()
+    moves = [(event.what, event.status, event.attempt, event.failures) for event in events]
+    assert moves == [
+        ("created", "accepted", 0, 0),
+        ("moved", "running", 1, 0),
+        ("moved", "accepted", 1, 1),
+        ("moved", "running", 2, 1),
+        ("moved", "successful", 2, 1),
+    ]
+    assert {event.job for event in events} == {"trn_1"}
+    assert abs(events[-1].at - now().timestamp()) < 60
+    assert recorder.rows() == {"trn_1": Row("successful", 2, 1)}
+    assert recorder.epochs_again() == [1]
+
+
+def test_a_recovery_counts_from_the_kill_in_its_attempt() -> None:
+    life = [
+        Event(0, "a", "created", "accepted"),
+        Event(1, "a", "moved", "running", 1),
+        Event(7, "a", "moved", "accepted", 1, 1),
+        Event(9, "a", "moved", "running", 2, 1),
+    ]
+    assert list(recoveries(life, [0.5, 2])) == [(5, 7)]
+    assert list(recoveries(life, [0.5])) == [], "killed before it was claimed: this was another one's death"

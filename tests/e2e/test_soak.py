@@ -1,0 +1,17 @@
+"""A short soak: nothing accepted is lost or done twice, whatever is killed; `make soak` is the long one."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak.run import Plan, soak
+
+
+@pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "postgresql+redis"])
+def test_nothing_accepted_is_lost_or_done_twice(embedded: bool, tmp_path: Path) -> None:
+    plan = Plan(jobs=40, kills=6, seed=7, embedded=embedded, minutes=1.2, apis=1)
+    report = soak(plan, tmp_path)
+    assert report["violations"] == []
+    assert report["strange_answers"] == []
+    assert report["acknowledged"] >= 10
+    assert sum(report["blows"].values()) >= 2
