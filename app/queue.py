@@ -5,6 +5,7 @@ The database is the truth. A message may be lost, doubled or late: the sweep rin
 
 import structlog
 from celery import Celery
+from kombu.exceptions import ChannelError
 
 from app import jobs
 from app.models import Job
@@ -58,6 +59,15 @@ class Doorbell:
             self._celery.send_task(TASK, args=[job.id], queue=jobs.QUEUES[job.kind], retry=False, ignore_result=True)
         except Exception as error:  # a broker away is no reason to refuse a job that is safe in the database
             log.warning("broker away, the sweep will ring again", job=job.id, error=str(error))
+
+    def messages(self, queue: str) -> int:
+        """How many messages wait in a queue; raises when the broker is away."""
+        with self._celery.connection_for_write(connect_timeout=2) as connection:
+            try:
+                count: int = connection.default_channel.queue_declare(queue, passive=True).message_count
+            except ChannelError:  # a queue without messages may not be there at all
+                return 0
+        return count
 
     def answers(self) -> bool:
         """Whether the broker can be reached."""

@@ -18,7 +18,6 @@ from app.queue import Doorbell
 from app.settings import Settings
 
 PER_KIND = 10
-LONGEST_PAUSE_S = 600.0
 log = structlog.get_logger()
 
 
@@ -34,9 +33,6 @@ class Sweeper:
     settings: Settings
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)
-    _rung: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # job id -> when to ring next, and the pause then
 
     def sweep(self) -> None:
         """One round."""
@@ -70,14 +66,17 @@ class Sweeper:
         return silent
 
     def _ring_again(self) -> None:
-        """Ring for the oldest waiting jobs of each kind: enough to wake an idle worker, no flood with 10,000 queued."""
-        before, self._rung = self._rung, {}
+        """Ring until each queue holds a message for each of its oldest waiting jobs: no more, or stale ones pile up.
+
+        Whose message it is does not matter: a worker that finds a job taken takes the oldest one that waits.
+        """
+        waiting: dict[str, list[Job]] = {}
         for job in self._waiting():
-            due, pause = before.get(job.id, (0.0, self.settings.sweep_s))
-            if self.clock() >= due:
+            waiting.setdefault(jobs.QUEUES[job.kind], []).append(job)
+        for queue, oldest in waiting.items():
+            missing = len(oldest) - self.doorbell.messages(queue)
+            for job in oldest[: max(0, missing)]:
                 self.doorbell.ring(job)
-                due, pause = self.clock() + pause, min(2 * pause, LONGEST_PAUSE_S)
-            self._rung[job.id] = (due, pause)
 
     def _waiting(self) -> list[Job]:
         with self.database.read() as session:
