@@ -46,7 +46,7 @@ class Plan:
     embedded: bool = False
     minutes: float = math.inf
     apis: int = 2
-    workers: int = 2
+    workers: int = 3
     crowd: int = 16
 
 
