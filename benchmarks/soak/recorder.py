@@ -5,7 +5,7 @@ both are there, or neither.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, select, text
@@ -64,20 +64,22 @@ class Recorder:
             }
 
     def epochs_again(self) -> list[int]:
-        """For each attempt at a training after its first: how many epochs it recorded that an earlier one had."""
-        epochs: dict[str, Counter[int]] = defaultdict(Counter)
-        seen: dict[tuple[str, int], int] = {}
-        for job, attempt, epoch in self._epochs():
-            again = epochs[job][epoch] > 0
-            seen[job, attempt] = seen.get((job, attempt), 0) + again
-            epochs[job][epoch] += 1
-        return [again for (_, attempt), again in seen.items() if attempt > 1]
+        """For each attempt at a training after its first: how many epochs it did although an earlier one had them.
 
-    def _epochs(self) -> Iterator[tuple[str, int, int]]:
+        A resumed attempt first repeats what is known, to the letter; an epoch that it did anew took other seconds.
+        """
+        known: dict[tuple[str, int], str] = {}
+        again: Counter[tuple[str, int]] = Counter()
+        for job, attempt, epoch, line in self._epochs():
+            first = known.setdefault((job, epoch), line)
+            again[job, attempt] += line != first
+        return [count for (_, attempt), count in again.items() if attempt > 1]
+
+    def _epochs(self) -> Iterator[tuple[str, int, int, str]]:
         with self._database.read() as session:
             for line in session.scalars(select(JobLog).order_by(JobLog.id)):
                 if line.job_id not in self._before and (match := re.match(r"epoch (\d+)\b", line.text)):
-                    yield line.job_id, line.attempt, int(match[1])
+                    yield line.job_id, line.attempt, int(match[1]), line.text
 
 
 def _create(connection: Connection) -> None:

@@ -114,6 +114,7 @@ def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], No
 def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: float) -> Json:
     events, rows = recorder.events(), recorder.rows()
     kills = [strike.at for strike in storm.strikes if strike.kind in ("worker_killed", "all_killed")]
+    again = {job for job, row in rows.items() if row.attempt > 1}
     recovered = list(recoveries(events, kills))
     exits = {"worker_told_to_end": "SIGTERM to exit, worker", "api_told_to_end": "SIGTERM to exit, API"}
     return {
@@ -124,12 +125,14 @@ def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: flo
         "worker_lost": sum(row.error == "worker-lost" for row in rows.values()),
         "attempts": Counter(row.attempt for row in rows.values()),
         "blows": Counter(strike.kind for strike in storm.strikes),
+        "strikes": [asdict(strike) for strike in storm.strikes],
+        "disturbed": [asdict(event) for event in events if event.job in again],  # to explain what was slow
         "died_by_themselves": storm.fleet.died,
         "minutes": round(seconds / 60, 2),
         "jobs_per_s": round(len(rows) / seconds, 2),
         "figures": {
             "worker killed to job given back, s": summary([back for back, _ in recovered]),
-            "worker killed to job claimed again, s": summary([again for _, again in recovered]),
+            "worker killed to job claimed again, s": summary([claimed for _, claimed in recovered]),
             **{
                 name: summary([strike.exit_s for strike in storm.strikes if strike.kind == kind and strike.exit_s])
                 for kind, name in exits.items()
