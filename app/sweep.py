@@ -68,7 +68,7 @@ class Sweeper:
     def _ring_again(self) -> None:
         """Ring until each queue holds a message for each of its oldest waiting jobs: no more, or stale ones pile up.
 
-        Whose message it is does not matter: a worker that finds a job taken takes the oldest one that waits.
+        Whose message it is does not matter: a worker takes the oldest job that waits in its queue.
         """
         waiting: dict[str, list[Job]] = {}
         for job in self._waiting():

@@ -41,9 +41,9 @@ def prepare() -> None:
 
 
 def perform(services: Services, job_id: str, stopping: threading.Event, main: Main = child.main) -> None:
-    """See the job that was rung for through; if it is not to be had, the oldest that waits in its queue.
+    """See the oldest job through that waits in the queue of the one that was rung for.
 
-    Many a message is stale, for the sweep rings again while a job waits: no job shall stand in line behind them.
+    Not that very job: its message may be lost, and those of others stale, but no job shall wait behind younger ones.
 
     stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
     """
@@ -62,8 +62,6 @@ def perform(services: Services, job_id: str, stopping: threading.Event, main: Ma
 
 
 def _claim(session: Session, job_id: str) -> jobs.Claim | None:
-    if taken := jobs.claim(session, job_id):
-        return taken
     known = jobs.by_id(session, [job_id]).get(job_id)
     return jobs.claim_waiting(session, known.kind) if known else None
 

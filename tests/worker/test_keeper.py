@@ -118,12 +118,19 @@ def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
     assert "ended with code 7" in read(fast).message
 
 
-def test_a_stale_message_takes_the_oldest_job_that_waits(fast: Services) -> None:
+def test_a_stale_message_makes_the_oldest_job_be_done(fast: Services) -> None:
     with fast.database.write() as session:
         jobs.create(session, "trn_0", "training")
         jobs.dismiss(session, "trn_0")
     perform(fast, "trn_0", threading.Event(), children.leaves)
     assert (read(fast).attempt, read(fast).failures) == (1, 1)
+
+
+def test_a_job_without_a_message_is_not_overtaken(fast: Services) -> None:
+    with fast.database.write() as session:
+        jobs.create(session, "trn_2", "training")
+    perform(fast, "trn_2", threading.Event(), children.leaves)
+    assert read(fast).attempt == 1
 
 
 def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
