@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def _print(report: dict[str, Any]) -> None:
-    counts = {name: report[name] for name in ("acknowledged", "worker_lost", "died_by_themselves", "minutes")}
+    counts = {name: report[name] for name in ("acknowledged", "worker_lost", "minutes")}
+    counts |= {"died by themselves": len(report["died_by_themselves"])}
     counts |= {"violations": len(report["violations"]), "strange answers": len(report["strange_answers"])}
     counts |= {"jobs per second": report["jobs_per_s"], **report["ended"], **report["blows"]}
     show("Soak", ("what", "count"), counts.items())

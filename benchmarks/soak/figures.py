@@ -21,11 +21,12 @@ def summary(values: Sequence[float]) -> dict[str, float | int | None]:
     }
 
 
-def recoveries(events: Sequence[Event], kills: Sequence[float]) -> Iterator[tuple[float, float]]:
-    """For each job that lost its worker to a kill: seconds from the kill until it was given back, and claimed again.
+def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
+    """For each job that lost its worker to a kill: its kind, seconds until it was given back, and until claimed again.
 
-    kills: when workers were killed, in order. The kill is the last one while the job was running.
+    kills: when workers were killed and how, in order. The kill is the last one while the job was running.
     """
+    times = [at for at, _ in kills]
     lives: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event.what != "result":
@@ -33,6 +34,7 @@ def recoveries(events: Sequence[Event], kills: Sequence[float]) -> Iterator[tupl
     for life in lives.values():
         for claimed, back, again in zip(life, life[1:], life[2:], strict=False):
             lost = (claimed.status, back.status, again.status) == ("running", "accepted", "running")
-            number = bisect_right(kills, back.at) - 1
-            if lost and back.failures > claimed.failures and number >= 0 and kills[number] >= claimed.at:
-                yield back.at - kills[number], again.at - kills[number]
+            number = bisect_right(times, back.at) - 1
+            if lost and back.failures > claimed.failures and number >= 0 and times[number] >= claimed.at:
+                at, kind = kills[number]
+                yield kind, back.at - at, again.at - at

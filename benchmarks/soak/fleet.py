@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -82,7 +82,7 @@ class Fleet:
     urls: list[str]
     postgres: servers.Server | None = None
     redis: servers.Server | None = None
-    died: int = 0  # how many processes ended though nobody killed them
+    died: list[str] = field(default_factory=list)  # who ended though nobody killed them, and with which code
 
     @property
     def parts(self) -> list[Part]:
@@ -104,7 +104,7 @@ class Fleet:
         """Start again who has ended by itself, as an operator's supervisor does."""
         for part in self.parts:
             if not part.lives:
-                self.died += 1
+                self.died.append(f"{part.name}: {part.process.returncode if part.process else None}")
                 part.end(signal.SIGKILL)
                 part.start()
 

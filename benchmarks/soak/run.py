@@ -113,9 +113,10 @@ def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], No
 
 def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: float) -> Json:
     events, rows = recorder.events(), recorder.rows()
-    kills = [strike.at for strike in storm.strikes if strike.kind in ("worker_killed", "all_killed")]
     again = {job for job, row in rows.items() if row.attempt > 1}
-    recovered = list(recoveries(events, kills))
+    kills = {"worker_killed": "a worker killed", "all_killed": "everything killed"}
+    struck = [(strike.at, strike.kind) for strike in storm.strikes if strike.kind in kills]
+    recovered = list(recoveries(events, struck))
     exits = {"worker_told_to_end": "SIGTERM to exit, worker", "api_told_to_end": "SIGTERM to exit, API"}
     return {
         "violations": violations(customers.orders, events, rows),
@@ -131,8 +132,11 @@ def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: flo
         "minutes": round(seconds / 60, 2),
         "jobs_per_s": round(len(rows) / seconds, 2),
         "figures": {
-            "worker killed to job given back, s": summary([back for back, _ in recovered]),
-            "worker killed to job claimed again, s": summary([claimed for _, claimed in recovered]),
+            **{
+                f"{what} to its job {how}, s": summary([found[index] for found in recovered if found[0] == kind])
+                for kind, what in kills.items()
+                for index, how in ((1, "given back"), (2, "claimed again"))
+            },
             **{
                 name: summary([strike.exit_s for strike in storm.strikes if strike.kind == kind and strike.exit_s])
                 for kind, name in exits.items()
