@@ -4,6 +4,7 @@ import statistics
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from benchmarks.percentiles import percentile
 from benchmarks.soak.history import Event
@@ -21,8 +22,17 @@ def summary(values: Sequence[float]) -> dict[str, float | int | None]:
     }
 
 
-def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
-    """For each job that lost its worker to a kill: its kind, seconds until it was given back, and until claimed again.
+@dataclass(frozen=True)
+class Recovery:
+    """Seconds from a kill of some kind until its job was given back, and until it was claimed again."""
+
+    kind: str
+    given_back: float
+    claimed_again: float
+
+
+def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, str]]) -> Iterator[Recovery]:
+    """For each job that lost its worker to a kill how it was found again.
 
     kills: when workers were killed and how, in order. The kill is the last one while the job was running.
     """
@@ -37,4 +47,4 @@ def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, str]]) -> I
             number = bisect_right(times, back.at) - 1
             if lost and back.failures > claimed.failures and number >= 0 and times[number] >= claimed.at:
                 at, kind = kills[number]
-                yield kind, back.at - at, again.at - at
+                yield Recovery(kind, back.at - at, again.at - at)

@@ -133,9 +133,11 @@ def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: flo
         "jobs_per_s": round(len(rows) / seconds, 2),
         "figures": {
             **{
-                f"{what} to its job {how}, s": summary([found[index] for found in recovered if found[0] == kind])
+                f"{what} to its job {how.replace('_', ' ')}, s": summary(
+                    [getattr(found, how) for found in recovered if found.kind == kind]
+                )
                 for kind, what in kills.items()
-                for index, how in ((1, "given back"), (2, "claimed again"))
+                for how in ("given_back", "claimed_again")
             },
             **{
                 name: summary([strike.exit_s for strike in storm.strikes if strike.kind == kind and strike.exit_s])

@@ -6,7 +6,7 @@ from app import jobs
 from app.db import Database
 from app.models import now
 from app.services import Services
-from benchmarks.soak.figures import recoveries
+from benchmarks.soak.figures import Recovery, recoveries
 from benchmarks.soak.history import Event, Row
 from benchmarks.soak.recorder import Recorder
 from tests.app.conftest import services, settings
@@ -67,5 +67,5 @@ def test_a_recovery_counts_from_the_kill_in_its_attempt() -> None:
         Event(7, "a", "moved", "accepted", 1, 1),
         Event(9, "a", "moved", "running", 2, 1),
     ]
-    assert list(recoveries(life, [(0.5, "early"), (2, "worker_killed")])) == [("worker_killed", 5, 7)]
+    assert list(recoveries(life, [(0.5, "early"), (2, "worker_killed")])) == [Recovery("worker_killed", 5, 7)]
     assert list(recoveries(life, [(0.5, "early")])) == [], "killed before it was claimed: this was another one's death"
