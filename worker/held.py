@@ -64,11 +64,15 @@ class Held:
         """A line for the job's own log."""
         self._lines.append((now(), text))
 
-    def flush_log(self, session: Session) -> None:
-        """Write the waiting lines of the log."""
-        lines, self._lines = self._lines, []
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that writes the waiting lines of the log, too; if it fails, they go on waiting."""
+        with self._database.write() as session:
+            yield session
+            logged = len(self._lines)
+            jobs.log(session, self.claim, self._lines)
+        del self._lines[:logged]
         self._logged = time.monotonic()
-        jobs.log(session, self.claim, lines)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -97,20 +101,17 @@ class Held:
         self._keeper.send(progress)
 
     def _record(self, progress: Progress) -> None:
-        with self._database.write() as session:
+        with self.writing() as session:
             try:
                 jobs.beat(session, self.claim, None, None)  # the fence: Lost rolls the values back
             except jobs.Lost:
                 raise Abandoned from None
             if self.on_values:
                 self.on_values(session, progress)
-            self.flush_log(session)
 
     def _write_log(self) -> None:
-        lines = self._lines
         try:
-            with self._database.write() as session:
-                self.flush_log(session)
+            with self.writing():
+                pass
         except OperationalError as error:  # the database may come back in time
-            self._lines = lines
             log.warning("no line of the log was written", error=str(error))

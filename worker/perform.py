@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from kombu.utils.functional import retry_over_time
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app import jobs, problem
 from app.errors import Damaged, StoreAway
@@ -39,6 +42,9 @@ def work(services: Services, held: Held) -> None:
     except StoreAway as error:  # it may come back: the job waits for that, and the sweep rings for it
         log.warning("the store is away", error=error.detail)
         _end(services, held, "given back: the store is away", jobs.release)
+    except OperationalError as error:
+        log.warning("the database is away", error=str(error))
+        _end(services, held, "given back: the database was away", jobs.release)
 
 
 def _work(services: Services, held: Held) -> None:
@@ -50,7 +56,7 @@ def _work(services: Services, held: Held) -> None:
         _publish(services, held, outcome)
     except Dismissed:
         _end(services, held, "dismissed", jobs.dismissed)
-    except (Stopped, StoreAway, jobs.Lost):
+    except (Stopped, StoreAway, OperationalError, jobs.Lost):
         raise
     except InputRefused as refused:
         _fail(services, held, problem.refusal(refused))
@@ -71,15 +77,17 @@ def _publish(services: Services, held: Held, outcome: Outcome) -> None:
     try:
         for name, path in outcome.files.items():
             stored[name] = services.store.put(path, f"{prefix}/{name}")
-        with services.database.write() as session:
-            jobs.succeed(session, held.claim)
-            outcome.record(session, stored)
-            held.log("successful")
-            held.flush_log(session)
+        held.log("successful")
+        _write(services, held, lambda session: _record(session, held.claim, outcome, stored))
     except BaseException:
         _take_back(services, held, stored)
         raise
     log.info("successful")
+
+
+def _record(session: Session, claim: jobs.Claim, outcome: Outcome, stored: Mapping[str, Stored]) -> None:
+    jobs.succeed(session, claim)
+    outcome.record(session, stored)
 
 
 def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> None:
@@ -97,11 +105,19 @@ def _fail(services: Services, held: Held, error: dict[str, Any]) -> None:
 
 
 def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -> None:
-    with services.database.write() as session:
-        move(session, held.claim)
-        held.log(line)
-        held.flush_log(session)
+    held.log(line)
+    _write(services, held, lambda session: move(session, held.claim))
     log.info(line)
+
+
+def _write(services: Services, held: Held, change: Callable[[Session], None]) -> None:
+    """In one transaction, with the log; tried again for as long as the job is ours, for the database may come back."""
+
+    def once() -> None:
+        with held.writing() as session:
+            change(session)
+
+    retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)
 
 
 def _unexpected(error: Exception) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def test_the_keeper_hears_of_progress_but_not_of_every_step(held: Held, keeper: 
 
 def test_a_note_becomes_a_line_of_the_log(services: Services, held: Held) -> None:
     held.watch(Progress("train", 1, 2, note="time 3 s: forward 40%"))
-    with services.database.write() as session:
-        held.flush_log(session)
+    with held.writing():
+        pass
     with services.database.read() as session:
         lines = [line.text for line in jobs.read_log(session, JOB)]
     assert lines == ["train: 2 to do", "time 3 s: forward 40%"]

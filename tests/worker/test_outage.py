@@ -1,0 +1,55 @@
+"""A database that goes away and comes back while a job is being done."""
+
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+
+from app import jobs
+from app.db import migrate
+from app.services import Services
+from app.settings import Settings
+from tests import servers
+from worker.held import Held
+from worker.outcome import Outcome
+from worker.perform import _publish
+
+JOB, AWAY_S = "trn_1", 1.5
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, servers.Server]]:
+    """A PostgreSQL that may be stopped, and the URL of an empty database on it."""
+    with servers.postgres_process() as (url, process):
+        yield url.render_as_string(hide_password=False), process
+
+
+def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, server: tuple[str, servers.Server]) -> None:
+    url, process = server
+    services = Services.open(settings := Settings(data_dir=tmp_path, database_url=url))
+    migrate(settings)
+    with services.database.write() as session:
+        jobs.create(session, JOB, "training")
+        claim = jobs.claim(session, JOB)
+    assert claim is not None
+    held, recorded = Held(services.database, claim, Pipe()[0]), []
+    held.log("the work is done")
+    (tmp_path / "map.tif").write_bytes(b"a map")
+    outcome = Outcome(lambda _, stored: recorded.append(stored), {"map.tif": tmp_path / "map.tif"})
+
+    process.stop()
+    publishing = threading.Thread(target=_publish, args=(services, held, outcome))
+    publishing.start()
+    time.sleep(AWAY_S)
+    assert publishing.is_alive()
+    process.start()
+    publishing.join(timeout=30)
+
+    with services.database.read() as session:
+        assert jobs.get(session, JOB).status == "successful"
+        assert [line.text for line in jobs.read_log(session, JOB)] == ["the work is done", "successful"]
+    assert services.store.file(recorded[0]["map.tif"].object).read_bytes() == b"a map"
+    services.close()
