@@ -79,12 +79,14 @@ def up(folder: Path, **settings: str) -> Iterator[Stack]:
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,
     ):
-        line = process.stdout.readline() if process.stdout else ""
-        ready = re.search(r"http://\S+", line)
-        assert ready, log.read_text()
-        yield Stack(process, ready[0], log)
-        process.send_signal(signal.SIGTERM)
-        process.wait(40)
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            ready = re.search(r"http://\S+", line)
+            assert ready, log.read_text()
+            yield Stack(process, ready[0], log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(40)
 
 
 @pytest.fixture
