@@ -84,9 +84,9 @@ def claim(session: Session, job_id: str) -> Claim | None:
     return Claim(job.id, job.kind, job.attempt, job.parent)
 
 
-def claim_waiting(session: Session, kind: str) -> Claim | None:
-    """Take the oldest accepted job of those that share a queue with `kind`; None when none waits."""
-    kinds = [each for each, queue in QUEUES.items() if queue == QUEUES[kind]]
+def claim_waiting(session: Session, queue: str) -> Claim | None:
+    """Take the oldest accepted job of a queue; None when none waits."""
+    kinds = [kind for kind, its_queue in QUEUES.items() if its_queue == queue]
     waiting = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds), ~waits_for_runs())
     candidates = session.scalars(waiting.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
     return next((taken for job_id in candidates if (taken := claim(session, job_id))), None)

@@ -1,6 +1,7 @@
-"""The doorbell: a Celery message that carries nothing but a job's id.
+"""The doorbell: a Celery message that says that a job waits in a queue.
 
-The database is the truth. A message may be lost, doubled or late: the sweep rings again, and only a claim decides.
+The database is the truth. A message may be lost, doubled or late: the sweep rings again, and only a claim decides. The
+job's id in it is for those who look into the broker: a worker takes the oldest jobs of its queues, one after the other.
 """
 
 import structlog

@@ -3,14 +3,12 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 import structlog
-from sqlalchemy.orm import Session
 
 from app import jobs
 from app.services import Services
@@ -32,44 +30,49 @@ _processes = get_context("forkserver")
 _processes.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict", "ml.nn.score"])
 
 
-@cache
 def prepare() -> None:
-    """Let the process that children come from import everything: seconds in which nobody would beat for a job."""
+    """See that the process lives that children come from, and has imported everything.
+
+    If it must be started (anew), that takes seconds, in which nobody would beat for a job.
+    """
     process = _processes.Process(target=int)
     process.start()
     process.join()
 
 
-def perform(services: Services, job_id: str, stopping: threading.Event, main: Main = child.main) -> None:
-    """See the oldest job through that waits in the queue of the one that was rung for.
+def perform_all(services: Services, queues: Sequence[str], stopping: threading.Event) -> None:
+    """See through what waits in `queues`, one job of each in turn, until a round has ended none.
 
-    Not that very job: its message may be lost, and those of others stale, but no job shall wait behind younger ones.
+    A job that was given back waits for the next ring: what it lacks, a store perhaps, will still be away.
+    """
+    while sum(perform(services, queue, stopping) for queue in queues):
+        pass
+
+
+def perform(services: Services, queue: str, stopping: threading.Event, main: Main = child.main) -> bool:
+    """See the oldest job of a queue through, if one waits; whether it has ended.
 
     stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
     """
     if stopping.is_set():
-        return  # the job it has just given back rings here, too; the sweep rings again for another worker
+        return False  # the job it has just given back rings here, too; the sweep rings again for another worker
     prepare()
     with services.database.write() as session:
-        claim = _claim(session, job_id)
+        claim = jobs.claim_waiting(session, queue)
     if claim is None:
-        return
+        return False
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
         Keeper(services, claim, stopping).keep(main)
-    if claim.parent:
-        _ring_for(services, claim.parent)
+    return _has_ended(services, claim)
 
 
-def _claim(session: Session, job_id: str) -> jobs.Claim | None:
-    known = jobs.by_id(session, [job_id]).get(job_id)
-    return jobs.claim_waiting(session, known.kind) if known else None
-
-
-def _ring_for(services: Services, job_id: str) -> None:
-    """Perhaps this was the last run that an experiment waited for: whether it was, its claim decides."""
+def _has_ended(services: Services, claim: jobs.Claim) -> bool:
     with services.database.read() as session:
-        services.doorbell.ring(jobs.get(session, job_id))
+        job = jobs.get(session, claim.job_id)
+        if job.parent:  # perhaps the last run that an experiment waited for: whether it was, its claim decides
+            services.doorbell.ring(jobs.get(session, job.parent))
+    return job.status in jobs.FINAL
 
 
 class Keeper:
@@ -88,15 +91,26 @@ class Keeper:
         """Start the child and stay until it has ended, and the job has been ended or given back."""
         ours, its = _processes.Pipe()
         process = _processes.Process(target=main, args=(self._services.settings, self._claim, its))
-        process.start()
-        its.close()
         with ours:
-            try:
-                self._stay(process, ours)
-            finally:
-                process.kill()
-                process.join()
-        self._settle(process.exitcode)
+            with its:
+                started = self._start(process)
+            if started:
+                try:
+                    self._stay(process, ours)
+                finally:
+                    process.kill()
+                    process.join()
+        self._settle(process.exitcode if started else None)
+
+    def _start(self, process: ForkServerProcess) -> bool:
+        """False, and the job to be given back, if the process that children come from has just died."""
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            log.warning("no process for the job", error=str(error))
+            self._reason = Released
+            return False
+        return True
 
     def _stay(self, process: ForkServerProcess, connection: Connection) -> None:
         talking, next_beat = True, time.monotonic()

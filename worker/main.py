@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.sweep import Sweeper
 from app.ticks import Ticker
 from worker import resume, scratch
-from worker.keeper import perform, prepare
+from worker.keeper import perform_all, prepare
 
 SIGN_OF_LIFE_S = 5.0
 log = structlog.get_logger()
@@ -36,8 +36,8 @@ def run(settings: Settings, queues: list[str]) -> None:
     celery = make_celery(settings)
     prepare()
 
-    def do(job_id: str) -> None:
-        perform(services, job_id, stopping)
+    def do(_: str) -> None:
+        perform_all(services, queues, stopping)
 
     celery.task(name=TASK)(do)
     setup_logging.connect(lambda **_: None, weak=False)  # structlog has set logging up already

@@ -61,7 +61,7 @@ def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) 
         jobs.create(session, "gx:1", "dataset")
         jobs.create(session, "gx:2", "dataset")
         jobs.create(session, "run_1", "training", parent="exp_1")  # for which the experiment waits
-        taken = [jobs.claim_waiting(session, "experiment") for _ in range(3)]
+        taken = [jobs.claim_waiting(session, "light") for _ in range(3)]
         assert jobs.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
     assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
 

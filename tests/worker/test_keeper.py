@@ -1,10 +1,13 @@
 """A keeper and the child that does the job, which obeys, hangs or dies; real processes, on both databases."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import forkserver
 
 import pytest
 
@@ -42,7 +45,7 @@ def read(services: Services) -> Job:
 def performing(services: Services, main: Main) -> Iterator[threading.Event]:
     """While a worker has the job; gives what tells that worker to stop. It must have ended at the end."""
     stopping = threading.Event()
-    thread = threading.Thread(target=perform, args=(services, JOB, stopping, main))
+    thread = threading.Thread(target=perform, args=(services, "training", stopping, main))
     thread.start()
     try:
         eventually(lambda: read(services).status == "running")
@@ -104,7 +107,7 @@ def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Servic
 
 def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_signal(fast: Services) -> None:
     for failures in (1, 2, 3):
-        perform(fast, JOB, threading.Event(), children.dies)
+        perform(fast, "training", threading.Event(), children.dies)
         assert read(fast).failures == failures
     assert read(fast).status == "failed"
     error = read(fast).error
@@ -114,7 +117,7 @@ def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_sign
 
 
 def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
-    perform(fast, JOB, threading.Event(), children.leaves)
+    perform(fast, "training", threading.Event(), children.leaves)
     assert "ended with code 7" in read(fast).message
 
 
@@ -122,15 +125,40 @@ def test_a_stale_message_makes_the_oldest_job_be_done(fast: Services) -> None:
     with fast.database.write() as session:
         jobs.create(session, "trn_0", "training")
         jobs.dismiss(session, "trn_0")
-    perform(fast, "trn_0", threading.Event(), children.leaves)
+    perform(fast, "training", threading.Event(), children.leaves)
     assert (read(fast).attempt, read(fast).failures) == (1, 1)
 
 
 def test_a_job_without_a_message_is_not_overtaken(fast: Services) -> None:
     with fast.database.write() as session:
         jobs.create(session, "trn_2", "training")
-    perform(fast, "trn_2", threading.Event(), children.leaves)
+    perform(fast, "training", threading.Event(), children.leaves)
     assert read(fast).attempt == 1
+
+
+def test_a_dead_process_that_children_come_from_costs_no_job_its_life(fast: Services) -> None:
+    keeper.prepare()
+    kill_forkserver()
+    with performing(fast, children.steps) as stopping:
+        eventually(lambda: read(fast).done > 0)
+        stopping.set()
+    assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 1, 0)
+
+
+def test_a_job_that_got_no_process_is_given_back(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the process that children come from dies between two steps of ours."""
+    keeper.prepare()
+    monkeypatch.setattr(keeper, "prepare", kill_forkserver)
+    monkeypatch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
+    assert not perform(fast, "training", threading.Event(), children.steps)
+    assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 1, 0)
+
+
+def kill_forkserver() -> None:
+    """The process that children come from is dead, and nobody has noticed yet."""
+    pid = vars(forkserver._forkserver)["_forkserver_pid"]
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:

@@ -16,7 +16,7 @@ from app.storage import sha256_of
 from ml.geo.labels import LabelOptions
 from ml.geo.splits import SceneSplit
 from tests.ml.geo.conftest import GRID, MakeScene, make_scene
-from worker.keeper import perform
+from worker.keeper import perform, perform_all
 
 __all__ = ["make_scene"]
 
@@ -53,7 +53,7 @@ def objects(services: Services, kind: str) -> list[Path]:
 
 
 def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Services, dataset: str) -> None:
-    perform(services, dataset, threading.Event())
+    perform(services, "light", threading.Event())
     with services.database.read() as session:
         assert jobs.get(session, dataset).status == "successful"
         masks = (datasets.ready(session, dataset).prepared or {})["masks"]
@@ -62,10 +62,18 @@ def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Service
     assert not list((services.settings.data_dir / "scratch").iterdir())
 
 
+def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: str) -> None:
+    with services.database.read() as session:
+        request = datasets.request_of(datasets.get(session, dataset))
+    others = [datasets.create(services, request.model_copy(update={"name": name}), FRESH).id for name in ("a", "b")]
+    perform_all(services, ["training", "light"], threading.Event())
+    with services.database.read() as session:
+        assert {jobs.get(session, id_).status for id_ in (dataset, *others)} == {"successful"}
+
+
 def test_ringing_for_a_job_twice_does_it_once(services: Services, dataset: str) -> None:
-    perform(services, dataset, threading.Event())
-    perform(services, dataset, threading.Event())
-    perform(services, "nothing:1", threading.Event())
+    perform(services, "light", threading.Event())
+    perform(services, "light", threading.Event())
     with services.database.read() as session:
         assert jobs.get(session, dataset).attempt == 1
 
@@ -73,7 +81,7 @@ def test_ringing_for_a_job_twice_does_it_once(services: Services, dataset: str) 
 def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
     with services.database.read() as session:
         services.store.file(scenes.get(session, "s2").object).write_bytes(b"damaged")
-    perform(services, dataset, threading.Event())
+    perform(services, "light", threading.Event())
     with services.database.read() as session:
         job = jobs.get(session, dataset)
     assert job.status == "failed"
@@ -96,16 +104,16 @@ class StoppedAtWork(threading.Event):
 def test_a_worker_that_is_being_stopped_claims_nothing(services: Services, dataset: str) -> None:
     stopping = threading.Event()
     stopping.set()
-    perform(services, dataset, stopping)
+    perform(services, "light", stopping)
     with services.database.read() as session:
         assert jobs.get(session, dataset).attempt == 0
 
 
 def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services, dataset: str) -> None:
-    perform(services, dataset, StoppedAtWork())
+    perform(services, "light", StoppedAtWork())
     with services.database.read() as session:
         job = jobs.get(session, dataset)
     assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)
-    perform(services, dataset, threading.Event())
+    perform(services, "light", threading.Event())
     with services.database.read() as session:
         assert jobs.get(session, dataset).status == "successful"

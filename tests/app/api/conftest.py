@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import uvicorn
 
+from app import jobs
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -52,7 +53,13 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def do(services: Services) -> Perform:
     """Does a job as a worker would, here and now."""
-    return lambda job_id: perform(services, job_id, threading.Event())
+
+    def one(job_id: str) -> None:
+        with services.database.read() as session:
+            kind = jobs.get(session, job_id).kind
+        perform(services, jobs.QUEUES[kind], threading.Event())
+
+    return one
 
 
 @pytest.fixture
