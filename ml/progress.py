@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """done of total units of real work in a stage; `values` is one row of a training's series, `note` a line to log."""
+    """done of total units of real work in a stage; `values` is one row of a training's series, `note` a line to log.
+
+    pixels: of the scene, mapped so far; earlier attempts included.
+    """
 
     stage: str
     done: int
@@ -14,6 +17,7 @@ class Progress:
     message: str = ""
     values: Mapping[str, float | int | None] = field(default_factory=dict)
     note: str = ""
+    pixels: int = 0
 
 
 class Stopped(Exception):

@@ -16,6 +16,7 @@ from app.settings import Settings
 from ml.progress import Progress, Stopped
 from worker import child, scratch
 from worker.held import Abandoned, Dismissed, Released
+from worker.metrics import ATTEMPTS, PIXELS
 
 GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
 # Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.
@@ -63,16 +64,19 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
         return False
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
+        since = time.monotonic()
         Keeper(services, claim, stopping).keep(main)
-    return _has_ended(services, claim)
+        status = _status_after(services, claim)
+    ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
+    return status in jobs.FINAL
 
 
-def _has_ended(services: Services, claim: jobs.Claim) -> bool:
+def _status_after(services: Services, claim: jobs.Claim) -> str:
     with services.database.read() as session:
         job = jobs.get(session, claim.job_id)
         if job.parent:  # perhaps the last run that an experiment waited for: whether it was, its claim decides
             services.doorbell.ring(jobs.get(session, job.parent))
-    return job.status in jobs.FINAL
+    return job.status
 
 
 class Keeper:
@@ -133,6 +137,8 @@ class Keeper:
             return False
         if self._progress is None or progress.stage != self._progress.stage:
             self._stage_start = (time.monotonic(), progress.done)
+        elif progress.pixels:
+            PIXELS.inc(progress.pixels - self._progress.pixels)
         self._progress, self._last_progress = progress, time.monotonic()
         return True
 

@@ -17,7 +17,7 @@ from app.services import Services
 from app.settings import Settings
 from app.sweep import Sweeper
 from app.ticks import Ticker
-from worker import resume, scratch
+from worker import metrics, resume, scratch
 from worker.keeper import perform_all, prepare
 
 SIGN_OF_LIFE_S = 5.0
@@ -35,6 +35,8 @@ def run(settings: Settings, queues: list[str]) -> None:
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()
+    if settings.worker_metrics:
+        metrics.serve(settings.worker_metrics)
 
     def do(_: str) -> None:
         perform_all(services, queues, stopping)

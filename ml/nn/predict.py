@@ -71,7 +71,8 @@ def _predict_strips(
     predicted = predict_logits(net, contract, source, first_row=first_row, stripe_px=config.stripe_px)
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for rows in written:
-            watch(Progress("predict", rows, source.rows, f"computed by {', '.join(dict.fromkeys(net.engines))}"))
+            message = f"computed by {', '.join(dict.fromkeys(net.engines))}"
+            watch(Progress("predict", rows, source.rows, message, pixels=rows * source.cols))
 
 
 def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet) -> str:
