@@ -9,7 +9,7 @@ from benchmarks.soak.run import Plan, soak
 
 @pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "postgresql+redis"])
 def test_nothing_accepted_is_lost_or_done_twice(embedded: bool, tmp_path: Path) -> None:
-    plan = Plan(jobs=40, kills=6, seed=7, embedded=embedded, minutes=1.2, apis=1)
+    plan = Plan(jobs=24, kills=4, seed=7, embedded=embedded, minutes=0.8, apis=1, workers=2)
     report = soak(plan, tmp_path)
     assert report["violations"] == []
     assert report["strange_answers"] == []

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import httpx
-import pytest
+from structlog.testing import capture_logs
 
 from app import jobs
 from app.services import Services
@@ -26,11 +26,11 @@ def test_attempts_and_pixels_are_counted(services: Services) -> None:
     assert grown["canemap_predicted_pixels_total"] == 3000
 
 
-def test_an_address_in_use_is_told_and_no_reason_to_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
+def test_an_address_in_use_is_told_and_no_reason_to_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, capture_logs() as logged:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         metrics.serve(address)
-    assert f"CANEMAP_WORKER_METRICS, not {address}" in capsys.readouterr().out
+    assert f"CANEMAP_WORKER_METRICS, not {address}" in logged[0]["event"]
 
 
 def read(address: str) -> dict[str, float]:

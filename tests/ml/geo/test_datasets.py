@@ -246,4 +246,4 @@ def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(w
     assert all(scene.radiometry for scene in data.val)
     # both training scenes lie on the reference now, so together they are no wider than one
     (first, _) = data.contract.statistics
-    assert first.std == pytest.approx(2 * dark[0].std(), rel=0.02)
+    assert first.std == pytest.approx(2 * dark[0].std(), rel=0.05)
