@@ -176,17 +176,16 @@ class Keeper:
         cause = self._killed or _cause(exitcode)
         with self._services.database.write() as session:
             job = jobs.get(session, self._claim.job_id)
-            if (job.status, job.attempt) != ("running", self._claim.attempt) or self._reason is Abandoned:
-                return
-            if self._reason is Dismissed:
-                jobs.dismissed(session, self._claim)
-            elif self._reason is Released:
-                jobs.release(session, self._claim)
-            else:
-                jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
-            log.warning("the job's process ended before the job", status=job.status, cause=cause)
+            if (job.status, job.attempt) == ("running", self._claim.attempt) and self._reason is not Abandoned:
+                if self._reason is Dismissed:
+                    jobs.dismissed(session, self._claim)
+                elif self._reason is Released:
+                    jobs.release(session, self._claim)
+                else:
+                    jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
+                log.warning("the job's process ended before the job", status=job.status, cause=cause)
             ended = job.status in jobs.FINAL
-        if ended:
+        if ended:  # a process that has just recorded its success may have been ended before it could clean up
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
 
     def _eta_s(self) -> float | None:
