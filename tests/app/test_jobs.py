@@ -1,6 +1,7 @@
 """The life of a job: legal moves, fencing, dismissal, dead workers; on both databases."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_a_claimed_job_cannot_be_claimed_again(services: Services, job: Job) -> 
         assert jobs.claim(session, "trn_1") is None
 
 
+def eight_at_once(run: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Job) -> None:
     taken: list[Claim | None] = []
 
@@ -46,11 +55,7 @@ def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Jo
         with services.database.write() as session:
             taken.append(jobs.claim(session, "trn_1"))
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    eight_at_once(run)
     assert sum(one is not None for one in taken) == 1
 
 
@@ -76,11 +81,7 @@ def test_many_that_take_what_waits_take_each_job_once(services: Services) -> Non
         with services.database.write() as session:
             taken.append(jobs.claim_waiting(session, "prediction"))
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    eight_at_once(run)
     assert sorted(one.job_id for one in taken if one) == [f"prd_{number}" for number in range(6)]
 
 
