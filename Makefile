@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PEERS := .venv-peers
+# Where this is set, each process would compile all that it imports anew: seconds, for each worker and each test.
+unexport PYTHONDONTWRITEBYTECODE
 # uv reads neither pip.conf nor PIP_*: hand over what pip was told.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 INDEX = $(or $(UV_DEFAULT_INDEX),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
