@@ -6,7 +6,7 @@ Nothing else writes `status`. A worker names its attempt in each write: once the
 the worker that was given up match no row, and `Lost` tells it to stop.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -86,10 +86,14 @@ def claim(session: Session, job_id: str) -> Claim | None:
 
 def claim_waiting(session: Session, queue: str) -> Claim | None:
     """Take the oldest accepted job of a queue; None when none waits."""
+    return next((taken for job_id in waiting(session, queue) if (taken := claim(session, job_id))), None)
+
+
+def waiting(session: Session, queue: str) -> Sequence[str]:
+    """The ids of the oldest accepted jobs of a queue that could be claimed, `CANDIDATES` at most."""
     kinds = [kind for kind, its_queue in QUEUES.items() if its_queue == queue]
-    waiting = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds), ~waits_for_runs())
-    candidates = session.scalars(waiting.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
-    return next((taken for job_id in candidates if (taken := claim(session, job_id))), None)
+    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds), ~waits_for_runs())
+    return session.scalars(accepted.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
 
 
 def waits_for_runs() -> ColumnElement[bool]:

@@ -29,11 +29,10 @@ from app.api import (
 from app.api.deps import known_query
 from app.logs import configure_logs
 from app.readiness import Readiness
+from app.rounds import start_rounds
 from app.services import Services
 from app.settings import Settings
-from app.sweep import Sweeper
 from app.tally import Tally
-from app.ticks import Ticker
 
 GC_THRESHOLDS = (50_000, 20, 50)
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
@@ -54,19 +53,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.open(chosen)
         stop = threading.Event()
-        sweeper = Sweeper(services.database, services.doorbell, chosen)
         tally = Tally(services.database)
-        threads = [
-            threading.Thread(target=each.run, args=(stop,), name=name, daemon=True)
-            for name, each in (("sweep", sweeper), ("tick", Ticker(services)), ("tally", tally))
-        ]
+        counting = threading.Thread(target=tally.run, args=(stop,), name="tally", daemon=True)
         app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
-        for thread in threads:
-            thread.start()
+        counting.start()
+        rounds = start_rounds(services, stop)
         _calm_garbage_collection()
         yield
         stop.set()
-        for thread in threads:
+        for thread in (*rounds, counting):
             thread.join()
         services.close()
 

@@ -1,6 +1,7 @@
 """The fresh process that does one job: a clean device, and its memory goes back with it."""
 
 import signal
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import structlog
@@ -12,11 +13,22 @@ from app.settings import Settings
 from worker.held import Held
 from worker.perform import work
 
+Main = Callable[[Settings, jobs.Claim, Connection], None]
 
-def main(settings: Settings, claim: jobs.Claim, keeper: Connection) -> None:
-    """Do the claimed job and end it, whatever comes of it. The keeper alone decides when to stop before that."""
+
+def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
+    """Do the job whose claim the keeper sends; end if it has none to give. The keeper alone decides when to stop."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        claim = keeper.recv()
+    except EOFError:
+        return
+    main(settings, claim, keeper)
+
+
+def main(settings: Settings, claim: jobs.Claim, keeper: Connection) -> None:
+    """Do the claimed job and end it, whatever comes of it."""
     configure_logs(settings)
     _limit_threads(settings)
     services = Services.open(settings)

@@ -40,11 +40,12 @@ class Held:
     def __init__(self, database: Database, claim: jobs.Claim, keeper: Connection) -> None:
         """keeper: takes `Progress` and gives a class of `Stopped`; when it ends, so does this process."""
         self.claim = claim
+        self.progress: Progress | None = None
         self.on_values: Callable[[Session, Progress], None] | None = None
         self._database = database
         self._keeper = keeper
         self._reason: type[Stopped] | None = None
-        self._stage, self._ended = "", False
+        self._ended = False
         self._told = self._logged = 0.0
         self._lines: list[tuple[datetime, str]] = []
 
@@ -53,6 +54,7 @@ class Held:
         if self._reason:
             raise self._reason
         self._tell(progress)
+        self.progress = progress
         if progress.note:
             self.log(progress.note)
         if progress.values and self.on_values:
@@ -92,8 +94,7 @@ class Held:
                 os._exit(1)  # our keeper died: nobody beats for us, and the job will be somebody else's
 
     def _tell(self, progress: Progress) -> None:
-        if progress.stage != self._stage:
-            self._stage = progress.stage
+        if self.progress is None or progress.stage != self.progress.stage:
             self.log(f"{progress.stage}: {progress.total} to do")
         elif time.monotonic() - self._told < TELL_S and progress.done < progress.total:
             return

@@ -3,8 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from multiprocessing import get_context
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -12,33 +12,17 @@ import structlog
 
 from app import jobs
 from app.services import Services
-from app.settings import Settings
 from ml.progress import Progress, Stopped
 from worker import child, scratch
 from worker.held import Abandoned, Dismissed, Released
 from worker.metrics import ATTEMPTS, PIXELS
+from worker.processes import waiting_process
 
 GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
 # Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.
 GRACE_S: dict[type[Stopped], float] = {Dismissed: 10, Released: 12, Abandoned: 0}
-Main = Callable[[Settings, jobs.Claim, Connection], None]
 LOOK_S = 0.2  # how often to look whether this worker shall end
 log = structlog.get_logger()
-
-# Children are forked from a process that has imported everything and used nothing: they start in milliseconds, and
-# never inherit a lock that is held, a thread pool, or a GPU.
-_processes = get_context("forkserver")
-_processes.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict", "ml.nn.score"])
-
-
-def prepare() -> None:
-    """See that the process lives that children come from, and has imported everything.
-
-    If it must be started (anew), that takes seconds, in which nobody would beat for a job.
-    """
-    process = _processes.Process(target=int)
-    process.start()
-    process.join()
 
 
 def perform_all(services: Services, queues: Sequence[str], stopping: threading.Event) -> None:
@@ -50,14 +34,29 @@ def perform_all(services: Services, queues: Sequence[str], stopping: threading.E
         pass
 
 
-def perform(services: Services, queue: str, stopping: threading.Event, main: Main = child.main) -> bool:
+def perform(services: Services, queue: str, stopping: threading.Event, main: child.Main = child.main) -> bool:
     """See the oldest job of a queue through, if one waits; whether it has ended.
 
     stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
     """
     if stopping.is_set():
         return False  # the job it has just given back rings here, too; the sweep rings again for another worker
-    prepare()
+    with services.database.read() as session:
+        if not jobs.waiting(session, queue):
+            return False
+    with ExitStack() as stack:
+        try:
+            # before the claim: if what children come from has died, this takes seconds, in which nobody would beat
+            process, connection = stack.enter_context(waiting_process(services.settings, main))
+        except (OSError, EOFError) as error:
+            log.warning("no process for a job", error=str(error))
+            return False
+        return _claim_and_keep(services, queue, stopping, process, connection)
+
+
+def _claim_and_keep(
+    services: Services, queue: str, stopping: threading.Event, process: ForkServerProcess, connection: Connection
+) -> bool:
     with services.database.write() as session:
         claim = jobs.claim_waiting(session, queue)
     if claim is None:
@@ -65,7 +64,7 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
         since = time.monotonic()
-        Keeper(services, claim, stopping).keep(main)
+        Keeper(services, claim, stopping).keep(process, connection)
         status = _status_after(services, claim)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
     return status in jobs.FINAL
@@ -91,30 +90,16 @@ class Keeper:
         self._last_beat = self._last_progress = time.monotonic()
         self._stage_start = (time.monotonic(), 0)
 
-    def keep(self, main: Main) -> None:
-        """Start the child and stay until it has ended, and the job has been ended or given back."""
-        ours, its = _processes.Pipe()
-        process = _processes.Process(target=main, args=(self._services.settings, self._claim, its))
-        with ours:
-            with its:
-                started = self._start(process)
-            if started:
-                try:
-                    self._stay(process, ours)
-                finally:
-                    process.kill()
-                    process.join()
-        self._settle(process.exitcode if started else None)
-
-    def _start(self, process: ForkServerProcess) -> bool:
-        """False, and the job to be given back, if the process that children come from has just died."""
+    def keep(self, process: ForkServerProcess, connection: Connection) -> None:
+        """Send the waiting child its claim and stay until it has ended, and the job has been ended or given back."""
         try:
-            process.start()
-        except (OSError, EOFError) as error:
-            log.warning("no process for the job", error=str(error))
-            self._reason = Released
-            return False
-        return True
+            with suppress(OSError):  # it has died already
+                connection.send(self._claim)
+            self._stay(process, connection)
+        finally:
+            process.kill()
+            process.join()
+        self._settle(process.exitcode)
 
     def _stay(self, process: ForkServerProcess, connection: Connection) -> None:
         talking, next_beat = True, time.monotonic()
@@ -162,10 +147,8 @@ class Keeper:
             self._reason = self._reason or Released
         if self._reason and self._kill_at == float("inf"):
             self._kill_at = time.monotonic() + GRACE_S[self._reason]
-            try:
+            with suppress(OSError):  # it has just ended
                 connection.send(self._reason)
-            except OSError:  # it has just ended
-                return
         stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
         if stalled or time.monotonic() >= self._kill_at:
             self._killed = f"made no progress for {self._services.settings.stall_s:g} s" if stalled else "did not stop"

@@ -13,12 +13,12 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from app.logs import configure_logs
 from app.models import Worker, now
 from app.queue import TASK, make_celery
+from app.rounds import start_rounds
 from app.services import Services
 from app.settings import Settings
-from app.sweep import Sweeper
-from app.ticks import Ticker
 from worker import metrics, resume, scratch
-from worker.keeper import perform_all, prepare
+from worker.keeper import perform_all
+from worker.processes import prepare
 
 SIGN_OF_LIFE_S = 5.0
 log = structlog.get_logger()
@@ -67,13 +67,8 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
 
 
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
-    sweeper = Sweeper(services.database, services.doorbell, services.settings)
-    for target, arguments in (
-        (sweeper.run, (stopping,)),
-        (Ticker(services).run, (stopping,)),
-        (_live, (services, queues, stopping)),
-    ):
-        threading.Thread(target=target, args=arguments, daemon=True).start()
+    start_rounds(services, stopping)
+    threading.Thread(target=_live, args=(services, queues, stopping), daemon=True).start()
     log.info("worker ready", queues=queues)
 
 

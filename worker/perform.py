@@ -115,6 +115,7 @@ def _write(services: Services, held: Held, change: Callable[[Session], None]) ->
 
     def once() -> None:
         with held.writing() as session:
+            jobs.beat(session, held.claim, held.progress, None)  # how far it came, which the keeper may not have said
             change(session)
 
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)

@@ -68,20 +68,17 @@ def beat() -> None:
     import signal
 
     from app.logs import configure_logs
+    from app.rounds import start_rounds
     from app.services import Services
     from app.settings import Settings
-    from app.sweep import Sweeper
-    from app.ticks import Ticker
 
     settings, stop = Settings(), threading.Event()
     configure_logs(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     services = Services.open(settings)
-    sweeping = threading.Thread(target=Sweeper(services.database, services.doorbell, settings).run, args=(stop,))
-    sweeping.start()
-    Ticker(services).run(stop)
-    sweeping.join()
+    for thread in start_rounds(services, stop):
+        thread.join()
     services.close()
 
 

@@ -17,8 +17,10 @@ from app.models import Job
 from app.services import Services
 from tests.worker import children
 from worker import keeper
+from worker.child import Main
 from worker.held import Abandoned, Dismissed, Released
-from worker.keeper import Keeper, Main, perform
+from worker.keeper import Keeper, perform
+from worker.processes import prepare, waiting_process
 
 JOB = "trn_1"
 
@@ -137,7 +139,7 @@ def test_a_job_without_a_message_is_not_overtaken(fast: Services) -> None:
 
 
 def test_a_dead_process_that_children_come_from_costs_no_job_its_life(fast: Services) -> None:
-    keeper.prepare()
+    prepare()
     kill_forkserver()
     with performing(fast, children.steps) as stopping:
         eventually(lambda: read(fast).done > 0)
@@ -145,13 +147,13 @@ def test_a_dead_process_that_children_come_from_costs_no_job_its_life(fast: Serv
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 1, 0)
 
 
-def test_a_job_that_got_no_process_is_given_back(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_process_for_it_no_job_is_claimed(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the process that children come from dies between two steps of ours."""
-    keeper.prepare()
-    monkeypatch.setattr(keeper, "prepare", kill_forkserver)
+    prepare()
+    kill_forkserver()
     monkeypatch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
     assert not perform(fast, "training", threading.Event(), children.steps)
-    assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 1, 0)
+    assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 0, 0)
 
 
 def kill_forkserver() -> None:
@@ -176,7 +178,7 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
     impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     lonely = Keeper(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, waiting_process(impatient, children.hangs) as (process, connection):
         patch.setattr(Keeper, "_settle", lambda *_: None)  # it could only say that there is no database
-        lonely.keep(children.hangs)
+        lonely.keep(process, connection)
     assert lonely._reason is Abandoned
