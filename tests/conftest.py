@@ -52,8 +52,7 @@ def redis_server() -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """The URL of an empty Redis database, for Celery; each xdist worker has its own number."""
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    url = f"{redis_server}/{number}"
+    url = f"{redis_server}/{redis_number()}"
     servers.empty_redis(url)
     return url
 
@@ -67,9 +66,19 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty store on it, for CANEMAP_STORE_URL."""
+    """The URL of an empty store on it, with its keys in the environment."""
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
+    return new_store_url(s3_server)
+
+
+def redis_number() -> int:
+    """Of this xdist worker's own database."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+def new_store_url(s3_server: str) -> str:
+    """An empty store on it, for CANEMAP_STORE_URL."""
     return f"s3://canemap/{secrets.token_hex(8)}?endpoint={s3_server}"
 
 

@@ -48,7 +48,9 @@ def scene(services: Services, make_scene: MakeScene) -> str:
     return row.object
 
 
-@pytest.mark.parametrize("where", ["folder", "s3"])
+@pytest.mark.parametrize(
+    ("database_url", "where"), [("sqlite", "folder"), ("postgresql", "s3")], indirect=["database_url"]
+)
 def test_what_was_saved_comes_back_elsewhere(
     services: Services, scene: str, tmp_path: Path, request: pytest.FixtureRequest, where: str
 ) -> None:

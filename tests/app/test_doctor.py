@@ -93,6 +93,7 @@ def test_a_part_that_hangs_is_named_and_asked_once() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("only", "code"), [("gdal", 0), ("workers", 1), ("nothing", 2)])
 def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings, only: str, code: int) -> None:
     environment = {

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,11 @@ import pytest
 
 from app.client import Client
 from ml.synthetic import SyntheticScene, make_scene
+from tests import servers
+from tests.conftest import new_store_url, redis_number
 
 SIZE_PX = 320  # a test scene of two blocks of 256 px at least, or there is no interval of its hectares
+LONG_REDIS = 8  # the databases from here on are those of services that outlive a test
 SPLITS = {"train": ["train"], "val": ["val"], "test": ["test"]}
 TINY = {
     "net": {"depth": 2, "width": 8},
@@ -33,7 +36,7 @@ class Stack:
 
     process: subprocess.Popen[str]
     url: str
-    log: Path
+    folder: Path
 
     def children(self) -> list[int]:
         """The ids of its child processes."""
@@ -49,16 +52,19 @@ class Stack:
         raise LookupError(queue)
 
 
-@pytest.fixture(params=["embedded", "postgresql+redis+s3"])
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """A service of the test's own: with nothing else, and on a PostgreSQL, a Redis and an S3 server."""
-    settings = {}
-    if request.param != "embedded":
-        settings["CANEMAP_DATABASE_URL"] = request.getfixturevalue("postgres_url")
-        settings["CANEMAP_BROKER_URL"] = request.getfixturevalue("redis_url")
-        settings["CANEMAP_STORE_URL"] = request.getfixturevalue("s3_url")
-    with up(tmp_path, **settings) as stack:
-        yield stack
+@pytest.fixture(scope="session", params=["embedded", "postgresql+redis+s3"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service for all tests that leave it able to work: with nothing else, and on a PostgreSQL, a Redis and an S3."""
+    with ExitStack() as servers_used:
+        settings = {}
+        if request.param != "embedded":
+            server = request.getfixturevalue("postgres_server")
+            settings = servers.S3_KEYS | {
+                "CANEMAP_DATABASE_URL": servers_used.enter_context(servers.database(server)),
+                "CANEMAP_BROKER_URL": f"{request.getfixturevalue('redis_server')}/{LONG_REDIS + redis_number()}",
+                "CANEMAP_STORE_URL": new_store_url(request.getfixturevalue("s3_server")),
+            }
+        yield servers_used.enter_context(up(tmp_path_factory.mktemp("stack"), **settings))
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +89,7 @@ def up(folder: Path, **settings: str) -> Iterator[Stack]:
             line = process.stdout.readline() if process.stdout else ""
             ready = re.search(r"http://\S+", line)
             assert ready, log.read_text()
-            yield Stack(process, ready[0], log)
+            yield Stack(process, ready[0], folder)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(40)
@@ -102,6 +108,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SyntheticScene]
     folder = tmp_path_factory.mktemp("world")
     names = ["train", "val", "test", "unseen"]
     return {name: make_scene(folder, name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
+
+
+@pytest.fixture(scope="session")
+def dataset(stack: Stack, world: dict[str, SyntheticScene]) -> str:
+    """Everything that a training needs, on the stack; the dataset's id."""
+    with Client(stack.url) as client:
+        return upload(client, world)
 
 
 def upload(client: Client, world: dict[str, SyntheticScene]) -> str:

@@ -16,7 +16,6 @@ from ml.synthetic import SyntheticScene
 from tests.app.test_supervise import lives
 from tests.e2e.conftest import TINY, Stack
 
-pytestmark = pytest.mark.xdist_group("live")
 World = dict[str, SyntheticScene]
 Canemap = Callable[..., "subprocess.CompletedProcess[str]"]
 CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0"]

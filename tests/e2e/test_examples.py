@@ -12,7 +12,6 @@ import pytest
 from ml.synthetic import SyntheticScene
 from tests.e2e.conftest import TINY, Stack
 
-pytestmark = pytest.mark.xdist_group("live")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

@@ -12,7 +12,7 @@ from app.client import CanemapError, Client, JobDismissed, Json
 from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
 from tests.app.test_supervise import lives
-from tests.e2e.conftest import SIZE_PX, TINY, Stack, upload
+from tests.e2e.conftest import SIZE_PX, TINY, Stack, up
 
 World = dict[str, SyntheticScene]
 
@@ -24,8 +24,7 @@ def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def test_from_scenes_to_hectares(client: Client, world: World, tmp_path: Path) -> None:
-    dataset = upload(client, world)
+def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp_path: Path) -> None:
     seen: list[Json] = []
     training = client.train(dataset, register_as="cane", config=TINY).wait(progress=seen.append, timeout_s=120)
     assert training.document["model"] == {"name": "cane", "version": 1}
@@ -56,9 +55,8 @@ def test_from_scenes_to_hectares(client: Client, world: World, tmp_path: Path) -
         client._send("DELETE", "/v1/scenes/unseen")
 
 
-def test_dismissing_a_training_really_stops_it(client: Client, world: World, tmp_path: Path) -> None:
-    dataset = upload(client, world)
-    long = client.train(dataset, register_as="cane", config=TINY | {"epochs": 10_000})
+def test_dismissing_a_training_really_stops_it(client: Client, stack: Stack, dataset: str) -> None:
+    long = client.train(dataset, register_as="never", config=TINY | {"epochs": 10_000})
     eventually(lambda: client.job(long.id)["done"] > 0)
     long.dismiss()
     with pytest.raises(JobDismissed):
@@ -66,16 +64,15 @@ def test_dismissing_a_training_really_stops_it(client: Client, world: World, tmp
     done = client.job(long.id)["done"]
     time.sleep(2)
     assert client.job(long.id)["done"] == done
-    assert not list((tmp_path / "data" / "scratch").iterdir())
-    assert list(client.models()) == []
+    assert not list((stack.folder / "data" / "scratch").iterdir())
+    assert "never" not in {model["name"] for model in client.models()}
     # the worker is free for the next one
-    client.train(dataset, register_as="cane", config=TINY | {"epochs": 1}).wait(timeout_s=120)
+    client.train(dataset, register_as="next", config=TINY | {"epochs": 1}).wait(timeout_s=120)
 
 
 def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_been(
-    client: Client, stack: Stack, world: World, tmp_path: Path
+    client: Client, stack: Stack, dataset: str, tmp_path: Path
 ) -> None:
-    dataset = upload(client, world)
     config = TINY | {"epochs": 12}
     undisturbed = client.train(dataset, register_as="calm", config=config).wait(timeout_s=120)
     training = client.train(dataset, register_as="storm", config=config)
@@ -89,17 +86,8 @@ def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_
     assert weights[0] == weights[1]
 
 
-def test_nothing_is_left_when_the_service_is_killed(stack: Stack) -> None:
-    children = stack.children()
-    assert len(children) == 3
-    stack.process.kill()
-    stack.process.wait()
-    eventually(lambda: not any(lives(pid) for pid in children), 40)
-
-
-def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, stack: Stack, world: World) -> None:
-    dataset = upload(client, world)
-    training = client.train(dataset, register_as="cane", config=TINY | {"epochs": 40})
+def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, stack: Stack, dataset: str) -> None:
+    training = client.train(dataset, register_as="given-back", config=TINY | {"epochs": 20})
     eventually(lambda: len(training.series()) >= 1)
     worker = stack.worker("training")
     os.kill(worker, signal.SIGTERM)
@@ -107,3 +95,12 @@ def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, st
     training.wait(timeout_s=120)
     assert client.job(training.id)["attempt"] == 2
     assert "given back" in client.log(training.id)
+
+
+def test_nothing_is_left_when_the_service_is_killed(tmp_path: Path) -> None:
+    with up(tmp_path) as stack:
+        children = stack.children()
+        assert len(children) == 3
+        stack.process.kill()
+        stack.process.wait()
+        eventually(lambda: not any(lives(pid) for pid in children), 40)

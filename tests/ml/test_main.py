@@ -63,7 +63,6 @@ def test_train_then_predict(folder: Path) -> None:
     assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
 
 
-@pytest.mark.xdist_group("ranks")
 def test_two_processes_train_one_model_and_one_of_them_speaks(folder: Path) -> None:
     code, output = launch("-m", "ml", *train_arguments(folder, *SMALL))
     assert code == 0, output

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,15 +30,25 @@ TINY = {
 }
 
 
+SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2}  # limits that tests can reach
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Small limits, so that tests can reach them."""
-    return settings.model_copy(update={"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2})
+    """Small limits."""
+    return settings.model_copy(update=SMALL)
 
 
 @pytest.fixture
 def http(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a server of its own."""
+    with serving(settings) as client:
+        yield client
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of a server on these settings."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()

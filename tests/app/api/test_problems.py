@@ -1,10 +1,28 @@
 """Every error is a problem document: no stack trace, no path, no echo."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
 import pytest
+
+from app.db import migrate
+from app.settings import Settings
+from tests import servers
+from tests.app.api.conftest import SMALL, serving
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def http(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One server for all: what is refused changes nothing."""
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    with servers.database(server) if server else nullcontext("") as url:
+        settings = Settings(data_dir=tmp_path_factory.mktemp("data"), database_url=url).model_copy(update=SMALL)
+        migrate(settings)
+        with serving(settings) as client:
+            yield client
 
 
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:

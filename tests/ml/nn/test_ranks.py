@@ -23,8 +23,6 @@ from tests.ml.nn.conftest import easy_world
 from tests.ml.nn.ranked import Order, carried_out, seen_by, started, task
 from tests.ml.nn.test_train import changed, three_classes
 
-pytestmark = pytest.mark.xdist_group("ranks")  # which share one launch
-
 # Two processes add numbers in another order than one, and each step carries what that changes on. Found on CPUs:
 # tensors 6e-8 apart after one step and up to 3e-6 after 16, losses up to 2e-7 of themselves.
 LOSS_RELATIVE, WEIGHT_ABSOLUTE = 1e-5, 5e-5
