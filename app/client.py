@@ -164,9 +164,12 @@ class Client:
         }
         return Experiment(self, "experiments", self._post("/v1/experiments", body))
 
-    def predict(self, scene: str, *, model: str, config: Json | None = None) -> "Prediction":
-        """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion."""
-        body = {"scene": scene, "model": model, "config": config or {}}
+    def predict(self, scene: str, *, model: str, config: Json | None = None, parts: int = 1) -> "Prediction":
+        """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion.
+
+        parts: into how many jobs the map is cut, which all workers share.
+        """
+        body = {"scene": scene, "model": model, "config": config or {}, "parts": parts}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
 
     def create_schedule(

@@ -18,12 +18,13 @@ from app.errors import Conflict, NotFound
 from app.models import Document, Job, JobLog, now
 from ml.progress import Progress
 
-Kind = Literal["dataset", "training", "experiment", "prediction", "evaluation"]
+Kind = Literal["dataset", "training", "experiment", "prediction", "part", "evaluation"]
 QUEUES: dict[str, str] = {
     "dataset": "light",
     "training": "training",
     "experiment": "light",
     "prediction": "prediction",
+    "part": "prediction",
     "evaluation": "prediction",
 }
 
@@ -179,7 +180,7 @@ def bury(session: Session, job: Job, *, max_failures: int, cause: str = "was not
 def dismiss(session: Session, job_id: str) -> Job:
     """End a waiting job at once; ask the worker of a running one to stop. Dismissing twice is harmless.
 
-    The runs of an experiment are dismissed with it.
+    The runs of an experiment, and the parts of a prediction, are dismissed with it.
     """
     # all runs first, then their parent: whoever ends a run locks the two in this order, too
     for run in runs(session, job_id):
@@ -246,7 +247,7 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
 
 
 def _tell_parent(session: Session, job: Job, **values: Any) -> None:
-    """Show in an experiment, which no worker holds meanwhile, how its runs go on."""
+    """Show in an experiment or a prediction in parts, which no worker holds meanwhile, how its runs go on."""
     if job.parent:
         told = update(Job).where(Job.id == job.parent, Job.status == "accepted")
         session.execute(told.values(stage="runs", updated=now(), revision=Job.revision + 1, **values))

@@ -103,7 +103,8 @@ class Job(Base):
 
     attempt: how often it was claimed, and the fencing token of each write of a worker. beat_seq: grows while its worker
     lives. revision: grows with each change. failures: how many workers died on it. parent: the job of the experiment
-    that it is a run of; that one cannot be claimed before all its runs have ended.
+    that it is a run of, or of the prediction that it is a part of; that one cannot be claimed before all its runs have
+    ended.
     """
 
     __tablename__ = "jobs"
@@ -299,6 +300,21 @@ class Evaluation(Base):
         ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
         Index("ix_evaluations_model", "model", "version", "created", "id"),
     )
+
+
+class Part(Base):
+    """Some rows of a prediction's map, worked on as a job of its own; `id` is also the id of that job.
+
+    object: the rows in the store, as `ml.nn.predict.predict_rows` made them; None until the job succeeded.
+    """
+
+    __tablename__ = "parts"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    prediction: Mapped[str] = mapped_column(ForeignKey("predictions.id"), index=True)
+    first_row: Mapped[int]
+    end_row: Mapped[int]
+    object: Mapped[str | None] = mapped_column(Text)
 
 
 class Schedule(Base):

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app import jobs, registry, scenes
+from app import jobs, parts, registry, scenes
 from app.errors import Conflict, Invalid, NotFound, NotReady, invalid
 from app.idempotency import Once
 from app.models import Job, ModelVersion, Prediction, Scene
@@ -50,12 +50,13 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        scene, model = _parts(session, request)
+        scene, model = _scene_and_model(session, request)
         contract = Contract.model_validate_json(json.dumps(model.contract))
-        faults = contract_faults(scenes.info_of(scene), contract)
-        if faults:
+        info = scenes.info_of(scene)
+        if faults := contract_faults(info, contract):
             raise Invalid("contract-mismatch", *(fault.at("/scene") for fault in faults))
-        job = jobs.create(session, id_, "prediction")
+        _check_parts(request.parts, info.rows)
+        waiting = [jobs.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
         prediction = Prediction(
             id=id_,
             scene=scene.id,
@@ -64,7 +65,11 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
             config=request.config.model_dump(mode="json"),
         )
         session.add(prediction)
-    services.doorbell.ring(job)
+        if request.parts > 1:
+            session.flush()
+            waiting = parts.add(session, id_, info.rows, request.parts)
+    for job in waiting:
+        services.doorbell.ring(job)
     return prediction
 
 
@@ -166,6 +171,7 @@ def delete(services: Services, id_: str) -> None:
         if job.status not in jobs.FINAL:
             raise Conflict("job-running", f"The job of prediction {id_!r} is {job.status}: dismiss it first.")
         products = prediction.products or {}
+        parts.delete(session, id_)
         session.delete(prediction)
         session.flush()
         session.delete(job)
@@ -180,7 +186,16 @@ def _ready(session: Session, prediction: Prediction) -> Prediction:
     return prediction
 
 
-def _parts(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
+def _check_parts(count: int, rows: int) -> None:
+    most = max(1, rows // parts.MIN_ROWS)
+    if count > most:
+        detail = f"{count} parts of {rows} rows are less than {parts.MIN_ROWS} rows each."
+        raise invalid(
+            "too-many-parts", detail, f"Ask for {most} at most; as many as there are workers is enough.", "/parts"
+        )
+
+
+def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
     faults: list[Invalid] = []
     scene = model = None
     try:

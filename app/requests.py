@@ -65,6 +65,12 @@ class PredictionRequest(Frozen):
     scene: Reference
     model: Reference = Field(description='"cane@champion", "cane:3", or "cane" for its champion.')
     config: PredictConfig = PredictConfig()
+    parts: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Cut the map into so many jobs of some rows each, which all workers share. The same pixels.",
+    )
 
 
 class EvaluationRequest(Frozen):

@@ -1,6 +1,6 @@
-"""A batch of predictions on one host and on two, and what it costs when one of the two dies in the middle.
+"""A batch of predictions, and one scene in parts, on one host and on two, of which one may die in the middle.
 
-    python benchmarks/bench_workers.py [--scenes 8] [--size 1024] [--width 16] [--rounds 3] [--quick]
+    python benchmarks/bench_workers.py [--scenes 8] [--size 1024] [--large 3072] [--parts 8] [--width 16] [--quick]
 
 A host is a worker of one thread with a data folder of its own; they share a PostgreSQL, a Redis and an S3 bucket, and
 nothing else. Time is that from the first order to the last result, with the workers up. Here they also share the cores
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -37,13 +38,14 @@ from tests import servers
 QUICK_RECOVERY = {"CANEMAP_LEASE_S": "4", "CANEMAP_HEARTBEAT_S": "0.5", "CANEMAP_SWEEP_S": "0.5"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 PLANS = {"one host": (1, False), "two hosts": (2, False), "two hosts, one killed": (2, True)}
-READY_S = 120
+LONG_S = 1800
 DEPTH = 4
 _numbers = count(1)
+Order = Callable[[], Sequence[str]]  # gives work; the ids of its jobs
 
 
 @dataclass(frozen=True)
-class Batch:
+class Run:
     """seconds: from the first order to the last result. again: attempts beyond the first of each job."""
 
     seconds: float
@@ -62,20 +64,35 @@ class Site:
 def main() -> None:
     """Measure and print the table."""
     options = _options()
-    mpx = options.scenes * options.size**2 / 1e6
-    done: dict[str, list[Batch]] = {name: [] for name in PLANS}
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as site:
-        scenes = upload(site, options)
-        batch(site, scenes[:2], hosts=1)  # the first one measures which engine is the fastest
-        for _ in range(options.rounds):
-            for name, (hosts, kill) in PLANS.items():
-                done[name].append(batch(site, scenes, hosts=hosts, kill=kill))
-    seconds = {name: statistics.median(each.seconds for each in batches) for name, batches in done.items()}
+        scenes = upload(site, "scene", options.size, options.scenes)
+        (large,) = upload(site, "large", options.large, 1)
+        site.client.import_model("net", make_model(site.folder / "scene.tif", site.folder, options.width, DEPTH))
+        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first one measures which engine is the fastest
+        net = f"U-Net of width {options.width}"
+        title = f"{options.scenes} scenes of {options.size} x {options.size} px, {net}"
+        compare(site, title, partial(order, site, scenes, 1), options.scenes * options.size**2, options.rounds)
+        title = f"One scene of {options.large} x {options.large} px in {options.parts} parts, {net}"
+        compare(site, title, partial(order, site, [large], options.parts), options.large**2, options.rounds)
+
+
+def compare(site: Site, title: str, give: Order, pixels: int, rounds: int) -> None:
+    """Do the same work by each plan in turn, and print a table."""
+    done: dict[str, list[Run]] = {name: [] for name in PLANS}
+    for _ in range(rounds):
+        for name, (hosts, kill) in PLANS.items():
+            done[name].append(timed(site, give, hosts=hosts, kill=kill))
+    seconds = {name: statistics.median(each.seconds for each in runs) for name, runs in done.items()}
     rows = (
-        (name, seconds[name], mpx / seconds[name], seconds["one host"] / seconds[name], max(one.again for one in each))
-        for name, each in done.items()
+        (
+            name,
+            seconds[name],
+            pixels / 1e6 / seconds[name],
+            seconds["one host"] / seconds[name],
+            max(one.again for one in runs),
+        )
+        for name, runs in done.items()
     )
-    title = f"{options.scenes} scenes of {options.size} x {options.size} px, U-Net of width {options.width}"
     show(title, ("", "s", "Mpx/s", "times one host", "jobs done again"), rows)
 
 
@@ -101,16 +118,23 @@ def service(folder: Path) -> Iterator[Site]:
             api.end(signal.SIGKILL)
 
 
-def upload(site: Site, options: argparse.Namespace) -> list[str]:
-    """The names of the scenes; and a model "net" with random weights."""
-    scene = site.folder / "scene.tif"
-    in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": options.size})
-    site.client.import_model("net", make_model(scene, site.folder, options.width, DEPTH))
-    return [site.client.upload_scene(scene, id=f"scene-{number}")["id"] for number in range(options.scenes)]
+def upload(site: Site, name: str, size: int, count: int) -> list[str]:
+    """The names of so many scenes, all of the same pixels."""
+    scene = site.folder / f"{name}.tif"
+    in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
+    return [site.client.upload_scene(scene, id=f"{name}-{number}")["id"] for number in range(count)]
 
 
-def batch(site: Site, scenes: Sequence[str], *, hosts: int, kill: bool = False) -> Batch:
-    """Map all scenes with so many hosts. kill: the first of them, when a quarter is done."""
+def order(site: Site, scenes: Sequence[str], parts: int) -> list[str]:
+    """Have all scenes mapped; the ids of the jobs, those that come first in front."""
+    config = {"outputs": ["classes"]}
+    made = [site.client.predict(scene, model="net:1", config=config, parts=parts).id for scene in scenes]
+    of = [job["jobID"] for job in site.client.jobs(processID="part") if job["parent"] in made]
+    return [*reversed(of), *made]
+
+
+def timed(site: Site, give: Order, *, hosts: int, kill: bool = False) -> Run:
+    """Do the work with so many hosts. kill: the first of them, when a quarter of its jobs is done."""
     workers = [
         machine(f"host-{next(_numbers)}", ["worker", "--with-parent"], site.folder, site.environment)
         for _ in range(hosts)
@@ -120,18 +144,24 @@ def batch(site: Site, scenes: Sequence[str], *, hosts: int, kill: bool = False) 
             worker.start()
         wait_for(lambda: all(b"worker ready" in worker.log.read_bytes() for worker in workers))
         start = time.monotonic()
-        ordered = [site.client.predict(scene, model="net:1", config={"outputs": ["classes"]}) for scene in scenes]
+        jobs = give()
         if kill:
-            for work in ordered[: len(ordered) // 4]:
-                work.wait()
+            wait_for(lambda: all(ended(site, job) for job in jobs[: len(jobs) // 4]))
             destroy(workers[0])
-        for work in ordered:
-            work.wait()
+        wait_for(lambda: all(ended(site, job) for job in jobs))
         seconds = time.monotonic() - start
     finally:
         for worker in workers:
             worker.end(signal.SIGKILL)
-    return Batch(seconds, sum(site.client.job(work.id)["attempt"] - 1 for work in ordered))
+    return Run(seconds, sum(site.client.job(job)["attempt"] - 1 for job in jobs))
+
+
+def ended(site: Site, job: str) -> bool:
+    """Whether it has; an error if it has failed."""
+    status = site.client.job(job)["status"]
+    if status in ("failed", "dismissed"):
+        raise RuntimeError(f"job {job} is {status}: {site.client.log(job)}")
+    return bool(status == "successful")
 
 
 def destroy(worker: Part) -> None:
@@ -148,10 +178,10 @@ def machine(name: str, module: Sequence[str], folder: Path, environment: Mapping
 
 def wait_for(true: Callable[[], bool]) -> None:
     """Return as soon as it is true."""
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + LONG_S
     while not true():
         if time.monotonic() > deadline:
-            raise TimeoutError("a process did not become ready")
+            raise TimeoutError("a process did not become ready, or a job did not end")
         time.sleep(0.1)
 
 
@@ -167,12 +197,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=8, help="in the batch")
     parser.add_argument("--size", type=int, default=1024, help="px a side of a scene")
+    parser.add_argument("--large", type=int, default=3072, help="px a side of the scene that is mapped in parts")
+    parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--width", type=int, default=16, help="of the U-Net")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="4 scenes of 256 px, one round")
+    parser.add_argument("--quick", action="store_true", help="4 scenes of 256 px, one of 512, one round")
     options = parser.parse_args()
     if options.quick:
-        options.scenes, options.size, options.rounds = 4, 256, 1
+        options.scenes, options.size, options.large, options.rounds = 4, 256, 512, 1
     return options
 
 

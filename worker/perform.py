@@ -15,7 +15,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
-from worker import dataset, evaluation, experiment, prediction, resume, scratch, training
+from worker import dataset, evaluation, experiment, part, prediction, resume, scratch, training
 from worker.held import Abandoned, Dismissed, Held, Released
 from worker.outcome import Outcome
 
@@ -26,6 +26,7 @@ WORK: Mapping[str, Work] = {
     "training": training.run,
     "experiment": experiment.run,
     "prediction": prediction.run,
+    "part": part.run,
     "evaluation": evaluation.run,
 }
 
@@ -72,11 +73,11 @@ def _work(services: Services, held: Held) -> None:
 
 def _publish(services: Services, held: Held, outcome: Outcome) -> None:
     """Files first, then ONE fenced transaction: it makes the result true. Without it the files are taken back."""
-    prefix = f"{held.claim.kind}s/{held.claim.job_id.replace(':', '/')}/{held.claim.attempt}"
+    place = outcome.place or f"{held.claim.kind}s/{held.claim.job_id.replace(':', '/')}"
     stored: dict[str, Stored] = {}
     try:
         for name, path in outcome.files.items():
-            stored[name] = services.store.put(path, f"{prefix}/{name}")
+            stored[name] = services.store.put(path, f"{place}/{held.claim.attempt}/{name}")
         held.log("successful")
         _write(services, held, lambda session: _record(session, held.claim, outcome, stored))
     except BaseException:

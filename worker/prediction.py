@@ -1,34 +1,35 @@
 """Predictions: map one scene with one model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from app import datasets, predictions, registry, scenes
+from app import parts, predictions
+from app.models import Part
 from app.services import Services
 from app.storage import Stored
+from ml.faults import Fault, InputRefused
 from ml.provenance import software
 from worker import scratch
 from worker.held import Held
+from worker.inputs import prediction_inputs
 from worker.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ml.nn.products import PredictResult
 
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
-    """Do the prediction of the job in `folder`, which may hold what an earlier attempt left."""
-    from ml.nn.predict import predict  # torch takes seconds to import: only when there is something to predict
-
+    """Do the prediction of the job in `folder`, which may hold what an earlier attempt left; or join its parts."""
     with services.database.read() as session:
-        prediction = predictions.get(session, held.claim.job_id)
-        row_of_scene = scenes.get(session, prediction.scene)
-        model = registry.get(session, prediction.model, str(prediction.version))
-    take = scratch.taking(services.store, folder)
-    scene = datasets.scene_file(row_of_scene, take)
-    result = predict(take(model.object), scene, folder, predictions.config_of(prediction), held.watch)
+        made = _whole(session, held.claim.job_id)
+    result = _predict(services, held, folder, made)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        row = predictions.get(session, prediction.id)
+        row = predictions.get(session, held.claim.job_id)
         row.products = {name: asdict(item) for name, item in stored.items()}
         row.software = software()
         row.areas = {
@@ -38,3 +39,24 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         }
 
     return Outcome(record, result.files)
+
+
+def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
+    """All parts of the map, with their rows; none if nobody asked for parts."""
+    if failed := parts.failed(session, prediction_id):
+        hint = "Look at its log, mend it, and predict again."
+        raise InputRefused(
+            *(Fault("part_failed", f"Part {job.id} is {job.status}: {job.message}", hint) for job in failed)
+        )
+    return parts.of(session, prediction_id)
+
+
+def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part]) -> "PredictResult":
+    from ml.nn.predict import finish, predict  # torch takes seconds to import: only when there is something to predict
+
+    inputs = prediction_inputs(services, held.claim.job_id, folder)
+    if not made:
+        return predict(inputs.model, inputs.scene, folder, inputs.config, held.watch)
+    take = scratch.taking(services.store, folder)
+    rows = [take(part.object) for part in made if part.object]
+    return finish(rows, inputs.model, inputs.scene, folder, inputs.config, held.watch)

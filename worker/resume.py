@@ -1,4 +1,4 @@
-"""What a training resumes from, kept in the store epoch by epoch, so that another machine can go on."""
+"""What a job goes on from, kept in the store so that another machine can: epochs of a training, parts of a map."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ class Kept:
         if self._path.exists():
             return
         try:
-            for key in sorted(self._store.keys(_prefix(self._claim.job_id)), key=_age, reverse=True):
+            for key in sorted(self._store.keys(place_of(self._claim.job_id)), key=_age, reverse=True):
                 if self._bring(key):
                     return
         except StoreAway as error:
@@ -46,7 +46,7 @@ class Kept:
         """Put the file into the store, if it is another than the last time, and delete that one."""
         if not self._path.exists() or (sha256 := sha256_of(self._path)) == self._sha256:
             return
-        place = f"{_prefix(self._claim.job_id)}{self._claim.attempt:06d}-{self._count:06d}-{FILE}"
+        place = f"{place_of(self._claim.job_id)}{self._claim.attempt:06d}-{self._count:06d}-{FILE}"
         try:
             last, self._last = self._last, self._store.put(self._path, place, sha256=sha256).object
             self._sha256, self._count = sha256, self._count + 1
@@ -70,7 +70,7 @@ class Kept:
 def forget(store: Store, job_id: str) -> None:
     """Delete what is kept for a job that has ended."""
     try:
-        for key in list(store.keys(_prefix(job_id))):
+        for key in list(store.keys(place_of(job_id))):
             store.delete(key)
     except StoreAway as error:
         log.warning("left for the sweep: the store is away", error=error.detail)
@@ -94,5 +94,6 @@ def _age(key: str) -> str:
     return key.rpartition("/")[2].partition("-")[2]
 
 
-def _prefix(job_id: str) -> str:
+def place_of(job_id: str) -> str:
+    """Where in the store: what lies there is forgotten when the job has ended."""
     return f"resume/{job_id}/"

@@ -30,6 +30,11 @@ RESOURCES = {
 }
 
 
+def result_of(row: Job) -> str:
+    """Where the result of a job is; that of a part is the whole map."""
+    return f"/v1/predictions/{row.parent}" if row.kind == "part" else f"/v1/{RESOURCES[row.kind]}/{row.id}"
+
+
 def link(href: str, rel: str, type_: str = "application/json") -> Json:
     """A web link."""
     return {"href": href, "rel": rel, "type": type_}
@@ -62,13 +67,13 @@ def job(row: Job) -> Json:
             link(f"{url}/events", "monitor", "text/event-stream"),
             link(f"{url}/log", "log", "text/plain"),
             link(f"{url}/results", "http://www.opengis.net/def/rel/ogc/1.0/results"),
-            link(f"/v1/{RESOURCES[row.kind]}/{row.id}", "related"),
+            link(result_of(row), "related"),
         ],
     }
 
 
 def status_of(row: Job) -> str:
-    """An experiment runs as soon as one of its runs does, though no worker holds it before they have all ended."""
+    """What has runs or parts runs as soon as one of them does, though no worker holds it before they have all ended."""
     return "running" if row.status == "accepted" and row.stage == "runs" else row.status
 
 

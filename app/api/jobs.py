@@ -23,7 +23,7 @@ from app.paging import page
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Status = Annotated[Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query()]
 Kind = Annotated[
-    Literal["dataset", "training", "experiment", "prediction", "evaluation"] | None, Query(alias="processID")
+    Literal["dataset", "training", "experiment", "prediction", "part", "evaluation"] | None, Query(alias="processID")
 ]
 
 
@@ -70,7 +70,7 @@ def get_results(services: Wired, id_: Id) -> Json | Response:
         return ProblemResponse(row.error, row.error["status"])
     if row.status != "successful":
         raise NotReady("result-not-ready", f"Job {id_!r} is {row.status}.")
-    return documents.link(f"/v1/{documents.RESOURCES[row.kind]}/{row.id}", "related")
+    return documents.link(documents.result_of(row), "related")
 
 
 @router.get("/{id}/log", response_class=PlainTextResponse)

@@ -123,6 +123,7 @@ def predict(
     scene: str,
     model: Annotated[str, typer.Option(help="cane@champion, cane:3, or cane for its champion.")],
     out: Annotated[Path | None, typer.Option(help="Folder to download the result into.")] = None,
+    parts: Annotated[int, typer.Option(help="Cut the map into so many jobs, which all workers share.")] = 1,
     config: options.Config = None,
     changes: options.Set = None,
     no_wait: options.NoWait = False,
@@ -130,7 +131,7 @@ def predict(
 ) -> None:
     """Map a scene; print its hectares."""
     with Client() as client:
-        prediction = client.predict(scene, model=model, config=options.config(config, changes))
+        prediction = client.predict(scene, model=model, config=options.config(config, changes), parts=parts)
         if not output.finished(prediction, no_wait, as_json):
             return
         if out is not None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ml.checkpoint_header import read_header
 from ml.config import PredictConfig
 from ml.contract import Contract
 from ml.data import SceneFile
@@ -22,7 +24,7 @@ from ml.nn.inputs import choose_device
 from ml.nn.prefetch import prefetched
 from ml.nn.products import NODATA, PredictResult, write_products
 from ml.nn.streaming import StreamNet, for_prediction
-from ml.nn.strips import StripFile
+from ml.nn.strips import StripFile, joined
 from ml.nn.tiling import Predicted, predict_logits
 from ml.progress import Progress, Watch, silent
 
@@ -36,52 +38,91 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
     Raises:
         InputRefused: `model` is no checkpoint, `scene` no scene, or it breaks the model's contract (every difference).
     """
+    maps = predict_rows(model, scene, out, config, watch=watch)
+    result = finish([maps], model, scene, out, config, watch)
+    shutil.rmtree(maps.parent)
+    return result
+
+
+def predict_rows(
+    model: Path, scene: SceneFile, out: Path, config: PredictConfig, rows: range | None = None, watch: Watch = silent
+) -> Path:
+    """Some rows of the map that `predict` makes, by default all: a `StripFile` of classes and probabilities in `out`.
+
+    The pixels are those of the whole map, to the bit. Resumes, and raises, as `predict` does.
+    """
     net, header = load_checkpoint(model)
     refuse_any(contract_faults(inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata), header.contract))
     ready = for_prediction(net, choose_device(config.device), engine=config.engine, precision=config.precision)
-    folder = out / f"strips-{_fingerprint(model, scene, config, ready)}"
-    folder.mkdir(parents=True, exist_ok=True)
     with open_homogenised(scene, header.contract.homogenise) as source:
+        wanted = rows or range(source.rows)
+        folder = out / f"strips-{_fingerprint(model, scene, config, ready, wanted)}"
+        folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
-        _predict_strips(ready, header.contract, source, config, strips, watch)
+        _predict_strips(ready, header.contract, source, config, strips, wanted, watch)
+    return strips.path
+
+
+def finish(
+    parts: Sequence[Path], model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent
+) -> PredictResult:
+    """Turn all rows of a map, which `predict_rows` made in one part or in several, into files in the folder `out`.
+
+    parts: from the top down. Raises `ValueError` if they do not hold as many rows as the scene.
+    """
     watch(Progress("write", 0, 1))
-    result = write_products(strips.layer(0), strips.layer(1), scene.path, header.contract, config, out)
-    shutil.rmtree(folder)
+    info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata)
+    with joined(parts, out) as whole:
+        strips = StripFile(whole, layers=2, cols=info.cols)
+        if strips.rows != info.rows:
+            raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {info.rows}")
+        contract = read_header(model).contract
+        result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out)
     watch(Progress("write", 1, 1))
     return result
 
 
 def _predict_strips(
-    net: StreamNet, contract: Contract, source: Source, config: PredictConfig, strips: StripFile, watch: Watch
+    net: StreamNet,
+    contract: Contract,
+    source: Source,
+    config: PredictConfig,
+    strips: StripFile,
+    rows: range,
+    watch: Watch,
 ) -> None:
-    """Append to `strips` the rows that it does not yet hold: class and probability of each pixel.
+    """Append to `strips` those of `rows` that it does not yet hold: class and probability of each pixel.
 
     They are decided and written by a thread while the net goes on.
     """
-    if strips.rows == source.rows:
+    if strips.rows == len(rows):
         return
-    first_row = strips.rows // net.rows * net.rows
+    first_row = (rows.start + strips.rows) // net.rows * net.rows
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: Predicted) -> int:
         maps = torch.stack([values[class_index(piece.logits, config.threshold).long()], probability_byte(piece.logits)])
-        strips.write(piece.window.row, np.where(piece.valid, maps.cpu().numpy(), np.uint8(NODATA)))
+        decided = np.where(piece.valid, maps.cpu().numpy(), np.uint8(NODATA))
+        row = max(piece.window.row, rows.start)
+        strips.write(row - rows.start, decided[:, row - piece.window.row : rows.stop - piece.window.row])
         return strips.rows
 
-    predicted = predict_logits(net, contract, source, first_row=first_row, stripe_px=config.stripe_px)
+    predicted = predict_logits(
+        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px
+    )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
-        for rows in written:
+        for done in written:
             message = f"computed by {', '.join(dict.fromkeys(net.engines))}"
-            watch(Progress("predict", rows, source.rows, message, pixels=rows * source.cols))
+            watch(Progress("predict", done, len(rows), message, pixels=done * source.cols))
 
 
-def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet) -> str:
+def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, rows: range) -> str:
     """Of what decides the pixels, so that strips of another prediction are never taken for this one's."""
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engines, net.dtype),
+        *(config.threshold, config.stripe_px, net.engines, net.dtype, rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

@@ -1,6 +1,9 @@
 """Rows of a map as they are finished, on disk: what a prediction resumes from."""
 
 import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +20,14 @@ class StripFile:
 
     def __init__(self, path: Path, layers: int, cols: int) -> None:
         path.touch()
-        self._path, self._row_shape, self._row_bytes = path, (layers, cols), layers * cols
+        self.path, self._row_shape, self._row_bytes = path, (layers, cols), layers * cols
         self.rows = path.stat().st_size // self._row_bytes
 
     def write(self, row: int, strip: Bytes) -> None:
         """Put `strip`, (layers, rows, cols), at `row`, at most `self.rows`; what stood there and below is gone."""
         if row > self.rows:
             raise ValueError(f"a strip at row {row} leaves a gap after {self.rows} rows")
-        with self._path.open("r+b") as file:
+        with self.path.open("r+b") as file:
             file.truncate(row * self._row_bytes)
             file.seek(0, os.SEEK_END)
             file.write(np.ascontiguousarray(strip.transpose(1, 0, 2)).data)
@@ -34,7 +37,22 @@ class StripFile:
 
     def layer(self, index: int) -> "StripLayer":
         """One layer, read only as it is looked at."""
-        return StripLayer(self._path, self.rows, self._row_shape, index)
+        return StripLayer(self.path, self.rows, self._row_shape, index)
+
+
+@contextmanager
+def joined(parts: Sequence[Path], folder: Path) -> Iterator[Path]:
+    """Several files of strips, from the top down, as one, which lies in `folder` for the length of the block."""
+    if len(parts) == 1:
+        yield parts[0]
+        return
+    whole = folder / "joined"
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, file)
+    yield whole
+    whole.unlink()
 
 
 class StripLayer:

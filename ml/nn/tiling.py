@@ -52,11 +52,18 @@ class Predicted(Piece):
 
 
 def predict_logits(
-    net: StreamNet, contract: Contract, source: Source, *, first_row: int = 0, stripe_px: int | None = None
+    net: StreamNet,
+    contract: Contract,
+    source: Source,
+    *,
+    first_row: int = 0,
+    end_row: int | None = None,
+    stripe_px: int | None = None,
 ) -> Generator[Predicted, None, None]:
     """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
     first_row: a multiple of `net.rows`; the pieces that follow are the same, to the bit, as those of a whole run.
+    end_row: the piece that reaches it is the last; None goes on to the end of the scene.
     stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes. The next
     pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
     """
@@ -76,6 +83,8 @@ def predict_logits(
                 done = waiting.popleft()
                 if done.window.row >= first_row:
                     yield done
+                if end_row and done.window.row + done.window.rows >= end_row:
+                    return
 
 
 def _cores(net: StreamNet, cols: int, stripe_px: int | None) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint, save_checkpoint
 from ml.nn.decide import class_index, probability_byte
 from ml.nn.inputs import normalise
-from ml.nn.predict import predict
+from ml.nn.predict import finish, predict, predict_rows
 from ml.nn.unet import UNet
 from ml.progress import Progress, Stopped, Watch
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
@@ -138,6 +138,43 @@ def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene
     for name, path in undisturbed.files.items():
         if path.suffix == ".tif":
             assert (pixels_of(path) == pixels_of(resumed.files[name])).all()
+
+
+@pytest.mark.parametrize("cuts", [(64, 192), (100, 101, 349), ()])
+def test_a_map_in_parts_is_the_map_in_one_piece(
+    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...]
+) -> None:
+    whole = predict(model, scene, tmp_path / "whole", CONFIG)
+    edges = (0, *cuts, ROWS)
+    heard: list[Progress] = []
+    parts = [
+        predict_rows(model, scene, tmp_path / str(number), CONFIG, range(*edges[number : number + 2]), heard.append)
+        for number in range(len(edges) - 1)
+    ]
+    assert [progress.done for progress in heard if progress.done == progress.total] == np.diff(edges).tolist()
+    (tmp_path / "out").mkdir()
+    made = finish(parts, model, scene, tmp_path / "out", CONFIG)
+    assert made.area_ha == whole.area_ha
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(whole.files)
+    for name, path in whole.files.items():
+        assert path.suffix == ".gpkg" or path.read_bytes() == made.files[name].read_bytes(), name
+
+
+def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    rows = range(90, 300)
+    with pytest.raises(Stopped):
+        predict_rows(model, scene, tmp_path / "out", CONFIG, rows, stop_at(100))
+    heard: list[Progress] = []
+    resumed = predict_rows(model, scene, tmp_path / "out", CONFIG, rows, heard.append)
+    assert heard[0].done > 100
+    undisturbed = predict_rows(model, scene, tmp_path / "undisturbed", CONFIG, rows)
+    assert resumed.read_bytes() == undisturbed.read_bytes()
+
+
+def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    part = predict_rows(model, scene, tmp_path, CONFIG, range(100))
+    with pytest.raises(ValueError, match="have 100 rows, the scene has 350"):
+        finish([part], model, scene, tmp_path, CONFIG)
 
 
 def test_strips_of_another_prediction_are_not_taken_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:

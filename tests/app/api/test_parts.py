@@ -1,0 +1,96 @@
+"""A map in parts: jobs that several workers share, and the same map in the end."""
+
+import httpx
+import pytest
+
+from app import jobs
+from app.services import Services
+from app.storage import LocalStore
+from tests.app.api.conftest import TINY, Perform, pixels, put
+from tests.ml.geo.conftest import MakeScene
+
+ROWS = 200
+
+
+@pytest.fixture
+def parts(http: httpx.Client, dataset: str, do: Perform, make_scene: MakeScene) -> list[str]:
+    """The jobs of the three parts of a prediction of the scene "tall"."""
+    training = http.post("/v1/trainings", json={"dataset": dataset, "register_as": "cane", "config": TINY}).json()
+    do(training["id"])
+    put(http, "/v1/scenes/tall", make_scene(pixels(seed=7, size=ROWS), "tall.tif"))
+    answer = ask(http, parts=3)
+    assert answer.status_code == 201, answer.text
+    return parts_of(http, answer.json()["id"])
+
+
+def ask(http: httpx.Client, **more: object) -> httpx.Response:
+    return http.post("/v1/predictions", json={"scene": "tall", "model": "cane:1", **more})
+
+
+def parts_of(http: httpx.Client, prediction: str) -> list[str]:
+    """The ids of its parts, from the top down."""
+    items = http.get("/v1/jobs", params={"processID": "part"}).json()["items"]
+    return [item["jobID"] for item in reversed(items) if item["parent"] == prediction]
+
+
+def prediction_of(http: httpx.Client, part: str) -> str:
+    return str(http.get(f"/v1/jobs/{part}").json()["parent"])
+
+
+def kept(services: Services) -> list[str]:
+    """What lies in the store to go on from."""
+    assert isinstance(services.store, LocalStore)
+    return list(services.store.keys("resume/prd_"))
+
+
+def test_the_map_is_the_same_as_in_one_piece(
+    http: httpx.Client, parts: list[str], do: Perform, services: Services
+) -> None:
+    prediction = prediction_of(http, parts[0])
+    url = f"/v1/predictions/{prediction}"
+    for number, part in enumerate(parts):
+        job = http.get(f"/v1/jobs/{prediction}").json()
+        assert (job["status"], job["done"]) == ("running" if number else "accepted", number)
+        do(part)
+        assert http.get(f"/v1/jobs/{part}/results").json()["href"] == url
+    assert len(kept(services)) == 3
+    do(prediction)
+    assert http.get(f"/v1/jobs/{prediction}").json()["status"] == "successful"
+    assert kept(services) == []
+    whole = ask(http).json()["id"]
+    do(whole)
+    for name in ("classes.tif", "probability.tif", "polygons.geojson", "web.tif"):
+        assert http.get(f"{url}/{name}").content == http.get(f"/v1/predictions/{whole}/{name}").content, name
+    assert http.get(f"{url}/areas").json() == http.get(f"/v1/predictions/{whole}/areas").json()
+    assert http.delete(url).status_code == 204
+    assert [http.get(f"/v1/jobs/{id_}").status_code for id_ in (prediction, *parts)] == [404] * 4
+
+
+def test_what_one_part_cannot_do_ends_all(
+    http: httpx.Client, parts: list[str], do: Perform, services: Services
+) -> None:
+    with services.database.write() as session:  # as a worker that found it impossible
+        claim = jobs.claim(session, parts[0])
+        assert claim is not None
+        jobs.fail(session, claim, {"type": "internal-error", "detail": "No good.", "title": "Failed", "status": 500})
+    for job in (*parts[1:], prediction_of(http, parts[0])):
+        do(job)
+        ended = http.get(f"/v1/jobs/{job}").json()
+        assert ended["status"] == "failed"
+        assert parts[0] in ended["error"]["detail"]
+        assert "No good." in ended["error"]["detail"]
+
+
+def test_dismissing_the_map_dismisses_its_parts(http: httpx.Client, parts: list[str], do: Perform) -> None:
+    do(parts[0])
+    prediction = prediction_of(http, parts[0])
+    assert http.delete(f"/v1/jobs/{prediction}").json()["status"] == "dismissed"
+    statuses = [http.get(f"/v1/jobs/{part}").json()["status"] for part in parts]
+    assert statuses == ["successful", "dismissed", "dismissed"]
+
+
+def test_more_parts_than_rows_allow_are_refused(http: httpx.Client, parts: list[str]) -> None:
+    problem = ask(http, parts=4).json()
+    assert (problem["status"], problem["type"]) == (422, "too-many-parts")
+    assert "3 at most" in problem["errors"][0]["hint"]
+    assert ask(http, parts=0).status_code == 422
