@@ -63,7 +63,7 @@ def violations(orders: Sequence[Order], events: Iterable[Event], rows: Mapping[s
     by_job: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         by_job[event.job].append(event)
-    found = [*_acknowledgements(orders, rows)]
+    found = [*_acknowledgements(orders, rows), *_unlike(orders)]
     for job in sorted(rows.keys() | by_job.keys()):
         found += [f"{job}: {fault}" for fault in _life(by_job.get(job, []), rows.get(job))]
     for order in orders:
@@ -83,6 +83,17 @@ def _acknowledgements(orders: Sequence[Order], rows: Mapping[str, Row]) -> Itera
     keys = Counter(job for order in orders for job in set(order.ids))
     yield from (f"{job}: stands for {count} orders" for job, count in keys.items() if count > 1)
     yield from (f"{job}: exists, but nobody ordered it" for job in rows.keys() - keys.keys())
+
+
+def _unlike(orders: Sequence[Order]) -> Iterator[str]:
+    """All order the same map and the same training: they get the same bytes, whoever died over them."""
+    contents: dict[str, Counter[str]] = defaultdict(Counter)
+    for order in orders:
+        for url, (_, received) in order.products.items():
+            contents[url.rpartition("/")[2]][received] += 1
+    for name, sums in contents.items():
+        if len(sums) > 1:
+            yield f"{name} should be the same for all, but there are {dict(sums)}"
 
 
 def _life(events: Sequence[Event], row: Row | None) -> Iterator[str]:

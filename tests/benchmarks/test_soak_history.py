@@ -57,6 +57,14 @@ def test_a_job_whose_workers_died_too_often_is_accepted() -> None:
     assert check(Order("k1", [JOB], seen="failed"), events, row_of(events, "worker-lost")) == []
 
 
+def test_the_same_order_with_another_result_is_rejected() -> None:
+    other = "prd_2"
+    second = Order("k2", [other], seen="successful", products={"/v1/predictions/prd_2/classes.tif": ("cd", "cd")})
+    events = [*GOOD, RESULT, *(replace(event, job=other) for event in (*GOOD, RESULT))]
+    found = violations([DONE, second], events, {JOB: row_of(GOOD), other: row_of(GOOD)})
+    assert found == ["classes.tif should be the same for all, but there are {'ab': 1, 'cd': 1}"]
+
+
 BROKEN_LIVES = {
     "never created": [RESULT],
     "created twice": [GOOD[0], *GOOD, RESULT],
