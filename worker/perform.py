@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import jobs, problem
-from app.errors import Damaged, StoreAway
+from app.errors import Damaged, NoRoom, StoreAway
 from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
@@ -46,18 +46,21 @@ def work(services: Services, held: Held) -> None:
     except OperationalError as error:
         log.warning("the database is away", error=str(error))
         _end(services, held, "given back: the database was away", jobs.release)
+    except NoRoom as error:  # somebody may make room, or another worker has some
+        log.warning("no room", error=error.detail)
+        _end(services, held, "given back: the disk of its worker is full", jobs.release)
 
 
 def _work(services: Services, held: Held) -> None:
     """Do the job and end it; what is left to the caller is a job that is not ours to end."""
     root = services.settings.data_dir / "scratch"
-    folder = scratch.prepare(root, held.claim)
     try:
+        folder = scratch.prepare(root, held.claim)
         outcome = WORK[held.claim.kind](services, held, folder)
         _publish(services, held, outcome)
     except Dismissed:
         _end(services, held, "dismissed", jobs.dismissed)
-    except (Stopped, StoreAway, OperationalError, jobs.Lost):
+    except (Stopped, StoreAway, NoRoom, OperationalError, jobs.Lost):
         raise
     except InputRefused as refused:
         _fail(services, held, problem.refusal(refused))
@@ -66,6 +69,8 @@ def _work(services: Services, held: Held) -> None:
         _fail(services, held, problem.document(500, damaged.code, damaged.title, damaged.detail))
     except Exception as error:
         log.exception("failed")
+        if scratch.no_room(root, error):
+            raise scratch.full(root) from error
         _fail(services, held, _unexpected(error))
     scratch.remove(root, held.claim.job_id)
     resume.forget(services.store, held.claim.job_id)

@@ -1,5 +1,6 @@
 """Scratch folders: one for each attempt at a job, on the disk of the worker."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,27 +9,54 @@ from sqlalchemy import select
 
 from app import jobs
 from app.db import Database
+from app.errors import NoRoom
 from app.jobs import Claim
 from app.models import Job
 from app.storage import Store
 
+LEAST_BYTES = 2**20  # with less than this nothing can be done
+
 
 def prepare(root: Path, claim: Claim) -> Path:
-    """The folder of this attempt, holding a copy of what the attempt before left, so that work resumes.
+    """The folder of this attempt, holding a copy of what the last one left here, so that work resumes.
 
-    A copy: a worker that was given up but still writes cannot reach into the folder of its successor.
+    A copy, whole or not there: a worker that was given up but still writes cannot reach into the folder of its
+    successor. Raises `NoRoom`.
     """
     folder = _folder(root, claim.job_id) / str(claim.attempt)
-    before = folder.with_name(str(claim.attempt - 1))
-    if before.is_dir():
-        shutil.copytree(before, folder, dirs_exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f"{claim.attempt}.part")
+    earlier = sorted(int(path.name) for path in folder.parent.glob("*") if path.name.isdigit())
+    part.mkdir(parents=True)
+    try:
+        if earlier:
+            shutil.copytree(folder.with_name(str(earlier[-1])), part, dirs_exist_ok=True)
+    except OSError as error:
+        refusal = full(root) if no_room(root, error) else error
+        shutil.rmtree(part, ignore_errors=True)
+        raise refusal from error
+    part.replace(folder)
+    for attempt in earlier[:-1]:
+        shutil.rmtree(folder.with_name(str(attempt)), ignore_errors=True)
     return folder
+
+
+def full(root: Path) -> NoRoom:
+    """The error that says so."""
+    return NoRoom("no-room", f"The disk of this worker is full. Make room in {root}.")
 
 
 def taking(store: Store, folder: Path) -> Callable[[str], Path]:
     """A function that brings an object of the store, checked, to where all attempts at a job keep their inputs."""
     return lambda key: store.take(key, folder.with_name("inputs"))
+
+
+def no_room(root: Path, error: BaseException | None) -> bool:
+    """Whether the disk of `root` is full, or was when `error` came: what writes files may hide it, and clean up."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return shutil.disk_usage(root).free < LEAST_BYTES
 
 
 def remove(root: Path, job_id: str) -> None:

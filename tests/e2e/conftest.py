@@ -5,8 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +55,22 @@ class Stack:
 @pytest.fixture(scope="session", params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service for all tests that leave it able to work: with nothing else, and on a PostgreSQL, a Redis and an S3."""
-    with ExitStack() as servers_used:
-        settings = {}
-        if request.param != "embedded":
-            server = request.getfixturevalue("postgres_server")
-            settings = servers.S3_KEYS | {
-                "CANEMAP_DATABASE_URL": servers_used.enter_context(servers.database(server)),
-                "CANEMAP_BROKER_URL": f"{request.getfixturevalue('redis_server')}/{LONG_REDIS + redis_number()}",
-                "CANEMAP_STORE_URL": new_store_url(request.getfixturevalue("s3_server")),
-            }
-        yield servers_used.enter_context(up(tmp_path_factory.mktemp("stack"), **settings))
+    with settings_of(request) as settings, up(tmp_path_factory.mktemp("stack"), **settings) as stack:
+        yield stack
+
+
+@contextmanager
+def settings_of(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The environment of a service on the stack that `request.param` names."""
+    if request.param == "embedded":
+        yield {}
+        return
+    with servers.database(request.getfixturevalue("postgres_server")) as url:
+        yield servers.S3_KEYS | {
+            "CANEMAP_DATABASE_URL": url,
+            "CANEMAP_BROKER_URL": f"{request.getfixturevalue('redis_server')}/{LONG_REDIS + redis_number()}",
+            "CANEMAP_STORE_URL": new_store_url(request.getfixturevalue("s3_server")),
+        }
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +81,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @contextmanager
-def up(folder: Path, **settings: str) -> Iterator[Stack]:
-    """`canemap up` with its data in `folder/data`."""
+def up(folder: Path, *, within: Sequence[str | Path] = (), **settings: str) -> Iterator[Stack]:
+    """`canemap up` with its data in `folder/data`; within: a command that runs the command that follows it."""
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5"}
     environment = {**os.environ, **quick, **settings}
-    command = [sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
+    command = [*within, sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
     log = folder / "log"
     with (
         log.open("w") as errors,

@@ -21,6 +21,27 @@ def test_an_attempt_starts_from_a_copy_of_what_the_one_before_left(tmp_path: Pat
     assert (second / "resume").read_text() == "epoch 3"
 
 
+def test_an_attempt_starts_from_the_last_one_that_was_here_and_older_ones_go(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        (scratch.prepare(tmp_path, claim(attempt)) / "resume").write_text(f"epoch {attempt}")
+    fifth = scratch.prepare(tmp_path, claim(5))  # the others were elsewhere
+    assert (fifth / "resume").read_text() == "epoch 2"
+    assert sorted(path.name for path in fifth.parent.iterdir()) == ["2", "5"]
+
+
+def test_a_full_disk_is_known_by_the_error_or_what_led_to_it(tmp_path: Path) -> None:
+    assert not scratch.no_room(tmp_path, ValueError())
+    try:
+        Path("/dev/full").write_text("x")
+    except OSError as error:
+        hidden = ValueError()
+        hidden.__context__ = error
+        assert scratch.no_room(tmp_path, error)
+        assert scratch.no_room(tmp_path, hidden)
+    else:
+        raise AssertionError
+
+
 def test_jobs_never_share_a_folder(tmp_path: Path) -> None:
     folders = {scratch.prepare(tmp_path, claim(1, job_id)) for job_id in ("gx:1", "gx-1", "gx.1", "gx:11")}
     assert len(folders) == 4
