@@ -18,6 +18,7 @@ from app.queue import Doorbell
 from app.settings import Settings
 
 PER_KIND = 10
+ROUNDS_HELD_UP = 2
 log = structlog.get_logger()
 
 
@@ -25,14 +26,16 @@ log = structlog.get_logger()
 class Sweeper:
     """Takes a worker for dead when its beat has not moved for the lease on OUR monotonic clock.
 
-    Wall clocks are never compared: they jump, and they differ between machines.
+    Wall clocks are never compared: they jump, and they differ between machines. While the sweep itself was held up,
+    for instance by a database that stood still, beats may have been, too: such a time counts as two rounds at most.
     """
 
     database: Database
     doorbell: Doorbell
     settings: Settings
     clock: Callable[[], float] = time.monotonic
-    _seen: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    _seen: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)  # the last beat, and for how long
+    _looked: float = 0.0
 
     def sweep(self) -> None:
         """One round."""
@@ -54,16 +57,14 @@ class Sweeper:
                 log.exception("sweep failed, will try again")
 
     def _silent(self, running: Sequence[Job]) -> list[Job]:
-        time_now = self.clock()
+        last_look, self._looked = self._looked, self.clock()
+        passed = min(self._looked - last_look, ROUNDS_HELD_UP * self.settings.sweep_s)
         before, self._seen = self._seen, {}
-        silent = []
         for job in running:
             beat = (job.attempt, job.beat_seq)
-            last_beat, since = before.get(job.id, (None, time_now))
-            self._seen[job.id] = (beat, since if beat == last_beat else time_now)
-            if time_now - self._seen[job.id][1] > self.settings.lease_s:
-                silent.append(job)
-        return silent
+            last_beat, still_s = before.get(job.id, (None, 0.0))
+            self._seen[job.id] = (beat, still_s + passed if beat == last_beat else 0.0)
+        return [job for job in running if self._seen[job.id][1] > self.settings.lease_s]
 
     def _ring_again(self) -> None:
         """Ring until each queue holds a message for each of its oldest waiting jobs: no more, or stale ones pile up.

@@ -32,7 +32,7 @@ from app.settings import Settings
 from benchmarks.child import in_child
 from benchmarks.contenders import make_model
 from benchmarks.side_by_side import show
-from benchmarks.soak.fleet import Part
+from benchmarks.soak.fleet import Part, descendants
 from tests import servers
 
 QUICK_RECOVERY = {"CANEMAP_LEASE_S": "4", "CANEMAP_HEARTBEAT_S": "0.5", "CANEMAP_SWEEP_S": "0.5"}
@@ -166,7 +166,7 @@ def ended(site: Site, job: str) -> bool:
 
 def destroy(worker: Part) -> None:
     """As when its machine loses power: all its processes at once."""
-    for pid in [worker.pid, *(pid for pid, _ in worker.descendants())]:
+    for pid in [worker.pid, *(pid for pid, _ in descendants(worker.pid))]:
         os.kill(pid, signal.SIGKILL)
 
 

@@ -5,10 +5,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 import structlog
+from kombu.utils.functional import retry_over_time
+from sqlalchemy.exc import OperationalError
 
 from app import jobs
 from app.services import Services
@@ -155,21 +158,26 @@ class Keeper:
             process.kill()
 
     def _settle(self, exitcode: int | None) -> None:
-        """End, or give back, the job that the child did not end itself."""
+        """End, or give back, the job that the child did not end itself; tried again while the database is away."""
         cause = self._killed or _cause(exitcode)
+        settle = partial(self._end_or_give_back, cause)
+        ended = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
+        if ended:  # a process that has just recorded its success may have been ended before it could clean up
+            scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
+
+    def _end_or_give_back(self, cause: str) -> bool:
+        """Whether the job has ended. If it is still ours, nobody else has it: its process is dead."""
         with self._services.database.write() as session:
             job = jobs.get(session, self._claim.job_id)
-            if (job.status, job.attempt) == ("running", self._claim.attempt) and self._reason is not Abandoned:
+            if (job.status, job.attempt) == ("running", self._claim.attempt):
                 if self._reason is Dismissed:
                     jobs.dismissed(session, self._claim)
-                elif self._reason is Released:
+                elif self._reason:
                     jobs.release(session, self._claim)
                 else:
                     jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
                 log.warning("the job's process ended before the job", status=job.status, cause=cause)
-            ended = job.status in jobs.FINAL
-        if ended:  # a process that has just recorded its success may have been ended before it could clean up
-            scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
+            return job.status in jobs.FINAL
 
     def _eta_s(self) -> float | None:
         """Seconds left in this stage, at the pace that it had so far."""

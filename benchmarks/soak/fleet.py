@@ -60,16 +60,17 @@ class Part:
         if self.process.stdin:
             self.process.stdin.close()
 
-    def descendants(self) -> list[tuple[int, int]]:
-        """The process ids of its children, their children and so on, each with its depth: 1 for a child."""
-        listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-        children: dict[int, list[int]] = {}
-        for pid, parent in (map(int, line.split()) for line in listed.stdout.splitlines()):
-            children.setdefault(parent, []).append(pid)
-        found = [(self.pid, 0)]
-        for pid, depth in found:  # grows while it is read
-            found += [(child, depth + 1) for child in children.get(pid, ())]
-        return found[1:]
+
+def descendants(ancestor: int) -> list[tuple[int, int]]:
+    """The process ids of a process's children, their children and so on, each with its depth: 1 for a child."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    children: dict[int, list[int]] = {}
+    for pid, parent in (map(int, line.split()) for line in listed.stdout.splitlines()):
+        children.setdefault(parent, []).append(pid)
+    found = [(ancestor, 0)]
+    for pid, depth in found:  # grows while it is read
+        found += [(child, depth + 1) for child in children.get(pid, ())]
+    return found[1:]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.soak.fleet import Fleet, Part
+from benchmarks.soak.fleet import Fleet, Part, descendants
 
 Blow = Callable[[], float | None]
 IMMEDIATE = signal.SIGQUIT  # to PostgreSQL: stop as in a crash, recover at the start
@@ -61,7 +61,7 @@ class Storm:
             self.all_killed: 1,
         }
         if self.fleet.postgres and self.fleet.redis:
-            kinds |= {self.redis_killed: 2, self.postgres_stopped: 2}
+            kinds |= {self.redis_killed: 2, self.postgres_stopped: 2, self.postgres_frozen: 1}
         return kinds
 
     def worker_killed(self) -> None:
@@ -83,7 +83,7 @@ class Storm:
     def worker_frozen(self) -> None:
         """A zombie: a worker and its child stand still for longer than the lease, then go on as if nothing were."""
         worker = self.random.choice(self.fleet.workers)
-        self._freeze([worker.pid, *(pid for pid, _ in worker.descendants())])
+        self._freeze([worker.pid, *(pid for pid, _ in descendants(worker.pid))])
 
     def keeper_frozen(self) -> None:
         """The worker alone stands still: its child goes on, and nobody beats for the job."""
@@ -115,6 +115,13 @@ class Storm:
         self._pause()
         self.fleet.postgres.start()
 
+    def postgres_frozen(self) -> None:
+        """PostgreSQL stands still: nobody can beat, and nobody may be taken for dead because of it."""
+        assert self.fleet.postgres
+        assert self.fleet.postgres.process
+        pid = self.fleet.postgres.process.pid
+        self._freeze([pid, *(child for child, _ in descendants(pid))])
+
     def all_killed(self) -> None:
         """Everything at once, as when the power fails (but what was written is there)."""
         for part in self.fleet.parts:
@@ -141,7 +148,7 @@ class Storm:
     def _kill_at_depth(self, wanted: int) -> None:
         """Kill the descendants of a random worker at a depth."""
         worker = self.random.choice(self.fleet.workers)
-        pids = [pid for pid, depth in worker.descendants() if depth == wanted]
+        pids = [pid for pid, depth in descendants(worker.pid) if depth == wanted]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

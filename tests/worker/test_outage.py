@@ -1,5 +1,7 @@
 """A database that goes away and comes back while a job is being done."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +12,16 @@ import pytest
 
 from app import jobs
 from app.db import migrate
+from app.models import Job
+from app.rounds import start_rounds
 from app.services import Services
 from app.settings import Settings
+from benchmarks.soak.fleet import descendants
 from tests import servers
+from tests.worker import children
+from tests.worker.test_keeper import eventually
 from worker.held import Held
+from worker.keeper import perform
 from worker.outcome import Outcome
 from worker.perform import _publish
 
@@ -53,3 +61,44 @@ def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, serv
         assert [line.text for line in jobs.read_log(session, JOB)] == ["the work is done", "successful"]
     assert services.store.file(recorded[0]["map.tif"].object).read_bytes() == b"a map"
     services.close()
+
+
+def test_a_database_that_stands_still_for_longer_than_the_lease_costs_no_failure(
+    tmp_path: Path, server: tuple[str, servers.Server]
+) -> None:
+    url, process = server
+    settings = Settings(data_dir=tmp_path, database_url=url, lease_s=2, heartbeat_s=0.1, sweep_s=0.1)
+    migrate(settings)
+    services = Services.open(settings)
+    with services.database.write() as session:
+        jobs.create(session, JOB, "training")
+    stop = threading.Event()
+    rounds = start_rounds(services, stop)
+    keeping = threading.Thread(target=perform, args=(services, "training", stop, children.steps))
+    keeping.start()
+    eventually(lambda: read(services).done > 0)
+    stand_still(process, seconds=2 * settings.lease_s)
+    done = read(services).done
+    eventually(lambda: read(services).done > done)
+    stop.set()
+    keeping.join(timeout=30)
+    assert (read(services).status, read(services).attempt, read(services).failures) == ("accepted", 1, 0)
+    for thread in rounds:
+        thread.join()
+    services.close()
+
+
+def read(services: Services) -> Job:
+    with services.database.read() as session:
+        return jobs.get(session, JOB)
+
+
+def stand_still(server: servers.Server, seconds: float) -> None:
+    """All processes of the server at once, as when its machine is paused."""
+    assert server.process is not None
+    pids = [server.process.pid, *(pid for pid, _ in descendants(server.process.pid))]
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in pids:
+            os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            time.sleep(seconds)
