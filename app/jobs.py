@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
@@ -36,6 +37,7 @@ LEGAL: dict[str, tuple[str, ...]] = {
     "failed": ("running",),
     "dismissed": ("accepted", "running"),
 }
+log_line = structlog.get_logger()
 CANDIDATES = 8  # how many waiting jobs to try: others may be taking the oldest ones in this moment
 FINAL = ("successful", "failed", "dismissed")
 
@@ -59,6 +61,7 @@ def create(session: Session, job_id: str, kind: Kind, *, parent: str | None = No
     job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
     session.add(job)
     session.flush()
+    log_line.info("creating a job", job=job_id, kind=kind)  # the one line that has the request's id and the job's
     return job
 
 

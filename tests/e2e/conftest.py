@@ -83,7 +83,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextmanager
 def up(folder: Path, *, within: Sequence[str | Path] = (), **settings: str) -> Iterator[Stack]:
     """`canemap up` with its data in `folder/data`; within: a command that runs the command that follows it."""
-    quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5"}
+    quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
     environment = {**os.environ, **quick, **settings}
     command = [*within, sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
     log = folder / "log"

@@ -1,11 +1,13 @@
 """Upload, train, predict, hectares, through the product's own client, on both stacks."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.client import CanemapError, Client, JobDismissed, Json
@@ -68,6 +70,25 @@ def test_dismissing_a_training_really_stops_it(client: Client, stack: Stack, dat
     assert "never" not in {model["name"] for model in client.models()}
     # the worker is free for the next one
     client.train(dataset, register_as="next", config=TINY | {"epochs": 1}).wait(timeout_s=120)
+
+
+def test_a_job_can_be_followed_through_the_log_from_its_request_on(stack: Stack, dataset: str) -> None:
+    body = {"dataset": dataset, "register_as": "followed", "config": TINY | {"epochs": 1}}
+    with httpx.Client(base_url=stack.url) as http:
+        answer = http.post("/v1/trainings", json=body)
+        request, job = answer.headers["x-request-id"], answer.json()["id"]
+        eventually(lambda: http.get(f"/v1/jobs/{job}").json()["status"] == "successful")
+
+    def lines() -> list[Json]:
+        return [json.loads(line) for line in (stack.folder / "log").read_text().splitlines() if line.startswith("{")]
+
+    eventually(lambda: any(line["event"] == "successful" and line.get("job") == job for line in lines()))
+    of_request = {line["event"]: line for line in lines() if line.get("request") == request}
+    assert of_request["creating a job"]["job"] == job
+    assert of_request["request"]["status"] == 201
+    of_job = {line["event"]: line for line in lines() if line.get("job") == job}
+    assert (of_job["claimed"]["attempt"], of_job["successful"]["attempt"]) == (1, 1)
+    assert {line["level"] for line in of_job.values()} == {"info"}
 
 
 def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_been(
