@@ -9,6 +9,7 @@ from app.cli import options, output
 from app.cli.output import AsJson
 from app.client import Client, Json, Prediction, Training
 
+FIGURES = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
 Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
 Name = Annotated[str | None, typer.Option(help="Name of the upload; by default the file's.")]
 
@@ -140,13 +141,28 @@ def predict(
             show_areas(prediction)
 
 
+def evaluate(
+    model: Annotated[str, typer.Argument(help="cane@champion, cane:3, or cane for its champion.")],
+    dataset: Annotated[str, typer.Argument(help="Any that fits the model, like gx:2.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    no_wait: options.NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on a split of a dataset."""
+    name, _, version = model.partition(":")
+    name, _, alias = name.partition("@")
+    with Client() as client:
+        scored = client.evaluate(name, dataset, which=version or f"@{alias or 'champion'}", split=split)
+        if output.finished(scored, no_wait, as_json) and not as_json:
+            output.table(("split", *FIGURES), [[split, *(scored.document["metrics"][name] for name in FIGURES)]])
+
+
 def show_metrics(training: Training) -> None:
     """The metrics of a training, by split."""
     model = training.model
     output.show(model, False, [f"registered {model['name']} version {model['version']}"])
-    names = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
-    rows = ([split, *(metrics[name] for name in names)] for split, metrics in model["metrics"].items() if metrics)
-    output.table(("split", *names), rows)
+    rows = ([split, *(metrics[name] for name in FIGURES)] for split, metrics in model["metrics"].items() if metrics)
+    output.table(("split", *FIGURES), rows)
 
 
 def show_areas(prediction: Prediction) -> None:
@@ -167,5 +183,5 @@ def _scene_line(item: Json) -> str:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (upload, label, dataset, train, predict):
+    for command in (upload, label, dataset, train, predict, evaluate):
         app.command()(command)

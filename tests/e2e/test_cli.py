@@ -53,6 +53,14 @@ def test_the_main_job_by_commands(canemap: Canemap, dataset: str, tmp_path: Path
     assert "kappa" in trained.stdout
     assert "training successful train" in trained.stderr  # plain lines where there is no terminal
 
+    scored = canemap("evaluate", "hand", dataset, "--split", "val", "--json")
+    assert json.loads(scored.stdout)["metrics"]["confusion"], scored.stderr
+    assert "kappa" in canemap("evaluate", "hand:1", dataset, "--split", "val").stdout
+    assert canemap("evaluate", "hand@nowhere", dataset).returncode == 3
+
+    in_parts = canemap("predict", "unseen", "--model", "hand", "--parts", "2", "--json")
+    assert in_parts.returncode == 0, in_parts.stderr
+
     mapped = canemap("predict", "unseen", "--model", "hand", "--out", tmp_path / "out")
     assert mapped.returncode == 0, mapped.stderr
     assert "mapped_ha" in mapped.stdout
