@@ -112,8 +112,7 @@ def _predict_strips(
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
-            message = f"computed by {', '.join(dict.fromkeys(net.engines))}"
-            watch(Progress("predict", done, len(rows), message, pixels=done * source.cols))
+            watch(Progress("predict", done, len(rows), f"computed by {net.engine}", pixels=done * source.cols))
 
 
 def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, rows: range) -> str:
@@ -122,7 +121,7 @@ def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: Stre
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engines, net.dtype, rows),
+        *(config.threshold, config.stripe_px, net.engine, net.dtype, rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

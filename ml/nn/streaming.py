@@ -7,7 +7,8 @@ each layer sees the zeros that padding would have put there.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -16,12 +17,13 @@ from torch.nn import functional
 
 from ml.geo.windows import margin
 from ml.nn.engines.choice import choose
-from ml.nn.engines.engine import Engine
+from ml.nn.engines.engine import Engine, Layer, arranged
 from ml.nn.engines.pytorch import ENGINE as TORCH
 from ml.nn.inputs import choose_precision
 from ml.nn.unet import UNet, Up, folded
 
-ROWS, COLS = 2, 3  # axes
+ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols), see `ml.nn.engines.engine.Engine`
+TRIAL_COLS = 512  # of what engines are compared by
 WINDOWS_BYTES = 256 << 20  # of all convolutions together; a wide scene is cut into stripes for which that is enough
 
 
@@ -31,26 +33,25 @@ class StreamNet:
     rows: of the pieces that flow through it best.
     """
 
-    def __init__(
-        self, net: UNet, engines: Sequence[Engine], device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        """engines: of each level, from the finest. dtype: that it computes in; logits are float32 all the same."""
+    def __init__(self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        """dtype: that it computes in; logits are float32 all the same."""
         plain = folded(net).to(device, dtype)
         self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
         self.device, self.dtype = device, dtype
-        self.engines = tuple(engine.name for engine in engines)
+        self.engine = engine.name
         # 64 rows are 4 at depth 4, one tile of Winograd's; a GPU wants larger pieces
         self.rows = max(256 if self.device.type == "cuda" else 64, 4 << net.depth)
         down = (plain.stem, *cast(Iterable[nn.Sequential], plain.down))
-        self.down = [_convolutions(block, engine) for block, engine in zip(down, engines, strict=True)]
-        up = zip(cast(Iterable[Up], plain.up), reversed(engines[:-1]), strict=True)
-        self.up = [(step.enlarge, _convolutions(step.conv, engine)) for step, engine in up]
-        self.head = plain.head
+        up = [*cast(Iterable[Up], plain.up)]
+        self.down = [_convolutions(block, engine, 1) for block in down]
+        self.up = [_convolutions(step.conv, engine, 2) for step in up]
+        self.enlarge = [_EachPixel(step.enlarge, engine) for step in up]
+        self.head = _EachPixel(plain.head, engine)
         self.stripe_px = max(WINDOWS_BYTES // self._bytes_a_column(), 8 * margin(net.depth))
 
     def _bytes_a_column(self) -> int:
         """What the windows of all convolutions take for one column of an image."""
-        down, up = enumerate(self.down), enumerate(block for _, block in reversed(self.up))
+        down, up = enumerate(self.down), enumerate(reversed(self.up))
         channels: float = sum(layer.inputs / 4**level for level, block in (*down, *up) for layer in block)
         return int(channels * self.rows * self.dtype.itemsize)
 
@@ -69,7 +70,7 @@ class Stream:
     def __init__(self, net: StreamNet) -> None:
         self._net = net
         self._down = [[_Context(layer) for layer in block] for block in net.down]
-        self._up = [[_Context(layer) for layer in block] for _, block in net.up]
+        self._up = [[_Context(layer) for layer in block] for block in net.up]
         self._pools = [_Pairs() for _ in net.up]
         self._skips = [_Queue() for _ in net.up]
 
@@ -86,52 +87,78 @@ class Stream:
                 self._skips[level - 1].put(features)
                 features = self._pools[level - 1].pool(features)
             features = _through(block, [features], last)
-        for skips, (enlarge, _), block in zip(reversed(self._skips), self._net.up, self._up, strict=True):
-            features = _enlarge(enlarge, features, block[0].memory_format)
+        for skips, enlarge, block in zip(reversed(self._skips), self._net.enlarge, self._up, strict=True):
+            features = enlarge(features)
             features = _through(block, [skips.take(features), features], last)
-        return _each_pixel(self._net.head, features)[0].float()
+        return arranged(self._net.head(features), self._net.outputs)[0].float()
+
+
+class _EachPixel:
+    """A prepared layer that looks at single pixels, and may be given no row at all."""
+
+    def __init__(self, layer: Layer, engine: Engine) -> None:
+        self._operate = engine.prepare(layer, False)
+        self._lanes, self._out_lanes = engine.lanes(layer.in_channels, 1), engine.lanes(layer.out_channels, 1)
+        self._outputs, self._scale = layer.out_channels, layer.stride[0]
+
+    def __call__(self, features: Tensor) -> Tensor:
+        if not features.shape[ROWS]:
+            cols = features.shape[COLS] * self._scale
+            return features.new_empty(self._outputs // self._out_lanes, self._out_lanes, 0, cols)
+        return self._operate(arranged(features, self._lanes).contiguous(memory_format=torch.channels_last))
 
 
 class _Layer:
     """A prepared convolution, and the window it is given its input in, which is used again each time."""
 
-    def __init__(self, layer: nn.Conv2d, engine: Engine) -> None:
-        self.convolve = engine.prepare(layer)
-        self.inputs, self.outputs, self.memory_format = layer.in_channels, layer.out_channels, engine.memory_format
+    def __init__(self, layer: nn.Conv2d, engine: Engine, parts: int) -> None:
+        """parts: that an input is put together from."""
+        self._convolve = engine.prepare(layer, True)
+        self.inputs, self.outputs = layer.in_channels, layer.out_channels
+        self._lanes, self._out_lanes = engine.lanes(self.inputs, parts), engine.lanes(self.outputs, 1)
         self._like, self._window = layer.weight, layer.weight.new_empty(0)
 
     def window(self, rows: int, cols: int) -> Tensor:
-        """Memory for an input of (1, inputs, rows, cols), with anything in it but for zeros on the left and right."""
-        shape = (1, self.inputs, rows, cols)
+        """Memory for so many rows and columns of input, with anything in it but for zeros on the left and right."""
+        shape = (self.inputs // self._lanes, self._lanes, rows, cols)
         if self._window.shape != shape:
             like = self._like
-            self._window = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=self.memory_format)
+            channels_last = torch.channels_last
+            self._window = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=channels_last)
             self._window[..., 0] = self._window[..., -1] = 0
         return self._window
+
+    def convolve(self, window: Tensor) -> Tensor:
+        """Of a window: two rows less and two columns less."""
+        if window.shape[ROWS] < 3:
+            return window.new_empty(self.outputs // self._out_lanes, self._out_lanes, 0, window.shape[COLS] - 2)
+        return self._convolve(window)
 
 
 class _Context:
     """A convolution with what it remembers: the last two rows of its input, at first the one of zeros above."""
 
     def __init__(self, layer: _Layer) -> None:
-        self._layer, self.memory_format = layer, layer.memory_format
+        self._layer = layer
         self._above: Tensor | None = None
 
     def convolve(self, parts: Sequence[Tensor], last: bool) -> Tensor:
-        """Of `parts`, one after the other by channels, each (1, channels, n, cols); last: zeros follow below."""
+        """Of `parts`, one after the other by channels, all of n rows; last: zeros follow below."""
         rows, cols = parts[0].shape[ROWS:]
         above = 1 if self._above is None else self._above.shape[ROWS]
         window = self._layer.window(above + rows + last, cols + 2)
         window[:, :, :above] = 0 if self._above is None else self._above
         window[:, :, above + rows :] = 0
-        channel = 0
-        for part in parts:
-            window[:, channel : channel + part.shape[1], above : above + rows, 1:-1] = part
-            channel += part.shape[1]
+        _fill(window[:, :, above : above + rows, 1:-1], parts)
         self._above = window[:, :, -2:].clone()
-        if window.shape[ROWS] < 3:
-            return window.new_empty(1, self._layer.outputs, 0, cols)
         return self._layer.convolve(window)
+
+
+def _fill(window: Tensor, parts: Sequence[Tensor]) -> None:
+    """Copy `parts`, equally many channels each, into `window`: into groups of their own, or into lanes of the one."""
+    axis = 0 if len(window) > 1 else 1
+    for place, part in zip(window.chunk(len(parts), dim=axis), parts, strict=True):
+        place[:] = arranged(part, place.shape[1])
 
 
 class _Pairs:
@@ -180,21 +207,10 @@ def _through(block: Sequence[_Context], parts: Sequence[Tensor], last: bool) -> 
     return parts[0]
 
 
-def _enlarge(layer: nn.ConvTranspose2d, features: Tensor, memory_format: torch.memory_format) -> Tensor:
-    if not features.shape[ROWS]:
-        return features.new_empty(1, layer.out_channels, 0, 2 * features.shape[COLS])
-    enlarged: Tensor = layer(features.contiguous(memory_format=memory_format))
-    return enlarged
-
-
-def _each_pixel(layer: nn.Conv2d, features: Tensor) -> Tensor:
-    """A 1x1 convolution, also of no row at all."""
-    logits: Tensor = layer(features) if features.shape[ROWS] else features[:, : layer.out_channels]
-    return logits
-
-
-def _convolutions(block: nn.Sequential, engine: Engine) -> list[_Layer]:
-    return [_Layer(layer, engine) for layer in block if isinstance(layer, nn.Conv2d)]
+def _convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[_Layer]:
+    """Those of `block`; parts: that the input of the first is put together from."""
+    first, second = (layer for layer in block if isinstance(layer, nn.Conv2d))
+    return [_Layer(first, engine, parts), _Layer(second, engine, 1)]
 
 
 def for_prediction(
@@ -210,6 +226,11 @@ def for_prediction(
     """
     device = device or next(net.parameters()).device
     dtype = choose_precision(precision, device)
-    fast = device.type == "cpu" and dtype == torch.float32
-    engines = choose(net.width, net.depth, engine) if fast else [TORCH] * (net.depth + 1)
-    return StreamNet(net, engines, device, dtype)
+    if device.type != "cpu" or dtype != torch.float32:
+        return StreamNet(net, TORCH, device, dtype)
+
+    def some_work(contender: Engine) -> Callable[[], object]:
+        ready = StreamNet(net, contender, device)
+        return partial(ready.open().feed, torch.zeros(net.bands, ready.rows, TRIAL_COLS))
+
+    return StreamNet(net, choose(engine, f"U-Net {net.bands} {net.width} {net.depth}", some_work), device)

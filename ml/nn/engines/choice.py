@@ -1,9 +1,9 @@
-"""Which engine computes which level of a net: measured once on a machine, and remembered there."""
+"""Which engine computes a net: measured once on a machine, and remembered there."""
 
-import json
 import os
 import platform
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -13,14 +13,13 @@ from statistics import median
 from tempfile import NamedTemporaryFile
 
 import torch
-from torch import nn
 
 from ml.faults import Fault, InputRefused
 from ml.nn.engines import pytorch
 from ml.nn.engines.engine import Engine
 
-SIZE = 66, 514  # rows and columns of the finest level that are measured
-ROUNDS = 5
+ROUNDS = 7
+_chosen: dict[str, str] = {}  # in this process, by fingerprint
 
 
 @cache
@@ -34,63 +33,55 @@ def installed() -> dict[str, Engine]:
     return engines | {winograd.ENGINE.name: winograd.ENGINE}
 
 
-def choose(width: int, depth: int, wanted: str = "auto") -> list[Engine]:
-    """An engine for each level, from the finest, of a float32 U-Net on this machine's CPU.
+def choose(wanted: str, kind: str, some_work: Callable[[Engine], Callable[[], object]]) -> Engine:
+    """The engine for float32 nets of a `kind` on this machine's CPU.
 
-    wanted: "auto", the fastest for each level; or the name of one for all.
+    wanted: its name, or "auto" for the fastest. some_work: a typical piece of such a net's work, done by an engine;
+    it is called in turns until one is known to be the fastest.
 
     Raises:
         InputRefused: code `no_engine`, it is not installed.
     """
     engines = installed()
     if wanted == "auto":
-        return [engines[name] for name in remembered(width, depth)]
+        return engines[_remembered(kind, lambda: {name: some_work(engine) for name, engine in engines.items()})]
     if wanted not in engines:
         detail = f"The engine {wanted!r} is not installed on this machine."
         raise InputRefused(Fault("no_engine", detail, f"Take one of: auto, {', '.join(engines)}.", "/engine"))
-    return [engines[wanted]] * (depth + 1)
+    return engines[wanted]
 
 
-@cache
-def remembered(width: int, depth: int) -> list[str]:
+def _remembered(kind: str, contenders: Callable[[], Mapping[str, Callable[[], object]]]) -> str:
     """What was measured first on this machine counts for all its processes: the same net gives the same bits."""
     if len(installed()) == 1:
-        return [*installed()] * (depth + 1)
-    path = folder() / f"{_fingerprint(width, depth)}.json"
-    if path.exists():
-        names: list[str] = json.loads(path.read_text())
-        return names
-    measured = [_fastest(width << level, level) for level in range(depth + 1)]
-    try:
-        _publish(path, measured)
-        names = json.loads(path.read_text())
-    except OSError:  # no room, or a home that cannot be written: this process remembers
-        return measured
-    return names
+        return next(iter(installed()))
+    key = _fingerprint(kind)
+    if key not in _chosen:
+        path = folder() / key
+        if not path.exists():
+            _chosen[key] = _fastest(contenders())
+            with suppress(OSError):  # no room, or a home that cannot be written: this process remembers
+                _publish(path, _chosen[key])
+        with suppress(OSError):
+            _chosen[key] = path.read_text()
+    return _chosen[key]
 
 
-def _fastest(channels: int, level: int) -> str:
-    """The engine that convolves `channels` to as many the fastest; level: of the net, by which the image is smaller."""
-    rows, cols = ((size - 2 >> level) + 2 for size in SIZE)
-    window = torch.randn(1, channels, rows, cols)
-    layer = nn.Conv2d(channels, channels, 3).requires_grad_(False)
-    contenders = {name: (engine.prepare(layer), engine) for name, engine in installed().items()}
+def _fastest(contenders: Mapping[str, Callable[[], object]]) -> str:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    with torch.inference_mode():
-        for _ in range(ROUNDS):  # in turns: what else the machine does slows all alike
-            for name, (convolve, engine) in contenders.items():
-                ready = window.contiguous(memory_format=engine.memory_format)
-                start = time.perf_counter()
-                convolve(ready)
-                seconds[name].append(time.perf_counter() - start)
+    for _ in range(ROUNDS):  # in turns: what else the machine does slows all alike
+        for name, work in contenders.items():
+            start = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - start)
     return min(seconds, key=lambda name: median(seconds[name]))
 
 
-def _publish(path: Path, names: list[str]) -> None:
-    """Write `names` to `path` unless another process was first; whole or not at all."""
+def _publish(path: Path, name: str) -> None:
+    """Write `name` to `path` unless another process was first; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", dir=path.parent) as file:
-        json.dump(names, file)
+        file.write(name)
         file.flush()
         with suppress(FileExistsError):
             os.link(file.name, path)
@@ -101,8 +92,8 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canemap" / "engines"
 
 
-def _fingerprint(width: int, depth: int) -> str:
+def _fingerprint(kind: str) -> str:
     """Of what decides the measurement: machine, threads, versions, net."""
     versions = [version(name) for name in installed()]
-    parts = platform.node(), platform.machine(), os.cpu_count(), torch.get_num_threads(), versions, width, depth
+    parts = platform.node(), platform.machine(), os.cpu_count(), torch.get_num_threads(), versions, kind
     return sha256(repr(parts).encode()).hexdigest()[:16]

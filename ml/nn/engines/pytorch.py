@@ -1,18 +1,22 @@
-"""PyTorch's own convolutions: they run anywhere, on any device and in any precision."""
+"""PyTorch's own layers: they run anywhere, on any device and in any precision. All channels are lanes."""
 
 import torch
 from torch import Tensor, nn
 
-from ml.nn.engines.engine import Convolution, Engine
+from ml.nn.engines.engine import Engine, Layer, Operation
 
 
-def _prepare(layer: nn.Conv2d) -> Convolution:
+def _prepare(layer: Layer, relu: bool) -> Operation:
     weight, bias = layer.weight.detach().contiguous(memory_format=torch.channels_last), layer.bias
 
-    def convolve(window: Tensor) -> Tensor:
-        return torch.conv2d(window, weight, bias).relu_()
+    def operate(window: Tensor) -> Tensor:
+        if isinstance(layer, nn.ConvTranspose2d):
+            result = torch.conv_transpose2d(window, weight, bias, stride=2)
+        else:
+            result = torch.conv2d(window, weight, bias)
+        return result.relu_() if relu else result
 
-    return convolve
+    return operate
 
 
-ENGINE = Engine("torch", torch.channels_last, _prepare)
+ENGINE = Engine("torch", lambda channels, parts: channels, _prepare)

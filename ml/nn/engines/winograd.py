@@ -1,8 +1,11 @@
 """ncnn's convolutions by Winograd's algorithm: far fewer multiplications, so beyond the CPU's peak of direct ones.
 
-ncnn (https://github.com/Tencent/ncnn) is optional. One net of ncnn holds one convolution; float32 throughout.
+ncnn (https://github.com/Tencent/ncnn) is optional. One net of ncnn holds one layer; float32 throughout. Its layers take
+tensors whose channels lie side by side by 4, 8 or 16, as many as the CPU's vectors hold. A tensor of PyTorch with so
+many lanes, channels last, is the same memory: nothing is copied to call it.
 """
 
+from functools import cache
 from tempfile import NamedTemporaryFile
 
 import ncnn
@@ -10,47 +13,78 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.nn.engines.engine import Convolution, Engine
+from ml.nn.engines.engine import Engine, Layer, Operation
 
 _MAGIC = 7767517  # the first line of ncnn's text format
 _FLOAT32 = bytes(4)  # the flag before weights that are stored as they are
 # memory that was used before: fresh pages from the system would cost a tenth of the time
 _ALLOCATORS = ncnn.PoolAllocator(), ncnn.PoolAllocator()
+_AS_IT_IS = 1  # how a result is extracted: its lanes stay together
 
 
-def _prepare(layer: nn.Conv2d) -> Convolution:
-    net = _net(layer)
+def _prepare(layer: Layer, relu: bool) -> Operation:
+    net = _net(layer, relu)
 
-    def convolve(window: Tensor) -> Tensor:
+    def operate(window: Tensor) -> Tensor:
         extractor = net.create_extractor()
-        extractor.input("window", ncnn.Mat(window[0].numpy()))
-        code, result = extractor.extract("result")
+        extractor.input("window", _mat(window))
+        code, result = extractor.extract("result", _AS_IT_IS)
         if code:
             raise MemoryError(f"ncnn gave up on {tuple(window.shape)} with code {code}")
-        return torch.from_numpy(np.array(result, copy=False))[None]
+        return _tensor(result)
 
-    return convolve
+    return operate
 
 
-def _net(layer: nn.Conv2d) -> ncnn.Net:
-    """`layer` with ReLU as a net of ncnn from "window" to "result"."""
+def _mat(features: Tensor) -> ncnn.Mat:
+    """The same memory for ncnn."""
+    groups, lanes, rows, cols = features.shape
+    mat = ncnn.Mat(features.permute(0, 2, 3, 1).numpy())
+    mat.dims, mat.c, mat.d, mat.h, mat.w = 3, groups, 1, rows, cols
+    mat.elempack, mat.elemsize, mat.cstep = lanes, 4 * lanes, rows * cols
+    return mat
+
+
+def _tensor(mat: ncnn.Mat) -> Tensor:
+    """The same memory for PyTorch."""
+    lanes, rows, cols, step = mat.elempack, mat.h, mat.w, mat.cstep
+    mat.dims, mat.d, mat.h, mat.w = 4, rows, cols, lanes
+    mat.elempack, mat.elemsize, mat.cstep = 1, 4, step * lanes
+    return torch.from_numpy(np.array(mat, copy=False)).permute(0, 3, 1, 2)
+
+
+def _net(layer: Layer, relu: bool) -> ncnn.Net:
+    """`layer`, with ReLU if told so, as a net of ncnn from "window" to "result"."""
     if layer.bias is None:
         raise ValueError("the convolution has no bias: fold BatchNorm into it first")
     net = ncnn.Net()
     options = net.opt
     options.num_threads = torch.get_num_threads()
     options.use_fp16_storage = options.use_fp16_packed = options.use_fp16_arithmetic = False
-    options.use_packing_layout = False  # it would cost a conversion on each side
     options.use_winograd63_convolution = False  # F(4, 3) is as fast here, and rounds less
     options.blob_allocator, options.workspace_allocator = _ALLOCATORS
-    shape = f"0={layer.out_channels} 1=3 5=1 6={layer.weight.numel()} 9=1"  # 3x3, a bias, the weights' number, ReLU
-    text = f"{_MAGIC}\n2 2\nInput window 0 1 window\nConvolution layer 1 1 window result {shape}\n"
+    up = isinstance(layer, nn.ConvTranspose2d)
+    kind, weight = "Deconvolution" if up else "Convolution", layer.weight.detach()
+    shape = f"0={layer.out_channels} 1={layer.kernel_size[0]} 3={layer.stride[0]} 5=1 6={weight.numel()} 9={int(relu)}"
+    text = f"{_MAGIC}\n2 2\nInput window 0 1 window\n{kind} layer 1 1 window result {shape}\n"
+    outputs_first = weight.transpose(0, 1).contiguous() if up else weight
     with NamedTemporaryFile() as file:  # ncnn reads weights from files only
-        file.write(_FLOAT32 + layer.weight.detach().numpy().tobytes() + layer.bias.detach().numpy().tobytes())
+        file.write(_FLOAT32 + outputs_first.numpy().tobytes() + layer.bias.detach().numpy().tobytes())
         file.flush()
         if net.load_param_mem(text) or net.load_model(file.name):
             raise MemoryError("ncnn could not load a convolution")
     return net
 
 
-ENGINE = Engine("ncnn", torch.contiguous_format, _prepare)
+@cache
+def _widest() -> int:
+    """The most lanes that this CPU's vectors hold."""
+    probe = _prepare(nn.Conv2d(1, 16, 1), False)
+    return int(probe(torch.zeros(1, 1, 1, 1)).shape[1])
+
+
+def _lanes(channels: int, parts: int) -> int:
+    return next(lanes for lanes in (16, 8, 4, 1) if lanes <= _widest() and channels % (lanes * parts) == 0)
+
+
+ENGINE = Engine("ncnn", _lanes, _prepare)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ml.faults import InputRefused
 from ml.nn.engines import choice
-from ml.nn.streaming import StreamNet, for_prediction
+from ml.nn.engines.engine import Engine, arranged
+from ml.nn.streaming import for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
 
@@ -62,35 +63,46 @@ def test_the_net_itself_stays_as_it_is() -> None:
     assert all((net.state_dict()[name] == tensor).all() for name, tensor in before.items())
 
 
-def test_the_choice_is_measured_once_and_remembered(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        choice.remembered.cache_clear()
-        first = [engine.name for engine in choice.choose(8, 2)]
-        assert len(first) == 3
-        assert set(first) <= set(choice.installed())
-        (path,) = choice.folder().iterdir()
-        path.write_text('["torch", "torch", "torch"]')
-        choice.remembered.cache_clear()
-        assert [engine.name for engine in choice.choose(8, 2)] == ["torch"] * 3, "what stands there counts"
-    choice.remembered.cache_clear()
+def test_the_choice_is_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    net = UNet(1, 2, 8)
+
+    def chosen_by_a_new_process() -> str:
+        monkeypatch.setattr(choice, "_chosen", {})
+        return for_prediction(net).engine
+
+    assert chosen_by_a_new_process() in choice.installed()
+    (path,) = choice.folder().iterdir()
+    for other in choice.installed():
+        path.write_text(other)
+        assert chosen_by_a_new_process() == other, "what stands there counts"
 
 
 def test_where_nothing_can_be_written_the_process_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
-    choice.remembered.cache_clear()
-    assert choice.choose(8, 1) == choice.choose(8, 1)
-    choice.remembered.cache_clear()
+    monkeypatch.setattr(choice, "_chosen", {})
+    measured = for_prediction(UNet(1, 1, 8)).engine
+    assert list(choice._chosen.values()) in ([measured], [])  # nothing is measured where there is one engine
 
 
 def test_an_engine_that_is_not_installed_is_refused() -> None:
     with pytest.raises(InputRefused) as caught:
-        choice.choose(8, 2, "tpu")
+        for_prediction(UNet(1, 1, 4), engine="tpu")
     assert caught.value.faults[0].code == "no_engine"
 
 
 def test_a_stream_net_says_what_computes_it() -> None:
-    net = StreamNet(UNet(1, 2, 4), choice.choose(4, 2, "torch"), torch.device("cpu"))
-    assert net.engines == ("torch",) * 3
+    net = for_prediction(UNet(1, 2, 4), engine="torch")
+    assert net.engine == "torch"
     assert net.rows == 64
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 40])
+@pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
+def test_lanes_of_any_number_of_channels(engine: Engine, channels: int) -> None:
+    layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, 7)
+    window = arranged(image, engine.lanes(channels, 1)).contiguous(memory_format=torch.channels_last)
+    result = engine.prepare(layer, False)(window)
+    assert result.shape == (channels // engine.lanes(channels, 1), engine.lanes(channels, 1), 7, 5)
+    assert torch.allclose(arranged(result, channels), layer(image), atol=1e-5)
