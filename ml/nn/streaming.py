@@ -7,7 +7,7 @@ each layer sees the zeros that padding would have put there.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -24,7 +24,8 @@ from ml.nn.unet import UNet, Up, folded
 
 ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols), see `ml.nn.engines.engine.Engine`
 TRIAL_COLS = 512  # of what engines are compared by
-WINDOWS_BYTES = 256 << 20  # of all convolutions together; a wide scene is cut into stripes for which that is enough
+STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
+WINDOW_BYTES = 16 << 20  # of a convolution's input on a CPU: so much stays in its caches
 
 
 class StreamNet:
@@ -47,13 +48,9 @@ class StreamNet:
         self.up = [_convolutions(step.conv, engine, 2) for step in up]
         self.enlarge = [_EachPixel(step.enlarge, engine) for step in up]
         self.head = _EachPixel(plain.head, engine)
-        self.stripe_px = max(WINDOWS_BYTES // self._bytes_a_column(), 8 * margin(net.depth))
-
-    def _bytes_a_column(self) -> int:
-        """What the windows of all convolutions take for one column of an image."""
-        down, up = enumerate(self.down), enumerate(reversed(self.up))
-        channels: float = sum(layer.inputs / 4**level for level, block in (*down, *up) for layer in block)
-        return int(channels * self.rows * self.dtype.itemsize)
+        # each level has twice the channels of the one above, half of its rows and half of its columns
+        bytes_a_column = 2 * net.width * (self.rows + margin(net.depth)) * dtype.itemsize
+        self.stripe_px = max(STRIPE_BYTES // bytes_a_column, 8 * margin(net.depth))
 
     def open(self) -> "Stream":
         """A new image to flow through."""
@@ -69,10 +66,10 @@ class Stream:
 
     def __init__(self, net: StreamNet) -> None:
         self._net = net
-        self._down = [[_Context(layer) for layer in block] for block in net.down]
-        self._up = [[_Context(layer) for layer in block] for block in net.up]
+        self._down = [_Block(block) for block in net.down]
         self._pools = [_Pairs() for _ in net.up]
         self._skips = [_Queue() for _ in net.up]
+        self._up = [_Block(block) for block in net.up]
 
     @torch.inference_mode()
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
@@ -81,16 +78,19 @@ class Stream:
         image: float32 (bands, n, cols), the rows after those that were fed before; all widths are one multiple of
         2^depth. last: the image ends here, its height being a multiple of 2^depth, and so do the logits.
         """
-        features = image[None].to(self._net.dtype)
-        for level, block in enumerate(self._down):
-            if level:
-                self._skips[level - 1].put(features)
-                features = self._pools[level - 1].pool(features)
-            features = _through(block, [features], last)
-        for skips, enlarge, block in zip(reversed(self._skips), self._net.enlarge, self._up, strict=True):
-            features = enlarge(features)
-            features = _through(block, [skips.take(features), features], last)
-        return arranged(self._net.head(features), self._net.outputs)[0].float()
+        pieces = self._down[0].flow([[image[None].to(self._net.dtype)]], last)
+        for pairs, skips, block in zip(self._pools, self._skips, self._down[1:], strict=True):
+            pooled = [pairs.pool(skips.put(piece)) for piece in pieces]
+            pieces = block.flow([[torch.cat(pooled, dim=ROWS)]], last)
+        for enlarge, skips, block in zip(self._net.enlarge, reversed(self._skips), self._up, strict=True):
+            pieces = block.flow(_beside(skips, map(enlarge, pieces)), last)
+        logits = torch.cat([*map(self._net.head, pieces)], dim=ROWS)
+        return arranged(logits, self._net.outputs)[0].float()
+
+
+def _beside(skips: "_Queue", pieces: Iterable[Tensor]) -> Iterator[Sequence[Tensor]]:
+    """Each piece with the rows of the skip connection that belong to it."""
+    return ([skips.take(piece), piece] for piece in pieces)
 
 
 class _EachPixel:
@@ -154,6 +154,38 @@ class _Context:
         return self._layer.convolve(window)
 
 
+class _Block:
+    """The two convolutions of a level."""
+
+    def __init__(self, layers: Sequence[_Layer]) -> None:
+        self._contexts = [_Context(layer) for layer in layers]
+        self._channels = max(layer.inputs for layer in layers)
+
+    def flow(self, inputs: Iterable[Sequence[Tensor]], last: bool) -> Iterator[Tensor]:
+        """What they make of `inputs`, at least one, in pieces; last: zeros follow below.
+
+        An input consists of parts for `_Context.convolve`.
+        """
+        for parts in inputs:
+            rows = self._rows(parts[0])
+            for piece in zip(*(torch.split(part, rows, ROWS) for part in parts), strict=True):
+                yield self._through(piece, last=False)
+        if last:
+            yield self._through([part[:, :, :0] for part in parts], last=True)
+
+    def _through(self, parts: Sequence[Tensor], last: bool) -> Tensor:
+        for context in self._contexts:
+            parts = [context.convolve(parts, last)]
+        return parts[0]
+
+    def _rows(self, like: Tensor) -> int:
+        """That flow through at once: on a CPU, a few of Winograd's tiles, which have 4."""
+        if like.device.type != "cpu":
+            return max(like.shape[ROWS], 1)
+        fit = WINDOW_BYTES // (self._channels * like.shape[COLS] * like.element_size())
+        return max(fit // 4 * 4, 4)
+
+
 def _fill(window: Tensor, parts: Sequence[Tensor]) -> None:
     """Copy `parts`, equally many channels each, into `window`: into groups of their own, or into lanes of the one."""
     axis = 0 if len(window) > 1 else 1
@@ -183,9 +215,11 @@ class _Queue:
     def __init__(self) -> None:
         self._pieces: deque[Tensor] = deque()
 
-    def put(self, features: Tensor) -> None:
+    def put(self, features: Tensor) -> Tensor:
+        """Let `features`, which are returned, wait."""
         if features.shape[ROWS]:
             self._pieces.append(features)
+        return features
 
     def take(self, like: Tensor) -> Tensor:
         """As many rows as `like` has, the oldest."""
@@ -199,12 +233,6 @@ class _Queue:
         if not pieces:
             return like
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=ROWS)
-
-
-def _through(block: Sequence[_Context], parts: Sequence[Tensor], last: bool) -> Tensor:
-    for layer in block:
-        parts = [layer.convolve(parts, last)]
-    return parts[0]
 
 
 def _convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[_Layer]:
