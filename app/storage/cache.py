@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.storage.leftovers import remove_leftovers
+
 _LOCKS = 64
-_LEFT_BEHIND_S = 86_400  # a part so old is of a process that died
 
 
 class Cache:
@@ -52,6 +53,7 @@ class Cache:
 
     def _shrink(self, newest: Path) -> None:
         """Remove the longest unused files until the rest is within the limit; the newest stays, however large."""
+        remove_leftovers(self.folder.glob("part-*"))
         files = []
         for entry in os.scandir(self.folder):
             try:
@@ -60,8 +62,6 @@ class Cache:
                 continue
             if not entry.name.startswith("part-"):
                 files.append((status.st_atime_ns, status.st_size, entry.path))
-            elif time.time() - status.st_mtime > _LEFT_BEHIND_S:
-                Path(entry.path).unlink(missing_ok=True)
         total = sum(size for _, size, _ in files)
         for _, size, name in sorted(files):
             if total <= self._limit_bytes:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.storage.checks import Checker
+from app.storage.leftovers import remove_leftovers
 from app.storage.store import Stored, key_for, sha256_of
 
 
@@ -20,6 +21,7 @@ class LocalStore:
         self._objects = self.root / "objects"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._objects.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self._incoming.iterdir())
         self._checker = Checker()
 
     @property

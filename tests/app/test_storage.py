@@ -1,6 +1,8 @@
 """The stores: complete or not there, and never other bytes than were put. In a folder and on a real S3 server."""
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +70,20 @@ def test_a_file_on_its_way_in_is_gone_when_nobody_took_it(store: Store, tmp_path
         raise RuntimeError
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert list(store.keys("")) == []
+
+
+def test_what_a_killed_process_left_goes_after_a_day(store: Store, cache: Cache) -> None:
+    with store.incoming() as path:
+        old, new = path.with_name("part-old"), path.with_name("part-new")
+    old.write_bytes(b"half")
+    new.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    if isinstance(store, LocalStore):
+        LocalStore(store.root)
+    else:
+        cache.get("another", lambda part: part.touch())
+    assert new.exists()
+    assert not old.exists()
 
 
 def test_the_same_bytes_may_be_put_twice(store: Store) -> None:
