@@ -12,7 +12,6 @@ import ncnn
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from ml.nn.engines.engine import Engine, Layer, Operation
 
@@ -80,7 +79,8 @@ def _net(layer: Layer, relu: bool) -> ncnn.Net:
 @cache
 def _widest() -> int:
     """The most lanes that this CPU's vectors hold."""
-    probe = _prepare(skip_init(nn.Conv2d, 1, 16, 1), False)
+    layer = nn.Conv2d(1, 16, 1, device="meta").to_empty(device="cpu")  # any weights, and no random numbers used up
+    probe = _prepare(layer, False)
     return int(probe(torch.zeros(1, 1, 1, 1)).shape[1])
 
 
