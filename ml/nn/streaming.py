@@ -103,9 +103,13 @@ class _EachPixel:
 
     def __call__(self, features: Tensor) -> Tensor:
         if not features.shape[ROWS]:
-            cols = features.shape[COLS] * self._scale
-            return features.new_empty(self._outputs // self._out_lanes, self._out_lanes, 0, cols)
+            return _no_rows(features, self._outputs, self._out_lanes, features.shape[COLS] * self._scale)
         return self._operate(arranged(features, self._lanes).contiguous(memory_format=torch.channels_last))
+
+
+def _no_rows(like: Tensor, channels: int, lanes: int, cols: int) -> Tensor:
+    """What a layer makes of too few rows."""
+    return like.new_empty(channels // lanes, lanes, 0, cols)
 
 
 class _Layer:
@@ -131,7 +135,7 @@ class _Layer:
     def convolve(self, window: Tensor) -> Tensor:
         """Of a window: two rows less and two columns less."""
         if window.shape[ROWS] < 3:
-            return window.new_empty(self.outputs // self._out_lanes, self._out_lanes, 0, window.shape[COLS] - 2)
+            return _no_rows(window, self.outputs, self._out_lanes, window.shape[COLS] - 2)
         return self._convolve(window)
 
 
