@@ -21,6 +21,7 @@ from ml.geo.source import Source
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.decide import class_index, probability_byte
 from ml.nn.inputs import choose_device
+from ml.nn.lanes import share_cores
 from ml.nn.prefetch import prefetched
 from ml.nn.products import NODATA, PredictResult, write_products
 from ml.nn.streaming import StreamNet, for_prediction
@@ -53,13 +54,17 @@ def predict_rows(
     """
     net, header = load_checkpoint(model)
     refuse_any(contract_faults(inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata), header.contract))
-    ready = for_prediction(net, choose_device(config.device), engine=config.engine, precision=config.precision)
-    with open_homogenised(scene, header.contract.homogenise) as source:
+    device = choose_device(config.device)
+    with (
+        open_homogenised(scene, header.contract.homogenise) as source,
+        share_cores(source.cols, net.depth, device) as lanes,
+    ):
+        ready = for_prediction(net, device, engine=config.engine, precision=config.precision)
         wanted = rows or range(source.rows)
-        folder = out / f"strips-{_fingerprint(model, scene, config, ready, wanted)}"
+        folder = out / f"strips-{_fingerprint(model, scene, config, ready, lanes, wanted)}"
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
-        _predict_strips(ready, header.contract, source, config, strips, wanted, watch)
+        _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
     return strips.path
 
 
@@ -87,6 +92,7 @@ def _predict_strips(
     contract: Contract,
     source: Source,
     config: PredictConfig,
+    lanes: int,
     strips: StripFile,
     rows: range,
     watch: Watch,
@@ -108,20 +114,20 @@ def _predict_strips(
         return strips.rows
 
     predicted = predict_logits(
-        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px
+        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px, lanes=lanes
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
             watch(Progress("predict", done, len(rows), f"computed by {net.engine}", pixels=done * source.cols))
 
 
-def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, rows: range) -> str:
+def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, lanes: int, rows: range) -> str:
     """Of what decides the pixels, so that strips of another prediction are never taken for this one's."""
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engine, net.dtype, rows),
+        *(config.threshold, config.stripe_px, net.engine, net.dtype, lanes, rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

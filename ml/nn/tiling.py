@@ -7,8 +7,11 @@ padded with zeros on the right and below up to the grid, up to float rounding. T
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import tee
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from ml.contract import Contract
 from ml.geo.source import Source
 from ml.geo.windows import Window, ceil_to, margin
 from ml.nn.inputs import normalise
+from ml.nn.lanes import Lane
 from ml.nn.prefetch import prefetched
 from ml.nn.streaming import Stream, StreamNet
 
@@ -39,9 +43,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Given(Piece):
-    """A piece as the net sees it. image: normalised float32 (bands, rows, cols), padded up to the net's grid."""
+    """A piece as the net sees it. image: normalised float32 (bands, rows, cols), padded up to the net's grid.
+
+    last: the scene ends with it.
+    """
 
     image: Tensor
+    last: bool
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,15 @@ class Predicted(Piece):
     """A piece that the net has seen. logits: float32 (outputs, rows, cols) on the net's device, any where not valid."""
 
     logits: Tensor
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A piece to be fed. waiting: what is not done before it, itself at the end. done: what it completes."""
+
+    piece: Given
+    waiting: Sequence[Predicted]
+    done: Sequence[Predicted]
 
 
 def predict_logits(
@@ -59,38 +76,41 @@ def predict_logits(
     first_row: int = 0,
     end_row: int | None = None,
     stripe_px: int | None = None,
+    lanes: int = 1,
 ) -> Generator[Predicted, None, None]:
     """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
     first_row: a multiple of `net.rows`; the pieces that follow are the same, to the bit, as those of a whole run.
     end_row: the piece that reaches it is the last; None goes on to the end of the scene.
-    stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes. The next
-    pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
+    stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes.
+    lanes: processes that the stripes are spread over, see `ml.nn.lanes`; 1 is this process.
+    The next pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
     """
     behind = -(-margin(net.depth) // net.rows)  # pieces that must follow one before its logits are known
     start = max(0, first_row - ceil_to(ROUNDING_REACH * margin(net.depth), net.rows))
     windows = [Window(row, 0, net.rows, source.cols) for row in range(start, source.rows, net.rows)]
-    stripes = [_Stripe(net, core, source.cols, behind) for core in _cores(net, source.cols, stripe_px)]
-    waiting: deque[Predicted] = deque()
-    with prefetched(lambda window: give(net, contract, source, window), windows, ahead=2, threads=1) as given:
-        for piece in given:
-            last = piece.window.row + piece.window.rows == source.rows
-            logits = torch.zeros(net.outputs, *piece.valid.shape, device=net.device)
-            waiting.append(Predicted(piece.window, piece.valid, logits))
-            for stripe in stripes:
-                stripe.feed(piece, waiting, last=last)
-            while waiting and (last or len(waiting) > behind):
-                done = waiting.popleft()
+    cores = list(_cores(net, source.cols, stripe_px, lanes))
+    with ExitStack() as stack:
+        streams = [stack.enter_context(Lane(net)) if lanes > 1 else net for _ in cores]
+        stripes = [_Stripe(stream, net, core, source.cols, behind) for stream, core in zip(streams, cores, strict=True)]
+        crews = [[stripe] for stripe in stripes] if lanes > 1 else [stripes]
+        given = stack.enter_context(prefetched(partial(give, net, contract, source), windows, ahead=2, threads=1))
+        flows = [
+            stack.enter_context(prefetched(partial(_feed, crew), steps, ahead=2, threads=1))
+            for crew, steps in zip(crews, tee(_steps(given, net, behind), len(crews)), strict=True)
+        ]
+        for step, *_ in zip(*flows, strict=True):
+            for done in step.done:
                 if done.window.row >= first_row:
                     yield done
                 if end_row and done.window.row + done.window.rows >= end_row:
                     return
 
 
-def _cores(net: StreamNet, cols: int, stripe_px: int | None) -> Iterator[tuple[int, int]]:
-    """First and last + 1 column of each stripe, about equally wide."""
+def _cores(net: StreamNet, cols: int, stripe_px: int | None, lanes: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 column of each stripe, about equally wide, equally many for each lane."""
     step = 2**net.depth
-    count = -(-cols // (stripe_px or net.stripe_px))
+    count = ceil_to(-(-cols // (stripe_px or net.stripe_px)), lanes)
     width = ceil_to(-(-cols // count), step)
     yield from ((left, min(left + width, cols)) for left in range(0, cols, width))
 
@@ -102,40 +122,60 @@ def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> 
     image, valid = source.read(inside)
     normal = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], contract.statistics)[0]
     padded = functional.pad(normal, (0, -inside.cols % step, 0, -inside.rows % step))
-    return Given(inside, valid, padded.pin_memory() if net.device.type == "cuda" else padded)
+    if net.device.type == "cuda":
+        padded = padded.pin_memory()
+    return Given(inside, valid, padded, last=window.row + window.rows >= source.rows)
+
+
+def _steps(given: Iterable[Given], net: StreamNet, behind: int) -> Iterator[_Step]:
+    waiting: deque[Predicted] = deque(maxlen=behind + 1)
+    for piece in given:
+        logits = torch.zeros(net.outputs, *piece.valid.shape, device=net.device)
+        waiting.append(Predicted(piece.window, piece.valid, logits))
+        known = len(waiting) if piece.last else len(waiting) - behind
+        yield _Step(piece, tuple(waiting), tuple(waiting)[: max(known, 0)])
+
+
+def _feed(stripes: Iterable["_Stripe"], step: _Step) -> _Step:
+    """Let the step's piece flow on through `stripes`."""
+    for stripe in stripes:
+        stripe.feed(step.piece, step.waiting)
+    return step
 
 
 class _Stripe:
     """Some columns of a scene on their way through the net. core: the first and the last + 1 that are kept."""
 
-    def __init__(self, net: StreamNet, core: tuple[int, int], cols: int, behind: int) -> None:
+    def __init__(
+        self, streams: StreamNet | Lane, net: StreamNet, core: tuple[int, int], cols: int, behind: int
+    ) -> None:
         reach = margin(net.depth)
-        self._net = net
+        self._streams, self._device = streams, net.device
         self._core = slice(*core)
         self._read = slice(max(0, core[0] - reach), min(core[1] + reach, ceil_to(cols, 2**net.depth)))
-        self._stream: Stream | None = None
+        self._stream: Stream | Lane | None = None
         self._row = 0  # of the scene, the next that comes out
         self._recent: deque[Given] = deque(maxlen=behind + 1)
         self._needed: deque[bool] = deque(maxlen=behind + 1)
 
-    def feed(self, piece: Given, waiting: Sequence[Predicted], *, last: bool) -> None:
+    def feed(self, piece: Given, waiting: Sequence[Predicted]) -> None:
         """Let `piece` flow on, and write what comes out into those `waiting` that it belongs to."""
         self._needed.append(bool(piece.valid[:, self._core].any()))
         if self._stream is None and self._needed[-1]:
             # from so far above that neither the missing rows nor where the stream starts show in what is needed
-            self._stream = self._net.open()
+            self._stream = self._streams.open()
             self._row = (self._recent or [piece])[0].window.row
             for earlier in self._recent:
-                self._flow(self._stream, earlier, (), last=False)
+                self._flow(self._stream, earlier, ())
         if self._stream is not None:
-            self._flow(self._stream, piece, waiting, last=last)
+            self._flow(self._stream, piece, waiting)
             if not any(self._needed):
                 self._stream = None
         self._recent.append(piece)
 
-    def _flow(self, stream: Stream, piece: Given, waiting: Sequence[Predicted], *, last: bool) -> None:
-        image = piece.image[:, :, self._read].to(self._net.device, non_blocking=True)
-        logits = stream.feed(image, last=last)[..., self._core.start - self._read.start :]
+    def _flow(self, stream: Stream | Lane, piece: Given, waiting: Sequence[Predicted]) -> None:
+        image = piece.image[:, :, self._read].to(self._device, non_blocking=True)
+        logits = stream.feed(image, last=piece.last)[..., self._core.start - self._read.start :]
         for place in waiting:
             first = max(self._row, place.window.row)
             end = min(self._row + logits.shape[1], place.window.row + place.window.rows)
