@@ -31,7 +31,8 @@ Json = dict[str, Any]
 Show = Callable[[Json], None]
 FINAL = ("successful", "failed", "dismissed")
 TRIES = 5
-TRANSIENT = (429, 503)
+TRANSIENT = (423, 429, 503)
+PIECE_BYTES = 32 * 1024**2  # larger files are sent in such pieces
 
 
 class CanemapError(Exception):
@@ -304,21 +305,45 @@ class Client:
         return answer
 
     def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
-        name = id_ or path.name.split(".")[0]
         with path.open("rb") as file:
             digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
+        url, headers = f"/v1/{kind}/{quote(id_ or path.name.split('.')[0])}", {"Content-Digest": f"sha-256=:{digest}:"}
+        given = {key: value for key, value in parameters.items() if value is not None}
 
-        def send() -> httpx.Response:
+        def whole() -> httpx.Response:
             with path.open("rb") as file:  # streamed; opened anew for each try
-                return self._http.put(
-                    f"/v1/{kind}/{quote(name)}",
-                    content=file,
-                    params={key: value for key, value in parameters.items() if value is not None},
-                    headers={"Content-Digest": f"sha-256=:{digest}:"},
-                )
+                return self._http.put(url, content=file, params=given, headers=headers)
 
-        answer: Json = _insist(send).json()
-        return answer
+        if path.stat().st_size > PIECE_BYTES:
+            sent = given | {"upload": self._send_pieces(path)}
+            try:
+                answer = self._send("PUT", url, params=sent, headers=headers)
+            except CanemapError as error:
+                if error.status != 404:
+                    raise
+                answer = _insist(whole)  # made already, but that answer was lost: the same again is harmless
+        else:
+            answer = _insist(whole)
+        document: Json = answer.json()
+        return document
+
+    def _send_pieces(self, path: Path) -> str:
+        """The id of an upload of the file's bytes: when the line breaks, what has arrived is not sent again."""
+        id_: str = _insist(lambda: self._http.post("/v1/uploads")).json()["id"]
+        url, size = f"/v1/uploads/{id_}", path.stat().st_size
+
+        def send_next() -> httpx.Response:
+            if (kept := self._http.head(url)).is_error:
+                return kept
+            offset = _offset(kept)
+            with path.open("rb") as file:
+                file.seek(offset)
+                piece = file.read(PIECE_BYTES)
+            return self._http.patch(url, content=piece, headers={"Upload-Offset": str(offset)})
+
+        while _offset(_insist(send_next)) < size:
+            pass
+        return id_
 
     def _post(self, path: str, body: Json) -> Json:
         given = {key: value for key, value in body.items() if value is not None}
@@ -496,6 +521,10 @@ def _insist(send: Callable[[], httpx.Response]) -> httpx.Response:
             pause_s = float(after) if after.isdecimal() else pause_s
         time.sleep(pause_s)
     raise AssertionError("unreachable")
+
+
+def _offset(answer: httpx.Response) -> int:
+    return int(answer.headers["Upload-Offset"])
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -51,6 +51,12 @@ class Invalid(Problem):
         super().__init__(code, "; ".join(fault.detail for fault in faults), *faults)
 
 
+class Locked(Problem):
+    """Somebody else is at work on it."""
+
+    title = "In use"
+
+
 class PreconditionFailed(Problem):
     """It has changed since the client looked."""
 

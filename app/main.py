@@ -18,6 +18,7 @@ from app.api import (
     jobs,
     labels,
     models,
+    pieces,
     predictions,
     problems,
     requestlog,
@@ -77,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
     # `/{id}/{product}` would take tilejson.json and preview.png
     rooms = (
-        *(jobs, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
+        *(jobs, pieces, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
         *(schedules, tiles, predictions, health),
     )
     for part in rooms:

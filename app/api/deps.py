@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from app.errors import Invalid, NotFound, PreconditionFailed, invalid
 from app.idempotency import Once
 from app.names import NAME
+from app.pieces import ID
 from app.scenes import BBox, Interval, parse_acquired
 from app.services import Services
 from ml.faults import Fault
@@ -92,6 +93,13 @@ def link_next(request: Request, response: Response, token: str | None) -> str | 
     href = str(request.url.include_query_params(token=token))
     response.headers["Link"] = f'<{href}>; rel="next"'
     return href
+
+
+# where a file can be sent: the id of an upload that came in pieces
+InPieces = Annotated[
+    str | None,
+    Query(alias="upload", pattern=ID, description="An upload of /v1/uploads, in place of a body."),
+]
 
 
 def etag(response: Response, revision: int) -> None:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import labels
 from app.api import documents, forms, uploads
-from app.api.deps import Id, Limit, Token, Wired, link_next
+from app.api.deps import Id, InPieces, Limit, Token, Wired, link_next
 from app.api.documents import Json
 from app.errors import Invalid, invalid
 from app.scenes import Upload
@@ -76,11 +76,12 @@ async def put_labels(
     crs: Crs = None,
     background: Background = None,
     field_id: FieldId = None,
+    upload_id: InPieces = None,
 ) -> Json:
     """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
     forms.check_target(name)
     options = _options(dict(zip(OPTIONS, (class_field, classes, crs, background, field_id), strict=True)))
-    async with uploads.received(request, services) as upload:
+    async with uploads.received(request, services, upload_id) as upload:
         return await _add(services, name, upload, options, response)
 
 

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import imports, registry
 from app.api import documents, forms, uploads
-from app.api.deps import Id, IfMatch, Limit, Token, Wired, etag, link_next
+from app.api.deps import Id, IfMatch, InPieces, Limit, Token, Wired, etag, link_next
 from app.api.documents import Json
 from app.errors import NotFound
 from app.names import NAME
@@ -63,10 +63,12 @@ def get_bundle(services: Wired, id_: Id, which: str) -> FileResponse:
 
 
 @router.post("/{id}/versions", status_code=201, openapi_extra=forms.RAW_BODY)
-async def post_version(services: Wired, request: Request, response: Response, id_: Id) -> Json:
+async def post_version(
+    services: Wired, request: Request, response: Response, id_: Id, upload_id: InPieces = None
+) -> Json:
     """Import a bundle, as the raw body, as the next version of a model."""
     forms.check_target(id_)
-    async with uploads.received(request, services) as upload:
+    async with uploads.received(request, services, upload_id) as upload:
         row = await run_in_threadpool(imports.import_bundle, services, id_, upload)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
     return await run_in_threadpool(get_version, services, row.name, str(row.version))

@@ -25,6 +25,7 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.Locked: 423,
     errors.Damaged: 500,
     errors.StoreAway: 503,
     errors.NoRoom: 507,

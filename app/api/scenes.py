@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import scenes
 from app.api import forms, stac, uploads
-from app.api.deps import Between, Id, IfMatch, InBox, Limit, Token, Wired, etag, link_next
+from app.api.deps import Between, Id, IfMatch, InBox, InPieces, Limit, Token, Wired, etag, link_next
 from app.api.documents import Json
 from app.requests import ScenePatch
 from app.scenes import SceneOptions, Upload
@@ -50,11 +50,12 @@ async def put_scene(
     sensor: Sensor = None,
     bands: Bands = None,
     nodata: Nodata = None,
+    upload_id: InPieces = None,
 ) -> Json:
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again: 200."""
     forms.check_target(name)
     options = _options(acquired, sensor, bands, nodata)
-    async with uploads.received(request, services) as upload:
+    async with uploads.received(request, services, upload_id) as upload:
         return await _add(services, name, upload, options, response)
 
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import base64
-import errno
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import IO
+from io import FileIO
 
 from fastapi import Request
 from prometheus_client import Counter
@@ -16,7 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from app.errors import NoRoom, TooLarge, TooSlow, Unreadable, invalid
+from app import pieces
+from app.errors import TooLarge, TooSlow, Unreadable, invalid
 from app.scenes import Upload
 from app.services import Services
 
@@ -25,13 +25,37 @@ RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were re
 
 
 @asynccontextmanager
-async def received(request: Request, services: Services) -> AsyncIterator[Upload]:
-    """The raw body of `request` as a file, which is gone after the block unless the store took it."""
-    _check_announced(request, services)
+async def received(request: Request, services: Services, pieces_of: str | None) -> AsyncIterator[Upload]:
+    """The raw body of `request` as a file, which is gone after the block unless the store took it.
+
+    pieces_of: the id of an upload that came in pieces, to be taken instead; it stays if the block raises.
+    """
+    if pieces_of:
+        async with _put_together(request, services, pieces_of) as upload:
+            yield upload
+        return
+    check_announced(request, services)
     with services.store.incoming() as path:
-        sha256 = await _receive(_stream(request, services), path, services.settings.upload_limit_bytes)
+        with path.open("wb", buffering=0) as file:
+            size, sha256 = await receive(request, services, file)
         _check_digest(request, sha256)
+        _check_not_empty(size)
         yield Upload(path, sha256.hex())
+
+
+@asynccontextmanager
+async def _put_together(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
+    async for chunk in request.stream():
+        if chunk:
+            hint = "Send the rest of the file to the upload, and no body here."
+            raise invalid("body-and-upload", "The request has a body, and names an upload.", hint)
+    with pieces.held(services, id_) as file:
+        _check_not_empty(os.fstat(file.fileno()).st_size)
+        digest = await run_in_threadpool(hashlib.file_digest, file, "sha256")
+        _check_digest(request, digest.digest())
+        path = pieces.path_of(file)
+        yield Upload(path, digest.hexdigest())
+        path.unlink()
 
 
 @asynccontextmanager
@@ -43,36 +67,42 @@ async def received_part(part: UploadFile, services: Services) -> AsyncIterator[U
             yield chunk
 
     with services.store.incoming() as path:
-        sha256 = await _receive(chunks(), path, services.settings.upload_limit_bytes)
+        with path.open("wb", buffering=0) as file:
+            size, sha256 = await _receive(chunks(), file, services.settings.upload_limit_bytes)
+        _check_not_empty(size)
         yield Upload(path, sha256.hex())
 
 
-async def _receive(chunks: AsyncIterator[bytes], path: Path, limit_bytes: int) -> bytes:
-    digest, waiting, size = hashlib.sha256(), bytearray(), 0
-    try:
-        with path.open("wb", buffering=0) as file:
-            async with _writer(file, digest) as write:
+async def receive(request: Request, services: Services, file: FileIO) -> tuple[int, bytes]:
+    """Append the body of `request` to `file`, which is unbuffered; how many bytes it has, and their sha256.
+
+    Whatever is raised, what came before it is in the file.
+    """
+    chunks = _stream(request, services.settings.upload_idle_s)
+    return await _receive(chunks, file, services.settings.upload_limit_bytes)
+
+
+async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
+    digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
+    with pieces.no_room_is_told():
+        async with _writer(file, digest) as write:
+            try:
                 async for chunk in chunks:
-                    waiting += chunk
                     size += len(chunk)
-                    if size > limit_bytes:
+                    if before + size > limit_bytes:
                         raise _too_large(limit_bytes)
+                    waiting += chunk
                     if len(waiting) >= CHUNK_BYTES:
                         await write(waiting)
                         waiting = bytearray()
+            finally:
                 await write(waiting)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoom("no-room", "The service's disk is full; nothing was kept. Try again later.") from error
-        raise
     RECEIVED.inc(size)
-    if size == 0:
-        raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")
-    return digest.digest()
+    return size, digest.digest()
 
 
 @asynccontextmanager
-async def _writer(file: IO[bytes], digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
+async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
     """A function that writes one chunk while the next is received: it waits for the chunk before."""
     last: asyncio.Task[None] | None = None
 
@@ -89,17 +119,16 @@ async def _writer(file: IO[bytes], digest: "hashlib._Hash") -> AsyncIterator[Cal
             await last
 
 
-def _write(file: IO[bytes], digest: "hashlib._Hash", data: bytearray) -> None:
+def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
     view = memoryview(data)
     while view:  # an unbuffered file may write less than it was given
         view = view[file.write(view) :]
     digest.update(data)
 
 
-async def _stream(request: Request, services: Services) -> AsyncIterator[bytes]:
+async def _stream(request: Request, idle_s: float) -> AsyncIterator[bytes]:
     """The chunks of the body; a client that stalls is given up, for uvicorn would wait for ever."""
     stream = aiter(request.stream())
-    idle_s = services.settings.upload_idle_s
     while True:
         try:
             async with asyncio.timeout(idle_s):  # not wait_for: that makes a task of each of many small chunks
@@ -107,13 +136,14 @@ async def _stream(request: Request, services: Services) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise TooSlow("upload-stalled", f"Nothing arrived for {idle_s:g} s; nothing was kept.") from error
+            raise TooSlow("upload-stalled", f"Nothing arrived for {idle_s:g} s.") from error
         except ClientDisconnect as error:
-            raise Unreadable("upload-broken", "The connection ended before the body did; nothing was kept.") from error
+            raise Unreadable("upload-broken", "The connection ended before the body did.") from error
         yield chunk
 
 
-def _check_announced(request: Request, services: Services) -> None:
+def check_announced(request: Request, services: Services) -> None:
+    """Refuse by its headers a body that could not be kept."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > services.settings.upload_limit_bytes:
         raise _too_large(services.settings.upload_limit_bytes)
@@ -130,5 +160,10 @@ def _check_digest(request: Request, sha256: bytes) -> None:
         raise invalid("digest-mismatch", "The body is not the one that Content-Digest describes.", "Send it again.")
 
 
+def _check_not_empty(size: int) -> None:
+    if size == 0:
+        raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")
+
+
 def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge("body-too-large", f"The body is over the limit of {limit_bytes} bytes; nothing was kept.")
+    return TooLarge("body-too-large", f"The file is over the limit of {limit_bytes} bytes.")

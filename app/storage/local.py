@@ -38,6 +38,10 @@ class LocalStore:
         finally:
             path.unlink(missing_ok=True)
 
+    def partial(self, name: str) -> Path:
+        """A path on the store's own disk."""
+        return self._incoming / f"upload-{name}"
+
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
         """Link `source` into the store; copy it if it lies on another disk."""
         stored = Stored(key_for(place, sha256 or (found := sha256_of(source))), sha256 or found, source.stat().st_size)

@@ -56,6 +56,10 @@ class S3Store:
         finally:
             path.unlink(missing_ok=True)
 
+    def partial(self, name: str) -> Path:
+        """A path on this machine, beside the cache."""
+        return self._cache.folder / f"part-upload-{name}"
+
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
         """Upload `source`, unless its bytes are there already."""
         digest = sha256 or sha256_of(source)

@@ -36,6 +36,9 @@ class Store(Protocol):
     def incoming(self) -> AbstractContextManager[Path]:
         """A path for a file on its way in, which is gone after the block."""
 
+    def partial(self, name: str) -> Path:
+        """Where a file that comes in pieces grows, on this machine; it goes when nobody has written to it for a day."""
+
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
         """Publish `source`, which must never change afterwards, under `place` with its sha256 in the last part.
 

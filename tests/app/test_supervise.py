@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from app.supervise import Child, Supervisor
+from tests.waiting import eventually
 
 SLEEPER = """
 import pathlib, sys, time, os
@@ -23,13 +22,6 @@ from app.supervise import Child, Supervisor
 with Supervisor([Child("sleeper", [sys.executable, "-c", sys.argv[2], sys.argv[1]])], os.environ):
     time.sleep(600)
 """
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def pids(folder: Path) -> list[int]:

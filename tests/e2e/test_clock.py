@@ -11,7 +11,7 @@ import pytest
 from app.client import Client
 from ml.synthetic import SyntheticScene
 from tests.e2e.conftest import TINY, Stack, settings_of, up, upload
-from tests.e2e.test_main_job import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the library is one for Linux")
 

@@ -10,7 +10,7 @@ import pytest
 from app.client import CanemapError, Client
 from ml.synthetic import SyntheticScene
 from tests.e2e.conftest import TINY, Stack, settings_of, up, upload
-from tests.e2e.test_main_job import eventually
+from tests.waiting import eventually
 
 MEGABYTES = 100
 # a file system of its own, seen by the service alone: as an ordinary user in a namespace one may mount a tmpfs

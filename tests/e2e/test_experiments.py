@@ -11,7 +11,7 @@ import pytest
 
 from app.client import CanemapError, Client, JobDismissed
 from tests.e2e.conftest import TINY, Stack
-from tests.e2e.test_main_job import eventually
+from tests.waiting import eventually
 
 QUICK = TINY | {"net": {"depth": 1, "width": 4}, "epochs": 2, "review_labels": False}
 on_postgresql = pytest.mark.parametrize("stack", ["postgresql+redis+s3"], indirect=True)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,15 +14,9 @@ from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
 from tests.app.test_supervise import lives
 from tests.e2e.conftest import SIZE_PX, TINY, Stack, up
+from tests.waiting import eventually
 
 World = dict[str, SyntheticScene]
-
-
-def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp_path: Path) -> None:

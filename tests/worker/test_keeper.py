@@ -3,8 +3,7 @@
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import forkserver
@@ -15,6 +14,7 @@ from app import jobs
 from app.db import Database
 from app.models import Job
 from app.services import Services
+from tests.waiting import eventually
 from tests.worker import children
 from worker import keeper
 from worker.child import Main
@@ -55,13 +55,6 @@ def performing(services: Services, main: Main) -> Iterator[threading.Event]:
     finally:
         thread.join(timeout=30)
         assert not thread.is_alive()
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_progress_reaches_the_job_with_an_estimate_of_the_time_left(fast: Services) -> None:

@@ -18,8 +18,8 @@ from app.services import Services
 from app.settings import Settings
 from benchmarks.soak.fleet import descendants
 from tests import servers
+from tests.waiting import eventually
 from tests.worker import children
-from tests.worker.test_keeper import eventually
 from worker.held import Held
 from worker.keeper import perform
 from worker.outcome import Outcome

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from ml.nn.unet import UNet
 from tests.ml.nn.conftest import easy_world
 from tests.ml.nn.ranked import Order, carried_out, seen_by, started, task
 from tests.ml.nn.test_train import changed, three_classes
+from tests.waiting import eventually
 
 # Two processes add numbers in another order than one, and each step carries what that changes on. Found on CPUs:
 # tensors 6e-8 apart after one step and up to 3e-6 after 16, losses up to 2e-7 of themselves.
@@ -130,20 +130,13 @@ def test_without_their_launcher_all_ranks_stop(tmp_path: Path) -> None:
     order = Order(config=changed(epochs=10_000), data=easy_world(tmp_path), out=tmp_path / "out")
     with started(*task(tmp_path, [order])) as launcher:
         try:
-            wait_for(order.out / "resume.safetensors")
+            eventually((order.out / "resume.safetensors").exists, seconds=120)
         finally:
             launcher.kill()
         for rank in range(2):
-            wait_for(order.out / f"rank{rank}.json")
+            eventually((order.out / f"rank{rank}.json").exists, seconds=120)
     assert [seen.ended for seen in seen_by(order)] == ["stopped"] * 2
     assert not (order.out / "scratch").exists()
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path.name} does not come"
-        time.sleep(0.1)
 
 
 @given(st.integers(0, 40), st.integers(1, 9))

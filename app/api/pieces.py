@@ -1,0 +1,77 @@
+"""/v1/uploads: a file in pieces, over a line that breaks; after draft-ietf-httpbis-resumable-upload."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app import pieces
+from app.api import forms, uploads
+from app.api.deps import Id, Wired
+from app.api.documents import Json
+from app.errors import Conflict, invalid
+from app.services import Services
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="How many bytes of the file come before.")]
+
+
+@router.post("", status_code=201)
+async def post_upload(services: Wired, response: Response) -> Json:
+    """Begin an upload: send its bytes by PATCH, then name it in `?upload=` where the file itself could be sent."""
+    id_ = await run_in_threadpool(pieces.begin, services)
+    response.headers["Location"] = f"/v1/uploads/{id_}"
+    return {"id": id_, "offset": 0, "limit_bytes": services.settings.upload_limit_bytes}
+
+
+@router.head("/{id}", status_code=204)
+def head_upload(services: Wired, id_: Id, response: Response) -> None:
+    """How far it has come: `Upload-Offset`. So many bytes are safe."""
+    response.headers["Cache-Control"] = "no-store"
+    _tell(response, pieces.offset(services, id_))
+
+
+@router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+async def patch_upload(services: Wired, request: Request, response: Response, id_: Id, offset: Offset) -> None:
+    """Send more, from `Upload-Offset` on. Of a request that breaks off, what arrived is kept."""
+    await _append(services, request, response, id_, offset)
+
+
+@router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+async def put_upload(
+    services: Wired,
+    request: Request,
+    response: Response,
+    id_: Id,
+    content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
+) -> None:
+    """The same for `curl -C OFFSET -T FILE`, which says by Content-Range where it goes on; without, from the start."""
+    match = re.match(r"bytes (\d{1,18})-", content_range)
+    if not match:
+        hint = "Write: Content-Range: bytes FIRST-LAST/ALL"
+        raise invalid(
+            "invalid-content-range", "Content-Range does not say where to go on.", hint, "header:content-range"
+        )
+    await _append(services, request, response, id_, int(match[1]))
+
+
+@router.delete("/{id}", status_code=204)
+def delete_upload(services: Wired, id_: Id) -> None:
+    """Forget an upload; otherwise it goes a day after its last byte."""
+    pieces.delete(services, id_)
+
+
+async def _append(services: Services, request: Request, response: Response, id_: str, offset: int) -> None:
+    uploads.check_announced(request, services)
+    with pieces.held(services, id_) as file:
+        kept = file.seek(0, 2)
+        if offset != kept:
+            detail = f"The upload has {kept} bytes, so it does not go on at {offset}."
+            raise Conflict("offset-mismatch", f"{detail} Send from there on; HEAD tells where it is at any time.")
+        await uploads.receive(request, services, file)
+    _tell(response, await run_in_threadpool(pieces.offset, services, id_))
+
+
+def _tell(response: Response, offset: int) -> None:
+    response.headers["Upload-Offset"] = str(offset)

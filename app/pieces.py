@@ -1,0 +1,83 @@
+"""Uploads that arrive in pieces: a file beside the store, whose length says how far it has come.
+
+It is there until something is made of it, it is deleted, or nobody has sent more for a day.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from app.errors import Locked, NoRoom, NotFound
+from app.services import Services
+from app.storage.leftovers import remove_leftovers
+
+ID = "^[0-9a-f]{32}$"  # what `begin` gives
+
+
+def begin(services: Services) -> str:
+    """The id of a new upload, still empty."""
+    id_ = secrets.token_hex(16)
+    path = services.store.partial(id_)
+    remove_leftovers(path.parent.glob(path.name.replace(id_, "*")))
+    with no_room_is_told():
+        path.touch(exist_ok=False)
+    return id_
+
+
+def offset(services: Services, id_: str) -> int:
+    """How many bytes are kept, whatever happens to this machine."""
+    try:
+        with services.store.partial(id_).open("rb") as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise NotFound("upload", id_) from error
+
+
+@contextmanager
+def held(services: Services, id_: str) -> Iterator[FileIO]:
+    """The upload's file, unbuffered, for nobody else meanwhile; also if they are asked by another process.
+
+    Raises `NotFound`, or `Locked` if somebody has it.
+    """
+    path = services.store.partial(id_)
+    try:
+        file = path.open("r+b", buffering=0)
+    except FileNotFoundError as error:
+        raise NotFound("upload", id_) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            detail = "Another request is sending to this upload, or the service still waits for one that broke off."
+            raise Locked("upload-busy", f"{detail} Try again in half a minute.") from error
+        if not os.fstat(file.fileno()).st_nlink:  # deleted between the two
+            raise NotFound("upload", id_)
+        yield file
+
+
+def path_of(file: FileIO) -> Path:
+    """Where the file of `held` lies."""
+    return Path(str(file.name))
+
+
+def delete(services: Services, id_: str) -> None:
+    """Forget an upload. Raises `NotFound`."""
+    with held(services, id_) as file:
+        path_of(file).unlink()
+
+
+@contextmanager
+def no_room_is_told() -> Iterator[None]:
+    """A full disk is `NoRoom`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoom("no-room", "The service's disk is full. Try again later.") from error
+        raise

@@ -1,0 +1,180 @@
+"""Uploads in pieces: they go on where they broke off, end in any uploaded kind, and leave nothing behind."""
+
+import base64
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.client import Client
+from app.settings import Settings
+from tests.servers import free_port
+from tests.waiting import eventually
+
+
+def begin(http: httpx.Client) -> str:
+    answer = http.post("/v1/uploads")
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/v1/uploads/{answer.json()['id']}"
+    location: str = answer.headers["location"]
+    return location
+
+
+def send(http: httpx.Client, url: str, offset: int, content: bytes) -> httpx.Response:
+    return http.patch(url, content=content, headers={"Upload-Offset": str(offset)})
+
+
+def offset(http: httpx.Client, url: str) -> int:
+    return int(http.head(url).headers["upload-offset"])
+
+
+def digest(content: bytes) -> dict[str, str]:
+    return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"}
+
+
+def test_pieces_become_a_scene_and_the_upload_is_gone(http: httpx.Client, scene: Path) -> None:
+    content, url = scene.read_bytes(), begin(http)
+    assert offset(http, url) == 0
+    for start in range(0, len(content), 1000):
+        answer = send(http, url, start, content[start : start + 1000])
+        assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(min(start + 1000, len(content))))
+    made = http.put("/v1/scenes/s1", params={"upload": url.rpartition("/")[2]}, headers=digest(content))
+    assert made.status_code == 201, made.text
+    assert made.json()["assets"]["data"]["file:checksum"].endswith(hashlib.sha256(content).hexdigest())
+    assert http.head(url).status_code == 404
+    assert http.put("/v1/scenes/s1", content=content).status_code == 200, "the same scene"
+
+
+def test_pieces_become_labels(http: httpx.Client, mask: Path) -> None:
+    url = begin(http)
+    send(http, url, 0, mask.read_bytes())
+    assert http.put("/v1/labels/truth", params={"upload": url.rpartition("/")[2]}).status_code == 201
+
+
+def test_curl_goes_on_by_content_range(http: httpx.Client, scene: Path) -> None:
+    content, url = scene.read_bytes(), begin(http)
+    half = len(content) // 2
+    assert http.put(url, content=content[:half]).status_code == 204
+    span = f"bytes {half}-{len(content) - 1}/{len(content)}"
+    assert http.put(url, content=content[half:], headers={"Content-Range": span}).status_code == 204
+    assert http.put("/v1/scenes/s1", params={"upload": url.rpartition("/")[2]}).status_code == 201
+    wrong = http.put(begin(http), content=b"x", headers={"Content-Range": "lines 1-2"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "header:content-range")
+
+
+def test_a_wrong_offset_is_refused_with_the_right_one(http: httpx.Client) -> None:
+    url = begin(http)
+    send(http, url, 0, b"x" * 10)
+    for wrong in 0, 9, 11:
+        answer = send(http, url, wrong, b"y")
+        assert answer.status_code == 409
+        assert "has 10 bytes" in answer.json()["detail"]
+    assert http.patch(url, content=b"y").status_code == 422, "no offset at all"
+    assert offset(http, url) == 10
+
+
+def test_what_is_refused_stays_and_may_be_named_again(http: httpx.Client, scene: Path) -> None:
+    url = begin(http)
+    send(http, url, 0, scene.read_bytes())
+    upload = {"upload": url.rpartition("/")[2]}
+    for wrong in (
+        http.put("/v1/scenes/s1", params=upload | {"bands": "one,two,many,too,much"}),
+        http.put("/v1/scenes/s1", params=upload, headers=digest(b"other")),
+        http.put("/v1/scenes/s1", params=upload, content=b"a body, too"),
+    ):
+        assert wrong.status_code == 422, wrong.text
+    assert http.put("/v1/scenes/s1", params=upload).status_code == 201
+
+
+def test_nothing_is_made_of_nothing(http: httpx.Client) -> None:
+    upload = begin(http).rpartition("/")[2]
+    assert http.put("/v1/scenes/s1", params={"upload": upload}).status_code == 422
+    assert http.put("/v1/scenes/s1", params={"upload": "0" * 32}).status_code == 404
+    assert http.put("/v1/scenes/s1", params={"upload": "../../x"}).status_code == 422
+
+
+def test_all_pieces_together_are_limited(http: httpx.Client, settings: Settings) -> None:
+    url = begin(http)
+    assert send(http, url, 0, bytes(settings.upload_limit_bytes - 1)).status_code == 204
+    assert send(http, url, settings.upload_limit_bytes - 1, b"12").status_code == 413
+
+
+def test_a_deleted_upload_is_gone(http: httpx.Client) -> None:
+    url = begin(http)
+    assert http.delete(url).status_code == 204
+    for answer in http.delete(url), http.head(url), send(http, url, 0, b"x"):
+        assert answer.status_code == 404
+
+
+def test_two_at_once_do_not_mix(http: httpx.Client) -> None:
+    url, (host, port) = begin(http), (http.base_url.host, http.base_url.port or 80)
+    head = f"PATCH {url} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((host, port)) as slow:
+        slow.sendall(head.encode() + b"x" * 500)
+        eventually(lambda: send(http, url, 5, b"y").status_code == 423)  # 409 until the other's has begun
+        slow.sendall(b"x" * 500)
+        assert slow.recv(100).startswith(b"HTTP/1.1 204")
+    assert offset(http, url) == 1000
+
+
+def test_what_arrived_before_the_line_broke_is_kept(http: httpx.Client) -> None:
+    url, (host, port) = begin(http), (http.base_url.host, http.base_url.port or 80)
+    head = f"PATCH {url} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((host, port)) as client:
+        client.sendall(head.encode() + b"x" * 500)
+        time.sleep(0.2)
+    eventually(lambda: offset(http, url) == 500)
+
+
+def test_an_upload_that_nobody_goes_on_with_goes_after_a_day(http: httpx.Client, settings: Settings) -> None:
+    old, young = begin(http), begin(http)
+    (path,) = Path(settings.data_dir).rglob(f"upload-{old.rpartition('/')[2]}")
+    os.utime(path, (0, 0))
+    begin(http)
+    assert (http.head(old).status_code, http.head(young).status_code) == (404, 204)
+
+
+def test_the_client_goes_on_when_the_api_was_killed(
+    settings: Settings, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.client.PIECE_BYTES", 1000)
+    port, sent = free_port(), list[int]()
+    with ExitStack() as stack:
+        process = stack.enter_context(served(settings, port))
+
+        def kill_once(request: httpx.Request) -> None:
+            if request.method == "PATCH":
+                sent.append(int(request.headers["upload-offset"]))
+            if sent == [0, 1000, 2000]:
+                process.kill()
+                process.wait()
+                stack.enter_context(served(settings, port))
+                sent.append(-1)
+                raise httpx.WriteError("the line to what was killed")
+
+        client = stack.enter_context(Client(f"http://127.0.0.1:{port}"))
+        client._http.event_hooks["request"].append(kill_once)
+        document = client.upload_scene(scene, "s1")
+    assert document["assets"]["data"]["file:checksum"].endswith(hashlib.sha256(scene.read_bytes()).hexdigest())
+    assert sent[:5] == [0, 1000, 2000, -1, 2000], "nothing was sent twice"
+
+
+@contextmanager
+def served(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An API as a process of its own."""
+    variables = {"CANEMAP_DATA_DIR": str(settings.data_dir), "CANEMAP_DATABASE_URL": settings.database_url or ""}
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=os.environ | variables) as process:
+        try:
+            eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200)
+            yield process
+        finally:
+            process.kill()
