@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
@@ -82,7 +82,12 @@ def get_log(services: Wired, id_: Id) -> str:
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} attempt {line.attempt}: {line.text}\n" for line in lines)
 
 
-@router.get("/{id}/events", response_class=EventSourceResponse)
+def _known(services: Wired, id_: Id) -> None:
+    """Say that there is no such job while there is still a status to say it by."""
+    read_job(services, id_)
+
+
+@router.get("/{id}/events", response_class=EventSourceResponse, dependencies=[Depends(_known)])
 async def get_events(
     services: Wired, id_: Id, last_event_id: Annotated[int, Header(ge=0)] = 0
 ) -> AsyncIterator[ServerSentEvent]:

@@ -79,6 +79,11 @@ def test_events_tell_every_change_and_resume_after_the_last_one_seen(
     assert [event["event"] for event in again] == ["successful"]
 
 
+def test_a_job_that_is_not_there_has_no_events(http: httpx.Client) -> None:
+    answer = http.get("/v1/jobs/trn_0/events")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no job 'trn_0'.")
+
+
 def read_events(
     http: httpx.Client,
     job: str,
