@@ -1,4 +1,4 @@
-"""The service as it runs: the status of a job with 10,000 queued, and a 2 GB upload against the disk.
+"""The service as it runs: status of a job with 10,000 queued, a 2 GB upload against the disk, 8 of 1 GB at once.
 
     python benchmarks/bench_api.py [--quick] [--folder FOLDER]
 
@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from http.client import HTTPConnection
 from pathlib import Path
@@ -58,6 +59,8 @@ def main() -> None:
     show(f"GET /v1/jobs/ID, {queued} queued, keep-alive", columns, rows)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         time_upload(Path(folder), megabytes, rounds)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        time_uploads_at_once(Path(folder), megabytes // 2)
 
 
 @contextmanager
@@ -109,7 +112,13 @@ def wait_for(base: str) -> None:
 
 
 def time_status(base: str, clients: tuple[int, float], queued: int, seconds: float) -> tuple[float, float, float]:
-    """Requests a second, p50 and p99 in milliseconds, of clients that keep their connections."""
+    """Requests a second, p50 and p99 in milliseconds."""
+    taken = ask_status(base, clients, queued, seconds)
+    return len(taken) / seconds, 1e3 * statistics.median(taken), 1e3 * p99(taken)
+
+
+def ask_status(base: str, clients: tuple[int, float], queued: int, seconds: float) -> list[float]:
+    """How long each request took, of clients that keep their connections."""
     count, pause_s = clients
     taken: list[float] = []
     end = time.perf_counter() + seconds
@@ -135,7 +144,7 @@ def time_status(base: str, clients: tuple[int, float], queued: int, seconds: flo
         thread.start()
     for thread in threads:
         thread.join()
-    return len(taken) / seconds, 1e3 * statistics.median(taken), 1e3 * p99(taken)
+    return taken
 
 
 def time_upload(folder: Path, megabytes: int, rounds: int) -> None:
@@ -154,6 +163,24 @@ def time_upload(folder: Path, megabytes: int, rounds: int) -> None:
     rows = [(name, seconds, size_mb / seconds, disk_s / seconds) for name, seconds in found.items()]
     show(f"A scene of {size_mb:.0f} MB", ("what", "s", "MB/s", "of the disk"), rows)
     show("Peak memory of the service", ("when", "MB"), [("before", before), ("after the uploads", peak)])
+
+
+def time_uploads_at_once(folder: Path, megabytes: int, count: int = 8) -> None:
+    """PUT of so many scenes at once, the status of a job meanwhile, and the service's memory."""
+    scene = make_scene(folder / "scene.tif", megabytes)
+    with service(folder / "data", "", queued=1000) as (base, process), ThreadPoolExecutor(count) as pool:
+        before, start = peak_mb(process), time.perf_counter()
+        sent = [pool.submit(put, scene, f"{base}/v1/scenes/scene{number}") for number in range(count)]
+        taken: list[float] = []
+        while not all(each.done() for each in sent):
+            taken += ask_status(base, (1, 0.1), 1000, 1.0)
+        for each in sent:
+            each.result()
+        seconds, size_mb = time.perf_counter() - start, count * scene.stat().st_size / 1e6
+        peak = peak_mb(process)
+    columns = ("s", "MB/s", "status meanwhile, p50 ms", "p99 ms", "service's MB before", "at most")
+    row = (seconds, size_mb / seconds, 1e3 * statistics.median(taken), 1e3 * p99(taken), before, peak)
+    show(f"{count} scenes of {size_mb / count:.0f} MB at once", columns, [row])
 
 
 def put(scene: Path, url: str) -> None:

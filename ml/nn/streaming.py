@@ -25,7 +25,7 @@ from ml.nn.unet import UNet, Up, folded
 ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols), see `ml.nn.engines.engine.Engine`
 TRIAL_COLS = 512  # of what engines are compared by
 STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
-WINDOW_BYTES = 16 << 20  # of a convolution's input on a CPU: so much stays in its caches
+WINDOW_BYTES = 4 << 20  # of a convolution's input on a CPU, for each thread: so much stays in its caches
 
 
 class StreamNet:
@@ -186,7 +186,7 @@ class _Block:
         """That flow through at once: on a CPU, a few of Winograd's tiles, which have 4."""
         if like.device.type != "cpu":
             return max(like.shape[ROWS], 1)
-        fit = WINDOW_BYTES // (self._channels * like.shape[COLS] * like.element_size())
+        fit = WINDOW_BYTES * torch.get_num_threads() // (self._channels * like.shape[COLS] * like.element_size())
         return max(fit // 4 * 4, 4)
 
 
