@@ -29,7 +29,12 @@ class Settings(BaseSettings):
     )
     max_failures: int = Field(3, ge=1, description="A job whose worker died so often fails for good.")
     stall_s: float = Field(1800, gt=0, description="A job that makes no progress for so long is ended and tried again.")
-    torch_threads: int = Field(0, ge=0, description="Threads of one worker's net; 0 leaves the choice to torch.")
+    torch_threads: int = Field(
+        0,
+        ge=0,
+        description="Threads of one worker's net, or processes of one thread each that map a wide scene; 0 leaves the "
+        "choice to torch.",
+    )
     worker_metrics: str = Field(
         "", pattern=r"^(.+:\d+)?$", description="host:port where a worker answers Prometheus; none by default."
     )

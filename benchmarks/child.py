@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-WATCH_S = 0.2
+WATCH_S = 1.0  # counting pages stops the process that has them
 _BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
@@ -34,7 +34,7 @@ class Run:
     value: as JSON gives it back. seconds: of the call, after imports. start_up_s: from the start of the process to
     that of the call. net_s: seconds spent in the U-Net's forward, None if not asked for or none was called.
     peak_mb: largest resident set, in 10^6 bytes, of the process or of one that it started, or of all that it forked
-    together with it, looked at five times a second.
+    together with it, looked at each second.
     """
 
     value: Any
