@@ -1,5 +1,7 @@
 """Prediction: the maps lie on the scene's grid, equal those of the whole image, and survive being stopped."""
 
+from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,30 @@ def test_the_width_of_the_stripes_has_no_influence(model: Path, scene: SceneFile
         predict(model, scene, tmp_path / str(px), CONFIG.model_copy(update={"stripe_px": px})) for px in (64, 512)
     )
     assert (pixels_of(one.files["classes.tif"]) == pixels_of(other.files["classes.tif"])).mean() > 0.9999
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As on a machine with two cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_cores_share_a_wide_scene(two_threads: None, model: Path, tmp_path: Path) -> None:
+    image, _ = fields(5, 300, 2 * 8 * 24)
+    scene = SceneFile(name="s", path=write_tiff(tmp_path / "wide.tif", image), nodata=0)
+    shared = predict(model, scene, tmp_path / "shared", CONFIG)
+    with pytest.raises(Stopped):
+        predict(model, scene, tmp_path / "resumed", CONFIG, stop_at(128))
+    assert not active_children()
+    resumed = predict(model, scene, tmp_path / "resumed", CONFIG)
+    torch.set_num_threads(1)
+    alone = predict(model, scene, tmp_path / "alone", CONFIG)
+    assert resumed.files["probability.tif"].read_bytes() == shared.files["probability.tif"].read_bytes()
+    one, other = (pixels_of(each.files["probability.tif"]).astype(int) for each in (shared, alone))
+    assert np.abs(one - other).max() <= 1
 
 
 def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
