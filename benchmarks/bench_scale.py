@@ -1,6 +1,7 @@
 """How time and memory of a prediction grow with the scene, with a net so small that the rest shows.
 
-    python benchmarks/bench_scale.py [--max-size 16384] [--rounds 1] [--width 4] [--figure PATH] [--quick]
+    python benchmarks/bench_scale.py [--max-size 16384] [--rounds 1] [--width 4] [--only canemap]
+        [--figure PATH] [--quick]
 
 Sides double from 2048 px; peers run up to 8192 px. Scenes are one tile of noise again and again. What is outside the
 net is the time of the whole less that in calls of the net.
@@ -42,7 +43,7 @@ def main() -> None:
     options = _options()
     points: list[Point] = []
     for size in sizes(options.max_size):
-        found = measured(size, options.width, options.rounds)
+        found = measured(size, options.width, options.rounds, options.only)
         show(f"{size} x {size} x 4 px, U-Net of width {options.width}, depth {DEPTH}", COLUMNS, rows(found))
         points += found
     if options.figure:
@@ -58,9 +59,9 @@ def sizes(largest: int) -> Iterator[int]:
         size *= 2
 
 
-def measured(size: int, width: int, rounds: int) -> list[Point]:
-    """All who run at this size, in turns, on a scene that is deleted afterwards."""
-    runs: dict[str, list[Run]] = {name: [] for name in NAMES if name == "canemap" or size <= PEERS_UP_TO_PX}
+def measured(size: int, width: int, rounds: int, names: Sequence[str]) -> list[Point]:
+    """Those of `names` who run at this size, in turns, on a scene that is deleted afterwards."""
+    runs: dict[str, list[Run]] = {name: [] for name in names if name == "canemap" or size <= PEERS_UP_TO_PX}
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.tif"
         in_child("benchmarks.inputs", "make_repeated_scene", {"path": str(scene), "size": size})
@@ -97,6 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--max-size", type=int, default=16384, help="side of the largest scene in pixels")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--width", type=int, default=4, help="channels of the net's first level")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="CONTENDER")
     parser.add_argument("--figure", type=Path, help="where to draw it: docs/figures/scale.svg")
     parser.add_argument("--quick", action="store_true", help="up to 4096 px")
     options = parser.parse_args()
