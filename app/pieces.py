@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from app.errors import Locked, NoRoom, NotFound
+from app.errors import Conflict, Locked, NoRoom, NotFound
 from app.services import Services
 from app.storage.leftovers import remove_leftovers
 
@@ -58,6 +58,23 @@ def held(services: Services, id_: str) -> Iterator[FileIO]:
             raise Locked("upload-busy", f"{detail} Try again in half a minute.") from error
         if not os.fstat(file.fileno()).st_nlink:  # deleted between the two
             raise NotFound("upload", id_)
+        yield file
+
+
+@contextmanager
+def growing(services: Services, id_: str, offset: int) -> Iterator[FileIO]:
+    """The file of `held`, to be appended to at `offset`.
+
+    Raises `Conflict` if that is not its end, or if it is the store's already: the store links files, and never lets
+    one change. So it is when the service was killed, or its database away, while something was made of the upload.
+    """
+    with held(services, id_) as file:
+        if os.fstat(file.fileno()).st_nlink > 1:
+            raise Conflict("upload-complete", "Something was made of this upload already. Begin a new one.")
+        kept = file.seek(0, os.SEEK_END)
+        if offset != kept:
+            detail = f"The upload has {kept} bytes, so it does not go on at {offset}."
+            raise Conflict("offset-mismatch", f"{detail} Send from there on; HEAD tells where it is at any time.")
         yield file
 
 

@@ -10,7 +10,7 @@ from app import pieces
 from app.api import forms, uploads
 from app.api.deps import Id, Wired
 from app.api.documents import Json
-from app.errors import Conflict, invalid
+from app.errors import invalid
 from app.services import Services
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -64,11 +64,7 @@ def delete_upload(services: Wired, id_: Id) -> None:
 
 async def _append(services: Services, request: Request, response: Response, id_: str, offset: int) -> None:
     uploads.check_announced(request, services)
-    with pieces.held(services, id_) as file:
-        kept = file.seek(0, 2)
-        if offset != kept:
-            detail = f"The upload has {kept} bytes, so it does not go on at {offset}."
-            raise Conflict("offset-mismatch", f"{detail} Send from there on; HEAD tells where it is at any time.")
+    with pieces.growing(services, id_, offset) as file:
         await uploads.receive(request, services, file)
     _tell(response, await run_in_threadpool(pieces.offset, services, id_))
 

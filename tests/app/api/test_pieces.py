@@ -101,6 +101,16 @@ def test_nothing_is_made_of_nothing(http: httpx.Client) -> None:
     assert http.put("/v1/scenes/s1", params={"upload": "../../x"}).status_code == 422
 
 
+def test_what_the_store_has_already_cannot_change(http: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+    url = begin(http)
+    send(http, url, 0, b"x" * 10)
+    (path,) = Path(settings.data_dir).rglob(f"upload-{url.rpartition('/')[2]}")
+    os.link(path, tmp_path / "object")  # as the store does; then the service was killed
+    answer = send(http, url, 10, b"y")
+    assert (answer.status_code, answer.json()["type"]) == (409, "upload-complete")
+    assert (tmp_path / "object").read_bytes() == b"x" * 10
+
+
 def test_all_pieces_together_are_limited(http: httpx.Client, settings: Settings) -> None:
     url = begin(http)
     assert send(http, url, 0, bytes(settings.upload_limit_bytes - 1)).status_code == 204
