@@ -16,6 +16,7 @@ from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
 from ml.progress import Progress, Stopped
+from worker import child
 from worker.held import Held
 from worker.outcome import Outcome
 from worker.perform import _publish
@@ -35,6 +36,12 @@ def steps(settings: Settings, claim: Claim, keeper: Connection) -> None:
                 time.sleep(0.01)
         except Stopped:
             pass
+
+
+def hears_first(settings: Settings, claim: Claim, keeper: Connection) -> None:
+    """Begin the real work only when there is something to hear, however quick the work is."""
+    keeper.poll(None)
+    child.main(settings, claim, keeper)
 
 
 def hangs(settings: Settings, claim: Claim, keeper: Connection) -> None:

@@ -16,6 +16,7 @@ from app.storage import sha256_of
 from ml.geo.labels import LabelOptions
 from ml.geo.splits import SceneSplit
 from tests.ml.geo.conftest import GRID, MakeScene, make_scene
+from tests.worker import children
 from worker.keeper import perform, perform_all
 
 __all__ = ["make_scene"]
@@ -110,7 +111,7 @@ def test_a_worker_that_is_being_stopped_claims_nothing(services: Services, datas
 
 
 def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services, dataset: str) -> None:
-    perform(services, "light", StoppedAtWork())
+    perform(services, "light", StoppedAtWork(), children.hears_first)
     with services.database.read() as session:
         job = jobs.get(session, dataset)
     assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)
