@@ -1,6 +1,5 @@
 """The composition root of the API: `uvicorn app.main:create_app --factory`."""
 
-import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from app.api import (
     trainings,
 )
 from app.api.deps import known_query
+from app.garbage import calm_collection
 from app.logs import configure_logs
 from app.readiness import Readiness
 from app.rounds import start_rounds
@@ -35,14 +35,7 @@ from app.services import Services
 from app.settings import Settings
 from app.tally import Tally
 
-GC_THRESHOLDS = (50_000, 20, 50)
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
-
-
-def _calm_garbage_collection() -> None:
-    """Look for cycles seldom, and not among what was imported: a page of documents is many objects and no cycle."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -59,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
         counting.start()
         rounds = start_rounds(services, stop)
-        _calm_garbage_collection()
+        calm_collection()
         yield
         stop.set()
         for thread in (*rounds, counting):

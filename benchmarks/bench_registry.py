@@ -26,6 +26,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from app import jobs
 from app.db import migrate
+from app.garbage import calm_collection
 from app.main import create_app
 from app.paging import encode
 from app.services import Services
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the rows, few rounds")
     parser.add_argument("--explain", action="store_true", help=f"show the plans of the {SLOWEST} slowest queries")
     parser.add_argument("--database", metavar="URL", help="a PostgreSQL to use instead of one of our own")
-    parser.add_argument("--only", default="", help="only requests whose name has this in it")
+    parser.add_argument("--only", default="", help="only requests whose name has this in it; 'queue': none of them")
     arguments = parser.parse_args()
     size, rounds = (QUICK, 3) if arguments.quick else (Size(), 10)
     with database(arguments.database) as url, tempfile.TemporaryDirectory() as folder:
@@ -59,8 +60,8 @@ def main() -> None:
         with watched() as statements:
             seconds = asyncio.run(time_requests(settings, requests, rounds))
         show_times("Requests", seconds)
-        if not arguments.only:
-            show_times("Work of the queue", time_queue(settings, engine, 20 * rounds))
+        if arguments.only in "queue":
+            show_times("Work of the queue", time_queue(settings, 20 * rounds))
         if arguments.explain:
             explain(engine, statements)
         engine.dispose()
@@ -178,16 +179,9 @@ async def time_requests(settings: Settings, requests: Paths, rounds: int) -> dic
     return seconds
 
 
-def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, list[float]]:
-    """Seconds of what a worker and the sweep do, with all the queue waiting."""
+def time_queue(settings: Settings, rounds: int) -> dict[str, list[float]]:
+    """Seconds of what a worker and the sweep do, with all the queue waiting: the worker claims the oldest."""
     services = Services.open(settings)
-    with engine.connect() as connection:
-        waiting = list(
-            connection.scalars(
-                text("SELECT id FROM jobs WHERE status = 'accepted' AND kind = 'prediction' ORDER BY created LIMIT :n"),
-                {"n": rounds},
-            )
-        )
     seconds: dict[str, list[float]] = {name: [] for name in ("claim", "heartbeat", "give back", "sweep")}
     sweeper = Sweeper(services.database, services.doorbell, settings)
 
@@ -201,10 +195,15 @@ def time_queue(settings: Settings, engine: Engine, rounds: int) -> dict[str, lis
         with services.database.write() as session:
             return use(session, *values)
 
-    for id_ in waiting:
-        claim = timed("claim", in_transaction, jobs.claim, id_)
+    with services.database.write() as session:  # a connection that is open, as in a worker that runs for a while
+        claims = [jobs.claim_waiting(session, "prediction")]
+    calm_collection()
+    for _ in range(rounds):
+        claim = timed("claim", in_transaction, jobs.claim_waiting, "prediction")
         timed("heartbeat", in_transaction, jobs.beat, claim, Progress("train", 1, 20), 1.0)
         timed("sweep", sweeper.sweep)
+        claims.append(claim)
+    for claim in claims:
         timed("give back", in_transaction, jobs.release, claim)
     services.close()
     return seconds

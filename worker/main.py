@@ -10,6 +10,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
+from app.garbage import calm_collection
 from app.logs import configure_logs
 from app.models import Worker, now
 from app.queue import TASK, make_celery
@@ -67,6 +68,7 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
 
 
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
+    calm_collection()
     start_rounds(services, stopping)
     threading.Thread(target=_live, args=(services, queues, stopping), daemon=True).start()
     log.info("worker ready", queues=queues)

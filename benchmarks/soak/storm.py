@@ -58,7 +58,7 @@ class Storm:
             self.api_killed: 3,
             self.api_told_to_end: 1,
             self.messages_forgotten: 1,
-            self.all_killed: 1,
+            self.all_killed: 3,
         }
         if self.fleet.postgres and self.fleet.redis:
             kinds |= {self.redis_killed: 2, self.postgres_stopped: 2, self.postgres_frozen: 1}
