@@ -60,7 +60,7 @@ def main() -> None:
         with watched() as statements:
             seconds = asyncio.run(time_requests(settings, requests, rounds))
         show_times("Requests", seconds)
-        if arguments.only in "queue":
+        if arguments.only in ("", "queue"):
             show_times("Work of the queue", time_queue(settings, 20 * rounds))
         if arguments.explain:
             explain(engine, statements)
