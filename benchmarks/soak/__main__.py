@@ -1,6 +1,7 @@
 """Nothing accepted is lost or done twice: thousands of jobs under hundreds of kills, judged by a history checker.
 
-    python -m benchmarks.soak [--embedded] [--jobs 5000] [--kills 300] [--seed 1] [--minutes 180] [--out FILE]
+    python -m benchmarks.soak [--embedded] [--jobs 5000] [--kills 300] [--seed 1] [--minutes 180]
+        [--only BLOW ...] [--out FILE]
 
 Real processes, a real PostgreSQL and Redis; with `--embedded` SQLite and plain files. Prints a table, writes the whole
 report as JSON, and ends with 1 when a promise was broken; then data and logs are kept.
@@ -29,9 +30,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=randrange(10**6), help="of all that is random")
     parser.add_argument("--minutes", type=float, default=180, help="no new jobs and no blows thereafter")
     parser.add_argument("--embedded", action="store_true", help="SQLite and plain files")
+    parser.add_argument("--only", nargs="+", default=(), metavar="BLOW", help="no other blows, e.g. all_killed")
     parser.add_argument("--out", type=Path, default=Path("build/soak.json"))
     arguments = parser.parse_args()
-    plan = Plan(arguments.jobs, arguments.kills, arguments.seed, arguments.embedded, arguments.minutes)
+    plan = Plan(
+        *(arguments.jobs, arguments.kills, arguments.seed, arguments.embedded, arguments.minutes),
+        only=tuple(arguments.only),
+    )
     print(f"seed {plan.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     report = soak(plan, folder, lambda line: print(line, flush=True))

@@ -38,7 +38,10 @@ MOMENT_S = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. minutes: no new orders and no blows thereafter. crowd: customers with one order at a time each."""
+    """What to do. minutes: no new orders and no blows thereafter. crowd: customers with one order at a time each.
+
+    only: the names of the blows that fall; empty for all.
+    """
 
     jobs: int
     kills: int
@@ -48,6 +51,7 @@ class Plan:
     apis: int = 2
     workers: int = 3
     crowd: int = 16
+    only: tuple[str, ...] = ()
 
 
 def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
@@ -60,7 +64,7 @@ def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
         with stage:
             customers = Customers(stage.urls, _set_up(stage, folder), plan.jobs, plan.seed)
             recorder.install()
-            storm = Storm(stage, Random(plan.seed))
+            storm = Storm(stage, Random(plan.seed), plan.only)
             start = time.monotonic()
             _run(plan, customers, storm, say)
             report = _report(recorder, customers, storm, time.monotonic() - start)

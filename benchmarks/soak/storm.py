@@ -29,10 +29,11 @@ class Strike:
 
 @dataclass
 class Storm:
-    """Strikes one blow at a time; all that is random comes from `random`."""
+    """Strikes one blow at a time; all that is random comes from `random`. only: names of blows; empty for all."""
 
     fleet: Fleet
     random: Random
+    only: tuple[str, ...] = ()
     strikes: list[Strike] = field(default_factory=list)
 
     def strike(self) -> None:
@@ -62,7 +63,10 @@ class Storm:
         }
         if self.fleet.postgres and self.fleet.redis:
             kinds |= {self.redis_killed: 2, self.postgres_stopped: 2, self.postgres_frozen: 1}
-        return kinds
+        wanted = {blow: weight for blow, weight in kinds.items() if not self.only or blow.__name__ in self.only}
+        if not wanted:
+            raise ValueError(f"none of {list(self.only)} falls here; there are {[blow.__name__ for blow in kinds]}")
+        return wanted
 
     def worker_killed(self) -> None:
         """SIGKILL to a worker: its child must see that it is an orphan."""
