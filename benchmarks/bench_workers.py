@@ -36,7 +36,7 @@ from benchmarks.soak.fleet import Part, descendants
 from tests import servers
 
 QUICK_RECOVERY = {"CANEMAP_LEASE_S": "4", "CANEMAP_HEARTBEAT_S": "0.5", "CANEMAP_SWEEP_S": "0.5"}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1"}
 PLANS = {"one host": (1, False), "two hosts": (2, False), "two hosts, one killed": (2, True)}
 LONG_S = 1800
 DEPTH = 4

@@ -36,6 +36,7 @@ def test_the_environment_is_read_in_few_places() -> None:
     allowed |= {"app/cli/running.py"}  # hands it to its children
     allowed |= {"ml/nn/engines/choice.py"}  # where the user's cache is
     allowed |= {"ml/nn/ranks.py"}  # which attempt of torch's launcher this is
+    allowed |= {"worker/processes.py"}  # sets what libraries of jobs' processes read
     assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed
 
 

@@ -4,6 +4,7 @@ They are forked from a process that has imported everything and used nothing: th
 inherit a lock that is held, a thread pool, or a GPU.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -13,12 +14,21 @@ from multiprocessing.context import ForkServerProcess
 from app.settings import Settings
 from worker import child
 
+# what libraries read once, when a process starts; what the operator has set stays
+_ENVIRONMENT = {
+    # OpenMP threads that spin while they wait slow a net severalfold on a machine that others use, too
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # glibc: arenas of threads grow by 64 MB, where large pieces that come and go leave holes between what GDAL keeps
+    "MALLOC_ARENA_MAX": "1",
+}
 _server = get_context("forkserver")
 _server.set_forkserver_preload(["worker.child", "ml.nn.train", "ml.nn.predict", "ml.nn.score"])
 
 
 def prepare() -> None:
     """See that the process lives that the others come from, and has imported everything: that takes seconds."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     process = _server.Process(target=int)
     process.start()
     process.join()

@@ -28,8 +28,7 @@ def running(host: str, port: int, data: Path | None, log: Path | None = None) ->
 
     log: file for what the children say, by default this process's own output.
     """
-    # OpenMP threads that spin while they wait slow a net severalfold on a machine that others use, too
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = dict(os.environ)
     if data:
         environment["CANEMAP_DATA_DIR"] = str(data)
     settings = Settings(data_dir=data) if data else Settings()

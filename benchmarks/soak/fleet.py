@@ -155,4 +155,4 @@ def _environment(settings: Settings) -> dict[str, str]:
     """Settings as the environment of a process; one thread each, for there are many on few cores."""
     ours = {f"CANEMAP_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, **ours, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**os.environ, **ours, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

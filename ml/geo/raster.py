@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from ml.faults import Fault, InputRefused
+from ml.geo.windows import ceil_to
+
+LEAST_CACHE = 16 << 20
 
 
 def open_raster(path: Path) -> DatasetReader:
@@ -26,6 +30,19 @@ def open_raster(path: Path) -> DatasetReader:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset: DatasetReader = rasterio.open(path, driver="GTiff")
     return dataset
+
+
+@contextmanager
+def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
+    """GDAL's cache as small as reading all columns from the top down, so many rows at once, can do with."""
+    high, wide = dataset.block_shapes[0]
+    apart = max(high, rows) % min(high, rows)  # then a piece may touch blocks above and below those that it fills
+    touched = ceil_to(rows, high) + (high if apart else 0)
+    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes) + 1  # the mask has a byte
+    needed = touched * ceil_to(dataset.width, wide) * pixel_bytes
+    # each block is decoded once all the same
+    with rasterio.Env(GDAL_CACHEMAX=max(needed * 5 // 4, LEAST_CACHE)):  # of the whole process, unlike other settings
+        yield
 
 
 @contextmanager

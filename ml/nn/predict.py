@@ -16,6 +16,7 @@ from ml.data import SceneFile
 from ml.faults import refuse_any
 from ml.geo.fits import contract_faults
 from ml.geo.homogenise import open_homogenised
+from ml.geo.raster import caching_rows
 from ml.geo.scene import inspect_scene
 from ml.geo.source import Source
 from ml.nn.checkpoint import load_checkpoint
@@ -64,7 +65,8 @@ def predict_rows(
         folder = out / f"strips-{_fingerprint(model, scene, config, ready, lanes, wanted)}"
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
-        _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
+        with caching_rows(source.dataset, ready.rows):
+            _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
     return strips.path
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import tee
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ml.nn.lanes import Lane
 from ml.nn.prefetch import prefetched
 from ml.nn.streaming import Stream, StreamNet
 
+T = TypeVar("T")
 Valid = NDArray[np.bool_]
 # An edge changes what one convolution says of the next row. Winograd's algorithm computes tiles of 4 rows, of which
 # all get other roundings: it takes so many margins until a run that started further down agrees to the bit.
@@ -97,7 +98,7 @@ def predict_logits(
         given = stack.enter_context(prefetched(partial(give, net, contract, source), windows, ahead=2, threads=1))
         flows = [
             stack.enter_context(prefetched(partial(_feed, crew), steps, ahead=2, threads=1))
-            for crew, steps in zip(crews, tee(_steps(given, net, behind), len(crews)), strict=True)
+            for crew, steps in zip(crews, _copies(_steps(given, net, behind), len(crews)), strict=True)
         ]
         for step, *_ in zip(*flows, strict=True):
             for done in step.done:
@@ -121,7 +122,8 @@ def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> 
     inside = window.clip(source.rows, source.cols)
     image, valid = source.read(inside)
     normal = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], contract.statistics)[0]
-    padded = functional.pad(normal, (0, -inside.cols % step, 0, -inside.rows % step))
+    beyond = (0, -inside.cols % step, 0, -inside.rows % step)
+    padded = functional.pad(normal, beyond) if any(beyond) else normal  # by nothing, it would still copy
     if net.device.type == "cuda":
         padded = padded.pin_memory()
     return Given(inside, valid, padded, last=window.row + window.rows >= source.rows)
@@ -134,6 +136,27 @@ def _steps(given: Iterable[Given], net: StreamNet, behind: int) -> Iterator[_Ste
         waiting.append(Predicted(piece.window, piece.valid, logits))
         known = len(waiting) if piece.last else len(waiting) - behind
         yield _Step(piece, tuple(waiting), tuple(waiting)[: max(known, 0)])
+
+
+def _copies(items: Iterable[T], count: int) -> list[Iterator[T]]:
+    """Iterators over the same items; one is kept until all have passed it.
+
+    `itertools.tee` keeps up to 57 for longer, which of pieces is a gigabyte in a scene of 16,384 columns.
+    """
+    source, queues = iter(items), [deque[T]() for _ in range(count)]
+
+    def copy(own: deque[T]) -> Iterator[T]:
+        while True:
+            if not own:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
+                for queue in queues:
+                    queue.append(item)
+            yield own.popleft()
+
+    return [copy(own) for own in queues]
 
 
 def _feed(stripes: Iterable["_Stripe"], step: _Step) -> _Step:

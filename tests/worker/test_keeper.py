@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,3 +177,14 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
         patch.setattr(Keeper, "_settle", lambda *_: None)  # it could only say that there is no database
         lonely.keep(process, connection)
     assert lonely._reason is Abandoned
+
+
+def test_jobs_come_from_a_process_whose_libraries_found_their_settings() -> None:
+    show = "print(open(f'/proc/{forkserver._forkserver._forkserver_pid}/environ').read())"
+    code = f"from multiprocessing import forkserver; from worker.processes import prepare; prepare(); {show}"
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "3"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    found = done.stdout.split("\0")
+    assert "OMP_WAIT_POLICY=PASSIVE" in found
+    assert "MALLOC_ARENA_MAX=3" in found, "what the operator has set stays"

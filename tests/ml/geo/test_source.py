@@ -1,9 +1,15 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from rasterio._env import get_gdal_config
 from rasterio.enums import ColorInterp
 
 from ml.faults import InputRefused
+from ml.geo.raster import caching_rows
 from ml.geo.source import RasterSource
 from ml.geo.windows import Window
 from tests.ml.geo.conftest import MakeScene
@@ -100,3 +106,23 @@ def test_a_window_that_leaves_the_scene_is_an_error(make_scene: MakeScene) -> No
         pytest.raises(ValueError, match="leaves the scene of 2 x 3 px"),
     ):
         source.read(Window(1, 0, 2, 1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the bytes that the system gave")
+@pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 256, "blockysize": 256}, {"blockysize": 48}])
+def test_with_a_small_cache_each_block_is_read_once(tmp_path: Path, blocks: dict[str, int]) -> None:
+    path, rows = tmp_path / "wide.tif", 1024
+    kind = {"driver": "GTiff", "count": 4, "dtype": "uint16", "transform": Affine(2, 0, 0, 0, -2, 0), **blocks}
+    with rasterio.open(path, "w", height=rows, width=8192, **kind) as file:
+        file.write(np.random.default_rng(0).integers(0, 9999, (4, rows, 8192), np.uint16))
+    with RasterSource(path) as source, caching_rows(source.dataset, 64):
+        assert int(get_gdal_config("GDAL_CACHEMAX")) < path.stat().st_size / 2
+        before = bytes_read()
+        for row in range(0, rows, 64):
+            source.read(Window(row, 0, 64, source.cols))
+        assert bytes_read() - before < 1.1 * path.stat().st_size
+
+
+def bytes_read() -> int:
+    """By this process, from files and caches of the system."""
+    return int(Path("/proc/self/io").read_text().split()[1])

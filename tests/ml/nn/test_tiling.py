@@ -1,6 +1,7 @@
 """Tiled prediction equals the prediction of the whole scene in one piece."""
 
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import partial
 
@@ -122,6 +123,21 @@ def test_each_row_is_read_once() -> None:
     for _ in predict_logits(for_prediction(UNet(1, 2, 3)), contract(1), source, stripe_px=16):
         pass
     assert source.reads == -(-300 // 64)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_few_pieces_are_kept_at_a_time(one_thread: None, monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    source, net = scene_with_holes(64 * 80, 32, 1, 0), for_prediction(UNet(1, 2, 3))
+    read, kept = source.read, weakref.WeakValueDictionary[int, np.ndarray]()
+
+    def watched(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        image, valid = read(window)
+        kept[window.row] = valid
+        return image, valid
+
+    monkeypatch.setattr(source, "read", watched)
+    for _ in predict_logits(net, contract(1), source, stripe_px=16, lanes=lanes):
+        assert len(kept) < 12
 
 
 def test_the_thread_that_reads_ends_with_the_prediction() -> None:
