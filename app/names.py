@@ -22,6 +22,21 @@ def check_name(name: str, pointer: str = "/id") -> str:
     )
 
 
+def printable(text: str, pointer: str) -> str:
+    """`text`, if no control character or lone surrogate is in it, which databases and terminals choke on."""
+    try:
+        return storable(text)
+    except ValueError as error:
+        raise invalid("invalid-text", "There are control characters in it.", "Take them out.", pointer) from error
+
+
+def storable(text: str) -> str:
+    """Likewise, raising `ValueError`."""
+    if not all(char.isprintable() or char in "\n\t" for char in text):
+        raise ValueError("take out the control characters")
+    return text
+
+
 def new_id(prefix: str) -> str:
     """An id like "trn_06d8t3...": sorts by time of creation, cannot be guessed."""
     milliseconds = int(time.time() * 1000)

@@ -4,27 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from app.names import storable
 from ml.assess.experiment import Plan
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
 from ml.geo.splits import BlockSplit, SceneSplit
 from ml.model import Frozen
 
-
-def _storable(text: str) -> str:
-    """No control characters and no lone surrogates: databases and terminals choke on them."""
-    if not all(char.isprintable() or char in "\n\t" for char in text):
-        raise ValueError("take out the control characters")
-    return text
-
-
-Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable)]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
     Field(description="1 to 80 of A-Z a-z 0-9 . _ - and no dot in front."),
 ]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
 
 
 class DatasetRequest(Frozen):

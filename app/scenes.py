@@ -139,17 +139,17 @@ def cog(services: Services, name: str) -> Path:
 
 
 def parse_acquired(text: str) -> datetime:
-    """A date or an RFC 3339 time; without a zone it is UTC."""
+    """A date or an RFC 3339 time, in UTC; without a zone it is UTC."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie in the year 0 or 10000
         raise invalid(
             "invalid-datetime",
             "`acquired` is neither a date nor a time.",
             "Write 2018-10-12 or 2018-10-12T03:04:05Z.",
             "/acquired",
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:

@@ -11,11 +11,13 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 
 from app.errors import Invalid, NotFound, PreconditionFailed, invalid
 from app.idempotency import Once
-from app.names import NAME
+from app.names import NAME, printable
 from app.pieces import ID
 from app.scenes import BBox, Interval, parse_acquired
 from app.services import Services
 from ml.faults import Fault
+
+REVISION_DIGITS = 18  # more than any has that this service gave
 
 # all asynchronous, though nothing in them waits: a plain function would cost each request a hop to a thread
 
@@ -41,7 +43,7 @@ async def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | N
     if if_match is None or if_match.strip() == "*":
         return None
     revision = if_match.strip().removeprefix("W/").strip('"')
-    if not revision.isdecimal():
+    if not revision.isdecimal() or len(revision) > REVISION_DIGITS:
         raise PreconditionFailed("etag-unknown", "If-Match names no ETag that this service gave.")
     return int(revision)
 
@@ -108,7 +110,12 @@ def etag(response: Response, revision: int) -> None:
 
 
 async def known_query(request: Request) -> None:
-    """Refuse a query parameter that the route does not know: a typing error must not pass in silence."""
+    """Refuse a query parameter that the route does not know: a typing error must not pass in silence.
+
+    Nor must control characters: PostgreSQL cannot keep a NUL.
+    """
+    for name, value in request.query_params.multi_items():
+        printable(value, f"query:{name}" if name.isprintable() else "query")
     path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
     parameters = path.get(request.method.lower(), {}).get("parameters", [])
     known = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}

@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
-from app.api.uploads import received_part
+from app.api.uploads import check_announced, received_part
 from app.errors import Invalid, invalid
-from app.names import check_name
+from app.names import check_name, printable
+from app.pieces import no_room_is_told
 from app.scenes import Upload
 from app.services import Services
 from ml.faults import Fault
@@ -50,21 +52,26 @@ class Fields:
         """The name that the uploaded thing shall have."""
         return check_name(str(self.form.get("id", "")))
 
-    def text(self, key: str) -> str | None:
-        """The field `key`, or None."""
+    def text(self, key: str, most: int = 20_000) -> str | None:
+        """The field `key`, of `most` characters at most, or None."""
         self.known.add(key)
         value = self.form.get(key)
-        return value if isinstance(value, str) and value else None
+        if not isinstance(value, str) or not value:
+            return None
+        if len(value) > most:
+            raise invalid("invalid-text", f"{key!r} is too long.", f"Write at most {most} characters.", f"/{key}")
+        return printable(value.replace("\r\n", "\n"), f"/{key}")  # browsers end lines so
 
     def number(self, key: str) -> float | None:
         """The field `key` as a number, or None."""
         text = self.text(key)
         try:
-            return None if text is None else float(text)
-        except ValueError as error:
-            raise invalid(
-                "invalid-number", f"{key!r} is not a number.", "Write a number, for instance 0.", f"/{key}"
-            ) from error
+            number = None if text is None else float(text)
+            if number is None or isfinite(number):
+                return number
+        except ValueError:
+            pass
+        raise invalid("invalid-number", f"{key!r} is not a number.", "Write a number, for instance 0.", f"/{key}")
 
     def check_all_known(self) -> None:
         """Refuse fields that nobody asked for."""
@@ -84,7 +91,10 @@ class Fields:
 @asynccontextmanager
 async def form(request: Request, services: Services) -> AsyncIterator[tuple[Fields, Upload]]:
     """The fields and the file of a multipart upload."""
-    async with request.form(max_files=1, max_fields=20) as data:
+    check_announced(request, services)
+    with no_room_is_told():  # Starlette writes the file to a temporary one first
+        await request.form(max_files=1, max_fields=20)
+    async with request.form() as data:
         part = data.get("file")
         if not isinstance(part, UploadFile):
             raise invalid("missing-file", "The form has no file.", "Send the file as the field `file`.", "/file")

@@ -63,7 +63,7 @@ async def put_scene(
 async def post_scene(services: Wired, request: Request, response: Response) -> Json:
     """Upload a GeoTIFF as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
     async with forms.form(request, services) as (fields, upload):
-        acquired, sensor, bands = (fields.text(key) for key in ("acquired", "sensor", "bands"))
+        acquired, sensor, bands = fields.text("acquired", 40), fields.text("sensor", 200), fields.text("bands", 2000)
         options = _options(acquired, sensor, bands, fields.number("nodata"))
         fields.check_all_known()
         return await _add(services, fields.name, upload, options, response)

@@ -155,8 +155,14 @@ def check_announced(request: Request, services: Services) -> None:
 
 def _check_digest(request: Request, sha256: bytes) -> None:
     """`Content-Digest: sha-256=:BASE64:` (RFC 9530), when the client sent it."""
-    match = re.search(r"sha-256=:([A-Za-z0-9+/=]*):", request.headers.get("content-digest", ""))
-    if match and match[1] != base64.b64encode(sha256).decode():
+    header = request.headers.get("content-digest")
+    if header is None:
+        return
+    match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
+    if not match:
+        hint = "Send Content-Digest: sha-256=:BASE64:, or none."
+        raise invalid("digest-unreadable", "Content-Digest names no sha-256 of 32 bytes.", hint)
+    if match[1] != base64.b64encode(sha256).decode():
         raise invalid("digest-mismatch", "The body is not the one that Content-Digest describes.", "Send it again.")
 
 

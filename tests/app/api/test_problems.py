@@ -92,3 +92,39 @@ def test_the_documentation_needs_no_other_host(http: httpx.Client) -> None:
     assert "https://" not in page
     assert http.get("/openapi.json").json()["info"]["title"] == "canemap"
     assert http.get("/").headers["location"] == "/docs"
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_a_time_outside_the_years_that_there_are_in_utc_is_refused(http: httpx.Client, time: str) -> None:
+    assert_problem(http.get("/v1/scenes", params={"datetime": time}), 422)
+    assert_problem(http.get("/v1/predictions", params={"datetime": f"../{time}"}), 422)
+    assert_problem(http.put("/v1/scenes/s", params={"acquired": time}, content=b"x"), 422)
+
+
+def test_control_characters_in_a_query_or_a_form_are_refused(http: httpx.Client) -> None:
+    nul = assert_problem(http.put("/v1/scenes/s", params={"sensor": "a\0b"}, content=b"x"), 422)
+    assert nul["errors"][0]["pointer"] == "query:sensor"
+    assert_problem(http.get("/v1/jobs", params={"status": "\0"}), 422)
+    assert_problem(http.post("/v1/scenes", data={"id": "s", "sensor": "a\0b"}, files={"file": b"x"}), 422)
+
+
+@pytest.mark.parametrize(
+    "field", [{"sensor": "x" * 201}, {"acquired": "x" * 41}, {"bands": "x" * 2001}, {"nodata": "nan"}, {"nodata": "x"}]
+)
+def test_a_form_has_the_limits_of_a_query(http: httpx.Client, field: dict[str, str]) -> None:
+    (name,) = field
+    refused = assert_problem(http.post("/v1/scenes", data={"id": "s", **field}, files={"file": b"x"}), 422)
+    assert refused["errors"][0]["pointer"] == f"/{name}"
+    assert_problem(http.put("/v1/scenes/s", params=field, content=b"x"), 422)
+
+
+def test_a_form_that_says_that_it_is_too_large_is_not_read(http: httpx.Client) -> None:
+    no_form = b"x" * (int(SMALL["upload_limit_bytes"]) + 1)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert_problem(http.post("/v1/scenes", headers=headers, content=no_form), 413)
+
+
+@pytest.mark.parametrize("digest", ["garbage", "sha-512=:AAAA:", "sha-256=:AAAA:", "sha-256=AAAA"])
+def test_a_digest_that_cannot_be_checked_is_refused(http: httpx.Client, digest: str) -> None:
+    refused = http.put("/v1/scenes/s", headers={"Content-Digest": digest}, content=b"x")
+    assert assert_problem(refused, 422)["type"] == "digest-unreadable"

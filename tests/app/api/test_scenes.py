@@ -155,6 +155,8 @@ def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> 
     changed = http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": etag})
     assert changed.json()["properties"]["datetime"].startswith("2018-10-12T03")
     assert http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": etag}).status_code == 412
+    assert http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": f'"{"1" * 5000}"'}).status_code == 412
+    assert http.patch("/v1/scenes/s1", json={"acquired": "9999-12-31T23:59:59-23:59"}).status_code == 422
     assert http.patch("/v1/scenes/s1", json={"acquired": "yesterday"}).status_code == 422
 
 
