@@ -53,6 +53,8 @@ class Doorbell:
 
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
+        # by itself kombu tries for six seconds, which whoever orders a job would wait for
+        self._celery.conf.broker_transport_options |= {"max_retries": 1, "interval_start": 0}
 
     def ring(self, job: Job) -> None:
         """Send the job's id to the queue of its kind. Ring after the commit, never before."""

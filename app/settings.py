@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 GIB = 1024**3
 
@@ -12,7 +14,7 @@ GIB = 1024**3
 class Settings(BaseSettings):
     """Every setting has a default that works on one machine with no server installed."""
 
-    model_config = SettingsConfigDict(env_prefix="CANEMAP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CANEMAP_", frozen=True, hide_input_in_errors=True)
 
     data_dir: Path = Field(Path("canemap-data"), description="Folder of everything that must survive a restart.")
     database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
@@ -42,6 +44,16 @@ class Settings(BaseSettings):
         "info", description="Least severity that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        try:
+            if url:
+                make_url(url)
+        except ArgumentError:
+            raise ValueError("write a URL, for instance postgresql+psycopg://user:password@host/canemap") from None
+        return url
 
     @property
     def database(self) -> str:

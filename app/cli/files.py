@@ -24,7 +24,7 @@ def save(folder: Folder) -> None:
 
 
 @files.command()
-def restore(folder: Folder) -> None:
+def restore(folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)]) -> None:
     """Put every file of a folder into the store. Exit code 1: some were damaged, and are named."""
     from app import backup
     from app.services import Services

@@ -100,3 +100,9 @@ def test_a_damaged_file_is_named_and_the_others_are_saved(services: Services, sc
     (tmp_path / "files" / whole).write_bytes(b"rotted")
     restored = run(services.settings, "files", "restore", str(tmp_path / "files"))
     assert (restored.returncode, whole in restored.stderr.replace("\n", "")) == (1, True)
+
+
+def test_a_folder_that_is_not_there_is_no_empty_backup(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app.cli", "files", "restore", str(tmp_path / "typo")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode and "does not exist" in done.stderr

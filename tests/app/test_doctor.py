@@ -106,3 +106,10 @@ def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings
     assert done.returncode == code, done.stderr
     if code < 2:
         assert json.loads(done.stdout)[0]["part"] == only
+
+
+def test_a_database_url_that_is_none_is_named_without_its_password() -> None:
+    environment = {**os.environ, "CANEMAP_DATABASE_URL": "garbage:secret@"}
+    done = subprocess.run([sys.executable, "-m", "app.cli", "doctor"], env=environment, capture_output=True, text=True)
+    assert done.returncode and "database_url" in done.stderr and "write a URL" in done.stderr
+    assert "secret" not in done.stderr and "Traceback" not in done.stderr
