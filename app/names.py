@@ -5,6 +5,7 @@ import secrets
 import time
 
 from app.errors import invalid
+from app.requests import storable
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter is taken for a digit
@@ -23,18 +24,11 @@ def check_name(name: str, pointer: str = "/id") -> str:
 
 
 def printable(text: str, pointer: str) -> str:
-    """`text`, if no control character or lone surrogate is in it, which databases and terminals choke on."""
+    """`text`, if it is storable; else `Invalid`."""
     try:
         return storable(text)
     except ValueError as error:
         raise invalid("invalid-text", "There are control characters in it.", "Take them out.", pointer) from error
-
-
-def storable(text: str) -> str:
-    """Likewise, raising `ValueError`."""
-    if not all(char.isprintable() or char in "\n\t" for char in text):
-        raise ValueError("take out the control characters")
-    return text
 
 
 def new_id(prefix: str) -> str:

@@ -4,12 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from app.names import storable
 from ml.assess.experiment import Plan
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
 from ml.geo.splits import BlockSplit, SceneSplit
 from ml.model import Frozen
+
+
+def storable(text: str) -> str:
+    """`text`, if no control character or lone surrogate is in it, which databases and terminals choke on."""
+    if not all(char.isprintable() or char in "\n\t" for char in text):
+        raise ValueError("take out the control characters")
+    return text
+
 
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable)]
 Name = Annotated[
