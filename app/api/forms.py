@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from fastapi import Request
@@ -52,7 +52,7 @@ class Fields:
         """The name that the uploaded thing shall have."""
         return check_name(str(self.form.get("id", "")))
 
-    def text(self, key: str, most: int = 20_000) -> str | None:
+    def text(self, key: str, most: int) -> str | None:
         """The field `key`, of `most` characters at most, or None."""
         self.known.add(key)
         value = self.form.get(key)
@@ -64,14 +64,14 @@ class Fields:
 
     def number(self, key: str) -> float | None:
         """The field `key` as a number, or None."""
-        text = self.text(key)
+        text = self.text(key, 100)
         try:
             number = None if text is None else float(text)
-            if number is None or isfinite(number):
-                return number
         except ValueError:
-            pass
-        raise invalid("invalid-number", f"{key!r} is not a number.", "Write a number, for instance 0.", f"/{key}")
+            number = nan
+        if number is not None and not isfinite(number):
+            raise invalid("invalid-number", f"{key!r} is not a number.", "Write a number, for instance 0.", f"/{key}")
+        return number
 
     def check_all_known(self) -> None:
         """Refuse fields that nobody asked for."""

@@ -18,19 +18,31 @@ from ml.faults import Fault
 from ml.geo.labels import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
-OPTIONS = ("class_field", "classes", "crs", "background", "field_id")
-ClassField = Annotated[str | None, Query(max_length=200, description="Attribute that names the class of a polygon.")]
+# the options, and how long their texts may be, in a query or a form
+LONGEST = {"class_field": 200, "classes": 20_000, "crs": 200, "background": 20, "field_id": 200}
+ClassField = Annotated[
+    str | None, Query(max_length=LONGEST["class_field"], description="Attribute that names the class of a polygon.")
+]
 Classes = Annotated[
     str | None,
-    Query(max_length=20_000, description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.'),
+    Query(
+        max_length=LONGEST["classes"], description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.'
+    ),
 ]
-Crs = Annotated[str | None, Query(max_length=200, description="CRS of the layer, when the file has none: EPSG:32649.")]
-Background = Annotated[str | None, Query(description="What no polygon covers: 0 (default) or 255, unlabelled.")]
-FieldId = Annotated[str | None, Query(max_length=200, description="Attribute that tells which polygons are one field.")]
+Crs = Annotated[
+    str | None, Query(max_length=LONGEST["crs"], description="CRS of the layer, when the file has none: EPSG:32649.")
+]
+Background = Annotated[
+    str | None,
+    Query(max_length=LONGEST["background"], description="What no polygon covers: 0 (default) or 255, unlabelled."),
+]
+FieldId = Annotated[
+    str | None, Query(max_length=LONGEST["field_id"], description="Attribute that tells which polygons are one field.")
+]
 
 
 def _options(given: dict[str, str | None]) -> LabelOptions:
-    """The options from their texts; `given` by the names of OPTIONS."""
+    """The options from their texts; `given` by the names of LONGEST."""
     values: dict[str, object] = {key: text for key, text in given.items() if text is not None}
     values |= {"classes": _classes(given["classes"])} if "classes" in values else {}
     try:
@@ -80,7 +92,7 @@ async def put_labels(
 ) -> Json:
     """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
     forms.check_target(name)
-    options = _options(dict(zip(OPTIONS, (class_field, classes, crs, background, field_id), strict=True)))
+    options = _options(dict(zip(LONGEST, (class_field, classes, crs, background, field_id), strict=True)))
     async with uploads.received(request, services, upload_id) as upload:
         return await _add(services, name, upload, options, response)
 
@@ -89,7 +101,7 @@ async def put_labels(
 async def post_labels(services: Wired, request: Request, response: Response) -> Json:
     """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
     async with forms.form(request, services) as (fields, upload):
-        options = _options({key: fields.text(key) for key in OPTIONS})
+        options = _options({key: fields.text(key, most) for key, most in LONGEST.items()})
         fields.check_all_known()
         return await _add(services, fields.name, upload, options, response)
 

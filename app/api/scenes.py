@@ -15,9 +15,10 @@ from app.scenes import SceneOptions, Upload
 from app.services import Services
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
-Acquired = Annotated[str | None, Query(max_length=40, description="Date or RFC 3339 time.")]
-Sensor = Annotated[str | None, Query(max_length=200)]
-Bands = Annotated[str | None, Query(max_length=2000, description="Names in order, for instance b,g,r,nir.")]
+LONGEST = {"acquired": 40, "sensor": 200, "bands": 2000}  # texts, in a query or a form
+Acquired = Annotated[str | None, Query(max_length=LONGEST["acquired"], description="Date or RFC 3339 time.")]
+Sensor = Annotated[str | None, Query(max_length=LONGEST["sensor"])]
+Bands = Annotated[str | None, Query(max_length=LONGEST["bands"], description="Names in order, for instance b,g,r,nir.")]
 Nodata = Annotated[
     float | None, Query(allow_inf_nan=False, description="Value of pixels without data, when the file does not say.")
 ]
@@ -63,7 +64,7 @@ async def put_scene(
 async def post_scene(services: Wired, request: Request, response: Response) -> Json:
     """Upload a GeoTIFF as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
     async with forms.form(request, services) as (fields, upload):
-        acquired, sensor, bands = fields.text("acquired", 40), fields.text("sensor", 200), fields.text("bands", 2000)
+        acquired, sensor, bands = (fields.text(key, most) for key, most in LONGEST.items())
         options = _options(acquired, sensor, bands, fields.number("nodata"))
         fields.check_all_known()
         return await _add(services, fields.name, upload, options, response)

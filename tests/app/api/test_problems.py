@@ -118,6 +118,13 @@ def test_a_form_has_the_limits_of_a_query(http: httpx.Client, field: dict[str, s
     assert_problem(http.put("/v1/scenes/s", params=field, content=b"x"), 422)
 
 
+@pytest.mark.parametrize("field", [{"class_field": "x" * 201}, {"classes": "1" * 20_001}, {"background": "1" * 5000}])
+def test_so_has_a_form_of_labels(http: httpx.Client, field: dict[str, str]) -> None:
+    refused = assert_problem(http.post("/v1/labels", data={"id": "l", **field}, files={"file": b"x"}), 422)
+    assert refused["errors"][0]["pointer"] == f"/{next(iter(field))}"
+    assert_problem(http.put("/v1/labels/l", params=field, content=b"x"), 422)
+
+
 def test_a_form_that_says_that_it_is_too_large_is_not_read(http: httpx.Client) -> None:
     no_form = b"x" * (int(SMALL["upload_limit_bytes"]) + 1)
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
