@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.api import (
+    bodies,
     datasets,
     evaluations,
     experiments,
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dependencies=[Depends(known_query)],
     )
     problems.install(app)
+    bodies.install(app, chosen.upload_idle_s)
     requestlog.install(app)
     # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
     # `/{id}/{product}` would take tilejson.json and preview.png

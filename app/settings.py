@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     store_url: str = Field("", description="Where files lie: file:///folder or s3://bucket/prefix?endpoint=URL.")
     cache_limit_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of copies of stored files on this machine.")
     upload_limit_bytes: int = Field(20 * GIB, gt=0, description="Largest body of one upload.")
-    upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for so long is given up.")
+    upload_idle_s: float = Field(
+        30, gt=0, description="A body that brings under 1 KiB a second for so long is given up."
+    )
     scene_limit_px: int = Field(40_000_000_000, gt=0, description="Most pixels of one scene.")
     heartbeat_s: float = Field(1.0, gt=0, description="How often a worker reports progress and asks whether to stop.")
     lease_s: float = Field(20, gt=0, description="A worker not heard of for so long is taken for dead.")

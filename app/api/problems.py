@@ -98,6 +98,8 @@ def _hint(item: dict[str, Any]) -> str:
 
 def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, errors.Problem):  # raised while FastAPI read a JSON body, which it says of no error
+        return _problem(request, error.__cause__)
     title = TITLES.get(error.status_code, "The request cannot be granted")
     code = title.lower().replace(" ", "-")
     return _answer(request, document(error.status_code, code, title, str(error.detail)), dict(error.headers or {}))

@@ -16,7 +16,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from app import pieces
-from app.errors import TooLarge, TooSlow, Unreadable, invalid
+from app.api.bodies import allow
+from app.errors import TooLarge, Unreadable, invalid
 from app.scenes import Upload
 from app.services import Services
 
@@ -78,8 +79,7 @@ async def receive(request: Request, services: Services, file: FileIO) -> tuple[i
 
     Whatever is raised, what came before it is in the file.
     """
-    chunks = _stream(request, services.settings.upload_idle_s)
-    return await _receive(chunks, file, services.settings.upload_limit_bytes)
+    return await _receive(_stream(request), file, services.settings.upload_limit_bytes)
 
 
 async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
@@ -126,24 +126,17 @@ def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
     digest.update(data)
 
 
-async def _stream(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The chunks of the body; a client that stalls is given up, for uvicorn would wait for ever."""
-    stream = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(idle_s):  # not wait_for: that makes a task of each of many small chunks
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise TooSlow("upload-stalled", f"Nothing arrived for {idle_s:g} s.") from error
-        except ClientDisconnect as error:
-            raise Unreadable("upload-broken", "The connection ended before the body did.") from error
-        yield chunk
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    """The chunks of the body. Raises `Unreadable` when the client goes before its end."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise Unreadable("upload-broken", "The connection ended before the body did.") from error
 
 
 def check_announced(request: Request, services: Services) -> None:
-    """Refuse by its headers a body that could not be kept."""
+    """Refuse by its headers a body that could not be kept; let any other be as large as an upload may be."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > services.settings.upload_limit_bytes:
         raise _too_large(services.settings.upload_limit_bytes)
@@ -151,6 +144,7 @@ def check_announced(request: Request, services: Services) -> None:
         raise invalid(
             "encoded-body", "The body is compressed as a whole.", "Send the file as it is, without Content-Encoding."
         )
+    allow(request, services.settings.upload_limit_bytes)
 
 
 def _check_digest(request: Request, sha256: bytes) -> None:

@@ -40,6 +40,7 @@ def serve(
     """Run the API alone."""
     import uvicorn
 
+    from app.api.connections import MOST_CONNECTIONS, BoundedProtocol
     from app.supervise import die_with_parent
 
     if not unprotected:
@@ -52,6 +53,9 @@ def serve(
         host=host,
         port=port,
         log_config=None,
+        http=BoundedProtocol,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
         access_log=False,  # app.api.requestlog says more
         timeout_graceful_shutdown=5,
     )

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from app import jobs
+from app.api.connections import BoundedProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -49,7 +50,9 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a server on these settings."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=1))
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, http=BoundedProtocol)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
