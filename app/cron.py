@@ -36,8 +36,9 @@ def faults(cron: str, timezone: str) -> Iterator[Fault]:
         why = str(error) or "it never comes"
         hint = "Write minute hour day-of-month month day-of-week: 0 2 1 * * is 2:00 on the first of each month."
         yield Fault("bad_cron", f"{cron!r} is no cron expression: {why}.", hint, "/cron")
-    if timezone not in available_timezones():
-        near = get_close_matches(timezone, sorted(available_timezones()), n=1)
+    zones = available_timezones() - {"Factory", "localtime"}  # no places: they mean what the machine says
+    if timezone not in zones:
+        near = get_close_matches(timezone, sorted(zones), n=1)
         hint = f"Did you mean {near[0]}?" if near else "Write a name of the IANA database, like Asia/Shanghai or UTC."
         yield Fault("unknown_timezone", f"There is no time zone {timezone!r}.", hint, "/timezone")
 

@@ -306,6 +306,11 @@ def test_by_hand_it_runs_at_once_and_the_clock_goes_on(services: Services, datas
     assert (first.trigger, first.status) == ("manual", "training")
 
 
+@pytest.mark.parametrize("zone", ["Factory", "localtime"])
+def test_a_zone_that_is_no_place_is_refused(zone: str) -> None:
+    assert [fault.code for fault in cron.faults("0 2 * * *", zone)] == ["unknown_timezone"]
+
+
 def test_all_faults_are_named_at_once(services: Services, dataset: str) -> None:
     with pytest.raises(Invalid) as refused:
         make(services, Clock(), "0 2 30 2 *", "Asia/Shangai")
