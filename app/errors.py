@@ -69,6 +69,12 @@ class TooLarge(Problem):
     title = "Too large"
 
 
+class Encoded(Problem):
+    """The body came in an encoding that is not taken."""
+
+    title = "Unsupported encoding"
+
+
 class TooSlow(Problem):
     """The body did not arrive in time."""
 

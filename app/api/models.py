@@ -1,13 +1,13 @@
 """/v1/models"""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from app import imports, registry
 from app.api import documents, forms, uploads
 from app.api.deps import Id, IfMatch, InPieces, Limit, Token, Wired, etag, link_next
 from app.api.documents import Json
+from app.api.files import StoredFile
 from app.errors import NotFound
 from app.names import NAME
 from app.requests import AliasRequest
@@ -53,13 +53,13 @@ def get_version(services: Wired, id_: Id, which: str) -> Json:
         return documents.model_version(row, registry.aliases(session, id_))
 
 
-@router.get("/{id}/versions/{which}/bundle", response_class=FileResponse)
-def get_bundle(services: Wired, id_: Id, which: str) -> FileResponse:
+@router.get("/{id}/versions/{which}/bundle", response_class=StoredFile)
+def get_bundle(services: Wired, id_: Id, which: str) -> StoredFile:
     """The checkpoint as one safetensors file: tensors, config, metrics and input contract; no code."""
     with services.database.read() as session:
         row = registry.get(session, id_, part(which, "version"))
     path = services.store.file(row.object)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{row.name}-{row.version}.safetensors")
+    return StoredFile(path, media_type="application/octet-stream", filename=f"{row.name}-{row.version}.safetensors")
 
 
 @router.post("/{id}/versions", status_code=201, openapi_extra=forms.RAW_BODY)

@@ -47,13 +47,19 @@ async def put_upload(
     content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
 ) -> None:
     """The same for `curl -C OFFSET -T FILE`, which says by Content-Range where it goes on; without, from the start."""
-    match = re.match(r"bytes (\d{1,18})-", content_range)
+    match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:\d{1,18}|\*))?", content_range)
     if not match:
         hint = "Write: Content-Range: bytes FIRST-LAST/ALL"
         raise invalid(
             "invalid-content-range", "Content-Range does not say where to go on.", hint, "header:content-range"
         )
-    await _append(services, request, response, id_, int(match[1]))
+    first, last = int(match[1]), match[2]
+    length = request.headers.get("content-length", "")
+    if last and length.isdecimal() and int(length) != int(last) - first + 1:
+        detail = f"Content-Range is of {int(last) - first + 1} bytes, and the body has {length}."
+        hint = "Count FIRST and LAST from 0; both are sent."
+        raise invalid("invalid-content-range", detail, hint, "header:content-range")
+    await _append(services, request, response, id_, first)
 
 
 @router.delete("/{id}", status_code=204)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -15,6 +15,7 @@ from app import jobs, predictions, scenes
 from app.api import stac
 from app.api.deps import Between, Id, InBox, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
+from app.api.files import StoredFile
 from app.api.waiting import honour_prefer
 from app.models import Prediction
 from app.requests import PredictionRequest
@@ -83,11 +84,11 @@ def get_areas(services: Wired, id_: Id, f: Literal["json", "csv", "geojson"] = "
     return JSONResponse({"items": items})
 
 
-@router.get("/{id}/{product}", response_class=FileResponse)
-def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS]) -> FileResponse:  # type: ignore[valid-type]
+@router.get("/{id}/{product}", response_class=StoredFile)
+def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS]) -> StoredFile:  # type: ignore[valid-type]
     """A file of the result, with Range."""
     path = predictions.product(services, id_, product)
-    return FileResponse(path, media_type=stac.MEDIA_TYPES[product], filename=f"{id_}-{product}")
+    return StoredFile(path, media_type=stac.MEDIA_TYPES[product], filename=f"{id_}-{product}")
 
 
 def _items(session: Session, rows: Sequence[Prediction]) -> list[Json]:

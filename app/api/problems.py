@@ -24,6 +24,7 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.Conflict: 409,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
+    errors.Encoded: 415,
     errors.Invalid: 422,
     errors.Locked: 423,
     errors.Damaged: 500,

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from app import scenes
 from app.api import forms, stac, uploads
 from app.api.deps import Between, Id, IfMatch, InBox, InPieces, Limit, Token, Wired, etag, link_next
 from app.api.documents import Json
+from app.api.files import StoredFile
 from app.requests import ScenePatch
 from app.scenes import SceneOptions, Upload
 from app.services import Services
@@ -109,7 +109,7 @@ def delete_scene(services: Wired, id_: Id) -> None:
     scenes.delete(services, id_)
 
 
-@router.get("/{id}/data", response_class=FileResponse)
-def get_scene_data(services: Wired, id_: Id) -> FileResponse:
+@router.get("/{id}/data", response_class=StoredFile)
+def get_scene_data(services: Wired, id_: Id) -> StoredFile:
     """The scene as a cloud-optimised GeoTIFF, with Range."""
-    return FileResponse(scenes.cog(services, id_), media_type=stac.COG, filename=f"{id_}.tif")
+    return StoredFile(scenes.cog(services, id_), media_type=stac.COG, filename=f"{id_}.tif")

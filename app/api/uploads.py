@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from app import pieces
 from app.api.bodies import allow
-from app.errors import TooLarge, Unreadable, invalid
+from app.errors import Encoded, TooLarge, Unreadable, invalid
 from app.scenes import Upload
 from app.services import Services
 
@@ -141,9 +141,8 @@ def check_announced(request: Request, services: Services) -> None:
     if length.isdecimal() and int(length) > services.settings.upload_limit_bytes:
         raise _too_large(services.settings.upload_limit_bytes)
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise invalid(
-            "encoded-body", "The body is compressed as a whole.", "Send the file as it is, without Content-Encoding."
-        )
+        detail = "The body is compressed as a whole. Send the file as it is, without Content-Encoding."
+        raise Encoded("encoded-body", detail)
     allow(request, services.settings.upload_limit_bytes)
 
 

@@ -188,3 +188,16 @@ def served(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def test_a_range_that_is_not_that_of_the_body_is_refused(http: httpx.Client) -> None:
+    url = begin(http)
+    for span in ("bytes 0-1/9", "bytes 5-1/9", "bytes 0-8"):
+        wrong = http.put(url, content=b"x", headers={"Content-Range": span})
+        assert (wrong.status_code, wrong.json()["type"]) == (422, "invalid-content-range")
+    assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/*"}).status_code == 204
+
+
+def test_a_compressed_body_is_refused(http: httpx.Client) -> None:
+    answer = http.put("/v1/scenes/s1", content=b"x", headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["type"]) == (415, "encoded-body")

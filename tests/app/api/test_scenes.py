@@ -160,6 +160,21 @@ def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> 
     assert http.patch("/v1/scenes/s1", json={"acquired": "yesterday"}).status_code == 422
 
 
+@pytest.mark.parametrize("span", ["lines=1-2", "bytes=", "bytes=x-y", "bytes 0-3", "bytes=9-3"])
+def test_a_range_that_is_not_understood_is_passed_over(http: httpx.Client, scene: Path, span: str) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    answer = http.get("/v1/scenes/s1/data", headers={"Range": span})
+    assert answer.status_code == 200
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+def test_a_range_beyond_the_end_is_refused(http: httpx.Client, scene: Path) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    answer = http.get("/v1/scenes/s1/data", headers={"Range": "bytes=999999999-"})
+    assert answer.status_code == answer.json()["status"] == 416
+    assert answer.headers["Content-Range"].startswith("bytes */")
+
+
 def test_the_data_is_a_cog_and_can_be_read_in_ranges(http: httpx.Client, scene: Path, tmp_path: Path) -> None:
     put(http, "/v1/scenes/s1", scene)
     whole = http.get("/v1/scenes/s1/data")
