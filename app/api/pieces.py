@@ -53,10 +53,10 @@ async def put_upload(
         raise invalid(
             "invalid-content-range", "Content-Range does not say where to go on.", hint, "header:content-range"
         )
-    first, last = int(match[1]), match[2]
-    length = request.headers.get("content-length", "")
-    if last and length.isdecimal() and int(length) != int(last) - first + 1:
-        detail = f"Content-Range is of {int(last) - first + 1} bytes, and the body has {length}."
+    first, length = int(match[1]), uploads.announced_bytes(request)
+    ranged = int(match[2]) - first + 1 if match[2] else length
+    if length is not None and ranged != length:
+        detail = f"Content-Range is of {ranged} bytes, and the body has {length}."
         hint = "Count FIRST and LAST from 0; both are sent."
         raise invalid("invalid-content-range", detail, hint, "header:content-range")
     await _append(services, request, response, id_, first)

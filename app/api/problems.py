@@ -99,7 +99,7 @@ def _hint(item: dict[str, Any]) -> str:
 
 def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, errors.Problem):  # raised while FastAPI read a JSON body, which it says of no error
+    if isinstance(error.__cause__, errors.Problem):  # FastAPI hides what stopped it as it read a body
         return _problem(request, error.__cause__)
     title = TITLES.get(error.status_code, "The request cannot be granted")
     code = title.lower().replace(" ", "-")

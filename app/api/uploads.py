@@ -137,13 +137,18 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
 
 def check_announced(request: Request, services: Services) -> None:
     """Refuse by its headers a body that could not be kept; let any other be as large as an upload may be."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > services.settings.upload_limit_bytes:
+    if (announced_bytes(request) or 0) > services.settings.upload_limit_bytes:
         raise _too_large(services.settings.upload_limit_bytes)
     if request.headers.get("content-encoding", "identity") != "identity":
         detail = "The body is compressed as a whole. Send the file as it is, without Content-Encoding."
         raise Encoded("encoded-body", detail)
     allow(request, services.settings.upload_limit_bytes)
+
+
+def announced_bytes(request: Request) -> int | None:
+    """The length of the body, if the client says it before."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
 
 
 def _check_digest(request: Request, sha256: bytes) -> None:
