@@ -150,9 +150,10 @@ class PredictConfig(Frozen):
         description="Width of the stripes in which a wide scene flows through the net, a matter of memory; null takes "
         "what 256 MB hold. No influence on the result.",
     )
-    engine: Literal["auto", "torch", "ncnn"] = Field(
+    engine: Literal["auto", "torch", "ncnn", "native"] = Field(
         "auto",
-        description="What computes the convolutions on a CPU: auto takes the fastest, measured once on each machine.",
+        description="What computes the convolutions on a CPU: auto takes the fastest, measured once on each machine. "
+        "native needs a C compiler (cc) there.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto is bfloat16 on a GPU that has it, else float32."

@@ -28,14 +28,14 @@ class Sample:
     notes: tuple[Note, ...]
 
 
-def sample_scene(source: RasterSource) -> Sample:
-    """Look at up to 64 windows of up to 256 px; at the whole scene if none of them holds a valid pixel.
+def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE) -> Sample:
+    """Look at up to `windows_per_side`^2 windows of up to 256 px; if no pixel is valid, at the whole scene.
 
     Raises:
         InputRefused: no_valid_pixels, corrupt_tiff.
     """
     moments, extremes = Moments(source.bands), _Extremes(source)
-    for window in _spread(source):
+    for window in _spread(source, windows_per_side):
         raw, valid = source.read_raw(window)
         moments.update(source.physical(raw, valid), valid)
         extremes.update(raw, valid)
@@ -46,12 +46,12 @@ def sample_scene(source: RasterSource) -> Sample:
     return Sample(moments.statistics(), tuple(notes))
 
 
-def _spread(source: RasterSource) -> Iterator[Window]:
+def _spread(source: RasterSource, windows_per_side: int) -> Iterator[Window]:
     """Windows on the grid of the file's blocks, evenly over the scene."""
     block_rows, block_cols = source.dataset.block_shapes[0]
     unit_rows, unit_cols = max(block_rows, ceil_to(WINDOW_PX, block_rows)), max(block_cols, WINDOW_PX)
     block_bytes = block_rows * block_cols * source.bands * source.dtype.itemsize
-    side = max(2, min(WINDOWS_PER_SIDE, int((_DECODE_BYTES / block_bytes) ** 0.5)))
+    side = max(2, min(windows_per_side, int((_DECODE_BYTES / block_bytes) ** 0.5)))
     for row in _evenly(source.rows, unit_rows, side):
         for col in _evenly(source.cols, unit_cols, side):
             yield Window(row, col, WINDOW_PX, WINDOW_PX).clip(source.rows, source.cols)

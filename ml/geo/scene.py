@@ -16,7 +16,7 @@ from ml.geo.crs import crs_code, degrees_beyond_use
 from ml.geo.grid import Grid, grid_of
 from ml.geo.notes import Note
 from ml.geo.raster import refusing_damage
-from ml.geo.sample import Sample, sample_scene
+from ml.geo.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.geo.source import RasterSource
 from ml.geo.tiff import check_tiff
 from ml.model import Frozen
@@ -61,10 +61,17 @@ class SceneInfo(Frozen):
     warnings: tuple[Note, ...]
 
 
-def inspect_scene(path: Path, *, bands: Sequence[str] | None = None, nodata: float | None = None) -> SceneInfo:
+def inspect_scene(
+    path: Path,
+    *,
+    bands: Sequence[str] | None = None,
+    nodata: float | None = None,
+    windows_per_side: int = WINDOWS_PER_SIDE,
+) -> SceneInfo:
     """Read what a GeoTIFF says of itself, and a sample of its pixels.
 
     bands: the owner's names of the bands, in order. nodata: the owner's, in the file's own numbers.
+    windows_per_side: of the sample, at most; at least 2.
 
     Raises:
         InputRefused: with every fault found. Codes: those of `check_tiff`, missing_crs, unknown_crs,
@@ -74,7 +81,7 @@ def inspect_scene(path: Path, *, bands: Sequence[str] | None = None, nodata: flo
     with refusing_damage("The file cannot be read as a GeoTIFF."), RasterSource(path, nodata) as source:
         grid = checked_grid(source.dataset)
         names, name_notes = band_names(source, bands)
-        sample = sample_scene(source)
+        sample = sample_scene(source, windows_per_side)
         return _describe(path, grid, source, names, sample, (*name_notes, *sample.notes))
 
 

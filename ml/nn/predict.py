@@ -16,7 +16,7 @@ from ml.data import SceneFile
 from ml.faults import refuse_any
 from ml.geo.fits import contract_faults
 from ml.geo.homogenise import open_homogenised
-from ml.geo.raster import caching_rows
+from ml.geo.raster import caching_rows, open_raster
 from ml.geo.scene import inspect_scene
 from ml.geo.source import Source
 from ml.nn.checkpoint import load_checkpoint
@@ -54,7 +54,8 @@ def predict_rows(
     The pixels are those of the whole map, to the bit. Resumes, and raises, as `predict` does.
     """
     net, header = load_checkpoint(model)
-    refuse_any(contract_faults(inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata), header.contract))
+    info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
+    refuse_any(contract_faults(info, header.contract))
     device = choose_device(config.device)
     with (
         open_homogenised(scene, header.contract.homogenise) as source,
@@ -78,11 +79,12 @@ def finish(
     parts: from the top down. Raises `ValueError` if they do not hold as many rows as the scene.
     """
     watch(Progress("write", 0, 1))
-    info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata)
+    with open_raster(scene.path) as file:
+        rows, cols = file.shape
     with joined(parts, out) as whole:
-        strips = StripFile(whole, layers=2, cols=info.cols)
-        if strips.rows != info.rows:
-            raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {info.rows}")
+        strips = StripFile(whole, layers=2, cols=cols)
+        if strips.rows != rows:
+            raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {rows}")
         contract = read_header(model).contract
         result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out)
     watch(Progress("write", 1, 1))

@@ -17,15 +17,14 @@ from torch.nn import functional
 
 from ml.geo.windows import margin
 from ml.nn.engines.choice import choose
-from ml.nn.engines.engine import Engine, Layer, arranged
+from ml.nn.engines.engine import COLS, ROWS, Engine, PixelLayer, Rows, arranged, height
 from ml.nn.engines.pytorch import ENGINE as TORCH
 from ml.nn.inputs import choose_precision
 from ml.nn.unet import UNet, Up, folded
 
-ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols), see `ml.nn.engines.engine.Engine`
 TRIAL_COLS = 512  # of what engines are compared by
 STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
-WINDOW_BYTES = 4 << 20  # of a convolution's input on a CPU, for each thread: so much stays in its caches
+WINDOW_BYTES = 8 << 20  # of a convolution's input on a CPU, for each thread: so much stays in its caches
 
 
 class StreamNet:
@@ -78,26 +77,27 @@ class Stream:
         image: float32 (bands, n, cols), the rows after those that were fed before; all widths are one multiple of
         2^depth. last: the image ends here, its height being a multiple of 2^depth, and so do the logits.
         """
-        pieces = self._down[0].flow([[image[None].to(self._net.dtype)]], last)
+        top = image[None].to(self._net.dtype, memory_format=torch.channels_last)
+        pieces = self._down[0].flow([[[top]]], last)
         for pairs, skips, block in zip(self._pools, self._skips, self._down[1:], strict=True):
-            pooled = [pairs.pool(skips.put(piece)) for piece in pieces]
-            pieces = block.flow([[torch.cat(pooled, dim=ROWS)]], last)
+            pooled = [row for piece in pieces for row in pairs.pool(skips.put(piece))]
+            pieces = block.flow([[pooled]], last)
         for enlarge, skips, block in zip(self._net.enlarge, reversed(self._skips), self._up, strict=True):
             pieces = block.flow(_beside(skips, map(enlarge, pieces)), last)
         logits = torch.cat([*map(self._net.head, pieces)], dim=ROWS)
         return arranged(logits, self._net.outputs)[0].float()
 
 
-def _beside(skips: "_Queue", pieces: Iterable[Tensor]) -> Iterator[Sequence[Tensor]]:
+def _beside(skips: "_Queue", pieces: Iterable[Tensor]) -> Iterator[Sequence[Rows]]:
     """Each piece with the rows of the skip connection that belong to it."""
-    return ([skips.take(piece), piece] for piece in pieces)
+    return ([skips.take(piece.shape[ROWS], piece), [piece]] for piece in pieces)
 
 
 class _EachPixel:
     """A prepared layer that looks at single pixels, and may be given no row at all."""
 
-    def __init__(self, layer: Layer, engine: Engine) -> None:
-        self._operate = engine.prepare(layer, False)
+    def __init__(self, layer: PixelLayer, engine: Engine) -> None:
+        self._operate = engine.each_pixel(layer)
         self._lanes, self._out_lanes = engine.lanes(layer.in_channels, 1), engine.lanes(layer.out_channels, 1)
         self._outputs, self._scale = layer.out_channels, layer.stride[0]
 
@@ -113,30 +113,20 @@ def _no_rows(like: Tensor, channels: int, lanes: int, cols: int) -> Tensor:
 
 
 class _Layer:
-    """A prepared convolution, and the window it is given its input in, which is used again each time."""
+    """A prepared convolution."""
 
     def __init__(self, layer: nn.Conv2d, engine: Engine, parts: int) -> None:
         """parts: that an input is put together from."""
-        self._convolve = engine.prepare(layer, True)
+        self._convolve = engine.convolution(layer, parts)
         self.inputs, self.outputs = layer.in_channels, layer.out_channels
-        self._lanes, self._out_lanes = engine.lanes(self.inputs, parts), engine.lanes(self.outputs, 1)
-        self._like, self._window = layer.weight, layer.weight.new_empty(0)
+        self._out_lanes = engine.lanes(self.outputs, 1)
 
-    def window(self, rows: int, cols: int) -> Tensor:
-        """Memory for so many rows and columns of input, with anything in it but for zeros on the left and right."""
-        shape = (self.inputs // self._lanes, self._lanes, rows, cols)
-        if self._window.shape != shape:
-            like = self._like
-            channels_last = torch.channels_last
-            self._window = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=channels_last)
-            self._window[..., 0] = self._window[..., -1] = 0
-        return self._window
-
-    def convolve(self, window: Tensor) -> Tensor:
-        """Of a window: two rows less and two columns less."""
-        if window.shape[ROWS] < 3:
-            return _no_rows(window, self.outputs, self._out_lanes, window.shape[COLS] - 2)
-        return self._convolve(window)
+    def convolve(self, parts: Sequence[Rows], above: int, below: int) -> Tensor:
+        """See `Engine.convolution`; of too few rows, none come out."""
+        if height(parts[0]) + above + below < 3:
+            like = parts[0][0]
+            return _no_rows(like, self.outputs, self._out_lanes, like.shape[COLS])
+        return self._convolve(parts, above, below)
 
 
 class _Context:
@@ -144,18 +134,28 @@ class _Context:
 
     def __init__(self, layer: _Layer) -> None:
         self._layer = layer
-        self._above: Tensor | None = None
+        self._before: Sequence[Rows] | None = None
 
-    def convolve(self, parts: Sequence[Tensor], last: bool) -> Tensor:
+    def convolve(self, parts: Sequence[Rows], last: bool) -> Tensor:
         """Of `parts`, one after the other by channels, all of n rows; last: zeros follow below."""
-        rows, cols = parts[0].shape[ROWS:]
-        above = 1 if self._above is None else self._above.shape[ROWS]
-        window = self._layer.window(above + rows + last, cols + 2)
-        window[:, :, :above] = 0 if self._above is None else self._above
-        window[:, :, above + rows :] = 0
-        _fill(window[:, :, above : above + rows, 1:-1], parts)
-        self._above = window[:, :, -2:].clone()
-        return self._layer.convolve(window)
+        known = 0 if self._before is None else height(self._before[0])
+        if self._before is not None:
+            parts = [_some(before + part) for before, part in zip(self._before, parts, strict=True)]
+        self._before = [_last_two(part) for part in parts]
+        return self._layer.convolve(parts, above=int(known < 2), below=int(last))
+
+
+def _some(rows: Rows) -> Rows:
+    """Without tensors of no rows, if it can be."""
+    return [piece for piece in rows if piece.shape[ROWS]] or rows[:1]
+
+
+def _last_two(rows: Rows) -> Rows:
+    """In memory of their own, so that the rows before them are let go."""
+    end = rows[-1][:, :, -2:]
+    if end.shape[ROWS] < 2 and len(rows) > 1:
+        return [torch.cat([rows[-2][:, :, -1:], end], dim=ROWS)]
+    return [end.clone(memory_format=torch.channels_last)]
 
 
 class _Block:
@@ -165,22 +165,26 @@ class _Block:
         self._contexts = [_Context(layer) for layer in layers]
         self._channels = max(layer.inputs for layer in layers)
 
-    def flow(self, inputs: Iterable[Sequence[Tensor]], last: bool) -> Iterator[Tensor]:
+    def flow(self, inputs: Iterable[Sequence[Rows]], last: bool) -> Iterator[Tensor]:
         """What they make of `inputs`, at least one, in pieces; last: zeros follow below.
 
         An input consists of parts for `_Context.convolve`.
         """
         for parts in inputs:
-            rows = self._rows(parts[0])
-            for piece in zip(*(torch.split(part, rows, ROWS) for part in parts), strict=True):
-                yield self._through(piece, last=False)
+            rows, queues = height(parts[0]), [_Queue(part) for part in parts]
+            step = self._rows(parts[0][0])
+            for first in range(0, max(rows, 1), step):
+                now = min(step, rows - first)
+                yield self._through(
+                    [queue.take(now, *part[:1]) for queue, part in zip(queues, parts, strict=True)], last=False
+                )
         if last:
-            yield self._through([part[:, :, :0] for part in parts], last=True)
+            yield self._through([[part[0][:, :, :0]] for part in parts], last=True)
 
-    def _through(self, parts: Sequence[Tensor], last: bool) -> Tensor:
+    def _through(self, parts: Sequence[Rows], last: bool) -> Tensor:
         for context in self._contexts:
-            parts = [context.convolve(parts, last)]
-        return parts[0]
+            parts = [[context.convolve(parts, last)]]
+        return parts[0][0]
 
     def _rows(self, like: Tensor) -> int:
         """That flow through at once: on a CPU, a few of Winograd's tiles, which have 4."""
@@ -190,53 +194,45 @@ class _Block:
         return max(fit // 4 * 4, 4)
 
 
-def _fill(window: Tensor, parts: Sequence[Tensor]) -> None:
-    """Copy `parts`, equally many channels each, into `window`: into groups of their own, or into lanes of the one."""
-    axis = 0 if len(window) > 1 else 1
-    for place, part in zip(window.chunk(len(parts), dim=axis), parts, strict=True):
-        place[:] = arranged(part, place.shape[1])
-
-
 class _Pairs:
     """Max pooling by 2 with what it remembers: a row without its pair."""
 
     def __init__(self) -> None:
         self._odd: Tensor | None = None
 
-    def pool(self, features: Tensor) -> Tensor:
-        if self._odd is not None:
-            features = torch.cat([self._odd, features], dim=ROWS)
+    def pool(self, features: Tensor) -> Rows:
+        first = []
+        if self._odd is not None and features.shape[ROWS]:
+            first = [functional.max_pool2d(torch.cat([self._odd, features[:, :, :1]], dim=ROWS), 2)]
+            self._odd, features = None, features[:, :, 1:]
         even = features.shape[ROWS] // 2 * 2
-        self._odd = features[:, :, even:].clone() if even < features.shape[ROWS] else None
-        if not even:
-            return features[:, :, :0, ::2]
-        return functional.max_pool2d(features[:, :, :even], 2)
+        if even < features.shape[ROWS]:
+            self._odd = features[:, :, even:].clone()
+        rest = functional.max_pool2d(features[:, :, :even], 2) if even else features[:, :, :0, ::2]
+        return [*first, rest]
 
 
 class _Queue:
-    """Rows that wait for the levels below."""
+    """Rows that wait."""
 
-    def __init__(self) -> None:
-        self._pieces: deque[Tensor] = deque()
+    def __init__(self, rows: Iterable[Tensor] = ()) -> None:
+        self._pieces = deque(rows)
 
     def put(self, features: Tensor) -> Tensor:
         """Let `features`, which are returned, wait."""
-        if features.shape[ROWS]:
-            self._pieces.append(features)
+        self._pieces.append(features)
         return features
 
-    def take(self, like: Tensor) -> Tensor:
-        """As many rows as `like` has, the oldest."""
-        rows, pieces = like.shape[ROWS], list[Tensor]()
-        while rows:
+    def take(self, count: int, like: Tensor) -> Rows:
+        """So many, the oldest; none are like `like`."""
+        pieces = list[Tensor]()
+        while count:
             piece = self._pieces.popleft()
-            pieces.append(piece[:, :, :rows])
-            if rows < piece.shape[ROWS]:
-                self._pieces.appendleft(piece[:, :, rows:])
-            rows -= pieces[-1].shape[ROWS]
-        if not pieces:
-            return like
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=ROWS)
+            pieces.append(piece[:, :, :count])
+            if count < piece.shape[ROWS]:
+                self._pieces.appendleft(piece[:, :, count:])
+            count -= pieces[-1].shape[ROWS]
+        return pieces or [like[:, :, :0]]
 
 
 def _convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[_Layer]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from tempfile import NamedTemporaryFile
@@ -17,8 +17,9 @@ import torch
 from ml.faults import Fault, InputRefused
 from ml.nn.engines import pytorch
 from ml.nn.engines.engine import Engine
+from ml.nn.engines.machine import folder
 
-ROUNDS = 7
+ROUNDS = 3
 _chosen: dict[str, str] = {}  # in this process, by fingerprint
 
 
@@ -26,11 +27,11 @@ _chosen: dict[str, str] = {}  # in this process, by fingerprint
 def installed() -> dict[str, Engine]:
     """The engines that work on this machine's CPU, by name; "torch" always does."""
     engines = {pytorch.ENGINE.name: pytorch.ENGINE}
-    try:
-        from ml.nn.engines import winograd
-    except ImportError:
-        return engines
-    return engines | {winograd.ENGINE.name: winograd.ENGINE}
+    for optional in ("ncnn", "native"):
+        with suppress(ImportError):
+            engine = import_module(f"ml.nn.engines.{optional}").ENGINE
+            engines[engine.name] = engine
+    return engines
 
 
 def choose(wanted: str, kind: str, some_work: Callable[[Engine], Callable[[], object]]) -> Engine:
@@ -57,7 +58,7 @@ def _remembered(kind: str, contenders: Callable[[], Mapping[str, Callable[[], ob
         return next(iter(installed()))
     key = _fingerprint(kind)
     if key not in _chosen:
-        path = folder() / key
+        path = folder("engines") / key
         if not path.exists():
             _chosen[key] = _fastest(contenders())
             with suppress(OSError):  # no room, or a home that cannot be written: this process remembers
@@ -87,13 +88,8 @@ def _publish(path: Path, name: str) -> None:
             os.link(file.name, path)
 
 
-def folder() -> Path:
-    """By the XDG Base Directory Specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canemap" / "engines"
-
-
 def _fingerprint(kind: str) -> str:
     """Of what decides the measurement: machine, threads, versions, net."""
-    versions = [version(name) for name in installed()]
-    parts = platform.node(), platform.machine(), os.cpu_count(), torch.get_num_threads(), versions, kind
+    engines = [(engine.name, engine.version) for engine in installed().values()]
+    parts = platform.node(), platform.machine(), os.cpu_count(), torch.get_num_threads(), engines, kind
     return sha256(repr(parts).encode()).hexdigest()[:16]

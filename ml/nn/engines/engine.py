@@ -1,11 +1,14 @@
 """What an engine is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-Layer = nn.Conv2d | nn.ConvTranspose2d
+PixelLayer = nn.Conv2d | nn.ConvTranspose2d
+ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols)
+Rows = list[Tensor]  # at least one, whose rows follow one another
+Convolution = Callable[[Sequence[Rows], int, int], Tensor]
 Operation = Callable[[Tensor], Tensor]
 
 
@@ -14,20 +17,32 @@ class Engine:
     """A way to compute the layers of a net, which takes nearly all of its time.
 
     Its tensors have the shape (groups, lanes, rows, cols), in memory channels last: the lanes of a pixel lie side by
-    side. Channel c of the net is lane c % lanes of group c // lanes.
+    side. Channel c of the net is lane c % lanes of group c // lanes. They are float32 but for PyTorch.
 
+    version: of what computes: another may be as fast as none was before.
     lanes: of a tensor of so many channels, which are put together from so many equal parts.
-    prepare: makes of a layer without padding a function from its input to its output, with ReLU if told so. The layer
-        is a convolution of 3x3 or 1x1 with a bias, or an up-convolution 2x2. The function must not be called by two
-        threads at once, and may give the memory of its result back as soon as nobody refers to it.
+    convolution: makes of a 3x3 convolution with a bias, and of how many parts its input has, a function that computes
+        it with ReLU: of the parts, which stand one after the other by channels, with zeros on the left and right and so
+        many rows of zeros above and below (0 or 1). Two rows less come out, at least one.
+    each_pixel: makes of a convolution 1x1 or an up-convolution 2x2, with a bias, a function from input to output.
+
+    The functions must not be called by two threads at once. What they return may give its memory back as soon as
+    nobody refers to it.
     """
 
     name: str
+    version: str
     lanes: Callable[[int, int], int]
-    prepare: Callable[[Layer, bool], Operation]
+    convolution: Callable[[nn.Conv2d, int], Convolution]
+    each_pixel: Callable[[PixelLayer], Operation]
 
 
 def arranged(features: Tensor, lanes: int) -> Tensor:
     """`features`, (groups, lanes, rows, cols), with so many lanes; a view where memory allows."""
     groups = features.shape[0] * features.shape[1] // lanes
-    return features.reshape(groups, lanes, *features.shape[2:])
+    return features.reshape(groups, lanes, *features.shape[ROWS:])
+
+
+def height(rows: Rows) -> int:
+    """How many rows there are."""
+    return sum(tensor.shape[ROWS] for tensor in rows)

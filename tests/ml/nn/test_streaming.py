@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from ml.faults import InputRefused
 from ml.nn.engines import choice
-from ml.nn.engines.engine import Engine, arranged
+from ml.nn.engines.engine import Engine, Rows, arranged
+from ml.nn.engines.machine import folder
 from ml.nn.streaming import for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
@@ -72,7 +74,7 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path: Path, monkeypatch:
         return for_prediction(net).engine
 
     assert chosen_by_a_new_process() in choice.installed()
-    (path,) = choice.folder().iterdir()
+    (path,) = folder("engines").iterdir()
     for other in choice.installed():
         path.write_text(other)
         assert chosen_by_a_new_process() == other, "what stands there counts"
@@ -98,11 +100,61 @@ def test_a_stream_net_says_what_computes_it() -> None:
     assert net.rows == 64
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 40])
-@pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
-def test_lanes_of_any_number_of_channels(engine: Engine, channels: int) -> None:
-    layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, 7)
-    window = arranged(image, engine.lanes(channels, 1)).contiguous(memory_format=torch.channels_last)
-    result = engine.prepare(layer, False)(window)
-    assert result.shape == (channels // engine.lanes(channels, 1), engine.lanes(channels, 1), 7, 5)
-    assert torch.allclose(arranged(result, channels), layer(image), atol=1e-5)
+ENGINES = pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
+
+
+def _rows(image: torch.Tensor, lanes: int, *heights: int) -> Rows:
+    """`image`, (1, channels, rows, cols), as an engine takes it, in pieces of so many rows."""
+    packed = arranged(image, lanes).contiguous(memory_format=torch.channels_last)
+    return [*torch.split(packed, list(heights), dim=2)]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 96])
+@pytest.mark.parametrize("above, below, cols", [(0, 0, 7), (1, 0, 4), (0, 1, 13), (1, 1, 1)])
+@ENGINES
+def test_convolutions_of_any_number_of_channels(
+    engine: Engine, channels: int, above: int, below: int, cols: int
+) -> None:
+    layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, cols)
+    rows = _rows(image, engine.lanes(channels, 1), 2, 6, 1)
+    result = engine.convolution(layer, 1)([rows], above, below)
+    assert result.shape[:2] == (channels // engine.lanes(channels, 1), engine.lanes(channels, 1))
+    expected = layer(functional.pad(image, (1, 1, above, below))).relu()
+    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 16, 32])
+@ENGINES
+def test_a_convolution_of_two_parts(engine: Engine, channels: int) -> None:
+    layer = torch.nn.Conv2d(2 * channels, channels, 3).requires_grad_(False)
+    images, lanes = torch.randn(2, 1, channels, 8, 10), engine.lanes(channels, 1)
+    parts = [_rows(images[0], lanes, 8), _rows(images[1], lanes, 3, 5)]
+    result = engine.convolution(layer, 2)(parts, 1, 0)
+    expected = layer(functional.pad(torch.cat([*images], dim=1), (1, 1, 1, 0))).relu()
+    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 8, 32])
+@pytest.mark.parametrize("kind, size", [(torch.nn.Conv2d, 1), (torch.nn.ConvTranspose2d, 2)])
+@ENGINES
+def test_layers_that_look_at_single_pixels(
+    engine: Engine, kind: type[torch.nn.Conv2d], size: int, channels: int
+) -> None:
+    layer, image = kind(2 * channels, channels, size, size).requires_grad_(False), torch.randn(1, 2 * channels, 3, 5)
+    (rows,) = _rows(image, engine.lanes(2 * channels, 1), 3)
+    assert torch.allclose(arranged(engine.each_pixel(layer)(rows), channels), layer(image), atol=1e-5)
+
+
+def test_threads_share_a_layer_of_ours() -> None:
+    if "native" not in choice.installed():
+        pytest.skip("there is no C compiler here")
+    threads, engine = torch.get_num_threads(), choice.installed()["native"]
+    layer, rows = torch.nn.Conv2d(32, 32, 3).requires_grad_(False), _rows(torch.randn(1, 32, 70, 33), 32, 70)
+    try:
+        results = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(engine.convolution(layer, 1)([rows], 1, 1))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)

@@ -5,7 +5,9 @@ tensors whose channels lie side by side by 4, 8 or 16, as many as the CPU's vect
 many lanes, channels last, is the same memory: nothing is copied to call it.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from tempfile import NamedTemporaryFile
 
 import ncnn
@@ -13,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.nn.engines.engine import Engine, Layer, Operation
+from ml.nn.engines.engine import Convolution, Engine, Operation, PixelLayer, Rows
+from ml.nn.engines.window import Window
 
 _MAGIC = 7767517  # the first line of ncnn's text format
 _FLOAT32 = bytes(4)  # the flag before weights that are stored as they are
@@ -22,15 +25,25 @@ _ALLOCATORS = ncnn.PoolAllocator(), ncnn.PoolAllocator()
 _AS_IT_IS = 1  # how a result is extracted: its lanes stay together
 
 
-def _prepare(layer: Layer, relu: bool) -> Operation:
+def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
+    operate = _operation(layer, relu=True)
+    window = Window(layer.in_channels, _lanes(layer.in_channels, parts), layer.weight)
+
+    def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
+        return operate(window.fill(parts, above, below))
+
+    return convolve
+
+
+def _operation(layer: PixelLayer, relu: bool = False) -> Operation:
     net = _net(layer, relu)
 
-    def operate(window: Tensor) -> Tensor:
+    def operate(features: Tensor) -> Tensor:
         extractor = net.create_extractor()
-        extractor.input("window", _mat(window))
+        extractor.input("features", _mat(features))
         code, result = extractor.extract("result", _AS_IT_IS)
         if code:
-            raise MemoryError(f"ncnn gave up on {tuple(window.shape)} with code {code}")
+            raise MemoryError(f"ncnn gave up on {tuple(features.shape)} with code {code}")
         return _tensor(result)
 
     return operate
@@ -53,8 +66,8 @@ def _tensor(mat: ncnn.Mat) -> Tensor:
     return torch.from_numpy(np.array(mat, copy=False)).permute(0, 3, 1, 2)
 
 
-def _net(layer: Layer, relu: bool) -> ncnn.Net:
-    """`layer`, with ReLU if told so, as a net of ncnn from "window" to "result"."""
+def _net(layer: PixelLayer, relu: bool) -> ncnn.Net:
+    """`layer`, with ReLU if told so, as a net of ncnn from "features" to "result"."""
     if layer.bias is None:
         raise ValueError("the convolution has no bias: fold BatchNorm into it first")
     net = ncnn.Net()
@@ -66,7 +79,7 @@ def _net(layer: Layer, relu: bool) -> ncnn.Net:
     up = isinstance(layer, nn.ConvTranspose2d)
     kind, weight = "Deconvolution" if up else "Convolution", layer.weight.detach()
     shape = f"0={layer.out_channels} 1={layer.kernel_size[0]} 3={layer.stride[0]} 5=1 6={weight.numel()} 9={int(relu)}"
-    text = f"{_MAGIC}\n2 2\nInput window 0 1 window\n{kind} layer 1 1 window result {shape}\n"
+    text = f"{_MAGIC}\n2 2\nInput features 0 1 features\n{kind} layer 1 1 features result {shape}\n"
     outputs_first = weight.transpose(0, 1).contiguous() if up else weight
     with NamedTemporaryFile() as file:  # ncnn reads weights from files only
         file.write(_FLOAT32 + outputs_first.numpy().tobytes() + layer.bias.detach().numpy().tobytes())
@@ -80,7 +93,7 @@ def _net(layer: Layer, relu: bool) -> ncnn.Net:
 def _widest() -> int:
     """The most lanes that this CPU's vectors hold."""
     layer = nn.Conv2d(1, 16, 1, device="meta").to_empty(device="cpu")  # any weights, and no random numbers used up
-    probe = _prepare(layer, False)
+    probe = _operation(layer)
     return int(probe(torch.zeros(1, 1, 1, 1)).shape[1])
 
 
@@ -88,4 +101,4 @@ def _lanes(channels: int, parts: int) -> int:
     return next(lanes for lanes in (16, 8, 4, 1) if lanes <= _widest() and channels % (lanes * parts) == 0)
 
 
-ENGINE = Engine("ncnn", _lanes, _prepare)
+ENGINE = Engine("ncnn", version("ncnn"), _lanes, _convolution, _operation)
