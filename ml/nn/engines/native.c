@@ -6,12 +6,20 @@
 
 #include <string.h>
 
+// LANES: how many numbers a vector holds; fewer than the CPU can where a layer has fewer outputs.
+#if !defined(LANES)
 #if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 14 };  // 28 sums, 2 weights and a factor: of the 32 registers one is left
+#define LANES 16
 #elif defined(__AVX__)
-enum { LANES = 8, ROWS = 6 };  // of 16 registers
+#define LANES 8
 #else
-enum { LANES = 4, ROWS = 6 };
+#define LANES 4
+#endif
+#endif
+#if defined(__AVX512F__)
+enum { ROWS = 14 };  // 28 sums, 2 weights and a factor: of the 32 registers one is left
+#else
+enum { ROWS = 6 };  // of 16 registers
 #endif
 enum { AHEAD = 16 };  // rows of weights that are asked for early: those of deep levels come from far away
 enum { TILE = 4, PATCH = 6, POINTS = PATCH * PATCH };

@@ -20,8 +20,12 @@ from ml.nn.engines.engine import COLS, ROWS, Convolution, Engine, Operation, Pix
 from ml.nn.engines.window import Window
 
 Addresses = NDArray[np.int64]
-_C, _VERSION = compiler.load(Path(__file__).with_name("native.c"))
-_LANES: int = _C.lanes()
+_SOURCE = Path(__file__).with_name("native.c")
+_WIDEST, _VERSION = compiler.load(_SOURCE)
+_BY_LANES: dict[int, ctypes.CDLL] = {  # how many numbers a vector holds, the most first
+    _WIDEST.lanes(): _WIDEST,
+    **{lanes: compiler.load(_SOURCE, f"LANES={lanes}")[0] for lanes in (8, 4) if lanes < _WIDEST.lanes()},
+}
 _TILE, _POINTS = 4, 36
 _CHUNK = 4 * 16  # outputs between the steps at a time: as many as their tiles may have in the cache
 # Which products lie in the first-level cache and which weights are read again for how many tiles: measured.
@@ -29,22 +33,31 @@ _TILES_OF_FEW, _TILES_OF_MANY, _MANY = 42, 112, 256
 
 
 def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
-    if layer.out_channels % _LANES:
-        return pytorch.ENGINE.convolution(layer, parts)
-    return _direct(layer) if layer.in_channels % (parts * _LANES) else _winograd(layer, parts)
+    outputs, inputs = layer.out_channels, layer.in_channels // parts
+    if lanes := _lanes(inputs, outputs):
+        return _winograd(layer, parts, lanes)
+    if lanes := _lanes(outputs):
+        return _direct(layer, lanes)
+    return pytorch.ENGINE.convolution(layer, parts)
 
 
 def _each_pixel(layer: PixelLayer) -> Operation:
-    up = isinstance(layer, nn.ConvTranspose2d) and 2 * layer.out_channels % _LANES == 0
-    return _enlarging(layer) if up else pytorch.ENGINE.each_pixel(layer)
+    if isinstance(layer, nn.ConvTranspose2d) and (lanes := _lanes(2 * layer.out_channels)):
+        return _enlarging(layer, lanes)
+    return pytorch.ENGINE.each_pixel(layer)
 
 
-def _winograd(layer: nn.Conv2d, count: int) -> Convolution:
+def _lanes(*channels: int) -> int:
+    """Of the widest vectors that divide all these numbers of channels; 0 if none do."""
+    return next((lanes for lanes in _BY_LANES if not any(number % lanes for number in channels)), 0)
+
+
+def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
-    weight, bias = transformed(_blocks(layer.weight.permute(2, 3, 1, 0))), _bias(layer)
+    weight, bias = transformed(_blocks(layer.weight.permute(2, 3, 1, 0), lanes)), _bias(layer)
     tiles = _TILES_OF_MANY if inputs >= _MANY else _TILES_OF_FEW
     chunk = _CHUNK if outputs % _CHUNK == 0 else outputs
-    scratch = [torch.empty(_POINTS * ((tiles + 1) * (inputs + chunk) + 2 * _LANES)) for _ in range(threads)]
+    scratch = [torch.empty(_POINTS * ((tiles + 1) * (inputs + chunk) + 2 * lanes)) for _ in range(threads)]
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         # what came out of few rows and columns may have lost the order of its memory
@@ -55,7 +68,7 @@ def _winograd(layer: nn.Conv2d, count: int) -> Convolution:
 
         def part(worker: int, first: int, end: int) -> None:
             _call(
-                _C.winograd,
+                _BY_LANES[lanes].winograd,
                 *(addresses, weight, bias, result, count, inputs // count, outputs, rows, cols),
                 *(first, end, tiles, chunk, scratch[worker]),
             )
@@ -66,10 +79,10 @@ def _winograd(layer: nn.Conv2d, count: int) -> Convolution:
     return convolve
 
 
-def _direct(layer: nn.Conv2d) -> Convolution:
+def _direct(layer: nn.Conv2d, lanes: int) -> Convolution:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
     # of three pixels side by side all channels lie side by side
-    weight, bias = _blocks(layer.weight.permute(2, 3, 1, 0).reshape(1, 9 * inputs, outputs)), _bias(layer)
+    weight, bias = _blocks(layer.weight.permute(2, 3, 1, 0).reshape(1, 9 * inputs, outputs), lanes), _bias(layer)
     window = Window(inputs, inputs, weight)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
@@ -78,7 +91,7 @@ def _direct(layer: nn.Conv2d) -> Convolution:
         result = _image(outputs, rows, cols)
 
         def part(_: int, first: int, end: int) -> None:
-            _call(_C.direct, image, weight, bias, result, inputs, outputs, cols, first, end)
+            _call(_BY_LANES[lanes].direct, image, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
         return result
@@ -86,9 +99,9 @@ def _direct(layer: nn.Conv2d) -> Convolution:
     return convolve
 
 
-def _enlarging(layer: PixelLayer) -> Operation:
+def _enlarging(layer: PixelLayer, lanes: int) -> Operation:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
-    weight = _blocks(layer.weight.permute(2, 0, 3, 1).reshape(2, inputs, 2 * outputs))
+    weight = _blocks(layer.weight.permute(2, 0, 3, 1).reshape(2, inputs, 2 * outputs), lanes)
     bias = torch.cat([_bias(layer)] * 2)
 
     def operate(features: Tensor) -> Tensor:
@@ -96,7 +109,7 @@ def _enlarging(layer: PixelLayer) -> Operation:
         result = _image(outputs, 2 * rows, 2 * cols)
 
         def part(_: int, first: int, end: int) -> None:
-            _call(_C.enlarge, features, weight, bias, result, inputs, outputs, cols, first, end)
+            _call(_BY_LANES[lanes].enlarge, features, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
         return result
@@ -125,10 +138,10 @@ def transformed(weight: Tensor) -> Tensor:
     return whole.reshape(_POINTS, *weight.shape[2:])
 
 
-def _blocks(weight: Tensor) -> Tensor:
+def _blocks(weight: Tensor, lanes: int) -> Tensor:
     """(..., depth, outputs) as (..., outputs / block, depth, block), with the blocks of `native.c`."""
     *rest, depth, outputs = weight.shape
-    block = _LANES if outputs % (2 * _LANES) else 2 * _LANES
+    block = lanes if outputs % (2 * lanes) else 2 * lanes
     return weight.detach().reshape(*rest, depth, outputs // block, block).transpose(-3, -2).contiguous()
 
 
