@@ -11,6 +11,7 @@ from ml.model import Frozen
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_CACHED_PX = 1 << 16  # what is made of so many pixels stays in a core's cache
 BLOCK_PX = 256
 
 
@@ -114,10 +115,15 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: i
     truth, predicted: one shape, values below `classes` or `ignore`; a pixel that is `ignore` in either is not counted.
     Raises ValueError for any other value.
     """
-    counts = _count_two(truth, predicted) if classes == 2 else _count_many(truth, predicted, classes)
-    if counts.sum() != np.count_nonzero((truth != ignore) & (predicted != ignore)):
-        raise ValueError(f"a class is neither below {classes} nor {ignore} (unlabelled)")
-    return counts
+    total = np.zeros((classes, classes), dtype=np.int64)
+    step = max(_CACHED_PX // max(truth[:1].size, 1), 1)
+    for first in range(0, len(truth), step):
+        rows = truth[first : first + step], predicted[first : first + step]
+        counts = _count_two(*rows) if classes == 2 else _count_many(*rows, classes)
+        if counts.sum() != np.count_nonzero((rows[0] != ignore) & (rows[1] != ignore)):
+            raise ValueError(f"a class is neither below {classes} nor {ignore} (unlabelled)")
+        total += counts
+    return total
 
 
 def block_confusions(
