@@ -127,12 +127,9 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
     found = positives = 0
     for start in range(0, len(scores), _BLOCK):
         here = slice(start, start + _BLOCK)
-        counted = target[here] != task.ignore
-        truth = (target[here] == task.label) & counted
-        positive = truth.astype(np.float32)
-        errors = scores[here] * (1 - 2 * positive)
-        errors += task.margin or positive
-        wrong = (~(errors <= 0) & counted).nonzero()[0]
+        truth, given = target[here] == task.label, scores[here]
+        errors = np.where(truth, 1 - given, task.margin + given)
+        wrong = (~(errors <= 0) & (target[here] != task.ignore)).nonzero()[0]
         block = keys[found : found + len(wrong)]
         block[:] = errors[wrong].view(np.int32) ^ _FLIP
         block <<= 32
