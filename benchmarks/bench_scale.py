@@ -29,7 +29,7 @@ COLUMNS = ("", "s", "Mpx/s", "s outside the net", "times canemap's", "peak MB")
 
 @dataclass(frozen=True)
 class Point:
-    """Medians of one contender on one scene. outside_s: None where its net is not the U-Net of torch."""
+    """Medians of one contender on one scene. outside_s: None where no net was seen."""
 
     name: str
     size: int
