@@ -171,13 +171,10 @@ class _Block:
         An input consists of parts for `_Context.convolve`.
         """
         for parts in inputs:
-            rows, queues = height(parts[0]), [_Queue(part) for part in parts]
-            step = self._rows(parts[0][0])
+            rows, step = height(parts[0]), self._rows(parts[0][0])
+            waiting = [(_Queue(part), part[0]) for part in parts]
             for first in range(0, max(rows, 1), step):
-                now = min(step, rows - first)
-                yield self._through(
-                    [queue.take(now, *part[:1]) for queue, part in zip(queues, parts, strict=True)], last=False
-                )
+                yield self._through([queue.take(min(step, rows - first), like) for queue, like in waiting], last=False)
         if last:
             yield self._through([[part[0][:, :, :0]] for part in parts], last=True)
 
@@ -246,7 +243,7 @@ def for_prediction(
 ) -> StreamNet:
     """`net` made ready to predict fast, by one thread at a time; `net` itself stays as it is.
 
-    device: None takes that of `net`. engine: "auto", "torch" or "ncnn", see `ml.nn.engines.choice.choose`; beside
+    device: None takes that of `net`. engine: "auto" or the name of one, see `ml.nn.engines.choice.choose`; beside
     float32 on a CPU there is torch alone. precision: "float32", "bfloat16" or "auto", the latter on a GPU that has it.
 
     Raises:
