@@ -1,20 +1,17 @@
-"""The life of jobs under any order of events, against a model of it that knows nothing of databases."""
+"""The life of jobs under any order of events, against a model that knows nothing of databases; on both databases."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import delete
 
 from app import jobs
-from app.db import migrate
 from app.errors import Conflict
 from app.jobs import Claim
 from app.models import Job
 from app.services import Services
-from app.settings import Settings
 
 MAX_FAILURES = 3
 ERROR = {"detail": "no good"}
@@ -31,20 +28,18 @@ class Known:
 
 
 class Life(RuleBasedStateMachine):
-    """Customers, workers, zombies and sweeps do what they may do, in any order."""
+    """Customers, workers, zombies and sweeps do what they may do, in any order, beginning without a job.
 
-    @initialize()
-    def open(self) -> None:
-        self.folder = TemporaryDirectory()
-        settings = Settings(data_dir=Path(self.folder.name), database_url="", broker_url="")
-        migrate(settings)
-        self.services = Services.open(settings)
+    All lives share a database: to make one takes longer than a life.
+    """
+
+    services: Services  # of whoever derives from this
+
+    def __init__(self) -> None:
+        super().__init__()
         self.known: dict[str, Known] = {}
-
-    def teardown(self) -> None:
-        if hasattr(self, "services"):
-            self.services.close()
-            self.folder.cleanup()
+        with self.services.database.write() as session:
+            session.execute(delete(Job))
 
     @rule()
     def submit(self) -> None:
@@ -129,7 +124,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         """The database says of each job what the model says."""
-        for name, known in getattr(self, "known", {}).items():
+        for name, known in self.known.items():
             row = self.read(name)
             assert (row.status, row.attempt, row.failures) == (known.status, len(known.claims), known.failures)
             assert (row.finished is not None) == (row.status in jobs.FINAL)
@@ -139,4 +134,6 @@ class Life(RuleBasedStateMachine):
             return jobs.get(session, name)
 
 
-TestLife = with_settings(max_examples=30, stateful_step_count=30, deadline=None)(Life).TestCase
+def test_jobs_live_as_the_model_says_whatever_happens_in_whatever_order(services: Services) -> None:
+    many = with_settings(max_examples=30, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(type("LifeHere", (Life,), {"services": services}), settings=many)
