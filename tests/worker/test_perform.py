@@ -1,6 +1,7 @@
 """The frame around every kind of work, on real jobs; on both databases."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,18 @@ def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: 
         assert {jobs.get(session, id_).status for id_ in (dataset, *others)} == {"successful"}
 
 
-def test_ringing_for_a_job_twice_does_it_once(services: Services, dataset: str) -> None:
-    perform(services, "light", threading.Event())
-    perform(services, "light", threading.Event())
+def test_ringing_for_a_job_ten_times_does_it_once(services: Services, dataset: str) -> None:
+    """Four workers hear it, at once and after it was done."""
+
+    def hear(_: int) -> bool:
+        return perform(services, "light", threading.Event())
+
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(hear, range(10))).count(True) == 1
     with services.database.read() as session:
-        assert jobs.get(session, dataset).attempt == 1
+        job = jobs.get(session, dataset)
+        claimed = [line.text for line in jobs.read_log(session, dataset)].count("claimed")
+    assert (job.status, job.attempt, job.failures, claimed) == ("successful", 1, 0, 1)
 
 
 def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
