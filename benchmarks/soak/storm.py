@@ -12,6 +12,8 @@ from benchmarks.soak.fleet import Fleet, Part, descendants
 
 Blow = Callable[[], float | None]
 IMMEDIATE = signal.SIGQUIT  # to PostgreSQL: stop as in a crash, recover at the start
+ZOMBIE_LEASES = (3.0, 4.0)  # how long a worker stands still: its jobs are somebody else's, perhaps done, when it wakes
+PAUSE_LEASES = (1.5, 2.5)  # and a PostgreSQL
 
 
 class Missed(Exception):
@@ -85,13 +87,13 @@ class Storm:
         return self._fell(self.random.choice(self.fleet.workers), signal.SIGTERM)
 
     def worker_frozen(self) -> None:
-        """A zombie: a worker and its child stand still for longer than the lease, then go on as if nothing were."""
+        """A zombie: a worker and its child stand still for three leases, then go on as if nothing were."""
         worker = self.random.choice(self.fleet.workers)
-        self._freeze([worker.pid, *(pid for pid, _ in descendants(worker.pid))])
+        self._freeze([worker.pid, *(pid for pid, _ in descendants(worker.pid))], ZOMBIE_LEASES)
 
     def keeper_frozen(self) -> None:
         """The worker alone stands still: its child goes on, and nobody beats for the job."""
-        self._freeze([self.random.choice(self.fleet.workers).pid])
+        self._freeze([self.random.choice(self.fleet.workers).pid], ZOMBIE_LEASES)
 
     def api_killed(self) -> None:
         """SIGKILL to an API, perhaps between a commit and its answer."""
@@ -124,7 +126,7 @@ class Storm:
         assert self.fleet.postgres
         assert self.fleet.postgres.process
         pid = self.fleet.postgres.process.pid
-        self._freeze([pid, *(child for child, _ in descendants(pid))])
+        self._freeze([pid, *(child for child, _ in descendants(pid))], PAUSE_LEASES)
 
     def all_killed(self) -> None:
         """Everything at once, as when the power fails (but what was written is there)."""
@@ -159,13 +161,13 @@ class Storm:
         if not pids:
             raise Missed
 
-    def _freeze(self, pids: list[int]) -> None:
+    def _freeze(self, pids: list[int], leases: tuple[float, float]) -> None:
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             if number == signal.SIGSTOP:
-                time.sleep(self.random.uniform(1.5, 2.5) * self.fleet.settings.lease_s)
+                time.sleep(self.random.uniform(*leases) * self.fleet.settings.lease_s)
 
     def _pause(self) -> None:
         time.sleep(self.random.uniform(0, 2))
