@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,9 @@ def no_room(root: Path, error: BaseException | None) -> bool:
     """Whether the disk of `root` is full, or was when `error` came: what writes files may hide it, and clean up."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # a GeoPackage is an SQLite file
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True
         error = error.__cause__ or error.__context__
     return shutil.disk_usage(root).free < LEAST_BYTES

@@ -1,8 +1,10 @@
 """Labels on the grid of a scene."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import rasterio
@@ -13,7 +15,8 @@ from ml.geo.grid import Grid, grid_of
 from ml.geo.notes import Note
 from ml.geo.raster import open_raster
 from ml.geo.truth import UNPAINTED, Truth, open_truth
-from ml.geo.windows import Window, blocks
+from ml.geo.windows import Window, blocks, ceil_to
+from ml.geo.written import written
 
 BLOCK_PX = 1024
 _PROFILE = {"driver": "GTiff", "dtype": "uint8", "nodata": UNLABELLED, "compress": "deflate", "interleave": "band"}
@@ -130,13 +133,19 @@ class MaskFile:
     def __init__(self, path: Path, grid: Grid, bands: int = 1) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         place = {"height": grid.rows, "width": grid.cols, "crs": grid.crs.to_wkt(), "transform": grid.transform}
-        self._file = rasterio.open(path, "w", count=bands, **_PROFILE, **_TILES, **place)
+        self._stack = ExitStack()
+        most_bytes = 2 * bands * ceil_to(grid.rows, BLOCK_PX) * ceil_to(grid.cols, BLOCK_PX)
+        self._stack.enter_context(written(path, most_bytes))
+        file = rasterio.open(path, "w", count=bands, **_PROFILE, **_TILES, **place)
+        self._file = self._stack.enter_context(file)
 
     def __enter__(self) -> "MaskFile":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def write(self, values: np.ndarray, window: Window) -> None:
         """Put uint8 (bands, rows, cols) into a window."""

@@ -12,11 +12,13 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.raster import open_raster
-from ml.geo.windows import blocks
+from ml.geo.windows import blocks, ceil_to
+from ml.geo.written import written
 
 BLOCK_PX = 512
 _QUICK = {"level": 1}  # of maps: half the time of level 6 and a fifth more bytes at most
 _COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER"}
+_COPIES = 4  # at most as many bytes as so many plain copies of the pixels are written on the way to a COG
 Colour = tuple[int, int, int, int]
 
 
@@ -48,9 +50,18 @@ class Raster(Protocol):
 
 
 def write_cog(values: Raster, like: Path, out: Path, layer: Layer) -> None:
-    """Write `values`, read once, by blocks, as a COG on exactly the grid of the scene `like`."""
+    """Write `values`, read once, by blocks, as a COG on exactly the grid of the scene `like`.
+
+    Raises `OSError` for want of room.
+    """
     with open_raster(like) as scene:
         grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
+    rows, cols = (ceil_to(size, BLOCK_PX) for size in values.shape)
+    with written(out, _COPIES * rows * cols):
+        _write(values, grid, out, layer)
+
+
+def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: Layer) -> None:
     plain = out.with_name(out.name + ".plain")
     tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
     with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=layer.nodata, **tiled, **grid) as file:
@@ -74,7 +85,9 @@ def to_cog(path: Path, out: Path) -> None:
     with open_raster(path) as dataset:
         resampling = "nearest" if dataset.colorinterp[0] == ColorInterp.palette else "average"
         afresh = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
-        rasterio.shutil.copy(dataset, out, **afresh, **_COG)
+        pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes)
+        with written(out, _COPIES * pixel_bytes * ceil_to(dataset.height, BLOCK_PX) * ceil_to(dataset.width, BLOCK_PX)):
+            rasterio.shutil.copy(dataset, out, **afresh, **_COG)
 
 
 def _describe(file: rasterio.io.DatasetWriter, layer: Layer) -> None:

@@ -28,7 +28,8 @@ from ml.geo.areas import HECTARE_M2
 from ml.geo.crs import to_wgs84, transformer
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
-from ml.geo.windows import blocks
+from ml.geo.windows import blocks, ceil_to
+from ml.geo.written import written
 
 DECIMALS = 7  # of a degree: a centimetre
 _BLOCK_PX = 2048
@@ -102,7 +103,8 @@ def _mask_background(classes: Path, out: Path) -> None:
     """Write the map with a second band that is 1 where there is something to trace: GDAL reads a mask from a band."""
     with open_raster(classes) as source:
         profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None}
-        with rasterio.open(out, "w", **profile) as file:
+        most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)
+        with written(out, most_bytes), rasterio.open(out, "w", **profile) as file:
             for window in blocks(source.height, source.width, block_px=_BLOCK_PX):
                 place = RasterioWindow(window.col, window.row, window.cols, window.rows)
                 values = source.read(1, window=place)

@@ -17,8 +17,8 @@ from ml.geo.windows import ceil_to
 LEAST_CACHE = 16 << 20
 
 
-def open_raster(path: Path) -> DatasetReader:
-    """Open a GeoTIFF, by the GTiff driver alone, whatever its name says.
+def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
+    """Open a GeoTIFF, by the GTiff driver alone, whatever its name says; or one of its overviews, 0 is the largest.
 
     `path` is made by us, never by a client. A client's file goes through `ml.geo.tiff.check_tiff` first.
 
@@ -28,8 +28,12 @@ def open_raster(path: Path) -> DatasetReader:
     with refusing_damage("The file cannot be opened as a GeoTIFF."), warnings.catch_warnings():
         # scenes without a georeference are refused with their reasons, by `ml.geo.scene`
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset: DatasetReader = rasterio.open(path, driver="GTiff")
+        dataset: DatasetReader = rasterio.open(path, driver="GTiff", **_level(overview))
     return dataset
+
+
+def _level(overview: int | None) -> dict[str, int]:
+    return {} if overview is None else {"overview_level": overview}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
@@ -14,8 +15,10 @@ from ml.geo.palette import Rgb
 from ml.geo.raster import open_raster
 from ml.geo.webgrid import CRS, TILE_PX, WebGrid, web_grid
 from ml.geo.windows import blocks
+from ml.geo.written import written
 
 _STEP_PX = 4 * TILE_PX
+_MOST_BYTES = 16  # of a pixel: twice four bands, whatever their compression makes of them, and overviews
 # quality 100 is lossless; nearest makes no colour that is no class
 _COG = {
     "driver": "COG",
@@ -42,16 +45,22 @@ def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
         web = web_grid(grid_of(source))
         if web is None:
             return False
-        plain = out.with_name(out.name + ".plain")
-        shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
-        with WarpedVRT(source, src_nodata=255, nodata=255, **shape) as warped:
-            _colour(warped, web, plain, _table(colours))
+        tiles = (web.bottom - web.top) * (web.right - web.left)
+        with written(out, _MOST_BYTES * tiles * TILE_PX**2):
+            _write(source, web, out, _table(colours))
+    return True
+
+
+def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) -> None:
+    plain = out.with_name(out.name + ".plain")
+    shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
+    with WarpedVRT(source, src_nodata=255, nodata=255, **shape) as warped:
+        _colour(warped, web, plain, table)
     with open_raster(plain) as dataset:
         # without overviews of its own GDAL adds what it thinks fit
         levels = {"overview_count": web.levels} if web.levels else {"overviews": "NONE"}
         rasterio.shutil.copy(dataset, out, **levels, **_COG)
     plain.unlink()
-    return True
 
 
 def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> None:

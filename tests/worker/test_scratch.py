@@ -1,6 +1,10 @@
 """Scratch folders: a resume starts from a copy, and nothing is left behind."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from app import jobs
 from app.jobs import Claim
@@ -40,6 +44,14 @@ def test_a_full_disk_is_known_by_the_error_or_what_led_to_it(tmp_path: Path) -> 
         assert scratch.no_room(tmp_path, hidden)
     else:
         raise AssertionError
+
+
+def test_a_geopackage_without_room_is_known_too(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "map.gpkg")) as package:
+        package.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.OperationalError, match="full") as full:
+            package.execute("CREATE TABLE map AS SELECT zeroblob(100000)")
+    assert scratch.no_room(tmp_path, full.value)
 
 
 def test_jobs_never_share_a_folder(tmp_path: Path) -> None:
