@@ -1,30 +1,26 @@
-"""A disk that is full in the middle of a training: nothing accepted is lost, and all goes on once there is room."""
+"""A disk that is full in the middle of work: nothing accepted is lost, and all goes on once there is room."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.client import CanemapError, Client
-from ml.synthetic import SyntheticScene
+from app.client import CanemapError, Client, Prediction
+from ml.synthetic import SyntheticScene, make_scene
+from tests.disks import fill, on_a_small_disk
 from tests.e2e.conftest import TINY, Stack, settings_of, up, upload
 from tests.waiting import eventually
 
 MEGABYTES = 100
-# a file system of its own, seen by the service alone: as an ordinary user in a namespace one may mount a tmpfs
-SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
-SCRIPT = 'mkdir -p "$0"; mount -t tmpfs -o size={}m none "$0"; exec "$@"'
+MAP_PX = 1536  # of a side
+ROOM_BYTES = MAP_PX**2 * 6 // 5  # beside its finished rows, two bytes a pixel: its files take more on their way
 
 
 @pytest.fixture(params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
     """A service whose data lie on a small disk: everything, or what workers need for their work."""
-    data = tmp_path / "data"
-    within: list[str | Path] = [*SMALL_DISK, SCRIPT.format(MEGABYTES), data]
-    if subprocess.run([*within, "true"], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
+    within = on_a_small_disk(tmp_path / "data", MEGABYTES)
     with settings_of(request) as settings, up(tmp_path, within=within, **settings) as stack:
         yield stack
 
@@ -35,7 +31,7 @@ def test_a_training_outlives_a_full_disk(client: Client, stack: Stack, world: di
     calm = client.train(dataset, register_as="calm", config=config).wait(timeout_s=120)
     training = client.train(dataset, register_as="storm", config=config)
     eventually(lambda: len(training.series()) >= 1)
-    filler = Path(f"/proc/{stack.process.pid}/root{stack.folder}/data/filler")
+    filler = data_of(stack) / "filler"
     fill(filler)
     with pytest.raises(CanemapError) as refused:
         client.upload_scene(world["train"].image, id="too-much")
@@ -50,8 +46,30 @@ def test_a_training_outlives_a_full_disk(client: Client, stack: Stack, world: di
     client.upload_scene(world["train"].image, id="too-much")
 
 
-def fill(path: Path) -> None:
-    """Leave no room."""
-    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4096))
+def test_a_map_outlives_a_disk_that_is_full_when_its_files_are_written(
+    client: Client, stack: Stack, world: dict[str, SyntheticScene], tmp_path: Path
+) -> None:
+    client.upload_scene(make_scene(tmp_path, "large", seed=9, size_px=MAP_PX).image)
+    client.train(upload(client, world), register_as="cane", config=TINY | {"epochs": 1}).wait(timeout_s=120)
+    calm = client.predict("large", model="cane:1").wait(timeout_s=120)
+    filler = data_of(stack) / "filler"
+    fill(filler, leave_bytes=2 * MAP_PX**2 + ROOM_BYTES)
+    storm = client.predict("large", model="cane:1")
+    eventually(lambda: client.job(storm.id)["stage"] == "write" or "is full" in client.log(storm.id))
+    time.sleep(4)  # more than a lease
+    assert client.job(storm.id)["status"] in ("accepted", "running")
+    assert storm.refresh().document["assets"] == {}
+    filler.unlink()
+    storm.wait(timeout_s=120)
+    assert client.job(storm.id)["attempt"] >= 2
+    assert checksums(storm) == checksums(calm)
+
+
+def data_of(stack: Stack) -> Path:
+    """The folder of its data, on its small disk, as seen from here."""
+    return Path(f"/proc/{stack.process.pid}/root{stack.folder}/data")
+
+
+def checksums(prediction: Prediction) -> dict[str, str]:
+    """Of its files."""
+    return {name: asset["file:checksum"] for name, asset in prediction.refresh().document["assets"].items()}
