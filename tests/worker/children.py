@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -15,11 +16,18 @@ from app.jobs import Claim
 from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
+from ml.contract import Contract
+from ml.geo.source import Source
+from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
 from worker import child
 from worker.held import Held
 from worker.outcome import Outcome
 from worker.perform import _publish
+
+if TYPE_CHECKING:
+    from ml.nn.streaming import StreamNet
+    from ml.nn.tiling import Given
 
 PRODUCT = b"a map" * 1000
 TOUCHES = ("open", "os.rename", "os.link", "os.remove", "os.mkdir")  # audit events: the file system is about to change
@@ -63,6 +71,33 @@ def maps(settings: Settings, claim: Claim, keeper: Connection) -> None:
     """Go on with a map whose first 1,000 pixels an earlier attempt has computed, and end before its end."""
     for done in (1, 2, 4):
         keeper.send(Progress("predict", done, 5, pixels=1000 * done))
+
+
+def maps_and_dies(settings: Settings, claim: Claim, keeper: Connection) -> None:
+    """Make a map, and die of SIGKILL in the middle of it."""
+
+    class Mortal(Held):
+        def watch(self, progress: Progress) -> None:
+            super().watch(progress)
+            if progress.stage == "predict" and progress.done > progress.total // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(child)["Held"] = Mortal
+    maps_and_tells(settings, claim, keeper)
+
+
+def maps_and_tells(settings: Settings, claim: Claim, keeper: Connection) -> None:
+    """Make a map; the file `rows-1` of attempt 1 tells the first row and the rows of each piece that the net saw."""
+    from ml.nn import tiling
+
+    give, log = tiling.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
+
+    def tell(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "Given":
+        print(window.row, window.rows, file=log, flush=True)
+        return give(net, contract, source, window)
+
+    tiling.give = tell
+    child.main(settings, claim, keeper)
 
 
 def publishes(settings: Settings, claim: Claim, keeper: Connection) -> None:

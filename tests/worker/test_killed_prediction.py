@@ -1,0 +1,76 @@
+"""A prediction whose process is killed in the middle of it: the next attempt goes on, and does little again."""
+
+import threading
+from pathlib import Path
+
+import httpx
+
+from app import jobs
+from app.models import Job
+from app.services import Services
+from ml.geo.windows import ceil_to, margin
+from ml.nn.tiling import ROUNDING_REACH
+from tests.app.api.conftest import TINY, Perform, dataset, do, http, make_scene, mask, pixels, put, settings
+from tests.ml.geo.conftest import MakeScene
+from tests.worker import children
+from worker.keeper import perform
+
+__all__ = ["dataset", "do", "http", "make_scene", "mask", "settings"]
+ROWS, COLS, DEPTH = 640, 64, 1
+
+
+def test_the_next_attempt_goes_on_after_the_finished_rows_to_the_same_bytes(
+    services: Services, http: httpx.Client, dataset: str, do: Perform, make_scene: MakeScene
+) -> None:
+    training = http.post("/v1/trainings", json={"dataset": dataset, "register_as": "cane", "config": TINY}).json()
+    do(training["id"])
+    tall = pixels(seed=7, size=ROWS)[:, :, (ROWS - COLS) // 2 : (ROWS + COLS) // 2]  # both classes
+    put(http, "/v1/scenes/tall", make_scene(tall, "tall.tif"))
+    calm, killed = (order(http) for _ in range(2))
+    do(calm)
+
+    perform(services, "prediction", threading.Event(), children.maps_and_dies)
+    job = read(services, killed)
+    assert (job.status, job.attempt, job.failures) == ("accepted", 1, 1)
+    assert "SIGKILL" in job.message
+    assert http.get(f"/v1/predictions/{killed}").json()["assets"] == {}
+    finished = finished_rows(services, killed)
+    assert ROWS // 2 < finished < ROWS
+
+    perform(services, "prediction", threading.Event(), children.maps_and_tells)
+    job = read(services, killed)
+    assert (job.status, job.attempt, job.failures) == ("successful", 2, 1)
+    (first, piece), *_ = pieces_seen(services, attempt=1)
+    again, _ = pieces_seen(services, attempt=2)[0]
+    assert first == 0 < again, "what is finished is not done again"
+    assert finished - again < piece + ceil_to(ROUNDING_REACH * margin(DEPTH), piece), (
+        "but for what the rest looks back to"
+    )
+    for name in ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "web.tif"):
+        mine, theirs = (http.get(f"/v1/predictions/{id_}/{name}").content for id_ in (killed, calm))
+        assert mine == theirs, name
+
+
+def order(http: httpx.Client) -> str:
+    """The id of a new prediction."""
+    answer = http.post("/v1/predictions", json={"scene": "tall", "model": "cane:1"})
+    assert answer.status_code == 201, answer.text
+    id_: str = answer.json()["id"]
+    return id_
+
+
+def read(services: Services, id_: str) -> Job:
+    with services.database.read() as session:
+        return jobs.get(session, id_)
+
+
+def finished_rows(services: Services, id_: str) -> int:
+    """How many rows of two layers the killed process left on the disk."""
+    (maps,) = (services.settings.data_dir / "scratch" / id_ / "1").glob("strips-*/maps")
+    return maps.stat().st_size // (2 * COLS)
+
+
+def pieces_seen(services: Services, attempt: int) -> list[tuple[int, int]]:
+    """First row and rows of each piece that the net saw in an attempt."""
+    lines = Path(services.settings.data_dir / f"rows-{attempt}").read_text().splitlines()
+    return [(int(row), int(rows)) for row, rows in map(str.split, lines)]
