@@ -5,11 +5,14 @@ The only place that commits.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
@@ -17,6 +20,7 @@ from sqlalchemy.orm import Session
 import migrations
 from app.settings import Settings
 
+_MIGRATIONS = Path(migrations.__file__).parent
 MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
 
 
@@ -97,6 +101,17 @@ def run_alembic(connection: Connection, revision: str) -> None:
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration for work on an open connection."""
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config
+
+
+def schema_of(connection: Connection) -> str | None:
+    """The revision of the schema; None where nobody has migrated yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def schemas() -> tuple[str, ...]:
+    """All revisions that this canemap knows, the newest, which it works with, first."""
+    return tuple(script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())

@@ -12,13 +12,11 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Literal
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import readiness
-from app.db import alembic_config
+from app.db import schema_of, schemas
 from app.models import now
 from app.readiness import Probe
 from app.services import Services
@@ -69,16 +67,17 @@ def _as_finding(part: str, fault: Fault) -> Finding:
 def _database(services: Services) -> Iterator[Finding]:
     try:
         with services.database.engine.connect() as connection:
-            name = connection.dialect.name
-            found = MigrationContext.configure(connection).get_current_revision()
-            newest = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+            name, found = connection.dialect.name, schema_of(connection)
+        fault = readiness.schema_fault(services.database)
     except SQLAlchemyError as error:
         yield Finding("database", "fault", f"{_first_line(error)}", readiness.DATABASE_AWAY.hint)
         return
-    if found == newest:
-        yield Finding("database", "ok", f"{name}, schema {found}")
+    if fault:
+        yield Finding("database", "fault", fault.detail, fault.hint)
+    elif found not in schemas():
+        yield Finding("database", "warning", f"Its schema {found} is newer than this canemap.", "Update canemap here.")
     else:
-        yield Finding("database", "fault", f"Its schema is {found}, not {newest}.", "canemap migrate")
+        yield Finding("database", "ok", f"{name}, schema {found}")
 
 
 def _clock(services: Services) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import jobs
+from app.db import Database, schema_of, schemas
 from app.models import Worker, now
 from app.services import Services
 from ml.faults import Fault
@@ -25,6 +26,7 @@ DATABASE_AWAY = Fault(
 BROKER_AWAY = Fault(
     "broker", "The broker cannot be reached.", "Start it, or mend CANEMAP_BROKER_URL. Jobs are accepted meanwhile."
 )
+MIGRATE = "canemap migrate"
 STORE_HINT = "See CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
 
 
@@ -93,8 +95,11 @@ class Readiness:
 
 
 def database_faults(services: Services) -> Iterator[Fault]:
-    """The database answers, and knows a living worker for each queue."""
+    """The database answers, has its schema, and knows a living worker for each queue."""
     try:
+        if fault := schema_fault(services.database):
+            yield fault
+            return
         queues = living_queues(services)
     except SQLAlchemyError:
         yield DATABASE_AWAY
@@ -103,6 +108,20 @@ def database_faults(services: Services) -> Iterator[Fault]:
         yield Fault(
             "no_worker", f"No worker listens to the queue {queue!r}.", f"Start one: canemap worker --queues {queue}"
         )
+
+
+def schema_fault(database: Database) -> Fault | None:
+    """The schema is not there, or is an old one. Raises what SQLAlchemy does when there is no database to ask.
+
+    A newer one is none: where an update is under way, the new canemap migrates before the last old process has ended.
+    """
+    with database.engine.connect() as connection:
+        found = schema_of(connection)
+    if found is None:
+        return Fault("schema", "The database has no schema yet.", MIGRATE)
+    if found in schemas()[1:]:
+        return Fault("schema", f"The database's schema is {found}, older than {schemas()[0]}.", MIGRATE)
+    return None
 
 
 def living_queues(services: Services, host: str = "") -> set[str]:

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from app import doctor
+from app.db import migrate
 from app.models import Worker, now
 from app.readiness import Probe, Readiness
 from app.services import Services
@@ -51,11 +53,25 @@ def test_workers_are_looked_for_everywhere_or_on_this_machine(services: Services
     assert levels(services, "this-worker") == {"this-worker": "ok"}
 
 
-def test_a_schema_that_is_behind_is_found_with_its_mend(tmp_path: Path) -> None:
-    services = Services.open(Settings(data_dir=tmp_path))
-    (finding,) = doctor.examine(services, ("database",))
-    assert (finding.level, finding.hint) == ("fault", "canemap migrate")
+@pytest.mark.parametrize(("revision", "what"), [("base", "no schema yet"), ("-1", "older than")])
+def test_a_schema_that_is_missing_or_old_is_found_with_its_mend(settings: Settings, revision: str, what: str) -> None:
+    """Never as a database that cannot be reached."""
+    migrate(settings, revision)
+    services = Services.open(settings)
+    found = list(doctor.examine(services, ("database", "workers")))
+    assert [(item.level, item.hint) for item in found] == [("fault", "canemap migrate")] * 2
+    assert all(what in item.detail for item in found)
+    (fault,) = Readiness(services).faults()
+    assert (fault.code, fault.hint, what in fault.detail) == ("schema", "canemap migrate", True)
     services.close()
+
+
+def test_a_schema_that_is_newer_stops_nobody(services: Services) -> None:
+    with services.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    works(services, "there", ["training", "prediction", "light"])
+    assert levels(services, "database", "workers") == {"database": "warning", "workers": "ok"}
+    assert Readiness(services).faults() == []
 
 
 def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> None:
