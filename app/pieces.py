@@ -62,11 +62,12 @@ def held(services: Services, id_: str) -> Iterator[FileIO]:
 
 
 @contextmanager
-def growing(services: Services, id_: str, offset: int) -> Iterator[FileIO]:
-    """The file of `held`, to be appended to at `offset`.
+def growing(services: Services, id_: str, offset: int, total: int | None = None) -> Iterator[FileIO]:
+    """The file of `held`, to be appended to at `offset`. total: bytes of the whole file, where the client says so.
 
-    Raises `Conflict` if that is not its end, or if it is the store's already: the store links files, and never lets
-    one change. So it is when the service was killed, or its database away, while something was made of the upload.
+    Raises `Conflict` if that is not its end, if it was to have another total, or if it is the store's already: the
+    store links files, and never lets one change. So it is when the service was killed, or its database away, while
+    something was made of the upload.
     """
     with held(services, id_) as file:
         if os.fstat(file.fileno()).st_nlink > 1:
@@ -75,7 +76,47 @@ def growing(services: Services, id_: str, offset: int) -> Iterator[FileIO]:
         if offset != kept:
             detail = f"The upload has {kept} bytes, so it does not go on at {offset}."
             raise Conflict("offset-mismatch", f"{detail} Send from there on; HEAD tells where it is at any time.")
+        if total is not None:
+            _agree_on(total, file)
         yield file
+
+
+def check_complete(file: FileIO) -> None:
+    """Raise `Conflict` unless the file of `held` has as many bytes as were announced for it, if any were."""
+    size, total = os.fstat(file.fileno()).st_size, _announced(file)
+    if total is not None and size != total:
+        mend = "Send the rest first." if size < total else "Begin a new one."
+        raise Conflict("upload-incomplete", f"The upload has {size} bytes, and was to have {total}. {mend}")
+
+
+def remove(file: FileIO) -> None:
+    """Unlink the file of `held`, and what was announced for it."""
+    path_of(file).unlink()
+    _note_of(file).unlink(missing_ok=True)
+
+
+def _agree_on(total: int, file: FileIO) -> None:
+    before = _announced(file)
+    if before is None:
+        with no_room_is_told():
+            _note_of(file).write_text(f"{total}\n")
+    elif before != total:
+        detail = f"The whole file was to have {before} bytes, and now {total}."
+        raise Conflict("total-mismatch", f"{detail} Go on with the file that you began with, or begin a new upload.")
+
+
+def _announced(file: FileIO) -> int | None:
+    """Bytes of the whole file, if a client has said so: what was cut off by a crash does not count."""
+    try:
+        text = _note_of(file).read_text()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.endswith("\n") else None
+
+
+def _note_of(file: FileIO) -> Path:
+    path = path_of(file)
+    return path.with_name(f"{path.name}.total")
 
 
 def path_of(file: FileIO) -> Path:
@@ -86,7 +127,7 @@ def path_of(file: FileIO) -> Path:
 def delete(services: Services, id_: str) -> None:
     """Forget an upload. Raises `NotFound`."""
     with held(services, id_) as file:
-        path_of(file).unlink()
+        remove(file)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from app import pieces
 from app.api import forms, uploads
 from app.api.deps import Id, Wired
 from app.api.documents import Json
-from app.errors import invalid
+from app.errors import Invalid, invalid
 from app.services import Services
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -47,19 +47,8 @@ async def put_upload(
     content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
 ) -> None:
     """The same for `curl -C OFFSET -T FILE`, which says by Content-Range where it goes on; without, from the start."""
-    match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:\d{1,18}|\*))?", content_range)
-    if not match:
-        hint = "Write: Content-Range: bytes FIRST-LAST/ALL"
-        raise invalid(
-            "invalid-content-range", "Content-Range does not say where to go on.", hint, "header:content-range"
-        )
-    first, length = int(match[1]), uploads.announced_bytes(request)
-    ranged = int(match[2]) - first + 1 if match[2] else length
-    if length is not None and ranged != length:
-        detail = f"Content-Range is of {ranged} bytes, and the body has {length}."
-        hint = "Count FIRST and LAST from 0; both are sent."
-        raise invalid("invalid-content-range", detail, hint, "header:content-range")
-    await _append(services, request, response, id_, first)
+    first, total = _read_range(content_range, uploads.announced_bytes(request))
+    await _append(services, request, response, id_, first, total)
 
 
 @router.delete("/{id}", status_code=204)
@@ -68,9 +57,32 @@ def delete_upload(services: Wired, id_: Id) -> None:
     pieces.delete(services, id_)
 
 
-async def _append(services: Services, request: Request, response: Response, id_: str, offset: int) -> None:
+def _read_range(content_range: str, length: int | None) -> tuple[int, int | None]:
+    """The first byte, and how many the whole file has, if that is said. length: of the body, if that is said."""
+    match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:(\d{1,18})|\*))?", content_range)
+    if not match:
+        raise _wrong_range("Content-Range does not say where to go on.", "Write: Content-Range: bytes FIRST-LAST/ALL")
+    first, last, total = (int(text) if text else None for text in match.groups())
+    assert first is not None
+    ranged = length if last is None else last - first + 1
+    if length is not None and ranged != length:
+        detail = f"Content-Range is of {ranged} bytes, and the body has {length}."
+        raise _wrong_range(detail, "Count FIRST and LAST from 0; both are sent.")
+    if last is not None and total is not None and last >= total:
+        detail = f"Content-Range ends with byte {last} of a file that has {total}."
+        raise _wrong_range(detail, "Count FIRST and LAST from 0: the last byte is ALL - 1.")
+    return first, total
+
+
+def _wrong_range(detail: str, hint: str) -> Invalid:
+    return invalid("invalid-content-range", detail, hint, "header:content-range")
+
+
+async def _append(
+    services: Services, request: Request, response: Response, id_: str, offset: int, total: int | None = None
+) -> None:
     uploads.check_announced(request, services)
-    with pieces.growing(services, id_, offset) as file:
+    with pieces.growing(services, id_, offset, total) as file:
         await uploads.receive(request, services, file)
     _tell(response, await run_in_threadpool(pieces.offset, services, id_))
 

@@ -52,11 +52,11 @@ async def _put_together(request: Request, services: Services, id_: str) -> Async
             raise invalid("body-and-upload", "The request has a body, and names an upload.", hint)
     with pieces.held(services, id_) as file:
         _check_not_empty(os.fstat(file.fileno()).st_size)
+        pieces.check_complete(file)
         digest = await run_in_threadpool(hashlib.file_digest, file, "sha256")
         _check_digest(request, digest.digest())
-        path = pieces.path_of(file)
-        yield Upload(path, digest.hexdigest())
-        path.unlink()
+        yield Upload(pieces.path_of(file), digest.hexdigest())
+        pieces.remove(file)
 
 
 @asynccontextmanager

@@ -198,6 +198,33 @@ def test_a_range_that_is_not_that_of_the_body_is_refused(http: httpx.Client) -> 
     assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/*"}).status_code == 204
 
 
+def test_a_range_beyond_the_file_is_refused(http: httpx.Client) -> None:
+    url = begin(http)
+    for span in ("bytes 0-3/3", "bytes 0-3/0"):
+        wrong = http.put(url, content=b"xxxx", headers={"Content-Range": span})
+        assert (wrong.status_code, wrong.json()["type"]) == (422, "invalid-content-range")
+    assert offset(http, url) == 0
+
+
+def test_the_total_that_was_announced_holds(http: httpx.Client, settings: Settings, scene: Path) -> None:
+    content, url = scene.read_bytes(), begin(http)
+    half, whole, upload = len(content) // 2, len(content), {"upload": url.rpartition("/")[2]}
+
+    def go_on(span: str) -> httpx.Response:
+        return http.put(url, content=content[half:], headers={"Content-Range": f"bytes {half}-{whole - 1}/{span}"})
+
+    assert http.put(url, content=content[:half], headers={"Content-Range": f"bytes 0-{half - 1}/{whole}"}).is_success
+    other = go_on(str(whole + 1))
+    assert (other.status_code, other.json()["type"]) == (409, "total-mismatch")
+    assert f"{whole} bytes, and now {whole + 1}" in other.json()["detail"]
+    early = http.put("/v1/scenes/s1", params=upload)
+    assert (early.status_code, early.json()["type"]) == (409, "upload-incomplete")
+    assert offset(http, url) == half
+    assert go_on("*").status_code == 204
+    assert http.put("/v1/scenes/s1", params=upload).status_code == 201
+    assert not list(Path(settings.data_dir).rglob(f"*{upload['upload']}*")), "nothing is left"
+
+
 def test_a_compressed_body_is_refused(http: httpx.Client) -> None:
     answer = http.put("/v1/scenes/s1", content=b"x", headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["type"]) == (415, "encoded-body")
