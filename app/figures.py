@@ -1,29 +1,31 @@
-"""Figures of datasets, trainings and experiments, drawn when they are asked for."""
+"""Figures of datasets, trainings and experiments, drawn when they are asked for.
+
+Import this only then, too: matplotlib takes seconds.
+"""
 
 import json
-from typing import Literal
 
 from sqlalchemy.orm import Session
 
 from app import datasets, experiments, trainings
 from app.errors import NotFound, NotReady
 from app.models import Dataset, Experiment, Training
+from app.requests import FiguresOf
 from app.services import Services
 from ml.assess.comparison import Comparison
 from ml.assess.figures.sets import Figures, Trained, dataset_figures, experiment_figures, training_figures
-from ml.assess.figures.style import Format, Lang, drawing, render
+from ml.assess.figures.style import drawing, render
 from ml.assess.pictures import load_pictures
+from ml.assess.renderings import Format, Lang
 from ml.checkpoint_header import CheckpointHeader
 
-Kind = Literal["datasets", "trainings", "experiments"]
 
-
-def names(services: Services, kind: Kind, id_: str) -> list[str]:
+def names(services: Services, kind: FiguresOf, id_: str) -> list[str]:
     """Which figures there are; `NotReady` before the work has succeeded."""
     return list(_figures(services, kind, id_))
 
 
-def draw(services: Services, kind: Kind, id_: str, name: str, *, lang: Lang, format_: Format) -> bytes:
+def draw(services: Services, kind: FiguresOf, id_: str, name: str, *, lang: Lang, format_: Format) -> bytes:
     """One figure as a file."""
     figures = _figures(services, kind, id_)
     if name not in figures:
@@ -32,7 +34,7 @@ def draw(services: Services, kind: Kind, id_: str, name: str, *, lang: Lang, for
         return render(figures[name](lang=lang), format_)
 
 
-def _figures(services: Services, kind: Kind, id_: str) -> Figures:
+def _figures(services: Services, kind: FiguresOf, id_: str) -> Figures:
     with services.database.read() as session:
         if kind == "datasets":
             return _of_dataset(services, datasets.get(session, id_))

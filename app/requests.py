@@ -24,6 +24,7 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
     Field(description="1 to 80 of A-Z a-z 0-9 . _ - and no dot in front."),
 ]
+FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
 
 

@@ -86,3 +86,8 @@ def test_the_client_is_one_file_that_a_portal_can_copy() -> None:
 def test_the_api_runs_where_torch_is_not_installed(module: str) -> None:
     script = f"import sys; sys.modules['torch'] = None; import {module}"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_the_api_starts_without_what_draws_figures() -> None:
+    script = "import sys; sys.modules['matplotlib'] = None; import app.main"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

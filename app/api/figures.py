@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app import figures
 from app.api.deps import Id, Wired
 from app.api.documents import Json
-from ml.assess.figures.style import Format, Lang
+from app.requests import FiguresOf
+from ml.assess.renderings import Format, Lang
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
@@ -16,8 +16,10 @@ Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
 
 
 @router.get("/{kind}/{id}/figures")
-def list_figures(services: Wired, kind: figures.Kind, id_: Id) -> Json:
+def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> Json:
     """The figures of a dataset, a training or an experiment."""
+    from app import figures
+
     base = f"/v1/{kind}/{id_}/figures"
     return {
         "items": [
@@ -30,12 +32,14 @@ def list_figures(services: Wired, kind: figures.Kind, id_: Id) -> Json:
 @router.get("/{kind}/{id}/figures/{name}.{format}", response_class=Response)
 def get_figure(
     services: Wired,
-    kind: figures.Kind,
+    kind: FiguresOf,
     id_: Id,
     name: Name,
     format_: Annotated[Format, Path(alias="format")],
     lang: Language = "en",
 ) -> Response:
     """One figure, as PNG or SVG."""
+    from app import figures
+
     content = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
     return Response(content, media_type=MEDIA_TYPES[format_])

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font_names
 
-Lang = Literal["en", "zh"]
-Format = Literal["png", "svg"]
+from ml.assess.renderings import Format as Format
+from ml.assess.renderings import Lang as Lang
+
 DPI = 110
 # Okabe & Ito 2008, "Color Universal Design": everybody can tell them apart; each has its own line style and marker
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
