@@ -3,16 +3,14 @@
 import json
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Dataset, Job, LabelSet
 from app.names import check_name
 from app.paging import Page, page
-from app.scenes import Upload
+from app.scenes import Upload, insert
 from app.services import Services
-from app.storage import Stored
 from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
 
 
@@ -33,12 +31,8 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         options=options.model_dump(mode="json"),
         report=report.model_dump(mode="json"),
     )
-    try:
-        with services.database.write() as session:
-            session.add(labels)
-    except IntegrityError:  # somebody else put the same name meanwhile
-        return _lost_race(services, name, upload, stored, options)
-    return labels, True
+    kept = insert(services, labels, get)
+    return (labels, True) if kept is labels else (_same(kept, upload, options), False)
 
 
 def get(session: Session, name: str) -> LabelSet:
@@ -77,16 +71,6 @@ def delete(services: Services, name: str) -> None:
             raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
         session.delete(labels)
     services.store.delete(labels.object)
-
-
-def _lost_race(
-    services: Services, name: str, upload: Upload, stored: Stored, options: LabelOptions
-) -> tuple[LabelSet, bool]:
-    with services.database.read() as session:
-        winner = get(session, name)
-    if winner.sha256 != upload.sha256:
-        services.store.delete(stored.object)
-    return _same(winner, upload, options), False
 
 
 def _same(standing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:

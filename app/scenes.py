@@ -1,27 +1,28 @@
 """Scenes: uploaded GeoTIFFs."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, invalid
-from app.models import Dataset, Job, Prediction, Scene, now
+from app.models import Dataset, Job, LabelSet, Prediction, Scene, now
 from app.names import check_name
 from app.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
-from app.storage import Stored
 from ml.faults import Fault, InputRefused
 from ml.geo.cog import is_cog, to_cog
 from ml.geo.scene import SceneInfo, inspect_scene
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
+Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
 
 
@@ -56,12 +57,22 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
     stored = services.store.put(upload.path, f"scenes/{name}/scene.tif", sha256=upload.sha256)
     scene = _row(name, info, options)
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
+    kept = insert(services, scene, get)
+    return (scene, True) if kept is scene else (_same(kept, upload, options), False)
+
+
+def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded]) -> Uploaded:
+    """Record what was stored: `row`, or the one that somebody else put under its name meanwhile; then our file goes."""
     try:
         with services.database.write() as session:
-            session.add(scene)
-    except IntegrityError:  # somebody else put the same name meanwhile
-        return _lost_race(services, name, upload, stored, options)
-    return scene, True
+            session.add(row)
+    except IntegrityError:
+        with services.database.read() as session:
+            winner = get(session, row.id)
+        if winner.sha256 != row.sha256:  # else it is one file
+            services.store.delete(row.object)
+        return winner
+    return row
 
 
 def get(session: Session, name: str) -> Scene:
@@ -166,16 +177,6 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
         north=north,
         revision=1,
     )
-
-
-def _lost_race(
-    services: Services, name: str, upload: Upload, stored: Stored, options: SceneOptions
-) -> tuple[Scene, bool]:
-    with services.database.read() as session:
-        winner = get(session, name)
-    if winner.sha256 != upload.sha256:
-        services.store.delete(stored.object)
-    return _same(winner, upload, options), False
 
 
 def _same(standing: Scene, upload: Upload, options: SceneOptions) -> Scene:

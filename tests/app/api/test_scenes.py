@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from app.services import Services
+from app.storage import LocalStore
 from tests.app.api.conftest import pixels, put
 from tests.ml.geo.conftest import MakeScene
 
@@ -195,3 +197,17 @@ def test_a_deleted_scene_leaves_nothing(http: httpx.Client, scene: Path, service
     assert http.delete("/v1/scenes/s1").status_code == 204
     assert http.delete("/v1/scenes/s1").status_code == 404
     assert files(services) == []
+
+
+@pytest.mark.parametrize("kind", ["scenes", "labels"])
+def test_of_many_who_put_one_name_at_once_one_wins_and_only_its_file_stays(
+    http: httpx.Client, services: Services, make_scene: MakeScene, kind: str
+) -> None:
+    truths = [np.full((1, 64, 64), number % 2, np.uint8) for number in range(4)]
+    images = truths if kind == "labels" else [pixels(seed) for seed in (0, 1, 0, 1)]
+    sent = [make_scene(image, f"{number}.tif") for number, image in enumerate(images)]
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(lambda file: put(http, f"/v1/{kind}/same", file), sent))
+    assert sorted(answer.status_code for answer in answers) == [200, 201, 409, 409]
+    assert isinstance(services.store, LocalStore)
+    assert len(list(services.store.keys(f"{kind}/same/"))) == 1
