@@ -5,6 +5,7 @@ Where there is no C compiler, importing this fails; layers of a shape that the C
 """
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -57,7 +58,7 @@ def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
     weight, bias = transformed(_blocks(layer.weight.permute(2, 3, 1, 0), lanes)), _bias(layer)
     tiles = _TILES_OF_MANY if inputs >= _MANY else _TILES_OF_FEW
     chunk = _CHUNK if outputs % _CHUNK == 0 else outputs
-    scratch = [torch.empty(_POINTS * ((tiles + 1) * (inputs + chunk) + 2 * lanes)) for _ in range(threads)]
+    scratch_size = _POINTS * ((tiles + 1) * (inputs + chunk) + 2 * lanes)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         # what came out of few rows and columns may have lost the order of its memory
@@ -66,11 +67,11 @@ def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
         rows, cols = height(parts[0]) + above + below - 2, parts[0][0].shape[COLS]
         result = _image(outputs, rows, cols)
 
-        def part(worker: int, first: int, end: int) -> None:
+        def part(first: int, end: int) -> None:
             _call(
                 _BY_LANES[lanes].winograd,
                 *(addresses, weight, bias, result, count, inputs // count, outputs, rows, cols),
-                *(first, end, tiles, chunk, scratch[worker]),
+                *(first, end, tiles, chunk, _scratch.of(scratch_size)),
             )
 
         _spread(part, -(-rows // _TILE) * -(-cols // _TILE), threads)
@@ -90,7 +91,7 @@ def _direct(layer: nn.Conv2d, lanes: int) -> Convolution:
         rows, cols = image.shape[ROWS] - 2, image.shape[COLS] - 2
         result = _image(outputs, rows, cols)
 
-        def part(_: int, first: int, end: int) -> None:
+        def part(first: int, end: int) -> None:
             _call(_BY_LANES[lanes].direct, image, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
@@ -108,7 +109,7 @@ def _enlarging(layer: PixelLayer, lanes: int) -> Operation:
         rows, cols = features.shape[ROWS:]
         result = _image(outputs, 2 * rows, 2 * cols)
 
-        def part(_: int, first: int, end: int) -> None:
+        def part(first: int, end: int) -> None:
             _call(_BY_LANES[lanes].enlarge, features, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
@@ -166,14 +167,29 @@ def _argument(value: Tensor | Addresses | int) -> ctypes.c_void_p | ctypes.c_lon
     return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_void_p(value.ctypes.data)
 
 
-def _spread(part: Callable[[int, int, int], None], count: int, threads: int) -> None:
-    """Call `part(worker, first, end)` for parts of `count` things, a worker each of so many threads."""
+class _Scratch(threading.local):
+    """Memory of a thread that all layers share: what lies in the cache is written over, not thrown out of it."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+
+    def of(self, size: int) -> Tensor:
+        """At least so many floats, with anything in them."""
+        if len(self._memory) < size:
+            self._memory = torch.empty(size)
+        return self._memory
+
+
+_scratch = _Scratch()
+
+
+def _spread(part: Callable[[int, int], None], count: int, threads: int) -> None:
+    """Call `part(first, end)` for parts of `count` things, each in one of so many threads."""
     if threads == 1:  # in a process of one thread, which may have been forked, no other is asked
-        part(0, 0, count)
+        part(0, count)
         return
     step = -(-count // threads)
-    bounds = [(worker, first, min(first + step, count)) for worker, first in enumerate(range(0, count, step))]
-    for done in [_pool(threads).submit(part, *each) for each in bounds]:
+    for done in [_pool(threads).submit(part, first, min(first + step, count)) for first in range(0, count, step)]:
         done.result()
 
 
