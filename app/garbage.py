@@ -1,4 +1,6 @@
-"""When Python looks for cycles of garbage: seldom, for a full look takes 0.14 s, in which nobody is answered."""
+"""When Python looks for cycles of garbage: seldom, for a full look takes 0.14 s, in which nobody is answered and no job
+goes on.
+"""
 
 import gc
 

@@ -7,6 +7,7 @@ from multiprocessing.connection import Connection
 import structlog
 
 from app import jobs
+from app.garbage import calm_collection
 from app.logs import configure_logs
 from app.services import Services
 from app.settings import Settings
@@ -30,6 +31,7 @@ def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
 def main(settings: Settings, claim: jobs.Claim, keeper: Connection) -> None:
     """Do the claimed job and end it, whatever comes of it."""
     configure_logs(settings)
+    calm_collection()
     _limit_threads(settings)
     services = Services.open(settings)
     held = Held(services.database, claim, keeper)

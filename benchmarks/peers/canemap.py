@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from app.garbage import calm_collection
 from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.nn.predict import predict as predict_scene
@@ -10,6 +11,7 @@ from ml.nn.predict import predict as predict_scene
 
 def predict(scene: str, model: str, out: str, *, engine: Literal["auto", "torch"] = "auto") -> str:
     """As all peers; probability.tif and classes.qml come with it."""
+    calm_collection()  # as in a job's process
     config = PredictConfig(outputs=("classes", "probability"), engine=engine)
     result = predict_scene(Path(model), SceneFile(name="scene", path=Path(scene)), Path(out), config)
     return str(result.files["classes.tif"])
