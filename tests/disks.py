@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,10 @@ def on_a_small_disk(folder: Path, megabytes: int) -> list[str | Path]:
 def fill(path: Path, leave_bytes: int = 0) -> None:
     """Write a file until the disk has no more room, or so much."""
     with path.open("wb", buffering=0) as file:
-        if (taken := shutil.disk_usage(path.parent).free - leave_bytes) > 0:
-            os.posix_fallocate(file.fileno(), 0, taken // 4096 * 4096)
-            file.seek(0, os.SEEK_END)
+        taken = max(shutil.disk_usage(path.parent).free - leave_bytes, 0) // 4096 * 4096
+        with suppress(OSError):  # who works there may have been quicker: what is left is taken below
+            os.posix_fallocate(file.fileno(), 0, max(taken, 1))
+        file.seek(0, os.SEEK_END)
         if not leave_bytes:
             with pytest.raises(OSError, match="No space left"):
                 while True:
