@@ -38,6 +38,15 @@ def make_repeated_scene(path: str, size: int) -> None:
     _write(Path(path), tile - tile % _STEP + 1, size)
 
 
+def make_class_map(path: str, size: int) -> None:
+    """Write a map of two classes, uint8 (1, size, size), of patches of all sizes."""
+    values = (_noise(size, _GRAIN)[:1] > _MEAN[0]).astype(np.uint8)
+    grid = {"crs": "EPSG:32649", "transform": from_origin(500_000, 2_500_000, GSD_M, GSD_M), "nodata": 255}
+    shape = {"count": 1, "dtype": "uint8", "width": size, "height": size}
+    with rasterio.open(path, "w", driver="GTiff", tiled=True, compress="deflate", **shape, **grid) as file:
+        file.write(values)
+
+
 def make_model(scene: str, path: str, width: int, depth: int) -> None:
     """Write a checkpoint whose net maps about half of `scene` as each class.
 

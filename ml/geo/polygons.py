@@ -1,102 +1,85 @@
-"""From a class map to polygons: what was mapped, as GeoJSON for the web and GeoPackage for a GIS.
+"""From a class map to polygons: every patch of a class, traced along its pixels.
 
 The whole map is traced at once, so no polygon is cut at a window; GDAL reads it row by row, so memory grows with the
-polygons and not with the map.
+polygons and not with the map. They are handled by the thousand: a call for each would take ten times as long.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
 import rasterio
 import shapely
-from fudgeo.enumeration import FieldType, ShapeType
-from fudgeo.geometry import Polygon as GeoPackagePolygon
-from fudgeo.geopkg import Field, GeoPackage, SpatialReferenceSystem
-from pyproj.exceptions import CRSError
+from numpy.typing import NDArray
 from rasterio.features import shapes
 from rasterio.windows import Window as RasterioWindow
-from shapely.geometry import Polygon, shape
-from shapely.geometry.polygon import orient
 
-from ml.contract import ClassDef
 from ml.geo.areas import HECTARE_M2
-from ml.geo.crs import to_wgs84, transformer
+from ml.geo.crs import transformer
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks, ceil_to
 from ml.geo.written import written
 
-DECIMALS = 7  # of a degree: a centimetre
+_AT_ONCE = 4096
 _BLOCK_PX = 2048
-_LAYER = "classes"
-_LAST_CHANGE = "2000-01-01T00:00:00.000Z"
-_OWN_SRS = 100_000  # for a CRS that no authority has numbered
 
 
 @dataclass(frozen=True)
-class MapPolygon:
-    """One patch of a class. geometry: in the CRS of the map. area_ha: on the ground."""
+class Patches:
+    """Some patches (n,). geometries: polygons in the CRS of the map. values: their classes. areas_ha: on the ground."""
 
-    geometry: Polygon
-    value: int
-    name: str
-    area_ha: float
+    geometries: NDArray[np.object_]
+    values: NDArray[np.uint8]
+    areas_ha: NDArray[np.float64]
 
-
-Write = Callable[[MapPolygon], None]
-
-
-def write_polygons(
-    classes: Path, names: Sequence[ClassDef], geojson: Path, geopackage: Path, *, min_area_ha: float
-) -> int:
-    """Trace every patch of a class above 0 in the map `classes`; how many were written.
-
-    Patches smaller than `min_area_ha` are left out. Pixels that touch at a corner only are two patches.
-    """
-    with open_raster(classes) as dataset:
-        crs = grid_of(dataset).crs
-    number = 0
-    with ExitStack() as stack:
-        writers = [stack.enter_context(open_(path, crs)) for open_, path in ((_geojson, geojson), (_gpkg, geopackage))]
-        for polygon in map_polygons(classes, names):
-            if polygon.area_ha >= min_area_ha:
-                number += 1
-                for write in writers:
-                    write(polygon)
-    return number
+    def of_at_least(self, area_ha: float) -> "Patches":
+        """Those that are so large."""
+        large = self.areas_ha >= area_ha
+        return Patches(self.geometries[large], self.values[large], self.areas_ha[large])
 
 
-def map_polygons(classes: Path, names: Sequence[ClassDef]) -> Iterator[MapPolygon]:
-    """Every patch of a class above 0, in no order."""
-    name_of = {item.value: item.name for item in names}
+def patches(classes: Path) -> Iterator[Patches]:
+    """Every patch of a class above 0 in the map `classes`, in no order; pixels that touch at a corner only are two."""
     traced = classes.with_name(classes.name + ".traced")
     try:
         _mask_background(classes, traced)
         with open_raster(traced) as dataset:
-            measure = _measure(grid_of(dataset).crs)
+            crs = grid_of(dataset).crs
             bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
-            for geometry, value in shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform):
-                polygon = shape(geometry)
-                yield MapPolygon(polygon, int(value), name_of.get(int(value), str(int(value))), measure(polygon))
+            outlines = shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform)
+            while some := [*islice(outlines, _AT_ONCE)]:
+                geometries = _polygons([geometry for geometry, _ in some])
+                values = np.array([value for _, value in some], np.uint8)
+                yield Patches(geometries, values, areas_ha(geometries, crs))
     finally:
         traced.unlink(missing_ok=True)
 
 
-def _measure(crs: pyproj.CRS) -> Callable[[Polygon], float]:
-    """What gives the geodesic area of a polygon on the ellipsoid of `crs`, in hectares."""
-    geod, to_lonlat = crs.get_geod(), transformer(crs, crs.geodetic_crs)
+def areas_ha(polygons: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.float64]:
+    """Geodesic areas of polygons (n,) in `crs` on its ellipsoid, in hectares (n,)."""
+    geod = crs.get_geod()
     if geod is None:
         raise ValueError(f"{crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
+    _, points, (rings, first_rings) = shapely.to_ragged_array(polygons)
+    lon, lat = transformer(crs, crs.geodetic_crs).transform(*points.T)
+    signed = [geod.polygon_area_perimeter(lon[a:b], lat[a:b])[0] for a, b in pairwise(rings)]
+    of_rings = np.abs(signed)
+    holes = np.ones(len(of_rings), bool)
+    holes[first_rings[:-1]] = False
+    return np.add.reduceat(np.where(holes, -of_rings, of_rings), first_rings[:-1]) / HECTARE_M2
 
-    def area_ha(polygon: Polygon) -> float:
-        return float(abs(geod.geometry_area_perimeter(_transformed(polygon, to_lonlat))[0]) / HECTARE_M2)
 
-    return area_ha
+def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
+    """Those of GeoJSON as shapely's."""
+    rings = [ring for geometry in geometries for ring in geometry["coordinates"]]
+    points = np.array([*chain.from_iterable(rings)], np.float64)
+    offsets = [np.cumsum([0, *counts]) for counts in (map(len, rings), (len(g["coordinates"]) for g in geometries))]
+    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, tuple(offsets)))
 
 
 def _mask_background(classes: Path, out: Path) -> None:
@@ -110,67 +93,3 @@ def _mask_background(classes: Path, out: Path) -> None:
                 values = source.read(1, window=place)
                 mapped = (values > 0) & (values != source.nodata)
                 file.write(np.stack([values, mapped.astype(np.uint8)]), window=place)
-
-
-def _transformed(polygon: Polygon, transformer: pyproj.Transformer) -> Polygon:
-    moved: Polygon = shapely.transform(polygon, lambda points: np.column_stack(transformer.transform(*points.T)))
-    return moved
-
-
-@contextmanager
-def _geojson(path: Path, crs: pyproj.CRS) -> Iterator[Write]:
-    """Features in degrees of WGS 84, rings by the right-hand rule (RFC 7946), one a line."""
-    to_degrees = to_wgs84(crs)
-    with path.open("w", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
-        separator = "\n"
-
-        def write(polygon: MapPolygon) -> None:
-            nonlocal separator
-            outline = orient(
-                shapely.transform(_transformed(polygon.geometry, to_degrees), lambda xy: xy.round(DECIMALS))
-            )
-            properties = {"class": polygon.value, "name": polygon.name, "area_ha": round(polygon.area_ha, 6)}
-            feature = {"type": "Feature", "properties": properties, "geometry": shapely.geometry.mapping(outline)}
-            file.write(separator + json.dumps(feature, ensure_ascii=False))
-            separator = ",\n"
-
-        yield write
-        file.write("\n]}\n")
-
-
-@contextmanager
-def _gpkg(path: Path, crs: pyproj.CRS) -> Iterator[Write]:
-    """Features in the CRS of the map."""
-    path.unlink(missing_ok=True)  # of an attempt that was killed
-    package = GeoPackage.create(path)
-    fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
-    system = _spatial_reference(crs)
-    layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
-    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
-    with package.connection as connection:
-
-        def write(polygon: MapPolygon) -> None:
-            rings = [ring.coords[:] for ring in (polygon.geometry.exterior, *polygon.geometry.interiors)]
-            geometry = GeoPackagePolygon(rings, system.srs_id)
-            connection.execute(insert, (geometry, polygon.value, polygon.name, polygon.area_ha))
-
-        yield write
-        # the time of writing would be the one thing in which two equal predictions differ
-        connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
-    package.connection.close()
-
-
-def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
-    authority, code = crs.to_authority() or ("", "")
-    if not code.isdecimal():  # OGC:CRS84, for instance
-        authority, code = "canemap", str(_OWN_SRS)
-    return SpatialReferenceSystem(crs.name, authority, int(code), _definition(crs), srs_id=int(code))
-
-
-def _definition(crs: pyproj.CRS) -> str:
-    """WKT 1, as the specification wants it; WKT 2 where that cannot say it."""
-    try:
-        return crs.to_wkt("WKT1_GDAL")
-    except CRSError:
-        return crs.to_wkt()

@@ -7,7 +7,7 @@ from ml.contract import Contract
 from ml.geo.areas import class_areas_ha
 from ml.geo.cog import Layer, Raster, write_cog
 from ml.geo.palette import colours
-from ml.geo.polygons import write_polygons
+from ml.geo.polygon_files import write_polygons
 from ml.geo.qml import classes_qml
 from ml.geo.webcog import write_web_cog
 from ml.model import Frozen

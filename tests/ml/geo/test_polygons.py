@@ -12,7 +12,8 @@ from affine import Affine
 
 from ml.contract import BINARY
 from ml.geo.areas import class_areas_ha
-from ml.geo.polygons import map_polygons, write_polygons
+from ml.geo.polygon_files import write_polygons
+from ml.geo.polygons import areas_ha, patches
 from ml.geo.vectors import read_layer
 from tests.ml.geo.conftest import MakeScene
 
@@ -29,10 +30,10 @@ def classes(make_scene: MakeScene) -> Path:
 
 
 def test_polygons_cover_exactly_the_pixels_of_the_class(classes: Path) -> None:
-    polygons = sorted(map_polygons(classes, BINARY), key=lambda polygon: polygon.area_ha)
-    assert [round(polygon.geometry.area / 100) for polygon in polygons] == [1, 400 - 16]
-    assert {(polygon.value, polygon.name) for polygon in polygons} == {(1, "sugarcane")}
-    assert sum(polygon.area_ha for polygon in polygons) == pytest.approx(class_areas_ha(classes)[1], rel=1e-6)
+    (found,) = patches(classes)
+    assert sorted((shapely.area(found.geometries) / 100).round()) == [1, 400 - 16]
+    assert found.values.tolist() == [1, 1]
+    assert found.areas_ha.sum() == pytest.approx(class_areas_ha(classes)[1], rel=1e-6)
     assert not list(classes.parent.glob("*.traced"))
 
 
@@ -40,6 +41,7 @@ def test_both_files_hold_the_same_polygons(classes: Path, tmp_path: Path) -> Non
     geojson, geopackage = tmp_path / "polygons.geojson", tmp_path / "polygons.gpkg"
     assert write_polygons(classes, BINARY, geojson, geopackage, min_area_ha=0) == 2
     features = json.loads(geojson.read_text())["features"]
+    assert {feature["properties"]["name"] for feature in features} == {"sugarcane"}
     field = max((shapely.geometry.shape(feature["geometry"]) for feature in features), key=lambda shape: shape.area)
     assert len(field.interiors) == 1
     assert field.exterior.is_ccw
@@ -58,6 +60,20 @@ def test_small_patches_are_left_out_on_request(classes: Path, tmp_path: Path) ->
     assert kept == 1
 
 
+def test_patches_come_by_the_thousand_and_none_is_lost(make_scene: MakeScene, tmp_path: Path) -> None:
+    lonely = np.zeros((1, 160, 160), np.uint8)
+    lonely[0, ::2, ::2] = 1
+    path = make_scene(lonely, "lonely.tif", nodata=255)
+    assert [len(some.values) for some in patches(path)] == [4096, 6400 - 4096]
+    files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
+    assert write_polygons(path, BINARY, *files, min_area_ha=0) == 6400
+    for layer in map(read_layer, files):
+        assert layer.crs is not None
+        outlines = np.array([feature.geometry for feature in layer.features])
+        assert len(outlines) == 6400
+        assert areas_ha(outlines, layer.crs).sum() == pytest.approx(64, rel=2e-3)
+
+
 def test_a_map_without_the_class_gives_valid_empty_files(make_scene: MakeScene, tmp_path: Path) -> None:
     empty = make_scene(np.zeros((1, 64, 64), np.uint8), "empty.tif", nodata=255)
     assert write_polygons(empty, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0) == 0
@@ -68,8 +84,8 @@ def test_a_map_in_degrees_has_hectares_on_the_ground(make_scene: MakeScene) -> N
     degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
     values = np.ones((1, 50, 50), np.uint8)
     path = make_scene(values, "degrees.tif", crs="EPSG:4326", transform=degrees, nodata=255)
-    (polygon,) = map_polygons(path, BINARY)
-    assert polygon.area_ha == pytest.approx(class_areas_ha(path)[1], rel=1e-6)
+    (found,) = patches(path)
+    assert found.areas_ha.tolist() == [pytest.approx(class_areas_ha(path)[1], rel=1e-6)]
 
 
 def test_a_crs_without_a_number_is_described_in_the_geopackage(make_scene: MakeScene, tmp_path: Path) -> None:

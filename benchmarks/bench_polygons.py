@@ -1,0 +1,55 @@
+"""A class map into GeoJSON and GeoPackage, with hectares: canemap beside rasterio with GeoPandas, in turns.
+
+    python benchmarks/bench_polygons.py [--size 2048] [--rounds 3] [--quick]
+
+The map is a noisy one, with a patch for every seventy pixels.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.child import Run, in_child
+from benchmarks.side_by_side import show
+
+MODULES = {"canemap": "canemap_polygons", "rasterio, GeoPandas": "geopandas_polygons"}
+COLUMNS = ("", "s", "times canemap's s", "peak MB", "polygons")
+
+
+def main() -> None:
+    """Measure and print the table."""
+    options = _options()
+    runs: dict[str, list[Run]] = {name: [] for name in MODULES}
+    with tempfile.TemporaryDirectory() as folder:
+        classes = Path(folder) / "classes.tif"
+        in_child("benchmarks.inputs", "make_class_map", {"path": str(classes), "size": options.size})
+        for _ in range(options.rounds):
+            for name, module in MODULES.items():
+                given = {"classes": str(classes), "out": tempfile.mkdtemp(dir=folder)}
+                runs[name].append(in_child(f"benchmarks.peers.{module}", "polygons", given))
+    seconds = {name: statistics.median(run.seconds for run in done) for name, done in runs.items()}
+    peak = {name: max(run.peak_mb for run in done) for name, done in runs.items()}
+    rows = [
+        (name, each, each / seconds["canemap"], round(peak[name]), runs[name][0].value)
+        for name, each in seconds.items()
+    ]
+    show(f"{options.size} x {options.size} px", COLUMNS, rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=2048, help="side of the map in pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round, 640 px")
+    options = parser.parse_args()
+    if options.quick:
+        options.size, options.rounds = 640, 1
+    return options
+
+
+if __name__ == "__main__":
+    main()
