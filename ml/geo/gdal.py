@@ -38,6 +38,7 @@ _LOCKED = {
 _TUNED = {
     "GDAL_CACHEMAX": "256",  # MB: two rows of 1024-px windows of a scene 16,000 px wide, 4 bands, uint16
     "GDAL_NUM_THREADS": "ALL_CPUS",  # inflates blocks in parallel: 180 -> 520 MB/s on two cores
+    "COG_TMP_COMPRESSION": "NONE",  # of overviews on their way into a COG: packing them took a third of its time
 }
 
 

@@ -111,10 +111,11 @@ def _predict_strips(
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: Predicted) -> int:
-        maps = torch.stack([values[class_index(piece.logits, config.threshold).long()], probability_byte(piece.logits)])
-        decided = np.where(piece.valid, maps.cpu().numpy(), np.uint8(NODATA))
+        classes = values.take(class_index(piece.logits, config.threshold).long())
+        maps = torch.stack([classes, probability_byte(piece.logits)]).cpu().numpy()
+        np.copyto(maps, NODATA, where=~piece.valid)
         row = max(piece.window.row, rows.start)
-        strips.write(row - rows.start, decided[:, row - piece.window.row : rows.stop - piece.window.row])
+        strips.write(row - rows.start, maps[:, row - piece.window.row : rows.stop - piece.window.row])
         return strips.rows
 
     predicted = predict_logits(
