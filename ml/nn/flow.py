@@ -139,10 +139,9 @@ class Queue:
     def __init__(self, rows: Iterable[Tensor] = ()) -> None:
         self._pieces = deque(rows)
 
-    def put(self, features: Tensor) -> Tensor:
-        """Let `features`, which are returned, wait."""
+    def put(self, features: Tensor) -> None:
+        """Let `features` wait."""
         self._pieces.append(features)
-        return features
 
     def take(self, count: int, like: Tensor) -> Rows:
         """So many, the oldest; none are like `like`."""

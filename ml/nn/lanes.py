@@ -57,9 +57,9 @@ class Lane:
         self._process.start()
         its.close()
 
-    def open(self) -> Self:
-        """A new image to flow through, in the place of the one before."""
-        self._calls.send(None)
+    def open(self, left: int = 0, right: int = 0) -> Self:
+        """A new image to flow through, in the place of the one before; see `StreamNet.open`."""
+        self._calls.send((left, right))
         return self
 
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
@@ -98,8 +98,8 @@ def _serve(net: StreamNet, calls: Connection, other_end: Connection) -> None:
     with suppress(EOFError, OSError):
         while True:
             match calls.recv():
-                case None:
-                    stream = net.open()
+                case int(left), right:
+                    stream = net.open(left, right)
                 case image, last:
                     calls.send(_fed(stream, torch.from_numpy(image), last))
 

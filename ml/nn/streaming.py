@@ -15,14 +15,19 @@ from torch import Tensor, nn
 
 from ml.geo.windows import margin
 from ml.nn.engines.choice import choose
-from ml.nn.engines.engine import ROWS, Engine, Rows, arranged
+from ml.nn.engines.engine import COLS, ROWS, Engine, Rows, arranged
 from ml.nn.engines.pytorch import ENGINE as TORCH
 from ml.nn.flow import Block, EachPixel, Pairs, Queue, convolutions
 from ml.nn.inputs import choose_precision
 from ml.nn.unet import UNet, Up, folded
 
+# Columns on either side that the two convolutions of a level need on the way up, with those of all finer ones, which
+# reach half as far, a quarter, ...: fewer than 2 + 1 + 1/2 + ... And so many are a tile of Winograd's.
+REACH = 4
 TRIAL_COLS = 512  # of what engines are compared by
 STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
+
+Sides = Sequence[int]  # columns on the left and right that are there for the sake of those between
 
 
 class StreamNet:
@@ -49,9 +54,12 @@ class StreamNet:
         bytes_a_column = 2 * net.width * (self.rows + margin(net.depth)) * dtype.itemsize
         self.stripe_px = max(STRIPE_BYTES // bytes_a_column, 8 * margin(net.depth))
 
-    def open(self) -> "Stream":
-        """A new image to flow through."""
-        return Stream(self)
+    def open(self, left: int = 0, right: int = 0) -> "Stream":
+        """A new image to flow through.
+
+        left, right: so many columns, a multiple of 2^depth, are there for the sake of those between, and get no logits.
+        """
+        return Stream(self, (left, right))
 
     def __call__(self, image: Tensor) -> Tensor:
         """Logits, float32 (outputs, rows, cols), of a whole image (bands, rows, cols) on the device of the net."""
@@ -59,10 +67,11 @@ class StreamNet:
 
 
 class Stream:
-    """One image on its way through a `StreamNet`."""
+    """One image on its way through a `StreamNet`. sides: see `StreamNet.open`."""
 
-    def __init__(self, net: StreamNet) -> None:
+    def __init__(self, net: StreamNet, sides: Sides) -> None:
         self._net = net
+        self._sides = [[side >> level for side in sides] for level in range(net.depth + 1)]
         self._down = [Block(block) for block in net.down]
         self._pools = [Pairs() for _ in net.up]
         self._skips = [Queue() for _ in net.up]
@@ -70,25 +79,41 @@ class Stream:
 
     @torch.inference_mode()
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
-        """The next rows of logits, float32 (outputs, m, cols), that `image` makes known; m may be 0.
+        """The next rows of logits, float32 (outputs, m, cols - left - right), that `image` makes known; m may be 0.
 
         image: float32 (bands, n, cols), the rows after those that were fed before; all widths are one multiple of
         2^depth. last: the image ends here, its height being a multiple of 2^depth, and so do the logits.
         """
         top = image[None].to(self._net.dtype, memory_format=torch.channels_last)
         pieces = self._down[0].flow([[[top]]], last)
-        for pairs, skips, block in zip(self._pools, self._skips, self._down[1:], strict=True):
-            pooled = [row for piece in pieces for row in pairs.pool(skips.put(piece))]
+        levels = zip(self._sides[:-1], self._pools, self._skips, self._down[1:], strict=True)
+        for sides, pairs, skips, block in levels:
+            pooled: Rows = []
+            for piece in pieces:
+                skips.put(_inner(piece, sides))
+                pooled += pairs.pool(piece)
             pieces = block.flow([[pooled]], last)
-        for enlarge, skips, block in zip(self._net.enlarge, reversed(self._skips), self._up, strict=True):
-            pieces = block.flow(_beside(skips, map(enlarge, pieces)), last)
+        below = self._sides[-1]
+        levels_up = zip(self._sides[-2::-1], self._net.enlarge, reversed(self._skips), self._up, strict=True)
+        for sides, enlarge, skips, block in levels_up:
+            pieces = block.flow(_beside(skips, map(enlarge, pieces), [2 * side for side in below]), last)
+            below = [min(side, REACH) for side in sides]
         logits = torch.cat([*map(self._net.head, pieces)], dim=ROWS)
-        return arranged(logits, self._net.outputs)[0].float()
+        left, right = below
+        return arranged(logits, self._net.outputs)[0, ..., left : logits.shape[COLS] - right].float()
 
 
-def _beside(skips: "Queue", pieces: Iterable[Tensor]) -> Iterator[Sequence[Rows]]:
-    """Each piece with the rows of the skip connection that belong to it."""
-    return ([skips.take(piece.shape[ROWS], piece), [piece]] for piece in pieces)
+def _inner(features: Tensor, sides: Sides) -> Tensor:
+    """Without those of its columns at the `sides` that no convolution on the way up will see."""
+    left, right = (max(side - REACH, 0) for side in sides)
+    return features[..., left : features.shape[COLS] - right]
+
+
+def _beside(skips: Queue, pieces: Iterable[Tensor], sides: Sides) -> Iterator[Sequence[Rows]]:
+    """Each piece, without the outer of its columns, with the rows of the skip connection that belong to it."""
+    for piece in pieces:
+        inner = _inner(piece, sides)
+        yield [skips.take(inner.shape[ROWS], inner), [inner]]
 
 
 def for_prediction(

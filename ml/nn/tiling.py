@@ -175,7 +175,9 @@ class _Stripe:
         reach = margin(net.depth)
         self._streams, self._device = streams, net.device
         self._core = slice(*core)
-        self._read = slice(max(0, core[0] - reach), min(core[1] + reach, ceil_to(cols, 2**net.depth)))
+        grid_end = ceil_to(core[1], 2**net.depth)
+        self._read = slice(max(0, core[0] - reach), min(grid_end + reach, ceil_to(cols, 2**net.depth)))
+        self._sides = core[0] - self._read.start, self._read.stop - grid_end
         self._stream: Stream | Lane | None = None
         self._row = 0  # of the scene, the next that comes out
         self._recent: deque[Given] = deque(maxlen=behind + 1)
@@ -186,7 +188,7 @@ class _Stripe:
         self._needed.append(bool(piece.valid[:, self._core].any()))
         if self._stream is None and self._needed[-1]:
             # from so far above that neither the missing rows nor where the stream starts show in what is needed
-            self._stream = self._streams.open()
+            self._stream = self._streams.open(*self._sides)
             self._row = (self._recent or [piece])[0].window.row
             for earlier in self._recent:
                 self._flow(self._stream, earlier, ())
@@ -198,7 +200,7 @@ class _Stripe:
 
     def _flow(self, stream: Stream | Lane, piece: Given, waiting: Sequence[Predicted]) -> None:
         image = piece.image[:, :, self._read].to(self._device, non_blocking=True)
-        logits = stream.feed(image, last=piece.last)[..., self._core.start - self._read.start :]
+        logits = stream.feed(image, last=piece.last)
         for place in waiting:
             first = max(self._row, place.window.row)
             end = min(self._row + logits.shape[1], place.window.row + place.window.rows)

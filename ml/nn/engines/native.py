@@ -61,8 +61,7 @@ def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
     scratch_size = _POINTS * ((tiles + 1) * (inputs + chunk) + 2 * lanes)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
-        # what came out of few rows and columns may have lost the order of its memory
-        parts = [[piece.contiguous(memory_format=torch.channels_last) for piece in part] for part in parts]
+        parts = [[_by_pixels(piece) for piece in part] for part in parts]
         addresses = np.concatenate([_addresses(part, above, below) for part in parts])
         rows, cols = height(parts[0]) + above + below - 2, parts[0][0].shape[COLS]
         result = _image(outputs, rows, cols)
@@ -116,6 +115,13 @@ def _enlarging(layer: PixelLayer, lanes: int) -> Operation:
         return result
 
     return operate
+
+
+def _by_pixels(piece: Tensor) -> Tensor:
+    """With all numbers of a row side by side, pixel after pixel; a view of a wider image has that already."""
+    if (piece.stride(1), piece.stride(COLS)) == (1, piece.shape[1]):
+        return piece
+    return piece.contiguous(memory_format=torch.channels_last)  # of few rows and columns, it may have lost that
 
 
 def _addresses(part: Rows, above: int, below: int) -> Addresses:

@@ -40,6 +40,23 @@ def test_rows_in_any_pieces_give_the_logits_of_the_whole(
 
 
 @pytest.mark.parametrize("engine", choice.installed())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
+def test_columns_at_the_sides_get_no_logits_and_change_none(
+    engine: str, data: st.DataObject, depth: int, seed: int
+) -> None:
+    net, step = net_with_a_past(2, depth, seed), 2**depth
+    sides = [step * data.draw(st.integers(0, 6)) for _ in range(2)]
+    cols = sides[0] + step * data.draw(st.integers(1, 64 // step)) + sides[1]
+    image = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 3 * step, cols)).astype(np.float32))
+    with torch.inference_mode():
+        whole = net(image[None])[0, ..., sides[0] : cols - sides[1]]
+    logits = for_prediction(net, engine=engine).open(*sides).feed(image, last=True)
+    assert logits.shape == whole.shape
+    assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("engine", choice.installed())
 def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: str) -> None:
     net, image = net_with_a_past(4, 4, 0, width=32), torch.randn(4, 192, 224)
     with torch.inference_mode():
