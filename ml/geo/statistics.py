@@ -17,13 +17,14 @@ class Moments:
 
     def update(self, image: np.ndarray, valid: np.ndarray) -> None:
         """Take in the valid pixels of a window: image (bands, rows, cols), valid bool (rows, cols)."""
-        pixels = image[:, valid].astype(np.float64)
+        # `image[:, valid]` would put the bands of a pixel side by side, which sums up four times as slowly
+        pixels = np.compress(valid.ravel(), image.reshape(len(image), -1), axis=1).astype(np.float64)
         new = pixels.shape[1]
         if new == 0:
             return
         mean = pixels.mean(axis=1)
         shift, total = mean - self._mean, self.count + new
-        self._squares += ((pixels - mean[:, None]) ** 2).sum(axis=1) + shift**2 * (self.count * new / total)
+        self._squares += new * pixels.var(axis=1) + shift**2 * (self.count * new / total)
         self._mean += shift * (new / total)
         self._min = np.minimum(self._min, pixels.min(axis=1))
         self._max = np.maximum(self._max, pixels.max(axis=1))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ml.nn.engines.engine import COLS, ROWS, Engine, PixelLayer, Rows, arranged, height
 
-WINDOW_BYTES = 8 << 20  # of a convolution's input on a CPU, for each thread: so much stays in its caches
+INPUT_BYTES = 8 << 20  # of a convolution on a CPU, for each thread: so much stays in its caches
 
 
 class EachPixel:
@@ -110,7 +110,7 @@ class Block:
         """That flow through at once: on a CPU, a few of Winograd's tiles, which have 4."""
         if like.device.type != "cpu":
             return max(like.shape[ROWS], 1)
-        fit = WINDOW_BYTES * torch.get_num_threads() // (self._channels * like.shape[COLS] * like.element_size())
+        fit = INPUT_BYTES * torch.get_num_threads() // (self._channels * like.shape[COLS] * like.element_size())
         return max(fit // 4 * 4, 4)
 
 
