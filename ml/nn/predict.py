@@ -66,7 +66,7 @@ def predict_rows(
         folder = out / f"strips-{_fingerprint(model, scene, config, ready, lanes, wanted)}"
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
-        with caching_rows(source.dataset, ready.rows):
+        with caching_rows(source.dataset, ready.rows(source.cols)):
             _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
     return strips.path
 
@@ -107,7 +107,8 @@ def _predict_strips(
     """
     if strips.rows == len(rows):
         return
-    first_row = (rows.start + strips.rows) // net.rows * net.rows
+    step = net.rows(source.cols)
+    first_row = (rows.start + strips.rows) // step * step
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: Predicted) -> int:

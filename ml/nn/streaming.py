@@ -24,6 +24,7 @@ from ml.nn.unet import UNet, Up, folded
 # Columns on either side that the two convolutions of a level need on the way up, with those of all finer ones, which
 # reach half as far, a quarter, ...: fewer than 2 + 1 + 1/2 + ... And so many are a tile of Winograd's.
 REACH = 4
+WIDE = 4096  # columns of a scene that flows by fewer rows, for the sake of memory
 TRIAL_COLS = 512  # of what engines are compared by
 STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
 
@@ -31,10 +32,7 @@ Sides = Sequence[int]  # columns on the left and right that are there for the sa
 
 
 class StreamNet:
-    """The weights of a U-Net, made ready for one thread that predicts on one device.
-
-    rows: of the pieces that flow through it best.
-    """
+    """The weights of a U-Net, made ready for one thread that predicts on one device."""
 
     def __init__(self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         """dtype: that it computes in; logits are float32 all the same."""
@@ -42,8 +40,6 @@ class StreamNet:
         self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
         self.device, self.dtype = device, dtype
         self.engine = engine.name
-        # 64 rows are 4 at depth 4, one tile of Winograd's; a GPU wants larger pieces
-        self.rows = max(256 if self.device.type == "cuda" else 64, 4 << net.depth)
         down = (plain.stem, *cast(Iterable[nn.Sequential], plain.down))
         up = [*cast(Iterable[Up], plain.up)]
         self.down = [convolutions(block, engine, 1) for block in down]
@@ -51,8 +47,15 @@ class StreamNet:
         self.enlarge = [EachPixel(step.enlarge, engine) for step in up]
         self.head = EachPixel(plain.head, engine)
         # each level has twice the channels of the one above, half of its rows and half of its columns
-        bytes_a_column = 2 * net.width * (self.rows + margin(net.depth)) * dtype.itemsize
+        bytes_a_column = 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
         self.stripe_px = max(STRIPE_BYTES // bytes_a_column, 8 * margin(net.depth))
+
+    def rows(self, cols: int) -> int:
+        """How many rows of a scene of `cols` columns flow through best at a time."""
+        if self.device.type == "cuda":
+            return max(256, 4 << self.depth)
+        # 64 rows are 4 at depth 4, one tile of Winograd's; of a narrow scene those are few for such large weights
+        return max(64 if cols >= WIDE else 128, 4 << self.depth)
 
     def open(self, left: int = 0, right: int = 0) -> "Stream":
         """A new image to flow through.
@@ -134,6 +137,6 @@ def for_prediction(
 
     def some_work(contender: Engine) -> Callable[[], object]:
         ready = StreamNet(net, contender, device)
-        return partial(ready.open().feed, torch.zeros(net.bands, ready.rows, TRIAL_COLS))
+        return partial(ready.open().feed, torch.zeros(net.bands, ready.rows(TRIAL_COLS), TRIAL_COLS))
 
     return StreamNet(net, choose(engine, f"U-Net {net.bands} {net.width} {net.depth}", some_work), device)

@@ -81,15 +81,16 @@ def predict_logits(
 ) -> Generator[Predicted, None, None]:
     """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
-    first_row: a multiple of `net.rows`; the pieces that follow are the same, to the bit, as those of a whole run.
+    first_row: a multiple of `net.rows(source.cols)`; what follows is the same, to the bit, as in a whole run.
     end_row: the piece that reaches it is the last; None goes on to the end of the scene.
     stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes.
     lanes: processes that the stripes are spread over, see `ml.nn.lanes`; 1 is this process.
     The next pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
     """
-    behind = -(-margin(net.depth) // net.rows)  # pieces that must follow one before its logits are known
-    start = max(0, first_row - ceil_to(ROUNDING_REACH * margin(net.depth), net.rows))
-    windows = [Window(row, 0, net.rows, source.cols) for row in range(start, source.rows, net.rows)]
+    rows = net.rows(source.cols)
+    behind = -(-margin(net.depth) // rows)  # pieces that must follow one before its logits are known
+    start = max(0, first_row - ceil_to(ROUNDING_REACH * margin(net.depth), rows))
+    windows = [Window(row, 0, rows, source.cols) for row in range(start, source.rows, rows)]
     cores = list(_cores(net, source.cols, stripe_px, lanes))
     with ExitStack() as stack:
         streams = [stack.enter_context(Lane(net)) if lanes > 1 else net for _ in cores]

@@ -27,7 +27,7 @@ from ml.progress import Progress, Stopped, Watch
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
 
 CONFIG = PredictConfig(device="cpu")
-ROWS, COLS = 350, 135
+ROWS, COLS = 700, 135
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_map_in_parts_is_the_map_in_one_piece(
 
 
 def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
-    rows = range(90, 300)
+    rows = range(90, 650)
     with pytest.raises(Stopped):
         predict_rows(model, scene, tmp_path / "out", CONFIG, rows, stop_at(100))
     heard: list[Progress] = []
@@ -199,7 +199,7 @@ def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, scene: Scen
 
 def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     part = predict_rows(model, scene, tmp_path, CONFIG, range(100))
-    with pytest.raises(ValueError, match="have 100 rows, the scene has 350"):
+    with pytest.raises(ValueError, match="have 100 rows, the scene has 700"):
         finish([part], model, scene, tmp_path, CONFIG)
 
 
@@ -208,7 +208,7 @@ def test_strips_of_another_prediction_are_not_taken_for_this_one(model: Path, sc
         predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
     heard: list[Progress] = []
     predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), heard.append)
-    assert heard[0].done == 64
+    assert heard[0].done == 128
 
 
 def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path: Path) -> None:

@@ -114,7 +114,11 @@ def test_an_engine_that_is_not_installed_is_refused() -> None:
 def test_a_stream_net_says_what_computes_it() -> None:
     net = for_prediction(UNet(1, 2, 4), engine="torch")
     assert net.engine == "torch"
-    assert net.rows == 64
+
+
+def test_a_wide_scene_flows_by_fewer_rows() -> None:
+    net = for_prediction(UNet(1, 4, 4))
+    assert net.rows(2048) > net.rows(16_384) >= 4 << 4
 
 
 ENGINES = pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
