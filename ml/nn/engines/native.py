@@ -29,16 +29,17 @@ _BY_LANES: dict[int, ctypes.CDLL] = {  # how many numbers a vector holds, the mo
 }
 _TILE, _POINTS = 4, 36
 _CHUNK = 4 * 16  # outputs between the steps at a time: as many as their tiles may have in the cache
+_FEW = 8  # inputs for which fewer products, a quarter, make up for the transforms, unless vectors are that much shorter
 # Which products lie in the first-level cache and which weights are read again for how many tiles: measured.
 _TILES_OF_FEW, _TILES_OF_MANY, _MANY = 42, 112, 256
 
 
 def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
-    outputs, inputs = layer.out_channels, layer.in_channels // parts
-    if lanes := _lanes(inputs, outputs):
-        return _winograd(layer, parts, lanes)
-    if lanes := _lanes(outputs):
-        return _direct(layer, lanes)
+    by_tiles, plain = _lanes(layer.in_channels // parts, layer.out_channels), _lanes(layer.out_channels)
+    if layer.in_channels >= _FEW and 4 * by_tiles > plain:
+        return _winograd(layer, parts, by_tiles)
+    if plain:
+        return _direct(layer, plain)
     return pytorch.ENGINE.convolution(layer, parts)
 
 
