@@ -13,21 +13,20 @@ R = TypeVar("R")
 
 @contextmanager
 def prefetched(make: Callable[[T], R], items: Iterable[T], *, ahead: int, threads: int) -> Iterator[Iterator[R]]:
-    """`map(make, items)`, made by `threads` while the results before are used; at most `ahead` of them wait.
+    """`map(make, items)`, made by `threads`, from now on, while the results before are used; at most `ahead` wait.
 
     An exception of `make` comes at its item's turn. At the end of the context no thread is left.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
-        yield _in_order(pool, make, items, ahead)
+        coming = (pool.submit(make, item) for item in items)
+        yield _in_order(deque(islice(coming, ahead)), coming)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(pool: ThreadPoolExecutor, make: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    left = iter(items)
-    waiting: deque[Future[R]] = deque(pool.submit(make, item) for item in islice(left, ahead))
+def _in_order(waiting: deque[Future[R]], coming: Iterator[Future[R]]) -> Iterator[R]:
     while waiting:
         result = waiting.popleft().result()
-        waiting.extend(pool.submit(make, item) for item in islice(left, 1))
+        waiting.extend(islice(coming, 1))
         yield result

@@ -42,6 +42,12 @@ def test_no_more_are_asked_for_than_may_wait() -> None:
             assert len(asked) == used + 3
 
 
+def test_work_begins_before_the_first_result_is_asked_for() -> None:
+    begun = threading.Event()
+    with prefetched(lambda _: begun.set(), [0], ahead=1, threads=1):
+        assert begun.wait(20)
+
+
 def test_an_exception_comes_at_its_turn() -> None:
     with prefetched(lambda item: 1 // item, [2, 1, 0, 1], ahead=4, threads=2) as results:
         assert [next(results), next(results)] == [0, 1]
