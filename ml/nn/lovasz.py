@@ -65,7 +65,7 @@ class _MeanExtension(torch.autograd.Function):
         places, slopes = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         dense = gradient.new_zeros(ctx.shape)
         for row, where, slope in zip(ctx.rows, places, slopes, strict=True):
-            dense[row].scatter_(0, where, gradient * slope)
+            dense[row].index_copy_(0, where, gradient * slope)  # faster than `scatter_`
         return dense, None, None
 
 
@@ -127,8 +127,8 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
     found = positives = 0
     for start in range(0, len(scores), _BLOCK):
         here = slice(start, start + _BLOCK)
-        truth, given = target[here] == task.label, scores[here]
-        errors = np.where(truth, 1 - given, task.margin + given)
+        truth = target[here] == task.label
+        errors = _errors(scores[here], truth, task.margin)
         wrong = (~(errors <= 0) & (target[here] != task.ignore)).nonzero()[0]
         block = keys[found : found + len(wrong)]
         block[:] = errors[wrong].view(np.int32) ^ _FLIP
@@ -138,6 +138,14 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
         found += len(wrong)
         positives += int(np.count_nonzero(truth))
     return keys[:found], positives
+
+
+def _errors(scores: NDArray[np.float32], truth: NDArray[np.bool_], margin: int) -> NDArray[np.float32]:
+    """1 - score where `truth`, else margin + score: by arithmetic, since to choose pixel by pixel takes far longer."""
+    positive = truth.astype(np.float32)
+    errors = scores * (1 - 2 * positive)
+    errors += np.maximum(positive, margin)
+    return errors
 
 
 def _block_growth(truth: NDArray[np.float32], positives: int, before: int, p: int) -> NDArray[np.float32]:
