@@ -55,9 +55,14 @@ def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard:
 
 def open_cached(name: str, folder: Path) -> CachedScene:
     """The scene called `name` that some process has decoded into `folder`; its memory is shared by all that open it."""
-    image, valid, mask = (np.load(folder / file, mmap_mode="r") for file in (IMAGE, VALID, MASK))
-    hard = np.load(folder / HARD, mmap_mode="r") if (folder / HARD).exists() else None
+    image, valid, mask = (_mapped(folder / file) for file in (IMAGE, VALID, MASK))
+    hard = _mapped(folder / HARD) if (folder / HARD).exists() else None
     return CachedScene(name, image.transpose(2, 0, 1), valid, mask, hard)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """A plain array: each cut from numpy's memmap would make another object of that class, which takes longer."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _new(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
