@@ -33,6 +33,7 @@ import rasterio
 from app import jobs
 from app.cli.running import free_port
 from app.db import Database, migrate
+from app.logs import configure_logs
 from app.settings import Settings
 from benchmarks.percentiles import p99
 from benchmarks.side_by_side import medians, show
@@ -73,7 +74,8 @@ def postgres() -> Iterator[str]:
 @contextmanager
 def service(data: Path, database: str, queued: int = 0) -> Iterator[tuple[str, int]]:
     """The API alone, with so many jobs that nobody takes; (its URL, its process id)."""
-    settings = Settings(data_dir=data, database_url=database)
+    settings = Settings(data_dir=data, database_url=database, log_level="warning")
+    configure_logs(settings)
     migrate(settings)
     queue(settings.database, queued)
     port = free_port("127.0.0.1")
