@@ -37,10 +37,10 @@ def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
     refuse_any(ranks.faults(config, device))
     if config.compile:
         _check_compiler(device)
-    precision = choose_precision(config.precision, device)
-    if device.type == "cpu":
-        return Execution(device, precision, compile=config.compile, ranks=ranks)
-    return Execution(device, precision, torch.channels_last, fused=True, compile=config.compile, ranks=ranks)
+    precision, on_gpu = choose_precision(config.precision, device), device.type == "cuda"
+    channels_last = on_gpu if config.channels_last is None else config.channels_last
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return Execution(device, precision, memory_format, fused=on_gpu, compile=config.compile, ranks=ranks)
 
 
 def _check_compiler(device: torch.device) -> None:

@@ -145,6 +145,7 @@ def advance(stepper: Stepper, batches: list[Batch], done: int = 0) -> None:
 def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
     assert choose_execution(PLAIN) == CPU
     assert choose_execution(changed(precision="float32")) == CPU
+    assert choose_execution(changed(channels_last=True)) == replace(CPU, memory_format=torch.channels_last)
     assert choose_execution(changed(precision="bfloat16")) == replace(CPU, precision=torch.bfloat16)
     assert any("bfloat16" in warning for warning in changed(precision="bfloat16").warnings())
     assert PLAIN.warnings() == ()
