@@ -56,8 +56,8 @@ def test_both_files_hold_the_same_polygons(classes: Path, tmp_path: Path) -> Non
 
 
 def test_small_patches_are_left_out_on_request(classes: Path, tmp_path: Path) -> None:
-    kept = write_polygons(classes, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0.5)
-    assert kept == 1
+    files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
+    assert [write_polygons(classes, BINARY, *files, min_area_ha=ha) for ha in (0.5, 500)] == [1, 0]
 
 
 def test_patches_come_by_the_thousand_and_none_is_lost(make_scene: MakeScene, tmp_path: Path) -> None:
