@@ -78,16 +78,19 @@ def compare_chips(world: World, folder: Path, *, quick: bool) -> None:
     hwc[:] = world.pixels.transpose(1, 2, 0)
     dataset = RasterDataset([str(world.image)])
     geo = RandomGeoSampler(dataset, size=size, length=CHIPS)
+    labelled = loops.geo_dataset(world)
+    geo_labelled = RandomGeoSampler(labelled, size=size, length=CHIPS)
     with rasterio.open(world.image) as file:
         contenders: Contenders = {
-            "TorchGeo, RasterDataset and RandomGeoSampler": lambda: [dataset[query] for query in geo],
-            "rasterio, an open file": lambda: [
+            "TorchGeo, images and labels": lambda: [labelled[query] for query in geo_labelled],
+            "TorchGeo, images": lambda: [dataset[query] for query in geo],
+            "rasterio, an open file, images": lambda: [
                 file.read(window=Window(p.col, p.row, size, size)) for p in next(corners)
             ],
-            "numpy.memmap, bands apart": lambda: [
+            "numpy.memmap, bands apart, images": lambda: [
                 np.array(chw[:, p.row : p.row + size, p.col : p.col + size]) for p in next(corners)
             ],
-            "numpy.memmap, bands together": lambda: [
+            "numpy.memmap, bands together, images": lambda: [
                 np.array(hwc[p.row : p.row + size, p.col : p.col + size]) for p in next(corners)
             ],
             "canemap, with validity and labels": lambda: sampler.cut(next(corners)),
