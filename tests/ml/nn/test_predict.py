@@ -27,7 +27,7 @@ from ml.progress import Progress, Stopped, Watch
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
 
 CONFIG = PredictConfig(device="cpu")
-ROWS, COLS = 700, 135
+ROWS, COLS = 350, 135
 
 
 @pytest.fixture
@@ -186,7 +186,8 @@ def test_a_map_in_parts_is_the_map_in_one_piece(
         assert path.suffix == ".gpkg" or path.read_bytes() == made.files[name].read_bytes(), name
 
 
-def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, tmp_path: Path) -> None:
+    scene = SceneFile(name="tall", path=write_tiff(tmp_path / "tall.tif", fields(5, 700, COLS)[0]), nodata=0)
     rows = range(90, 650)
     with pytest.raises(Stopped):
         predict_rows(model, scene, tmp_path / "out", CONFIG, rows, stop_at(100))
@@ -199,7 +200,7 @@ def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, scene: Scen
 
 def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     part = predict_rows(model, scene, tmp_path, CONFIG, range(100))
-    with pytest.raises(ValueError, match="have 100 rows, the scene has 700"):
+    with pytest.raises(ValueError, match="have 100 rows, the scene has 350"):
         finish([part], model, scene, tmp_path, CONFIG)
 
 
@@ -257,7 +258,7 @@ def test_homogenised_prediction_has_no_seams_and_undoes_a_cast(
         )
         for px in (64, 1024)
     }
-    assert (maps[64] != maps[1024]).sum() <= 2, "tiling stays exact, but for a pixel whose logit rounds to either side"
+    assert np.array_equal(maps[64], maps[1024]), "tiling stays exact"
     if method != "wallis":  # which changes a scene without a cast, too
         plain = pixels_of(predict(model, scene, tmp_path / "plain", CONFIG).files["classes.tif"])
         assert (maps[64] == plain)[valid].mean() > 0.9

@@ -18,6 +18,13 @@ from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
 
 
+def eager(net: UNet, image: torch.Tensor) -> torch.Tensor:
+    """The logits of the whole image at once, by PyTorch alone."""
+    with torch.inference_mode():
+        logits: torch.Tensor = net(image[None])[0]
+    return logits
+
+
 @pytest.mark.parametrize("engine", choice.installed())
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
@@ -27,8 +34,7 @@ def test_rows_in_any_pieces_give_the_logits_of_the_whole(
     net, step = net_with_a_past(3, depth, seed), 2**depth
     rows, cols = (step * data.draw(st.integers(1, 160 // step)) for _ in "yx")
     image = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, rows, cols)).astype(np.float32))
-    with torch.inference_mode():
-        whole = net(image[None])[0]
+    whole = eager(net, image)
     stream, found, row = for_prediction(net, engine=engine).open(), [], 0
     while row < rows:
         height = min(data.draw(st.integers(1, 3 * step)), rows - row)
@@ -49,8 +55,7 @@ def test_columns_at_the_sides_get_no_logits_and_change_none(
     sides = [step * data.draw(st.integers(0, 6)) for _ in range(2)]
     cols = sides[0] + step * data.draw(st.integers(1, 64 // step)) + sides[1]
     image = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 3 * step, cols)).astype(np.float32))
-    with torch.inference_mode():
-        whole = net(image[None])[0, ..., sides[0] : cols - sides[1]]
+    whole = eager(net, image)[..., sides[0] : cols - sides[1]]
     logits = for_prediction(net, engine=engine).open(*sides).feed(image, last=True)
     assert logits.shape == whole.shape
     assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
@@ -59,16 +64,14 @@ def test_columns_at_the_sides_get_no_logits_and_change_none(
 @pytest.mark.parametrize("engine", choice.installed())
 def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: str) -> None:
     net, image = net_with_a_past(4, 4, 0, width=32), torch.randn(4, 192, 224)
-    with torch.inference_mode():
-        whole = net(image[None])[0]
+    whole = eager(net, image)
     assert whole.abs().max() > 1
     assert (for_prediction(net, engine=engine)(image) - whole).abs().max() < 1e-4
 
 
 def test_bfloat16_is_close_and_no_more() -> None:
     net, image = net_with_a_past(2, 2, 0), torch.randn(2, 64, 64)
-    with torch.inference_mode():
-        whole = net(image[None])[0]
+    whole = eager(net, image)
     rough = for_prediction(net, precision="bfloat16")(image)
     assert rough.dtype == torch.float32
     assert 1e-3 < (rough - whole).abs().max() < 0.1 * whole.abs().max()
