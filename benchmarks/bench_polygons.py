@@ -2,7 +2,7 @@
 
     python benchmarks/bench_polygons.py [--size 2048] [--rounds 3] [--quick]
 
-The map is a noisy one, with a patch for every seventy pixels.
+The map is a noisy one, with a patch of the class for every three hundred pixels.
 """
 
 import argparse
