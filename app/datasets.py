@@ -16,8 +16,8 @@ from app.requests import DatasetRequest
 from app.services import Services
 from ml.contract import ClassDef, Contract, SceneRadiometry
 from ml.data import LabelledScene, SceneFile, TrainingData
+from ml.datasets.splits import SceneSplit
 from ml.faults import Fault
-from ml.geo.splits import SceneSplit
 
 SPLITS = ("train", "val", "test")
 FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key

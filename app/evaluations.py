@@ -16,7 +16,7 @@ from app.requests import EvaluationRequest
 from app.services import Services
 from ml.contract import Contract
 from ml.faults import Fault
-from ml.geo.fits import contract_faults
+from ml.scenes.compatibility import contract_faults
 
 
 def create(services: Services, name: str, which: str, request: EvaluationRequest, once: Once) -> Evaluation:

@@ -15,7 +15,7 @@ from app.names import new_id
 from app.paging import Page, page
 from app.requests import ExperimentRequest
 from app.services import Services
-from ml.assess.experiment import plan_faults
+from ml.evaluation.plan import plan_faults
 
 
 def create(services: Services, request: ExperimentRequest, once: Once) -> Experiment:

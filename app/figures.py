@@ -12,12 +12,12 @@ from app.errors import NotFound, NotReady
 from app.models import Dataset, Experiment, Training
 from app.requests import FiguresOf
 from app.services import Services
-from ml.assess.comparison import Comparison
-from ml.assess.figures.sets import Figures, Trained, dataset_figures, experiment_figures, training_figures
-from ml.assess.figures.style import drawing, render
-from ml.assess.pictures import load_pictures
-from ml.assess.renderings import Format, Lang
 from ml.checkpoint_header import CheckpointHeader
+from ml.evaluation.comparison import Comparison
+from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
+from ml.figures.cutouts import load_pictures
+from ml.figures.renderings import Format, Lang
+from ml.figures.style import drawing, render
 
 
 def names(services: Services, kind: FiguresOf, id_: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from app.requests import PromoteRequest
-from ml.model import Frozen
+from ml.frozen import Frozen
 
 Numbers = Mapping[str, Any]
 

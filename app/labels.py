@@ -11,7 +11,7 @@ from app.names import check_name
 from app.paging import Page, page
 from app.scenes import Upload, insert
 from app.services import Services
-from ml.geo.labels import LabelOptions, LabelReport, inspect_labels
+from ml.labels.inspect import LabelOptions, LabelReport, inspect_labels
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:

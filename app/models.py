@@ -55,7 +55,7 @@ def now() -> datetime:
 
 
 class Scene(Base):
-    """An uploaded GeoTIFF. info: `ml.geo.scene.SceneInfo`; object: the key of its bytes in the store."""
+    """An uploaded GeoTIFF. info: `ml.scenes.inspect.SceneInfo`; object: the key of its bytes in the store."""
 
     __tablename__ = "scenes"
 
@@ -80,7 +80,7 @@ class Scene(Base):
 
 
 class LabelSet(Base):
-    """An uploaded layer of truth. options: `LabelOptions`; report: `LabelReport` of `ml.geo.labels`."""
+    """An uploaded layer of truth. options: `LabelOptions`; report: `LabelReport` of `ml.labels.inspect`."""
 
     __tablename__ = "labels"
 
@@ -153,8 +153,8 @@ class JobLog(Base):
 class Dataset(Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
-    prepared: what the job found (`ml.geo.datasets`), with the keys of the masks; None until then. figures: key of the
-    pictures for its figures.
+    prepared: what the job found (`ml.datasets.prepare`), with the keys of the masks; None until then. figures: key of
+    the pictures for its figures.
     """
 
     __tablename__ = "datasets"
@@ -201,7 +201,7 @@ class Training(Base):
 class Experiment(Base):
     """Variants x seeds on one dataset; `id` is also the id of its job, and each run is a training of its own.
 
-    comparison: `ml.assess.comparison.Comparison` of the split `compared_on`; None until the job succeeded.
+    comparison: `ml.evaluation.comparison.Comparison` of the split `compared_on`; None until the job succeeded.
     """
 
     __tablename__ = "experiments"
@@ -239,8 +239,8 @@ class ModelVersion(Base):
     contract: Mapped[Document]
     config: Mapped[Document]
     versions: Mapped[Document]  # of the software that made it
-    details: Mapped[Document | None]  # by split: `ml.assess.assessment.Assessment`
-    report: Mapped[Document | None]  # `ml.assess.report.TrainReport`
+    details: Mapped[Document | None]  # by split: `ml.evaluation.assessment.Assessment`
+    report: Mapped[Document | None]  # `ml.evaluation.report.TrainReport`
     dataset_sha256: Mapped[str | None] = mapped_column(String(64))
     object: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
@@ -280,8 +280,8 @@ class AliasMove(Base):
 class Evaluation(Base):
     """One model version scored on one split of a dataset; `id` is also the id of its job.
 
-    metrics: `ml.assess.metrics.Metrics`; details: `ml.assess.assessment.Assessment`; software: what made them; None
-    until the job succeeded.
+    metrics: `ml.evaluation.metrics.Metrics`; details: `ml.evaluation.assessment.Assessment`; software: what made them;
+    None until the job succeeded.
     """
 
     __tablename__ = "evaluations"
@@ -305,7 +305,7 @@ class Evaluation(Base):
 class Part(Base):
     """Some rows of a prediction's map, worked on as a job of its own; `id` is also the id of that job.
 
-    object: the rows in the store, as `ml.nn.predict.predict_rows` made them; None until the job succeeded.
+    object: the rows in the store, as `ml.nn.prediction.predict.predict_rows` made them; None until the job succeeded.
     """
 
     __tablename__ = "parts"

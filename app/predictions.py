@@ -17,11 +17,11 @@ from app.paging import Page, page
 from app.requests import PredictionRequest
 from app.services import Services
 from app.storage import Stored
-from ml.assess.area import adjusted_area
 from ml.config import PredictConfig
 from ml.contract import Contract
+from ml.evaluation.area import adjusted_area
 from ml.faults import Fault
-from ml.geo.fits import contract_faults
+from ml.scenes.compatibility import contract_faults
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500

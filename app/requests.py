@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from ml.assess.experiment import Plan
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
-from ml.geo.splits import BlockSplit, SceneSplit
-from ml.model import Frozen
+from ml.datasets.splits import BlockSplit, SceneSplit
+from ml.evaluation.plan import Plan
+from ml.frozen import Frozen
 
 
 def storable(text: str) -> str:

@@ -18,8 +18,8 @@ from app.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
 from ml.faults import Fault, InputRefused
-from ml.geo.cog import is_cog, to_cog
-from ml.geo.scene import SceneInfo, inspect_scene
+from ml.products.cog import is_cog, to_cog
+from ml.scenes.inspect import SceneInfo, inspect_scene
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)

@@ -11,8 +11,8 @@ from PIL import Image
 from app import predictions
 from app.errors import NotFound
 from app.services import Services
-from ml.geo.webgrid import TILE_PX
-from ml.geo.webtiles import WebTiles, preview
+from ml.products.web_grid import TILE_PX
+from ml.products.web_tiles import WebTiles, preview
 
 _OPEN_FILES = 64  # each is some kB of offsets; what was deleted keeps its room on the disk until it leaves
 _BELIEVED_S = 5.0  # so long a map may still be seen that was deleted through another machine

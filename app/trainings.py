@@ -14,10 +14,10 @@ from app.names import new_id
 from app.paging import Page, page
 from app.requests import TrainingRequest
 from app.services import Services
-from ml.assess.fit import data_faults
 from ml.config import TrainConfig
+from ml.datasets.splits import BlockSplit
+from ml.evaluation.config_faults import data_faults
 from ml.faults import Fault
-from ml.geo.splits import BlockSplit
 from ml.geo.windows import margin
 
 

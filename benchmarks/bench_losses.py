@@ -22,7 +22,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.side_by_side import medians, show
-from ml.nn.losses import lovasz_hinge, lovasz_softmax
+from ml.nn.training.losses import lovasz_hinge, lovasz_softmax
 
 Shape = tuple[int, ...]
 Loss = Callable[[Tensor], Tensor]

@@ -37,9 +37,9 @@ from app.models import Job, ModelVersion, Prediction, Scene
 from app.settings import Settings
 from app.tiles import published
 from benchmarks.side_by_side import show
-from ml.geo.scene import inspect_scene
-from ml.geo.webcog import write_web_cog
-from ml.geo.webtiles import WebTiles
+from ml.products.web_cog import write_web_cog
+from ml.products.web_tiles import WebTiles
+from ml.scenes.inspect import inspect_scene
 
 COLOURS = {0: (0, 0, 0), 1: (76, 175, 80)}
 FIELD_PX = 40

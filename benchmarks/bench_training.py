@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import training_loops as loops
 from benchmarks.side_by_side import medians, show
 from benchmarks.training_world import World, make_world, twin
-from ml.assess.metrics import confusion
 from ml.config import LossConfig, NetConfig, OptimizerConfig, TrainConfig
-from ml.nn.chips import ChipSampler, Place
+from ml.evaluation.metrics import confusion
+from ml.nn.training.chips import ChipSampler, Place
 from ml.nn.unet import UNet, make_net
 
 CHIPS = 16  # cut in one turn

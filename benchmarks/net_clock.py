@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from ml.nn.streaming import Stream
+from ml.nn.prediction.row_stream import Stream
 from ml.nn.unet import UNet
 
 MOST_PROCESSES = 256

@@ -11,11 +11,11 @@ import rasterio
 from sqlalchemy import Connection, text
 
 from app.models import Base
-from ml.assess.metrics import Metrics
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BandStatistics, Contract
-from ml.geo.scene import inspect_scene
+from ml.evaluation.metrics import Metrics
+from ml.scenes.inspect import inspect_scene
 
 BANDS = ("blue", "green", "red", "nir")
 CONFUSION = [[180_123, 5_021], [7_345, 69_655]]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from ml.assess.figures.style import CURVES, LINES, MARKERS, save
+from ml.figures.style import CURVES, LINES, MARKERS, save
 
 MEASURES = {"seconds": "Time, s", "peak_mb": "Peak memory, MB"}
 

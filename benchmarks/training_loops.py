@@ -24,11 +24,11 @@ from torchgeo.trainers import SemanticSegmentationTask
 
 from benchmarks.training_world import MEAN, STD, World, twin
 from ml.config import LossConfig, TrainConfig
-from ml.nn.chips import ChipSampler
-from ml.nn.execution import choose_execution
-from ml.nn.losses import total_loss
-from ml.nn.run import Run
-from ml.nn.step import Stepper
+from ml.nn.training.chips import ChipSampler
+from ml.nn.training.execution import choose_execution
+from ml.nn.training.losses import total_loss
+from ml.nn.training.state import Run
+from ml.nn.training.step import Stepper
 
 Steps = Callable[[], object]
 Sample = dict[str, Tensor]
@@ -50,7 +50,7 @@ def bare(net: nn.Module, config: TrainConfig, steps: int) -> Steps:
 
 
 def canemap(config: TrainConfig, world: World, steps: int) -> Steps:
-    """The loop of `ml.nn.train`: chips, augmentation, loss, bookkeeping."""
+    """The loop of `ml.nn.training.train`: chips, augmentation, loss, bookkeeping."""
     execution = choose_execution(config)
     run = Run(config, world.data, execution)
     run.net.train()

@@ -14,7 +14,7 @@ from torch import nn
 from ml.config import TrainConfig
 from ml.contract import BandStatistics, Contract
 from ml.data import LabelledScene, TrainingData
-from ml.nn.cache import CachedScene, cache_scene
+from ml.nn.training.decoded_scenes import CachedScene, cache_scene
 
 MEAN, STD = 1000.0, 300.0
 

@@ -14,21 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from ml.assess.comparison_text import as_csv, as_markdown
-from ml.assess.consistency import check
-from ml.assess.experiment import Plan
-from ml.assess.figures.sets import Figures, Trained, dataset_figures, experiment_figures, training_figures
-from ml.assess.figures.style import Format, render
-from ml.assess.metrics import Metrics
-from ml.assess.pictures import dataset_pictures, load_pictures
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
 from ml.data import SceneFile
+from ml.datasets.prepare import LabelFile, Prepared, prepare
+from ml.datasets.splits import SceneSplit
+from ml.evaluation.comparison_text import as_csv, as_markdown
+from ml.evaluation.consistency import check
+from ml.evaluation.metrics import Metrics
+from ml.evaluation.plan import Plan
 from ml.faults import InputRefused
-from ml.geo.classes import LabelOptions
-from ml.geo.datasets import LabelFile, Prepared, prepare
-from ml.geo.splits import SceneSplit
-from ml.model import Frozen
+from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
+from ml.figures.cutouts import dataset_pictures, load_pictures
+from ml.figures.style import Format, render
+from ml.frozen import Frozen
+from ml.labels.classes import LabelOptions
 from ml.progress import Progress, Watch
 
 EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # as of `canemap`
@@ -83,9 +83,9 @@ def train_command(
 
     `torchrun --nproc-per-node 2 -m ml train ...` shares each batch between two processes.
     """
-    from ml.nn.pictures import training_pictures
-    from ml.nn.ranks import joined
-    from ml.nn.train import train  # torch takes seconds to load: not for --help
+    from ml.nn.training.pictures import training_pictures
+    from ml.nn.training.ranks import joined
+    from ml.nn.training.train import train  # torch takes seconds to load: not for --help
 
     with joined() as ranks, refusals(), progress_line() as watch:
         console.quiet = not ranks.first
@@ -132,8 +132,8 @@ def compare_command(
     figures: FigureFormat = "png",
 ) -> None:
     """Train variants x seeds and compare them: the paper's Table 1; by default CE against CE + 0.5 * Lovász."""
-    from ml.nn.experiment import run_experiment
-    from ml.nn.ranks import refuse_ranks
+    from ml.nn.training.local_experiment import run_experiment
+    from ml.nn.training.ranks import refuse_ranks
 
     with refusals(), progress_line() as watch:
         refuse_ranks("An experiment")
@@ -172,8 +172,8 @@ def predict_command(
     nodata: Nodata = None,
 ) -> None:
     """Map a scene; the same command goes on where it was interrupted."""
-    from ml.nn.predict import predict
-    from ml.nn.ranks import refuse_ranks
+    from ml.nn.prediction.predict import predict
+    from ml.nn.training.ranks import refuse_ranks
 
     with refusals(), progress_line() as watch:
         refuse_ranks("A prediction")

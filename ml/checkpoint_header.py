@@ -11,13 +11,13 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ml.assess.assessment import Assessment
-from ml.assess.metrics import Confusion, Metrics
-from ml.assess.report import TrainReport
 from ml.config import TrainConfig
 from ml.contract import Contract
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.metrics import Confusion, Metrics
+from ml.evaluation.report import TrainReport
 from ml.faults import Fault, InputRefused
-from ml.model import Frozen
+from ml.frozen import Frozen
 
 METADATA_KEY = "canemap"
 HEADER_LIMIT_BYTES = 100_000_000  # as safetensors itself
@@ -27,7 +27,7 @@ class CheckpointHeader(Frozen):
     """All that stands in a checkpoint beside its tensors.
 
     val: of the kept epoch. test: None without a test split. test_blocks: the test split's confusion by blocks of
-    256 x 256 px, for `ml.assess.area.adjusted_area`. details: of each split, by its name. best_epoch: the kept one,
+    256 x 256 px, for `ml.evaluation.area.adjusted_area`. details: of each split, by its name. best_epoch: the kept one,
     counted from 1. dataset_sha256: `TrainingData.sha256`. versions: of the software that made it.
     """
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ml.model import Frozen
+from ml.frozen import Frozen
 
 Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter"]
 # the paper's; it found that colour jitter hurts, since colour is what tells the crops apart

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ml.model import Frozen
+from ml.frozen import Frozen
 
 
 class ClassDef(Frozen):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml.contract import Contract, SceneRadiometry
-from ml.model import Frozen
+from ml.frozen import Frozen
 
 
 class SceneFile(Frozen):

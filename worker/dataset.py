@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from app import datasets, labels, scenes
 from app.services import Services
 from app.storage import Stored
-from ml.assess.pictures import dataset_pictures
-from ml.geo.datasets import LabelFile, prepare
+from ml.datasets.prepare import LabelFile, prepare
+from ml.figures.cutouts import dataset_pictures
 from worker import scratch
 from worker.held import Held
 from worker.outcome import Outcome

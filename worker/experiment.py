@@ -10,8 +10,8 @@ from app import experiments, jobs
 from app.models import Training
 from app.services import Services
 from app.storage import Stored
-from ml.assess.runs import compare_headers
 from ml.checkpoint_header import CheckpointHeader
+from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
 from worker.held import Held
 from worker.outcome import Outcome

@@ -19,7 +19,7 @@ from worker.inputs import prediction_inputs
 from worker.outcome import Outcome
 
 if TYPE_CHECKING:
-    from ml.nn.products import PredictResult
+    from ml.products.write import PredictResult
 
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
@@ -52,7 +52,10 @@ def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
 
 
 def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part]) -> "PredictResult":
-    from ml.nn.predict import finish, predict  # torch takes seconds to import: only when there is something to predict
+    from ml.nn.prediction.predict import (  # torch takes seconds to import: only when there is something to predict
+        finish,
+        predict,
+    )
 
     inputs = prediction_inputs(services, held.claim.job_id, folder)
     if not made:

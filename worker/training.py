@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import datasets, registry, scenes, trainings
 from app.services import Services
 from app.storage import Stored
-from ml.assess.report import TrainReport
+from ml.evaluation.report import TrainReport
 from ml.progress import Progress
 from worker import resume, scratch
 from worker.held import Held
@@ -20,8 +20,10 @@ CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Do the training of the job in `folder`, which may hold what an earlier attempt left."""
-    from ml.nn.pictures import training_pictures  # torch takes seconds to import: only when there is something to train
-    from ml.nn.train import train
+    from ml.nn.training.pictures import (
+        training_pictures,  # torch takes seconds to import: only when there is something to train
+    )
+    from ml.nn.training.train import train
 
     with services.database.read() as session:
         training = trainings.get(session, held.claim.job_id)

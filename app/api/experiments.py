@@ -17,8 +17,8 @@ from app.api.waiting import honour_prefer
 from app.errors import NotReady
 from app.models import Experiment
 from app.requests import ExperimentRequest
-from ml.assess.comparison import Comparison
-from ml.assess.comparison_text import as_csv, as_markdown
+from ml.evaluation.comparison import Comparison
+from ml.evaluation.comparison_text import as_csv, as_markdown
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
 

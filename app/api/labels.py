@@ -15,7 +15,7 @@ from app.errors import Invalid, invalid
 from app.scenes import Upload
 from app.services import Services
 from ml.faults import Fault
-from ml.geo.labels import LabelOptions
+from ml.labels.inspect import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
 # the options, and how long their texts may be, in a query or a form

@@ -63,7 +63,7 @@ def figures(
 
 def check_table(accuracy: float, iou: float, kappa: float, decimals: int = 4, as_json: AsJson = False) -> None:
     """Can one confusion matrix have this accuracy, IoU and kappa? Exit code 4 if not."""
-    from ml.assess.consistency import check
+    from ml.evaluation.consistency import check
 
     verdict = check(accuracy, iou, kappa, decimals=decimals)
     output.show(verdict.model_dump(), as_json, [verdict.statement])

@@ -98,8 +98,8 @@ def _tell(prediction: Prediction, truth_ha: float) -> None:
 
 
 def _draw(image: Path, plots: Path, truth: Path, files: Sequence[Path], out: Path) -> None:
-    from ml.assess.figures import draw_row, mask_panel, scene_panel
-    from ml.geo.labels import LabelOptions, burn
+    from ml.figures import draw_row, mask_panel, scene_panel
+    from ml.labels.inspect import LabelOptions, burn
 
     burn([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, truth)
     classes = next(file for file in files if file.name == "classes.tif")

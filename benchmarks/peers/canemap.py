@@ -6,7 +6,7 @@ from typing import Literal
 from app.garbage import calm_collection
 from ml.config import PredictConfig
 from ml.data import SceneFile
-from ml.nn.predict import predict as predict_scene
+from ml.nn.prediction.predict import predict as predict_scene
 
 
 def predict(scene: str, model: str, out: str, *, engine: Literal["auto", "torch"] = "auto") -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml.contract import BINARY
-from ml.geo.polygon_files import write_polygons
+from ml.products.polygon_files import write_polygons
 
 
 def polygons(classes: str, out: str) -> int:

@@ -5,18 +5,13 @@ projection makes of it. So degrees, feet, turned grids and Web Mercator (whose s
 degrees) all come out right, and UTM loses its up to 0.2 %.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from ml.geo.crs import transformer
-from ml.geo.grid import Grid, grid_of
-from ml.geo.raster import open_raster
-from ml.geo.source import RasterSource
-from ml.geo.windows import Window, blocks
+from ml.geo.grid import Grid
+from ml.geo.windows import Window
 
 HECTARE_M2 = 10_000
-_BLOCK_PX = 1024
 
 
 def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -65,15 +60,3 @@ def count_by_class(
     counted = by_row.ravel() if where is None else by_row[where]
     counts = np.bincount(counted, minlength=values.shape[0] * 256).reshape(-1, 256)
     return counts.sum(axis=0), area_ha @ counts
-
-
-def class_areas_ha(path: Path) -> dict[int, float]:
-    """Hectares of each value of a uint8 class raster, by blocks; value 255 is what was not observed."""
-    total = np.zeros(256)
-    with open_raster(path) as dataset:
-        grid = grid_of(dataset)
-    with RasterSource(path) as source:
-        for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
-            values, _ = source.read_raw(window)
-            total += count_by_class(values[0], row_area_ha(grid, window))[1]
-    return {int(value): float(total[value]) for value in np.flatnonzero(total)}

@@ -20,13 +20,13 @@ LEAST_CACHE = 16 << 20
 def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
     """Open a GeoTIFF, by the GTiff driver alone, whatever its name says; or one of its overviews, 0 is the largest.
 
-    `path` is made by us, never by a client. A client's file goes through `ml.geo.tiff.check_tiff` first.
+    `path` is made by us, never by a client. A client's file goes through `ml.scenes.tiff_safety.check_tiff` first.
 
     Raises:
         InputRefused: corrupt_tiff, GDAL cannot open it.
     """
     with refusing_damage("The file cannot be opened as a GeoTIFF."), warnings.catch_warnings():
-        # scenes without a georeference are refused with their reasons, by `ml.geo.scene`
+        # scenes without a georeference are refused with their reasons, by `ml.scenes.inspect`
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset: DatasetReader = rasterio.open(path, driver="GTiff", **_level(overview))
     return dataset

@@ -8,16 +8,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.assess.assessment import Assessment, SceneTally, false_positives
-from ml.assess.boundary import boundary_counts
-from ml.assess.metrics import Metrics, block_confusions
 from ml.contract import Contract
 from ml.data import LabelledScene
+from ml.evaluation.assessment import Assessment, SceneTally, false_positives
+from ml.evaluation.boundary import boundary_counts
+from ml.evaluation.metrics import Metrics, block_confusions
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 from ml.nn.evaluate import see
 from ml.nn.masks import read_references
-from ml.nn.streaming import StreamNet
+from ml.nn.prediction.row_stream import StreamNet
 
 Bytes = NDArray[np.uint8]
 

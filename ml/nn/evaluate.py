@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.assess.metrics import Metrics, confusion
 from ml.contract import Contract
 from ml.data import LabelledScene
-from ml.geo.homogenise import open_homogenised
+from ml.evaluation.metrics import Metrics, confusion
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
-from ml.nn.decide import class_index
+from ml.nn.logits import class_index
 from ml.nn.masks import UNLABELLED, class_indices, read_mask
-from ml.nn.streaming import StreamNet, for_prediction
-from ml.nn.tiling import predict_logits
+from ml.nn.prediction.row_stream import StreamNet, for_prediction
+from ml.nn.prediction.stripes import predict_logits
 from ml.nn.unet import UNet
+from ml.radiometry.homogenise import open_homogenised
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ml.assess.assessment import Assessment
-from ml.assess.metrics import Metrics
 from ml.data import LabelledScene
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.metrics import Metrics
 from ml.nn.assess import assess
 from ml.nn.checkpoint import load_checkpoint
-from ml.nn.inputs import choose_device
-from ml.nn.streaming import for_prediction
+from ml.nn.normalise import choose_device
+from ml.nn.prediction.row_stream import for_prediction
 from ml.progress import Progress, Watch, silent
 
 

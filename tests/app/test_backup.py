@@ -18,7 +18,7 @@ from app.services import Services
 from app.settings import Settings
 from app.storage import LocalStore, sha256_of
 from tests import servers
-from tests.ml.geo.conftest import MakeScene, make_scene
+from tests.ml.conftest import MakeScene, make_scene
 
 __all__ = ["make_scene"]
 

@@ -18,10 +18,10 @@ from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, Trainin
 from app.services import Services
 from app.storage import Stored
 from app.ticks import Ticker
-from ml.assess.metrics import Metrics
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import TrainConfig
 from ml.contract import BandStatistics, Contract
+from ml.evaluation.metrics import Metrics
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 GATE = PromoteRequest(min_gain=0.005, guards={"recall": -0.02})

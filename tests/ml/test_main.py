@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ml.__main__ import EXIT_REFUSED, cli, files_in, merged, read_split
 from ml.checkpoint_header import read_header
 from tests.ml.nn.conftest import fields, write_labelled
-from tests.ml.nn.ranked import launch
+from tests.ml.nn.training.ranked import launch
 
 SMALL = ("net.depth=2", "net.width=2", "chip_size=32", "batch_size=4", "epochs=1", "steps_per_epoch=2", "device=cpu")
 

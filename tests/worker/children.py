@@ -17,17 +17,17 @@ from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
 from ml.contract import Contract
-from ml.geo.source import Source
 from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
+from ml.scenes.source import Source
 from worker import child
 from worker.held import Held
 from worker.outcome import Outcome
 from worker.perform import _publish
 
 if TYPE_CHECKING:
-    from ml.nn.streaming import StreamNet
-    from ml.nn.tiling import Given
+    from ml.nn.prediction.row_stream import StreamNet
+    from ml.nn.prediction.stripes import Given
 
 PRODUCT = b"a map" * 1000
 TOUCHES = ("open", "os.rename", "os.link", "os.remove", "os.mkdir")  # audit events: the file system is about to change
@@ -88,15 +88,15 @@ def maps_and_dies(settings: Settings, claim: Claim, keeper: Connection) -> None:
 
 def maps_and_tells(settings: Settings, claim: Claim, keeper: Connection) -> None:
     """Make a map; the file `rows-1` of attempt 1 tells the first row and the rows of each piece that the net saw."""
-    from ml.nn import tiling
+    from ml.nn.prediction import stripes
 
-    give, log = tiling.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
+    give, log = stripes.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
 
     def tell(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "Given":
         print(window.row, window.rows, file=log, flush=True)
         return give(net, contract, source, window)
 
-    tiling.give = tell
+    stripes.give = tell
     child.main(settings, claim, keeper)
 
 

@@ -9,9 +9,9 @@ from app import jobs
 from app.models import Job
 from app.services import Services
 from ml.geo.windows import ceil_to, margin
-from ml.nn.tiling import ROUNDING_REACH
+from ml.nn.prediction.stripes import ROUNDING_REACH
 from tests.app.api.conftest import TINY, Perform, dataset, do, http, make_scene, mask, pixels, put, settings
-from tests.ml.geo.conftest import MakeScene
+from tests.ml.conftest import MakeScene
 from tests.worker import children
 from worker.keeper import perform
 

@@ -14,9 +14,9 @@ from app.requests import DatasetRequest
 from app.scenes import SceneOptions, Upload
 from app.services import Services
 from app.storage import sha256_of
-from ml.geo.labels import LabelOptions
-from ml.geo.splits import SceneSplit
-from tests.ml.geo.conftest import GRID, MakeScene, make_scene
+from ml.datasets.splits import SceneSplit
+from ml.labels.inspect import LabelOptions
+from tests.ml.conftest import GRID, MakeScene, make_scene
 from tests.worker import children
 from worker.keeper import perform, perform_all
 

@@ -16,7 +16,7 @@ from app.api.connections import BoundedProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
-from tests.ml.geo.conftest import MakeScene, make_scene
+from tests.ml.conftest import MakeScene, make_scene
 from worker.keeper import perform
 
 __all__ = ["make_scene"]

@@ -9,7 +9,7 @@ from affine import Affine
 
 from app.services import Services
 from tests.app.api.conftest import Perform, pixels, put
-from tests.ml.geo.conftest import GRID, MakeScene
+from tests.ml.conftest import GRID, MakeScene
 
 SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
 

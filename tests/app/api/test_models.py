@@ -10,15 +10,15 @@ import pytest
 
 from app import predictions
 from app.services import Services
-from ml.assess.metrics import Metrics
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import NetConfig, TrainConfig
 from ml.contract import BandStatistics, Contract
+from ml.evaluation.metrics import Metrics
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.unet import UNet
 from tests.app.api.conftest import Perform, pixels, put
-from tests.ml.geo.conftest import MakeScene
+from tests.ml.conftest import MakeScene
 
 CONFUSION = ((40, 10), (5, 45))
 STATISTICS = (BandStatistics(mean=400, std=250, min=100, max=700),) * 4

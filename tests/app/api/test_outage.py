@@ -12,7 +12,7 @@ from app.queue import Doorbell
 from app.settings import Settings
 from tests import servers
 from tests.app.api.conftest import SMALL, pixels, put, serving
-from tests.ml.geo.conftest import MakeScene
+from tests.ml.conftest import MakeScene
 from tests.waiting import eventually
 
 Make = Callable[..., Settings]

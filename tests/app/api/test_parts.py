@@ -7,7 +7,7 @@ from app import jobs
 from app.services import Services
 from app.storage import LocalStore
 from tests.app.api.conftest import TINY, Perform, pixels, put
-from tests.ml.geo.conftest import MakeScene
+from tests.ml.conftest import MakeScene
 
 ROWS = 200
 

@@ -13,7 +13,7 @@ import pytest
 from app.services import Services
 from app.storage import LocalStore
 from tests.app.api.conftest import pixels, put
-from tests.ml.geo.conftest import MakeScene
+from tests.ml.conftest import MakeScene
 
 
 def files(services: Services) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ml.geo.raster import open_raster
-from ml.geo.webtiles import WebTiles
+from ml.products.web_tiles import WebTiles
 from tests.app.api.conftest import Perform, put
 from tests.app.api.test_models import bundle, model
 

@@ -6,11 +6,12 @@ import pytest
 import rasterio
 from affine import Affine
 
-from ml.geo.areas import class_areas_ha, row_area_ha
+from ml.geo.areas import row_area_ha
 from ml.geo.crs import to_wgs84
 from ml.geo.grid import Grid
 from ml.geo.windows import Window
-from tests.ml.geo.conftest import MakeScene
+from ml.products.write import class_areas_ha
+from tests.ml.conftest import MakeScene
 
 PX = 400
 

@@ -1,0 +1,107 @@
+"""Fingerprints of pixels: where two scenes hold the same ones, they tell, wherever the files say that these lie.
+
+Every neighbourhood of 16 x 16 px has a hash, and those whose hash is among the lowest 1/1024 stand for the scene: the
+content itself decides which, so a copy has the same ones however it is shifted (Manber 1994, "Finding similar files in
+a large file system"). The hash is the polynomial one of Karp and Rabin (1987), over columns, then over rows, modulo
+2^64; a sum over 16 is made of two over 8, and so on: four steps an axis.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from ml.geo.windows import Window, blocks
+from ml.scenes.source import RasterSource
+
+Prints = NDArray[np.uint64]
+
+SIDE_PX = 16
+ONE_IN = 1024
+_BLOCK_PX = 512  # arrays of 2 MB stay near the processor
+_MOST_COPIES = 32  # of one fingerprint that are compared each with each
+_BASES = (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03)  # odd, of columns and rows: nothing is lost modulo 2^64
+_MASK = 2**64 - 1
+
+
+def fingerprints(source: RasterSource) -> Prints:
+    """The fingerprints of a scene's raw pixels, sorted, each once; about one for 1024 px.
+
+    Those that the scene has twice are left out (flat areas, patterns), and those with a pixel that is not valid.
+    Memory does not grow with the scene but by 8 bytes for each fingerprint; time grows with the pixels.
+    """
+    rows, cols = source.rows - SIDE_PX + 1, source.cols - SIDE_PX + 1
+    once, repeated = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    for corner in blocks(rows, cols, block_px=_BLOCK_PX) if min(rows, cols) > 0 else ():
+        window = Window(corner.row, corner.col, corner.rows + SIDE_PX - 1, corner.cols + SIDE_PX - 1)
+        alone, others = _of_window(*source.read_raw(window))
+        once.append(alone)
+        repeated.append(others)
+    prints, counts = np.unique(np.concatenate(once), return_counts=True)
+    known = np.isin(prints, np.concatenate(repeated))
+    return np.asarray(prints[(counts == 1) & ~known])
+
+
+def shared_prints(scenes: Sequence[Prints]) -> dict[tuple[int, int], int]:
+    """How many fingerprints two scenes share, by their indices, the lower first; pairs that share none are left out.
+
+    Of a fingerprint that many scenes have, each is compared with the next 31: time grows with the fingerprints.
+    """
+    prints = np.concatenate(scenes)
+    owner = np.repeat(np.arange(len(scenes)), [len(scene) for scene in scenes])
+    order = np.argsort(prints, kind="stable")
+    prints, owner = prints[order], owner[order]
+    shared = dict[tuple[int, int], int]()
+    for lag in range(1, _MOST_COPIES):
+        same = prints[lag:] == prints[:-lag]
+        pairs, counts = np.unique(owner[:-lag][same] * len(scenes) + owner[lag:][same], return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            both = divmod(pair, len(scenes))
+            shared[both] = shared.get(both, 0) + count
+        if len(pairs) == 0:
+            break
+    return shared
+
+
+def _of_window(raw: np.ndarray, valid: np.ndarray) -> tuple[Prints, Prints]:
+    """The fingerprints that a window has once, of valid pixels, and those that it has several times."""
+    hashes = _one_number(raw)
+    for axis, base in enumerate(_BASES):
+        hashes = _rolled(hashes, base, axis)
+    hashes = _mixed(hashes)
+    chosen = np.nonzero(hashes < np.uint64(2**64 // ONE_IN))
+    prints, first, counts = np.unique(hashes[chosen], return_index=True, return_counts=True)
+    single = counts == 1
+    places = [axis[first[single]] for axis in chosen]
+    whole = sliding_window_view(valid, (SIDE_PX, SIDE_PX))[*places].all(axis=(1, 2))
+    return prints[single][whole], prints[~single]
+
+
+def _one_number(raw: np.ndarray) -> Prints:
+    """All bands of each pixel as one random-looking number, uint64 (rows, cols)."""
+    bits = np.ascontiguousarray(raw).view(f"u{raw.dtype.itemsize}")
+    together = np.zeros(raw.shape[1:], dtype=np.uint64)
+    for number, band in enumerate(bits, 1):
+        together += band * np.uint64(_BASES[1] * (2 * number + 1) & _MASK)
+    return _mixed(together)
+
+
+def _mixed(values: Prints) -> Prints:
+    """Each value as a random-looking one, none lost: the finaliser of MurmurHash3 (Appleby), changing `values`."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values ^= values >> np.uint64(33)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(33)
+    return values
+
+
+def _rolled(values: Prints, base: int, axis: int) -> Prints:
+    """The sum of v[i + k] base^k over k < 16 for each i along an axis, which becomes 15 shorter."""
+    step = 1
+    while step < SIDE_PX:
+        near, far = (values[:-step], values[step:]) if axis == 0 else (values[:, :-step], values[:, step:])
+        values = far * np.uint64(base)
+        values += near
+        base, step = base * base & _MASK, 2 * step
+    return values

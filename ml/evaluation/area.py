@@ -1,0 +1,51 @@
+"""Hectares one can defend: the area of a class from the map AND from how often the map was wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.evaluation.metrics import Confusion
+
+Floats = NDArray[np.float64]
+
+
+def adjusted_area(
+    mapped_ha: Mapping[int, float],
+    confusion: Confusion,
+    blocks: Sequence[Confusion],
+    *,
+    value: int = 1,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> tuple[float, tuple[float, float]] | None:
+    """The area of class `value` in hectares, adjusted for the map's errors, and its 95 % confidence interval.
+
+    The stratified estimator of Olofsson et al. 2014 (doi 10.1016/j.rse.2014.02.015, eq. 9 and 10): the map classes
+    are the strata, and of each stratum's mapped area goes to class `value` what the test pixels mapped so truly are,
+    sum over i of mapped_ha[i] * n_i,value / n_i. It rests on the test scenes being like the mapped one.
+    The interval is the 2.5 and 97.5 percentile over `resamples` bootstraps of whole blocks, since pixels that are
+    neighbours err together.
+
+    mapped_ha: hectares by map class, each the class's place in the confusion. confusion, blocks: test pixels by true
+    and mapped class, in all and by block (`ml.evaluation.metrics.block_confusions`). None if a mapped class has no test
+    pixel, or with fewer than two blocks, of which no interval can be had.
+    """
+    strata_ha = np.array([mapped_ha.get(mapped, 0.0) for mapped in range(len(confusion))])
+    estimate = float(_truly(value, strata_ha, np.asarray(confusion)))
+    if np.isnan(estimate) or len(blocks) < 2:
+        return None
+    counts = np.asarray(blocks, dtype=np.int64)
+    drawn = np.random.default_rng(seed).integers(len(blocks), size=(resamples, len(blocks)))
+    resampled = np.stack([counts[draw].sum(axis=0) for draw in drawn])
+    low, high = np.nanpercentile(_truly(value, strata_ha, resampled), [2.5, 97.5])
+    return estimate, (float(low), float(high))
+
+
+def _truly(value: int, strata_ha: Floats, counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Hectares of class `value`; counts: (..., truth, map class). NaN where a mapped stratum has no test pixel."""
+    tested = counts.sum(axis=-2)
+    share = np.divide(counts[..., value, :], tested, out=np.full(tested.shape, np.nan), where=tested > 0)
+    hectares: NDArray[Any] = np.where(strata_ha > 0, strata_ha * share, 0.0).sum(axis=-1)
+    return hectares

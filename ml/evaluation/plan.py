@@ -1,0 +1,95 @@
+"""Experiments: variants of one config x seeds, each a training of its own, compared at the end (Table 1)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ml.config import TrainConfig
+from ml.faults import Fault
+from ml.frozen import Frozen
+
+Settings = dict[str, Any]
+MERGED = ("net", "optimizer")  # of these a variant may name single fields; anything else it replaces whole
+MOST_RUNS = 200
+
+
+class Variant(Frozen):
+    """What one variant changes in the experiment's config."""
+
+    name: str = Field(min_length=1, max_length=80)
+    config: Settings = Field(default_factory=dict)
+
+
+class Run(Frozen):
+    """One training of an experiment."""
+
+    variant: str
+    seed: int
+    config: TrainConfig
+
+
+class Plan(Frozen):
+    """variants x seeds on one config; `lovasz_weights` adds the variants of the paper's sweep, 0 being CE alone."""
+
+    config: Settings = Field(default_factory=dict)
+    variants: tuple[Variant, ...] = Field((), max_length=50)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, max_length=50)
+    lovasz_weights: tuple[float, ...] = Field((), max_length=20, description="Adds CE + w * Lovász for each w.")
+
+    def all_variants(self, classes: int) -> tuple[Variant, ...]:
+        """Those named and those of the sweep, for data with so many classes; the first one is the baseline."""
+        part = "lovasz_hinge" if classes == 2 else "lovasz_softmax"
+        swept = (
+            Variant(name=f"ce+{weight:g}*lovasz" if weight else "ce", config={"loss": {"ce": 1.0, part: weight}})
+            for weight in self.lovasz_weights
+        )
+        return (*self.variants, *swept)
+
+    def runs(self, classes: int) -> tuple[Run, ...]:
+        """Every training, seed by seed, so that the variants of the first seed can be compared early.
+
+        Raises ValidationError for a config that is wrong; see `plan_faults`.
+        """
+        return tuple(
+            Run(variant=variant.name, seed=seed, config=TrainConfig.model_validate(self.settings(variant, seed)))
+            for seed in self.seeds
+            for variant in self.all_variants(classes)
+        )
+
+    def settings(self, variant: Variant, seed: int) -> Settings:
+        """The config of one run, not yet checked."""
+        merged = {
+            name: {**self.config[name], **variant.config[name]}
+            for name in MERGED
+            if name in self.config and name in variant.config
+        }
+        return {**self.config, **variant.config, **merged, "seed": seed}
+
+
+def plan_faults(plan: Plan, classes: int) -> Iterator[Fault]:
+    """Everything wrong with a plan, at its place."""
+    variants = plan.all_variants(classes)
+    names = [variant.name for variant in variants]
+    if not variants:
+        hint = "Name variants, or lovasz_weights for the paper's sweep, like [0, 0.25, 0.5, 1]."
+        yield Fault("no_variants", "There is nothing to compare.", hint, "/variants")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield Fault("same_name", f"Several variants are called {', '.join(twice)}.", "Rename them.", "/variants")
+    if len(set(plan.seeds)) < len(plan.seeds):
+        yield Fault("same_seed", "A seed stands twice: it would make the same run twice.", "Name it once.", "/seeds")
+    if (runs := len(variants) * len(plan.seeds)) > MOST_RUNS:
+        yield Fault("too_many_runs", f"That makes {runs} runs.", f"Ask for {MOST_RUNS} at most.", "/seeds")
+    for number, variant in enumerate(variants):
+        at = f"/variants/{number}/config" if number < len(plan.variants) else "/config"
+        yield from _config_faults(plan, variant, at)
+
+
+def _config_faults(plan: Plan, variant: Variant, at: str) -> Iterator[Fault]:
+    try:
+        TrainConfig.model_validate(plan.settings(variant, plan.seeds[0]))
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False, include_input=False):
+            pointer = "/".join((at, *map(str, error["loc"])))
+            hint = "See the config of a training in docs/http-api.md."
+            yield Fault("invalid_config", f"{variant.name}: {error['msg']}.", hint, pointer)

@@ -1,0 +1,154 @@
+"""Cut-outs of scenes with their masks, kept beside a result so that its figures can be drawn at any time."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.contract import Contract, Homogenise
+from ml.data import LabelledScene, TrainingData
+from ml.geo.raster import open_raster
+from ml.geo.windows import Window, blocks
+from ml.labels.classes import UNLABELLED
+from ml.products.palette import UNOBSERVED
+from ml.radiometry.homogenise import open_homogenised
+
+SAMPLES, SAMPLE_PX = 6, 256
+COMPARED, COMPARED_PX = 3, 512
+MAPPED = "mapped"  # name of the mask that a net made
+_META = "pictures.json"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """image: uint8 (rows, cols, 3), in true colour as far as the bands allow. pixel_m: side of a pixel in metres.
+
+    masks: by name, uint8 (rows, cols), class values, 255 where unlabelled.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    pixel_m: float | None = None
+
+
+def dataset_pictures(data: TrainingData, out: Path) -> None:
+    """Write the pictures of a dataset to the file `out`.
+
+    "sample N": telling windows of the training scenes with their "truth". "before N", "after N": scenes without and
+    with homogenisation, if there is any.
+    """
+    pictures: dict[str, Picture] = {}
+    for number, scene in enumerate(_spread(data.train, SAMPLES), 1):
+        pictures[f"sample {number}"] = _cut(scene, data.contract, SAMPLE_PX, data.contract.homogenise)
+    if data.contract.homogenise:
+        for number, scene in enumerate(_spread(data.train + data.val + data.test, COMPARED), 1):
+            pictures[f"before {number}"] = _cut(scene, data.contract, COMPARED_PX, None)
+            pictures[f"after {number}"] = _cut(scene, data.contract, COMPARED_PX, data.contract.homogenise)
+    save_pictures(out, pictures)
+
+
+def _cut(scene: LabelledScene, contract: Contract, size_px: int, homogenise: Homogenise | None) -> Picture:
+    """The most telling window of a scene; all in one stretch, so that scenes can be compared."""
+    window = telling_window(scene, size_px)
+    with open_homogenised(scene, homogenise) as source:
+        image, valid = source.read(window)
+    low, high = np.array([(band.mean - 2 * band.std, band.mean + 2 * band.std) for band in contract.statistics]).T
+    return picture_of(scene, contract, window, true_colour(image, valid, contract.bands, (low, high)))
+
+
+def _spread(scenes: Sequence[LabelledScene], most: int) -> list[LabelledScene]:
+    """At most so many, evenly from the first to the last."""
+    return [scenes[i] for i in np.unique(np.linspace(0, len(scenes) - 1, min(most, len(scenes))).round().astype(int))]
+
+
+def save_pictures(path: Path, pictures: Mapping[str, Picture]) -> None:
+    """Write them into one compressed file, by key."""
+    arrays: dict[str, np.ndarray] = {}
+    meta = {}
+    for key, picture in pictures.items():
+        arrays[f"{key}|image"] = picture.image
+        arrays |= {f"{key}|mask|{name}": mask for name, mask in picture.masks.items()}
+        meta[key] = {"name": picture.name, "pixel_m": picture.pixel_m, "masks": list(picture.masks)}
+    arrays[_META] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def load_pictures(path: Path) -> dict[str, Picture]:
+    """What `save_pictures` wrote, in the same order."""
+    with np.load(path, allow_pickle=False) as file:
+        meta = json.loads(file[_META].tobytes())
+        return {
+            key: Picture(
+                name=about["name"],
+                image=file[f"{key}|image"],
+                masks={name: file[f"{key}|mask|{name}"] for name in about["masks"]},
+                pixel_m=about["pixel_m"],
+            )
+            for key, about in meta.items()
+        }
+
+
+def telling_scene(scenes: Sequence[LabelledScene]) -> LabelledScene:
+    """Of 20 scenes at most, evenly chosen, the one with most labelled pixels that are not of its commonest class."""
+
+    def variety(scene: LabelledScene) -> int:
+        with open_raster(scene.mask) as mask:
+            return sum(_variety(mask.read(1, window=_slices(w)))[0] for w in blocks(*mask.shape, block_px=1024))
+
+    return max(_spread(scenes, 20), key=variety)
+
+
+def telling_window(scene: LabelledScene, size_px: int) -> Window:
+    """The square of `size_px` at most where most labelled pixels are not of the square's commonest class."""
+    with open_raster(scene.mask) as mask:
+        windows = list(blocks(*mask.shape, block_px=size_px))
+        scores = [_variety(mask.read(1, window=_slices(window))) for window in windows]
+    return windows[int(np.argmax([variety * 4 + labelled for variety, labelled in scores]))]
+
+
+def true_colour(
+    image: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    bands: Sequence[str],
+    limits: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+) -> NDArray[np.uint8]:
+    """An image (bands, rows, cols) as uint8 (rows, cols, 3), each band stretched between its `limits`.
+
+    limits: lowest and highest value by band; by default the 2nd and the 98th percentile. Shown are the bands named
+    red, green and blue if there are such, else 3, 2, 1 of four or more, else the first three.
+    """
+    percentiles = np.percentile(image[:, valid], (2, 98), axis=1) if valid.any() else (np.zeros(1), np.ones(1))
+    low, high = percentiles if limits is None else limits
+    spread = np.maximum(np.reshape(high - low, (-1, 1, 1)), 1e-9)
+    stretched = ((image - np.reshape(low, (-1, 1, 1))) / spread).clip(0, 1)
+    shown = np.moveaxis(stretched[colour_bands(bands)], 0, -1)
+    return np.where(valid[..., None], 255 * shown, UNOBSERVED).round().astype(np.uint8)
+
+
+def colour_bands(bands: Sequence[str]) -> list[int]:
+    """Which bands are shown as red, green and blue."""
+    names = [band.lower() for band in bands]
+    if {"red", "green", "blue"} <= set(names):
+        return [names.index(colour) for colour in ("red", "green", "blue")]
+    return [2, 1, 0] if len(bands) >= 4 else [0, 1, 2] if len(bands) == 3 else [0, 0, 0]
+
+
+def picture_of(scene: LabelledScene, contract: Contract, window: Window, image: NDArray[np.uint8]) -> Picture:
+    """A cut-out with its truth."""
+    with open_raster(scene.mask) as mask:
+        truth = mask.read(1, window=_slices(window))
+    return Picture(scene.name, image, {"truth": truth}, contract.gsd)
+
+
+def _slices(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (window.row, window.row + window.rows), (window.col, window.col + window.cols)
+
+
+def _variety(mask: NDArray[np.uint8]) -> tuple[int, int]:
+    """Labelled pixels that are not of the commonest class, and labelled pixels."""
+    counts = np.bincount(mask.ravel(), minlength=256)[:UNLABELLED]
+    return int(counts.sum() - counts.max()), int(counts.sum())

@@ -1,0 +1,80 @@
+"""Image, truth and the maps of some variants beside each other, and where each map errs (paper, Fig 9)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ml.contract import ClassDef
+from ml.figures.cutouts import Picture
+from ml.figures.maps import scale_bar
+from ml.figures.painting import Mask, class_patches, painted, patch, show
+from ml.figures.style import Lang
+from ml.figures.texts import words
+from ml.labels.classes import UNLABELLED
+from ml.products.palette import Rgb
+
+# Okabe & Ito 2008: orange and sky blue, for everybody far from each other, and bright before what is right and dimmed
+OMISSION: Rgb = (230, 159, 0)
+COMMISSION: Rgb = (86, 180, 233)
+_DIMMED = 0.5  # how bright a right pixel is left
+_SIDE_IN = 3.3  # inches
+_METRICS = ("accuracy", "iou", "kappa")
+Scores = Mapping[str, Mapping[str, float | None]]
+
+
+def draw_panels(
+    picture: Picture,
+    maps: Mapping[str, Mask],
+    classes: Sequence[ClassDef],
+    *,
+    scores: Scores | None = None,
+    errors: bool = True,
+    lang: Lang = "en",
+) -> Figure:
+    """The image, its mask "truth" and each map, uint8 (rows, cols), under its name.
+
+    scores: by map, its "accuracy", "iou" and "kappa", shown in the title. errors: of two classes, where each map
+    misses or wrongly finds class 1, in a second row.
+    """
+    say, truth = words(lang), picture.masks["truth"]
+    errors = errors and len(classes) == 2
+    columns, rows = 2 + len(maps), 2 if errors else 1
+    legend_in = 0.4 + 0.28 * -(-(len(classes) + 3) // 5)
+    figure = Figure(figsize=(_SIDE_IN * columns, (_SIDE_IN + 0.6) * rows + legend_in), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    show(grid[0, 0], picture.image, say("image", name=picture.name))
+    if picture.pixel_m:
+        scale_bar(grid[0, 0], picture.image.shape, picture.pixel_m)
+    show(grid[0, 1], painted(truth, classes), say("truth"))
+    for axes, (name, mapped) in zip(grid[0, 2:], maps.items(), strict=True):
+        show(axes, painted(mapped, classes), _titled(name, (scores or {}).get(name), lang))
+    handles = class_patches(classes, lang)
+    if errors:
+        for axes, (name, mapped) in zip(grid[1, 2:], maps.items(), strict=True):
+            show(axes, error_map(truth, mapped, classes), say("errors", name=name))
+        for axes in grid[1, :2]:
+            axes.set_axis_off()
+        found = next(item.name for item in classes if item.value == 1)
+        handles.append(patch(OMISSION, say("omission error", name=found)))
+        handles.append(patch(COMMISSION, say("commission error", name=found)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
+    return figure
+
+
+def error_map(truth: Mask, mapped: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
+    """Where `mapped` misses or wrongly finds class 1, (rows, cols, 3); right is dimmed, unknown grey."""
+    known = (truth != UNLABELLED) & (mapped != UNLABELLED)
+    image = painted(np.where(known, truth, UNLABELLED).astype(np.uint8), classes)
+    image[known] = (_DIMMED * image[known]).astype(np.uint8)
+    image[known & (truth == 1) & (mapped != 1)] = OMISSION
+    image[known & (truth != 1) & (mapped == 1)] = COMMISSION
+    return image
+
+
+def _titled(name: str, scores: Mapping[str, float | None] | None, lang: Lang) -> str:
+    """The name of a map, and below it what it scores."""
+    short = {"accuracy": "OA", "iou": words(lang)("iou"), "kappa": words(lang)("kappa")}
+    known = [f"{short[key]} {value:.3f}" for key in _METRICS if (value := (scores or {}).get(key)) is not None]
+    return "\n".join([name, "  ".join(known)] if known else [name])

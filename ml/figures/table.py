@@ -1,0 +1,123 @@
+"""The comparison of variants as a typeset table (paper, Table 1)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from unicodedata import east_asian_width
+
+from matplotlib.figure import Figure
+
+from ml.figures.style import Lang
+from ml.figures.texts import words
+
+METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1", "omission", "commission", "boundary_iou")
+LESS_IS_BETTER = ("omission", "commission")
+_COLUMN_IN, _ROW_IN, _LETTER_IN = 1.55, 0.36, 0.088  # inches
+_BEST = "#E4F1E4"
+_BOLD = {"weight": "bold", "family": "DejaVu Sans"}  # the fonts with Chinese may have no bold figures
+_NONE = "–"
+Row = Mapping[str, Any]
+
+
+def draw_table(table: Sequence[Row], differences: Sequence[Row] = (), *, lang: Lang = "en") -> Figure:
+    """Mean ± standard deviation of each metric by variant, the best mean of each split bold; below, the differences.
+
+    table: {"variant", "split", "runs", "accuracy": {"mean", "sd"}, "iou": ..., ...}; a metric that no variant has is
+    left out. differences: {"a", "b", "metric", "mean", "ci95": [low, high] or None}, of a minus b, 0 to 1.
+    """
+    say = words(lang)
+    metrics = [metric for metric in METRICS if any(_mean(row, metric) is not None for row in table)]
+    below = _paired(differences)
+    lines = len(table) + (len(below) + 1 if below else 0) + 2
+    names = [row["variant"] for row in table] + [_pair(*pair) for pair in below]
+    sheet = _Sheet(max(map(_letters, names), default=0) * _LETTER_IN / _COLUMN_IN, len(metrics), lines)
+    sheet.rule(0, 1.4)
+    sheet.line([say("variant"), say("split"), *map(say, metrics), say("runs")])
+    sheet.rule(1, 0.8)
+    for row in table:
+        rivals = [rival for rival in table if rival["split"] == row["split"]]
+        best = [len(rivals) > 1 and _is_best(row, rivals, metric) for metric in metrics]
+        cells = [_cell(row, metric) for metric in metrics]
+        sheet.line([row["variant"], say(row["split"]), *cells, str(row["runs"])], bold=[False, False, *best, False])
+    if below:
+        sheet.rule(len(table) + 1, 0.8)
+        sheet.line([say("differences")])
+    for (a, b), by_metric in below.items():
+        sheet.line([_pair(a, b), "", *(_difference(by_metric.get(metric)) for metric in metrics)])
+    sheet.rule(lines - 1, 1.4)
+    sheet.line([say("table note")])
+    return sheet.figure
+
+
+class _Sheet:
+    """Lines of cells from top to bottom: the first column is left, the others centred."""
+
+    def __init__(self, names: float, metrics: int, lines: int) -> None:
+        """names: the width of the first column, in widths of the others."""
+        self._next = 0
+        self._centres = [0.0, names + 0.4, *(names + 1.3 + index for index in range(metrics)), names + metrics + 1.1]
+        right = self._centres[-1] + 0.3
+        self.figure = Figure(figsize=(_COLUMN_IN * right, _ROW_IN * lines), layout="constrained")
+        self._axes = self.figure.subplots()
+        self._axes.set(xlim=(-0.05, right), ylim=(lines, -0.1))
+        self._axes.set_axis_off()
+
+    def line(self, cells: Sequence[str], bold: Sequence[bool] = ()) -> None:
+        for index, text in enumerate(cells):
+            strong = index < len(bold) and bold[index]
+            align = "left" if index == 0 else "center"
+            self._axes.text(
+                self._centres[index],
+                self._next + 0.5,
+                text,
+                ha=align,
+                va="center",
+                fontsize=10.5,
+                bbox={"facecolor": _BEST, "edgecolor": "none", "pad": 3} if strong else None,
+                fontdict=_BOLD if strong else None,
+            )
+        self._next += 1
+
+    def rule(self, above: int, width: float) -> None:
+        self._axes.axhline(above, color="black", linewidth=width)
+
+
+def _pair(a: str, b: str) -> str:
+    return f"{a} − {b}"
+
+
+def _letters(text: str) -> int:
+    """The width of a text; a Chinese letter is as wide as two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _mean(row: Row, metric: str) -> float | None:
+    spread = row.get(metric) or {}
+    return spread.get("mean")
+
+
+def _cell(row: Row, metric: str) -> str:
+    mean = _mean(row, metric)
+    if mean is None:
+        return _NONE
+    sd = row[metric].get("sd")
+    return f"{mean:.4f}" if sd is None else f"{mean:.4f} ± {sd:.4f}"
+
+
+def _is_best(row: Row, rivals: Sequence[Row], metric: str) -> bool:
+    means = [mean for rival in rivals if (mean := _mean(rival, metric)) is not None]
+    return bool(means) and _mean(row, metric) == (min if metric in LESS_IS_BETTER else max)(means)
+
+
+def _paired(differences: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
+    """By the two variants, then by metric."""
+    pairs: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in differences:
+        pairs.setdefault((row["a"], row["b"]), {})[row["metric"]] = row
+    return pairs
+
+
+def _difference(row: Row | None) -> str:
+    if row is None or row["mean"] is None:
+        return _NONE
+    mean, interval = 100 * row["mean"], row.get("ci95")
+    return f"{mean:+.2f}" + (f" [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]" if interval else "")

@@ -1,0 +1,127 @@
+"""Layers of truth: what they hold, and whether they can be used."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from ml.faults import Fault, InputRefused
+from ml.frozen import Frozen
+from ml.geo.areas import HECTARE_M2, count_by_class, row_area_ha
+from ml.geo.crs import crs_code, transformer
+from ml.geo.windows import blocks
+from ml.labels.classes import UNLABELLED, LabelOptions, class_names, mask_classes
+from ml.labels.conflicts import check_conflicts
+from ml.labels.layers import MaskTruth, PolygonTruth, open_truth
+from ml.labels.rasterise import BurnReport, burn, burn_truths
+from ml.labels.read import Kind, wgs84_bounds
+from ml.notes import Note
+from ml.scenes.source import RasterSource
+
+__all__ = ["BurnReport", "ClassReport", "LabelOptions", "LabelReport", "burn", "burn_truths", "inspect_labels"]
+
+_BLOCK_PX = 1024
+
+
+class ClassReport(Frozen):
+    """One class of a layer. name: the texts that mean it. features: of polygons; pixels: of a mask."""
+
+    value: int
+    name: str | None
+    features: int | None = None
+    pixels: int | None = None
+    area_ha: float
+
+
+class LabelReport(Frozen):
+    """What a layer of labels holds. features: polygons, 0 of a mask. bbox: west, south, east, north in degrees.
+
+    repairs: what was mended to use it. warnings: what its owner should look at.
+    """
+
+    kind: Kind
+    features: int
+    crs: str
+    bbox: tuple[float, float, float, float]
+    by_class: tuple[ClassReport, ...]
+    repairs: tuple[Note, ...]
+    warnings: tuple[Note, ...]
+
+
+def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelReport:
+    """Read a layer of labels of any kind and count what it holds.
+
+    Raises:
+        InputRefused: with the faults found. Codes: those of `open_truth`, unknown_class, conflicting_labels, no_labels.
+    """
+    options = options or LabelOptions()
+    truth = open_truth(path, options)
+    return _polygon_report(truth, options) if isinstance(truth, PolygonTruth) else _mask_report(truth)
+
+
+def _polygon_report(truth: PolygonTruth, options: LabelOptions) -> LabelReport:
+    overlaps = check_conflicts(truth.geometries, truth.values)
+    area_ha, names = _areas_ha(truth), class_names(options.classes)
+    return LabelReport(
+        kind=truth.kind,
+        features=len(truth.values),
+        crs=_crs_name(truth),
+        bbox=wgs84_bounds(truth.geometries, truth.crs),
+        by_class=tuple(
+            ClassReport(
+                value=value,
+                name=names.get(value),
+                features=int((truth.values == value).sum()),
+                area_ha=float(area_ha[truth.values == value].sum()),
+            )
+            for value in np.unique(truth.values).tolist()
+        ),
+        repairs=truth.notes,
+        warnings=(*_unplaced(truth), *overlaps),
+    )
+
+
+def _mask_report(truth: MaskTruth) -> LabelReport:
+    pixels, area_ha, names = np.zeros(256, dtype=np.int64), np.zeros(256), class_names(truth.options.classes)
+    with RasterSource(truth.path) as source:
+        for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+            raw, valid = source.read_raw(window)
+            counts, areas = count_by_class(mask_classes(raw[0], valid, truth.options), row_area_ha(truth.grid, window))
+            pixels += counts
+            area_ha += areas
+    if not pixels[:UNLABELLED].any():
+        detail = "Every pixel of the mask is nodata or 255: unlabelled."
+        raise InputRefused(Fault("no_labels", detail, "Look at the declared nodata: it may be one of your classes."))
+    return LabelReport(
+        kind="raster",
+        features=0,
+        crs=_crs_name(truth),
+        bbox=truth.grid.bbox(),
+        by_class=tuple(
+            ClassReport(value=value, name=names.get(value), pixels=int(pixels[value]), area_ha=float(area_ha[value]))
+            for value in np.flatnonzero(pixels).tolist()
+        ),
+        repairs=(),
+        warnings=(),
+    )
+
+
+def _areas_ha(truth: PolygonTruth) -> np.ndarray:
+    """Geodesic area of each polygon on the ellipsoid of its CRS, in hectares."""
+    geod = truth.crs.get_geod()
+    if geod is None:
+        raise ValueError(f"{truth.crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
+    to_lonlat = transformer(truth.crs, truth.crs.geodetic_crs)
+    lonlat = shapely.transform(truth.geometries, lambda xy: np.column_stack(to_lonlat.transform(*xy.T)))
+    areas = [geod.geometry_area_perimeter(geometry)[0] for geometry in shapely.orient_polygons(lonlat)]
+    return np.abs(areas) / HECTARE_M2
+
+
+def _crs_name(truth: PolygonTruth | MaskTruth) -> str:
+    return crs_code(truth.crs) or truth.crs.name
+
+
+def _unplaced(truth: PolygonTruth) -> Iterator[Note]:
+    if truth.unplaced:
+        yield Note(code="no_geometry", detail=f"{truth.unplaced} features have no geometry and are left out.")

@@ -1,0 +1,1 @@
+"""Exact prediction of whole scenes: rows flow through the net."""

@@ -1,0 +1,31 @@
+"""PyTorch's own layers: they run anywhere, on any device and in any precision. All channels are lanes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.nn.prediction.engines.engine import Convolution, Engine, Operation, PixelLayer, Rows
+from ml.nn.prediction.engines.input_buffer import Window
+
+
+def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
+    weight, bias = layer.weight.detach().contiguous(memory_format=torch.channels_last), layer.bias
+    window = Window(layer.in_channels, layer.in_channels, weight)
+
+    def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
+        return torch.conv2d(window.fill(parts, above, below), weight, bias).relu_()
+
+    return convolve
+
+
+def _each_pixel(layer: PixelLayer) -> Operation:
+    weight, bias = layer.weight.detach(), layer.bias
+    if isinstance(layer, nn.ConvTranspose2d):
+        return lambda features: torch.conv_transpose2d(features, weight, bias, stride=2)
+    matrix = weight.flatten(1)  # as a product, a few outputs are several times faster than as a convolution
+    return lambda features: functional.linear(features.permute(0, 2, 3, 1), matrix, bias).permute(0, 3, 1, 2)
+
+
+ENGINE = Engine("torch", torch.__version__, lambda channels, parts: channels, _convolution, _each_pixel)

@@ -1,0 +1,1 @@
+"""Training: chips, augmentation, losses, and the loop."""

@@ -1,0 +1,1 @@
+"""What is made of a map: COGs, polygons, styles and tiles for the web. Free of torch."""

@@ -1,0 +1,116 @@
+"""What was mapped as polygons, in files: GeoJSON for the web and GeoPackage for a GIS."""
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import shapely
+from fudgeo.enumeration import FieldType, ShapeType
+from fudgeo.geopkg import Field, GeoPackage, SpatialReferenceSystem
+from pyproj.exceptions import CRSError
+
+from ml.contract import ClassDef
+from ml.geo.crs import to_wgs84
+from ml.geo.grid import grid_of
+from ml.geo.raster import open_raster
+from ml.products.polygons import Patches, patches
+
+DECIMALS = 7  # of a degree: a centimetre
+_LAYER = "classes"
+_LAST_CHANGE = "2000-01-01T00:00:00.000Z"
+_OWN_SRS = 100_000  # for a CRS that no authority has numbered
+
+Write = Callable[[Patches], None]
+
+
+def write_polygons(
+    classes: Path, names: Sequence[ClassDef], geojson: Path, geopackage: Path, *, min_area_ha: float
+) -> int:
+    """Trace every patch of a class above 0 in the map `classes`; how many were written.
+
+    Patches smaller than `min_area_ha` are left out.
+    """
+    with open_raster(classes) as dataset:
+        crs = grid_of(dataset).crs
+    name_of = {value: str(value) for value in range(256)} | {item.value: item.name for item in names}
+    number = 0
+    with _geojson(geojson, crs, name_of) as to_geojson, _gpkg(geopackage, crs, name_of) as to_geopackage:
+        for some in patches(classes):
+            kept = some.of_at_least(min_area_ha)
+            number += len(kept.values)
+            to_geojson(kept)
+            to_geopackage(kept)
+    return number
+
+
+@contextmanager
+def _geojson(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
+    """Features in degrees of WGS 84, rings by the right-hand rule (RFC 7946), one a line."""
+    to_degrees = to_wgs84(crs)
+    separator = "\n"
+    with path.open("w", encoding="utf-8") as file:
+
+        def write(some: Patches) -> None:
+            nonlocal separator
+            degrees = shapely.transform(some.geometries, to_degrees.transform, interleaved=False)
+            outlines = shapely.orient_polygons(shapely.transform(degrees, partial(np.round, decimals=DECIMALS)))
+            columns = some.values.tolist(), some.areas_ha.round(6).tolist(), shapely.to_geojson(outlines)
+            for value, area_ha, outline in zip(*columns, strict=True):
+                known = json.dumps({"class": value, "name": name_of[value], "area_ha": area_ha}, ensure_ascii=False)
+                file.write(f'{separator}{{"type": "Feature", "properties": {known}, "geometry": {outline}}}')
+                separator = ",\n"
+
+        file.write('{"type": "FeatureCollection", "features": [')
+        yield write
+        file.write("\n]}\n")
+
+
+@contextmanager
+def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
+    """Features in the CRS of the map."""
+    path.unlink(missing_ok=True)  # of an attempt that was killed
+    package = GeoPackage.create(path)
+    fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
+    system = _spatial_reference(crs)
+    layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
+    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
+    with package.connection as connection:
+
+        def write(some: Patches) -> None:
+            wkb, bounds = shapely.to_wkb(some.geometries, byte_order=1), shapely.bounds(some.geometries).tolist()
+            blobs = map(_blob, wkb, bounds, repeat(system.srs_id))
+            values = some.values.tolist()
+            rows = zip(blobs, values, map(name_of.get, values), some.areas_ha.tolist(), strict=True)
+            connection.executemany(insert, rows)
+
+        yield write
+        # the time of writing would be the one thing in which two equal predictions differ
+        connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
+    package.connection.close()
+
+
+def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:
+    """A geometry by the GeoPackage specification, 2.1.3: before WKB a header with an envelope, little endian."""
+    left, bottom, right, top = bounds
+    return struct.pack("<2sBBi4d", b"GP", 0, 0b11, srs_id, left, right, bottom, top) + wkb
+
+
+def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
+    authority, code = crs.to_authority() or ("", "")
+    if not code.isdecimal():  # OGC:CRS84, for instance
+        authority, code = "canemap", str(_OWN_SRS)
+    return SpatialReferenceSystem(crs.name, authority, int(code), _definition(crs), srs_id=int(code))
+
+
+def _definition(crs: pyproj.CRS) -> str:
+    """WKT 1, as the specification wants it; WKT 2 where that cannot say it."""
+    try:
+        return crs.to_wkt("WKT1_GDAL")
+    except CRSError:
+        return crs.to_wkt()

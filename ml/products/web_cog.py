@@ -1,0 +1,84 @@
+"""Class maps as web COGs: coloured, in Web Mercator, each block of the file a map tile of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from ml.geo.grid import grid_of
+from ml.geo.raster import open_raster
+from ml.geo.whole_file import written
+from ml.geo.windows import blocks
+from ml.products.palette import Rgb
+from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
+
+_STEP_PX = 4 * TILE_PX
+_MOST_BYTES = 16  # of a pixel: twice four bands, whatever their compression makes of them, and overviews
+# quality 100 is lossless; nearest makes no colour that is no class
+_COG = {
+    "driver": "COG",
+    "compress": "WEBP",
+    "quality": 100,
+    "overview_quality": 100,
+    "blocksize": TILE_PX,
+    "sparse_ok": True,
+    "overview_resampling": "nearest",
+    "num_threads": "ALL_CPUS",
+    "bigtiff": "IF_SAFER",
+}
+
+
+def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
+    """Draw a class map (uint8, 255 is nodata) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
+
+    Blocks are lossless WEBP on the tiles of GoogleMapsCompatible (WebMercatorQuad), at the zoom whose pixels are
+    nearest in size to the map's and as its overviews at smaller ones, down to one where the map is no larger than a
+    tile. Pixels are the nearest ones of the map. What has no class of `colours` is transparent; tiles of nothing else
+    are not stored. False, and no file, for a map beyond the 85th parallels, where the tiles end.
+    """
+    with open_raster(classes) as source:
+        web = web_grid(grid_of(source))
+        if web is None:
+            return False
+        tiles = (web.bottom - web.top) * (web.right - web.left)
+        with written(out, _MOST_BYTES * tiles * TILE_PX**2):
+            _write(source, web, out, _table(colours))
+    return True
+
+
+def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) -> None:
+    plain = out.with_name(out.name + ".plain")
+    shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
+    with WarpedVRT(source, src_nodata=255, nodata=255, **shape) as warped:
+        _colour(warped, web, plain, table)
+    with open_raster(plain) as dataset:
+        # without overviews of its own GDAL adds what it thinks fit
+        levels = {"overview_count": web.levels} if web.levels else {"overviews": "NONE"}
+        rasterio.shutil.copy(dataset, out, **levels, **_COG)
+    plain.unlink()
+
+
+def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> None:
+    """Write the RGBA of the tiles that the scene touches, tile rows at a time."""
+    profile = {"crs": warped.crs, "transform": warped.transform, "width": warped.width, "height": warped.height}
+    tiled = {"tiled": True, "blockxsize": TILE_PX, "blockysize": TILE_PX, "compress": "LZW", "sparse_ok": True}
+    bands = {"count": 4, "dtype": "uint8", "photometric": "RGB", "alpha": "yes", "bigtiff": "IF_SAFER"}
+    with rasterio.open(plain, "w", driver="GTiff", interleave="pixel", **tiled, **bands, **profile) as file:
+        rows, cols = (web.bottom - web.top) * TILE_PX, (web.right - web.left) * TILE_PX
+        for window in blocks(rows, cols, block_px=_STEP_PX):
+            col, row = (web.left - web.col) * TILE_PX + window.col, (web.top - web.row) * TILE_PX + window.row
+            place = RasterioWindow(col, row, window.cols, window.rows)
+            file.write(table[:, warped.read(1, window=place)], window=place)
+
+
+def _table(colours: Mapping[int, Rgb]) -> np.ndarray:
+    """Red, green, blue and alpha of each class value, uint8 (4, 256)."""
+    table = np.zeros((4, 256), dtype=np.uint8)
+    for value, colour in colours.items():
+        table[:, value] = *colour, 255
+    return table

@@ -1,0 +1,98 @@
+"""Map tiles straight from the bytes of a web COG: nothing is decoded, nothing is encoded."""
+
+import mmap
+from dataclasses import dataclass
+from functools import cached_property
+from math import log2
+from pathlib import Path
+
+import numpy as np
+from rasterio.windows import Window as RasterioWindow
+
+from ml.geo.raster import open_raster
+from ml.products.web_grid import TILE_PX, WORLD_M
+from ml.scenes import tiff_directories as tag
+from ml.scenes.tiff_directories import Directory, directories
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One zoom of the file: offsets and counts are the bytes of its tiles, int64 (rows, cols); 0 for an empty tile.
+
+    col, row: numbers of its first tile.
+    """
+
+    col: int
+    row: int
+    offsets: np.ndarray
+    counts: np.ndarray
+
+    def find(self, col: int, row: int) -> tuple[int, int]:
+        """Where the bytes of a tile begin and how many they are: none outside."""
+        rows, cols = self.offsets.shape
+        if not (0 <= row < rows and 0 <= col < cols):
+            return 0, 0
+        return int(self.offsets[row, col]), int(self.counts[row, col])
+
+
+class WebTiles:
+    """A file that `ml.products.web_cog.write_web_cog` wrote, open for reading by any number of threads.
+
+    The file is mapped into memory, so it is closed when nobody holds this any longer, and may be deleted before.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open_raster(path) as dataset:
+            left, top, tile_m = dataset.transform.c, dataset.transform.f, dataset.transform.a * TILE_PX
+        self.max_zoom = round(log2(WORLD_M / tile_m))
+        col, row = round((left + WORLD_M / 2) / tile_m), round((WORLD_M / 2 - top) / tile_m)
+        with path.open("rb") as file:
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = enumerate(directories(file, path.stat().st_size))
+            self._levels = {self.max_zoom - up: _level(each, col >> up, row >> up) for up, each in found}
+        self.min_zoom = min(self._levels)
+
+    def read(self, zoom: int, col: int, row: int) -> bytes | None:
+        """The WEBP file of tile z/x/y of WebMercatorQuad, 256 x 256 px RGBA; None where the map shows nothing."""
+        level = self._levels.get(zoom)
+        if level is None:
+            return None
+        for beyond in (0, -(1 << zoom), 1 << zoom):  # the map may lie across the date line
+            offset, count = level.find(col + beyond - level.col, row - level.row)
+            if count:
+                return self._bytes[offset : offset + count]
+        return None
+
+    @cached_property
+    def window(self) -> RasterioWindow:
+        """The pixels of the largest zoom that hold all tiles which are not empty; all of them if there is none."""
+        counts = self._levels[self.max_zoom].counts
+        rows, cols = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
+        if not len(rows):
+            return RasterioWindow(0, 0, counts.shape[1] * TILE_PX, counts.shape[0] * TILE_PX)
+        extent = cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1
+        return RasterioWindow(*(int(tiles) * TILE_PX for tiles in extent))
+
+
+def preview(tiles: WebTiles, max_size: int) -> np.ndarray:
+    """The whole map, uint8 RGBA (rows, cols, 4), at most `max_size` px a side, without empty margins."""
+    window = tiles.window
+    shrink = min(1.0, max_size / max(window.width, window.height))
+    rows, cols = (max(1, round(side * shrink)) for side in (window.height, window.width))
+    with open_raster(tiles.path) as dataset:
+        image: np.ndarray = np.moveaxis(dataset.read(window=window, out_shape=(4, rows, cols)), 0, -1)
+    seen = image[..., 3] > 0
+    if not seen.any():
+        return image
+    down, across = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return image[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+
+
+def _level(directory: Directory, col: int, row: int) -> _Level:
+    sides = (tag.IMAGE_LENGTH, tag.IMAGE_WIDTH)
+    shape = tuple(directory.number(side, 0) // TILE_PX for side in sides)
+    offsets, counts = (
+        directory.array(values).astype(np.int64).reshape(shape) for values in (tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS)
+    )
+    return _Level(col, row, offsets, counts)

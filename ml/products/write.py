@@ -1,0 +1,94 @@
+"""What a finished prediction is turned into: COGs, polygons, a style, hectares."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ml.config import PredictConfig
+from ml.contract import Contract
+from ml.frozen import Frozen
+from ml.geo.areas import count_by_class, row_area_ha
+from ml.geo.grid import grid_of
+from ml.geo.raster import open_raster
+from ml.geo.windows import blocks
+from ml.products.cog import Layer, Raster, write_cog
+from ml.products.palette import colours
+from ml.products.polygon_files import write_polygons
+from ml.products.qml import classes_qml
+from ml.products.web_cog import write_web_cog
+from ml.scenes.source import RasterSource
+
+NODATA = 255
+_BLOCK_PX = 1024
+PROBABILITY = Layer(
+    "probability of class 1, or of the mapped one of more than two",
+    NODATA,
+    scale=1 / 250,
+    offset=0.5 / 250,
+    resampling="average",
+)
+
+
+class PredictResult(Frozen):
+    """files: what was asked for, by name, like "classes.tif". area_ha: hectares by class value.
+
+    observed_ha, unobserved_ha: hectares of the scene's valid pixels, and of the others.
+    """
+
+    files: dict[str, Path]
+    area_ha: dict[int, float]
+    observed_ha: float
+    unobserved_ha: float
+
+
+def write_products(
+    classes: Raster, probability: Raster, scene: Path, contract: Contract, config: PredictConfig, out: Path
+) -> PredictResult:
+    """Turn two maps into files in `out` on the grid of `scene`.
+
+    "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
+    and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
+    A probability byte b means (b + 0.5) / 250, as its scale and offset say.
+    """
+    names = {
+        "classes": ("classes.tif", "classes.qml"),
+        "probability": ("probability.tif",),
+        "polygons": ("polygons.geojson", "polygons.gpkg"),
+        "tiles": ("web.tif",),
+    }
+    files = {name: out / name for output in config.outputs for name in names[output]}
+    map_ = out / "classes.tif"  # areas and polygons are taken from it, whether it was asked for or not
+    write_cog(classes, scene, map_, _classes_layer(contract))
+    area_ha = class_areas_ha(map_)
+    if "probability" in config.outputs:
+        write_cog(probability, scene, files["probability.tif"], PROBABILITY)
+    if "polygons" in config.outputs:
+        traced = files["polygons.geojson"], files["polygons.gpkg"]
+        write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha)
+    if "tiles" in config.outputs and not write_web_cog(map_, files["web.tif"], colours(contract.classes)):
+        del files["web.tif"]
+    if "classes" in config.outputs:
+        files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
+    else:
+        map_.unlink()
+    unobserved_ha = area_ha.pop(NODATA, 0.0)
+    by_class = {item.value: area_ha.get(item.value, 0.0) for item in contract.classes}
+    return PredictResult(files=files, area_ha=by_class, observed_ha=sum(by_class.values()), unobserved_ha=unobserved_ha)
+
+
+def _classes_layer(contract: Contract) -> Layer:
+    opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
+    tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
+    return Layer("class", NODATA, colours=opaque, tags=tags)
+
+
+def class_areas_ha(path: Path) -> dict[int, float]:
+    """Hectares of each value of a uint8 class raster, by blocks; value 255 is what was not observed."""
+    total = np.zeros(256)
+    with open_raster(path) as dataset:
+        grid = grid_of(dataset)
+    with RasterSource(path) as source:
+        for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+            values, _ = source.read_raw(window)
+            total += count_by_class(values[0], row_area_ha(grid, window))[1]
+    return {int(value): float(total[value]) for value in np.flatnonzero(total)}

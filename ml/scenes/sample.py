@@ -1,0 +1,115 @@
+"""A quick look at a scene's pixels: a few windows spread evenly, read block by block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from ml.contract import BandStatistics
+from ml.faults import Fault, InputRefused
+from ml.geo.moments import Moments
+from ml.geo.windows import Window, blocks, ceil_to
+from ml.notes import Note
+from ml.scenes.source import RasterSource
+
+WINDOWS_PER_SIDE = 8
+WINDOW_PX = 256
+_DECODE_BYTES = 1 << 30  # what a sample may decode, all its blocks together
+_SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel looks at 2 Gpx at most
+_SUSPECT_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Statistics of each band over the valid pixels of the sample, and what looks odd about them."""
+
+    statistics: tuple[BandStatistics, ...]
+    notes: tuple[Note, ...]
+
+
+def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE) -> Sample:
+    """Look at up to `windows_per_side`^2 windows of up to 256 px; if no pixel is valid, at the whole scene.
+
+    Raises:
+        InputRefused: no_valid_pixels, corrupt_tiff.
+    """
+    moments, extremes = Moments(source.bands), _Extremes(source)
+    for window in _spread(source, windows_per_side):
+        raw, valid = source.read_raw(window)
+        moments.update(source.physical(raw, valid), valid)
+        extremes.update(raw, valid)
+    if moments.count == 0:
+        image, valid = _first_valid(source)
+        moments.update(image, valid)
+    notes = [*_nodata_notes(source), *extremes.notes(), *_variance_notes(moments)]
+    return Sample(moments.statistics(), tuple(notes))
+
+
+def _spread(source: RasterSource, windows_per_side: int) -> Iterator[Window]:
+    """Windows on the grid of the file's blocks, evenly over the scene."""
+    block_rows, block_cols = source.dataset.block_shapes[0]
+    unit_rows, unit_cols = max(block_rows, ceil_to(WINDOW_PX, block_rows)), max(block_cols, WINDOW_PX)
+    block_bytes = block_rows * block_cols * source.bands * source.dtype.itemsize
+    side = max(2, min(windows_per_side, int((_DECODE_BYTES / block_bytes) ** 0.5)))
+    for row in _evenly(source.rows, unit_rows, side):
+        for col in _evenly(source.cols, unit_cols, side):
+            yield Window(row, col, WINDOW_PX, WINDOW_PX).clip(source.rows, source.cols)
+
+
+def _evenly(length: int, unit: int, most: int) -> list[int]:
+    """At most `most` multiples of `unit` below `length`, from the first to the last."""
+    units = -(-length // unit)
+    return [int(number) * unit for number in np.unique(np.linspace(0, units - 1, min(units, most)).round())]
+
+
+def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
+    """The first window with a valid pixel."""
+    total = -(-source.rows // _SEARCH_PX) * -(-source.cols // _SEARCH_PX)
+    windows = blocks(source.rows, source.cols, block_px=_SEARCH_PX)
+    for window in islice(windows, 0, None, -(-total // _SEARCH_WINDOWS)):
+        image, valid = source.read(window)
+        if valid.any():
+            return image, valid
+    detail = "Every pixel is nodata, masked or not a number."
+    hint = f"Look at the declared nodata ({source.declared_nodata or 'none'}): it may be a value that the image uses."
+    raise InputRefused(Fault("no_valid_pixels", detail, hint))
+
+
+def _nodata_notes(source: RasterSource) -> Iterator[Note]:
+    text = source.declared_nodata[:40]
+    if not text or source.nodata is not None or text.lower() in ("nan", "+nan", "-nan"):
+        return
+    hint = "It is ignored. Declare the right one with nodata= if there is one."
+    yield Note(code="nodata_unusable", detail=f"No pixel of {source.dtype.name} can be nodata {text!r}.", hint=hint)
+
+
+def _variance_notes(moments: Moments) -> Iterator[Note]:
+    flat = [str(number) for number, band in enumerate(moments.statistics(), 1) if band.std == 0]
+    if flat:
+        detail = f"Band {', '.join(flat)}: all valid pixels of the sample are equal."
+        yield Note(code="low_variance", detail=detail, hint="Nothing can be told apart by such a band.")
+
+
+class _Extremes:
+    """Counts the pixels all of whose bands lie at one end of the type: often a nodata that nobody declared."""
+
+    def __init__(self, source: RasterSource) -> None:
+        limits = np.iinfo(source.dtype) if source.dtype.kind in "iu" else None
+        self._values = sorted({0, limits.min, limits.max}) if limits else [-9999, 0]
+        self._counts = dict.fromkeys(self._values, 0)
+        self._valid = 0
+
+    def update(self, raw: np.ndarray, valid: np.ndarray) -> None:
+        self._valid += int(valid.sum())
+        for value in self._values:
+            self._counts[value] += int(((raw == value).all(axis=0) & valid).sum())
+
+    def notes(self) -> Iterator[Note]:
+        for value, count in self._counts.items():
+            if self._valid and _SUSPECT_SHARE < count / self._valid < 1:
+                detail = (
+                    f"{count / self._valid:.0%} of the sampled pixels are {value} in all bands, and count as valid."
+                )
+                hint = f"If they are nodata, say so: nodata={value}."
+                yield Note(code="suspect_nodata", detail=detail, hint=hint)

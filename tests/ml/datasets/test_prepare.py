@@ -1,0 +1,249 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from ml.contract import BINARY, ClassDef
+from ml.datasets.prepare import LabelFile
+from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
+from ml.geo.raster import open_raster
+from ml.labels.inspect import LabelOptions
+from ml.progress import Progress
+from tests.ml.conftest import GRID, MakeScene
+from tests.ml.datasets.world import BY_SCENE, RNG, SIZE, World
+from tests.ml.labels.layers import square
+
+CROPS = ((0, "cane"), (1, "cassava"), (2, "?"))
+
+
+@pytest.fixture
+def world(tmp_path: Path, make_scene: MakeScene) -> World:
+    return World(tmp_path, make_scene)
+
+
+def read(path: Path, band: int = 1) -> np.ndarray:
+    with open_raster(path) as dataset:
+        values: np.ndarray = dataset.read(band)
+    return values
+
+
+def bands(path: Path) -> int:
+    with open_raster(path) as dataset:
+        return int(dataset.count)
+
+
+def test_each_scene_gets_a_mask_on_its_own_grid(world: World) -> None:
+    data = world.prepare().training_data
+    assert [scene.name for scene in (*data.train, *data.val, *data.test)] == ["a", "b", "c"]
+    for scene in (*data.train, *data.val, *data.test):
+        expected = np.zeros((SIZE, SIZE), dtype=np.uint8)
+        expected[:10, :10] = 1
+        assert (read(scene.mask) == expected).all()
+    assert sorted(path.name for path in (world.folder / "out").iterdir()) == ["masks"]
+
+
+def test_statistics_count_pixels_shares_and_hectares(world: World) -> None:
+    statistics = world.prepare().statistics
+    assert set(statistics) == {"train", "val", "test"}
+    train = statistics["train"]
+    assert train["pixels"] == {"other": SIZE**2 - 100, "sugarcane": 100, "unlabelled": 0}
+    assert train["fraction"]["sugarcane"] == pytest.approx(100 / SIZE**2)
+    assert train["area_ha"]["sugarcane"] == pytest.approx(1 / 0.9996**2, rel=1e-4)
+    json.dumps(statistics, allow_nan=False)
+
+
+def test_pixels_that_are_not_valid_are_unlabelled_and_unmeasured(world: World) -> None:
+    image = np.full((2, SIZE, SIZE), 500, dtype=np.uint16)
+    image[:, :5], image[:, 5:, :32] = 0, 300
+    prepared = world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]])
+    assert prepared.statistics["train"]["pixels"] == {
+        "other": (SIZE - 5) * SIZE - 50,
+        "sugarcane": 50,
+        "unlabelled": 5 * SIZE,
+    }
+    (first, _) = prepared.training_data.contract.statistics
+    assert (first.min, first.max, first.mean, first.std) == (300, 500, 400, 100)
+
+
+def test_the_contract_is_that_of_the_training_split_alone(world: World) -> None:
+    scenes = [
+        world.scenes[0],
+        world.scene("b", 100, np.full((2, SIZE, SIZE), 60_000, dtype=np.uint16)),
+        world.scenes[2],
+    ]
+    contract = world.prepare(scenes=scenes).training_data.contract
+    assert (contract.bands, contract.dtype, contract.nodata, contract.classes) == (("1", "2"), "uint16", 0, BINARY)
+    assert contract.gsd == pytest.approx(10.004, abs=1e-3)
+    assert max(band.max for band in contract.statistics) < 1000
+
+
+def test_a_split_without_test_scenes_has_no_test_data(world: World) -> None:
+    split = SceneSplit(by="scene", train=("a", "c"), val=("b",))
+    prepared = world.prepare(split)
+    assert prepared.training_data.test == () and len(prepared.training_data.train) == 2
+    assert prepared.statistics["test"]["fraction"] == {"other": None, "sugarcane": None}
+
+
+def test_blocks_of_one_scene_go_to_all_splits_and_leave_a_buffer(world: World) -> None:
+    scene = world.scene("big", 0, RNG.integers(1, 9, (2, 256, 256), dtype=np.uint16))
+    split = BlockSplit(by="block", block_px=64, buffer_px=8, fractions=Fractions(train=0.5, val=0.25, test=0.25))
+    prepared = world.prepare(split, scenes=[scene])
+    data = prepared.training_data
+    masks = [read(part[0].mask) != 255 for part in (data.train, data.val, data.test)]
+    assert (np.sum(masks, axis=0) <= 1).all()
+    counted = [sum(prepared.statistics[name]["pixels"].values()) for name in ("train", "val", "test")]  # type: ignore[arg-type]
+    assert counted == [mask.sum() for mask in masks] and sum(counted) < 256**2
+
+
+def test_the_owner_hears_of_layers_that_contradict_and_of_classes_that_are_missing(world: World) -> None:
+    again = world.label("again", [(square(5, 0), {"v": 0})], class_field="v", background=255)
+    (note,) = world.prepare(BY_SCENE, again).notes
+    assert note.code == "overlapping_layers" and note.detail.startswith("a: 'again' gives 50 pixels")
+    everywhere = world.label("all", [(square(100 * number, 0, 64), {}) for number in range(3)])
+    (note,) = world.prepare(BY_SCENE, everywhere).notes
+    assert note.code == "single_class" and "other" in note.detail
+
+
+def test_every_scene_is_reported(world: World) -> None:
+    heard: list[Progress] = []
+    world.prepare(watch=heard.append)
+    assert [(item.stage, item.done, item.total) for item in heard] == [
+        (stage, n, 3) for stage in ("audit", "rasterise") for n in range(4)
+    ]
+
+
+def test_every_scene_without_a_label_is_named(world: World) -> None:
+    only_a = world.label("a-only", [(square(0, 0), {})])
+    assert world.faults(labels=[only_a]) == {"/scenes/1": "no_overlap", "/scenes/2": "no_overlap"}
+
+
+def test_scenes_must_be_alike(world: World) -> None:
+    three = world.scene("b", 100, np.ones((3, SIZE, SIZE), dtype=np.uint16))
+    coarse = world.scene("c", 200, np.ones((2, SIZE, SIZE), dtype=np.float32))
+    assert world.faults(scenes=[world.scenes[0], three, coarse]) == {
+        "/scenes/1": "wrong_bands",
+        "/scenes/2": "wrong_dtype",
+    }
+
+
+def test_a_scene_in_two_splits_or_in_none_is_refused(world: World) -> None:
+    split = SceneSplit(by="scene", train=("a", "z"), val=("a",))
+    assert world.faults(split) == {"/split/train/1": "unknown_scenes", "/split/val/0": "split_overlap"}
+
+
+def test_a_class_that_the_dataset_does_not_name_is_refused(world: World) -> None:
+    other = world.label("other", [(square(30, 30), {"v": 3})], class_field="v")
+    assert world.faults(BY_SCENE, other) == {"/scenes/0": "unknown_class"}
+
+
+def test_a_faulty_layer_is_named(world: World) -> None:
+    assert world.faults(BY_SCENE, world.label("none", [])) == {"/labels/1": "no_features"}
+
+
+def test_a_split_without_labels_is_refused(world: World) -> None:
+    image = np.ones((2, SIZE, SIZE), dtype=np.uint16)
+    image[:, :20, :20] = 0
+    sparse = world.label("sparse", [(square(100 * number, 0), {}) for number in range(3)], background=255)
+    scenes = [world.scenes[0], world.scene("b", 100, image), world.scenes[2]]
+    assert world.faults(labels=[sparse], scenes=scenes) == {"/split/val": "empty_split"}
+
+
+def test_a_refused_dataset_leaves_no_file(world: World) -> None:
+    world.faults(labels=[world.label("a-only", [(square(0, 0), {})])])
+    assert not (world.folder / "out").exists()
+
+
+def test_scenes_and_splits_add_up_to_the_whole(world: World) -> None:
+    split = SceneSplit(by="scene", train=("a",), val=("b",))
+    prepared = world.prepare(split)
+    assert set(prepared.by_scene) == {"a", "b"}
+    assert prepared.by_scene["b"] == prepared.statistics["val"]
+    for kind in ("pixels", "area_ha"):
+        for name, total in prepared.total[kind].items():
+            assert total == pytest.approx(sum(scene[kind][name] or 0 for scene in prepared.by_scene.values()))
+    assert prepared.total["fraction"]["sugarcane"] == pytest.approx(100 / SIZE**2)
+
+
+def test_the_second_band_keeps_what_the_labels_call_each_pixel(world: World) -> None:
+    plots = [(square(100 * number + 20 * row, 0), {"crop": crop}) for number in range(3) for row, crop in CROPS]
+    crops = world.label("crops", plots, class_field="crop", classes={"cane": 1, "?": 255, "*": 0}, background=255)
+    raster = world.make_scene(np.full((1, 8, 8), 7, np.uint8), "raster", transform=GRID @ Affine.translation(50, 50))
+    mask = LabelFile(name="raster", path=raster, options=LabelOptions(classes={"7": 0}))
+    prepared = world.prepare(labels=[crops, mask])
+    data = prepared.training_data
+    assert data.references == ("7", "cane", "cassava")
+    assert prepared.references == {"7": 64, "cane": 300, "cassava": 300}
+    expected = np.full((SIZE, SIZE), 255, dtype=np.uint8)
+    expected[:10, :10], expected[:10, 20:30], expected[50:58, 50:58] = 1, 2, 0
+    assert (read(data.train[0].mask, 2) == expected).all()
+    assert (read(data.train[0].mask) == np.array([0, 1, 0, *[255] * 253], dtype=np.uint8)[expected]).all()
+
+
+def test_labels_without_names_have_one_band(world: World) -> None:
+    data = world.prepare().training_data
+    assert data.references == () and bands(data.train[0].mask) == 1
+
+
+def test_too_many_names_for_a_band_are_left_out(world: World) -> None:
+    plots = [(square(100 * n + c % 16, c // 16, 1), {"id": f"{n}-{c:03}"}) for n in range(3) for c in range(100)]
+    prepared = world.prepare(labels=[world.label("ids", plots, class_field="id", classes={"*": 1})])
+    assert prepared.training_data.references == () and bands(prepared.training_data.val[0].mask) == 1
+    (note,) = prepared.notes
+    assert note.code == "too_many_references" and "300" in note.detail
+
+
+def test_classes_may_be_many_and_of_any_values(world: World) -> None:
+    classes = tuple(ClassDef(value=value, name=name) for value, name in ((7, "rice"), (254, "cane"), (0, "rest")))
+    plots = [(square(100 * n + 20 * v, 0), {"v": value}) for n in range(3) for v, value in enumerate((7, 254))]
+    labels = [world.label("plots3", plots, class_field="v")]
+    prepared = world.prepare(labels=labels, classes=classes)
+    assert prepared.training_data.contract.classes == classes and prepared.notes == ()
+    pixels = prepared.statistics["train"]["pixels"]
+    assert list(pixels.items()) == [("rice", 100), ("cane", 100), ("rest", SIZE**2 - 200), ("unlabelled", 0)]
+    more = (*classes, ClassDef(value=3, name="maize"))
+    (note,) = world.prepare(labels=labels, classes=more).notes
+    assert note.code == "absent_class" and note.detail.endswith("no pixel of maize.")
+
+
+def test_classes_that_cannot_be_told_apart_are_refused(world: World) -> None:
+    assert world.faults(classes=BINARY[:1]) == {"/classes": "bad_classes"}
+    assert world.faults(classes=(*BINARY, ClassDef(value=1, name="cassava"))) == {"/classes": "bad_classes"}
+
+
+def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> None:
+    data = world.prepare().training_data
+    assert data.sha256 == world.prepare().training_data.sha256 and len(data.sha256) == 64
+    swapped = SceneSplit(by="scene", train=("b",), val=("a",), test=("c",))
+    other = world.scene("c", 200)
+    changed = [world.prepare(swapped), world.prepare(scenes=[*world.scenes[:2], other])]
+    assert len({data.sha256, *(prepared.training_data.sha256 for prepared in changed)}) == 3
+
+
+def test_outliers_of_the_training_split_have_limits_unless_told_otherwise(world: World) -> None:
+    image = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
+    image[0, 0, 0] = 60_000
+    scenes = [world.scene("a", 0, image), *world.scenes[1:]]
+    (first, _) = world.prepare(scenes=scenes).training_data.contract.statistics
+    assert first.max == 60_000
+    assert first.low is not None
+    assert first.high is not None
+    assert 99 < first.low < first.high < 201
+    (first, _) = world.prepare(scenes=scenes, clip=False).training_data.contract.statistics
+    assert (first.low, first.high) == (None, None)
+
+
+def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(world: World) -> None:
+    dark, other, third = (RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16) for _ in range(3))
+    scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * other + 50), world.scene("c", 200, third)]
+    split = SceneSplit(by="scene", train=("a", "b"), val=("c",))
+    data = world.prepare(split, scenes=scenes, homogenise="robust").training_data
+    common = data.contract.homogenise
+    assert common is not None
+    medians = [scene.radiometry.bands[0].median for scene in data.train if scene.radiometry]
+    assert common.reference[0].median == pytest.approx(np.mean(medians))
+    assert all(scene.radiometry for scene in data.val)
+    # both training scenes lie on the reference now, so together they are no wider than one
+    (first, _) = data.contract.statistics
+    assert first.std == pytest.approx(2 * dark[0].std(), rel=0.05)

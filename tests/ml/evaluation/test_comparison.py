@@ -1,0 +1,150 @@
+"""Comparisons: the table by hand, and intervals that know luck from skill."""
+
+import numpy as np
+import pytest
+
+from ml.evaluation.comparison import Comparison, Difference, Run, compare
+from ml.evaluation.metrics import BlockCounts, Metrics, as_confusion, pooled
+
+
+def run(variant: str, seed: int, counts: np.ndarray) -> Run:
+    """A run with these confusions, shape (blocks, classes, classes), in a row of blocks of one scene."""
+    blocks = tuple(BlockCounts(row=0, col=256 * i, confusion=as_confusion(block)) for i, block in enumerate(counts))
+    metrics = Metrics.from_confusion(pooled(blocks, counts.shape[1]))
+    return Run(variant=variant, seed=seed, metrics=metrics, blocks={"scene": blocks})
+
+
+def blocks_with(omitted: np.ndarray, cane: int = 500) -> np.ndarray:
+    """Blocks of 1000 px, half of them cane, of which the map omits so many."""
+    other = np.full_like(omitted, 1000 - cane)
+    return np.stack([np.stack([other, 0 * other], 1), np.stack([omitted, cane - omitted], 1)], 1)
+
+
+def found(comparison: Comparison, metric: str = "accuracy") -> Difference:
+    (difference,) = [of for of in comparison.differences if of.metric == metric]
+    return difference
+
+
+def test_the_table_by_hand() -> None:
+    runs = [run("ce", seed, blocks_with(np.array([100 + 20 * seed, 100 + 20 * seed]))) for seed in range(3)]
+    (row,) = compare(runs, split="val").table
+    assert (row.variant, row.split, row.runs) == ("ce", "val", 3)
+    assert row.accuracy.mean == pytest.approx(0.88)
+    assert row.accuracy.sd == pytest.approx(0.02)
+    assert row.omission.mean == pytest.approx(0.24)
+    assert row.boundary_iou.mean is None, "nobody counted it"
+
+
+def test_one_run_has_no_sd_and_an_undefined_figure_no_mean() -> None:
+    (row,) = compare([run("ce", 0, blocks_with(np.array([500, 500])))]).table
+    assert (row.recall.mean, row.recall.sd) == (0, None)
+    assert row.precision.mean is None, "nothing is mapped"
+
+
+def test_a_difference_hidden_among_hard_and_easy_blocks_is_seen_because_blocks_are_paired() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.integers(50, 450, size=60)
+    runs = [run("ce", s, blocks_with(hard + rng.integers(-3, 4, size=60))) for s in range(3)]
+    runs += [run("lovasz", s, blocks_with(hard - 10 + rng.integers(-3, 4, size=60))) for s in range(3)]
+    comparison = compare(runs)
+    for metric in ("accuracy", "iou", "kappa"):
+        difference = found(comparison, metric)
+        assert (difference.a, difference.b, difference.paired_seeds) == ("lovasz", "ce", 3)
+        assert difference.mean is not None
+        assert difference.ci95 is not None
+        low, high = difference.ci95
+        assert 0 < low < difference.mean < high
+        assert difference.share_positive == 1
+    mean, (low, high) = found(comparison).mean, found(comparison).ci95 or (0, 0)
+    assert mean == pytest.approx(0.01, abs=0.001)
+    assert high - low < 0.003, "unpaired, the blocks alone would make it wider than 0.04"
+    of_baseline, of_other = (row.iou.mean or 0 for row in comparison.table)
+    assert found(comparison, "iou").mean == pytest.approx(of_other - of_baseline)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(150):  # the map of a is truly 20 of 1000 px better, each block in its own way
+        ce, better = rng.integers(100, 200, size=40), rng.integers(0, 41, size=40)
+        comparison = compare([run("ce", 0, blocks_with(ce)), run("a", 0, blocks_with(ce - better))], resamples=300)
+        low, high = found(comparison).ci95 or (0, 0)
+        covered += low <= 0.02 <= high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    steady, unsteady = (
+        [run("ce", s, blocks_with(np.full(50, 200))) for s in range(3)]
+        + [run("a", s, blocks_with(np.full(50, 190 + spread * (s - 1)))) for s in range(3)]
+        for spread in (0, 60)
+    )
+    assert found(compare(steady)).ci95 == pytest.approx((0.01, 0.01))
+    low, high = found(compare(unsteady)).ci95 or (0, 0)
+    assert low < 0 < high
+    assert 0 < (found(compare(unsteady)).share_positive or 0) < 1
+
+
+def test_runs_are_paired_by_seed_in_whatever_order_they_come() -> None:
+    runs = [run("ce", s, blocks_with(np.full(9, 100 + 10 * s))) for s in (0, 1, 2)]
+    runs += [run("a", s, blocks_with(np.full(9, 90 + 10 * s))) for s in (7, 2, 1, 0)]
+    difference = found(compare(runs))
+    assert difference.paired_seeds == 3
+    assert difference.ci95 == pytest.approx((0.01, 0.01)), "each seed is ahead by just as much"
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    rng = np.random.default_rng(0)
+    runs = [run(name, 0, blocks_with(rng.integers(100, 200, size=30))) for name in ("ce", "a")]
+    assert compare(runs) == compare(runs)
+    assert found(compare(runs)).ci95 != found(compare(runs, seed=1)).ci95
+
+
+def test_many_classes_and_many_variants() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.integers(10, 20, size=(20, 4, 4))
+    better = base + 5 * np.eye(4, dtype=np.int64) - np.roll(5 * np.eye(4, dtype=np.int64), 1, axis=1)
+    comparison = compare([run("ce", 0, base), run("a", 0, better), run("b", 0, base)])
+    assert [(d.a, d.b) for d in comparison.differences] == [("a", "ce")] * 3 + [("b", "ce")] * 3
+    assert comparison.differences[1].share_positive == 1
+    assert comparison.differences[4].ci95 == (0, 0), "b is the baseline under another name"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "blocks", "note"),
+    [(1, 9, "one seed in common"), (3, 9, "too narrow"), (1, 1, "Fewer than two blocks"), (1, 0, "Fewer than two")],
+)
+def test_notes_say_what_an_interval_does_not_know(seeds: int, blocks: int, note: str) -> None:
+    counts = blocks_with(np.full(blocks, 100))
+    comparison = compare([run(name, s, counts) for name in ("ce", "a") for s in range(seeds)])
+    assert note in " ".join(comparison.notes)
+    assert (found(comparison).ci95 is None) == (blocks < 2)
+    assert found(comparison).mean == (0 if blocks else None)
+
+
+def test_variants_without_a_common_seed_are_not_paired() -> None:
+    counts = blocks_with(np.full(9, 100))
+    comparison = compare([run("ce", 0, counts), run("a", 1, counts)])
+    assert (found(comparison).mean, found(comparison).ci95, found(comparison).paired_seeds) == (None, None, 0)
+    assert "no seed in common" in " ".join(comparison.notes)
+
+
+def test_resamples_in_which_a_figure_is_undefined_are_left_out() -> None:
+    counts = blocks_with(np.array([0, 0, 0]), cane=0)
+    counts[0] = [[900, 0], [50, 50]]
+    difference = found(compare([run("ce", 0, counts), run("a", 0, counts)]), "iou")
+    assert difference.ci95 == (0, 0)
+
+
+def test_no_runs_are_an_empty_comparison() -> None:
+    assert (compare([]).table, compare([]).differences) == ((), ())
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    three, two = blocks_with(np.full(3, 100)), blocks_with(np.full(2, 100))
+    with pytest.raises(ValueError, match="different blocks"):
+        compare([run("ce", 0, three), run("a", 0, two)])
+    with pytest.raises(ValueError, match="different labels"):
+        compare([run("ce", 0, three), run("a", 0, blocks_with(np.full(3, 100), cane=400))])
+    with pytest.raises(ValueError, match="two runs of seed 0"):
+        compare([run("ce", 0, three), run("ce", 0, three)])

@@ -1,0 +1,52 @@
+"""Comparisons as text that spreadsheets and people read."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from ml.evaluation.comparison import Comparison, compare
+from ml.evaluation.comparison_text import as_csv, as_markdown
+from tests.ml.evaluation.test_comparison import blocks_with, run
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    better = np.array([80, 90, 60])
+    runs = [run("ce", seed, blocks_with(np.array([100, 100, 100 + 30 * seed]))) for seed in range(2)]
+    return compare([*runs, run("ce+0.5*lovasz", 0, blocks_with(better)), run("ce+0.5*lovasz", 1, blocks_with(better))])
+
+
+def test_csv_has_a_line_for_each_variant(comparison: Comparison) -> None:
+    baseline, other = csv.DictReader(as_csv(comparison).splitlines())
+    assert (baseline["variant"], other["variant"], other["baseline"]) == ("ce", "ce+0.5*lovasz", "ce")
+    assert float(baseline["accuracy_mean"]) == pytest.approx(0.895)
+    assert baseline["accuracy_difference"] == baseline["boundary_iou_mean"] == ""
+    difference = comparison.differences[0]
+    assert difference.ci95 is not None
+    columns = ("accuracy_difference", "accuracy_difference_low", "accuracy_difference_high")
+    assert [float(other[name]) for name in columns] == [difference.mean, *difference.ci95]
+
+
+def test_markdown_has_means_with_sd_and_differences_in_points(comparison: Comparison) -> None:
+    text = as_markdown(comparison)
+    lines = text.splitlines()
+    assert lines[2].startswith("| ce | test | 0.8950 ± 0.0071 | ")
+    assert lines[3].startswith(r"| ce+0.5\*lovasz | test | 0.9233 ± 0.0000 | ")
+    (accuracy,) = [line for line in lines if "| accuracy | +" in line]
+    assert accuracy.startswith(r"| ce+0.5\*lovasz | ce | accuracy | +2.83 points [")
+    assert lines[-1].startswith("* ")
+    tables = [[line.count(" | ") for line in part.splitlines()] for part in text.split("\n\n")[:2]]
+    assert all(len(set(columns)) == 1 for columns in tables), "each row has a cell for each title"
+
+
+def test_a_variant_named_like_a_cell_stays_in_its_cell() -> None:
+    counts = blocks_with(np.full(2, 100))
+    text = as_markdown(compare([run("a | b", 0, counts)]))
+    assert r"| a \| b | test |" in text
+
+
+def test_statements_say_who_is_ahead_of_whom(comparison: Comparison) -> None:
+    statement = comparison.differences[0].statement
+    assert statement.startswith("ce+0.5*lovasz against ce: +2.83 points [")
+    assert statement.endswith("] of accuracy")

@@ -1,0 +1,272 @@
+"""Prediction: the maps lie on the scene's grid, equal those of the whole image, and survive being stopped."""
+
+from collections.abc import Iterator
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from torch.nn import functional
+
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import NetConfig, PredictConfig, TrainConfig
+from ml.contract import Homogenise, Method
+from ml.data import SceneFile
+from ml.faults import InputRefused
+from ml.geo.windows import Window
+from ml.nn.checkpoint import load_checkpoint, save_checkpoint
+from ml.nn.logits import class_index, probability_byte
+from ml.nn.normalise import normalise
+from ml.nn.prediction.predict import finish, predict, predict_rows
+from ml.nn.unet import UNet
+from ml.progress import Progress, Stopped, Watch
+from ml.radiometry.measure import measure, reference_of
+from ml.scenes.source import RasterSource
+from tests.ml.nn.conftest import contract_of, fields, write_tiff
+
+CONFIG = PredictConfig(device="cpu")
+ROWS, COLS = 350, 135
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> SceneFile:
+    image, _ = fields(5, ROWS, COLS)
+    image[:, 20:70, 30:140] = 0
+    return SceneFile(name="s", path=write_tiff(tmp_path / "scene.tif", image), nodata=0)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A net that was never trained, with BatchNorm statistics and a bias that make both classes frequent."""
+    torch.manual_seed(3)
+    net = UNet(bands=2, depth=2, width=4)
+    with torch.no_grad():
+        for _ in range(5):
+            net(torch.randn(2, 2, 64, 64))
+        net.head.weight *= 5
+        net.head.bias -= net.eval()(torch.randn(1, 2, 64, 64)).median()
+    contract = contract_of(fields(5, ROWS, COLS)[0], nodata=0)
+    header = CheckpointHeader(contract=contract, config=TrainConfig(net=NetConfig(depth=2, width=4)), best_epoch=1)
+    save_checkpoint(tmp_path / "model.safetensors", net.state_dict(), header)
+    return tmp_path / "model.safetensors"
+
+
+def whole_image_logits(model: Path, scene: SceneFile) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and valid of the scene in one piece."""
+    net, header = load_checkpoint(model)
+    with RasterSource(scene.path, scene.nodata) as source:
+        image, valid = source.read(Window(0, 0, source.rows, source.cols))
+    pixels = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], header.contract.statistics)
+    with torch.no_grad():
+        logits = net(functional.pad(pixels, (0, -COLS % 4, 0, -ROWS % 4)))
+    return logits[0, 0, :ROWS, :COLS].numpy(), valid
+
+
+def stop_at(row: int) -> Watch:
+    def watch(progress: Progress) -> None:
+        if progress.stage == "predict" and progress.done >= row:
+            raise Stopped
+
+    return watch
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        pixels: np.ndarray = file.read(1)
+    return pixels
+
+
+def test_the_maps_equal_the_prediction_of_the_whole_image(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    classes, probability = (pixels_of(result.files[name]) for name in ("classes.tif", "probability.tif"))
+    logits, valid = whole_image_logits(model, scene)
+    certain = valid & (np.abs(logits) > 1e-4)
+    assert 0.2 < (logits[valid] > 0).mean() < 0.8, "the test sees both classes"
+    assert (classes[certain] == (logits[certain] > 0)).all()
+    assert (classes[~valid] == 255).all()
+    assert (probability[~valid] == 255).all()
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    assert np.abs((probability[valid] + 0.5) / 250 - p[valid]).max() < 0.5 / 250 + 1e-4
+    assert ((probability[valid] >= 125) == (classes[valid] == 1)).all()
+
+
+def test_the_maps_lie_on_the_scenes_grid(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    with rasterio.open(scene.path) as source:
+        for name in ("classes.tif", "probability.tif"):
+            with rasterio.open(result.files[name]) as map_:
+                assert (map_.crs, map_.transform, map_.shape) == (source.crs, source.transform, source.shape)
+                assert map_.nodata == 255
+                assert map_.dtypes == ("uint8",)
+                assert map_.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_hectares_are_those_of_the_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "out", CONFIG)
+    classes = pixels_of(result.files["classes.tif"])
+    for value in (0, 1):
+        assert result.area_ha[value] == pytest.approx(np.count_nonzero(classes == value) * 0.01, rel=2e-3)
+    assert result.observed_ha == pytest.approx(sum(result.area_ha.values()))
+    assert result.unobserved_ha == pytest.approx(np.count_nonzero(classes == 255) * 0.01, rel=2e-3)
+
+
+def test_a_higher_threshold_maps_fewer_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"threshold": 0.8})
+    result = predict(model, scene, tmp_path / "out", config)
+    classes, probability = (pixels_of(result.files[name]) for name in ("classes.tif", "probability.tif"))
+    valid = classes != 255
+    assert ((probability >= 200) == (classes == 1))[valid].all()
+
+
+def test_the_width_of_the_stripes_has_no_influence(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    one, other = (
+        predict(model, scene, tmp_path / str(px), CONFIG.model_copy(update={"stripe_px": px})) for px in (64, 512)
+    )
+    assert (pixels_of(one.files["classes.tif"]) == pixels_of(other.files["classes.tif"])).mean() > 0.9999
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As on a machine with two cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_cores_share_a_wide_scene(two_threads: None, model: Path, tmp_path: Path) -> None:
+    image, _ = fields(5, 300, 2 * 8 * 24)
+    scene = SceneFile(name="s", path=write_tiff(tmp_path / "wide.tif", image), nodata=0)
+    shared = predict(model, scene, tmp_path / "shared", CONFIG)
+    with pytest.raises(Stopped):
+        predict(model, scene, tmp_path / "resumed", CONFIG, stop_at(128))
+    assert not active_children()
+    resumed = predict(model, scene, tmp_path / "resumed", CONFIG)
+    torch.set_num_threads(1)
+    alone = predict(model, scene, tmp_path / "alone", CONFIG)
+    assert resumed.files["probability.tif"].read_bytes() == shared.files["probability.tif"].read_bytes()
+    one, other = (pixels_of(each.files["probability.tif"]).astype(int) for each in (shared, alone))
+    assert np.abs(one - other).max() <= 1
+
+
+def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    undisturbed = predict(model, scene, tmp_path / "undisturbed", CONFIG)
+    with pytest.raises(Stopped):
+        predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
+    heard: list[Progress] = []
+    resumed = predict(model, scene, tmp_path / "out", CONFIG, heard.append)
+    done = [progress.done for progress in heard if progress.stage == "predict"]
+    assert done[0] > 128, "finished rows are not computed again"
+    assert done[-1] == ROWS
+    assert resumed.area_ha == undisturbed.area_ha
+    for name, path in undisturbed.files.items():
+        if path.suffix == ".tif":
+            assert (pixels_of(path) == pixels_of(resumed.files[name])).all()
+
+
+@pytest.mark.parametrize("cuts", [(64, 192), (100, 101, 349), ()])
+def test_a_map_in_parts_is_the_map_in_one_piece(
+    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...]
+) -> None:
+    whole = predict(model, scene, tmp_path / "whole", CONFIG)
+    edges = (0, *cuts, ROWS)
+    heard: list[Progress] = []
+    parts = [
+        predict_rows(model, scene, tmp_path / str(number), CONFIG, range(*edges[number : number + 2]), heard.append)
+        for number in range(len(edges) - 1)
+    ]
+    assert [progress.done for progress in heard if progress.done == progress.total] == np.diff(edges).tolist()
+    (tmp_path / "out").mkdir()
+    made = finish(parts, model, scene, tmp_path / "out", CONFIG)
+    assert made.area_ha == whole.area_ha
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(whole.files)
+    for name, path in whole.files.items():
+        assert path.suffix == ".gpkg" or path.read_bytes() == made.files[name].read_bytes(), name
+
+
+def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, tmp_path: Path) -> None:
+    scene = SceneFile(name="tall", path=write_tiff(tmp_path / "tall.tif", fields(5, 700, COLS)[0]), nodata=0)
+    rows = range(90, 650)
+    with pytest.raises(Stopped):
+        predict_rows(model, scene, tmp_path / "out", CONFIG, rows, stop_at(100))
+    heard: list[Progress] = []
+    resumed = predict_rows(model, scene, tmp_path / "out", CONFIG, rows, heard.append)
+    assert heard[0].done > 100
+    undisturbed = predict_rows(model, scene, tmp_path / "undisturbed", CONFIG, rows)
+    assert resumed.read_bytes() == undisturbed.read_bytes()
+
+
+def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    part = predict_rows(model, scene, tmp_path, CONFIG, range(100))
+    with pytest.raises(ValueError, match="have 100 rows, the scene has 350"):
+        finish([part], model, scene, tmp_path, CONFIG)
+
+
+def test_strips_of_another_prediction_are_not_taken_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
+    heard: list[Progress] = []
+    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), heard.append)
+    assert heard[0].done == 128
+
+
+def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    result = predict(model, scene, tmp_path / "few", CONFIG.model_copy(update={"outputs": ("probability",)}))
+    assert {path.name for path in (tmp_path / "few").iterdir()} == {"probability.tif"} == set(result.files)
+    assert set(result.area_ha) == {0, 1}
+    result = predict(model, scene, tmp_path / "all", CONFIG)
+    names = {"classes.tif", "classes.qml", "probability.tif", "polygons.geojson", "polygons.gpkg", "web.tif"}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == names == set(result.files)
+
+
+def test_a_scene_that_breaks_the_contract_is_refused_with_every_difference(model: Path, tmp_path: Path) -> None:
+    other = write_tiff(tmp_path / "other.tif", np.ones((3, 20, 20), dtype=np.float32))
+    with pytest.raises(InputRefused) as caught:
+        predict(model, SceneFile(name="other", path=other), tmp_path / "out", CONFIG)
+    assert [fault.code for fault in caught.value.faults] == ["wrong_bands", "wrong_dtype"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_byte_is_at_least_125_exactly_where_the_probability_is_at_least_a_half() -> None:
+    assert probability_byte(torch.tensor([[-1e-30, 0, 1e-30]])).tolist() == [124, 125, 125]
+    assert probability_byte(torch.tensor([[-100.0, 100.0]])).tolist() == [0, 249]
+    logits = np.linspace(-8, 8, 10_001, dtype=np.float32)
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    assert (
+        probability_byte(torch.from_numpy(logits)[None]).numpy() == np.minimum(249, np.floor(p * 250))
+    ).mean() > 0.999
+
+
+@pytest.mark.parametrize("method", ["robust", "histogram", "wallis"])
+def test_homogenised_prediction_has_no_seams_and_undoes_a_cast(
+    model: Path, scene: SceneFile, tmp_path: Path, method: Method
+) -> None:
+    with RasterSource(scene.path, scene.nodata) as source:
+        reference = reference_of([measure(source, method)])
+        image, valid = source.read(Window(0, 0, ROWS, COLS))
+    net, header = load_checkpoint(model)
+    homogenise = Homogenise(method=method, reference=reference)
+    contract = header.contract.model_copy(update={"homogenise": homogenise})
+    save_checkpoint(tmp_path / "h", net.state_dict(), header.model_copy(update={"contract": contract}))
+    cast = np.where(valid, 0.6 * image + 40, 0).round().astype(np.uint8)
+    spoilt = SceneFile(name="cast", path=write_tiff(tmp_path / "cast.tif", cast), nodata=0)
+    maps = {
+        px: pixels_of(
+            predict(tmp_path / "h", spoilt, tmp_path / str(px), PredictConfig(stripe_px=px)).files["classes.tif"]
+        )
+        for px in (64, 1024)
+    }
+    assert np.array_equal(maps[64], maps[1024]), "tiling stays exact"
+    if method != "wallis":  # which changes a scene without a cast, too
+        plain = pixels_of(predict(model, scene, tmp_path / "plain", CONFIG).files["classes.tif"])
+        assert (maps[64] == plain)[valid].mean() > 0.9
+        without = pixels_of(predict(model, spoilt, tmp_path / "without", CONFIG).files["classes.tif"])
+        assert (without == plain)[valid].mean() < (maps[64] == plain)[valid].mean()
+
+
+def test_of_many_classes_the_likeliest_is_mapped_with_its_probability() -> None:
+    logits = torch.tensor([[0.2, 0.1], [0.7, 0.1], [0.1, 0.8]]).log()
+    assert class_index(logits).tolist() == [1, 2]
+    assert np.allclose((probability_byte(logits) + 0.5) / 250, [0.7, 0.8], atol=1 / 250)

@@ -1,0 +1,184 @@
+"""A net through which an image flows row by row gives what the whole image at once gives, by every engine."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from ml.faults import InputRefused
+from ml.nn.prediction.engines import choice
+from ml.nn.prediction.engines.engine import Engine, Rows, arranged
+from ml.nn.prediction.engines.machine import folder
+from ml.nn.prediction.row_stream import for_prediction
+from ml.nn.unet import UNet
+from tests.ml.nn.nets import net_with_a_past
+
+
+def eager(net: UNet, image: torch.Tensor) -> torch.Tensor:
+    """The logits of the whole image at once, by PyTorch alone."""
+    with torch.inference_mode():
+        logits: torch.Tensor = net(image[None])[0]
+    return logits
+
+
+@pytest.mark.parametrize("engine", choice.installed())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
+def test_rows_in_any_pieces_give_the_logits_of_the_whole(
+    engine: str, data: st.DataObject, depth: int, seed: int
+) -> None:
+    net, step = net_with_a_past(3, depth, seed), 2**depth
+    rows, cols = (step * data.draw(st.integers(1, 160 // step)) for _ in "yx")
+    image = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, rows, cols)).astype(np.float32))
+    whole = eager(net, image)
+    stream, found, row = for_prediction(net, engine=engine).open(), [], 0
+    while row < rows:
+        height = min(data.draw(st.integers(1, 3 * step)), rows - row)
+        found.append(stream.feed(image[:, row : row + height], last=row + height == rows))
+        row += height
+    logits = torch.cat(found, dim=1)
+    assert logits.shape == whole.shape
+    assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("engine", choice.installed())
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
+def test_columns_at_the_sides_get_no_logits_and_change_none(
+    engine: str, data: st.DataObject, depth: int, seed: int
+) -> None:
+    net, step = net_with_a_past(2, depth, seed), 2**depth
+    sides = [step * data.draw(st.integers(0, 6)) for _ in range(2)]
+    cols = sides[0] + step * data.draw(st.integers(1, 64 // step)) + sides[1]
+    image = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 3 * step, cols)).astype(np.float32))
+    whole = eager(net, image)[..., sides[0] : cols - sides[1]]
+    logits = for_prediction(net, engine=engine).open(*sides).feed(image, last=True)
+    assert logits.shape == whole.shape
+    assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("engine", choice.installed())
+def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: str) -> None:
+    net, image = net_with_a_past(4, 4, 0, width=32), torch.randn(4, 192, 224)
+    whole = eager(net, image)
+    assert whole.abs().max() > 1
+    assert (for_prediction(net, engine=engine)(image) - whole).abs().max() < 1e-4
+
+
+def test_bfloat16_is_close_and_no_more() -> None:
+    net, image = net_with_a_past(2, 2, 0), torch.randn(2, 64, 64)
+    whole = eager(net, image)
+    rough = for_prediction(net, precision="bfloat16")(image)
+    assert rough.dtype == torch.float32
+    assert 1e-3 < (rough - whole).abs().max() < 0.1 * whole.abs().max()
+
+
+def test_the_net_itself_stays_as_it_is() -> None:
+    net = UNet(1, 1, 4).train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for_prediction(net)
+    assert net.training
+    assert all((net.state_dict()[name] == tensor).all() for name, tensor in before.items())
+
+
+def test_the_choice_is_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    net = UNet(1, 2, 8)
+
+    def chosen_by_a_new_process() -> str:
+        monkeypatch.setattr(choice, "_chosen", {})
+        return for_prediction(net).engine
+
+    assert chosen_by_a_new_process() in choice.installed()
+    (path,) = folder("engines").iterdir()
+    for other in choice.installed():
+        path.write_text(other)
+        assert chosen_by_a_new_process() == other, "what stands there counts"
+
+
+def test_where_nothing_can_be_written_the_process_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
+    monkeypatch.setattr(choice, "_chosen", {})
+    measured = for_prediction(UNet(1, 1, 8)).engine
+    assert list(choice._chosen.values()) in ([measured], [])  # nothing is measured where there is one engine
+
+
+def test_an_engine_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(InputRefused) as caught:
+        for_prediction(UNet(1, 1, 4), engine="tpu")
+    assert caught.value.faults[0].code == "no_engine"
+
+
+def test_a_stream_net_says_what_computes_it() -> None:
+    net = for_prediction(UNet(1, 2, 4), engine="torch")
+    assert net.engine == "torch"
+
+
+def test_a_wide_scene_flows_by_fewer_rows() -> None:
+    net = for_prediction(UNet(1, 4, 4))
+    assert net.rows(2048) > net.rows(16_384) >= 4 << 4
+
+
+ENGINES = pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
+
+
+def _rows(image: torch.Tensor, lanes: int, *heights: int) -> Rows:
+    """`image`, (1, channels, rows, cols), as an engine takes it, in pieces of so many rows."""
+    packed = arranged(image, lanes).contiguous(memory_format=torch.channels_last)
+    return [*torch.split(packed, list(heights), dim=2)]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 96])
+@pytest.mark.parametrize("above, below, cols", [(0, 0, 7), (1, 0, 4), (0, 1, 13), (1, 1, 1)])
+@ENGINES
+def test_convolutions_of_any_number_of_channels(
+    engine: Engine, channels: int, above: int, below: int, cols: int
+) -> None:
+    layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, cols)
+    rows = _rows(image, engine.lanes(channels, 1), 2, 6, 1)
+    result = engine.convolution(layer, 1)([rows], above, below)
+    assert result.shape[:2] == (channels // engine.lanes(channels, 1), engine.lanes(channels, 1))
+    expected = layer(functional.pad(image, (1, 1, above, below))).relu()
+    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 16, 32])
+@ENGINES
+def test_a_convolution_of_two_parts(engine: Engine, channels: int) -> None:
+    layer = torch.nn.Conv2d(2 * channels, channels, 3).requires_grad_(False)
+    images, lanes = torch.randn(2, 1, channels, 8, 10), engine.lanes(channels, 1)
+    parts = [_rows(images[0], lanes, 8), _rows(images[1], lanes, 3, 5)]
+    result = engine.convolution(layer, 2)(parts, 1, 0)
+    expected = layer(functional.pad(torch.cat([*images], dim=1), (1, 1, 1, 0))).relu()
+    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 8, 32])
+@pytest.mark.parametrize("kind, size", [(torch.nn.Conv2d, 1), (torch.nn.ConvTranspose2d, 2)])
+@ENGINES
+def test_layers_that_look_at_single_pixels(
+    engine: Engine, kind: type[torch.nn.Conv2d], size: int, channels: int
+) -> None:
+    layer, image = kind(2 * channels, channels, size, size).requires_grad_(False), torch.randn(1, 2 * channels, 3, 5)
+    (rows,) = _rows(image, engine.lanes(2 * channels, 1), 3)
+    assert torch.allclose(arranged(engine.each_pixel(layer)(rows), channels), layer(image), atol=1e-5)
+
+
+def test_threads_share_a_layer_of_ours() -> None:
+    if "native" not in choice.installed():
+        pytest.skip("there is no C compiler here")
+    threads, engine = torch.get_num_threads(), choice.installed()["native"]
+    layer, rows = torch.nn.Conv2d(32, 32, 3).requires_grad_(False), _rows(torch.randn(1, 32, 70, 33), 32, 70)
+    try:
+        results = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(engine.convolution(layer, 1)([rows], 1, 1))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)

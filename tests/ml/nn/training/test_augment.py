@@ -1,0 +1,111 @@
+"""Augmentation: image and mask stay together, outside is unknown."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ml.config import AUGMENTATIONS, Augmentation
+from ml.nn.training.augment import augment
+from ml.nn.training.ranks import Ranks
+
+SIZE = 32
+
+
+@pytest.fixture
+def chips() -> tuple[Tensor, Tensor]:
+    """64 equal chips: the mask is 1 in an asymmetric L, the image shows the mask."""
+    mask = torch.zeros(64, SIZE, SIZE, dtype=torch.uint8)
+    mask[:, 4:24, 4:12] = 1
+    mask[:, 18:24, 12:28] = 1
+    return mask[:, None].float(), mask
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_without_augmentations_nothing_changes(chips: tuple[Tensor, Tensor]) -> None:
+    image, mask = augment(*chips, (), seeded())
+    assert torch.equal(image, chips[0])
+    assert torch.equal(mask, chips[1])
+
+
+def test_flips_keep_every_pixel_exactly_and_all_four_occur(chips: tuple[Tensor, Tensor]) -> None:
+    _, mask = augment(*chips, ["flip"], seeded())
+    original = chips[1][0]
+    expected = [original, original.flip(0), original.flip(1), original.flip(0, 1)]
+    found = {next(i for i, flipped in enumerate(expected) if torch.equal(flipped, chip)) for chip in mask}
+    assert found == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("kind", ["flip", "rotate", "translate", "scale", "affine"])
+def test_the_mask_moves_with_the_image(chips: tuple[Tensor, Tensor], kind: Augmentation) -> None:
+    image, mask = augment(*chips, [kind], seeded())
+    known = mask != 255
+    shown = (image[:, 0] > 0.5).to(torch.uint8)
+    assert (shown[known] == mask[known]).float().mean() > 0.98, "only edges may differ by rounding"
+    assert not torch.equal(mask, chips[1]), "something moved"
+
+
+@pytest.mark.parametrize("kind", ["rotate", "translate", "scale", "affine"])
+def test_what_comes_in_from_outside_is_unlabelled_and_0(kind: Augmentation) -> None:
+    image, mask = torch.ones(64, 1, SIZE, SIZE), torch.ones(64, SIZE, SIZE, dtype=torch.uint8)
+    image, mask = augment(image, mask, [kind], seeded())
+    assert set(mask.flatten().tolist()) == {1, 255}
+    assert image[:, 0][mask == 255].max() <= 0.75
+
+
+def test_half_of_the_chips_keep_their_exact_pixels(chips: tuple[Tensor, Tensor]) -> None:
+    image, _ = augment(*chips, ["scale", "translate"], seeded())
+    kept = sum(torch.allclose(chip, original, atol=1e-4) for chip, original in zip(image, chips[0], strict=True))
+    assert 16 <= kept <= 48
+
+
+def test_unlabelled_stays_unlabelled(chips: tuple[Tensor, Tensor]) -> None:
+    _, mask = augment(chips[0], torch.full_like(chips[1], 255), AUGMENTATIONS, seeded())
+    assert (mask == 255).all()
+
+
+def test_noise_leaves_the_mask_and_differs_by_chip(chips: tuple[Tensor, Tensor]) -> None:
+    image, mask = augment(*chips, ["noise"], seeded())
+    spread = (image - chips[0]).std(dim=(1, 2, 3))
+    assert torch.equal(mask, chips[1])
+    assert spread.max() < 0.12
+    assert spread.max() > 3 * spread.min()
+
+
+def test_the_seed_decides_everything(chips: tuple[Tensor, Tensor]) -> None:
+    first, again, other = (augment(*chips, AUGMENTATIONS, seeded(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_rotation_is_by_any_angle() -> None:
+    # the direction of a bright line through the middle, of each turned chip, in parts of 15 degrees
+    image = torch.zeros(400, 1, SIZE, SIZE)
+    image[:, :, SIZE // 2 - 1 : SIZE // 2 + 1] = 1
+    turned, _ = augment(image, torch.zeros(400, SIZE, SIZE, dtype=torch.uint8), ["rotate"], seeded())
+    ys, xs = torch.meshgrid(*(torch.arange(SIZE) - SIZE / 2 + 0.5 for _ in "yx"), indexing="ij")
+    weight = turned[:, 0]
+    xx, yy, xy = ((weight * product).sum(dim=(1, 2)) for product in (xs * xs, ys * ys, xs * ys))
+    degrees = torch.rad2deg(torch.atan2(2 * xy, xx - yy) / 2)
+    assert torch.histc(degrees, bins=12, min=-90, max=90).min() > 5
+
+
+def test_colour_jitter_changes_bands_apart_and_is_off_by_default(chips: tuple[Tensor, Tensor]) -> None:
+    assert "colour_jitter" not in AUGMENTATIONS
+    image = torch.ones(64, 2, SIZE, SIZE)
+    jittered, mask = augment(image, chips[1], ["colour_jitter"], seeded())
+    assert torch.equal(mask, chips[1])
+    assert (jittered - image).abs().max() < 0.45
+    assert (jittered[:, 0] != jittered[:, 1]).any()
+
+
+def test_a_chip_is_augmented_in_the_same_way_whichever_rank_has_it(chips: tuple[Tensor, Tensor]) -> None:
+    whole = augment(*chips, AUGMENTATIONS, seeded())
+    parts = []
+    for ranks in (Ranks(0, 2), Ranks(1, 2)):
+        image, mask = (tensor[ranks.part(len(tensor))] for tensor in chips)
+        parts.append(augment(image, mask, AUGMENTATIONS, seeded(), ranks))
+    for tensor, pieces in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat(pieces), tensor)

@@ -1,0 +1,171 @@
+"""The Lovász extension: exact on large batches, and the same by both ways of ranking."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ml.nn.training.losses import lovasz_hinge, lovasz_softmax
+from ml.nn.training.lovasz import _BLOCK, Task, _by_keys, _by_torch, mean_lovasz_extension
+
+HINGE, SOFTMAX = Task(row=0, label=1, margin=1, ignore=255), Task(row=0, label=1, margin=0, ignore=255)
+
+
+def case(pixels: int, *, positives: float = 0.4, ignored: float = 0.2, step: float = 0) -> tuple[Tensor, Tensor]:
+    """Scores float32 (pixels,), multiples of `step` if it is given, and a target uint8 (pixels,)."""
+    generator = torch.Generator().manual_seed(pixels)
+    scores = 2 * torch.randn(pixels, generator=generator)
+    target = (torch.rand(pixels, generator=generator) < positives).to(torch.uint8)
+    target[torch.rand(pixels, generator=generator) < ignored] = 255
+    return (scores / step).round() * step if step else scores, target
+
+
+def gradient(scores: Tensor, target: Tensor) -> Tensor:
+    leaf = scores.detach().clone().requires_grad_()
+    lovasz_hinge(leaf, target).backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+def hinge_errors(scores: Tensor, target: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The sign of each error's slope and the errors, rounded once, both float32 (N,)."""
+    sign = np.where(target.numpy() == 1, np.float32(-1), np.float32(1))
+    return sign, 1 + sign * scores.numpy()
+
+
+def test_the_gradient_is_that_of_integer_counts_on_four_million_pixels() -> None:
+    scores, target = case(2**22, positives=0.01, ignored=0)
+    scores -= 3  # most of the many negatives are right
+    sign, errors = hinge_errors(scores, target)
+    order = np.flatnonzero(errors > 0)
+    order = order[np.argsort(-errors[order], kind="stable")]
+    positives, seen = int((target == 1).sum()), np.cumsum(target.numpy()[order] == 1)
+    intersection, union = positives - seen, positives + np.arange(1, len(order) + 1) - seen
+    exact = np.zeros(len(scores))
+    exact[order] = np.diff(1 - intersection / union, prepend=0.0)  # integers until here: 1e-16 of 1e-6 is lost
+    found = gradient(scores, target).double().numpy()
+    assert np.linalg.norm(found - sign * exact) <= 1e-6 * np.linalg.norm(exact)
+    wrong = exact > 0
+    assert np.abs(found[wrong] / (sign * exact)[wrong] - 1).max() <= 1e-6
+
+
+@pytest.mark.parametrize(("dtype", "rel"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_the_gradient_is_that_of_fractions(dtype: torch.dtype, rel: float) -> None:
+    scores, target = case(500, step=0.25)
+    counted = target != 255
+    scores, target = scores[counted], target[counted]
+    sign, errors = hinge_errors(scores, target)
+    union, mistakes, before = int((target == 1).sum()), 0, Fraction(0)
+    exact = np.zeros(len(scores))
+    for pixel in np.argsort(-errors, kind="stable"):
+        if errors[pixel] > 0:
+            mistakes, union = mistakes + 1, union + int(target[pixel] == 0)
+            exact[pixel] = float(sign[pixel]) * float(Fraction(mistakes, union) - before)
+            before = Fraction(mistakes, union)
+    assert gradient(scores.to(dtype), target).tolist() == pytest.approx(exact.tolist(), rel=rel, abs=0)
+
+
+@pytest.mark.parametrize("task", [HINGE, SOFTMAX])
+@pytest.mark.parametrize(
+    ("pixels", "settings"),
+    [
+        (1, {}),
+        (4096, {}),
+        (2 * _BLOCK + 77, {}),
+        (2 * _BLOCK + 77, {"step": 0.5}),  # ties
+        (2 * _BLOCK + 77, {"positives": 0}),
+        (2 * _BLOCK + 77, {"positives": 1}),
+        (100, {"ignored": 1}),
+    ],
+)
+def test_both_ways_of_ranking_agree(task: Task, pixels: int, settings: dict[str, float]) -> None:
+    scores, target = case(pixels, **settings)
+    scores = scores.sigmoid() if task.margin == 0 else scores
+    loss, places, slopes = _by_keys(scores, target, task)
+    other, other_places, other_slopes = _by_torch(scores, target, task)
+    assert loss == pytest.approx(other.item(), rel=1e-6)
+    assert torch.equal(places, other_places)
+    assert torch.allclose(slopes, other_slopes, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("rank", [_by_keys, _by_torch])
+@pytest.mark.parametrize("bad", [float("nan"), -float("nan")])
+def test_what_is_no_number_ranks_first_and_shows_unless_it_is_ignored(rank: object, bad: float) -> None:
+    scores, target = case(1000, ignored=0)
+    scores[500] = bad
+    loss, places, _ = rank(scores, target, HINGE)  # type: ignore[operator]
+    assert math.isnan(loss)
+    assert places[0] == 500
+    target[500] = 255
+    assert math.isfinite(rank(scores, target, HINGE)[0])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("rank", [_by_keys, _by_torch])
+def test_an_infinite_error_shows_in_the_loss(rank: object) -> None:
+    loss, places, _ = rank(torch.tensor([0.0, torch.inf]), torch.tensor([1, 0]), HINGE)  # type: ignore[operator]
+    assert loss == torch.inf
+    assert places[0] == 1
+
+
+def test_errors_of_0_and_of_ignored_pixels_are_not_sorted() -> None:
+    scores, target = torch.tensor([1.0, -1.0, 0.5, 3.0, 0.0]), torch.tensor([1, 0, 1, 1, 255])
+    for rank in (_by_keys, _by_torch):
+        assert rank(scores, target, HINGE)[1].tolist() == [2]
+
+
+def test_loss_and_gradient_are_the_same_bits_again_and_with_another_number_of_threads() -> None:
+    scores, target = case(3 * _BLOCK, step=0.01)
+    tasks = [Task(row=row, label=row, margin=0, ignore=255) for row in range(2)]
+
+    def results() -> list[Tensor]:
+        leaf = scores.clone().requires_grad_()
+        rows = torch.stack([leaf, 1 - leaf])
+        losses = [lovasz_hinge(leaf, target), mean_lovasz_extension(rows, target, tasks)]
+        return [*losses, torch.autograd.grad(losses[0] + losses[1], leaf)[0]]
+
+    threads, expected = torch.get_num_threads(), results()
+    torch.use_deterministic_algorithms(True)
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            assert all(torch.equal(one, other) for one, other in zip(results(), expected, strict=True))
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_floats_have_losses_and_gradients_of_their_own_dtype(dtype: torch.dtype) -> None:
+    scores, target = case(4096, step=0.25)  # such multiples, and the errors, have few bits
+    found = gradient(scores.to(dtype), target)
+    assert found.dtype == dtype
+    assert lovasz_hinge(scores.to(dtype), target).dtype == dtype
+    assert torch.allclose(found.float(), gradient(scores, target), rtol=torch.finfo(dtype).eps * 4 + 1e-6)
+
+
+def test_a_part_of_a_larger_tensor_has_the_gradient_of_its_copy() -> None:
+    scores, target = case(2 * 3 * 64)
+    batch, labels = scores.view(2, 3, 8, 8).to(memory_format=torch.channels_last), target.view(2, 3, 8, 8)[:, 1]
+    assert torch.equal(gradient(batch[:, 1], labels), gradient(batch[:, 1].contiguous(), labels.contiguous()))
+
+
+def test_the_gradient_is_scaled_by_the_one_that_comes_in_and_may_be_asked_for_twice() -> None:
+    scores, target = case(1000)
+    leaf = scores.requires_grad_()
+    loss = 3 * lovasz_hinge(leaf, target)
+    first, again = (torch.autograd.grad(loss, leaf, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.allclose(first, 3 * gradient(scores, target), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [255, -100])
+def test_an_ignored_class_of_the_softmax_does_not_count_as_present(ignored: int) -> None:
+    logits = torch.randn((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    target = torch.arange(16).view(1, 4, 4) % 3
+    kept = target != 2
+    other = lovasz_softmax(logits, torch.where(kept, target, ignored), ignore=ignored)
+    assert lovasz_softmax(logits, target, ignore=2) == other

@@ -1,0 +1,307 @@
+"""Training: that it learns, tells what it does, is the same again, and survives being stopped."""
+
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ml.config import AUGMENTATIONS, LossConfig, NetConfig, OptimizerConfig, PredictConfig, TrainConfig
+from ml.contract import ClassDef
+from ml.data import LabelledScene, TrainingData
+from ml.faults import InputRefused
+from ml.geo.raster import open_raster
+from ml.nn.checkpoint import load_checkpoint
+from ml.nn.evaluate import evaluate
+from ml.nn.prediction.predict import predict
+from ml.nn.prediction.row_stream import for_prediction
+from ml.nn.training.suspect_labels import suspect_labels
+from ml.nn.training.train import learning_rate, train
+from ml.progress import Progress, Stopped, silent
+from tests.ml.nn.conftest import contract_of, fields, write_labelled
+
+CONFIG = TrainConfig(
+    net=NetConfig(depth=2, width=4),
+    epochs=4,
+    batch_size=4,
+    chip_size=32,
+    steps_per_epoch=4,
+    optimizer=OptimizerConfig(lr=0.05),
+    device="cpu",
+)
+
+
+def changed(**changes: object) -> TrainConfig:
+    return TrainConfig.model_validate(CONFIG.model_dump() | changes)
+
+
+def stop_at(step: int, message: str = "") -> object:
+    def watch(progress: Progress) -> None:
+        if progress.stage == "train" and progress.done >= step:
+            raise Stopped
+
+    return watch
+
+
+def test_it_learns_an_easy_world(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(epochs=12, augment=["flip", "noise"]), training_data, tmp_path / "out")
+    val, test = result.header.val, result.header.test
+    assert val is not None
+    assert test is not None
+    assert (val.iou or 0) > 0.6
+    assert (test.kappa or 0) > 0.6
+    assert result.series[-1]["loss"] < result.series[0]["loss"]  # type: ignore[operator]
+    assert result.header.report is not None
+    assert result.header.report.suspects == 0
+    check_review(result.model, tmp_path)
+
+
+def check_review(model: Path, folder: Path) -> None:
+    """The net that has learnt the easy world finds the block whose labels stand on their head."""
+    image, mask = fields(9, 128, 192)
+    mask[64:128, 128:192] = 1 - mask[64:128, 128:192]
+    net, header = load_checkpoint(model)
+    scene = write_labelled(folder, "wrong", image, mask)
+    (suspect,) = suspect_labels(for_prediction(net), header.contract, [scene], still_alive=lambda: None)
+    assert (suspect.scene, suspect.row, suspect.col, suspect.pixels) == ("wrong", 64, 128, 64 * 64)
+    assert suspect.contradicted > 0.5
+
+
+def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
+    training_data: TrainingData, tmp_path: Path
+) -> None:
+    result = train(CONFIG, training_data, tmp_path / "out")
+    ious = [row["val_iou"] or -1 for row in result.series]
+    net, header = load_checkpoint(result.model)
+    again = evaluate(net, header.contract, training_data.test, still_alive=lambda: None)
+    assert header == result.header
+    assert header.best_epoch == 1 + int(np.argmax(ious))
+    assert header.test is not None
+    assert header.test.confusion == again.confusion
+    assert np.array_equal(np.sum(header.test_blocks, axis=0), again.confusion)
+    assert header.config == CONFIG.for_classes(2)
+    assert header.contract == training_data.contract
+
+
+def test_nodata_and_unlabelled_pixels_are_never_counted(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(epochs=1), training_data, tmp_path / "out")
+    (scene,) = training_data.val
+    with open_raster(scene.path) as image, open_raster(scene.mask) as mask:
+        counted = (image.read() != 0).any(axis=0) & (mask.read(1) != 255)
+    val = result.header.val
+    assert val is not None
+    assert np.sum(val.confusion) == counted.sum()
+
+
+def test_every_step_and_every_epoch_is_reported(training_data: TrainingData, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    result = train(changed(max_steps=6), training_data, tmp_path / "out", heard.append)
+    steps = [progress.done for progress in heard if progress.stage == "train"]
+    rows = [progress.values for progress in heard if progress.values]
+    assert sorted(steps) == steps
+    assert set(steps) == {1, 2, 3, 4, 5, 6}
+    assert {progress.total for progress in heard if progress.stage == "train"} == {6}
+    assert rows == list(result.series)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    notes = [progress.note for progress in heard if progress.note]
+    stages = ("draw", "wait", "prepare", "forward", "loss", "backward", "optimiser", "validation", "other")
+    assert [re.findall(r"([a-z]+) [\d.]+%", note) for note in notes] == [list(stages)] * 2
+    assert set(rows[0]) == {
+        *("epoch", "loss", "loss_ce", "loss_lovasz_hinge", "lr"),
+        *("val_accuracy", "val_iou", "val_kappa", "seconds"),
+    }
+    assert rows[0]["loss"] == pytest.approx(rows[0]["loss_ce"] + 0.5 * rows[0]["loss_lovasz_hinge"])  # type: ignore[operator]
+
+
+def test_a_part_of_the_loss_without_weight_is_none_in_the_series(training_data: TrainingData, tmp_path: Path) -> None:
+    (row,) = train(changed(epochs=1, loss=LossConfig(ce=1)), training_data, tmp_path / "out").series
+    assert row["loss"] == row["loss_ce"]
+    assert row["loss_lovasz_hinge"] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": OptimizerConfig(name="adamw", lr=1e-3)}, {"accumulate": 2, "batch_size": 2}],
+    ids=["sgd", "adamw", "accumulate"],
+)
+def test_a_stopped_training_resumes_to_the_same_bytes(
+    training_data: TrainingData, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    config = changed(**changes)
+    undisturbed = train(config, training_data, tmp_path / "undisturbed")
+    for step in (3, 10, 13):  # in the middle of epochs 1, 3 and 4
+        with pytest.raises(Stopped):
+            train(config, training_data, tmp_path / "stopped", stop_at(step))  # type: ignore[arg-type]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+    heard: list[Progress] = []
+    resumed = train(config, training_data, tmp_path / "stopped", heard.append)
+    steps = [progress.done for progress in heard if progress.stage == "train" and not progress.values]
+    assert min(steps) >= 12, "three epochs of four steps are not redone"
+    assert resumed.model.read_bytes() == undisturbed.model.read_bytes()
+    assert [progress.values for progress in heard if progress.values] == list(resumed.series), "also those done before"
+    assert resumed.header == undisturbed.header
+    assert [row["loss"] for row in resumed.series] == [row["loss"] for row in undisturbed.series]
+
+
+def test_a_finished_training_called_again_gives_the_same_result(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(epochs=1), training_data, tmp_path / "out")
+    assert train(changed(epochs=1), training_data, tmp_path / "out") == result
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"augment": AUGMENTATIONS[:1]}, {"balance": "none"}], ids=str)
+def test_another_seed_or_config_gives_other_weights_even_in_the_same_folder(
+    training_data: TrainingData, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    first = train(changed(epochs=1), training_data, tmp_path / "out").model.read_bytes()
+    config = TrainConfig.model_validate(changed(epochs=1).model_dump() | changes)
+    assert load_checkpoint(train(config, training_data, tmp_path / "out").model).header.config == config.for_classes(2)
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() != first
+
+
+def test_a_damaged_resume_file_means_a_fresh_start(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(epochs=1), training_data, tmp_path / "out")
+    expected = result.model.read_bytes()
+    resume = tmp_path / "out" / "resume.safetensors"
+    resume.write_bytes(resume.read_bytes()[:-100])
+    assert train(changed(epochs=1), training_data, tmp_path / "out").model.read_bytes() == expected
+
+
+def test_only_model_and_resume_file_are_left(training_data: TrainingData, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(CONFIG, training_data, tmp_path / "out", stop_at(6))  # type: ignore[arg-type]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"resume.safetensors"}
+    train(changed(epochs=1), training_data, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"resume.safetensors", "model.safetensors"}
+
+
+def test_training_leaves_torch_as_it_was(training_data: TrainingData, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    train(changed(epochs=1), training_data, tmp_path / "out")
+    assert torch.equal(torch.rand(1), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def scene_of(folder: Path, name: str, *values: int) -> LabelledScene:
+    """A scene whose mask has just these values."""
+    mask = np.resize(np.array(values, dtype=np.uint8), (32, 32))
+    return write_labelled(folder, name, np.ones((2, 32, 32), dtype=np.uint8), mask)
+
+
+@pytest.mark.parametrize(
+    ("train_values", "val_values", "codes"),
+    [
+        ((1, 255), (0, 1), ["one_class"]),
+        ((255,), (255,), ["no_labels", "no_labels"]),
+        ((0, 1), (0, 1, 3), ["unknown_class"]),
+    ],
+)
+def test_data_that_teach_nothing_are_refused_with_every_reason(
+    training_data: TrainingData, tmp_path: Path, train_values: tuple[int], val_values: tuple[int], codes: list[str]
+) -> None:
+    data = TrainingData(
+        train=(scene_of(tmp_path, "a", *train_values),),
+        val=(scene_of(tmp_path, "b", *val_values),),
+        contract=training_data.contract,
+    )
+    with pytest.raises(InputRefused) as caught:
+        train(CONFIG, data, tmp_path / "out", silent)
+    assert [fault.code for fault in caught.value.faults] == codes
+
+
+def test_a_training_that_diverges_says_what_to_change(training_data: TrainingData, tmp_path: Path) -> None:
+    config = changed(optimizer=OptimizerConfig(lr=10, momentum=0.99, weight_decay=1), epochs=30)
+    with pytest.raises(InputRefused, match="steps are too large"):
+        train(config, training_data, tmp_path / "out")
+
+
+def test_a_single_pixel_bottleneck_with_a_single_chip_is_refused(training_data: TrainingData, tmp_path: Path) -> None:
+    config = changed(net=NetConfig(depth=5, width=1), batch_size=1, chip_size=32)
+    with pytest.raises(InputRefused, match="BatchNorm"):
+        train(config, training_data, tmp_path / "out")
+
+
+def test_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
+    for schedule, end in (("poly", 0.0), ("cosine", 0.0), ("constant", 0.2)):
+        config = OptimizerConfig.model_validate({"lr": 0.2, "schedule": schedule})
+        assert learning_rate(config, 0) == 0.2
+        assert learning_rate(config, 1 - 1e-9) == pytest.approx(end, abs=1e-6)
+    assert learning_rate(OptimizerConfig(lr=1, schedule="poly"), 0.5) == pytest.approx(0.5**0.9)
+
+
+def test_the_report_counts_what_was_drawn_and_the_details_add_up(training_data: TrainingData, tmp_path: Path) -> None:
+    header = train(changed(epochs=1, steps_per_epoch=None), training_data, tmp_path / "out").header
+    assert header.report is not None
+    balance = header.report.balance
+    assert balance.before["sugarcane"] < balance.before["other"]
+    assert balance.after["sugarcane"] == pytest.approx(balance.after["other"], rel=0.5), "oversampled"
+    assert header.val is not None
+    assert header.val.boundary_iou is not None
+    assert header.details["val"].boundary_m == 20, "two pixels"
+    assert header.details["test"].scenes.keys() == {"scene3"}
+    assert header.details["val"].scenes["scene2"].confusion == header.val.confusion
+    assert header.versions.keys() >= {"canemap", "code", "torch", "numpy", "python"}
+
+
+def three_classes(folder: Path) -> TrainingData:
+    """Classes 3, 7 and 9: dark, bright in band 1, bright in band 2."""
+    classes = tuple(ClassDef(value=value, name=name) for value, name in ((3, "bare"), (7, "maize"), (9, "sugarcane")))
+    scenes = []
+    for seed in range(3):
+        image, first = fields(seed, 64, 64)
+        _, second = fields(seed + 50, 64, 64)
+        mask = np.where(first == 1, 9, np.where(second == 1, 7, 3)).astype(np.uint8)
+        image[0] = np.where(mask == 7, image[0] + 30, image[0])
+        mask[:4] = 255
+        scenes.append(write_labelled(folder, f"scene{seed}", image, mask))
+    contract = contract_of(fields(0, 64, 64)[0]).model_copy(update={"classes": classes})
+    return TrainingData(train=(scenes[0],), val=(scenes[1],), test=(scenes[2],), contract=contract)
+
+
+def test_many_classes_are_learnt_and_mapped_by_their_values(tmp_path: Path) -> None:
+    data = three_classes(tmp_path)
+    config = changed(epochs=20, augment=["flip"])
+    result = train(config, data, tmp_path / "out")
+    assert result.header.config.loss == LossConfig(ce=1, lovasz_softmax=0.5), "the paper's, for many classes"
+    assert result.header.test is not None
+    assert len(result.header.test.by_class) == 3
+    assert (result.header.test.kappa or 0) > 0.6
+    assert result.series[-1]["loss_lovasz_softmax"] < result.series[0]["loss_lovasz_softmax"]  # type: ignore[operator]
+    made = predict(result.model, data.test[0], tmp_path / "map", PredictConfig())
+    with open_raster(made.files["classes.tif"]) as mapped, open_raster(data.test[0].mask) as truth:
+        values, expected = mapped.read(1), truth.read(1)
+        assert mapped.tags()["CLASS_9"] == "sugarcane"
+    assert set(np.unique(values)) <= {3, 7, 9}
+    assert (values == expected)[expected != 255].mean() == pytest.approx(result.header.test.accuracy)
+    assert made.area_ha.keys() == {3, 7, 9}
+    assert sum(made.area_ha.values()) == pytest.approx(64 * 64 * 0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"loss": {"ce": 1, "lovasz_hinge": 0.5}}, "wrong_loss"),
+        ({"balance": "oversample_exact", "steps_per_epoch": None}, "binary_only"),
+        ({"hard_negatives": ["cassava"]}, "unknown_reference"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_data_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        train(changed(**changes), three_classes(tmp_path), tmp_path / "out")
+    assert [fault.code for fault in refused.value.faults] == [code]
+
+
+def test_the_exact_mode_learns_too(training_data: TrainingData, tmp_path: Path) -> None:
+    config = changed(balance="oversample_exact", steps_per_epoch=None, epochs=2)
+    header = train(config, training_data, tmp_path / "out").header
+    assert header.report is not None
+    assert header.report.balance.after["other"] == header.report.balance.before["other"]
+
+
+def test_colour_jitter_is_warned_of(training_data: TrainingData, tmp_path: Path) -> None:
+    header = train(changed(epochs=1, augment=["colour_jitter"]), training_data, tmp_path / "out").header
+    assert header.report is not None
+    assert "colour_jitter" in header.report.warnings[0]

@@ -1,0 +1,35 @@
+"""The colours of classes."""
+
+from itertools import combinations
+from math import dist
+
+from ml.contract import BINARY, ClassDef
+from ml.products.palette import CANE, OTHER, UNOBSERVED, colours
+
+CROPS = [
+    ClassDef(value=value, name=name)
+    for value, name in enumerate(["other", "maize", "Sugarcane", "cassava", "rice", "forest", "water"])
+]
+
+
+def test_of_two_classes_one_is_green_and_zero_black_whatever_their_names() -> None:
+    assert colours(BINARY) == {0: OTHER, 1: CANE}
+    assert colours([ClassDef(value=1, name="rape"), ClassDef(value=0, name="cane?")]) == {0: OTHER, 1: CANE}
+
+
+def test_a_colour_of_ones_own_wins() -> None:
+    assert colours([BINARY[0], ClassDef(value=1, name="甘蔗", colour="#0A0b0C")])[1] == (10, 11, 12)
+
+
+def test_of_many_classes_cane_is_green_by_its_name() -> None:
+    assert colours(CROPS)[2] == CANE
+    assert colours([*CROPS[:2], ClassDef(value=9, name="新植甘蔗")])[9] == CANE
+
+
+def test_classes_are_told_apart_from_each_other_and_from_what_is_unobserved() -> None:
+    of_value = colours(CROPS)
+    assert all(dist(a, b) > 40 for a, b in combinations([*of_value.values(), UNOBSERVED], 2))
+
+
+def test_there_are_colours_for_as_many_classes_as_a_mask_can_have() -> None:
+    assert len(colours([ClassDef(value=value, name=f"class {value}") for value in range(255)])) == 255

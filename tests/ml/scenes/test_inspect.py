@@ -1,0 +1,201 @@
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from ml.contract import Contract
+from ml.faults import InputRefused
+from ml.scenes.bands import same_band
+from ml.scenes.compatibility import contract_faults
+from ml.scenes.inspect import SceneInfo, inspect_scene
+from tests.ml.conftest import GRID, MakeScene
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(1, 200, (4, 60, 80), dtype=np.uint16)
+
+
+def codes(path: Path, **options: Any) -> list[str]:
+    with pytest.raises(InputRefused) as refused:
+        inspect_scene(path, **options)
+    return [fault.code for fault in refused.value.faults]
+
+
+def contract(**changes: Any) -> Contract:
+    fields = {"bands": ("b", "g", "r", "nir"), "dtype": "uint16", "gsd": 10.0, "nodata": None, "statistics": ()}
+    return Contract(**(fields | changes))
+
+
+def test_a_scene_says_what_and_where_it_is(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE, nodata=0)
+    info = inspect_scene(path, bands=["b", "g", "r", "nir"])
+    assert (info.rows, info.cols, info.dtype, info.nodata, info.crs_code) == (60, 80, "uint16", 0, "EPSG:32648")
+    assert [band.name for band in info.bands] == ["b", "g", "r", "nir"]
+    assert info.transform == tuple(GRID[:6]) and info.bounds == (500_000, 1_199_400, 500_800, 1_200_000)
+    assert info.gsd == pytest.approx(10.004, abs=1e-3)
+    assert info.bbox == pytest.approx((105.0, 10.85005, 105.0073, 10.85548), abs=1e-4)
+    assert info.size_bytes == path.stat().st_size and info.warnings == ()
+    assert SceneInfo.model_validate_json(info.model_dump_json()) == info
+
+
+def test_statistics_are_those_of_the_valid_pixels(make_scene: MakeScene) -> None:
+    image = IMAGE.copy()
+    image[:, :10] = 0
+    bands = inspect_scene(make_scene(image, nodata=0)).bands
+    assert bands[1].statistics.mean == pytest.approx(image[1, 10:].mean())
+    assert bands[1].statistics.std == pytest.approx(image[1, 10:].std())
+    assert (bands[1].statistics.min, bands[1].statistics.max) == (image[1, 10:].min(), image[1, 10:].max())
+
+
+def test_latitude_and_longitude_are_not_swapped(make_scene: MakeScene) -> None:
+    info = inspect_scene(make_scene(IMAGE, crs="EPSG:4326", transform=Affine(1e-4, 0, 108, 0, -1e-4, 23)))
+    assert info.bbox == pytest.approx((108, 22.994, 108.008, 23))
+    assert info.gsd == pytest.approx(math.sqrt(11.074 * 10.253), rel=1e-3)
+
+
+def test_turned_sheared_and_south_up_grids_keep_their_pixel_size(make_scene: MakeScene) -> None:
+    turn = Affine.translation(500_000, 1_200_000) @ Affine.rotation(30)
+    for matrix in (Affine.scale(10, -10), Affine.scale(10, 10), Affine(10, 4, 0, 0, -10, 0)):
+        info = inspect_scene(make_scene(IMAGE, transform=turn @ matrix))
+        assert info.gsd == pytest.approx(10.004, abs=1e-3)
+
+
+def test_a_scene_across_the_date_line_is_cut_there(make_scene: MakeScene) -> None:
+    info = inspect_scene(make_scene(IMAGE, crs="EPSG:4326", transform=Affine(1e-4, 0, 179.996, 0, -1e-4, -16)))
+    assert info.footprint["type"] == "MultiPolygon"
+    assert info.bbox == pytest.approx((179.996, -16.006, -179.996, -16))
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "code"),
+    [
+        (None, GRID, "missing_crs"),
+        ("EPSG:4326", GRID, "bad_extent"),
+        ("EPSG:32648", Affine(10, 0, 9_000_000, 0, -10, 1_200_000), "bad_extent"),
+        ("EPSG:32648", Affine(1e300, 0, 0, 0, -1, 0), "bad_transform"),
+        ("EPSG:32648", Affine(math.nan, 0, 0, 0, -1, 0), "bad_transform"),
+        ("EPSG:32648", Affine(10, 10, 5e5, 10, 10, 1e6), "bad_transform"),
+        ('LOCAL_CS["here",UNIT["metre",1]]', GRID, "unknown_crs"),
+        ("ESRI:104905", Affine(0.001, 0, 1, 0, -0.001, 1), "unknown_crs"),  # Mars
+    ],
+)
+def test_a_scene_without_a_place_on_earth_is_refused(
+    make_scene: MakeScene, crs: str | None, transform: Affine, code: str
+) -> None:
+    assert codes(make_scene(IMAGE, crs=crs, transform=transform)) == [code]
+
+
+def test_all_faults_come_at_once(make_scene: MakeScene) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        path = make_scene(np.ones((1, 2, 2), dtype=np.uint8), crs=None, transform=Affine.identity())
+    assert sorted(codes(path)) == ["missing_crs", "missing_georeference", "too_small"]
+
+
+def test_a_scene_without_a_valid_pixel_is_refused(make_scene: MakeScene) -> None:
+    assert codes(make_scene(np.zeros((1, 40, 40), dtype=np.uint8), nodata=0)) == ["no_valid_pixels"]
+
+
+def test_one_valid_pixel_is_found_wherever_it_is(make_scene: MakeScene) -> None:
+    image = np.zeros((1, 1500, 5000), dtype=np.uint8)
+    image[0, 1200, 4000] = 7
+    info = inspect_scene(make_scene(image, nodata=0, compress="deflate"))
+    assert info.bands[0].statistics.max == 7
+
+
+def test_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE[:3].astype(np.uint8), photometric="RGB")
+    assert [band.name for band in inspect_scene(path).bands] == ["red", "green", "blue"]
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("B04", "B03", "B02")
+    assert [band.name for band in inspect_scene(path).bands] == ["B04", "B03", "B02"]
+    assert [band.name for band in inspect_scene(path, bands=("x", "y", "z")).bands] == ["x", "y", "z"]
+    assert [band.name for band in inspect_scene(make_scene(IMAGE)).bands] == ["1", "2", "3", "4"]
+
+
+def test_descriptions_that_tell_of_files_and_not_of_bands_name_nothing(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = [f"tile{number}_Amazon_1052.tiff-006-002" for number in range(1, 5)]
+    bands = inspect_scene(path).bands
+    assert [band.name for band in bands] == ["1", "2", "3", "4"]
+    assert bands[0].description == "tile1_Amazon_1052.tiff-006-002"
+
+
+def test_descriptions_in_another_encoding_are_no_harm(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ["AAAA", "green", "red", "nir"]
+    path.write_bytes(path.read_bytes().replace(b"AAAA", "蓝色".encode("gbk")))
+    assert [band.description for band in inspect_scene(path).bands] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("r", "Red", True),
+        ("B02 blue", "b", True),
+        ("B02", "B2", True),
+        ("B8A", "b08", False),
+        ("red", "Red edge 1", False),
+        ("red", "nir", False),
+        ("1", "nir", True),
+        ("B04", "nir", True),
+        ("VV", "vv", True),
+        ("vv", "vh", False),
+        ("vv", "red", False),
+    ],
+)
+def test_names_of_bands_are_compared_by_what_they_tell(one: str, other: str, same: bool) -> None:
+    assert same_band(one, other) is same and same_band(other, one) is same
+
+
+@pytest.mark.parametrize("names", [["r", "g"], ["r", "r", "g", "b"], ["r", "g", "b", ""], ["r", "g", "b", "\0"]])
+def test_names_that_do_not_fit_are_refused(make_scene: MakeScene, names: list[str]) -> None:
+    assert codes(make_scene(IMAGE), bands=names) == ["bad_bands"]
+
+
+def test_the_owner_is_told_what_looks_odd(make_scene: MakeScene) -> None:
+    image = np.full((1, 40, 40), 9, dtype=np.uint8)
+    assert [note.code for note in inspect_scene(make_scene(image)).warnings] == ["low_variance"]
+    image[0, :20] = 255
+    assert [note.code for note in inspect_scene(make_scene(image)).warnings] == ["suspect_nodata"]
+    notes = inspect_scene(make_scene(image), nodata=-9999).warnings
+    assert [note.code for note in notes] == ["nodata_unusable", "suspect_nodata"]
+
+
+def test_a_scene_fits_its_own_contract(make_scene: MakeScene) -> None:
+    info = inspect_scene(make_scene(IMAGE), bands=["B", "green", "r", "nir"])
+    assert contract_faults(info, contract()) == ()
+    assert contract_faults(inspect_scene(make_scene(IMAGE)), contract()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"bands": ("b", "g", "r")}, "wrong_bands"),
+        ({"bands": ("r", "g", "b", "nir")}, "wrong_bands"),
+        ({"dtype": "uint8"}, "wrong_dtype"),
+        ({"gsd": 6.0}, "bad_resolution"),
+        ({"gsd": 16.0}, "bad_resolution"),
+    ],
+)
+def test_each_difference_from_the_contract_is_named(make_scene: MakeScene, changes: dict[str, Any], code: str) -> None:
+    info = inspect_scene(make_scene(IMAGE), bands=["b", "g", "r", "nir"])
+    (fault,) = contract_faults(info, contract(**changes))
+    assert fault.code == code and fault.hint
+
+
+def test_signed_and_unsigned_16_bit_are_alike(make_scene: MakeScene) -> None:
+    assert contract_faults(inspect_scene(make_scene(IMAGE)), contract(dtype="int16")) == ()
+    assert contract_faults(inspect_scene(make_scene(IMAGE.astype("f4"))), contract(dtype="float64")) == ()
+
+
+def test_alpha_is_no_near_infrared(make_scene: MakeScene) -> None:
+    info = inspect_scene(make_scene(IMAGE, photometric="RGB", alpha="YES"))
+    (fault,) = contract_faults(info, contract(bands=("red", "green", "blue", "nir")))
+    assert fault.code == "wrong_bands" and "alpha" in fault.detail
