@@ -9,7 +9,6 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.api import (
-    bodies,
     datasets,
     evaluations,
     experiments,
@@ -18,23 +17,22 @@ from app.api import (
     jobs,
     labels,
     models,
-    pieces,
     predictions,
-    problems,
-    requestlog,
     scenes,
     schedules,
     tiles,
     trainings,
+    uploads,
 )
-from app.api.deps import known_query
-from app.garbage import calm_collection
-from app.logs import configure_logs
-from app.readiness import Readiness
-from app.rounds import start_rounds
+from app.api.http import body_limits, problems, request_log
+from app.api.http.deps import known_query
+from app.core.garbage import calm_collection
+from app.core.startup import configure_logs
+from app.operations.background import start_rounds
+from app.operations.job_counts import Tally
+from app.operations.readiness import Readiness
 from app.services import Services
 from app.settings import Settings
-from app.tally import Tally
 
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
 
@@ -68,12 +66,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dependencies=[Depends(known_query)],
     )
     problems.install(app)
-    bodies.install(app, chosen.upload_idle_s)
-    requestlog.install(app)
+    body_limits.install(app, chosen.upload_idle_s)
+    request_log.install(app)
     # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
     # `/{id}/{product}` would take tilejson.json and preview.png
     rooms = (
-        *(jobs, pieces, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
+        *(jobs, uploads, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
         *(schedules, tiles, predictions, health),
     )
     for part in rooms:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.db import Database
-from app.queue import Doorbell
+from app.core.db import Database
+from app.jobs.queue import Doorbell
 from app.settings import Settings
 from app.storage import Cache, Store, open_store
 

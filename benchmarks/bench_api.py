@@ -30,10 +30,10 @@ import httpx
 import numpy as np
 import rasterio
 
-from app import jobs
 from app.cli.running import free_port
-from app.db import Database, migrate
-from app.logs import configure_logs
+from app.core.db import Database, migrate
+from app.core.startup import configure_logs
+from app.jobs import lifecycle
 from app.settings import Settings
 from benchmarks.percentiles import p99
 from benchmarks.side_by_side import medians, show
@@ -96,7 +96,7 @@ def queue(url: str, count: int) -> None:
     database = Database(url)
     with database.write() as session:
         for number in range(count):
-            jobs.create(session, f"trn_{number:06}", "training")
+            lifecycle.create(session, f"trn_{number:06}", "training")
     database.close()
 
 

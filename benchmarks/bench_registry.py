@@ -24,14 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import httpx
 from sqlalchemy import Engine, create_engine, event, text
 
-from app import jobs
-from app.db import migrate
-from app.garbage import calm_collection
+from app.core.db import migrate
+from app.core.garbage import calm_collection
+from app.core.paging import encode
+from app.jobs import lifecycle
+from app.jobs.sweep import Sweeper
 from app.main import create_app
-from app.paging import encode
 from app.services import Services
 from app.settings import Settings
-from app.sweep import Sweeper
 from benchmarks.percentiles import p99
 from benchmarks.registry_data import QUICK, Size, fill, settle
 from benchmarks.side_by_side import show
@@ -196,15 +196,15 @@ def time_queue(settings: Settings, rounds: int) -> dict[str, list[float]]:
             return use(session, *values)
 
     with services.database.write() as session:  # a connection that is open, as in a worker that runs for a while
-        claims = [jobs.claim_waiting(session, "prediction")]
+        claims = [lifecycle.claim_waiting(session, "prediction")]
     calm_collection()
     for _ in range(rounds):
-        claim = timed("claim", in_transaction, jobs.claim_waiting, "prediction")
-        timed("heartbeat", in_transaction, jobs.beat, claim, Progress("train", 1, 20), 1.0)
+        claim = timed("claim", in_transaction, lifecycle.claim_waiting, "prediction")
+        timed("heartbeat", in_transaction, lifecycle.beat, claim, Progress("train", 1, 20), 1.0)
         timed("sweep", sweeper.sweep)
         claims.append(claim)
     for claim in claims:
-        timed("give back", in_transaction, jobs.release, claim)
+        timed("give back", in_transaction, lifecycle.release, claim)
     services.close()
     return seconds
 

@@ -31,11 +31,11 @@ with rasterio.Env():  # starts GDAL with all its drivers: titiler needs those th
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.db import migrate
+from app.core.db import migrate
 from app.main import create_app
-from app.models import Job, ModelVersion, Prediction, Scene
+from app.mapping.tiles import published
 from app.settings import Settings
-from app.tiles import published
+from app.tables import Job, ModelVersion, Prediction, Scene
 from benchmarks.side_by_side import show
 from ml.products.web_cog import write_web_cog
 from ml.products.web_tiles import WebTiles

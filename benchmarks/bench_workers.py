@@ -27,7 +27,7 @@ import httpx
 
 from app.cli.running import free_port
 from app.client import Client
-from app.db import migrate
+from app.core.db import migrate
 from app.settings import Settings
 from benchmarks.child import in_child
 from benchmarks.contenders import make_model

@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from sqlalchemy import Connection, text
 
-from app.models import Base
+from app.tables import Base
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BandStatistics, Contract

@@ -1,8 +1,8 @@
-"""Alembic's entry: works on the connection that `app.db` hands over."""
+"""Alembic's entry: works on the connection that `app.core.db` hands over."""
 
 from alembic import context
 
-from app.models import Base
+from app.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -45,14 +45,14 @@ def test_only_the_database_module_commits() -> None:
         return isinstance(node, ast.Attribute) and node.attr == "commit"
 
     assert where(commits) == set()
-    assert where(attribute("session.begin")) == {"app/db.py"}
+    assert where(attribute("session.begin")) == {"app/core/db.py"}
 
 
 def test_only_one_module_writes_the_status_of_a_job() -> None:
     def writes(node: ast.AST) -> bool:
         return isinstance(node, ast.Call) and ast.unparse(node.func) == "update" and ast.unparse(node.args[0]) == "Job"
 
-    assert where(writes) == {"app/jobs.py"}
+    assert where(writes) == {"app/jobs/lifecycle.py"}
 
 
 def test_rasters_are_opened_for_reading_in_one_place() -> None:
@@ -82,7 +82,7 @@ def test_the_client_is_one_file_that_a_portal_can_copy() -> None:
     assert packages - set(sys.stdlib_module_names) == {"httpx"}
 
 
-@pytest.mark.parametrize("module", ["app.main", "app.cli", "app.sweep"])
+@pytest.mark.parametrize("module", ["app.main", "app.cli", "app.jobs.sweep"])
 def test_the_api_runs_where_torch_is_not_installed(module: str) -> None:
     script = f"import sys; sys.modules['torch'] = None; import {module}"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

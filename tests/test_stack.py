@@ -93,7 +93,7 @@ def test_the_images_hold_what_the_dockerfile_copies_and_no_more() -> None:
 def test_the_image_of_the_api_needs_no_torch(compose: dict[str, Any]) -> None:
     assert {compose["services"][name]["build"]["target"] for name in ("api", "migrate", "beat")} == {"api"}
     assert importlib.util.find_spec("torch") is not None  # or the next line would prove nothing
-    script = "import sys; sys.modules['torch'] = None; import app.main, app.doctor, app.cli.service"
+    script = "import sys; sys.modules['torch'] = None; import app.main, app.operations.doctor, app.cli.service"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

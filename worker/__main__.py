@@ -2,9 +2,9 @@
 
 import argparse
 
-from app.jobs import QUEUES
+from app.jobs.lifecycle import QUEUES
+from app.operations.supervise import die_with_parent
 from app.settings import Settings
-from app.supervise import die_with_parent
 from worker.main import run
 
 ALL = sorted(set(QUEUES.values()))

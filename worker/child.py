@@ -6,15 +6,15 @@ from multiprocessing.connection import Connection
 
 import structlog
 
-from app import jobs
-from app.garbage import calm_collection
-from app.logs import configure_logs
+from app.core.garbage import calm_collection
+from app.core.startup import configure_logs
+from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
 from worker.held import Held
 from worker.perform import work
 
-Main = Callable[[Settings, jobs.Claim, Connection], None]
+Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 
 
 def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
@@ -28,7 +28,7 @@ def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
     main(settings, claim, keeper)
 
 
-def main(settings: Settings, claim: jobs.Claim, keeper: Connection) -> None:
+def main(settings: Settings, claim: lifecycle.Claim, keeper: Connection) -> None:
     """Do the claimed job and end it, whatever comes of it."""
     configure_logs(settings)
     calm_collection()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import datasets, labels, scenes
+from app.data import datasets, labels, scenes
 from app.services import Services
 from app.storage import Stored
 from ml.datasets.prepare import LabelFile, prepare

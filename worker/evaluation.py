@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import datasets, evaluations, registry, scenes
+from app.data import datasets, scenes
+from app.learning import evaluations, registry
 from app.services import Services
 from app.storage import Stored
 from ml.provenance import software

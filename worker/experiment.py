@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import experiments, jobs
-from app.models import Training
+from app.jobs import lifecycle
+from app.learning import experiments
 from app.services import Services
 from app.storage import Stored
+from app.tables import Training
 from ml.checkpoint_header import CheckpointHeader
 from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
@@ -21,7 +22,9 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Compare the runs of the experiment of the job; those that failed are left out, and named in the log."""
     with services.database.read() as session:
         trained = experiments.runs(session, held.claim.job_id)
-        failed = {job.id: job.message for job in jobs.runs(session, held.claim.job_id) if job.status != "successful"}
+        failed = {
+            job.id: job.message for job in lifecycle.runs(session, held.claim.job_id) if job.status != "successful"
+        }
     for training_id, why in failed.items():
         held.log(f"{training_id} is left out: {why}")
     headers = [(training.variant or "", _header(training)) for training in trained if training.header]

@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import jobs
-from app.db import Database
-from app.models import now
+from app.core.db import Database
+from app.jobs import lifecycle
+from app.tables import now
 from ml.progress import Progress, Stopped
 
 TELL_S = 0.2  # at least, between two reports of progress within a stage
@@ -37,7 +37,7 @@ class Abandoned(Stopped):
 class Held:
     """The right to work on one job. `watch` is what the work calls; it raises as soon as the work must stop."""
 
-    def __init__(self, database: Database, claim: jobs.Claim, keeper: Connection) -> None:
+    def __init__(self, database: Database, claim: lifecycle.Claim, keeper: Connection) -> None:
         """keeper: takes `Progress` and gives a class of `Stopped`; when it ends, so does this process."""
         self.claim = claim
         self.progress: Progress | None = None
@@ -72,7 +72,7 @@ class Held:
         with self._database.write() as session:
             yield session
             logged = len(self._lines)
-            jobs.log(session, self.claim, self._lines)
+            lifecycle.log(session, self.claim, self._lines)
         del self._lines[:logged]
         self._logged = time.monotonic()
 
@@ -104,8 +104,8 @@ class Held:
     def _record(self, progress: Progress) -> None:
         with self.writing() as session:
             try:
-                jobs.beat(session, self.claim, None, None)  # the fence: Lost rolls the values back
-            except jobs.Lost:
+                lifecycle.beat(session, self.claim, None, None)  # the fence: Lost rolls the values back
+            except lifecycle.Lost:
                 raise Abandoned from None
             if self.on_values:
                 self.on_values(session, progress)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import datasets, predictions, registry, scenes
+from app.data import datasets, scenes
+from app.learning import registry
+from app.mapping import predictions
 from app.services import Services
 from ml.config import PredictConfig
 from ml.data import SceneFile

@@ -13,7 +13,7 @@ import structlog
 from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 
-from app import jobs
+from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress, Stopped
 from worker import child, scratch
@@ -45,7 +45,7 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: chi
     if stopping.is_set():
         return False  # the job it has just given back rings here, too; the sweep rings again for another worker
     with services.database.read() as session:
-        if not jobs.waiting(session, queue):
+        if not lifecycle.waiting(session, queue):
             return False
     with ExitStack() as stack:
         try:
@@ -61,7 +61,7 @@ def _claim_and_keep(
     services: Services, queue: str, stopping: threading.Event, process: ForkServerProcess, connection: Connection
 ) -> bool:
     with services.database.write() as session:
-        claim = jobs.claim_waiting(session, queue)
+        claim = lifecycle.claim_waiting(session, queue)
     if claim is None:
         return False
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
@@ -70,21 +70,21 @@ def _claim_and_keep(
         Keeper(services, claim, stopping).keep(process, connection)
         status = _status_after(services, claim)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
-    return status in jobs.FINAL
+    return status in lifecycle.FINAL
 
 
-def _status_after(services: Services, claim: jobs.Claim) -> str:
+def _status_after(services: Services, claim: lifecycle.Claim) -> str:
     with services.database.read() as session:
-        job = jobs.get(session, claim.job_id)
+        job = lifecycle.get(session, claim.job_id)
         if job.parent:  # perhaps the last run that an experiment waited for: whether it was, its claim decides
-            services.doorbell.ring(jobs.get(session, job.parent))
+            services.doorbell.ring(lifecycle.get(session, job.parent))
     return job.status
 
 
 class Keeper:
     """Of one claimed job, until its child has ended."""
 
-    def __init__(self, services: Services, claim: jobs.Claim, stopping: threading.Event) -> None:
+    def __init__(self, services: Services, claim: lifecycle.Claim, stopping: threading.Event) -> None:
         self._services, self._claim, self._stopping = services, claim, stopping
         self._progress: Progress | None = None
         self._reason: type[Stopped] | None = None
@@ -134,10 +134,10 @@ class Keeper:
         settings = self._services.settings
         try:
             with self._services.database.write() as session:
-                if jobs.beat(session, self._claim, self._progress, self._eta_s()):
+                if lifecycle.beat(session, self._claim, self._progress, self._eta_s()):
                     self._reason = self._reason or Dismissed
             self._last_beat = time.monotonic()
-        except jobs.Lost:
+        except lifecycle.Lost:
             self._reason = Abandoned
         except Exception as error:  # the database may come back in time
             log.warning("no heartbeat", error=str(error))
@@ -168,16 +168,16 @@ class Keeper:
     def _end_or_give_back(self, cause: str) -> bool:
         """Whether the job has ended. If it is still ours, nobody else has it: its process is dead."""
         with self._services.database.write() as session:
-            job = jobs.get(session, self._claim.job_id)
+            job = lifecycle.get(session, self._claim.job_id)
             if (job.status, job.attempt) == ("running", self._claim.attempt):
                 if self._reason is Dismissed:
-                    jobs.dismissed(session, self._claim)
+                    lifecycle.dismissed(session, self._claim)
                 elif self._reason:
-                    jobs.release(session, self._claim)
+                    lifecycle.release(session, self._claim)
                 else:
-                    jobs.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
+                    lifecycle.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
                 log.warning("the job's process ended before the job", status=job.status, cause=cause)
-            return job.status in jobs.FINAL
+            return job.status in lifecycle.FINAL
 
     def _eta_s(self) -> float | None:
         """Seconds left in this stage, at the pace that it had so far."""

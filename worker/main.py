@@ -10,13 +10,13 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from app.garbage import calm_collection
-from app.logs import configure_logs
-from app.models import Worker, now
-from app.queue import TASK, make_celery
-from app.rounds import start_rounds
+from app.core.garbage import calm_collection
+from app.core.startup import configure_logs
+from app.jobs.queue import TASK, make_celery
+from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
+from app.tables import Worker, now
 from worker import metrics, resume, scratch
 from worker.keeper import perform_all
 from worker.processes import prepare

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import parts
+from app.mapping import parts
 from app.services import Services
 from app.storage import Stored
 from ml.faults import Fault, InputRefused

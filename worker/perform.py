@@ -9,8 +9,9 @@ from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import jobs, problem
-from app.errors import Damaged, NoRoom, StoreAway
+from app.core import problem
+from app.core.errors import Damaged, NoRoom, StoreAway
+from app.jobs import lifecycle
 from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
@@ -36,19 +37,19 @@ def work(services: Services, held: Held) -> None:
     held.log("claimed")
     try:
         _work(services, held)
-    except (Abandoned, jobs.Lost):
+    except (Abandoned, lifecycle.Lost):
         log.warning("given up: the job is somebody else's")
     except Released:
-        _end(services, held, "given back", jobs.release)
+        _end(services, held, "given back", lifecycle.release)
     except StoreAway as error:  # it may come back: the job waits for that, and the sweep rings for it
         log.warning("the store is away", error=error.detail)
-        _end(services, held, "given back: the store is away", jobs.release)
+        _end(services, held, "given back: the store is away", lifecycle.release)
     except OperationalError as error:
         log.warning("the database is away", error=str(error))
-        _end(services, held, "given back: the database was away", jobs.release)
+        _end(services, held, "given back: the database was away", lifecycle.release)
     except NoRoom as error:  # somebody may make room, or another worker has some
         log.warning("no room", error=error.detail)
-        _end(services, held, "given back: the disk of its worker is full", jobs.release)
+        _end(services, held, "given back: the disk of its worker is full", lifecycle.release)
 
 
 def _work(services: Services, held: Held) -> None:
@@ -59,8 +60,8 @@ def _work(services: Services, held: Held) -> None:
         outcome = WORK[held.claim.kind](services, held, folder)
         _publish(services, held, outcome)
     except Dismissed:
-        _end(services, held, "dismissed", jobs.dismissed)
-    except (Stopped, StoreAway, NoRoom, OperationalError, jobs.Lost):
+        _end(services, held, "dismissed", lifecycle.dismissed)
+    except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
         raise
     except InputRefused as refused:
         _fail(services, held, problem.refusal(refused))
@@ -91,15 +92,15 @@ def _publish(services: Services, held: Held, outcome: Outcome) -> None:
     log.info("successful")
 
 
-def _record(session: Session, claim: jobs.Claim, outcome: Outcome, stored: Mapping[str, Stored]) -> None:
-    jobs.succeed(session, claim)
+def _record(session: Session, claim: lifecycle.Claim, outcome: Outcome, stored: Mapping[str, Stored]) -> None:
+    lifecycle.succeed(session, claim)
     outcome.record(session, stored)
 
 
 def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> None:
     """Delete files that no row points to; but a commit may have succeeded though its answer was lost."""
     with services.database.read() as session:
-        job = jobs.get(session, held.claim.job_id)
+        job = lifecycle.get(session, held.claim.job_id)
     if (job.status, job.attempt) == ("successful", held.claim.attempt):
         return
     for item in stored.values():
@@ -107,7 +108,7 @@ def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> 
 
 
 def _fail(services: Services, held: Held, error: dict[str, Any]) -> None:
-    _end(services, held, f"failed: {error['detail']}", lambda session, claim: jobs.fail(session, claim, error))
+    _end(services, held, f"failed: {error['detail']}", lambda session, claim: lifecycle.fail(session, claim, error))
 
 
 def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -> None:
@@ -121,7 +122,8 @@ def _write(services: Services, held: Held, change: Callable[[Session], None]) ->
 
     def once() -> None:
         with held.writing() as session:
-            jobs.beat(session, held.claim, held.progress, None)  # how far it came, which the keeper may not have said
+            # how far it came, which the keeper may not have said
+            lifecycle.beat(session, held.claim, held.progress, None)
             change(session)
 
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from app import parts, predictions
-from app.models import Part
+from app.mapping import parts, predictions
 from app.services import Services
 from app.storage import Stored
+from app.tables import Part
 from ml.faults import Fault, InputRefused
 from ml.provenance import software
 from worker import scratch

@@ -6,12 +6,12 @@ from pathlib import Path
 import structlog
 from sqlalchemy import select
 
-from app import jobs
-from app.db import Database
-from app.errors import Damaged, StoreAway
-from app.jobs import Claim
-from app.models import Job
+from app.core.db import Database
+from app.core.errors import Damaged, StoreAway
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
 from app.storage import Store, sha256_of
+from app.tables import Job
 
 FILE = "resume.safetensors"
 log = structlog.get_logger()
@@ -84,7 +84,7 @@ def sweep(store: Store, database: Database) -> None:
         log.warning("not swept: the store is away", error=error.detail)
         return
     with database.read() as session:
-        unfinished = select(Job.id).where(Job.status.not_in(jobs.FINAL))
+        unfinished = select(Job.id).where(Job.status.not_in(lifecycle.FINAL))
         for job_id in kept - set(session.scalars(unfinished)):
             forget(store, job_id)
 

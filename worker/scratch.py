@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from app import jobs
-from app.db import Database
-from app.errors import NoRoom
-from app.jobs import Claim
-from app.models import Job
+from app.core.db import Database
+from app.core.errors import NoRoom
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
 from app.storage import Store
+from app.tables import Job
 
 LEAST_BYTES = 2**20  # with less than this nothing can be done
 
@@ -71,7 +71,7 @@ def remove(root: Path, job_id: str) -> None:
 def sweep(root: Path, database: Database) -> None:
     """Forget the folders of jobs that have ended without a worker, or are gone."""
     with database.read() as session:
-        open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(jobs.FINAL)))
+        open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(lifecycle.FINAL)))
         wanted = {_folder(root, job_id).name for job_id in open_jobs}
     for folder in root.iterdir() if root.is_dir() else ():
         if folder.name not in wanted:

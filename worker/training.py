@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app import datasets, registry, scenes, trainings
+from app.data import datasets, scenes
+from app.learning import registry, trainings
 from app.services import Services
 from app.storage import Stored
 from ml.evaluation.report import TrainReport

@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import datasets, jobs
 from app.api import documents
-from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
-from app.api.waiting import honour_prefer
+from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
+from app.api.http.waiting import honour_prefer
+from app.data import datasets
+from app.jobs import lifecycle
 from app.requests import DatasetRequest
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -32,7 +33,7 @@ def list_datasets(
     found = datasets.find(services, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        work = jobs.by_id(session, (row.id for row in found.rows))
+        work = lifecycle.by_id(session, (row.id for row in found.rows))
     return {"items": [documents.dataset(row, work[row.id]) for row in found.rows], "next": found.next}
 
 
@@ -41,4 +42,4 @@ def get_dataset(services: Wired, id_: Id) -> Json:
     """One dataset, by "name:version", or the newest version of "name"."""
     with services.database.read() as session:
         row = datasets.get(session, id_)
-        return documents.dataset(row, jobs.get(session, row.id))
+        return documents.dataset(row, lifecycle.get(session, row.id))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.experiments import Run
-from app.models import (
+from app.learning.experiments import Run
+from app.tables import (
     Alias,
     AliasMove,
     Dataset,

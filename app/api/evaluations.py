@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import evaluations, jobs
 from app.api import documents
-from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
+from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
+from app.api.http.waiting import honour_prefer
 from app.api.models import part
-from app.api.waiting import honour_prefer
+from app.jobs import lifecycle
+from app.learning import evaluations
 from app.requests import EvaluationRequest
 
 router = APIRouter(tags=["evaluations"])
@@ -46,7 +47,7 @@ def list_evaluations(
     found = evaluations.find(services, id_, part(which, "version"), limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        work = jobs.by_id(session, (row.id for row in found.rows))
+        work = lifecycle.by_id(session, (row.id for row in found.rows))
     return {"items": [documents.evaluation(row, work[row.id]) for row in found.rows], "next": found.next}
 
 
@@ -55,4 +56,4 @@ def get_evaluation(services: Wired, id_: Id) -> Json:
     """One evaluation."""
     with services.database.read() as session:
         row = evaluations.get(session, id_)
-        return documents.evaluation(row, jobs.get(session, row.id))
+        return documents.evaluation(row, lifecycle.get(session, row.id))

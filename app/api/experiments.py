@@ -9,14 +9,15 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app import experiments, jobs
 from app.api import documents
-from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
-from app.api.waiting import honour_prefer
-from app.errors import NotReady
-from app.models import Experiment
+from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
+from app.api.http.waiting import honour_prefer
+from app.core.errors import NotReady
+from app.jobs import lifecycle
+from app.learning import experiments
 from app.requests import ExperimentRequest
+from app.tables import Experiment
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.comparison_text import as_csv, as_markdown
 
@@ -72,5 +73,5 @@ def _document(services: Wired, id_: str) -> Json:
 
 def _documents(session: Session, rows: Sequence[Experiment]) -> list[Json]:
     ids = [row.id for row in rows]
-    work, runs = jobs.by_id(session, ids), experiments.summaries(session, ids)
+    work, runs = lifecycle.by_id(session, ids), experiments.summaries(session, ids)
     return [documents.experiment(row, work[row.id], runs[row.id]) for row in rows]

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api.deps import Id, Wired
 from app.api.documents import Json
+from app.api.http.deps import Id, Wired
 from app.requests import FiguresOf
 from ml.figures.renderings import Format, Lang
 
@@ -18,7 +18,7 @@ Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
 @router.get("/{kind}/{id}/figures")
 def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> Json:
     """The figures of a dataset, a training or an experiment."""
-    from app import figures
+    from app.learning import figures
 
     base = f"/v1/{kind}/{id_}/figures"
     return {
@@ -39,7 +39,7 @@ def get_figure(
     lang: Language = "en",
 ) -> Response:
     """One figure, as PNG or SVG."""
-    from app import figures
+    from app.learning import figures
 
     content = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
     return Response(content, media_type=MEDIA_TYPES[format_])

@@ -9,9 +9,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse, RedirectResponse
 
-from app.api.problems import ProblemResponse
-from app.problem import document
-from app.tally import Tally
+from app.api.http.problems import ProblemResponse
+from app.core.problem import document
+from app.operations.job_counts import Tally
 
 router = APIRouter(tags=["health"])
 

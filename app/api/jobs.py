@@ -10,15 +10,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from app import jobs
 from app.api import documents
-from app.api.deps import Id, Limit, Token, Wait, Wired, link_next
 from app.api.documents import Json
-from app.api.problems import ProblemResponse
-from app.api.waiting import POLL_S, read_job, wait_for_end
-from app.errors import NotReady
-from app.models import Job
-from app.paging import page
+from app.api.http.deps import Id, Limit, Token, Wait, Wired, link_next
+from app.api.http.problems import ProblemResponse
+from app.api.http.waiting import POLL_S, read_job, wait_for_end
+from app.core.errors import NotReady
+from app.core.paging import page
+from app.jobs import lifecycle
+from app.tables import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Status = Annotated[Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query()]
@@ -59,7 +59,7 @@ async def get_job(services: Wired, id_: Id, wait: Wait = 0) -> Json:
 def dismiss_job(services: Wired, id_: Id) -> Json:
     """Dismiss a job: one that waits ends at once, one that runs stops at its next step."""
     with services.database.write() as session:
-        return documents.job(jobs.dismiss(session, id_))
+        return documents.job(lifecycle.dismiss(session, id_))
 
 
 @router.get("/{id}/results", response_model=None)
@@ -77,8 +77,8 @@ def get_results(services: Wired, id_: Id) -> Json | Response:
 def get_log(services: Wired, id_: Id) -> str:
     """The job's own log."""
     with services.database.read() as session:
-        jobs.get(session, id_)
-        lines = jobs.read_log(session, id_)
+        lifecycle.get(session, id_)
+        lines = lifecycle.read_log(session, id_)
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} attempt {line.attempt}: {line.text}\n" for line in lines)
 
 
@@ -98,6 +98,6 @@ async def get_events(
         if row.revision > sent:
             yield ServerSentEvent(data=documents.job(row), event=row.status, id=str(row.revision))
             sent = row.revision
-        if row.status in jobs.FINAL:
+        if row.status in lifecycle.FINAL:
             return
         await asyncio.sleep(POLL_S)

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app import labels
-from app.api import documents, forms, uploads
-from app.api.deps import Id, InPieces, Limit, Token, Wired, link_next
+from app.api import documents
 from app.api.documents import Json
-from app.errors import Invalid, invalid
-from app.scenes import Upload
+from app.api.http import forms, receiving
+from app.api.http.deps import Id, InPieces, Limit, Token, Wired, link_next
+from app.core.errors import Invalid, invalid
+from app.data import labels
+from app.data.scenes import Upload
 from app.services import Services
 from ml.faults import Fault
 from ml.labels.inspect import LabelOptions
@@ -93,7 +94,7 @@ async def put_labels(
     """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
     forms.check_target(name)
     options = _options(dict(zip(LONGEST, (class_field, classes, crs, background, field_id), strict=True)))
-    async with uploads.received(request, services, upload_id) as upload:
+    async with receiving.received(request, services, upload_id) as upload:
         return await _add(services, name, upload, options, response)
 
 

@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import imports, registry
-from app.api import documents, forms, uploads
-from app.api.deps import Id, IfMatch, InPieces, Limit, Token, Wired, etag, link_next
+from app.api import documents
 from app.api.documents import Json
-from app.api.files import StoredFile
-from app.errors import NotFound
-from app.names import NAME
+from app.api.http import forms, receiving
+from app.api.http.deps import Id, IfMatch, InPieces, Limit, Token, Wired, etag, link_next
+from app.api.http.responses import StoredFile
+from app.core.errors import NotFound
+from app.core.names import NAME
+from app.learning import imports, registry
 from app.requests import AliasRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -68,7 +69,7 @@ async def post_version(
 ) -> Json:
     """Import a bundle, as the raw body, as the next version of a model."""
     forms.check_target(id_)
-    async with uploads.received(request, services, upload_id) as upload:
+    async with receiving.received(request, services, upload_id) as upload:
         row = await run_in_threadpool(imports.import_bundle, services, id_, upload)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
     return await run_in_threadpool(get_version, services, row.name, str(row.version))

@@ -11,14 +11,16 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app import jobs, predictions, scenes
 from app.api import stac
-from app.api.deps import Between, Id, InBox, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
-from app.api.files import StoredFile
-from app.api.waiting import honour_prefer
-from app.models import Prediction
+from app.api.http.deps import Between, Id, InBox, Limit, OnceOnly, Token, Wired, link_next
+from app.api.http.responses import StoredFile
+from app.api.http.waiting import honour_prefer
+from app.data import scenes
+from app.jobs import lifecycle
+from app.mapping import predictions
 from app.requests import PredictionRequest
+from app.tables import Prediction
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 Status = Annotated[
@@ -60,7 +62,7 @@ def get_prediction(services: Wired, id_: Id) -> Json:
     """One prediction as a STAC Item."""
     with services.database.read() as session:
         row = predictions.get(session, id_)
-        return stac.prediction_item(row, scenes.get(session, row.scene), jobs.get(session, id_))
+        return stac.prediction_item(row, scenes.get(session, row.scene), lifecycle.get(session, id_))
 
 
 @router.delete("/{id}", status_code=204)
@@ -92,7 +94,7 @@ def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS
 
 
 def _items(session: Session, rows: Sequence[Prediction]) -> list[Json]:
-    of, work = scenes.by_id(session, (row.scene for row in rows)), jobs.by_id(session, (row.id for row in rows))
+    of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
     # one may have been deleted since the page was read
     rows = [row for row in rows if row.scene in of and row.id in work]
     return [stac.prediction_item(row, of[row.scene], work[row.id]) for row in rows]

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import scenes
-from app.api import forms, stac, uploads
-from app.api.deps import Between, Id, IfMatch, InBox, InPieces, Limit, Token, Wired, etag, link_next
+from app.api import stac
 from app.api.documents import Json
-from app.api.files import StoredFile
+from app.api.http import forms, receiving
+from app.api.http.deps import Between, Id, IfMatch, InBox, InPieces, Limit, Token, Wired, etag, link_next
+from app.api.http.responses import StoredFile
+from app.data import scenes
+from app.data.scenes import SceneOptions, Upload
 from app.requests import ScenePatch
-from app.scenes import SceneOptions, Upload
 from app.services import Services
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
@@ -56,7 +57,7 @@ async def put_scene(
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again: 200."""
     forms.check_target(name)
     options = _options(acquired, sensor, bands, nodata)
-    async with uploads.received(request, services, upload_id) as upload:
+    async with receiving.received(request, services, upload_id) as upload:
         return await _add(services, name, upload, options, response)
 
 

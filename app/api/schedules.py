@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
-from app import runs, schedules, trainings
 from app.api import documents
-from app.api.deps import Id, IfMatch, Limit, OnceOnly, Token, Wired, etag, link_next
 from app.api.documents import Json
-from app.models import ScheduleRun
+from app.api.http.deps import Id, IfMatch, Limit, OnceOnly, Token, Wired, etag, link_next
+from app.learning import trainings
 from app.requests import SchedulePatch, ScheduleRequest
+from app.schedules import schedule_runs, schedules
+from app.tables import ScheduleRun
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
@@ -73,7 +74,7 @@ def list_runs(
     """The runs of a schedule, newest first, each with its verdict."""
     with services.database.read() as session:
         schedules.get(session, id_)
-    found = runs.find(services, id_, limit=limit, token=token)
+    found = schedule_runs.find(services, id_, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
         items = _documents(session, found.rows)

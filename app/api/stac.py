@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.api.documents import Json, checksum, job, link
-from app.models import Job, Prediction, Scene
+from app.tables import Job, Prediction, Scene
 
 GEOTIFF = "image/tiff; application=geotiff"
 COG = f"{GEOTIFF}; profile=cloud-optimized"

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import predictions, scenes, tiles
-from app.api.deps import Id, Wired
 from app.api.documents import Json
+from app.api.http.deps import Id, Wired
 from app.api.stac import TILES
+from app.data import scenes
+from app.mapping import predictions, tiles
 
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import jobs, trainings
 from app.api import documents
-from app.api.deps import Id, Limit, OnceOnly, Token, Wired, link_next
 from app.api.documents import Json
-from app.api.waiting import honour_prefer
+from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
+from app.api.http.waiting import honour_prefer
+from app.jobs import lifecycle
+from app.learning import trainings
 from app.requests import TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
@@ -34,7 +35,7 @@ def list_trainings(
     found = trainings.find(services, limit=limit, token=token)
     link_next(request, response, found.next)
     with services.database.read() as session:
-        work = jobs.by_id(session, (row.id for row in found.rows))
+        work = lifecycle.by_id(session, (row.id for row in found.rows))
     return {"items": [documents.training(row, work[row.id]) for row in found.rows], "next": found.next}
 
 
@@ -43,7 +44,7 @@ def get_training(services: Wired, id_: Id) -> Json:
     """One training."""
     with services.database.read() as session:
         row = trainings.get(session, id_)
-        return documents.training(row, jobs.get(session, row.id))
+        return documents.training(row, lifecycle.get(session, row.id))
 
 
 @router.get("/{id}/series")

@@ -1,177 +1,91 @@
-"""Receiving a body: streamed once to where the store takes it from, hashed on the way, memory flat."""
+"""/v1/uploads: a file in pieces, over a line that breaks; after draft-ietf-httpbis-resumable-upload."""
 
-import asyncio
-import base64
-import hashlib
-import os
 import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from io import FileIO
+from typing import Annotated
 
-from fastapi import Request
-from prometheus_client import Counter
+from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.requests import ClientDisconnect
 
-from app import pieces
-from app.api.bodies import allow
-from app.errors import Encoded, TooLarge, Unreadable, invalid
-from app.scenes import Upload
+from app.api.documents import Json
+from app.api.http import forms, receiving
+from app.api.http.deps import Id, Wired
+from app.core.errors import Invalid, invalid
+from app.data import uploads
 from app.services import Services
 
-CHUNK_BYTES = 4 * 1024**2  # written at once, away from the event loop
-RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="How many bytes of the file come before.")]
 
 
-@asynccontextmanager
-async def received(request: Request, services: Services, pieces_of: str | None) -> AsyncIterator[Upload]:
-    """The raw body of `request` as a file, which is gone after the block unless the store took it.
-
-    pieces_of: the id of an upload that came in pieces, to be taken instead; it stays if the block raises.
-    """
-    if pieces_of:
-        async with _put_together(request, services, pieces_of) as upload:
-            yield upload
-        return
-    check_announced(request, services)
-    with services.store.incoming() as path:
-        with path.open("wb", buffering=0) as file:
-            size, sha256 = await receive(request, services, file)
-        _check_digest(request, sha256)
-        _check_not_empty(size)
-        yield Upload(path, sha256.hex())
+@router.post("", status_code=201)
+async def post_upload(services: Wired, response: Response) -> Json:
+    """Begin an upload: send its bytes by PATCH, then name it in `?upload=` where the file itself could be sent."""
+    id_ = await run_in_threadpool(uploads.begin, services)
+    response.headers["Location"] = f"/v1/uploads/{id_}"
+    return {"id": id_, "offset": 0, "limit_bytes": services.settings.upload_limit_bytes}
 
 
-@asynccontextmanager
-async def _put_together(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
-    async for chunk in request.stream():
-        if chunk:
-            hint = "Send the rest of the file to the upload, and no body here."
-            raise invalid("body-and-upload", "The request has a body, and names an upload.", hint)
-    with pieces.held(services, id_) as file:
-        _check_not_empty(os.fstat(file.fileno()).st_size)
-        pieces.check_complete(file)
-        digest = await run_in_threadpool(hashlib.file_digest, file, "sha256")
-        _check_digest(request, digest.digest())
-        yield Upload(pieces.path_of(file), digest.hexdigest())
-        pieces.remove(file)
+@router.head("/{id}", status_code=204)
+def head_upload(services: Wired, id_: Id, response: Response) -> None:
+    """How far it has come: `Upload-Offset`. So many bytes are safe."""
+    response.headers["Cache-Control"] = "no-store"
+    _tell(response, uploads.offset(services, id_))
 
 
-@asynccontextmanager
-async def received_part(part: UploadFile, services: Services) -> AsyncIterator[Upload]:
-    """The file of a multipart form as a file of the store, likewise."""
-
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await part.read(CHUNK_BYTES):
-            yield chunk
-
-    with services.store.incoming() as path:
-        with path.open("wb", buffering=0) as file:
-            size, sha256 = await _receive(chunks(), file, services.settings.upload_limit_bytes)
-        _check_not_empty(size)
-        yield Upload(path, sha256.hex())
+@router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+async def patch_upload(services: Wired, request: Request, response: Response, id_: Id, offset: Offset) -> None:
+    """Send more, from `Upload-Offset` on. Of a request that breaks off, what arrived is kept."""
+    await _append(services, request, response, id_, offset)
 
 
-async def receive(request: Request, services: Services, file: FileIO) -> tuple[int, bytes]:
-    """Append the body of `request` to `file`, which is unbuffered; how many bytes it has, and their sha256.
-
-    Whatever is raised, what came before it is in the file.
-    """
-    return await _receive(_stream(request), file, services.settings.upload_limit_bytes)
-
-
-async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
-    digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
-    with pieces.no_room_is_told():
-        async with _writer(file, digest) as write:
-            try:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if before + size > limit_bytes:
-                        raise _too_large(limit_bytes)
-                    waiting += chunk
-                    if len(waiting) >= CHUNK_BYTES:
-                        await write(waiting)
-                        waiting = bytearray()
-            finally:
-                await write(waiting)
-    RECEIVED.inc(size)
-    return size, digest.digest()
+@router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+async def put_upload(
+    services: Wired,
+    request: Request,
+    response: Response,
+    id_: Id,
+    content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
+) -> None:
+    """The same for `curl -C OFFSET -T FILE`, which says by Content-Range where it goes on; without, from the start."""
+    first, total = _read_range(content_range, receiving.announced_bytes(request))
+    await _append(services, request, response, id_, first, total)
 
 
-@asynccontextmanager
-async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
-    """A function that writes one chunk while the next is received: it waits for the chunk before."""
-    last: asyncio.Task[None] | None = None
-
-    async def write(data: bytearray) -> None:
-        nonlocal last
-        if last:
-            await last
-        last = asyncio.create_task(run_in_threadpool(_write, file, digest, data))
-
-    try:
-        yield write
-    finally:  # the file must not be closed under a thread that writes
-        if last:
-            await last
+@router.delete("/{id}", status_code=204)
+def delete_upload(services: Wired, id_: Id) -> None:
+    """Forget an upload; otherwise it goes a day after its last byte."""
+    uploads.delete(services, id_)
 
 
-def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
-    view = memoryview(data)
-    while view:  # an unbuffered file may write less than it was given
-        view = view[file.write(view) :]
-    if sys.platform == "linux":
-        # else the disk would rest until fsync, or until a tenth of the memory waits for it
-        os.posix_fadvise(file.fileno(), file.tell() - len(data), len(data), os.POSIX_FADV_DONTNEED)
-    digest.update(data)
-
-
-async def _stream(request: Request) -> AsyncIterator[bytes]:
-    """The chunks of the body. Raises `Unreadable` when the client goes before its end."""
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except ClientDisconnect as error:
-        raise Unreadable("upload-broken", "The connection ended before the body did.") from error
-
-
-def check_announced(request: Request, services: Services) -> None:
-    """Refuse by its headers a body that could not be kept; let any other be as large as an upload may be."""
-    if (announced_bytes(request) or 0) > services.settings.upload_limit_bytes:
-        raise _too_large(services.settings.upload_limit_bytes)
-    if request.headers.get("content-encoding", "identity") != "identity":
-        detail = "The body is compressed as a whole. Send the file as it is, without Content-Encoding."
-        raise Encoded("encoded-body", detail)
-    allow(request, services.settings.upload_limit_bytes)
-
-
-def announced_bytes(request: Request) -> int | None:
-    """The length of the body, if the client says it before."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() else None
-
-
-def _check_digest(request: Request, sha256: bytes) -> None:
-    """`Content-Digest: sha-256=:BASE64:` (RFC 9530), when the client sent it."""
-    header = request.headers.get("content-digest")
-    if header is None:
-        return
-    match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
+def _read_range(content_range: str, length: int | None) -> tuple[int, int | None]:
+    """The first byte, and how many the whole file has, if that is said. length: of the body, if that is said."""
+    match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:(\d{1,18})|\*))?", content_range)
     if not match:
-        hint = "Send Content-Digest: sha-256=:BASE64:, or none."
-        raise invalid("digest-unreadable", "Content-Digest names no sha-256 of 32 bytes.", hint)
-    if match[1] != base64.b64encode(sha256).decode():
-        raise invalid("digest-mismatch", "The body is not the one that Content-Digest describes.", "Send it again.")
+        raise _wrong_range("Content-Range does not say where to go on.", "Write: Content-Range: bytes FIRST-LAST/ALL")
+    first, last, total = (int(text) if text else None for text in match.groups())
+    assert first is not None
+    ranged = length if last is None else last - first + 1
+    if length is not None and ranged != length:
+        detail = f"Content-Range is of {ranged} bytes, and the body has {length}."
+        raise _wrong_range(detail, "Count FIRST and LAST from 0; both are sent.")
+    if last is not None and total is not None and last >= total:
+        detail = f"Content-Range ends with byte {last} of a file that has {total}."
+        raise _wrong_range(detail, "Count FIRST and LAST from 0: the last byte is ALL - 1.")
+    return first, total
 
 
-def _check_not_empty(size: int) -> None:
-    if size == 0:
-        raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")
+def _wrong_range(detail: str, hint: str) -> Invalid:
+    return invalid("invalid-content-range", detail, hint, "header:content-range")
 
 
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge("body-too-large", f"The file is over the limit of {limit_bytes} bytes.")
+async def _append(
+    services: Services, request: Request, response: Response, id_: str, offset: int, total: int | None = None
+) -> None:
+    receiving.check_announced(request, services)
+    with uploads.growing(services, id_, offset, total) as file:
+        await receiving.receive(request, services, file)
+    _tell(response, await run_in_threadpool(uploads.offset, services, id_))
+
+
+def _tell(response: Response, offset: int) -> None:
+    response.headers["Upload-Offset"] = str(offset)

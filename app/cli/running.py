@@ -10,9 +10,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from app.client import Client
-from app.db import migrate
+from app.core.db import migrate
+from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
-from app.supervise import Child, Supervisor
 
 WORKERS = ("training", "prediction,light")  # so that a prediction never waits behind a night of training
 READY_S = 120.0

@@ -40,8 +40,8 @@ def serve(
     """Run the API alone."""
     import uvicorn
 
-    from app.api.connections import MOST_CONNECTIONS, BoundedProtocol
-    from app.supervise import die_with_parent
+    from app.api.http.connections import MOST_CONNECTIONS, BoundedProtocol
+    from app.operations.supervise import die_with_parent
 
     if not unprotected:
         _check_loopback(host)
@@ -56,7 +56,7 @@ def serve(
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=MOST_CONNECTIONS,
-        access_log=False,  # app.api.requestlog says more
+        access_log=False,  # app.api.http.request_log says more
         timeout_graceful_shutdown=5,
     )
 
@@ -71,8 +71,8 @@ def beat() -> None:
     """Look for dead workers, unheard jobs and schedules that are due, as every process does, and do nothing else."""
     import signal
 
-    from app.logs import configure_logs
-    from app.rounds import start_rounds
+    from app.core.startup import configure_logs
+    from app.operations.background import start_rounds
     from app.services import Services
     from app.settings import Settings
 
@@ -88,7 +88,7 @@ def beat() -> None:
 
 def migrate(revision: str = "head", as_json: AsJson = False) -> None:
     """Bring the database's schema to a revision, by default the newest."""
-    from app.db import migrate as migrate_schema
+    from app.core.db import migrate as migrate_schema
     from app.settings import Settings
 
     migrate_schema(Settings(), revision)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.storage.checks import Checker
+from app.storage.integrity import Checker
 from app.storage.leftovers import remove_leftovers
 from app.storage.store import Stored, key_for, sha256_of
 

@@ -12,9 +12,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.errors import StoreAway
+from app.core.errors import StoreAway
 from app.storage.cache import Cache
-from app.storage.checks import Checker
+from app.storage.integrity import Checker
 from app.storage.store import Stored, key_for, missing, sha256_in, sha256_of
 
 PART_BYTES = 64 * 1024**2  # 10,000 parts are allowed: objects of up to 640 GB

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from app.errors import Damaged
+from app.core.errors import Damaged
 
 _LAST_PART = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
 

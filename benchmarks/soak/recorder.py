@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select, text
 
-from app.db import Database
-from app.models import Job, JobLog
+from app.core.db import Database
+from app.tables import Job, JobLog
 from benchmarks.soak.history import Event, Row
 
 # name: (when, what it is, the row that it is of, and the values that this row gives)

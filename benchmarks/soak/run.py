@@ -10,7 +10,7 @@ from random import Random, random
 from typing import Any
 
 from app.client import Client
-from app.db import Database, migrate
+from app.core.db import Database, migrate
 from app.settings import Settings
 from benchmarks.soak.customers import Customers, Menu
 from benchmarks.soak.figures import recoveries, summary

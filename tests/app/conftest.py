@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.db import migrate
+from app.core.db import migrate
 from app.services import Services
 from app.settings import Settings
 

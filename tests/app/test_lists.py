@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from app import experiments, jobs, predictions, registry
-from app.errors import Invalid, NotFound
-from app.models import Alias, Dataset, Experiment, ModelVersion, Prediction, Scene, Training
-from app.paging import Page
+from app.core.errors import Invalid, NotFound
+from app.core.paging import Page
+from app.jobs import lifecycle
+from app.learning import experiments, registry
+from app.mapping import predictions
 from app.services import Services
+from app.tables import Alias, Dataset, Experiment, ModelVersion, Prediction, Scene, Training
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HERE, EVERYWHERE = (10.2, 0.0, 10.3, 1.0), (-180.0, -90.0, 180.0, 90.0)
@@ -47,7 +49,7 @@ def maps(services: Services, models: None) -> None:
             for place, status in enumerate(STATUSES):
                 moment = START + timedelta(minutes=10 * place + number)
                 id_ = f"{status}-{number}"
-                job = jobs.create(session, id_, "prediction")
+                job = lifecycle.create(session, id_, "prediction")
                 job.created, job.status = moment, status
                 row = Prediction(id=id_, scene=f"s{number}", model="a", version=1, config={}, created=moment)
                 session.add(row)
@@ -128,14 +130,14 @@ def test_pages_of_predictions_hold_each_once(services: Services, maps: None, fil
 
 def test_the_runs_of_a_page_of_experiments(services: Services) -> None:
     with services.database.write() as session:
-        jobs.create(session, "gx:1", "dataset")
+        lifecycle.create(session, "gx:1", "dataset")
         session.add(Dataset(id="gx:1", name="gx", version=1, request={}, scenes=[], labels=[]))
         for experiment in ("e1", "e2"):
-            jobs.create(session, experiment, "experiment")
+            lifecycle.create(session, experiment, "experiment")
             session.add(Experiment(id=experiment, dataset="gx:1", request={}))
         session.flush()
         for id_, header in (("t1", None), ("t2", {"val": {"iou": 0.5}, "test": None, "config": {}})):
-            jobs.create(session, id_, "training", parent="e1")
+            lifecycle.create(session, id_, "training", parent="e1")
             common = {"dataset": "gx:1", "register_as": "", "experiment": "e1", "variant": "ce"}
             session.add(Training(id=id_, config={"seed": 7}, header=header, **common))
             session.flush()

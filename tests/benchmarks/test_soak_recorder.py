@@ -2,10 +2,10 @@
 
 import pytest
 
-from app import jobs
-from app.db import Database
-from app.models import now
+from app.core.db import Database
+from app.jobs import lifecycle
 from app.services import Services
+from app.tables import now
 from benchmarks.soak.figures import Recovery, recoveries
 from benchmarks.soak.history import Event, Row
 from benchmarks.soak.recorder import Recorder
@@ -17,7 +17,7 @@ __all__ = ["services", "settings"]
 @pytest.fixture
 def database(services: Services) -> Database:
     with services.database.write() as session:
-        jobs.create(session, "before", "prediction")
+        lifecycle.create(session, "before", "prediction")
     return services.database
 
 
@@ -25,24 +25,24 @@ def test_each_committed_move_is_recorded_and_nothing_else(database: Database) ->
     recorder = Recorder(database)
     recorder.install()
     with database.write() as session:
-        jobs.create(session, "trn_1", "training")
+        lifecycle.create(session, "trn_1", "training")
     with database.write() as session:
-        lost = jobs.claim(session, "trn_1")
-        jobs.claim(session, "before")
+        lost = lifecycle.claim(session, "trn_1")
+        lifecycle.claim(session, "before")
     assert lost
     with database.write() as session:
-        jobs.beat(session, lost, None, None)
-        jobs.log(session, lost, [(now(), "epoch 1 seconds 5"), (now(), "epoch 2 seconds 4")])
+        lifecycle.beat(session, lost, None, None)
+        lifecycle.log(session, lost, [(now(), "epoch 1 seconds 5"), (now(), "epoch 2 seconds 4")])
     with database.write() as session:
-        jobs.bury(session, jobs.get(session, "trn_1"), max_failures=3)
+        lifecycle.bury(session, lifecycle.get(session, "trn_1"), max_failures=3)
     with database.write() as session:
-        taken = jobs.claim(session, "trn_1")
+        taken = lifecycle.claim(session, "trn_1")
         assert taken
         lines = "epoch 1 seconds 5", "epoch 2 seconds 6", "epoch 3 seconds 4"
-        jobs.log(session, taken, [(now(), line) for line in lines])
-        jobs.succeed(session, taken)
+        lifecycle.log(session, taken, [(now(), line) for line in lines])
+        lifecycle.succeed(session, taken)
     with pytest.raises(ZeroDivisionError), database.write() as session:
-        jobs.create(session, "rolled-back", "training")
+        lifecycle.create(session, "rolled-back", "training")
         _ = 1 / 0
 
     events = recorder.events()

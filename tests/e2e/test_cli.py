@@ -13,7 +13,7 @@ import pytest
 
 from app.client import Client
 from ml.synthetic import SyntheticScene
-from tests.app.test_supervise import lives
+from tests.app.operations.test_supervise import lives
 from tests.e2e.conftest import TINY, Stack
 
 World = dict[str, SyntheticScene]

@@ -12,7 +12,7 @@ import pytest
 from app.client import CanemapError, Client, JobDismissed, Json
 from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
-from tests.app.test_supervise import lives
+from tests.app.operations.test_supervise import lives
 from tests.e2e.conftest import SIZE_PX, TINY, Stack, up
 from tests.waiting import eventually
 

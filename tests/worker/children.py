@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app import jobs
-from app.jobs import Claim
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
 from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
@@ -115,7 +115,7 @@ def publishes(settings: Settings, claim: Claim, keeper: Connection) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        jobs.get(session, claim.job_id).message = stored["map.tif"].object
+        lifecycle.get(session, claim.job_id).message = stored["map.tif"].object
 
     for name in ("before_cursor_execute", "commit"):
         event.listen(services.database.engine, name, step)

@@ -5,7 +5,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from app import jobs
+from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress
 from tests.worker import children
@@ -15,10 +15,10 @@ JOB = "trn_1"
 
 
 @pytest.fixture
-def claim(services: Services) -> jobs.Claim:
+def claim(services: Services) -> lifecycle.Claim:
     with services.database.write() as session:
-        jobs.create(session, JOB, "training")
-        claim = jobs.claim(session, JOB)
+        lifecycle.create(session, JOB, "training")
+        claim = lifecycle.claim(session, JOB)
     assert claim is not None
     return claim
 
@@ -30,7 +30,7 @@ def keeper() -> tuple[Connection, Connection]:
 
 
 @pytest.fixture
-def held(services: Services, claim: jobs.Claim, keeper: tuple[Connection, Connection]) -> Held:
+def held(services: Services, claim: lifecycle.Claim, keeper: tuple[Connection, Connection]) -> Held:
     return Held(services.database, claim, keeper[1])
 
 
@@ -49,7 +49,7 @@ def test_a_note_becomes_a_line_of_the_log(services: Services, held: Held) -> Non
     with held.writing():
         pass
     with services.database.read() as session:
-        lines = [line.text for line in jobs.read_log(session, JOB)]
+        lines = [line.text for line in lifecycle.read_log(session, JOB)]
     assert lines == ["train: 2 to do", "time 3 s: forward 40%"]
 
 
@@ -60,7 +60,7 @@ def test_a_sign_to_stop_is_obeyed(held: Held, keeper: tuple[Connection, Connecti
             held.watch(Progress("train", 1, 2))
 
 
-def test_a_process_whose_keeper_died_ends(services: Services, claim: jobs.Claim) -> None:
+def test_a_process_whose_keeper_died_ends(services: Services, claim: lifecycle.Claim) -> None:
     context = get_context("forkserver")
     ours, its = context.Pipe()
     process = context.Process(target=children.steps, args=(services.settings, claim, its))
@@ -77,7 +77,7 @@ def test_the_values_of_an_epoch_are_recorded_only_while_the_job_is_ours(services
     held.on_values = lambda session, progress: seen.append(progress.done)
     held.watch(Progress("train", 1, 2, values={"epoch": 1}))
     with services.database.write() as session:
-        jobs.bury(session, jobs.get(session, JOB), max_failures=3)
+        lifecycle.bury(session, lifecycle.get(session, JOB), max_failures=3)
     with pytest.raises(Abandoned):
         held.watch(Progress("train", 2, 2, values={"epoch": 2}))
     assert seen == [1]

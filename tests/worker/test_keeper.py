@@ -12,10 +12,10 @@ from multiprocessing import forkserver
 
 import pytest
 
-from app import jobs
-from app.db import Database
-from app.models import Job
+from app.core.db import Database
+from app.jobs import lifecycle
 from app.services import Services
+from app.tables import Job
 from tests.waiting import eventually
 from tests.worker import children
 from worker import keeper
@@ -31,7 +31,7 @@ JOB = "trn_1"
 def fast(services: Services) -> Services:
     """With an accepted job, and quick in everything."""
     with services.database.write() as session:
-        jobs.create(session, JOB, "training")
+        lifecycle.create(session, JOB, "training")
     return with_settings(services, heartbeat_s=0.05)
 
 
@@ -42,7 +42,7 @@ def with_settings(services: Services, **values: float) -> Services:
 
 def read(services: Services) -> Job:
     with services.database.read() as session:
-        return jobs.get(session, JOB)
+        return lifecycle.get(session, JOB)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def test_a_stopped_worker_gives_the_job_back(fast: Services) -> None:
 
 def test_a_dismissed_job_ends(fast: Services) -> None:
     with performing(fast, children.steps), fast.database.write() as session:
-        jobs.dismiss(session, JOB)
+        lifecycle.dismiss(session, JOB)
     assert read(fast).status == "dismissed"
 
 
@@ -91,7 +91,7 @@ def test_a_child_that_does_not_obey_is_killed_and_the_job_dismissed(
 ) -> None:
     monkeypatch.setitem(keeper.GRACE_S, Dismissed, 0.3)
     with performing(fast, children.hangs), fast.database.write() as session:
-        jobs.dismiss(session, JOB)
+        lifecycle.dismiss(session, JOB)
     assert read(fast).status == "dismissed"
 
 
@@ -120,15 +120,15 @@ def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
 
 def test_a_stale_message_makes_the_oldest_job_be_done(fast: Services) -> None:
     with fast.database.write() as session:
-        jobs.create(session, "trn_0", "training")
-        jobs.dismiss(session, "trn_0")
+        lifecycle.create(session, "trn_0", "training")
+        lifecycle.dismiss(session, "trn_0")
     perform(fast, "training", threading.Event(), children.leaves)
     assert (read(fast).attempt, read(fast).failures) == (1, 1)
 
 
 def test_a_job_without_a_message_is_not_overtaken(fast: Services) -> None:
     with fast.database.write() as session:
-        jobs.create(session, "trn_2", "training")
+        lifecycle.create(session, "trn_2", "training")
     perform(fast, "training", threading.Event(), children.leaves)
     assert read(fast).attempt == 1
 
@@ -160,15 +160,15 @@ def kill_forkserver() -> None:
 
 def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
     with performing(fast, children.hangs), fast.database.write() as session:
-        jobs.bury(session, jobs.get(session, JOB), max_failures=3)
-        jobs.claim(session, JOB)
+        lifecycle.bury(session, lifecycle.get(session, JOB), max_failures=3)
+        lifecycle.claim(session, JOB)
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("running", 2, 1)
 
 
 def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Services) -> None:
     with services.database.write() as session:
-        jobs.create(session, JOB, "training")
-        claim = jobs.claim(session, JOB)
+        lifecycle.create(session, JOB, "training")
+        claim = lifecycle.claim(session, JOB)
     assert claim is not None
     impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")

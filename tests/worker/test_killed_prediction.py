@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from app import jobs
-from app.models import Job
+from app.jobs import lifecycle
 from app.services import Services
+from app.tables import Job
 from ml.geo.windows import ceil_to, margin
 from ml.nn.prediction.stripes import ROUNDING_REACH
 from tests.app.api.conftest import TINY, Perform, dataset, do, http, make_scene, mask, pixels, put, settings
@@ -61,7 +61,7 @@ def order(http: httpx.Client) -> str:
 
 def read(services: Services, id_: str) -> Job:
     with services.database.read() as session:
-        return jobs.get(session, id_)
+        return lifecycle.get(session, id_)
 
 
 def finished_rows(services: Services, id_: str) -> int:

@@ -6,7 +6,7 @@ import threading
 import httpx
 from structlog.testing import capture_logs
 
-from app import jobs
+from app.jobs import lifecycle
 from app.services import Services
 from tests.servers import free_port
 from tests.worker import children
@@ -16,7 +16,7 @@ from worker.keeper import perform
 
 def test_attempts_and_pixels_are_counted(services: Services) -> None:
     with services.database.write() as session:
-        jobs.create(session, "prd_1", "prediction")
+        lifecycle.create(session, "prd_1", "prediction")
     metrics.serve(address := f"127.0.0.1:{free_port()}")
     before = read(address)
     perform(services, "prediction", threading.Event(), children.maps)

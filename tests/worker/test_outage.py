@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from app import jobs
-from app.db import migrate
-from app.models import Job
-from app.rounds import start_rounds
+from app.core.db import migrate
+from app.jobs import lifecycle
+from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
+from app.tables import Job
 from benchmarks.soak.fleet import descendants
 from tests import servers
 from tests.waiting import eventually
@@ -40,8 +40,8 @@ def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, serv
     services = Services.open(settings := Settings(data_dir=tmp_path, database_url=url))
     migrate(settings)
     with services.database.write() as session:
-        jobs.create(session, JOB, "training")
-        claim = jobs.claim(session, JOB)
+        lifecycle.create(session, JOB, "training")
+        claim = lifecycle.claim(session, JOB)
     assert claim is not None
     held, recorded = Held(services.database, claim, Pipe()[0]), []
     held.log("the work is done")
@@ -57,8 +57,8 @@ def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, serv
     publishing.join(timeout=30)
 
     with services.database.read() as session:
-        assert jobs.get(session, JOB).status == "successful"
-        assert [line.text for line in jobs.read_log(session, JOB)] == ["the work is done", "successful"]
+        assert lifecycle.get(session, JOB).status == "successful"
+        assert [line.text for line in lifecycle.read_log(session, JOB)] == ["the work is done", "successful"]
     assert services.store.file(recorded[0]["map.tif"].object).read_bytes() == b"a map"
     services.close()
 
@@ -71,7 +71,7 @@ def test_a_database_that_stands_still_for_longer_than_the_lease_costs_no_failure
     migrate(settings)
     services = Services.open(settings)
     with services.database.write() as session:
-        jobs.create(session, JOB, "training")
+        lifecycle.create(session, JOB, "training")
     stop = threading.Event()
     rounds = start_rounds(services, stop)
     keeping = threading.Thread(target=perform, args=(services, "training", stop, children.steps))
@@ -90,7 +90,7 @@ def test_a_database_that_stands_still_for_longer_than_the_lease_costs_no_failure
 
 def read(services: Services) -> Job:
     with services.database.read() as session:
-        return jobs.get(session, JOB)
+        return lifecycle.get(session, JOB)
 
 
 def stand_still(server: servers.Server, seconds: float) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from app import datasets, jobs, labels, scenes
-from app.idempotency import FRESH
+from app.core.idempotency import FRESH
+from app.data import datasets, labels, scenes
+from app.data.scenes import SceneOptions, Upload
+from app.jobs import lifecycle
 from app.requests import DatasetRequest
-from app.scenes import SceneOptions, Upload
 from app.services import Services
 from app.storage import sha256_of
 from ml.datasets.splits import SceneSplit
@@ -57,9 +58,9 @@ def objects(services: Services, kind: str) -> list[Path]:
 def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Services, dataset: str) -> None:
     perform(services, "light", threading.Event())
     with services.database.read() as session:
-        assert jobs.get(session, dataset).status == "successful"
+        assert lifecycle.get(session, dataset).status == "successful"
         masks = (datasets.ready(session, dataset).prepared or {})["masks"]
-        assert "successful" in [line.text for line in jobs.read_log(session, dataset)]
+        assert "successful" in [line.text for line in lifecycle.read_log(session, dataset)]
     assert all(services.store.file(key).is_file() for part in masks.values() for key in part.values())
     assert not list((services.settings.data_dir / "scratch").iterdir())
 
@@ -70,7 +71,7 @@ def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: 
     others = [datasets.create(services, request.model_copy(update={"name": name}), FRESH).id for name in ("a", "b")]
     perform_all(services, ["training", "light"], threading.Event())
     with services.database.read() as session:
-        assert {jobs.get(session, id_).status for id_ in (dataset, *others)} == {"successful"}
+        assert {lifecycle.get(session, id_).status for id_ in (dataset, *others)} == {"successful"}
 
 
 def test_ringing_for_a_job_ten_times_does_it_once(services: Services, dataset: str) -> None:
@@ -82,8 +83,8 @@ def test_ringing_for_a_job_ten_times_does_it_once(services: Services, dataset: s
     with ThreadPoolExecutor(4) as workers:
         assert list(workers.map(hear, range(10))).count(True) == 1
     with services.database.read() as session:
-        job = jobs.get(session, dataset)
-        claimed = [line.text for line in jobs.read_log(session, dataset)].count("claimed")
+        job = lifecycle.get(session, dataset)
+        claimed = [line.text for line in lifecycle.read_log(session, dataset)].count("claimed")
     assert (job.status, job.attempt, job.failures, claimed) == ("successful", 1, 0, 1)
 
 
@@ -92,7 +93,7 @@ def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Service
         services.store.file(scenes.get(session, "s2").object).write_bytes(b"damaged")
     perform(services, "light", threading.Event())
     with services.database.read() as session:
-        job = jobs.get(session, dataset)
+        job = lifecycle.get(session, dataset)
     assert job.status == "failed"
     assert job.error is not None
     assert job.error["type"] == "damaged-object"
@@ -115,14 +116,14 @@ def test_a_worker_that_is_being_stopped_claims_nothing(services: Services, datas
     stopping.set()
     perform(services, "light", stopping)
     with services.database.read() as session:
-        assert jobs.get(session, dataset).attempt == 0
+        assert lifecycle.get(session, dataset).attempt == 0
 
 
 def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services, dataset: str) -> None:
     perform(services, "light", StoppedAtWork(), children.hears_first)
     with services.database.read() as session:
-        job = jobs.get(session, dataset)
+        job = lifecycle.get(session, dataset)
     assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)
     perform(services, "light", threading.Event())
     with services.database.read() as session:
-        assert jobs.get(session, dataset).status == "successful"
+        assert lifecycle.get(session, dataset).status == "successful"

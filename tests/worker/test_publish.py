@@ -2,9 +2,9 @@
 
 from itertools import count
 
-from app import jobs
-from app.models import Job
+from app.jobs import lifecycle
 from app.services import Services
+from app.tables import Job
 from tests.worker import children
 from worker.processes import waiting_process
 
@@ -15,14 +15,14 @@ def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_makes
     for step in count():
         job = f"trn_{step}"
         with services.database.write() as session:
-            jobs.create(session, job, "training")
+            lifecycle.create(session, job, "training")
         code = publish(services, job, step)
         if code == 0:
             break
         assert code == -9
         if read(services, job).status == "running":
             with services.database.write() as session:
-                assert jobs.bury(session, jobs.get(session, job), max_failures=3) == "accepted"
+                assert lifecycle.bury(session, lifecycle.get(session, job), max_failures=3) == "accepted"
             assert publish(services, job, NEVER) == 0
         assert_done(services, job)
     assert step > 8, "there is more to it than that"
@@ -32,7 +32,7 @@ def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_makes
 def publish(services: Services, job: str, step: int) -> int | None:
     """How the process ended that was to publish, and to die before this step."""
     with services.database.write() as session:
-        claim = jobs.claim(session, job)
+        claim = lifecycle.claim(session, job)
     with waiting_process(services.settings, children.publishes) as (process, connection):
         connection.send(claim)
         connection.send(step)
@@ -48,4 +48,4 @@ def assert_done(services: Services, job: str) -> None:
 
 def read(services: Services, job: str) -> Job:
     with services.database.read() as session:
-        return jobs.get(session, job)
+        return lifecycle.get(session, job)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app import jobs
-from app.jobs import Claim
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
 from app.services import Services
 from app.storage import Cache, LocalStore, Store, open_store
 from tests import servers
@@ -78,12 +78,12 @@ def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_pa
     kept, path = attempt(store, tmp_path, 1)
     write(path, "epoch 1")
     with services.database.write() as session:
-        jobs.create(session, "trn_1", "training")
+        lifecycle.create(session, "trn_1", "training")
     kept.keep()
     resume.sweep(store, services.database)
     assert len(list(store.keys("resume/"))) == 1
     with services.database.write() as session:
-        jobs.dismiss(session, "trn_1")
+        lifecycle.dismiss(session, "trn_1")
     resume.sweep(store, services.database)
     assert list(store.keys("resume/")) == []
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app import jobs
-from app.jobs import Claim
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
 from app.services import Services
 from worker import scratch
 
@@ -61,9 +61,9 @@ def test_jobs_never_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_sweep_keeps_the_folders_of_open_jobs_only(services: Services, tmp_path: Path) -> None:
     with services.database.write() as session:
-        jobs.create(session, "gx:1", "dataset")
-        jobs.create(session, "gx:2", "dataset")
-        jobs.dismiss(session, "gx:2")
+        lifecycle.create(session, "gx:1", "dataset")
+        lifecycle.create(session, "gx:2", "dataset")
+        lifecycle.dismiss(session, "gx:2")
     for job_id in ("gx:1", "gx:2", "gone:1"):
         scratch.prepare(tmp_path, claim(1, job_id))
     scratch.sweep(tmp_path, services.database)

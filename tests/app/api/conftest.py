@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import uvicorn
 
-from app import jobs
-from app.api.connections import BoundedProtocol
+from app.api.http.connections import BoundedProtocol
+from app.jobs import lifecycle
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -70,8 +70,8 @@ def do(services: Services) -> Perform:
 
     def one(job_id: str) -> None:
         with services.database.read() as session:
-            kind = jobs.get(session, job_id).kind
-        perform(services, jobs.QUEUES[kind], threading.Event())
+            kind = lifecycle.get(session, job_id).kind
+        perform(services, lifecycle.QUEUES[kind], threading.Event())
 
     return one
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from app import jobs
+from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress
 
@@ -17,20 +17,20 @@ from ml.progress import Progress
 def job(services: Services) -> str:
     """The id of an accepted job."""
     with services.database.write() as session:
-        return jobs.create(session, "trn_1", "training").id
+        return lifecycle.create(session, "trn_1", "training").id
 
 
 def steps(services: Services, job_id: str) -> Iterator[str]:
     """The life of a job, a step at a time."""
     with services.database.write() as session:
-        claim = jobs.claim(session, job_id)
+        claim = lifecycle.claim(session, job_id)
         assert claim
     yield "claimed"
     with services.database.write() as session:
-        jobs.beat(session, claim, Progress("train", 5, 10), 3.0)
+        lifecycle.beat(session, claim, Progress("train", 5, 10), 3.0)
     yield "half done"
     with services.database.write() as session:
-        jobs.succeed(session, claim)
+        lifecycle.succeed(session, claim)
     yield "done"
 
 
@@ -105,11 +105,11 @@ def read_events(
 
 def test_dismissing_ends_a_waiting_job_and_asks_a_running_one(http: httpx.Client, services: Services, job: str) -> None:
     with services.database.write() as session:
-        assert jobs.claim(session, job)
+        assert lifecycle.claim(session, job)
     asked = http.delete(f"/v1/jobs/{job}").json()
     assert (asked["status"], asked["dismissal_requested"]) == ("running", True)
     with services.database.write() as session:
-        jobs.create(session, "trn_2", "training")
+        lifecycle.create(session, "trn_2", "training")
     assert http.delete("/v1/jobs/trn_2").json()["status"] == "dismissed"
     assert http.delete("/v1/jobs/trn_2").status_code == 200
     assert http.delete("/v1/jobs/trn_3").status_code == 404
@@ -117,9 +117,9 @@ def test_dismissing_ends_a_waiting_job_and_asks_a_running_one(http: httpx.Client
 
 def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Services, job: str) -> None:
     with services.database.write() as session:
-        claim = jobs.claim(session, job)
+        claim = lifecycle.claim(session, job)
         assert claim
-        jobs.fail(session, claim, {"type": "x", "title": "x", "status": 422, "detail": "no cane"})
+        lifecycle.fail(session, claim, {"type": "x", "title": "x", "status": 422, "detail": "no cane"})
     assert http.delete(f"/v1/jobs/{job}").status_code == 409
     failed = http.get(f"/v1/jobs/{job}/results")
     assert (failed.status_code, failed.json()["detail"]) == (422, "no cane")
@@ -133,7 +133,7 @@ def test_results_come_when_they_are_there(http: httpx.Client, services: Services
 
 def test_jobs_are_listed_by_status_and_kind(http: httpx.Client, services: Services, job: str) -> None:
     with services.database.write() as session:
-        jobs.create(session, "gx:1", "dataset")
+        lifecycle.create(session, "gx:1", "dataset")
 
     def listed(query: str) -> list[str]:
         return [item["jobID"] for item in http.get(f"/v1/jobs?{query}").json()["items"]]

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from app.api.bodies import DOCUMENT_LIMIT_BYTES
-from app.api.connections import MOST_UNFINISHED_BYTES, BoundedProtocol
+from app.api.http.body_limits import DOCUMENT_LIMIT_BYTES
+from app.api.http.connections import MOST_UNFINISHED_BYTES, BoundedProtocol
 
 
 @contextmanager

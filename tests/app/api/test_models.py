@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app import predictions
+from app.mapping import predictions
 from app.services import Services
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import NetConfig, TrainConfig

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.db import migrate
-from app.queue import Doorbell
+from app.core.db import migrate
+from app.jobs.queue import Doorbell
 from app.settings import Settings
 from tests import servers
 from tests.app.api.conftest import SMALL, pixels, put, serving

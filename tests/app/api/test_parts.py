@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app import jobs
+from app.jobs import lifecycle
 from app.services import Services
 from app.storage import LocalStore
 from tests.app.api.conftest import TINY, Perform, pixels, put
@@ -70,9 +70,11 @@ def test_what_one_part_cannot_do_ends_all(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:
     with services.database.write() as session:  # as a worker that found it impossible
-        claim = jobs.claim(session, parts[0])
+        claim = lifecycle.claim(session, parts[0])
         assert claim is not None
-        jobs.fail(session, claim, {"type": "internal-error", "detail": "No good.", "title": "Failed", "status": 500})
+        lifecycle.fail(
+            session, claim, {"type": "internal-error", "detail": "No good.", "title": "Failed", "status": 500}
+        )
     for job in (*parts[1:], prediction_of(http, parts[0])):
         do(job)
         ended = http.get(f"/v1/jobs/{job}").json()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import migrate
+from app.core.db import migrate
 from app.settings import Settings
 from tests import servers
 from tests.app.api.conftest import SMALL, serving

@@ -1,0 +1,1 @@
+"""What all routes share: bodies and their limits, forms, problem documents, waiting, the log of requests."""

@@ -1,0 +1,118 @@
+"""Errors as RFC 9457 problem documents: one table from meanings to status codes, no echo of what the client sent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.exceptions import HTTPException
+
+from app.core import errors
+from app.core.problem import document, refusal
+from ml.faults import Fault, InputRefused
+
+log = structlog.get_logger()
+
+STATUS: dict[type[errors.Problem], int] = {
+    errors.Unreadable: 400,
+    errors.NotFound: 404,
+    errors.NotReady: 404,
+    errors.TooSlow: 408,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.Encoded: 415,
+    errors.Invalid: 422,
+    errors.Locked: 423,
+    errors.Damaged: 500,
+    errors.StoreAway: 503,
+    errors.NoRoom: 507,
+}
+TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem document."""
+    app.add_exception_handler(errors.Problem, _problem)
+    app.add_exception_handler(InputRefused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(InterfaceError, _database_away)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _answer(request: Request, body: dict[str, Any], headers: dict[str, str] | None = None) -> ProblemResponse:
+    return ProblemResponse({**body, "instance": request.url.path}, body["status"], headers)
+
+
+def _problem(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, errors.Problem)
+    status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+    if status >= 500:
+        log.error(error.code, detail=error.detail)
+    return _answer(request, document(status, error.code, error.title, error.detail, error.faults))
+
+
+def _refused(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, InputRefused)
+    return _answer(request, refusal(error))
+
+
+def _invalid(request: Request, error: Exception) -> ProblemResponse:
+    """Pydantic's findings, without the values: an invalid body may hold secrets, or numbers that JSON cannot hold."""
+    assert isinstance(error, RequestValidationError)
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return _answer(request, document(400, "invalid-json", TITLES[400], "The body is not valid JSON."))
+    faults = tuple(_validation_faults(error))
+    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
+    return _answer(request, document(422, "invalid-request", errors.Invalid.title, detail, faults))
+
+
+def _validation_faults(error: RequestValidationError) -> Iterator[Fault]:
+    for item in error.errors():
+        where, *path = item["loc"]
+        pointer = "".join(f"/{part}" for part in path) if where == "body" else f"{where}:{'/'.join(map(str, path))}"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "This key is not known."
+        yield Fault(item["type"], message, _hint(item), pointer)
+
+
+def _hint(item: dict[str, Any]) -> str:
+    limits = {key: value for key, value in (item.get("ctx") or {}).items() if isinstance(value, int | float | str)}
+    if item["type"] == "extra_forbidden":
+        return "Check its spelling, or leave it out; /docs lists the keys."
+    if limits:
+        return "Allowed: " + ", ".join(f"{key} {value}" for key, value in limits.items()) + "."
+    return "See /docs for what is allowed here."
+
+
+def _http(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, errors.Problem):  # FastAPI hides what stopped it as it read a body
+        return _problem(request, error.__cause__)
+    title = TITLES.get(error.status_code, "The request cannot be granted")
+    code = title.lower().replace(" ", "-")
+    return _answer(request, document(error.status_code, code, title, str(error.detail)), dict(error.headers or {}))
+
+
+def _database_away(request: Request, error: Exception) -> ProblemResponse:
+    log.error("database away", error=str(error))
+    body = document(503, "database-away", "Not now", "The database cannot be reached; nothing was accepted.")
+    return _answer(request, body, {"Retry-After": "5"})
+
+
+def _bug(request: Request, error: Exception) -> ProblemResponse:
+    log.exception("unexpected error", path=request.url.path, exc_info=error)
+    detail = "The service met an error that it did not expect; its log says which."
+    return _answer(request, document(500, "internal-error", "Internal error", detail))

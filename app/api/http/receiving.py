@@ -1,0 +1,177 @@
+"""Receiving a body: streamed once to where the store takes it from, hashed on the way, memory flat."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from io import FileIO
+
+from fastapi import Request
+from prometheus_client import Counter
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
+
+from app.api.http.body_limits import allow
+from app.core.errors import Encoded, TooLarge, Unreadable, invalid
+from app.data import uploads
+from app.data.scenes import Upload
+from app.services import Services
+
+CHUNK_BYTES = 4 * 1024**2  # written at once, away from the event loop
+RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
+
+
+@asynccontextmanager
+async def received(request: Request, services: Services, pieces_of: str | None) -> AsyncIterator[Upload]:
+    """The raw body of `request` as a file, which is gone after the block unless the store took it.
+
+    pieces_of: the id of an upload that came in pieces, to be taken instead; it stays if the block raises.
+    """
+    if pieces_of:
+        async with _put_together(request, services, pieces_of) as upload:
+            yield upload
+        return
+    check_announced(request, services)
+    with services.store.incoming() as path:
+        with path.open("wb", buffering=0) as file:
+            size, sha256 = await receive(request, services, file)
+        _check_digest(request, sha256)
+        _check_not_empty(size)
+        yield Upload(path, sha256.hex())
+
+
+@asynccontextmanager
+async def _put_together(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
+    async for chunk in request.stream():
+        if chunk:
+            hint = "Send the rest of the file to the upload, and no body here."
+            raise invalid("body-and-upload", "The request has a body, and names an upload.", hint)
+    with uploads.held(services, id_) as file:
+        _check_not_empty(os.fstat(file.fileno()).st_size)
+        uploads.check_complete(file)
+        digest = await run_in_threadpool(hashlib.file_digest, file, "sha256")
+        _check_digest(request, digest.digest())
+        yield Upload(uploads.path_of(file), digest.hexdigest())
+        uploads.remove(file)
+
+
+@asynccontextmanager
+async def received_part(part: UploadFile, services: Services) -> AsyncIterator[Upload]:
+    """The file of a multipart form as a file of the store, likewise."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while chunk := await part.read(CHUNK_BYTES):
+            yield chunk
+
+    with services.store.incoming() as path:
+        with path.open("wb", buffering=0) as file:
+            size, sha256 = await _receive(chunks(), file, services.settings.upload_limit_bytes)
+        _check_not_empty(size)
+        yield Upload(path, sha256.hex())
+
+
+async def receive(request: Request, services: Services, file: FileIO) -> tuple[int, bytes]:
+    """Append the body of `request` to `file`, which is unbuffered; how many bytes it has, and their sha256.
+
+    Whatever is raised, what came before it is in the file.
+    """
+    return await _receive(_stream(request), file, services.settings.upload_limit_bytes)
+
+
+async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
+    digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
+    with uploads.no_room_is_told():
+        async with _writer(file, digest) as write:
+            try:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if before + size > limit_bytes:
+                        raise _too_large(limit_bytes)
+                    waiting += chunk
+                    if len(waiting) >= CHUNK_BYTES:
+                        await write(waiting)
+                        waiting = bytearray()
+            finally:
+                await write(waiting)
+    RECEIVED.inc(size)
+    return size, digest.digest()
+
+
+@asynccontextmanager
+async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
+    """A function that writes one chunk while the next is received: it waits for the chunk before."""
+    last: asyncio.Task[None] | None = None
+
+    async def write(data: bytearray) -> None:
+        nonlocal last
+        if last:
+            await last
+        last = asyncio.create_task(run_in_threadpool(_write, file, digest, data))
+
+    try:
+        yield write
+    finally:  # the file must not be closed under a thread that writes
+        if last:
+            await last
+
+
+def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
+    view = memoryview(data)
+    while view:  # an unbuffered file may write less than it was given
+        view = view[file.write(view) :]
+    if sys.platform == "linux":
+        # else the disk would rest until fsync, or until a tenth of the memory waits for it
+        os.posix_fadvise(file.fileno(), file.tell() - len(data), len(data), os.POSIX_FADV_DONTNEED)
+    digest.update(data)
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    """The chunks of the body. Raises `Unreadable` when the client goes before its end."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise Unreadable("upload-broken", "The connection ended before the body did.") from error
+
+
+def check_announced(request: Request, services: Services) -> None:
+    """Refuse by its headers a body that could not be kept; let any other be as large as an upload may be."""
+    if (announced_bytes(request) or 0) > services.settings.upload_limit_bytes:
+        raise _too_large(services.settings.upload_limit_bytes)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        detail = "The body is compressed as a whole. Send the file as it is, without Content-Encoding."
+        raise Encoded("encoded-body", detail)
+    allow(request, services.settings.upload_limit_bytes)
+
+
+def announced_bytes(request: Request) -> int | None:
+    """The length of the body, if the client says it before."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _check_digest(request: Request, sha256: bytes) -> None:
+    """`Content-Digest: sha-256=:BASE64:` (RFC 9530), when the client sent it."""
+    header = request.headers.get("content-digest")
+    if header is None:
+        return
+    match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
+    if not match:
+        hint = "Send Content-Digest: sha-256=:BASE64:, or none."
+        raise invalid("digest-unreadable", "Content-Digest names no sha-256 of 32 bytes.", hint)
+    if match[1] != base64.b64encode(sha256).decode():
+        raise invalid("digest-mismatch", "The body is not the one that Content-Digest describes.", "Send it again.")
+
+
+def _check_not_empty(size: int) -> None:
+    if size == 0:
+        raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge("body-too-large", f"The file is over the limit of {limit_bytes} bytes.")

@@ -1,0 +1,1 @@
+"""What every use case stands on: the database, errors, pages, names, repeated requests, the start of a process."""

@@ -1,0 +1,64 @@
+"""Lists in pages: newest first, by a token that stays right while rows come and go."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.core.errors import Invalid, invalid
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    """Some rows, and the token of the next page or None."""
+
+    rows: Sequence[Row]
+    next: str | None
+
+
+def page(
+    session: Session,
+    select: Select[Row],
+    created: InstrumentedAttribute[datetime],
+    key: InstrumentedAttribute[Any],
+    *,
+    limit: int,
+    token: str | None,
+) -> Page[Row]:
+    """`limit` rows of `select`, ordered by (created, key) descending, after `token`."""
+    if token:
+        select = select.where(tuple_(created, key) < tuple_(*_decode(token)))
+    rows = session.scalars(select.order_by(created.desc(), key.desc()).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return Page(rows, None)
+    last = rows[limit - 1]
+    return Page(rows[:limit], encode(getattr(last, created.key), getattr(last, key.key)))
+
+
+def encode(created: datetime, key: str) -> str:
+    """The token of the page after the row of `created` and `key`."""
+    return base64.urlsafe_b64encode(json.dumps([created.isoformat(), key]).encode()).decode().rstrip("=")
+
+
+def _decode(token: str) -> tuple[datetime, str]:
+    try:
+        created, key = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        moment = datetime.fromisoformat(created)
+        if moment.tzinfo is None or not isinstance(key, str) or not key.isprintable():
+            raise ValueError(token)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise bad_token() from error
+    return moment, key
+
+
+def bad_token() -> Invalid:
+    """The error for a token that no list gave."""
+    hint = "Start without a token, and pass on `next` of each answer unchanged."
+    return invalid("invalid-token", "The token is not one that a list gave.", hint, "/token")

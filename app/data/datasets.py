@@ -1,0 +1,219 @@
+"""Datasets: immutable versions of scenes + labels + split."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, Invalid, NotFound, invalid
+from app.core.idempotency import Once
+from app.core.paging import Page, page
+from app.data import labels
+from app.jobs import lifecycle
+from app.requests import DatasetRequest
+from app.services import Services
+from app.tables import Dataset, LabelSet, Scene
+from ml.contract import ClassDef, Contract, SceneRadiometry
+from ml.data import LabelledScene, SceneFile, TrainingData
+from ml.datasets.splits import SceneSplit
+from ml.faults import Fault
+
+SPLITS = ("train", "val", "test")
+FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key
+
+
+def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
+    """Accept a new version; its job rasterises the labels, checks and counts."""
+    with services.database.write() as session:
+        version = _next_version(session, request.name)
+        id_ = f"{request.name}:{version}"
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        _check(session, request)
+        job = lifecycle.create(session, id_, "dataset")
+        dataset = Dataset(
+            id=id_,
+            name=request.name,
+            version=version,
+            request=request.model_dump(mode="json"),
+            scenes=list(request.scenes),
+            labels=list(request.labels),
+        )
+        session.add(dataset)
+    services.doorbell.ring(job)
+    return dataset
+
+
+def get(session: Session, reference: str) -> Dataset:
+    """The dataset "name:version", or the newest version of "name"; else `NotFound`."""
+    dataset = session.get(Dataset, reference)
+    if dataset is None:
+        newest = select(Dataset).where(Dataset.name == reference).order_by(Dataset.version.desc()).limit(1)
+        dataset = session.scalar(newest)
+    if dataset is None:
+        raise NotFound("dataset", reference)
+    return dataset
+
+
+def ready(session: Session, reference: str) -> Dataset:
+    """The dataset, prepared; `Conflict` when its job has not succeeded."""
+    dataset = get(session, reference)
+    if dataset.prepared is None:
+        status = lifecycle.get(session, dataset.id).status
+        raise Conflict("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
+    return dataset
+
+
+def asked_for(session: Session, reference: str) -> Dataset:
+    """The prepared dataset that a request names in `/dataset`: an unknown one is a fault of the request."""
+    try:
+        return ready(session, reference)
+    except NotFound as error:
+        hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
+        raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Dataset]:
+    """All datasets, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Dataset), Dataset.created, Dataset.id, limit=limit, token=token)
+
+
+def request_of(dataset: Dataset) -> DatasetRequest:
+    """What was asked for."""
+    return DatasetRequest.model_validate_json(json.dumps(dataset.request))
+
+
+def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:
+    """The files of a prepared dataset. scenes_: its scenes, by their ids."""
+    prepared = dataset.prepared or {}
+    return TrainingData(
+        contract=Contract.model_validate_json(json.dumps(prepared["contract"])),
+        **{name: labelled_scenes(dataset, name, scenes_, file) for name in SPLITS},
+        references=references(dataset),
+        sha256=prepared.get("sha256") or "",
+    )
+
+
+def labelled_scenes(
+    dataset: Dataset, split: str, scenes_: Mapping[str, Scene], file: FileOf
+) -> tuple[LabelledScene, ...]:
+    """The scenes of one split of a prepared dataset with their masks. scenes_: as for `training_data`."""
+    prepared = dataset.prepared or {}
+
+    def labelled(scene_id: str, mask: str) -> LabelledScene:
+        scene = scene_file(scenes_[scene_id], file)
+        radiometry = (prepared.get("radiometry") or {}).get(scene_id)
+        known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
+        return LabelledScene(**known.model_dump(), mask=file(mask))
+
+    return tuple(labelled(*item) for item in prepared["masks"][split].items())
+
+
+def references(dataset: Dataset) -> tuple[str, ...]:
+    """What the labels of a prepared dataset count as: `TrainingData.references`."""
+    return tuple((dataset.prepared or {}).get("references") or ())
+
+
+def scene_file(scene: Scene, file: FileOf) -> SceneFile:
+    """A scene as `ml` wants it."""
+    bands = tuple(band["name"] for band in scene.info["bands"])
+    return SceneFile(name=scene.id, path=file(scene.object), nodata=scene.nodata, bands=bands)
+
+
+def _next_version(session: Session, name: str) -> int:
+    # PostgreSQL: whoever makes a version of this name waits here for the others. SQLite has one writer anyway.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {name}"))))
+    return (session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name)) or 0) + 1
+
+
+def _check(session: Session, request: DatasetRequest) -> None:
+    """Everything that can be known before a pixel is read, all faults at once."""
+    found_scenes = {name: session.get(Scene, name) for name in request.scenes}
+    found_labels = {name: session.get(LabelSet, name) for name in request.labels}
+    faults = [
+        *_unknown("scenes", found_scenes),
+        *_unknown("labels", found_labels),
+        *_class_faults(request.classes),
+        *_split_faults(request),
+    ]
+    known = [scene for scene in found_scenes.values() if scene]
+    faults += _band_faults(known)
+    faults += _overlap_faults(request, known, [layer for layer in found_labels.values() if layer])
+    if faults:
+        raise Invalid("invalid-dataset", *faults)
+
+
+def _unknown(kind: str, found: dict[str, Scene | None] | dict[str, LabelSet | None]) -> Iterator[Fault]:
+    for index, (name, row) in enumerate(found.items()):
+        if row is None:
+            hint = f"Upload it first: PUT /v1/{kind}/{name}"
+            yield Fault(f"unknown_{kind}", f"There are no {kind} {name!r}.", hint, f"/{kind}/{index}")
+
+
+def _class_faults(classes: tuple[ClassDef, ...]) -> Iterator[Fault]:
+    values, names = [item.value for item in classes], [item.name for item in classes]
+    if len(classes) < 2:
+        yield Fault(
+            "too_few_classes", "One class alone cannot be told from anything.", "Name at least two.", "/classes"
+        )
+    if len(set(values)) < len(values) or len(set(names)) < len(names):
+        detail = f"A value or a name stands twice: values {values}."
+        yield Fault("same_class", detail, "Give each class a value and a name of its own.", "/classes")
+    if len(classes) == 2 and values != [0, 1]:
+        detail = f"The two classes have the values {values}."
+        hint = "Give them the values 0 and 1, in this order: what is mapped is class 1, everything else class 0."
+        yield Fault("unsupported_classes", detail, hint, "/classes")
+
+
+def _split_faults(request: DatasetRequest) -> Iterator[Fault]:
+    if not isinstance(request.split, SceneSplit):
+        return
+    used: dict[str, str] = {}
+    for split in SPLITS:
+        for index, name in enumerate(getattr(request.split, split)):
+            pointer = f"/split/{split}/{index}"
+            if name not in request.scenes:
+                yield Fault("unknown_scenes", f"{name!r} is not among the scenes.", "Add it to `scenes`.", pointer)
+            if name in used:
+                detail = f"Scene {name!r} is in {used[name]} and in {split}: what is learnt by heart would be scored."
+                yield Fault("split_overlap", detail, "Keep each scene in one split.", pointer)
+            used[name] = split
+
+
+def _band_faults(known: list[Scene]) -> Iterator[Fault]:
+    """Scenes of one dataset must have the same bands of the same type."""
+    first = _bands(known[0]) if known else None
+    for index, scene in enumerate(known):
+        if _bands(scene) != first:
+            yield Fault(
+                "bands_differ",
+                f"Scene {scene.id!r} has bands {_bands(scene)}, but {known[0].id!r} has {first}.",
+                "Use scenes with the same bands in the same order and of the same type; ?bands= names them at upload.",
+                f"/scenes/{index}",
+            )
+
+
+def _bands(scene: Scene) -> list[tuple[str, str]]:
+    return [(band["name"], band["dtype"]) for band in scene.info["bands"]]
+
+
+def _overlap_faults(request: DatasetRequest, known: list[Scene], layers: list[LabelSet]) -> Iterator[Fault]:
+    boxes = [labels.report_of(layer).bbox for layer in layers]
+    for scene in known:
+        if boxes and not any(_touch(scene, box) for box in boxes):
+            yield Fault(
+                "no_overlap",
+                f"No label layer touches scene {scene.id!r}: it spans longitudes {scene.west:.5f} to {scene.east:.5f} "
+                f"and latitudes {scene.south:.5f} to {scene.north:.5f}.",
+                "Check the CRS of the labels (?crs= declares it at upload), add labels for it, or leave the scene out.",
+                f"/scenes/{request.scenes.index(scene.id)}",
+            )
+
+
+def _touch(scene: Scene, box: tuple[float, float, float, float]) -> bool:
+    west, south, east, north = box
+    return scene.west <= east and scene.east >= west and scene.south <= north and scene.north >= south

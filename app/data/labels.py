@@ -1,0 +1,85 @@
+"""Labels: uploaded layers of truth, polygons or rasters."""
+
+import json
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, NotFound
+from app.core.names import check_name
+from app.core.paging import Page, page
+from app.data.scenes import Upload, insert
+from app.services import Services
+from app.tables import Dataset, Job, LabelSet
+from ml.labels.inspect import LabelOptions, LabelReport, inspect_labels
+
+
+def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
+    """Keep an uploaded layer; (labels, whether they are new). The same bytes and options again are the same labels."""
+    check_name(name)
+    with services.database.read() as session:
+        standing = session.get(LabelSet, name)
+    if standing is not None:
+        return _same(standing, upload, options), False
+    report = inspect_labels(upload.path, options)
+    stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
+    labels = LabelSet(
+        id=name,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        object=stored.object,
+        options=options.model_dump(mode="json"),
+        report=report.model_dump(mode="json"),
+    )
+    kept = insert(services, labels, get)
+    return (labels, True) if kept is labels else (_same(kept, upload, options), False)
+
+
+def get(session: Session, name: str) -> LabelSet:
+    """The labels, or `NotFound`."""
+    labels = session.get(LabelSet, name)
+    if labels is None:
+        raise NotFound("label set", name)
+    return labels
+
+
+def options_of(labels: LabelSet) -> LabelOptions:
+    """How the layer is to be read."""
+    return LabelOptions.model_validate_json(json.dumps(labels.options))
+
+
+def report_of(labels: LabelSet) -> LabelReport:
+    """What was found in the layer when it was uploaded."""
+    return LabelReport.model_validate_json(json.dumps(labels.report))
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[LabelSet]:
+    """All labels, newest first."""
+    with services.database.read() as session:
+        return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
+
+
+def delete(services: Services, name: str) -> None:
+    """Forget labels that no dataset was made from."""
+    with services.database.write() as session:
+        labels = get(session, name)
+        made = select(Dataset.id, Dataset.labels).join(Job, Job.id == Dataset.id)
+        users = [
+            id_ for id_, used in session.execute(made.where(Job.status.not_in(("failed", "dismissed")))) if name in used
+        ]
+        if users:
+            raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
+        session.delete(labels)
+    services.store.delete(labels.object)
+
+
+def _same(standing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:
+    if standing.sha256 != upload.sha256:
+        raise Conflict(
+            "name-taken", f"There are other labels {standing.id!r} already: choose another name, or delete them."
+        )
+    if options_of(standing) != options:
+        raise Conflict(
+            "name-taken", f"Labels {standing.id!r} have these bytes, but other options: delete them and put them again."
+        )
+    return standing

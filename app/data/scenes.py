@@ -1,0 +1,215 @@
+"""Scenes: uploaded GeoTIFFs."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
+from app.core.names import check_name
+from app.core.paging import Page, page
+from app.requests import ScenePatch
+from app.services import Services
+from app.tables import Dataset, Job, LabelSet, Prediction, Scene, now
+from ml.faults import Fault, InputRefused
+from ml.products.cog import is_cog, to_cog
+from ml.scenes.inspect import SceneInfo, inspect_scene
+
+BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
+Uploaded = TypeVar("Uploaded", Scene, LabelSet)
+Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file: where it lies, and its sha256."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What the uploader says of a scene beyond the file itself."""
+
+    acquired: datetime | None = None
+    sensor: str | None = None
+    bands: tuple[str, ...] | None = None
+    nodata: float | None = None
+
+
+def add(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
+    """Keep an uploaded scene; (scene, whether it is new). The same bytes again are the same scene."""
+    check_name(name)
+    with services.database.read() as session:
+        standing = session.get(Scene, name)
+    if standing is not None:
+        return _same(standing, upload, options), False
+    info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
+    if services.settings.scene_limit_px < info.rows * info.cols:
+        raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
+    stored = services.store.put(upload.path, f"scenes/{name}/scene.tif", sha256=upload.sha256)
+    scene = _row(name, info, options)
+    scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
+    kept = insert(services, scene, get)
+    return (scene, True) if kept is scene else (_same(kept, upload, options), False)
+
+
+def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded]) -> Uploaded:
+    """Record what was stored: `row`, or the one that somebody else put under its name meanwhile; then our file goes."""
+    try:
+        with services.database.write() as session:
+            session.add(row)
+    except IntegrityError:
+        with services.database.read() as session:
+            winner = get(session, row.id)
+        if winner.sha256 != row.sha256:  # else it is one file
+            services.store.delete(row.object)
+        return winner
+    return row
+
+
+def get(session: Session, name: str) -> Scene:
+    """The scene, or `NotFound`."""
+    scene = session.get(Scene, name)
+    if scene is None:
+        raise NotFound("scene", name)
+    return scene
+
+
+def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
+    """These scenes, by their ids."""
+    return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
+
+
+def info_of(scene: Scene) -> SceneInfo:
+    """What `inspect_scene` found when it was uploaded."""
+    return SceneInfo.model_validate_json(json.dumps(scene.info))
+
+
+def find(services: Services, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
+    """Scenes that touch `bbox` and were acquired in `between`, newest upload first."""
+    wanted = select(Scene).where(*filters(bbox, between))
+    with services.database.read() as session:
+        return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
+
+
+def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool]]:
+    """SQL: the scene's bounding box touches `bbox`, and it was acquired in `between`."""
+    if bbox is not None:
+        west, south, east, north = bbox
+        yield and_(Scene.west <= east, Scene.east >= west, Scene.south <= north, Scene.north >= south)
+    start, end = between
+    if start is not None:
+        yield Scene.acquired >= start
+    if end is not None:
+        yield Scene.acquired <= end
+
+
+def patch(services: Services, name: str, change: ScenePatch, if_match: int | None) -> Scene:
+    """Correct what was said of a scene."""
+    with services.database.write() as session:
+        scene = get(session, name)
+        if if_match is not None and if_match != scene.revision:
+            raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
+        if change.acquired is not None:
+            scene.acquired = parse_acquired(change.acquired)
+        if change.sensor is not None:
+            scene.sensor = change.sensor
+        scene.revision += 1
+        scene.updated = now()
+        return scene
+
+
+def delete(services: Services, name: str) -> None:
+    """Forget a scene that nothing was made from."""
+    with services.database.write() as session:
+        scene = get(session, name)
+        users = _users(session, name)
+        if users:
+            raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
+        session.delete(scene)
+    services.store.delete(scene.object)
+    services.cache.drop(_cog_name(scene))
+
+
+def cog(services: Services, name: str) -> Path:
+    """The scene as a cloud-optimised GeoTIFF: the upload itself if it is one, else made at the first call."""
+    with services.database.read() as session:
+        scene = get(session, name)
+    original = services.store.file(scene.object)
+    if is_cog(original):
+        return original
+    return services.cache.get(_cog_name(scene), lambda path: to_cog(original, path))
+
+
+def parse_acquired(text: str) -> datetime:
+    """A date or an RFC 3339 time, in UTC; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie in the year 0 or 10000
+        raise invalid(
+            "invalid-datetime",
+            "`acquired` is neither a date nor a time.",
+            "Write 2018-10-12 or 2018-10-12T03:04:05Z.",
+            "/acquired",
+        ) from error
+
+
+def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
+    west, south, east, north = info.bbox
+    return Scene(
+        id=name,
+        acquired=options.acquired,
+        sensor=options.sensor,
+        nodata=options.nodata,
+        info=info.model_dump(mode="json"),
+        west=west,
+        south=south,
+        east=east,
+        north=north,
+        revision=1,
+    )
+
+
+def _same(standing: Scene, upload: Upload, options: SceneOptions) -> Scene:
+    if standing.sha256 != upload.sha256:
+        raise Conflict(
+            "name-taken", f"There is another scene {standing.id!r} already: choose another name, or delete it."
+        )
+    bands = tuple(band["name"] for band in standing.info["bands"])
+    if options.bands not in (None, bands) or options.nodata not in (None, standing.nodata):
+        raise Conflict(
+            "name-taken",
+            f"Scene {standing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
+        )
+    return standing
+
+
+def _users(session: Session, name: str) -> Sequence[str]:
+    predictions = session.scalars(select(Prediction.id).where(Prediction.scene == name).limit(5))
+    datasets = session.execute(
+        select(Dataset.id, Dataset.scenes)
+        .join(Job, Job.id == Dataset.id)
+        .where(Job.status.not_in(("failed", "dismissed")))
+    )
+    return [*predictions, *(id_ for id_, scenes in datasets if name in scenes)]
+
+
+def _cog_name(scene: Scene) -> str:
+    return f"{scene.sha256}.cog.tif"
+
+
+def _too_many_pixels(info: SceneInfo, limit_px: int) -> Fault:
+    return Fault(
+        "too_many_pixels",
+        f"The scene has {info.rows} x {info.cols} pixels; this service takes at most {limit_px}.",
+        "Cut the scene into parts, or raise CANEMAP_SCENE_LIMIT_PX.",
+    )

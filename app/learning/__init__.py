@@ -1,0 +1,1 @@
+"""Trainings, experiments, evaluations, and the registry of models."""

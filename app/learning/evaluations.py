@@ -1,0 +1,107 @@
+"""Evaluations: a registered version scored on one split of a dataset, its own or any other."""
+
+import json
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Invalid, NotFound
+from app.core.idempotency import Once
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.data import datasets, scenes
+from app.jobs import lifecycle
+from app.learning import registry
+from app.requests import EvaluationRequest
+from app.services import Services
+from app.tables import Dataset, Document, Evaluation, Job, ModelVersion
+from ml.contract import Contract
+from ml.faults import Fault
+from ml.scenes.compatibility import contract_faults
+
+
+def create(services: Services, name: str, which: str, request: EvaluationRequest, once: Once) -> Evaluation:
+    """Accept an evaluation of the version `which` of a model; a dataset that does not fit it is refused, by item."""
+    id_ = new_id("evl")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        version = registry.get(session, name, which)
+        dataset = datasets.asked_for(session, request.dataset)
+        if found := faults(session, version, dataset, request.split):
+            raise Invalid("contract-mismatch", *found)
+        job = add(session, version, dataset, request.split, id_=id_)
+        evaluation = get(session, id_)
+    services.doorbell.ring(job)
+    return evaluation
+
+
+def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *, id_: str | None = None) -> Job:
+    """An evaluation and its job, not yet committed; ring for the job afterwards."""
+    id_ = id_ or new_id("evl")
+    job = lifecycle.create(session, id_, "evaluation")
+    session.add(Evaluation(id=id_, model=version.name, version=version.version, dataset=dataset.id, split=split))
+    session.flush()
+    return job
+
+
+def get(session: Session, id_: str) -> Evaluation:
+    """The evaluation, or `NotFound`."""
+    evaluation = session.get(Evaluation, id_)
+    if evaluation is None:
+        raise NotFound("evaluation", id_)
+    return evaluation
+
+
+def find(services: Services, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:
+    """The evaluations of a version, newest first."""
+    with services.database.read() as session:
+        version = registry.get(session, name, which)
+        wanted = select(Evaluation).where(Evaluation.model == version.name, Evaluation.version == version.version)
+        return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
+
+
+def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Document | None:
+    """The metrics of a version on a split, if it was scored there: by its own training, or by an evaluation.
+
+    What an imported bundle says of itself is not believed: its training was not ours.
+    """
+    if version.training and version.dataset == dataset and version.metrics.get(split):
+        metrics: Document = version.metrics[split]
+        return metrics
+    of_split = (Evaluation.dataset == dataset, Evaluation.split == split)
+    wanted = (
+        select(Evaluation.metrics)
+        .join(Job, Job.id == Evaluation.id)
+        .where(Evaluation.model == version.name, Evaluation.version == version.version, *of_split)
+        .where(Job.status == "successful")
+        .order_by(Evaluation.created.desc(), Evaluation.id.desc())
+        .limit(1)
+    )
+    return session.scalar(wanted)
+
+
+def faults(session: Session, version: ModelVersion, dataset: Dataset, split: str) -> tuple[Fault, ...]:
+    """Why a version cannot be scored on a split of a prepared dataset; none if it can."""
+    return tuple(dict.fromkeys(_faults(session, version, dataset, split)))
+
+
+def _faults(session: Session, version: ModelVersion, dataset: Dataset, split: str) -> Iterator[Fault]:
+    contract = Contract.model_validate_json(json.dumps(version.contract))
+    names = (dataset.prepared or {})["masks"][split]
+    if not names:
+        hint = "Name another split, or make a version of the dataset with scenes in this one."
+        yield Fault("empty_split", f"The split {split!r} of {dataset.id!r} has no scene.", hint, "/split")
+    for name in names:
+        for fault in contract_faults(scenes.info_of(scenes.get(session, name)), contract):
+            yield fault.at("/dataset")
+    of_model = [(item.value, item.name) for item in contract.classes]
+    of_dataset = [(item.value, item.name) for item in datasets.request_of(dataset).classes]
+    if of_model != of_dataset:
+        detail = f"The dataset has the classes {_listed(of_dataset)}; the model was trained on {_listed(of_model)}."
+        yield Fault("classes_differ", detail, "Use a dataset with the same classes in the same order.", "/dataset")
+
+
+def _listed(classes: list[tuple[int, str]]) -> str:
+    return ", ".join(f"{value} {name}" for value, name in classes)

@@ -1,0 +1,94 @@
+"""Experiments: variants x seeds, each run a training of its own, compared when all have ended."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Invalid, NotFound
+from app.core.idempotency import Once
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.jobs import lifecycle
+from app.learning import trainings
+from app.requests import ExperimentRequest
+from app.services import Services
+from app.tables import Document, Experiment, Job, Training
+from ml.evaluation.plan import plan_faults
+
+
+def create(services: Services, request: ExperimentRequest, once: Once) -> Experiment:
+    """Accept an experiment: one job for each run, and one that compares them at the end."""
+    id_ = new_id("exp")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        dataset = trainings.trainable(session, request.dataset)
+        classes = len(dataset.request["classes"])
+        if faults := tuple(plan_faults(request, classes)):
+            raise Invalid("invalid-experiment", *faults)
+        runs = request.runs(classes)
+        trainings.check_configs(dataset, [run.config for run in runs])
+        lifecycle.create(session, id_, "experiment", total=len(runs) + 1)
+        experiment = Experiment(id=id_, dataset=dataset.id, request=request.model_dump(mode="json"))
+        session.add(experiment)
+        waiting = [
+            trainings.add(
+                session, dataset, run.config, register_as=request.register_as or "", experiment=id_, variant=run.variant
+            )
+            for run in runs
+        ]
+    for job in waiting:
+        services.doorbell.ring(job)
+    return experiment
+
+
+def get(session: Session, id_: str) -> Experiment:
+    """The experiment, or `NotFound`."""
+    experiment = session.get(Experiment, id_)
+    if experiment is None:
+        raise NotFound("experiment", id_)
+    return experiment
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Experiment]:
+    """All experiments, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Experiment), Experiment.created, Experiment.id, limit=limit, token=token)
+
+
+def runs(session: Session, id_: str) -> Sequence[Training]:
+    """The runs of an experiment, in the order in which they were planned."""
+    wanted = select(Training).where(Training.experiment == id_).order_by(Training.created, Training.id)
+    return session.scalars(wanted).all()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an experiment's document says of a training; val, test: its metrics, None until it has succeeded."""
+
+    training: str
+    variant: str | None
+    seed: int
+    status: str
+    val: Document | None
+    test: Document | None
+
+
+def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[Run]]:
+    """The runs of each of some experiments, by its id, in the order in which they were planned."""
+    found: dict[str, list[Run]] = {id_: [] for id_ in ids}
+    # only these parts: a whole header is fifty times as large
+    parts = (Training.config["seed"], Job.status, Training.header["val"], Training.header["test"])
+    wanted = select(Training.experiment, Training.id, Training.variant, *parts).join(Job, Job.id == Training.id)
+    wanted = wanted.where(Training.experiment.in_(found)).order_by(Training.created, Training.id)
+    for experiment, *run in session.execute(wanted):
+        found[experiment].append(Run(*run))
+    return found
+
+
+def request_of(experiment: Experiment) -> ExperimentRequest:
+    """What was asked for."""
+    return ExperimentRequest.model_validate_json(json.dumps(experiment.request))

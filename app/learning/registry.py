@@ -1,0 +1,200 @@
+"""The registry of models: versions with their metrics, and aliases that move among them."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session, aliased, defer
+
+from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
+from app.core.names import NAME
+from app.core.paging import Page, bad_token
+from app.services import Services
+from app.storage import Stored
+from app.tables import Alias, AliasMove, ModelVersion, now
+from ml.checkpoint_header import CheckpointHeader
+
+CHAMPION = "champion"
+UNSHOWN = defer(ModelVersion.test_blocks)  # no list shows them
+VERSION = re.compile(r"[0-9]{1,9}")
+REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a version comes from; both None for an imported one."""
+
+    training: str | None = None
+    dataset: str | None = None
+
+
+def register(session: Session, name: str, header: CheckpointHeader, stored: Stored, origin: Origin) -> ModelVersion:
+    """The next version of `name`; the first one becomes its champion."""
+    _take_turns(session, name)
+    newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
+    document = header.model_dump(mode="json")
+    metrics = {"val": document["val"], "test": document["test"]}
+    version = ModelVersion(
+        name=name,
+        version=newest + 1,
+        training=origin.training,
+        dataset=origin.dataset,
+        metrics=metrics,
+        test_blocks=document["test_blocks"],
+        contract=document["contract"],
+        config=document["config"],
+        versions=document["versions"],
+        details=document["details"],
+        report=document["report"],
+        dataset_sha256=document["dataset_sha256"],
+        object=stored.object,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+    )
+    session.add(version)
+    session.flush()
+    if newest == 0:
+        _point(session, name, CHAMPION, version.version, "the first version")
+    return version
+
+
+def get(session: Session, name: str, which: str) -> ModelVersion:
+    """The version `which` of a model: "3", "@champion" or "champion"; else `NotFound`."""
+    number = int(which) if VERSION.fullmatch(which) else None
+    if number is None:
+        alias = session.get(Alias, (name, which.removeprefix("@")))
+        number = alias.version if alias else None
+    version = session.get(ModelVersion, (name, number)) if number is not None else None
+    if version is None:
+        raise NotFound("model", f"{name}@{which.removeprefix('@')}")
+    return version
+
+
+def resolve(session: Session, reference: str) -> ModelVersion:
+    """The version that "cane@champion", "cane:3", "cane@3" or "cane" (its champion) means."""
+    match = REFERENCE.fullmatch(reference)
+    if match is None:
+        raise NotFound("model", reference)
+    return get(session, match["name"], match["which"] or CHAMPION)
+
+
+def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVersion]:
+    """The newest version of each model, by the names of the models. The token is the last name."""
+    if token and not NAME.fullmatch(token):
+        raise bad_token()
+    # every model has a champion: so its names are found without reading all versions
+    names = select(Alias.model).where(Alias.alias == CHAMPION, Alias.model > (token or ""))
+    of_page = names.order_by(Alias.model).limit(limit + 1).subquery()
+    any_version = aliased(ModelVersion)
+    latest = select(func.max(any_version.version)).where(any_version.name == of_page.c.model).scalar_subquery()
+    chosen = select(ModelVersion).join(
+        of_page, and_(ModelVersion.name == of_page.c.model, ModelVersion.version == latest)
+    )
+    rows = session.scalars(chosen.order_by(ModelVersion.name).options(UNSHOWN)).all()
+    return Page(rows[:limit], rows[limit - 1].name if len(rows) > limit else None)
+
+
+def versions(session: Session, name: str, *, limit: int, token: str | None) -> Page[ModelVersion]:
+    """The versions of a model, newest first; `NotFound` when there is none. The token is the last number."""
+    if token and not VERSION.fullmatch(token):
+        raise bad_token()
+    chosen = select(ModelVersion).where(ModelVersion.name == name)
+    if token:
+        chosen = chosen.where(ModelVersion.version < int(token))
+    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1).options(UNSHOWN)).all()
+    if not rows and token is None:
+        raise NotFound("model", name)
+    return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)
+
+
+def aliases(session: Session, name: str) -> list[Alias]:
+    """The aliases of a model, in alphabetical order."""
+    return aliases_between(session, name, name)[name]
+
+
+def aliases_between(session: Session, first: str, last: str) -> dict[str, list[Alias]]:
+    """The aliases of all models whose names lie between two, by the model's name; each in alphabetical order."""
+    wanted = select(Alias).where(Alias.model.between(first, last)).order_by(Alias.model, Alias.alias)
+    found: dict[str, list[Alias]] = defaultdict(list)
+    for row in session.scalars(wanted):
+        found[row.model].append(row)
+    return found
+
+
+def get_alias(session: Session, name: str, alias: str) -> Alias:
+    """The alias, or `NotFound`."""
+    row = session.get(Alias, (name, alias))
+    if row is None:
+        raise NotFound("alias", f"{name}@{alias}")
+    return row
+
+
+def history(session: Session, name: str, alias: str) -> list[AliasMove]:
+    """All moves of an alias, oldest first."""
+    moves = select(AliasMove).where(AliasMove.model == name, AliasMove.alias == alias).order_by(AliasMove.id)
+    return list(session.scalars(moves))
+
+
+def move_alias(
+    services: Services, name: str, alias: str, version: int, *, reason: str, if_match: int | None
+) -> tuple[Alias, bool]:
+    """Promote or roll back: (alias, whether it is new). if_match: the revision that the caller last saw."""
+    if not NAME.fullmatch(alias) or alias.isdecimal():
+        raise invalid(
+            "invalid-name",
+            "An alias cannot be a number, nor have other characters than names have.",
+            "Use letters, digits, dot, underscore and hyphen, for instance champion.",
+            "/alias",
+        )
+    with services.database.write() as session:
+        _take_turns(session, name)
+        get(session, name, str(version))
+        standing = session.get(Alias, (name, alias))
+        _check_unmoved(standing, if_match)
+        return _point(session, name, alias, version, reason), standing is None
+
+
+def standing(session: Session, name: str, alias: str) -> int | None:
+    """The version that an alias points at, for a decision: until the transaction ends nobody else moves it."""
+    _take_turns(session, name)
+    row = session.get(Alias, (name, alias))
+    return row.version if row else None
+
+
+def point(session: Session, name: str, alias: str, version: int, reason: str) -> None:
+    """Move an alias after `standing` was asked for, in the same transaction."""
+    _point(session, name, alias, version, reason)
+
+
+def remove_alias(services: Services, name: str, alias: str, *, if_match: int | None) -> None:
+    """Take an alias away; the version stays."""
+    with services.database.write() as session:
+        row = get_alias(session, name, alias)
+        _check_unmoved(row, if_match)
+        if alias == CHAMPION:
+            raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
+        session.delete(row)
+        session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
+
+
+def _check_unmoved(alias: Alias | None, if_match: int | None) -> None:
+    if if_match is not None and (alias is None or alias.revision != if_match):
+        raise PreconditionFailed("alias-moved", "The alias has been moved since you read it: read it again.")
+
+
+def _point(session: Session, name: str, alias: str, version: int, reason: str) -> Alias:
+    row = session.get(Alias, (name, alias))
+    if row is None:
+        row = Alias(model=name, alias=alias, version=version, revision=0)
+        session.add(row)
+    row.version, row.updated, row.revision = version, now(), row.revision + 1
+    session.add(AliasMove(model=name, alias=alias, version=version, reason=reason))
+    session.flush()
+    return row
+
+
+def _take_turns(session: Session, name: str) -> None:
+    """PostgreSQL: whoever changes this model waits here for the others. SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"model {name}"))))

@@ -1,0 +1,156 @@
+"""Trainings: from a dataset to a registered model."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Invalid, NotFound
+from app.core.idempotency import Once
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.data import datasets
+from app.jobs import lifecycle
+from app.requests import TrainingRequest
+from app.services import Services
+from app.tables import Dataset, Job, SeriesRow, Training
+from ml.config import TrainConfig
+from ml.datasets.splits import BlockSplit
+from ml.evaluation.config_faults import data_faults
+from ml.faults import Fault
+from ml.geo.windows import margin
+
+
+def create(services: Services, request: TrainingRequest, once: Once) -> Training:
+    """Accept a training on a prepared dataset."""
+    id_ = new_id("trn")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        dataset = trainable(session, request.dataset)
+        check_configs(dataset, [request.config])
+        job = add(session, dataset, request.config, id_=id_, register_as=request.register_as or dataset.name)
+        training = get(session, id_)
+    services.doorbell.ring(job)
+    return training
+
+
+def add(
+    session: Session,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    register_as: str,
+    id_: str | None = None,
+    experiment: str | None = None,
+    variant: str | None = None,
+) -> Job:
+    """A training and its job, not yet committed; ring for the job afterwards. register_as: "" registers nothing."""
+    id_ = id_ or new_id("trn")
+    job = lifecycle.create(session, id_, "training", parent=experiment)
+    config = config.for_classes(len(dataset.request["classes"]))
+    session.add(
+        Training(
+            id=id_,
+            dataset=dataset.id,
+            register_as=register_as,
+            config=config.model_dump(mode="json"),
+            experiment=experiment,
+            variant=variant,
+        )
+    )
+    session.flush()
+    return job
+
+
+def get(session: Session, id_: str) -> Training:
+    """The training, or `NotFound`."""
+    training = session.get(Training, id_)
+    if training is None:
+        raise NotFound("training", id_)
+    return training
+
+
+def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
+    """These trainings, by their ids."""
+    return {row.id: row for row in session.scalars(select(Training).where(Training.id.in_(list(ids))))}
+
+
+def config_of(training: Training) -> TrainConfig:
+    """Its hyper-parameters."""
+    return TrainConfig.model_validate_json(json.dumps(training.config))
+
+
+def find(services: Services, *, limit: int, token: str | None) -> Page[Training]:
+    """All trainings, newest first."""
+    with services.database.read() as session:
+        return page(session, select(Training), Training.created, Training.id, limit=limit, token=token)
+
+
+def record_epoch(session: Session, training: str, values: Mapping[str, float | int | None]) -> None:
+    """Keep what an epoch measured; an epoch done again after a resume replaces its row."""
+    session.merge(SeriesRow(training=training, epoch=int(values["epoch"] or 0), values=dict(values)))
+
+
+def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
+    """What the epochs after `after` measured."""
+    get(session, training)
+    rows = select(SeriesRow).where(SeriesRow.training == training, SeriesRow.epoch > after).order_by(SeriesRow.epoch)
+    return session.scalars(rows).all()
+
+
+def trainable(session: Session, reference: str) -> Dataset:
+    """The prepared dataset, if a net can learn from it."""
+    dataset = datasets.asked_for(session, reference)
+    if faults := tuple(_class_faults(dataset)):
+        raise Invalid("untrainable-dataset", *faults)
+    return dataset
+
+
+def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
+    """Refuse configs that do not fit the dataset, each fault once."""
+    classes = len(dataset.request["classes"])
+    references = (dataset.prepared or {}).get("references") or {}
+    faults = dict.fromkeys(
+        fault
+        for config in configs
+        for fault in (*_buffer_faults(dataset, config), *data_faults(config, classes, tuple(references)))
+    )
+    if faults:
+        raise Invalid("untrainable-dataset", *faults)
+
+
+def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
+    """Blocks of different splits must lie further apart than the net sees: else what is scored was learnt from."""
+    split = datasets.request_of(dataset).split
+    reach = margin(config.net.depth)
+    if isinstance(split, BlockSplit) and split.buffer_px < reach:
+        yield Fault(
+            "buffer_too_small",
+            f"A net of depth {config.net.depth} sees {reach} px far; the splits lie {split.buffer_px} px apart.",
+            f"Make a version of the dataset with split.buffer_px {reach}, or take a smaller net.depth.",
+            "/config/net/depth",
+        )
+
+
+def _class_faults(dataset: Dataset) -> Iterator[Fault]:
+    """Both classes must stand in the training split, and something must be labelled in the validation split."""
+    statistics = (dataset.prepared or {})["statistics"]
+    yield from (
+        Fault(
+            "one_class",
+            f"The training split of {dataset.id!r} has no pixel of class {item['name']!r}.",
+            "Add scenes or labels of that class to the training split, and make a new version of the dataset.",
+            "/dataset",
+        )
+        for item in dataset.request["classes"]
+        if not statistics["train"]["pixels"].get(item["name"])
+    )
+    if not any(count for name, count in statistics["val"]["pixels"].items() if name != "unlabelled"):
+        yield Fault(
+            "empty_split",
+            f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",
+            "Put at least one labelled scene into split.val, and make a new version of the dataset.",
+            "/dataset",
+        )

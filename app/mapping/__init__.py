@@ -1,0 +1,1 @@
+"""Predictions, their parts, and their tiles."""

@@ -1,0 +1,53 @@
+"""Parts of a prediction: some rows of its map each, as jobs of their own that all workers share."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import NotFound
+from app.core.names import new_id
+from app.jobs import lifecycle
+from app.tables import Job, Part
+
+MIN_ROWS = 64  # fewer are not worth a job: a net sees about as far beyond the rows that it maps
+
+
+def add(session: Session, prediction_id: str, rows: int, count: int) -> list[Job]:
+    """The jobs of so many parts, about equally high, of a scene of so many rows."""
+    edges = [number * rows // count for number in range(count + 1)]
+    return [_add(session, prediction_id, *edges[number : number + 2]) for number in range(count)]
+
+
+def get(session: Session, id_: str) -> Part:
+    """The part, or `NotFound`."""
+    part = session.get(Part, id_)
+    if part is None:
+        raise NotFound("part", id_)
+    return part
+
+
+def of(session: Session, prediction_id: str) -> Sequence[Part]:
+    """All parts of a prediction, from the top down; none if it is worked on whole."""
+    return session.scalars(select(Part).where(Part.prediction == prediction_id).order_by(Part.first_row)).all()
+
+
+def failed(session: Session, prediction_id: str) -> Sequence[Job]:
+    """The jobs of its parts that have ended without their rows."""
+    wanted = select(Job).where(Job.parent == prediction_id, Job.status.in_(("failed", "dismissed")))
+    return session.scalars(wanted.order_by(Job.created, Job.id)).all()
+
+
+def delete(session: Session, prediction_id: str) -> None:
+    """Forget the parts of a prediction that has ended, with their jobs."""
+    for part in of(session, prediction_id):
+        session.delete(part)
+    session.flush()
+    for job in lifecycle.runs(session, prediction_id):
+        session.delete(job)
+
+
+def _add(session: Session, prediction_id: str, first_row: int, end_row: int) -> Job:
+    job = lifecycle.create(session, new_id("prt"), "part", parent=prediction_id)
+    session.add(Part(id=job.id, prediction=prediction_id, first_row=first_row, end_row=end_row))
+    return job

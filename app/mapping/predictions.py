@@ -1,0 +1,214 @@
+"""Predictions: one scene mapped by one model."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid
+from app.core.idempotency import Once
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.data import scenes
+from app.jobs import lifecycle
+from app.learning import registry
+from app.mapping import parts
+from app.requests import PredictionRequest
+from app.services import Services
+from app.storage import Stored
+from app.tables import Job, ModelVersion, Prediction, Scene
+from ml.config import PredictConfig
+from ml.contract import Contract
+from ml.evaluation.area import adjusted_area
+from ml.faults import Fault
+from ml.scenes.compatibility import contract_faults
+
+MU_PER_HA = 15.0
+FEW_SCENES = 500
+PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif")
+_HINTS = {
+    "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
+}
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Hectares of a class in a scene. adjusted_ha, ci95_ha: None when the model has no test counts."""
+
+    class_name: str
+    observed_ha: float
+    unobserved_ha: float
+    mapped_ha: float
+    mapped_mu: float
+    adjusted_ha: float | None
+    ci95_ha: tuple[float, float] | None
+
+
+def create(services: Services, request: PredictionRequest, once: Once) -> Prediction:
+    """Accept a prediction; a scene that breaks the model's contract is refused, item by item."""
+    id_ = new_id("prd")
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        scene, model = _scene_and_model(session, request)
+        contract = Contract.model_validate_json(json.dumps(model.contract))
+        info = scenes.info_of(scene)
+        if faults := contract_faults(info, contract):
+            raise Invalid("contract-mismatch", *(fault.at("/scene") for fault in faults))
+        _check_parts(request.parts, info.rows)
+        waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
+        prediction = Prediction(
+            id=id_,
+            scene=scene.id,
+            model=model.name,
+            version=model.version,
+            config=request.config.model_dump(mode="json"),
+        )
+        session.add(prediction)
+        if request.parts > 1:
+            session.flush()
+            waiting = parts.add(session, id_, info.rows, request.parts)
+    for job in waiting:
+        services.doorbell.ring(job)
+    return prediction
+
+
+def get(session: Session, id_: str) -> Prediction:
+    """The prediction, or `NotFound`."""
+    prediction = session.get(Prediction, id_)
+    if prediction is None:
+        raise NotFound("prediction", id_)
+    return prediction
+
+
+def config_of(prediction: Prediction) -> PredictConfig:
+    """How it was asked for."""
+    return PredictConfig.model_validate_json(json.dumps(prediction.config))
+
+
+def find(
+    services: Services,
+    *,
+    bbox: scenes.BBox | None,
+    between: scenes.Interval,
+    status: str | None,
+    limit: int,
+    token: str | None,
+) -> Page[Prediction]:
+    """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
+    filters = tuple(scenes.filters(bbox, between))
+    with services.database.read() as session:
+        of_scenes = [_of_scenes(session, filters)] if filters else []
+        if status is None:
+            wanted = select(Prediction).where(*of_scenes)
+            return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+        # a page of the jobs, for they have an index by status, and then its predictions
+        jobs_wanted = select(Job).where(Job.kind == "prediction", Job.status == status)
+        if of_scenes:
+            jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
+        found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)
+        return Page(_of_jobs(session, found.rows), found.next)
+
+
+def _of_jobs(session: Session, rows: Sequence[Job]) -> list[Prediction]:
+    found = session.scalars(select(Prediction).where(Prediction.id.in_([job.id for job in rows])))
+    by_id = {row.id: row for row in found}
+    return [by_id[job.id] for job in rows if job.id in by_id]
+
+
+def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """SQL: the prediction is of a scene that passes the filters.
+
+    A database cannot guess how many scenes touch a box, and chooses badly between walking through the newest
+    predictions and starting from the scenes. So few scenes are named one by one.
+    """
+    of_scenes = select(Scene.id).where(*filters)
+    few = session.scalars(of_scenes.limit(FEW_SCENES + 1)).all()
+    return Prediction.scene.in_(few if len(few) <= FEW_SCENES else of_scenes)
+
+
+def product(services: Services, id_: str, name: str) -> Path:
+    """The file of a product; `NotReady` before it exists, `NotFound` when it was not asked for."""
+    return services.store.file(stored(services, id_, name).object)
+
+
+def stored(services: Services, id_: str, name: str) -> Stored:
+    """Where a product lies in the store, and its sha256; errors as of `product`."""
+    with services.database.read() as session:
+        prediction = get(session, id_)
+        products = _ready(session, prediction).products or {}
+    if name not in products:
+        raise NotFound("product", f"{id_}/{name}", *_HINTS.get(name, ()))
+    return Stored(**products[name])
+
+
+def areas(session: Session, prediction: Prediction) -> list[Areas]:
+    """Hectares of class 1, or of each class of more than two: as mapped, and adjusted by the model's test errors."""
+    found = _ready(session, prediction).areas or {}
+    model = registry.get(session, prediction.model, str(prediction.version))
+    classes = Contract.model_validate_json(json.dumps(model.contract)).classes
+    mapped = [found["area_ha"].get(str(item.value), 0.0) for item in classes]
+    test = model.metrics["test"]
+    rows = []
+    for index, item in enumerate(classes):
+        if len(classes) == 2 and index == 0:
+            continue
+        adjusted = (
+            adjusted_area(dict(enumerate(mapped)), test["confusion"], model.test_blocks, value=index) if test else None
+        )
+        estimate, interval = adjusted or (None, None)
+        mu = MU_PER_HA * mapped[index]
+        observed = found["observed_ha"], found["unobserved_ha"]
+        rows.append(Areas(item.name, *observed, mapped[index], mu, estimate, interval))
+    return rows
+
+
+def delete(services: Services, id_: str) -> None:
+    """Forget a prediction that has ended, with its files."""
+    with services.database.write() as session:
+        prediction = get(session, id_)
+        job = lifecycle.get(session, id_)
+        if job.status not in lifecycle.FINAL:
+            raise Conflict("job-running", f"The job of prediction {id_!r} is {job.status}: dismiss it first.")
+        products = prediction.products or {}
+        parts.delete(session, id_)
+        session.delete(prediction)
+        session.flush()
+        session.delete(job)
+    for item in products.values():
+        services.store.delete(item["object"])
+
+
+def _ready(session: Session, prediction: Prediction) -> Prediction:
+    if prediction.products is None:
+        status = lifecycle.get(session, prediction.id).status
+        raise NotReady("result-not-ready", f"Prediction {prediction.id!r} has no result: its job is {status}.")
+    return prediction
+
+
+def _check_parts(count: int, rows: int) -> None:
+    most = max(1, rows // parts.MIN_ROWS)
+    if count > most:
+        detail = f"{count} parts of {rows} rows are less than {parts.MIN_ROWS} rows each."
+        raise invalid(
+            "too-many-parts", detail, f"Ask for {most} at most; as many as there are workers is enough.", "/parts"
+        )
+
+
+def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
+    faults: list[Invalid] = []
+    scene = model = None
+    try:
+        scene = scenes.get(session, request.scene)
+    except NotFound as error:
+        faults.append(invalid("unknown-scene", error.detail, "Upload it first: PUT /v1/scenes/NAME", "/scene"))
+    try:
+        model = registry.resolve(session, request.model)
+    except NotFound as error:
+        faults.append(invalid("unknown-model", error.detail, "See GET /v1/models for what there is.", "/model"))
+    if scene is None or model is None:
+        raise Invalid(faults[0].code, *(fault for each in faults for fault in each.faults))
+    return scene, model

@@ -1,0 +1,189 @@
+"""What is wrong with a deployment, seen from the machine that asks, and how to mend it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.db import schema_of, schemas
+from app.operations import readiness
+from app.operations.readiness import Probe
+from app.services import Services
+from app.tables import now
+from ml.faults import Fault
+from ml.geo.gdal import locked_drivers
+
+GIB = 1024**3
+LITTLE_SPACE, NO_SPACE = 10 * GIB, GIB
+SKEW_S, LARGE_SKEW_S = 2.0, 15.0  # /readyz takes a worker for gone after 30 s, by the clocks of both machines
+PATIENCE_S = 60.0
+TORCH = """
+import torch
+cuda = torch.cuda.is_available()
+name = torch.cuda.get_device_name() if cuda else "no GPU"
+print(f"torch {torch.__version__}, {name}", int(cuda), sep="|")
+"""
+Level = Literal["ok", "warning", "fault"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one part. hint: how to mend it; "" when there is nothing to mend."""
+
+    part: str
+    level: Level
+    detail: str
+    hint: str = ""
+
+
+def examine(services: Services, only: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """Look at every part, or at those of CHECKS that `only` names; each has a minute at most."""
+    for part in only or DEFAULT:
+        probe = Probe(part, partial(_faults, part, services))
+        found = probe.begin().faults(PATIENCE_S)
+        yield from (_as_finding(part, fault) for fault in found)
+
+
+def _faults(part: str, services: Services) -> list[Fault]:
+    """The findings of a part in the form that a probe carries: the code is the level."""
+    return [Fault(item.level, item.detail, item.hint) for item in CHECKS[part](services)]
+
+
+def _as_finding(part: str, fault: Fault) -> Finding:
+    level: Level = "ok" if fault.code == "ok" else "warning" if fault.code == "warning" else "fault"
+    return Finding(part, level, fault.detail, fault.hint)
+
+
+def _database(services: Services) -> Iterator[Finding]:
+    try:
+        with services.database.engine.connect() as connection:
+            name, found = connection.dialect.name, schema_of(connection)
+        fault = readiness.schema_fault(services.database)
+    except SQLAlchemyError as error:
+        yield Finding("database", "fault", f"{_first_line(error)}", readiness.DATABASE_AWAY.hint)
+        return
+    if fault:
+        yield Finding("database", "fault", fault.detail, fault.hint)
+    elif found not in schemas():
+        yield Finding("database", "warning", f"Its schema {found} is newer than this canemap.", "Update canemap here.")
+    else:
+        yield Finding("database", "ok", f"{name}, schema {found}")
+
+
+def _clock(services: Services) -> Iterator[Finding]:
+    if services.database.engine.dialect.name != "postgresql":
+        yield Finding("clock", "ok", "the database has the clock of this machine")
+        return
+    with services.database.engine.connect() as connection:
+        before = now()
+        theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        skew_s = (theirs.astimezone(UTC) - before - (now() - before) / 2).total_seconds()
+    level: Level = "ok" if abs(skew_s) < SKEW_S else "warning" if abs(skew_s) < LARGE_SKEW_S else "fault"
+    detail = f"the database is {abs(skew_s):.1f} s {'ahead' if skew_s > 0 else 'behind'}"
+    yield Finding("clock", level, detail, "" if level == "ok" else "Let NTP set the clocks of both machines.")
+
+
+def _broker(services: Services) -> Iterator[Finding]:
+    if services.doorbell.answers():
+        yield Finding("broker", "ok", "answers")
+    else:
+        yield Finding("broker", "fault", readiness.BROKER_AWAY.detail, readiness.BROKER_AWAY.hint)
+
+
+def _storage(services: Services) -> Iterator[Finding]:
+    if fault := services.store.fault():
+        yield Finding("storage", "fault", fault, readiness.STORE_HINT)
+    else:
+        yield Finding("storage", "ok", f"{services.store.url} can be written, once")
+
+
+def _disk(services: Services) -> Iterator[Finding]:
+    folder = services.settings.data_dir.resolve()
+    if not os.access(folder, os.W_OK):
+        yield Finding("disk", "fault", f"{folder} cannot be written.", "Mend its owner, or set CANEMAP_DATA_DIR.")
+        return
+    free = shutil.disk_usage(folder).free
+    level: Level = "fault" if free < NO_SPACE else "warning" if free < LITTLE_SPACE else "ok"
+    hint = "" if level == "ok" else "Make room, or set CANEMAP_DATA_DIR; the folder `cache` in it may be emptied."
+    yield Finding("disk", level, f"{free / GIB:.1f} GiB free in {folder}", hint)
+
+
+def _workers(services: Services) -> Iterator[Finding]:
+    faults = list(readiness.database_faults(services))
+    yield from (Finding("workers", "fault", fault.detail, fault.hint) for fault in faults)
+    if not faults:
+        yield Finding("workers", "ok", "every queue has one")
+
+
+def _this_worker(services: Services) -> Iterator[Finding]:
+    host = socket.gethostname()
+    if queues := readiness.living_queues(services, host):
+        yield Finding("this-worker", "ok", f"works on {', '.join(sorted(queues))}")
+    else:
+        yield Finding("this-worker", "fault", f"No worker on {host} was heard of lately.", "Start it anew.")
+
+
+def _gpu(_: Services) -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        yield Finding("gpu", "ok", "no torch here: this machine serves, and others work")
+        return
+    # in a process of its own: nothing here may import torch, and a broken driver may kill who asks
+    asked = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, check=False)
+    detail, _bar, cuda = asked.stdout.strip().partition("|")
+    if asked.returncode:
+        yield Finding("gpu", "fault", f"torch does not start: {_last_line(asked.stderr)}", "Install it anew.")
+    elif cuda == "1":
+        yield Finding("gpu", "ok", detail)
+    elif shutil.which("nvidia-smi"):
+        hint = "Install a torch with CUDA, or a newer driver; in a container, hand the GPU to it."
+        yield Finding("gpu", "fault", f"{detail} for torch, though nvidia-smi is here", hint)
+    else:
+        yield Finding("gpu", "warning", detail, "Predictions do well without; trainings are many times slower.")
+
+
+def _gdal(_: Services) -> Iterator[Finding]:
+    import rasterio
+    from rasterio.env import Env
+
+    with Env() as environment:
+        drivers = set(environment.drivers())
+    if missing := {"GTiff", "COG", "MEM"} - drivers:
+        detail = f"GDAL {rasterio.__gdal_version__} lacks {', '.join(sorted(missing))}."
+        yield Finding("gdal", "fault", detail, "Install rasterio from PyPI.")
+    elif open_doors := drivers & locked_drivers():
+        detail = f"GDAL {rasterio.__gdal_version__} would open {', '.join(sorted(open_doors))}."
+        yield Finding("gdal", "fault", detail, "Do not import rasterio before canemap does.")
+    else:
+        yield Finding("gdal", "ok", f"GDAL {rasterio.__gdal_version__} opens GeoTIFFs and nothing else")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _last_line(text_: str) -> str:
+    return (text_.strip().splitlines() or ["it says nothing"])[-1]
+
+
+CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
+    "database": _database,
+    "clock": _clock,
+    "broker": _broker,
+    "storage": _storage,
+    "disk": _disk,
+    "workers": _workers,
+    "gpu": _gpu,
+    "gdal": _gdal,
+    "this-worker": _this_worker,
+}
+DEFAULT = tuple(part for part in CHECKS if part != "this-worker")  # which is for health checks of containers

@@ -1,0 +1,47 @@
+"""How many jobs there are: what /metrics shows."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import func, select
+
+from app.core.db import Database
+from app.jobs import lifecycle
+from app.tables import Job
+
+RENEW_S = 60.0
+Counts = dict[tuple[str, str], int]  # by kind and status
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class Tally:
+    """Counts of jobs. Those that have ended are counted in the background: among a million that takes too long."""
+
+    database: Database
+    _ended: Counts = field(default_factory=dict)
+
+    def counts(self) -> Counts:
+        """Jobs by kind and status: those that wait or run as of now, the others as of the last `renew`."""
+        return self._ended | self._count([status for status in lifecycle.LEGAL if status not in lifecycle.FINAL])
+
+    def renew(self) -> None:
+        """Count the jobs that have ended."""
+        self._ended = self._count(lifecycle.FINAL)
+
+    def run(self, stop: threading.Event) -> None:
+        """Renew now and then until `stop` is set; a database that is away is no reason to end."""
+        while not stop.is_set():
+            try:
+                self.renew()
+            except Exception as error:
+                log.warning("jobs not counted, will try again", error=str(error))
+            stop.wait(RENEW_S)
+
+    def _count(self, statuses: Sequence[str]) -> Counts:
+        by_status = select(Job.kind, Job.status, func.count()).where(Job.status.in_(statuses))
+        with self.database.read() as session:
+            found = session.execute(by_status.group_by(Job.kind, Job.status))
+            return {(kind, status): number for kind, status, number in found}

@@ -1,0 +1,203 @@
+"""The runs of schedules: each is a row that moves from its training over evaluations to a verdict.
+
+    training -> evaluating -> promoted | kept        with a gate
+    training -> trained                              without
+    training -> failed | dismissed                   as its job ended
+    skipped, failed                                  never began: the run before still went on, or it was refused
+
+The verdict falls in one transaction that holds the model: it reads where the alias points now, compares with that
+version on the same split, and moves the alias. A version that was never scored there is scored first, and then the
+alias is looked at again: a verdict is never about a version that the alias has left.
+"""
+
+import json
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import NotFound, Problem
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.core.problem import document
+from app.data import datasets
+from app.jobs import lifecycle
+from app.learning import evaluations, registry, trainings
+from app.requests import PromoteRequest, TrainingRequest
+from app.schedules import gate
+from app.schedules.gate import Side, Verdict
+from app.services import Services
+from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
+
+JOB_ENDS = {"failed": "failed", "dismissed": "dismissed"}
+
+
+def get(session: Session, id_: str) -> ScheduleRun:
+    """The run, or `NotFound`."""
+    run = session.get(ScheduleRun, id_)
+    if run is None:
+        raise NotFound("run", id_)
+    return run
+
+
+def find(services: Services, schedule: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
+    """The runs of a schedule, newest first."""
+    wanted = select(ScheduleRun).where(ScheduleRun.schedule == schedule)
+    with services.database.read() as session:
+        return page(session, wanted, ScheduleRun.created, ScheduleRun.id, limit=limit, token=token)
+
+
+def going_on(session: Session, schedule: str) -> ScheduleRun | None:
+    """The run of a schedule that has not ended."""
+    return session.scalar(
+        select(ScheduleRun).where(ScheduleRun.schedule == schedule, ScheduleRun.finished.is_(None)).limit(1)
+    )
+
+
+def at(session: Session, schedule: str, due: datetime) -> ScheduleRun | None:
+    """The run of a schedule that was due at a time."""
+    return session.scalar(select(ScheduleRun).where(ScheduleRun.schedule == schedule, ScheduleRun.due == due))
+
+
+def begin(
+    session: Session,
+    schedule: Schedule,
+    due: datetime,
+    moment: datetime,
+    *,
+    trigger: str,
+    missed: int = 0,
+    id_: str = "",
+) -> Job | None:
+    """A new run, not yet committed; ring for its job, if it has one, afterwards.
+
+    While another run of the schedule goes on, it is skipped; a training that would be refused makes a failed run.
+    """
+    before = going_on(session, schedule.id)
+    run = ScheduleRun(
+        id=id_ or new_id("run"),
+        schedule=schedule.id,
+        due=due,
+        trigger=trigger,
+        missed=missed,
+        status="training",
+        promote=schedule.promote,
+        created=moment,
+    )
+    session.add(run)
+    if before:
+        _end(run, "skipped", f"run {before.id} of {before.due:%Y-%m-%dT%H:%M:%SZ} still went on", moment)
+        return None
+    try:
+        job = _train(session, schedule)
+    except Problem as problem:
+        run.error = document(422, problem.code, problem.title, problem.detail, problem.faults)
+        _end(run, "failed", f"the training was refused: {problem.detail}", moment)
+        return None
+    run.training = job.id
+    return job
+
+
+def _train(session: Session, schedule: Schedule) -> Job:
+    request = TrainingRequest.model_validate_json(json.dumps(schedule.training))
+    dataset = trainings.trainable(session, request.dataset)
+    trainings.check_configs(dataset, [request.config])
+    return trainings.add(session, dataset, request.config, register_as=request.register_as or dataset.name)
+
+
+def advance(session: Session, id_: str, moment: datetime) -> list[Job]:
+    """Move a run on as far as it goes; the jobs to ring for. Harmless when somebody else does so at the same time."""
+    run = session.get(ScheduleRun, id_, with_for_update=True, populate_existing=True)
+    if run is None or run.finished or run.training is None:
+        return []
+    training, job = trainings.get(session, run.training), lifecycle.get(session, run.training)
+    if job.status in JOB_ENDS:
+        run.error = job.error
+        _end(run, JOB_ENDS[job.status], f"training {job.id}: {job.message}", moment)
+    if job.status != "successful":
+        return []
+    if run.promote is None:
+        _end(run, "trained", f"version {training.version} is registered; nothing is promoted", moment)
+        return []
+    return _decide(session, run, training, moment)
+
+
+def _decide(session: Session, run: ScheduleRun, training: Training, moment: datetime) -> list[Job]:
+    request = PromoteRequest.model_validate_json(json.dumps(run.promote))
+    name = training.register_as
+    standing = registry.standing(session, name, request.alias)
+    candidate = registry.get(session, name, str(training.version))
+    if candidate.metrics[request.split] is None:
+        _end(run, "failed", f"{training.dataset} has no {request.split} split to decide on", moment)
+        return []
+    if standing is None or standing == candidate.version:
+        _judge(session, run, request, candidate, None, moment)
+        return []
+    champion = registry.get(session, name, str(standing))
+    dataset = datasets.get(session, training.dataset)
+    if evaluations.known(session, champion, dataset.id, request.split) is not None:
+        _judge(session, run, request, candidate, champion, moment)
+        return []
+    return _evaluate(session, run, champion, training.dataset, request.split, moment)
+
+
+def _evaluate(
+    session: Session, run: ScheduleRun, champion: ModelVersion, dataset_id: str, split: str, moment: datetime
+) -> list[Job]:
+    """Have the standing version scored on the candidate's split; once: what fails or cannot be keeps the alias."""
+    dataset = datasets.get(session, dataset_id)
+    for id_ in run.evaluations:
+        asked = evaluations.get(session, id_)
+        if asked.version != champion.version:
+            continue
+        job = lifecycle.get(session, id_)
+        if job.status in JOB_ENDS:
+            run.error = job.error
+            _end(run, "kept", f"version {champion.version} could not be scored: {job.message}", moment)
+        return []
+    if faults := evaluations.faults(session, champion, dataset, split):
+        why = "; ".join(fault.detail for fault in faults)
+        run.error = document(422, "contract-mismatch", "The two cannot be compared", why, faults)
+        _end(run, "kept", f"version {champion.version} cannot be scored on {dataset.id}: {why}", moment)
+        return []
+    job = evaluations.add(session, champion, dataset, split)
+    run.evaluations = [*run.evaluations, job.id]
+    run.status, run.message = "evaluating", f"version {champion.version} is scored on {dataset.id} {split}"
+    return [job]
+
+
+def _judge(
+    session: Session,
+    run: ScheduleRun,
+    request: PromoteRequest,
+    candidate: ModelVersion,
+    champion: ModelVersion | None,
+    moment: datetime,
+) -> None:
+    dataset, split = candidate.dataset or "", request.split
+    theirs = evaluations.known(session, champion, dataset, split) if champion else None
+    found = tuple(gate.checks(request, candidate.metrics[split], theirs))
+    promote = all(check.passed for check in found)
+    why = gate.reason(found, champion.version if champion else None)
+    standing = registry.standing(session, candidate.name, request.alias)
+    if standing == candidate.version:  # as the first of its name, or moved by hand
+        why += f"; {request.alias} pointed at it already"
+    verdict = Verdict(
+        promote=promote,
+        reason=why,
+        model=candidate.name,
+        alias=request.alias,
+        dataset=dataset,
+        split=split,
+        candidate=Side(version=candidate.version, metrics=candidate.metrics[split]),
+        champion=Side(version=champion.version, metrics=theirs) if champion and theirs else None,
+        checks=found,
+    )
+    run.verdict = verdict.model_dump(mode="json")
+    if promote and standing != candidate.version:
+        registry.point(session, candidate.name, request.alias, candidate.version, f"schedule {run.schedule}: {why}")
+    _end(run, "promoted" if promote else "kept", why, moment)
+
+
+def _end(run: ScheduleRun, status: str, message: str, moment: datetime) -> None:
+    run.status, run.message, run.finished = status, message, moment

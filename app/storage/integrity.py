@@ -1,0 +1,40 @@
+"""Whether a file holds the bytes that its key names."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.core.errors import Damaged
+from app.storage.store import missing, sha256_in, sha256_of
+
+_REMEMBERED = 10_000
+
+
+@dataclass
+class Checker:
+    """Remembers what was found intact, so that a file which is served many times is read for its sha256 once."""
+
+    _intact: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+
+    def check(self, path: Path, key: str, *, again: bool = False) -> None:
+        """Raise `Damaged` unless `path` holds the bytes of `key`. again: even if it was intact and is untouched."""
+        try:
+            identity = _identity(path)
+            if self._intact.get(path) == identity and not again:
+                return
+            found = sha256_of(path)
+        except FileNotFoundError as error:
+            raise missing(key) from error
+        if found != sha256_in(key):
+            raise Damaged(
+                "damaged-object",
+                f"The object {key!r} is damaged: its {identity[1]} bytes have the sha256 {found}. It was not used. "
+                "Restore it from a backup.",
+            )
+        if len(self._intact) >= _REMEMBERED:
+            self._intact.clear()
+        self._intact[path] = identity
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,89 @@
+"""Migrations and transactions, on both databases."""
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from app.core.db import Database, make_engine, migrate
+from app.jobs import lifecycle
+from app.services import Services
+from app.settings import Settings
+from app.tables import Base, Job
+
+
+def test_the_migrated_schema_is_the_one_that_the_models_describe(settings: Settings) -> None:
+    engine = make_engine(settings.database)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_all_back(settings: Settings) -> None:
+    migrate(settings, "base")
+    assert _tables(settings) == {"alembic_version"}
+    migrate(settings)
+    assert _tables(settings) == {*Base.metadata.tables, "alembic_version"}
+
+
+def test_each_migration_can_be_undone_and_done_again(settings: Settings) -> None:
+    for _ in range(5):
+        migrate(settings, "-1")
+    assert _tables(settings) == {"alembic_version"}
+    for revision in ("0001", "0002", "0003", "0004", "0005"):
+        migrate(settings, revision)
+    test_the_migrated_schema_is_the_one_that_the_models_describe(settings)
+
+
+def test_three_migrations_at_once_take_turns(database_url: str, settings: Settings) -> None:
+    migrate(settings, "base")
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            migrate(settings)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert "jobs" in _tables(settings)
+
+
+def test_what_a_failing_transaction_wrote_is_gone(services: Services) -> None:
+    with pytest.raises(RuntimeError), services.database.write() as session:
+        lifecycle.create(session, "trn_1", "training")
+        raise RuntimeError
+    with services.database.read() as session:
+        assert session.get(Job, "trn_1") is None
+
+
+def test_reading_never_waits_for_a_writer(services: Services) -> None:
+    with services.database.write() as writing:
+        lifecycle.create(writing, "trn_1", "training")
+        with services.database.read() as reading:
+            assert reading.get(Job, "trn_1") is None
+
+
+def test_sqlite_survives_a_power_cut_and_allows_many_processes(tmp_path: object) -> None:
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    with database.read() as session:
+        assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert session.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    database.close()
+
+
+def _tables(settings: Settings) -> set[str]:
+    engine = make_engine(settings.database)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()

@@ -1,0 +1,139 @@
+"""The life of jobs under any order of events, against a model that knows nothing of databases; on both databases."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings as with_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import delete
+
+from app.core.errors import Conflict
+from app.jobs import lifecycle
+from app.jobs.lifecycle import Claim
+from app.services import Services
+from app.tables import Job
+
+MAX_FAILURES = 3
+ERROR = {"detail": "no good"}
+
+
+@dataclass
+class Known:
+    """What must be true of a job. claims: all that were ever given; only the last may write."""
+
+    status: str = "accepted"
+    failures: int = 0
+    dismissal_requested: bool = False
+    claims: list[Claim] = field(default_factory=list)
+
+
+class Life(RuleBasedStateMachine):
+    """Customers, workers, zombies and sweeps do what they may do, in any order, beginning without a job.
+
+    All lives share a database: to make one takes longer than a life.
+    """
+
+    services: Services  # of whoever derives from this
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, Known] = {}
+        with self.services.database.write() as session:
+            session.execute(delete(Job))
+
+    @rule()
+    def submit(self) -> None:
+        name = f"prd_{len(self.known)}"
+        with self.services.database.write() as session:
+            lifecycle.create(session, name, "prediction")
+        self.known[name] = Known()
+
+    @rule()
+    def claim(self) -> None:
+        """By a worker: the oldest that waits, or none."""
+        with self.services.database.write() as session:
+            claim = lifecycle.claim_waiting(session, "prediction")
+        waiting = [name for name, known in self.known.items() if known.status == "accepted"]
+        assert (claim.job_id if claim else None) == (waiting[0] if waiting else None)
+        if claim:
+            known = self.known[claim.job_id]
+            known.status = "running"
+            known.claims.append(claim)
+            assert claim.attempt == len(known.claims)
+
+    @precondition(lambda self: any(known.claims for known in self.known.values()))
+    @rule(data=st.data(), what=st.sampled_from(["beat", "succeed", "fail", "dismissed", "release"]))
+    def write(self, data: st.DataObject, what: str) -> None:
+        """By whoever has, or had, a claim: only the newest claim of a running job counts."""
+        claims = [claim for known in self.known.values() for claim in known.claims]
+        claim = data.draw(st.sampled_from(claims))
+        known = self.known[claim.job_id]
+        ours = known.status == "running" and claim == known.claims[-1]
+        try:
+            with self.services.database.write() as session:
+                if what == "beat":
+                    assert lifecycle.beat(session, claim, None, None) == known.dismissal_requested
+                elif what == "fail":
+                    lifecycle.fail(session, claim, ERROR)
+                else:
+                    getattr(lifecycle, what)(session, claim)
+        except lifecycle.Lost:
+            assert not ours
+            return
+        assert ours
+        ends = {"succeed": "successful", "fail": "failed", "dismissed": "dismissed", "release": "accepted"}
+        known.status = ends.get(what, known.status)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def dismiss(self, data: st.DataObject) -> None:
+        """By a customer, as often as they like."""
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[name]
+        try:
+            with self.services.database.write() as session:
+                lifecycle.dismiss(session, name)
+        except Conflict:
+            assert known.status in ("successful", "failed")
+            return
+        assert known.status not in ("successful", "failed")
+        if known.status == "accepted":
+            known.status = "dismissed"
+        known.dismissal_requested |= known.status == "running"
+
+    @precondition(lambda self: any(known.status == "running" for known in self.known.values()))
+    @rule(data=st.data(), stale=st.booleans())
+    def bury(self, data: st.DataObject, stale: bool) -> None:
+        """By a sweep; stale: it saw the job before the worker's last beat."""
+        running = [name for name, known in self.known.items() if known.status == "running"]
+        name = data.draw(st.sampled_from(running))
+        known, seen = self.known[name], self.read(name)
+        if stale:
+            with self.services.database.write() as session:
+                lifecycle.beat(session, known.claims[-1], None, None)
+        with self.services.database.write() as session:
+            moved_to = lifecycle.bury(session, seen, max_failures=MAX_FAILURES)
+        if stale:
+            assert moved_to is None
+            return
+        known.failures += 1
+        tried = "accepted" if known.failures < MAX_FAILURES else "failed"
+        known.status = "dismissed" if known.dismissal_requested else tried
+        assert moved_to == known.status
+
+    @invariant()
+    def agrees(self) -> None:
+        """The database says of each job what the model says."""
+        for name, known in self.known.items():
+            row = self.read(name)
+            assert (row.status, row.attempt, row.failures) == (known.status, len(known.claims), known.failures)
+            assert (row.finished is not None) == (row.status in lifecycle.FINAL)
+
+    def read(self, name: str) -> Job:
+        with self.services.database.read() as session:
+            return lifecycle.get(session, name)
+
+
+def test_jobs_live_as_the_model_says_whatever_happens_in_whatever_order(services: Services) -> None:
+    many = with_settings(max_examples=30, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(type("LifeHere", (Life,), {"services": services}), settings=many)

@@ -1,0 +1,131 @@
+"""`canemap doctor` and /readyz: what is wrong, within seconds, with its mend; on both databases."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.core.db import migrate
+from app.operations import doctor
+from app.operations.readiness import Probe, Readiness
+from app.services import Services
+from app.settings import Settings
+from app.tables import Worker, now
+from ml.faults import Fault
+from tests import servers
+
+
+def levels(services: Services, *only: str) -> dict[str, str]:
+    return {item.part: item.level for item in doctor.examine(services, only)}
+
+
+def works(services: Services, host: str, queues: list[str]) -> None:
+    with services.database.write() as session:
+        session.merge(Worker(id=f"{host}:1", queues=queues, seen=now()))
+
+
+def test_a_deployment_in_order_has_no_fault(services: Services) -> None:
+    works(services, "there", ["training", "prediction", "light"])
+    found = doctor.examine(services, ("database", "clock", "broker", "storage", "workers"))
+    assert [item for item in found if item.level != "ok"] == []
+    assert levels(services, "gpu", "disk").keys() == {"gpu", "disk"}
+    assert Readiness(services).faults() == []
+
+
+def test_gdal_is_locked_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Not in this one: where a warp or a COG was made, GDAL has the VRT driver again."""
+    command = [sys.executable, "-m", "app.cli", "doctor", "--only", "gdal"]
+    environment = {**os.environ, "CANEMAP_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "nothing else" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_workers_are_looked_for_everywhere_or_on_this_machine(services: Services) -> None:
+    works(services, "there", ["training"])
+    assert levels(services, "workers", "this-worker") == {"workers": "fault", "this-worker": "fault"}
+    works(services, socket.gethostname(), ["light"])
+    assert levels(services, "this-worker") == {"this-worker": "ok"}
+
+
+@pytest.mark.parametrize(("revision", "what"), [("base", "no schema yet"), ("-1", "older than")])
+def test_a_schema_that_is_missing_or_old_is_found_with_its_mend(settings: Settings, revision: str, what: str) -> None:
+    """Never as a database that cannot be reached."""
+    migrate(settings, revision)
+    services = Services.open(settings)
+    found = list(doctor.examine(services, ("database", "workers")))
+    assert [(item.level, item.hint) for item in found] == [("fault", "canemap migrate")] * 2
+    assert all(what in item.detail for item in found)
+    (fault,) = Readiness(services).faults()
+    assert (fault.code, fault.hint, what in fault.detail) == ("schema", "canemap migrate", True)
+    services.close()
+
+
+def test_a_schema_that_is_newer_stops_nobody(services: Services) -> None:
+    with services.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    works(services, "there", ["training", "prediction", "light"])
+    assert levels(services, "database", "workers") == {"database": "warning", "workers": "ok"}
+    assert Readiness(services).faults() == []
+
+
+def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{servers.free_port()}"
+    away = services.settings.model_copy(
+        update={
+            "database_url": f"postgresql+psycopg://u:secret@{nobody}/x",
+            "broker_url": f"redis://{nobody}/0",
+            "store_url": f"s3://canemap?endpoint=http://{nobody}&region=us-east-1",
+        }
+    )
+    lost = Services.open(away)
+    start = time.monotonic()
+    assert {fault.code for fault in Readiness(lost).faults()} == {"database", "broker", "storage"}
+    assert time.monotonic() - start < 10
+    found = list(doctor.examine(lost, ("database", "broker", "storage", "workers")))
+    assert {item.level for item in found} == {"fault"}
+    assert "secret" not in str(found)
+    lost.close()
+
+
+def test_a_part_that_hangs_is_named_and_asked_once() -> None:
+    asked: list[int] = []
+
+    def hang() -> list[Fault]:
+        asked.append(1)
+        time.sleep(1.5)
+        return []
+
+    probe = Probe("storage", hang)
+    for _ in range(3):
+        (fault,) = probe.begin().faults(0.2)
+        assert (fault.code, "did not answer" in fault.detail) == ("storage", True)
+    assert probe.begin().faults(5) == []
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("only", "code"), [("gdal", 0), ("workers", 1), ("nothing", 2)])
+def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings, only: str, code: int) -> None:
+    environment = {
+        **os.environ,
+        "CANEMAP_DATA_DIR": str(settings.data_dir),
+        "CANEMAP_DATABASE_URL": settings.database,
+    }
+    command = [sys.executable, "-m", "app.cli", "doctor", "--only", only, "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    if code < 2:
+        assert json.loads(done.stdout)[0]["part"] == only
+
+
+def test_a_database_url_that_is_none_is_named_without_its_password() -> None:
+    environment = {**os.environ, "CANEMAP_DATABASE_URL": "garbage:secret@"}
+    done = subprocess.run([sys.executable, "-m", "app.cli", "doctor"], env=environment, capture_output=True, text=True)
+    assert done.returncode and "database_url" in done.stderr and "write a URL" in done.stderr
+    assert "secret" not in done.stderr and "Traceback" not in done.stderr

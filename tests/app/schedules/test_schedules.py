@@ -1,0 +1,403 @@
+"""Schedules by a clock that the test moves: a month of them, on both databases.
+
+No net is trained here: `train` registers a version with chosen figures, in the transaction that a worker would use.
+"""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.core.errors import Conflict, Invalid, PreconditionFailed
+from app.core.idempotency import FRESH, Once
+from app.jobs import lifecycle
+from app.learning import evaluations, registry, trainings
+from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
+from app.schedules import cron, schedule_runs, schedules
+from app.schedules.due import Ticker
+from app.services import Services
+from app.storage import Stored
+from app.tables import Dataset, Schedule, ScheduleRun
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import TrainConfig
+from ml.contract import BandStatistics, Contract
+from ml.evaluation.metrics import Metrics
+
+START = datetime(2026, 10, 1, tzinfo=UTC)
+GATE = PromoteRequest(min_gain=0.005, guards={"recall": -0.02})
+CONTRACT = Contract(
+    bands=("1",), dtype="uint16", gsd=1, nodata=None, statistics=(BandStatistics(mean=1, std=1, min=0, max=2),)
+)
+
+
+class Clock:
+    """A time of day that the test moves."""
+
+    def __init__(self, moment: datetime = START) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+@pytest.fixture
+def dataset(services: Services) -> str:
+    """The row of a prepared dataset without scenes."""
+    return add_dataset(services, 1)
+
+
+def add_dataset(services: Services, version: int) -> str:
+    id_ = f"gx:{version}"
+    counts = {"pixels": {"other": 9, "sugarcane": 9, "unlabelled": 0}}
+    request = {
+        "name": "gx",
+        "scenes": ["s1"],
+        "labels": ["l1"],
+        "classes": [{"value": 0, "name": "other"}, {"value": 1, "name": "sugarcane"}],
+        "split": {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]},
+    }
+    prepared = {
+        "statistics": dict.fromkeys(("train", "val", "test"), counts),
+        "masks": {split: {} for split in ("train", "val")} | {"test": {"s3": "key"}},
+        "contract": CONTRACT.model_dump(mode="json"),
+    }
+    with services.database.write() as session:
+        lifecycle.succeed(session, _claim(session, lifecycle.create(session, id_, "dataset").id))
+        row = Dataset(id=id_, name="gx", version=version, request=request, scenes=[], labels=[], prepared=prepared)
+        session.add(row)
+    return id_
+
+
+def _claim(session: Any, job_id: str) -> lifecycle.Claim:
+    claim = lifecycle.claim(session, job_id)
+    assert claim is not None
+    return claim
+
+
+def make(services: Services, clock: Clock, text: str = "0 2 * * *", zone: str = "UTC", **more: Any) -> str:
+    """A schedule as if it had been made at the clock's time; its id."""
+    training = TrainingRequest(dataset="gx", register_as="cane", config=TrainConfig(epochs=1))
+    fields = {"promote": GATE} | more
+    request = ScheduleRequest(name="nightly", cron=text, timezone=zone, training=training, **fields)
+    return schedules.create(services, request, FRESH, clock).id
+
+
+def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], tuple[int, int]]) -> int:
+    """End the training of a run as a worker does, with a net of these counts; its version."""
+    assert run.training
+    scored = Metrics.from_confusion(np.array(counts))
+    header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), val=scored, test=scored, best_epoch=1)
+    with services.database.write() as session:
+        lifecycle.succeed(session, _claim(session, run.training))
+        row = trainings.get(session, run.training)
+        stored = Stored(object="x", sha256="0" * 64, size_bytes=1)
+        version = registry.register(session, "cane", header, stored, registry.Origin(row.id, row.dataset)).version
+        row.version = version
+    return version
+
+
+def confusion(cane: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of 1000 pixels of cane, so many are found; nothing else is mapped: IoU and recall are cane / 1000."""
+    return (1000, 0), (1000 - cane, cane)
+
+
+def history(services: Services, id_: str = "nightly") -> list[ScheduleRun]:
+    """All runs of a schedule, oldest first."""
+    return list(schedule_runs.find(services, id_, limit=1000, token=None).rows)[::-1]
+
+
+def champion(services: Services) -> int:
+    with services.database.read() as session:
+        return registry.get_alias(session, "cane", "champion").version
+
+
+def test_a_month_of_nights_with_two_beats_each_run_once_and_judged(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, "0 2 * * *", "Asia/Shanghai")
+    beats = [Ticker(services, clock) for _ in range(2)]
+    best = 500
+    expected: list[str] = []
+    for night in range(31):
+        for hour in range(24):
+            clock.moment = START + timedelta(days=night, hours=hour)
+            for beat in beats:
+                beat.tick()
+            for run in history(services):
+                if run.finished is None:
+                    found = 500 + (night * 37) % 41
+                    train(services, run, confusion(found))
+                    better = not expected or found >= best + 5
+                    expected.append("promoted" if better else "kept")
+                    best = found if better else best
+    done = history(services)
+    assert [run.status for run in done] == expected
+    assert {"promoted", "kept"} == set(expected)
+    assert [run.due for run in done] == [START + timedelta(days=night, hours=18) for night in range(31)]
+    assert {(run.trigger, run.missed) for run in done} == {("cron", 0)}
+    last = next(run for run in reversed(done) if run.status == "promoted")
+    assert last.verdict is not None
+    assert champion(services) == last.verdict["candidate"]["version"]
+    checks = {(check["rule"], check["metric"]): check for check in last.verdict["checks"]}
+    gain = checks["gain", "iou"]
+    assert gain["value"] == pytest.approx(gain["candidate"] - gain["champion"])
+    assert gain["value"] >= gain["least"] == 0.005
+    assert checks["guard", "recall"]["least"] == -0.02
+    with services.database.read() as session:
+        moves = registry.history(session, "cane", "champion")
+    assert len(moves) == expected.count("promoted"), "the first move is the registration of the first version"
+
+
+def test_an_outage_is_caught_up_by_one_run_that_says_how_much_was_missed(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    clock.moment = START + timedelta(days=10, hours=5)
+    for _ in range(10):
+        Ticker(services, clock).tick()
+    (run,) = history(services)
+    assert (run.trigger, run.missed, run.due) == ("catch_up", 10, START + timedelta(days=10, hours=2))
+    with services.database.read() as session:
+        assert schedules.get(session, "nightly").due == START + timedelta(days=11, hours=2)
+
+
+def test_ten_beats_at_once_make_one_run(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    clock.moment = START + timedelta(hours=2, seconds=1)
+    threads = [threading.Thread(target=Ticker(services, clock).tick) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(run.status, run.trigger) for run in history(services)] == [("training", "cron")]
+    with services.database.read() as session:
+        assert len(lifecycle.by_id(session, [history(services)[0].training or ""])) == 1
+
+
+def test_a_time_that_comes_while_a_run_goes_on_is_skipped_with_the_reason(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    for day in range(3):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+    first, *others = history(services)
+    assert [run.status for run in (first, *others)] == ["training", "skipped", "skipped"]
+    assert first.id in others[0].message
+    with pytest.raises(Conflict, match="goes on"):
+        schedules.run(services, "nightly", FRESH)
+    train(services, first, confusion(500))
+    Ticker(services, clock).tick()
+    assert history(services)[0].status == "promoted"
+
+
+def test_the_first_version_needs_its_floors_only(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, promote=PromoteRequest(alias="live", floors={"iou": 0.6}, min_gain=0.1))
+    found = []
+    for day, cane in enumerate((550, 650, 700, 800)):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], confusion(cane))
+        Ticker(services, clock).tick()
+        run = history(services)[-1]
+        assert run.verdict is not None
+        found.append((run.status, run.verdict["champion"] and run.verdict["champion"]["version"]))
+    assert found == [("kept", None), ("promoted", None), ("kept", 2), ("promoted", 2)]
+
+
+def test_a_guard_that_fails_keeps_the_alias_and_is_named(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, promote=PromoteRequest(metric="precision", guards={"recall": -0.02}))
+    for day, counts in enumerate((((900, 100), (200, 800)), ((1000, 0), (300, 700)))):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], counts)
+        Ticker(services, clock).tick()
+    run = history(services)[-1]
+    assert (run.status, run.message) == ("kept", "guard of recall: -0.1000 < -0.02")
+    assert champion(services) == 1
+
+
+def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services, dataset: str) -> None:
+    """The verdict is about the version that the alias points at when it falls, not when the training began."""
+    clock = Clock()
+    make(services, clock)
+    for day, cane in enumerate((500, 600)):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], confusion(cane))
+        Ticker(services, clock).tick()
+    clock.moment = START + timedelta(days=2, hours=2)
+    Ticker(services, clock).tick()
+    train(services, history(services)[-1], confusion(550))
+    registry.move_alias(services, "cane", "champion", 1, reason="by hand", if_match=None)
+    Ticker(services, clock).tick()
+    run = history(services)[-1]
+    assert run.verdict is not None
+    assert (run.status, run.verdict["champion"]["version"]) == ("promoted", 1)
+    with services.database.read() as session:
+        assert registry.history(session, "cane", "champion")[-1].reason.startswith("schedule nightly: iou 0.5500")
+
+
+def test_a_run_ends_as_its_training_does(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    for day, error in enumerate(({"detail": "diverged"}, None)):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        job_id = history(services)[-1].training or ""
+        with services.database.write() as session:
+            if error:
+                lifecycle.fail(session, _claim(session, job_id), error)
+            else:
+                lifecycle.dismiss(session, job_id)
+        Ticker(services, clock).tick()
+    assert [run.status for run in history(services)] == ["failed", "dismissed"]
+    assert "diverged" in history(services)[0].message
+
+
+def test_without_a_gate_each_run_registers_and_none_promotes(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, promote=None)
+    for day in range(2):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], confusion(500 + 100 * day))
+        Ticker(services, clock).tick()
+    assert [run.status for run in history(services)] == ["trained", "trained"]
+    assert champion(services) == 1
+
+
+def test_a_dataset_that_is_not_ready_when_it_is_due_makes_a_failed_run(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    newer = add_dataset(services, 2)
+    with services.database.write() as session:
+        row = session.get_one(Dataset, newer)
+        row.prepared = (row.prepared or {}) | {
+            "statistics": {split: {"pixels": {"other": 1}} for split in ("train", "val", "test")}
+        }
+    clock.moment = START + timedelta(hours=2)
+    Ticker(services, clock).tick()
+    (run,) = history(services)
+    assert run.status == "failed"
+    assert run.error is not None
+    assert run.error["errors"][0]["code"] == "one_class"
+
+
+def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    schedules.patch(services, "nightly", SchedulePatch(enabled=False), None, clock)
+    clock.moment = START + timedelta(days=5, hours=4)
+    Ticker(services, clock).tick()
+    assert history(services) == []
+    row = schedules.patch(services, "nightly", SchedulePatch(enabled=True), None, clock)
+    Ticker(services, clock).tick()
+    assert history(services) == []
+    assert row.due == START + timedelta(days=6, hours=2)
+
+
+def test_by_hand_it_runs_at_once_and_the_clock_goes_on(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, enabled=False)
+    once = Once("key", "body")
+    first, again = (schedules.run(services, "nightly", once, clock) for _ in range(2))
+    assert first.id == again.id
+    assert (first.trigger, first.status) == ("manual", "training")
+
+
+@pytest.mark.parametrize("zone", ["Factory", "localtime"])
+def test_a_zone_that_is_no_place_is_refused(zone: str) -> None:
+    assert [fault.code for fault in cron.faults("0 2 * * *", zone)] == ["unknown_timezone"]
+
+
+def test_all_faults_are_named_at_once(services: Services, dataset: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        make(services, Clock(), "0 2 30 2 *", "Asia/Shangai")
+    faults = {fault.code: fault for fault in refused.value.faults}
+    assert faults.keys() == {"bad_cron", "unknown_timezone"}
+    assert faults["unknown_timezone"].hint == "Did you mean Asia/Shanghai?"
+    training = TrainingRequest(dataset="rice")
+    with pytest.raises(Invalid) as refused:
+        schedules.create(services, ScheduleRequest(name="x", cron="@daily", training=training), FRESH)
+    assert [fault.pointer for fault in refused.value.faults] == ["/cron", "/training/dataset"]
+
+
+def test_changes_need_the_newest_revision(services: Services, dataset: str) -> None:
+    make(services, Clock())
+    assert schedules.patch(services, "nightly", SchedulePatch(cron="0 3 * * *"), 1).revision == 2
+    with pytest.raises(PreconditionFailed):
+        schedules.patch(services, "nightly", SchedulePatch(cron="0 4 * * *"), 1)
+    with pytest.raises(PreconditionFailed):
+        schedules.delete(services, "nightly", 1)
+    assert schedules.patch(services, "nightly", SchedulePatch(promote=None), 2).promote is None
+    with pytest.raises(Conflict):
+        make(services, Clock())
+    schedules.delete(services, "nightly", 3)
+
+
+def test_deleting_a_schedule_lets_its_training_end_and_promotes_nothing(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    clock.moment = START + timedelta(hours=2)
+    Ticker(services, clock).tick()
+    (run,) = history(services)
+    schedules.delete(services, "nightly", None)
+    assert train(services, run, confusion(500)) == 1
+    Ticker(services, clock).tick()
+    with services.database.read() as session:
+        assert session.get(ScheduleRun, run.id) is None
+        assert session.get(Schedule, "nightly") is None
+
+
+def test_a_clock_that_was_set_back_makes_no_second_run(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    clock.moment = START + timedelta(hours=2)
+    Ticker(services, clock).tick()
+    clock.moment = START
+    schedules.patch(services, "nightly", SchedulePatch(enabled=True), None, clock)
+    clock.moment = START + timedelta(hours=2)
+    Ticker(services, clock).tick()
+    assert len(history(services)) == 1
+    with services.database.read() as session:
+        assert schedules.get(session, "nightly").due == START + timedelta(days=1, hours=2)
+
+
+def local(text: str, *moments: datetime) -> list[str]:
+    return [f"{cron.after(text, 'Europe/Berlin', moment):%d %H:%M}" for moment in moments]
+
+
+def test_a_skipped_local_time_happens_after_the_gap_and_a_doubled_one_once() -> None:
+    spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert local("30 2 * * *", spring) == ["29 01:00"], "3:00 in Berlin, for 2:30 does not exist"
+    assert local("30 2 * * *", autumn) == ["25 00:30"], "the first 2:30"
+    for minutes in (0, 20, 59, 61):
+        moment = datetime(2026, 10, 25, 0, 30, tzinfo=UTC) + timedelta(minutes=minutes)
+        assert local("30 2 * * *", moment) == ["26 01:30"], "the second 2:30 is none"
+    assert local("30 * * * *", *(datetime(2026, 10, 25, hour, 31, tzinfo=UTC) for hour in (23 - 23, 1))) == [
+        "25 01:30",
+        "25 02:30",
+    ], "hourly is each hour that passes"
+
+
+@pytest.mark.parametrize("second", [0.0, 0.5, 59.5])
+def test_no_time_is_caught_up_before_it_has_come(second: float) -> None:
+    first = datetime(2026, 10, 1, 2, tzinfo=UTC)
+    moment = datetime(2026, 10, 3, 1, 59, tzinfo=UTC) + timedelta(seconds=second)
+    assert cron.come("0 2 * * *", "UTC", first, moment) == cron.Missed(first + timedelta(days=1), 1)
+    at = datetime(2026, 10, 3, 2, tzinfo=UTC)
+    assert cron.come("0 2 * * *", "UTC", first, at) == cron.Missed(at, 2)
+    assert cron.come("0 2 * * *", "UTC", first, first) == cron.Missed(first, 0)
+    assert cron.come("* * * * *", "UTC", first, first + timedelta(days=365)).earlier == 1000
+
+
+def test_what_an_imported_bundle_says_of_itself_is_not_believed(services: Services, dataset: str) -> None:
+    scored = Metrics.from_confusion(np.array(confusion(999)))
+    header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), test=scored, best_epoch=1)
+    with services.database.write() as session:
+        stored = Stored(object="x", sha256="0" * 64, size_bytes=1)
+        version = registry.register(session, "cane", header, stored, registry.Origin(None, dataset))
+        assert evaluations.known(session, version, dataset, "test") is None

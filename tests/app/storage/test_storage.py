@@ -1,0 +1,197 @@
+"""The stores: complete or not there, and never other bytes than were put. In a folder and on a real S3 server."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import Damaged, StoreAway
+from app.storage import Cache, LocalStore, Store, open_store, sha256_of
+from app.storage.s3 import PART_BYTES, S3Store
+from tests import servers
+
+Damage = Callable[[str, bytes], None]
+Read = Callable[[str], Path]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", 10**9)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, cache: Cache) -> Store:
+    url = (tmp_path / "store").as_uri() if request.param == "folder" else request.getfixturevalue("s3_url")
+    return open_store(url, cache)
+
+
+@pytest.fixture
+def damage(store: Store) -> Damage:
+    """Puts other bytes under a key, behind the store's back."""
+
+    def other_bytes(key: str, content: bytes) -> None:
+        if isinstance(store, LocalStore):
+            store.path(key).write_bytes(content)
+        else:
+            assert isinstance(store, S3Store)
+            store._client.put_object(Bucket="canemap", Key=store._prefix + key, Body=content)
+
+    return other_bytes
+
+
+def put(store: Store, place: str, content: bytes) -> str:
+    with store.incoming() as path:
+        path.write_bytes(content)
+        return store.put(path, place).object
+
+
+def reading(store: Store, folder: Path) -> list[Read]:
+    """Both ways of reading."""
+    return [store.file, lambda key: store.take(key, folder / "inputs")]
+
+
+def test_what_is_put_can_be_read_under_its_key(store: Store, tmp_path: Path) -> None:
+    with store.incoming() as path:
+        path.write_bytes(b"cane")
+        stored = store.put(path, "scenes/a/scene.tif")
+    sha256 = hashlib.sha256(b"cane").hexdigest()
+    assert not path.exists()
+    assert (stored.object, stored.sha256, stored.size_bytes) == (f"scenes/a/{sha256}-scene.tif", sha256, 4)
+    assert store.file(stored.object).read_bytes() == b"cane"
+    assert store.take(stored.object, tmp_path / "inputs").read_bytes() == b"cane"
+
+
+def test_a_file_on_its_way_in_is_gone_when_nobody_took_it(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), store.incoming() as path:
+        path.write_bytes(b"half")
+        raise RuntimeError
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(store.keys("")) == []
+
+
+def test_what_a_killed_process_left_goes_after_a_day(store: Store, cache: Cache) -> None:
+    with store.incoming() as path:
+        old, new = path.with_name("part-old"), path.with_name("part-new")
+    old.write_bytes(b"half")
+    new.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    if isinstance(store, LocalStore):
+        LocalStore(store.root)
+    else:
+        cache.get("another", lambda part: part.touch())
+    assert new.exists()
+    assert not old.exists()
+
+
+def test_the_same_bytes_may_be_put_twice(store: Store) -> None:
+    assert put(store, "a/b", b"cane") == put(store, "a/b", b"cane")
+    assert put(store, "a/b", b"maize") != put(store, "a/b", b"cane")
+    assert len(list(store.keys("a/"))) == 2
+
+
+@pytest.mark.parametrize("content", [b"cana", b"can", b""], ids=["flipped", "truncated", "empty"])
+def test_a_damaged_object_is_refused_and_named(store: Store, damage: Damage, tmp_path: Path, content: bytes) -> None:
+    key = put(store, "a/b", b"cane")
+    damage(key, content)
+    for read in reading(store, tmp_path):
+        with pytest.raises(Damaged, match=key):
+            read(key)
+
+
+def test_an_object_that_is_damaged_after_it_was_used_is_refused_by_the_next_work(
+    store: Store, damage: Damage, tmp_path: Path
+) -> None:
+    key = put(store, "a/b", b"cane")
+    path = store.take(key, tmp_path / "inputs")
+    path.write_bytes(b"cana")  # on this disk, whichever the store
+    with pytest.raises(Damaged, match=key):
+        store.take(key, tmp_path / "inputs")
+    if isinstance(store, S3Store):  # the bucket is whole: the next attempt fetches from there
+        assert store.take(key, tmp_path / "inputs").read_bytes() == b"cane"
+
+
+def test_a_torn_object_is_mended_by_putting_it_again(store: Store, damage: Damage) -> None:
+    key = put(store, "a/b", b"cane")
+    damage(key, b"ca")
+    assert put(store, "a/b", b"cane") == key
+    assert store.file(key).read_bytes() == b"cane"
+
+
+def test_a_missing_object_is_named(store: Store, tmp_path: Path) -> None:
+    key = put(store, "a/b", b"cane")
+    store.delete(key)
+    store.delete(key)
+    for read in reading(store, tmp_path):
+        with pytest.raises(Damaged, match=f"{key}.*missing"):
+            read(key)
+
+
+def test_keys_are_listed_by_prefix_and_in_order(store: Store) -> None:
+    keys = [put(store, place, place.encode()) for place in ("b/1/x", "a/2/x", "a/1/x")]
+    assert list(store.keys("a/")) == [keys[2], keys[1]]
+    assert list(store.keys("c/")) == []
+
+
+def test_a_large_file_goes_in_parts(store: Store, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.write(b"start")
+        file.truncate(PART_BYTES + 1)
+    stored = store.put(large, "a/large")
+    assert store.put(large, "a/large") == stored
+    assert sha256_of(store.file(stored.object)) == stored.sha256 == sha256_of(large)
+
+
+def test_a_store_in_order_has_no_fault(store: Store) -> None:
+    assert store.fault() is None
+    assert list(store.keys("")) == []
+
+
+def test_a_folder_that_cannot_be_written_is_noticed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    (store.root / "incoming").rmdir()
+    assert "cannot be written" in (store.fault() or "")
+
+
+def test_a_server_that_is_away_is_noticed_and_no_file_is_taken_for_missing(s3_url: str, cache: Cache) -> None:
+    store = open_store(f"s3://canemap/x?endpoint=http://127.0.0.1:{servers.free_port()}&region=us-east-1", cache)
+    assert "cannot be written" in (store.fault() or "")
+    with pytest.raises(StoreAway, match="s3://canemap/x"):
+        next(store.keys(""))
+
+
+def test_wrong_credentials_are_not_a_missing_file(s3_url: str, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = put(open_store(s3_url, cache), "a/b", b"cane")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StoreAway) as caught:
+        open_store(s3_url, Cache(cache.folder / "other", 10**9)).file(key)
+    assert "for-tests-only" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "store", "file://host/x", "s3://", "s3://key:secret@bucket", "s3://b?part=1", "gs://b"]
+)
+def test_a_url_that_names_no_store_is_refused(url: str, cache: Cache) -> None:
+    with pytest.raises(ValueError, match="file:///folder"):
+        open_store(url, cache)
+
+
+def test_a_cache_keeps_what_was_used_last_within_its_limit(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_bytes=25)
+    made: list[str] = []
+
+    def get(name: str) -> Path:
+        def make(path: Path) -> None:
+            made.append(name)
+            path.write_bytes(bytes(10))
+
+        return cache.get(name, make)
+
+    get("a"), get("b"), get("a"), get("c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+    assert made == ["a", "b", "c"]
+    assert get("b").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
