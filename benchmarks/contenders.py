@@ -17,7 +17,7 @@ class Contender:
 
 
 WHOLE = Contender("whole")
-_AS_IN_A_JOB = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1"}  # see worker/processes.py
+_AS_IN_A_JOB = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1"}  # see worker/process.py
 CONTENDERS = {
     "canemap": Contender("canemap", _AS_IN_A_JOB),
     "canemap, PyTorch alone": Contender("canemap_torch", _AS_IN_A_JOB),

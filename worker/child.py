@@ -11,8 +11,8 @@ from app.core.startup import configure_logs
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
-from worker.held import Held
-from worker.perform import work
+from worker.attempt import work
+from worker.context import Held
 
 Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 

@@ -18,8 +18,8 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import Worker, now
 from worker import metrics, resume, scratch
-from worker.keeper import perform_all
-from worker.processes import prepare
+from worker.process import prepare
+from worker.supervisor import perform_all
 
 SIGN_OF_LIFE_S = 5.0
 log = structlog.get_logger()

@@ -21,9 +21,9 @@ from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
 from ml.scenes.source import Source
 from worker import child
-from worker.held import Held
+from worker.attempt import _publish
+from worker.context import Held
 from worker.outcome import Outcome
-from worker.perform import _publish
 
 if TYPE_CHECKING:
     from ml.nn.prediction.row_stream import StreamNet

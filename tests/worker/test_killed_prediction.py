@@ -13,7 +13,7 @@ from ml.nn.prediction.stripes import ROUNDING_REACH
 from tests.app.api.conftest import TINY, Perform, dataset, do, http, make_scene, mask, pixels, put, settings
 from tests.ml.conftest import MakeScene
 from tests.worker import children
-from worker.keeper import perform
+from worker.supervisor import perform
 
 __all__ = ["dataset", "do", "http", "make_scene", "mask", "settings"]
 ROWS, COLS, DEPTH = 640, 64, 1

@@ -11,7 +11,7 @@ from app.services import Services
 from tests.servers import free_port
 from tests.worker import children
 from worker import metrics
-from worker.keeper import perform
+from worker.supervisor import perform
 
 
 def test_attempts_and_pixels_are_counted(services: Services) -> None:

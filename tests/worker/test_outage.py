@@ -20,10 +20,10 @@ from benchmarks.soak.fleet import descendants
 from tests import servers
 from tests.waiting import eventually
 from tests.worker import children
-from worker.held import Held
-from worker.keeper import perform
+from worker.attempt import _publish
+from worker.context import Held
 from worker.outcome import Outcome
-from worker.perform import _publish
+from worker.supervisor import perform
 
 JOB, AWAY_S = "trn_1", 1.5
 

@@ -6,7 +6,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.tables import Job
 from tests.worker import children
-from worker.processes import waiting_process
+from worker.process import waiting_process
 
 NEVER = 10_000
 

@@ -17,7 +17,7 @@ from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from tests.ml.conftest import MakeScene, make_scene
-from worker.keeper import perform
+from worker.supervisor import perform
 
 __all__ = ["make_scene"]
 Perform = Callable[[str], None]

@@ -19,7 +19,7 @@ from ml.datasets.splits import SceneSplit
 from ml.labels.inspect import LabelOptions
 from tests.ml.conftest import GRID, MakeScene, make_scene
 from tests.worker import children
-from worker.keeper import perform, perform_all
+from worker.supervisor import perform, perform_all
 
 __all__ = ["make_scene"]
 

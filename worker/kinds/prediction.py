@@ -14,8 +14,8 @@ from app.tables import Part
 from ml.faults import Fault, InputRefused
 from ml.provenance import software
 from worker import scratch
-from worker.held import Held
-from worker.inputs import prediction_inputs
+from worker.context import Held
+from worker.kinds.inputs import prediction_inputs
 from worker.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.provenance import software
 from worker import scratch
-from worker.held import Held
+from worker.context import Held
 from worker.outcome import Outcome
 
 

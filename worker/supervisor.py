@@ -17,9 +17,9 @@ from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress, Stopped
 from worker import child, scratch
-from worker.held import Abandoned, Dismissed, Released
+from worker.context import Abandoned, Dismissed, Released
 from worker.metrics import ATTEMPTS, PIXELS
-from worker.processes import waiting_process
+from worker.process import waiting_process
 
 GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
 # Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.

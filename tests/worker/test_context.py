@@ -9,7 +9,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress
 from tests.worker import children
-from worker.held import Abandoned, Dismissed, Held
+from worker.context import Abandoned, Dismissed, Held
 
 JOB = "trn_1"
 

@@ -16,8 +16,9 @@ from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
-from worker import dataset, evaluation, experiment, part, prediction, resume, scratch, training
-from worker.held import Abandoned, Dismissed, Held, Released
+from worker import resume, scratch
+from worker.context import Abandoned, Dismissed, Held, Released
+from worker.kinds import dataset, evaluation, experiment, part, prediction, training
 from worker.outcome import Outcome
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from app.storage import Stored
 from ml.datasets.prepare import LabelFile, prepare
 from ml.figures.cutouts import dataset_pictures
 from worker import scratch
-from worker.held import Held
+from worker.context import Held
 from worker.outcome import Outcome
 
 PICTURES = "pictures.npz"

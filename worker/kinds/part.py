@@ -10,8 +10,8 @@ from app.services import Services
 from app.storage import Stored
 from ml.faults import Fault, InputRefused
 from worker import resume
-from worker.held import Held
-from worker.inputs import prediction_inputs
+from worker.context import Held
+from worker.kinds.inputs import prediction_inputs
 from worker.outcome import Outcome
 
 

@@ -18,11 +18,11 @@ from app.services import Services
 from app.tables import Job
 from tests.waiting import eventually
 from tests.worker import children
-from worker import keeper
+from worker import supervisor
 from worker.child import Main
-from worker.held import Abandoned, Dismissed, Released
-from worker.keeper import Keeper, perform
-from worker.processes import prepare, waiting_process
+from worker.context import Abandoned, Dismissed, Released
+from worker.process import prepare, waiting_process
+from worker.supervisor import Keeper, perform
 
 JOB = "trn_1"
 
@@ -67,7 +67,7 @@ def test_progress_reaches_the_job_with_an_estimate_of_the_time_left(fast: Servic
 
 
 def test_the_job_stays_ours_in_the_middle_of_a_long_step(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(keeper.GRACE_S, Released, 0.1)
+    monkeypatch.setitem(supervisor.GRACE_S, Released, 0.1)
     with performing(fast, children.hangs) as stopping:
         before = read(fast).beat_seq
         eventually(lambda: read(fast).beat_seq > before + 3)
@@ -89,7 +89,7 @@ def test_a_dismissed_job_ends(fast: Services) -> None:
 def test_a_child_that_does_not_obey_is_killed_and_the_job_dismissed(
     fast: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(keeper.GRACE_S, Dismissed, 0.3)
+    monkeypatch.setitem(supervisor.GRACE_S, Dismissed, 0.3)
     with performing(fast, children.hangs), fast.database.write() as session:
         lifecycle.dismiss(session, JOB)
     assert read(fast).status == "dismissed"
@@ -181,7 +181,7 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
 
 def test_jobs_come_from_a_process_whose_libraries_found_their_settings() -> None:
     show = "print(open(f'/proc/{forkserver._forkserver._forkserver_pid}/environ').read())"
-    code = f"from multiprocessing import forkserver; from worker.processes import prepare; prepare(); {show}"
+    code = f"from multiprocessing import forkserver; from worker.process import prepare; prepare(); {show}"
     environment = {**os.environ, "MALLOC_ARENA_MAX": "3"}
     environment.pop("OMP_WAIT_POLICY", None)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

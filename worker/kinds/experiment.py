@@ -14,7 +14,7 @@ from app.tables import Training
 from ml.checkpoint_header import CheckpointHeader
 from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
-from worker.held import Held
+from worker.context import Held
 from worker.outcome import Outcome
 
 

@@ -1,0 +1,1 @@
+"""Kinds of work, a file each: dataset, training, experiment, evaluation, prediction and its parts."""
