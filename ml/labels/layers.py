@@ -26,9 +26,8 @@ from ml.scenes.tiff_safety import check_tiff
 
 UNPAINTED = -1
 _NOT_VALID = 0  # the feature of a mask that stands for its pixels without a value
-_EDGE_PX = (
-    100  # how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
-)
+# how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
+_EDGE_PX = 100
 _FINEST = 8  # a mask's pixel may be so many times smaller than a scene's
 
 

@@ -17,9 +17,8 @@ from worker.outcome import Outcome
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Map the rows of the part of the job; in vain, and so not at all, if another part has failed."""
-    from ml.nn.prediction.predict import (
-        predict_rows,  # torch takes seconds to import: only when there is something to predict
-    )
+    # torch takes seconds to import: only when there is something to predict
+    from ml.nn.prediction.predict import predict_rows
 
     with services.database.read() as session:
         part = parts.get(session, held.claim.job_id)

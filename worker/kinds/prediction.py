@@ -52,10 +52,8 @@ def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
 
 
 def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part]) -> "PredictResult":
-    from ml.nn.prediction.predict import (  # torch takes seconds to import: only when there is something to predict
-        finish,
-        predict,
-    )
+    # torch takes seconds to import: only when there is something to predict
+    from ml.nn.prediction.predict import finish, predict
 
     inputs = prediction_inputs(services, held.claim.job_id, folder)
     if not made:

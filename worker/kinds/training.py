@@ -21,9 +21,8 @@ CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Do the training of the job in `folder`, which may hold what an earlier attempt left."""
-    from ml.nn.training.pictures import (
-        training_pictures,  # torch takes seconds to import: only when there is something to train
-    )
+    # torch takes seconds to import: only when there is something to train
+    from ml.nn.training.pictures import training_pictures
     from ml.nn.training.train import train
 
     with services.database.read() as session:
