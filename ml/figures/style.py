@@ -17,8 +17,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font_names
 
-from ml.figures.renderings import Format as Format
-from ml.figures.renderings import Lang as Lang
+from ml.renderings import Format as Format
+from ml.renderings import Lang as Lang
 
 DPI = 110
 # Okabe & Ito 2008, "Color Universal Design": everybody can tell them apart; each has its own line style and marker
