@@ -22,7 +22,7 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 _server = get_context("forkserver")
-_server.set_forkserver_preload(["worker.child", "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.score"])
+_server.set_forkserver_preload(["worker.child", "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"])
 
 
 def prepare() -> None:

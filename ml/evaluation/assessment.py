@@ -1,6 +1,8 @@
 """One split in detail: what each scene, each block and each look-alike crop has to do with the pooled figures."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,51 +30,45 @@ class Assessment(Frozen):
     boundary_m: float | None = None
 
 
-class SceneTally:
-    """Gathers the counts of a split scene by scene. classes: how many. boundary_m: as in `Assessment`."""
+@dataclass(frozen=True)
+class SceneCounts:
+    """What was counted in one whole scene.
 
-    def __init__(self, classes: int = 2, boundary_m: float | None = None) -> None:
-        self._classes = classes
-        self._boundary_m = boundary_m
-        self._scenes: dict[str, Metrics] = {}
-        self._blocks: dict[str, tuple[BlockCounts, ...]] = {}
-        self._boundaries: list[Sequence[tuple[int, int]]] = []
-        self._false_positives: dict[str, int] = {}
+    blocks: of `ml.evaluation.metrics.block_confusions`. boundary: of `ml.evaluation.boundary.boundary_counts`, for
+    class 1 alone where there are two classes, else for each class. false_positives: of `false_positives` below.
+    """
 
-    def add(
-        self,
-        scene: str,
-        blocks: Iterable[BlockCounts],
-        boundary: Sequence[tuple[int, int]] = (),
-        false_positives: Mapping[str, int] | None = None,
-    ) -> None:
-        """Take in a scene, whole and once; ValueError the second time.
+    scene: str
+    blocks: tuple[BlockCounts, ...]
+    boundary: Sequence[tuple[int, int]] = ()
+    false_positives: Mapping[str, int] = field(default_factory=dict)
 
-        blocks: `ml.evaluation.metrics.block_confusions`. boundary: `ml.evaluation.boundary.boundary_counts` of class 1
-        alone where there are two classes, else of each class. false_positives: `false_positives` below.
-        """
-        if scene in self._scenes:
-            raise ValueError(f"scene {scene!r} was counted before")
-        self._blocks[scene] = tuple(blocks)
-        self._boundaries.append(boundary)
-        self._scenes[scene] = self._metrics(self._blocks[scene], [boundary])
-        for name, pixels in (false_positives or {}).items():
-            self._false_positives[name] = self._false_positives.get(name, 0) + pixels
 
-    def result(self) -> tuple[Metrics, Assessment]:
-        """The figures of all scenes pooled, and their parts."""
-        every_block = [block for blocks in self._blocks.values() for block in blocks]
-        parts = Assessment(
-            scenes=self._scenes,
-            scene_mean={name: _mean(getattr(scene, name) for scene in self._scenes.values()) for name in AVERAGED},
-            false_positives=self._false_positives,
-            blocks=self._blocks,
-            boundary_m=self._boundary_m,
-        )
-        return self._metrics(every_block, self._boundaries), parts
+def assessment(
+    scenes: Sequence[SceneCounts], classes: int = 2, boundary_m: float | None = None
+) -> tuple[Metrics, Assessment]:
+    """The figures of all scenes pooled, and their parts. classes: how many. boundary_m: as in `Assessment`.
 
-    def _metrics(self, blocks: Iterable[BlockCounts], boundaries: Sequence[Sequence[tuple[int, int]]]) -> Metrics:
-        return Metrics.from_confusion(pooled(blocks, self._classes), boundary_iou=boundary_iou(boundaries))
+    Raises:
+        ValueError: a scene was counted twice.
+    """
+    if twice := [name for name, times in Counter(counts.scene for counts in scenes).items() if times > 1]:
+        raise ValueError(f"scene {twice[0]!r} was counted twice")
+    by_scene = {counts.scene: _metrics([counts], classes) for counts in scenes}
+    parts = Assessment(
+        scenes=by_scene,
+        scene_mean={name: _mean(getattr(scene, name) for scene in by_scene.values()) for name in AVERAGED},
+        false_positives=sum((Counter(counts.false_positives) for counts in scenes), Counter()),
+        blocks={counts.scene: counts.blocks for counts in scenes},
+        boundary_m=boundary_m,
+    )
+    return _metrics(scenes, classes), parts
+
+
+def _metrics(scenes: Sequence[SceneCounts], classes: int) -> Metrics:
+    blocks = (block for counts in scenes for block in counts.blocks)
+    boundaries = [counts.boundary for counts in scenes]
+    return Metrics.from_confusion(pooled(blocks, classes), boundary_iou=boundary_iou(boundaries))
 
 
 def boundary_iou(boundaries: Sequence[Sequence[tuple[int, int]]]) -> float | None:

@@ -1,8 +1,12 @@
 """How well a net maps labelled scenes: whole scenes, by the same windows as prediction."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +14,19 @@ from torch import Tensor
 
 from ml.contract import Contract
 from ml.data import LabelledScene
-from ml.evaluation.metrics import Metrics, confusion
+from ml.evaluation.assessment import Assessment, SceneCounts, assessment, false_positives
+from ml.evaluation.boundary import boundary_counts
+from ml.evaluation.metrics import Metrics, block_confusions, confusion
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
+from ml.nn.checkpoint import load_checkpoint
 from ml.nn.logits import class_index
-from ml.nn.masks import UNLABELLED, class_indices, read_mask
+from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
+from ml.nn.normalise import choose_device
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripes import predict_logits
 from ml.nn.unet import UNet
+from ml.progress import Progress, Watch, silent
 from ml.radiometry.homogenise import open_homogenised
 
 
@@ -34,6 +43,87 @@ class Seen:
     predicted: NDArray[np.uint8]
 
 
+def score(
+    model: Path, scenes: Sequence[LabelledScene], references: Sequence[str], watch: Watch = silent
+) -> tuple[Metrics, Assessment]:
+    """The metrics of the checkpoint `model` on `scenes` at threshold 0.5, pooled, and their parts.
+
+    The scenes may be of another dataset than the checkpoint's own; their masks must have its classes. references:
+    `TrainingData.references`. Computes as a training does when it scores its own net at its end, so that the two can be
+    compared. `watch` hears of each scene, and in between.
+
+    Raises:
+        InputRefused: `model` is no checkpoint.
+    """
+    net, header = load_checkpoint(model)
+
+    def tell(done: int) -> None:
+        watch(Progress("evaluate", done, len(scenes)))
+
+    ready = for_prediction(net, choose_device("auto"))
+    found = assess(ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, tell=tell)
+    tell(len(scenes))
+    return found
+
+
+def assess(
+    net: StreamNet,
+    contract: Contract,
+    references: Sequence[str],
+    scenes: Sequence[LabelledScene],
+    *,
+    boundary_m: float | None,
+    tell: Callable[[int], None],
+) -> tuple[Metrics, Assessment]:
+    """The pooled metrics of `net` on `scenes`, and their parts.
+
+    references: `TrainingData.references`. boundary_m: distance of the boundary IoU; None: two pixels, which are taken
+    for squares of the contract's gsd. tell: called with the number of finished scenes, often; may raise `Stopped`.
+    """
+    reach_m = boundary_m or 2 * contract.gsd
+    counted = []
+    for done, scene in enumerate(scenes):
+        tell(done)
+        counted.append(_scene_counts(net, contract, references, scene, reach_m, partial(tell, done)))
+    return assessment(counted, len(contract.classes), reach_m)
+
+
+def _scene_counts(
+    net: StreamNet,
+    contract: Contract,
+    references: Sequence[str],
+    scene: LabelledScene,
+    boundary_m: float,
+    still_alive: Callable[[], None],
+) -> SceneCounts:
+    """All counts of one scene. Its truth and its map lie in files meanwhile, so that memory stays flat."""
+    classes, pixel_m = len(contract.classes), (contract.gsd, contract.gsd)
+    named = Counter[str]()
+    with open_raster(scene.mask) as mask, TemporaryDirectory() as folder:
+        names = ("truth", "predicted")
+        truth, predicted = (np.memmap(Path(folder) / name, np.uint8, "w+", shape=mask.shape) for name in names)
+        for seen in see(net, contract, scene, still_alive=still_alive):
+            truth[seen.window.slices], predicted[seen.window.slices] = seen.truth, seen.predicted
+            if classes == 2:
+                known = read_references(mask, seen.window)
+                named.update(false_positives(seen.truth, seen.predicted, known, references))
+        bounded = [1] if classes == 2 else range(classes)
+        edges = [boundary_counts(truth, predicted, pixel_m, boundary_m, index) for index in bounded]
+        return SceneCounts(scene.name, tuple(block_confusions(truth, predicted, classes)), edges, named)
+
+
+def count(
+    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
+) -> NDArray[np.int64]:
+    """The confusion (classes, classes) of `net` on `scenes`, in pixels, truth by prediction: what an epoch needs."""
+    fast, classes = for_prediction(net), len(contract.classes)
+    pooled = np.zeros((classes, classes), dtype=np.int64)
+    for scene in scenes:
+        for seen in see(fast, contract, scene, still_alive=still_alive):
+            pooled += confusion(seen.truth, seen.predicted, classes)
+    return pooled
+
+
 def see(net: StreamNet, contract: Contract, scene: LabelledScene, *, still_alive: Callable[[], None]) -> Iterator[Seen]:
     """A scene by windows of 64 rows or a multiple, from the top down; `still_alive` is called after each."""
     indices = class_indices(contract.classes)
@@ -46,22 +136,3 @@ def see(net: StreamNet, contract: Contract, scene: LabelledScene, *, still_alive
             truth = np.where(piece.valid, indices[read_mask(mask, piece.window)], UNLABELLED)
             yield Seen(piece.window, piece.logits, truth, class_index(piece.logits).cpu().numpy())
             still_alive()
-
-
-def evaluate(
-    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
-) -> Metrics:
-    """The metrics of `net` on `scenes` at threshold 0.5, all their labelled valid pixels pooled."""
-    return Metrics.from_confusion(count(net, contract, scenes, still_alive=still_alive))
-
-
-def count(
-    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
-) -> NDArray[np.int64]:
-    """The confusion (classes, classes) of `net` on `scenes`, in pixels, truth by prediction; as `evaluate`."""
-    fast, classes = for_prediction(net), len(contract.classes)
-    pooled = np.zeros((classes, classes), dtype=np.int64)
-    for scene in scenes:
-        for seen in see(fast, contract, scene, still_alive=still_alive):
-            pooled += confusion(seen.truth, seen.predicted, classes)
-    return pooled

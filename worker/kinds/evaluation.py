@@ -18,7 +18,7 @@ from worker.outcome import Outcome
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Do the evaluation of the job; it needs no file of its own."""
-    from ml.nn.score import score  # torch takes seconds to import: only when there is something to score
+    from ml.nn.evaluate import score  # torch takes seconds to import: only when there is something to score
 
     with services.database.read() as session:
         evaluation = evaluations.get(session, held.claim.job_id)

@@ -22,9 +22,8 @@ from ml.evaluation.metrics import Confusion, Metrics
 from ml.evaluation.report import LISTED, BalanceReport, TrainReport
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
-from ml.nn.assess import assess
 from ml.nn.checkpoint import save_checkpoint
-from ml.nn.evaluate import count
+from ml.nn.evaluate import assess, count
 from ml.nn.masks import training_faults
 from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.training.chips import ChipSampler
@@ -210,13 +209,13 @@ def _header(
 ) -> CheckpointHeader:
     """Everything the checkpoint says, of the kept net on the val and test splits."""
     contract, net = data.contract, for_prediction(run.net)
-    boundary_m = config.boundary_m or 2 * contract.gsd
     metrics: dict[str, Metrics] = {}
     details: dict[str, Assessment] = {}
     for split, scenes in (("val", data.val), ("test", data.test)):
         if scenes:
-            found = assess(net, contract, data.references, scenes, boundary_m=boundary_m, still_alive=still_alive)
-            metrics[split], details[split] = found
+            metrics[split], details[split] = assess(
+                net, contract, data.references, scenes, boundary_m=config.boundary_m, tell=lambda _: still_alive()
+            )
     if config.review_labels:
         suspects = suspect_labels(net, contract, data.train, still_alive=still_alive)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.evaluation.assessment import Assessment, SceneTally, boundary_iou, false_positives
+from ml.evaluation.assessment import Assessment, SceneCounts, assessment, boundary_iou, false_positives
 from ml.evaluation.metrics import BlockCounts, block_confusions, confusion
 
 GOOD = BlockCounts(row=0, col=0, confusion=((50, 0), (0, 50)))
@@ -12,25 +12,21 @@ BARE = BlockCounts(row=0, col=0, confusion=((10, 0), (0, 0)))
 
 
 def test_pooled_figures_weigh_pixels_and_means_weigh_scenes() -> None:
-    tally = SceneTally(boundary_m=4.0)
-    tally.add("a", [GOOD], [(30, 40)], {"cassava": 0})
-    tally.add("b", [BAD], [(0, 10)], {"cassava": 1, "maize": 1})
-    metrics, parts = tally.result()
+    a = SceneCounts("a", (GOOD,), [(30, 40)], {"cassava": 2})
+    b = SceneCounts("b", (BAD,), [(0, 10)], {"cassava": 1, "maize": 1})
+    metrics, parts = assessment([a, b], boundary_m=4.0)
     assert metrics.confusion == ((52, 2), (2, 54))
     assert metrics.iou == pytest.approx(54 / 58)
     assert metrics.boundary_iou == pytest.approx(30 / 50)
     assert parts.scene_mean["iou"] == pytest.approx((1 + 0.5) / 2)
     assert (parts.scenes["a"].boundary_iou, parts.scenes["b"].boundary_iou) == (0.75, 0)
-    assert parts.false_positives == {"cassava": 1, "maize": 1}
+    assert parts.false_positives == {"cassava": 3, "maize": 1}
     assert (parts.blocks["b"], parts.boundary_m) == ((BAD,), 4.0)
     assert Assessment.model_validate_json(parts.model_dump_json()) == parts
 
 
 def test_a_scene_without_a_figure_is_left_out_of_its_mean() -> None:
-    tally = SceneTally()
-    tally.add("a", [BAD])
-    tally.add("bare", [BARE])
-    metrics, parts = tally.result()
+    metrics, parts = assessment([SceneCounts("a", (BAD,)), SceneCounts("bare", (BARE,))])
     assert parts.scenes["bare"].iou is None
     assert parts.scene_mean["iou"] == pytest.approx(0.5)
     assert parts.scene_mean["accuracy"] == pytest.approx((0.6 + 1) / 2)
@@ -38,24 +34,23 @@ def test_a_scene_without_a_figure_is_left_out_of_its_mean() -> None:
 
 
 def test_a_split_without_scenes_has_no_figures() -> None:
-    metrics, parts = SceneTally(classes=3).result()
+    metrics, parts = assessment([], classes=3)
     assert np.shape(metrics.confusion) == (3, 3)
     assert set(parts.scene_mean.values()) == {None}
 
 
 def test_a_scene_counts_once() -> None:
-    tally = SceneTally()
-    tally.add("a", [GOOD])
-    with pytest.raises(ValueError, match="'a' was counted before"):
-        tally.add("a", [GOOD])
+    with pytest.raises(ValueError, match="'a' was counted twice"):
+        assessment([SceneCounts("a", (GOOD,)), SceneCounts("a", (GOOD,))])
 
 
 def test_many_classes_pool_like_the_whole() -> None:
     truth, predicted = np.random.default_rng(0).integers(3, size=(2, 50, 70), dtype=np.uint8)
-    tally = SceneTally(classes=3)
-    tally.add("above", block_confusions(truth[:25], predicted[:25], 3, 16))
-    tally.add("below", block_confusions(truth[25:], predicted[25:], 3, 16))
-    assert np.array_equal(tally.result()[0].confusion, confusion(truth, predicted, 3))
+    halves = {"above": np.s_[:25], "below": np.s_[25:]}
+    counts = [
+        SceneCounts(name, tuple(block_confusions(truth[half], predicted[half], 3, 16))) for name, half in halves.items()
+    ]
+    assert np.array_equal(assessment(counts, classes=3)[0].confusion, confusion(truth, predicted, 3))
 
 
 def test_boundaries_are_pooled_by_class_before_classes_are_averaged() -> None:
