@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.cli.running import running
 from app.client import Client, Json, Prediction, Training
-from ml.figures import draw_row, mask_panel, scene_panel
+from ml.figures.maps import draw_row, mask_panel, scene_panel
 
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall")
 FOREST = {

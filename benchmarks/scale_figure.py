@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from ml.figures.style import CURVES, LINES, MARKERS, save
+from ml.figures.style import CURVES, LINES, MARKERS, render
 
 MEASURES = {"seconds": "Time, s", "peak_mb": "Peak memory, MB"}
 
@@ -26,7 +26,7 @@ def draw(points: Sequence[dict[str, Any]], path: str) -> None:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save(figure, Path(path), "svg")
+    Path(path).write_bytes(render(figure, "svg"))
 
 
 def _curves(axes: Axes, points: Sequence[dict[str, Any]], measure: str) -> None:

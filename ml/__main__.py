@@ -24,9 +24,10 @@ from ml.evaluation.consistency import check
 from ml.evaluation.metrics import Metrics
 from ml.evaluation.plan import Plan
 from ml.faults import InputRefused
+from ml.figures import Format
 from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
 from ml.figures.cutouts import dataset_pictures, load_pictures
-from ml.figures.style import Format, render
+from ml.figures.style import render
 from ml.frozen import Frozen
 from ml.labels.classes import LabelOptions
 from ml.progress import Progress, Watch

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from app.api.documents import Json
 from app.api.http.deps import Id, Wired
 from app.requests import FiguresOf
-from ml.renderings import Format, Lang
+from ml.figures import Format, Lang
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}

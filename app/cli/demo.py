@@ -98,7 +98,7 @@ def _tell(prediction: Prediction, truth_ha: float) -> None:
 
 
 def _draw(image: Path, plots: Path, truth: Path, files: Sequence[Path], out: Path) -> None:
-    from ml.figures import draw_row, mask_panel, scene_panel
+    from ml.figures.maps import draw_row, mask_panel, scene_panel
     from ml.labels.inspect import LabelOptions, burn
 
     burn([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, truth)

@@ -15,10 +15,10 @@ from app.services import Services
 from app.tables import Dataset, Experiment, Training
 from ml.checkpoint_header import CheckpointHeader
 from ml.evaluation.comparison import Comparison
+from ml.figures import Format, Lang
 from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
 from ml.figures.cutouts import load_pictures
 from ml.figures.style import drawing, render
-from ml.renderings import Format, Lang
 
 
 def names(services: Services, kind: FiguresOf, id_: str) -> list[str]:

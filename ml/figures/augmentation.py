@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from ml.contract import ClassDef
+from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.painting import class_patches, painted, show
-from ml.figures.style import Lang
 from ml.figures.texts import words
 
 REJECTED = "colour_jitter"  # the paper found that it hurts: colour is what tells the crops apart

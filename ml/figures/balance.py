@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ml.figures.style import Lang
+from ml.figures import Lang
 from ml.figures.texts import words
 from ml.products.palette import Rgb
 

@@ -11,6 +11,7 @@ from ml.checkpoint_header import CheckpointHeader
 from ml.contract import ClassDef
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.metrics import Metrics
+from ml.figures import Lang
 from ml.figures.augmentation import draw_augmentation
 from ml.figures.balance import draw_balance
 from ml.figures.curves import draw_losses, draw_validation
@@ -20,7 +21,6 @@ from ml.figures.hinge import draw_hinge
 from ml.figures.homogenisation import draw_homogenisation
 from ml.figures.panels import draw_panels
 from ml.figures.samples import draw_samples
-from ml.figures.style import Lang
 from ml.figures.sweep import draw_sweep
 from ml.figures.table import draw_table
 from ml.figures.unet import draw_unet

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ml.figures.style import CURVES, LINES, MARKERS, Lang
+from ml.figures import Lang
+from ml.figures.style import CURVES, LINES, MARKERS
 from ml.figures.texts import words
 
 Row = Mapping[str, float | int | None]

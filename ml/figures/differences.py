@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ml.figures.style import CURVES, Lang
+from ml.figures import Lang
+from ml.figures.style import CURVES
 from ml.figures.texts import words
 
 _SURE, _UNSURE = CURVES[0], "0.5"  # the interval leaves 0 out, or not

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ml.figures.style import CURVES, LINES, Lang
+from ml.figures import Lang
+from ml.figures.style import CURVES, LINES
 from ml.figures.texts import words
 
 PIXELS, POSITIVES = 40, 12  # of the example

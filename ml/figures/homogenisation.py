@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.painting import show
-from ml.figures.style import CURVES, LINES, Lang
+from ml.figures.style import CURVES, LINES
 from ml.figures.texts import words
 from ml.products.palette import UNOBSERVED
 

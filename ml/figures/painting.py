@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ml.contract import ClassDef
-from ml.figures.style import Lang
+from ml.figures import Lang
 from ml.figures.texts import words
 from ml.labels.classes import UNLABELLED
 from ml.products.palette import UNOBSERVED, Rgb, colours

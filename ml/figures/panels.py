@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ml.contract import ClassDef
+from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.maps import scale_bar
 from ml.figures.painting import Mask, class_patches, painted, patch, show
-from ml.figures.style import Lang
 from ml.figures.texts import words
 from ml.labels.classes import UNLABELLED
 from ml.products.palette import Rgb

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from ml.contract import ClassDef
+from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.painting import class_patches, painted, show
-from ml.figures.style import Lang
 from ml.figures.texts import words
 
 _PAIRS_ACROSS = 3

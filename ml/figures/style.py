@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font_names
 
-from ml.renderings import Format as Format
-from ml.renderings import Lang as Lang
+from ml.figures import Format
 
 DPI = 110
 # Okabe & Ito 2008, "Color Universal Design": everybody can tell them apart; each has its own line style and marker
@@ -58,14 +56,9 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, out: Path | BinaryIO, format_: Format) -> None:
-    """Write the figure as PNG or SVG; one thread at a time."""
-    with drawing():
-        figure.savefig(out, format=format_, dpi=DPI, metadata={"Date": None} if format_ == "svg" else None)
-
-
 def render(figure: Figure, format_: Format) -> bytes:
-    """The figure as a PNG or SVG file."""
+    """The figure as a PNG or SVG file; one thread at a time."""
     buffer = BytesIO()
-    save(figure, buffer, format_)
+    with drawing():
+        figure.savefig(buffer, format=format_, dpi=DPI, metadata={"Date": None} if format_ == "svg" else None)
     return buffer.getvalue()

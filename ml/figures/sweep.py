@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ml.figures.style import CURVES, MARKERS, Lang
+from ml.figures import Lang
+from ml.figures.style import CURVES, MARKERS
 from ml.figures.texts import words
 
 METRICS = ("accuracy", "iou", "kappa")

@@ -6,7 +6,7 @@ from unicodedata import east_asian_width
 
 from matplotlib.figure import Figure
 
-from ml.figures.style import Lang
+from ml.figures import Lang
 from ml.figures.texts import words
 
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1", "omission", "commission", "boundary_iou")

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ml.figures.style import HAS_CHINESE, Lang
+from ml.figures import Lang
+from ml.figures.style import HAS_CHINESE
 
 _TEXTS: dict[str, tuple[str, str]] = {
     # pictures

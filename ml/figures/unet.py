@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from ml.figures.style import CURVES, Lang
+from ml.figures import Lang
+from ml.figures.style import CURVES
 from ml.figures.texts import words
 
 _WAYS = {"pool": CURVES[1], "up": CURVES[2], "skip": "0.45", "head": CURVES[3]}

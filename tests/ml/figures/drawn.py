@@ -6,8 +6,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from ml.figures import Picture
 from ml.figures.curves import Row
+from ml.figures.cutouts import Picture
 
 SIDE = 24
 

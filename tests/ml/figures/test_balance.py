@@ -3,7 +3,7 @@
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle, Wedge
 
-from ml.figures import draw_balance
+from ml.figures.balance import draw_balance
 from tests.ml.figures.drawn import texts
 
 COLOURS = {"other": (0, 0, 0), "sugarcane": (76, 175, 80)}

@@ -5,7 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ml.figures import draw_differences, draw_sweep, draw_table
+from ml.figures.differences import draw_differences
+from ml.figures.sweep import draw_sweep
+from ml.figures.table import draw_table
 from tests.ml.figures.drawn import compared, difference, points, texts
 
 TABLE = [compared("CE", 0.8942, omission=0.1), compared("Lovász", 0.9167, omission=0.2)]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from ml.figures import draw_losses, draw_validation
-from ml.figures.curves import Series
+from ml.figures.curves import Series, draw_losses, draw_validation
 from tests.ml.figures.drawn import points, run, texts
 
 

@@ -5,9 +5,12 @@ import pytest
 from matplotlib.lines import Line2D
 
 from ml.contract import BINARY, ClassDef
-from ml.figures import Picture, draw_augmentation, draw_homogenisation, draw_panels, draw_samples
+from ml.figures.augmentation import draw_augmentation
+from ml.figures.cutouts import Picture
+from ml.figures.homogenisation import draw_homogenisation
 from ml.figures.painting import painted
-from ml.figures.panels import COMMISSION, OMISSION, error_map
+from ml.figures.panels import COMMISSION, OMISSION, draw_panels, error_map
+from ml.figures.samples import draw_samples
 from ml.products.palette import CANE, OTHER, UNOBSERVED
 from tests.ml.figures.drawn import SIDE, picture, points, texts
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.patches import Rectangle
 
-from ml.figures import draw_hinge
-from ml.figures.hinge import PIXELS, POSITIVES, lovasz_weights
+from ml.figures.hinge import PIXELS, POSITIVES, draw_hinge, lovasz_weights
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12))

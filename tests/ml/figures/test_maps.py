@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from ml.figures import Panel, draw_row, mask_panel, scene_panel
+from ml.figures.maps import Panel, draw_row, mask_panel, scene_panel
 from ml.labels.inspect import LabelOptions, burn
 from ml.products.palette import CANE, OTHER, UNOBSERVED
 from ml.synthetic import SyntheticScene, make_scene

@@ -4,34 +4,43 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ml import figures
 from ml.contract import BINARY
-from ml.figures import drawing, render, save
 from ml.figures import texts as texts_module
+from ml.figures.augmentation import draw_augmentation
+from ml.figures.balance import draw_balance
+from ml.figures.curves import draw_losses, draw_validation
+from ml.figures.differences import draw_differences
+from ml.figures.hinge import draw_hinge
+from ml.figures.homogenisation import draw_homogenisation
+from ml.figures.panels import draw_panels
+from ml.figures.samples import draw_samples
+from ml.figures.style import drawing, render
+from ml.figures.sweep import draw_sweep
+from ml.figures.table import draw_table
+from ml.figures.unet import draw_unet
 from tests.ml.figures.drawn import compared, difference, picture, run, texts
 
 _BEFORE, _COLOURS = {"other": 6154, "sugarcane": 3846}, {"other": (0, 0, 0), "sugarcane": (76, 175, 80)}
 _PICTURE = picture()
 DRAWN: dict[str, Callable[..., Figure]] = {
-    "samples": lambda **lang: figures.draw_samples([_PICTURE], BINARY, **lang),
-    "balance": lambda **lang: figures.draw_balance(_BEFORE, None, _COLOURS, **lang),
-    "homogenisation": lambda **lang: figures.draw_homogenisation([_PICTURE], [_PICTURE], **lang),
-    "augmentation": lambda **lang: figures.draw_augmentation({"flip": _PICTURE}, BINARY, **lang),
-    "hinge": figures.draw_hinge,
-    "unet": lambda **lang: figures.draw_unet(4, 1, 8, 1, 64, **lang),
-    "losses": lambda **lang: figures.draw_losses({"CE": [run()]}, **lang),
-    "validation": lambda **lang: figures.draw_validation({"CE": [run()]}, **lang),
-    "panels": lambda **lang: figures.draw_panels(_PICTURE, {"CE": _PICTURE.masks["truth"]}, BINARY, **lang),
-    "table": lambda **lang: figures.draw_table([compared("CE", 0.9)], **lang),
-    "differences": lambda **lang: figures.draw_differences([difference("b", "iou", 0.1, (0, 0.2))], **lang),
-    "sweep": lambda **lang: figures.draw_sweep([(0.5, 0, {"iou": 0.7})], **lang),
+    "samples": lambda **lang: draw_samples([_PICTURE], BINARY, **lang),
+    "balance": lambda **lang: draw_balance(_BEFORE, None, _COLOURS, **lang),
+    "homogenisation": lambda **lang: draw_homogenisation([_PICTURE], [_PICTURE], **lang),
+    "augmentation": lambda **lang: draw_augmentation({"flip": _PICTURE}, BINARY, **lang),
+    "hinge": draw_hinge,
+    "unet": lambda **lang: draw_unet(4, 1, 8, 1, 64, **lang),
+    "losses": lambda **lang: draw_losses({"CE": [run()]}, **lang),
+    "validation": lambda **lang: draw_validation({"CE": [run()]}, **lang),
+    "panels": lambda **lang: draw_panels(_PICTURE, {"CE": _PICTURE.masks["truth"]}, BINARY, **lang),
+    "table": lambda **lang: draw_table([compared("CE", 0.9)], **lang),
+    "differences": lambda **lang: draw_differences([difference("b", "iou", 0.1, (0, 0.2))], **lang),
+    "sweep": lambda **lang: draw_sweep([(0.5, 0, {"iou": 0.7})], **lang),
 }
 
 
@@ -45,17 +54,14 @@ def test_each_figure_speaks_chinese_without_a_missing_glyph(name: str) -> None:
 
 def test_without_a_font_with_chinese_figures_are_english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts_module, "HAS_CHINESE", False)
-    assert "overall accuracy" in texts(figures.draw_table([compared("CE", 0.9)], lang="zh"))
+    assert "overall accuracy" in texts(draw_table([compared("CE", 0.9)], lang="zh"))
 
 
-def test_a_figure_is_saved_as_png_or_svg_to_a_file_or_a_buffer(tmp_path: Path) -> None:
+def test_a_figure_becomes_a_png_or_an_svg() -> None:
     figure = Figure(figsize=(2, 1))
     figure.text(0.1, 0.5, "甘蔗 $5$ or $")
-    save(figure, tmp_path / "figure.png", "png")
-    assert imread(tmp_path / "figure.png").shape == (110, 220, 4)
-    buffer = BytesIO()
-    save(figure, buffer, "svg")
-    assert ElementTree.fromstring(buffer.getvalue()).tag.endswith("svg")
+    assert imread(BytesIO(render(figure, "png"))).shape == (110, 220, 4)
+    assert ElementTree.fromstring(render(figure, "svg")).tag.endswith("svg")
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:

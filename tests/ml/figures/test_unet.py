@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml.figures import draw_unet, unet_layers
+from ml.figures.unet import draw_unet, unet_layers
 from tests.ml.figures.drawn import texts
 
 

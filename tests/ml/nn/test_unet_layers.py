@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ml.figures import unet_layers
+from ml.figures.unet import unet_layers
 from ml.nn.unet import UNet
 
 
