@@ -1,7 +1,12 @@
-"""What is wrong with an input, where, and how to mend it. The caller decides what a fault means for it."""
+"""What is wrong with an input, where, and how to mend it; or what its owner should know though it is accepted.
+
+The caller decides what a fault means for it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+from ml.frozen import Frozen
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,17 @@ class Fault:
     def at(self, pointer: str) -> "Fault":
         """The same fault, found at `pointer`."""
         return replace(self, pointer=pointer)
+
+
+class Note(Frozen):
+    """What is odd about an input that is accepted.
+
+    code: stable, snake_case. detail: what was found, with the figures. hint: what to do about it, if anything.
+    """
+
+    code: str
+    detail: str
+    hint: str = ""
 
 
 class InputRefused(Exception):

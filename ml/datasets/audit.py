@@ -12,13 +12,12 @@ from ml.datasets.feature_counts import Census
 from ml.datasets.fingerprints import Prints, fingerprints
 from ml.datasets.leaks import Leaks, Place, drop_shared_fields, duplicate_pixels, overlapping_scenes, shared_fields
 from ml.datasets.splits import Share
-from ml.faults import Fault, refuse_any
+from ml.faults import Fault, Note, refuse_any
 from ml.geo.grid import Grid
 from ml.geo.windows import blocks
 from ml.labels.classes import UNLABELLED
 from ml.labels.layers import Truth
 from ml.labels.rasterise import BLOCK_PX, BurnReport, Canvas
-from ml.notes import Note
 from ml.progress import Progress, Watch
 from ml.scenes.source import RasterSource
 

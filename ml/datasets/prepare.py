@@ -17,14 +17,13 @@ from ml.datasets.leaks import Leaks
 from ml.datasets.masks import Inks, mask_path, write_masks
 from ml.datasets.splits import SPLITS, Split, shares
 from ml.datasets.training_pixels import TrainingPixels
-from ml.faults import Fault, refuse_any
+from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
 from ml.labels.classes import UNLABELLED, LabelOptions
 from ml.labels.layers import Truth, open_truth
 from ml.labels.rasterise import Canvas
-from ml.notes import Note
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.inspect import SceneInfo, inspect_scene

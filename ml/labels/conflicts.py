@@ -3,9 +3,8 @@
 import numpy as np
 import shapely
 
-from ml.faults import Fault, InputRefused, refuse_any
+from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.labels.features import MAX_FAULTS
-from ml.notes import Note
 
 TOLERATED = 0.1  # of the smaller polygon: neighbours drawn by hand overlap a little
 MAX_PAIRS = 5_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
 from ml.geo.areas import HECTARE_M2, count_by_class, row_area_ha
 from ml.geo.crs import crs_code, transformer
@@ -16,7 +16,6 @@ from ml.labels.conflicts import check_conflicts
 from ml.labels.layers import MaskTruth, PolygonTruth, open_truth
 from ml.labels.rasterise import BurnReport, burn, burn_truths
 from ml.labels.read import Kind, wgs84_bounds
-from ml.notes import Note
 from ml.scenes.source import RasterSource
 
 __all__ = ["BurnReport", "ClassReport", "LabelOptions", "LabelReport", "burn", "burn_truths", "inspect_labels"]

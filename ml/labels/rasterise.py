@@ -10,13 +10,13 @@ import numpy as np
 import rasterio
 from rasterio import windows as rio
 
+from ml.faults import Note
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
 from ml.geo.windows import Window, blocks, ceil_to
 from ml.labels.classes import UNLABELLED, LabelOptions
 from ml.labels.layers import UNPAINTED, Truth, open_truth
-from ml.notes import Note
 
 BLOCK_PX = 1024
 _PROFILE = {"driver": "GTiff", "dtype": "uint8", "nodata": UNLABELLED, "compress": "deflate", "interleave": "band"}

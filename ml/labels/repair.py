@@ -10,9 +10,8 @@ import numpy as np
 import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
-from ml.faults import refuse_any
+from ml.faults import Note, refuse_any
 from ml.labels.features import MAX_FAULTS, Feature, bad_geometry
-from ml.notes import Note
 
 MAX_CROSSINGS = 100
 MAX_PAIRS_PER_EDGE = 10  # of edges whose boxes overlap, on average; neighbours make one

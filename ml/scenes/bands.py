@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from rasterio.enums import ColorInterp
 
-from ml.faults import Fault, InputRefused
-from ml.notes import Note
+from ml.faults import Fault, InputRefused, Note
 from ml.scenes.source import RasterSource
 
 MAX_NAME = 80

@@ -9,13 +9,12 @@ from affine import Affine
 from rasterio.io import DatasetReader
 
 from ml.contract import BandStatistics
-from ml.faults import Fault, InputRefused, refuse_any
+from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.crs import crs_code, degrees_beyond_use
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import refusing_damage
-from ml.notes import Note
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource

@@ -7,10 +7,9 @@ from itertools import islice
 import numpy as np
 
 from ml.contract import BandStatistics
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, Note
 from ml.geo.moments import Moments
 from ml.geo.windows import Window, blocks, ceil_to
-from ml.notes import Note
 from ml.scenes.source import RasterSource
 
 WINDOWS_PER_SIDE = 8
