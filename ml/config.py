@@ -3,10 +3,12 @@
 The HTTP API, the command line and `python -m ml` all read these classes; an unknown key is refused.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ml.faults import Fault
 from ml.frozen import Frozen
 
 Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter"]
@@ -120,8 +122,24 @@ class TrainConfig(Frozen):
 
     def for_classes(self, classes: int) -> Self:
         """The same with the paper's loss for so many classes, where none was chosen."""
-        lovasz = "lovasz_hinge" if classes == 2 else "lovasz_softmax"
-        return self if self.loss else self.model_copy(update={"loss": LossConfig(**{"ce": 1.0, lovasz: 0.5})})
+        return (
+            self if self.loss else self.model_copy(update={"loss": LossConfig(**{"ce": 1.0, lovasz_of(classes): 0.5})})
+        )
+
+    def data_faults(self, classes: int, references: Sequence[str]) -> Iterator[Fault]:
+        """What does not fit so many classes, or what the labels call their pixels; places are of `/config`."""
+        right = lovasz_of(classes)
+        wrong = "lovasz_softmax" if right == "lovasz_hinge" else "lovasz_hinge"
+        if self.loss and getattr(self.loss, wrong):
+            detail = f"{wrong} is not a loss for {classes} classes."
+            yield Fault("wrong_loss", detail, f"Give the weight to {right}.", f"/config/loss/{wrong}")
+        if self.balance == "oversample_exact" and classes > 2:
+            hint = "Take balance oversample, which draws chips by their rarest class."
+            yield Fault("binary_only", "balance oversample_exact is for two classes.", hint, "/config/balance")
+        if unknown := sorted(set(self.hard_negatives) - set(references)):
+            known = ", ".join(references) or "nothing; give the labels a class_field"
+            detail = f"The labels call no pixel {', '.join(unknown)}."
+            yield Fault("unknown_reference", detail, f"They name {known}.", "/config/hard_negatives")
 
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but unwise."""
@@ -131,6 +149,11 @@ class TrainConfig(Frozen):
         if self.precision == "bfloat16" and self.device != "cuda":
             found.append("bfloat16 without a GPU is up to ten times slower than float32: let precision be auto.")
         return tuple(found)
+
+
+def lovasz_of(classes: int) -> str:
+    """The Lovász loss for so many classes, by its name in `LossConfig`."""
+    return "lovasz_hinge" if classes == 2 else "lovasz_softmax"
 
 
 Output = Literal["classes", "probability", "polygons", "tiles"]

@@ -1,6 +1,10 @@
 """The files that a training works on."""
 
+import hashlib
+import json
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 from ml.contract import Contract, SceneRadiometry
 from ml.frozen import Frozen
@@ -42,3 +46,20 @@ class TrainingData(Frozen):
     contract: Contract
     references: tuple[str, ...] = ()
     sha256: str = ""
+
+    def hashed(self) -> Self:
+        """The same with its `sha256`, in hexadecimal: of contract, references, and by split names, scenes and masks."""
+        of_file = cache(_file_sha256)  # with blocks, a scene is in every split
+        files = [
+            [split, scene.name, scene.nodata, of_file(scene.path), of_file(scene.mask)]
+            for split in ("train", "val", "test")
+            for scene in getattr(self, split)
+        ]
+        document = {"contract": self.contract.model_dump(mode="json"), "references": self.references, "files": files}
+        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        return self.model_copy(update={"sha256": digest})
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,6 @@ from app.services import Services
 from app.tables import Dataset, Job, SeriesRow, Training
 from ml.config import TrainConfig
 from ml.datasets.splits import BlockSplit
-from ml.evaluation.config_faults import data_faults
 from ml.faults import Fault
 from ml.geo.windows import margin
 
@@ -115,7 +114,7 @@ def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
     faults = dict.fromkeys(
         fault
         for config in configs
-        for fault in (*_buffer_faults(dataset, config), *data_faults(config, classes, tuple(references)))
+        for fault in (*_buffer_faults(dataset, config), *config.data_faults(classes, tuple(references)))
     )
     if faults:
         raise Invalid("untrainable-dataset", *faults)

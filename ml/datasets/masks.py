@@ -11,8 +11,8 @@ from ml.contract import Homogenise
 from ml.data import SceneFile
 from ml.datasets.class_counts import Tally
 from ml.datasets.splits import NOBODY, SPLITS, Owners, Share
-from ml.datasets.training_pixels import TrainingPixels
 from ml.geo.areas import count_by_class, row_area_ha
+from ml.geo.statistics import ClippedStatistics
 from ml.geo.windows import blocks
 from ml.labels.classes import UNLABELLED
 from ml.labels.rasterise import BLOCK_PX, Canvas, MaskFile, Painted
@@ -53,7 +53,7 @@ def write_masks(
     canvas: Canvas,
     inks: Inks,
     out: Path,
-    train: TrainingPixels,
+    train: ClippedStatistics,
     homogenise: Homogenise | None = None,
 ) -> dict[str, Tally]:
     """Write a scene's mask of each split that has a part of it, and count what that holds: by split.

@@ -11,16 +11,15 @@ from ml.contract import BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import Site, settle_leaks, survey
 from ml.datasets.checks import class_faults, naming, scene_faults, split_faults
-from ml.datasets.checksum import dataset_sha256
 from ml.datasets.class_counts import SplitStatistics, Tally, together
 from ml.datasets.leaks import Leaks
 from ml.datasets.masks import Inks, mask_path, write_masks
 from ml.datasets.splits import SPLITS, Split, shares
-from ml.datasets.training_pixels import TrainingPixels
 from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
+from ml.geo.statistics import ClippedStatistics
 from ml.labels.classes import UNLABELLED, LabelOptions
 from ml.labels.layers import Truth, open_truth
 from ml.labels.rasterise import Canvas
@@ -100,7 +99,7 @@ def prepare(
     names, name_notes = _names(counts)
     inks = Inks(only, _references(names, truths))
     sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
-    written = _write(sites, truths, inks, out, TrainingPixels(len(infos[0].bands)), common, watch)
+    written = _write(sites, truths, inks, out, ClippedStatistics(len(infos[0].bands)), common, watch)
     refuse_any(_empty_faults(written.masks))
     return Prepared(
         training_data=_training_data(
@@ -121,7 +120,7 @@ class _Written:
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, Tally]
     scenes: dict[str, Tally]
-    train: TrainingPixels
+    train: ClippedStatistics
 
 
 def _inspected(scene: SceneFile, pointer: str) -> SceneInfo:
@@ -176,7 +175,7 @@ def _write(
     truths: Sequence[Truth],
     inks: Inks,
     out: Path,
-    train: TrainingPixels,
+    train: ClippedStatistics,
     homogenise: Homogenise | None,
     watch: Watch,
 ) -> _Written:
@@ -199,8 +198,7 @@ def _write(
 
 def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]) -> TrainingData:
     masks = {name: tuple(scenes) for name, scenes in written.masks.items()}
-    data = TrainingData(contract=contract, references=names, **masks)
-    return data.model_copy(update={"sha256": dataset_sha256(data)})
+    return TrainingData(contract=contract, references=names, **masks).hashed()
 
 
 def _empty_faults(masks: Mapping[str, Sequence[object]]) -> Iterator[Fault]:

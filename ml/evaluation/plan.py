@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ml.config import TrainConfig
+from ml.config import TrainConfig, lovasz_of
 from ml.faults import Fault
 from ml.frozen import Frozen
 
@@ -39,7 +39,7 @@ class Plan(Frozen):
 
     def all_variants(self, classes: int) -> tuple[Variant, ...]:
         """Those named and those of the sweep, for data with so many classes; the first one is the baseline."""
-        part = "lovasz_hinge" if classes == 2 else "lovasz_softmax"
+        part = lovasz_of(classes)
         swept = (
             Variant(name=f"ce+{weight:g}*lovasz" if weight else "ce", config={"loss": {"ce": 1.0, part: weight}})
             for weight in self.lovasz_weights

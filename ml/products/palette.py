@@ -1,6 +1,7 @@
 """The colours of classes, the same in maps, styles and figures: cane is green, other is black, as in the paper."""
 
 from collections.abc import Sequence
+from xml.etree import ElementTree
 
 from ml.contract import ClassDef
 
@@ -38,6 +39,25 @@ def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
     others = iter(_OTHERS * (len(classes) // len(_OTHERS) + 1))
     named = {item.value: CANE if _is_cane(item.name) else next(others) for item in classes}
     return named | chosen
+
+
+def classes_qml(classes: Sequence[ClassDef]) -> str:
+    """A QGIS style for class maps: the .qml text that gives each class value its name and colour, and nodata none."""
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(root, "pipe")
+    renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")
+    palette = ElementTree.SubElement(renderer, "colorPalette")
+    palette_of = colours(classes)
+    for item in classes:
+        red, green, blue = palette_of[item.value]
+        colour = f"#{red:02x}{green:02x}{blue:02x}"
+        ElementTree.SubElement(
+            palette, "paletteEntry", value=str(item.value), label=item.name, color=colour, alpha="255"
+        )
+    ElementTree.indent(root)
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(
+        root, encoding="unicode"
+    )
 
 
 def _is_cane(name: str) -> bool:

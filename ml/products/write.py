@@ -12,9 +12,8 @@ from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 from ml.products.cog import Layer, Raster, write_cog
-from ml.products.palette import colours
+from ml.products.palette import classes_qml, colours
 from ml.products.polygon_files import write_polygons
-from ml.products.qml import classes_qml
 from ml.products.web_cog import write_web_cog
 from ml.scenes.source import RasterSource
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ml.contract import BandRadiometry, LocalStatistics, Method, SceneRadiometry
 from ml.faults import Fault, InputRefused
-from ml.geo.quantiles import Thinned
+from ml.geo.statistics import Thinned
 from ml.geo.windows import blocks
 from ml.scenes.source import Source
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ml.contract import BandStatistics
 from ml.faults import Fault, InputRefused, Note
-from ml.geo.moments import Moments
+from ml.geo.statistics import Moments
 from ml.geo.windows import Window, blocks, ceil_to
 from ml.scenes.source import RasterSource
 

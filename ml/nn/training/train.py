@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from ml.checkpoint_header import CheckpointHeader
-from ml.config import OptimizerConfig, TrainConfig
+from ml.config import OptimizerConfig, TrainConfig, lovasz_of
 from ml.contract import Contract
 from ml.data import TrainingData
 from ml.evaluation.assessment import Assessment
-from ml.evaluation.config_faults import data_faults
 from ml.evaluation.metrics import Confusion, Metrics
 from ml.evaluation.report import LISTED, BalanceReport, TrainReport
 from ml.faults import Fault, InputRefused, refuse_any
@@ -158,7 +157,7 @@ def learning_rate(config: OptimizerConfig, t: float) -> float:
 
 def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) -> Row:
     """One row of the series; a part of the loss without weight is None."""
-    lovasz = "loss_lovasz_hinge" if len(val.confusion) == 2 else "loss_lovasz_softmax"
+    lovasz = f"loss_{lovasz_of(len(val.confusion))}"
     return {
         "epoch": epoch,
         "loss": losses["loss"],
@@ -186,7 +185,7 @@ def _config_faults(config: TrainConfig, data: TrainingData) -> Iterator[Fault]:
     if config.batch_size == 1 and config.chip_size == 2**config.net.depth:
         detail = "One chip of 2^depth pixels leaves BatchNorm a single value a channel, of which there is no variance."
         yield Fault("chip_too_small", detail, "Raise batch_size or chip_size, or lower net.depth.", "/chip_size")
-    yield from data_faults(config, len(data.contract.classes), data.references)
+    yield from config.data_faults(len(data.contract.classes), data.references)
 
 
 def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> TrainReport:

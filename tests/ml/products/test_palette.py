@@ -2,9 +2,10 @@
 
 from itertools import combinations
 from math import dist
+from xml.etree import ElementTree
 
 from ml.contract import BINARY, ClassDef
-from ml.products.palette import CANE, OTHER, UNOBSERVED, colours
+from ml.products.palette import CANE, OTHER, UNOBSERVED, classes_qml, colours
 
 CROPS = [
     ClassDef(value=value, name=name)
@@ -33,3 +34,12 @@ def test_classes_are_told_apart_from_each_other_and_from_what_is_unobserved() ->
 
 def test_there_are_colours_for_as_many_classes_as_a_mask_can_have() -> None:
     assert len(colours([ClassDef(value=value, name=f"class {value}") for value in range(255)])) == 255
+
+
+def test_in_the_qgis_style_each_class_has_its_name_and_colour() -> None:
+    text = classes_qml([ClassDef(value=0, name="other"), ClassDef(value=1, name="甘蔗 <cane>")])
+    entries = ElementTree.fromstring(text.split("\n", 1)[1]).iter("paletteEntry")
+    assert [(entry.get("value"), entry.get("label"), entry.get("color")) for entry in entries] == [
+        ("0", "other", "#000000"),
+        ("1", "甘蔗 <cane>", "#4caf50"),
+    ]
