@@ -18,7 +18,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
 from rasterio.features import rasterize
-from rasterio.windows import Window
 from shapely.geometry import LineString, MultiPoint, Polygon, box, mapping
 
 from ml.geo.crs import to_wgs84
@@ -264,7 +263,7 @@ def _write_image(path: Path, image: NDArray[np.uint16], grid: Affine) -> None:
     place = {"crs": UTM_49N.to_string(), "transform": grid}
     tiles = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "predictor": 2}
     with rasterio.open(path, "w", driver="GTiff", **shape, **place, **tiles) as target:
-        target.write(image, window=Window(0, 0, cols, rows))
+        target.write(image)
         target.descriptions = BANDS
 
 

@@ -97,7 +97,7 @@ def telling_scene(scenes: Sequence[LabelledScene]) -> LabelledScene:
 
     def variety(scene: LabelledScene) -> int:
         with open_raster(scene.mask) as mask:
-            return sum(_variety(mask.read(1, window=_slices(w)))[0] for w in blocks(*mask.shape, block_px=1024))
+            return sum(_variety(mask.read(1, window=w.rasterio))[0] for w in blocks(*mask.shape, block_px=1024))
 
     return max(_spread(scenes, 20), key=variety)
 
@@ -106,7 +106,7 @@ def telling_window(scene: LabelledScene, size_px: int) -> Window:
     """The square of `size_px` at most where most labelled pixels are not of the square's commonest class."""
     with open_raster(scene.mask) as mask:
         windows = list(blocks(*mask.shape, block_px=size_px))
-        scores = [_variety(mask.read(1, window=_slices(window))) for window in windows]
+        scores = [_variety(mask.read(1, window=window.rasterio)) for window in windows]
     return windows[int(np.argmax([variety * 4 + labelled for variety, labelled in scores]))]
 
 
@@ -140,12 +140,8 @@ def colour_bands(bands: Sequence[str]) -> list[int]:
 def picture_of(scene: LabelledScene, contract: Contract, window: Window, image: NDArray[np.uint8]) -> Picture:
     """A cut-out with its truth."""
     with open_raster(scene.mask) as mask:
-        truth = mask.read(1, window=_slices(window))
+        truth = mask.read(1, window=window.rasterio)
     return Picture(scene.name, image, {"truth": truth}, contract.gsd)
-
-
-def _slices(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (window.row, window.row + window.rows), (window.col, window.col + window.cols)
 
 
 def _variety(mask: NDArray[np.uint8]) -> tuple[int, int]:

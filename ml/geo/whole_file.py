@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
-from rasterio.windows import Window as RasterioWindow
 
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
@@ -46,4 +45,4 @@ def _read_all(path: Path) -> None:
     for level in (None, *range(levels)):
         with open_raster(path, overview=level) as file:
             for part in blocks(file.height, file.width, block_px=_READ_PX):
-                file.read(window=RasterioWindow(part.col, part.row, part.cols, part.rows))
+                file.read(window=part.rasterio)

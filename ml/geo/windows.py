@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from rasterio.windows import Window as RasterioWindow
+
 
 @dataclass(frozen=True)
 class Window:
@@ -22,6 +24,11 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """Index of the window in the last two axes of an array: `array[..., *window.slices]`."""
         return slice(self.row, self.row + self.rows), slice(self.col, self.col + self.cols)
+
+    @property
+    def rasterio(self) -> RasterioWindow:
+        """The same rectangle for rasterio, which counts columns first: `dataset.read(window=window.rasterio)`."""
+        return RasterioWindow(self.col, self.row, self.cols, self.rows)
 
     def clip(self, rows: int, cols: int) -> Self:
         """The part inside a scene of `rows` x `cols`; ValueError if there is none."""

@@ -8,7 +8,6 @@ from types import TracebackType
 
 import numpy as np
 import rasterio
-from rasterio import windows as rio
 
 from ml.faults import Note
 from ml.geo.grid import Grid, grid_of
@@ -149,4 +148,4 @@ class MaskFile:
 
     def write(self, values: np.ndarray, window: Window) -> None:
         """Put uint8 (bands, rows, cols) into a window."""
-        self._file.write(values, window=rio.Window(window.col, window.row, window.cols, window.rows))
+        self._file.write(values, window=window.rasterio)

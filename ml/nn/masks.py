@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio import windows as rio
 from rasterio.io import DatasetReader
 
 from ml.contract import ClassDef
@@ -18,7 +17,7 @@ UNLABELLED = 255
 
 def read_mask(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]:
     """Class values, uint8 (rows, cols), 255 where unlabelled."""
-    mask: NDArray[np.uint8] = dataset.read(1, window=rio.Window(window.col, window.row, window.cols, window.rows))
+    mask: NDArray[np.uint8] = dataset.read(1, window=window.rasterio)
     return mask
 
 
@@ -26,7 +25,7 @@ def read_references(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]
     """Index of what the labels call each pixel, uint8 (rows, cols), 255 where they name nothing."""
     if dataset.count < 2:
         return np.full((window.rows, window.cols), UNLABELLED, dtype=np.uint8)
-    names: NDArray[np.uint8] = dataset.read(2, window=rio.Window(window.col, window.row, window.cols, window.rows))
+    names: NDArray[np.uint8] = dataset.read(2, window=window.rasterio)
     return names
 
 

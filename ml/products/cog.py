@@ -9,7 +9,6 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
@@ -67,8 +66,7 @@ def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: Layer) 
     with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=layer.nodata, **tiled, **grid) as file:
         _describe(file, layer)
         for window in blocks(*values.shape, block_px=BLOCK_PX):
-            place = RasterioWindow(window.col, window.row, window.cols, window.rows)
-            file.write(values[window.slices], 1, window=place)
+            file.write(values[window.slices], 1, window=window.rasterio)
     with open_raster(plain) as dataset:
         rasterio.shutil.copy(dataset, out, overview_resampling=layer.resampling, **_COG, **_QUICK)
     plain.unlink()

@@ -16,7 +16,6 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
-from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.areas import HECTARE_M2
 from ml.geo.crs import transformer
@@ -89,7 +88,6 @@ def _mask_background(classes: Path, out: Path) -> None:
         most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)
         with written(out, most_bytes), rasterio.open(out, "w", **profile) as file:
             for window in blocks(source.height, source.width, block_px=_BLOCK_PX):
-                place = RasterioWindow(window.col, window.row, window.cols, window.rows)
-                values = source.read(1, window=place)
+                values = source.read(1, window=window.rasterio)
                 mapped = (values > 0) & (values != source.nodata)
-                file.write(np.stack([values, mapped.astype(np.uint8)]), window=place)
+                file.write(np.stack([values, mapped.astype(np.uint8)]), window=window.rasterio)

@@ -8,12 +8,11 @@ import rasterio
 import rasterio.shutil
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
-from ml.geo.windows import blocks
+from ml.geo.windows import Window, blocks
 from ml.products.palette import Rgb
 from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
 
@@ -72,7 +71,7 @@ def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> 
         rows, cols = (web.bottom - web.top) * TILE_PX, (web.right - web.left) * TILE_PX
         for window in blocks(rows, cols, block_px=_STEP_PX):
             col, row = (web.left - web.col) * TILE_PX + window.col, (web.top - web.row) * TILE_PX + window.row
-            place = RasterioWindow(col, row, window.cols, window.rows)
+            place = Window(row, col, window.rows, window.cols).rasterio
             file.write(table[:, warped.read(1, window=place)], window=place)
 
 

@@ -7,9 +7,9 @@ from math import log2
 from pathlib import Path
 
 import numpy as np
-from rasterio.windows import Window as RasterioWindow
 
 from ml.geo.raster import open_raster
+from ml.geo.windows import Window
 from ml.products.web_grid import TILE_PX, WORLD_M
 from ml.scenes import tiff_directories as tag
 from ml.scenes.tiff_directories import Directory, directories
@@ -65,23 +65,23 @@ class WebTiles:
         return None
 
     @cached_property
-    def window(self) -> RasterioWindow:
+    def window(self) -> Window:
         """The pixels of the largest zoom that hold all tiles which are not empty; all of them if there is none."""
         counts = self._levels[self.max_zoom].counts
         rows, cols = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
         if not len(rows):
-            return RasterioWindow(0, 0, counts.shape[1] * TILE_PX, counts.shape[0] * TILE_PX)
-        extent = cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1
-        return RasterioWindow(*(int(tiles) * TILE_PX for tiles in extent))
+            return Window(0, 0, *(TILE_PX * tiles for tiles in counts.shape))
+        extent = rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
+        return Window(*(TILE_PX * int(tiles) for tiles in extent))
 
 
 def preview(tiles: WebTiles, max_size: int) -> np.ndarray:
     """The whole map, uint8 RGBA (rows, cols, 4), at most `max_size` px a side, without empty margins."""
     window = tiles.window
-    shrink = min(1.0, max_size / max(window.width, window.height))
-    rows, cols = (max(1, round(side * shrink)) for side in (window.height, window.width))
+    shrink = min(1.0, max_size / max(window.rows, window.cols))
+    rows, cols = (max(1, round(side * shrink)) for side in (window.rows, window.cols))
     with open_raster(tiles.path) as dataset:
-        image: np.ndarray = np.moveaxis(dataset.read(window=window, out_shape=(4, rows, cols)), 0, -1)
+        image: np.ndarray = np.moveaxis(dataset.read(window=window.rasterio, out_shape=(4, rows, cols)), 0, -1)
     seen = image[..., 3] > 0
     if not seen.any():
         return image

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Protocol
 
 import numpy as np
-from rasterio import windows as rio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
@@ -86,10 +85,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """The image in the file's own type and numbers, (bands, rows, cols), as it stands; and valid."""
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
-        where = rio.Window(window.col, window.row, window.cols, window.rows)
         with refusing_damage(f"The pixels around row {window.row}, column {window.col} cannot be decoded."):
-            raw = self._dataset.read(self.indexes, window=where)
-            return raw, self._valid(raw, where)
+            raw = self._dataset.read(self.indexes, window=window.rasterio)
+            return raw, self._valid(raw, window)
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """raw as float32 with scale and offset applied, 0 where not valid."""
@@ -103,7 +101,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             image = raw * self._scales + self._offsets if self._scaled else raw
             return image.astype(np.float32)
 
-    def _valid(self, raw: np.ndarray, where: rio.Window) -> np.ndarray:
+    def _valid(self, raw: np.ndarray, window: Window) -> np.ndarray:
         valid = np.ones(raw.shape[1:], dtype=bool)
         if self.nodata is not None:
             valid &= (raw != self.nodata).any(axis=0)
@@ -112,9 +110,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if raw.dtype.kind == "f" or self._scaled:
             valid &= np.isfinite(self._float32(raw)).all(axis=0)
         if self._masked:
-            valid &= self._dataset.read_masks(1, window=where) > 0
+            valid &= self._dataset.read_masks(1, window=window.rasterio) > 0
         for alpha in self._alphas:
-            valid &= self._dataset.read(alpha, window=where) > 0
+            valid &= self._dataset.read(alpha, window=window.rasterio) > 0
         return valid
 
 

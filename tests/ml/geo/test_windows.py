@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from ml.geo.raster import open_raster
 from ml.geo.windows import Window, blocks
+from tests.ml.conftest import MakeScene
 
 
 def test_blocks_come_row_by_row() -> None:
@@ -12,6 +14,13 @@ def test_a_window_counts_from_the_corner_of_another() -> None:
     inner, outer = Window(10, 20, 3, 4), Window(8, 15, 9, 9)
     scene = np.arange(900).reshape(30, 30)
     assert (scene[outer.slices][inner.within(outer).slices] == scene[inner.slices]).all()
+
+
+def test_rasterio_reads_the_same_pixels(make_scene: MakeScene) -> None:
+    image = np.arange(900, dtype=np.uint16).reshape(1, 30, 30)
+    window = Window(3, 17, 5, 11)
+    with open_raster(make_scene(image)) as dataset:
+        assert (dataset.read(window=window.rasterio) == image[:, *window.slices]).all()
 
 
 @pytest.mark.parametrize("wrong", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0)])
