@@ -6,11 +6,14 @@ from pydantic import Field
 
 from ml.frozen import Frozen
 
+UNLABELLED = 255  # in a mask: no class is known there, or no name; such a pixel is neither trained on nor counted
+MAP_NODATA = 255  # in a map: the scene has no data there
+
 
 class ClassDef(Frozen):
-    """One class of a mask. value: 0 to 254; 255 always means unlabelled. colour: "#rrggbb", or None for a default."""
+    """One class of a mask. value: 0 to 254, so below `UNLABELLED`. colour: "#rrggbb", or None for a default."""
 
-    value: int = Field(ge=0, le=254)
+    value: int = Field(ge=0, le=UNLABELLED - 1)
     name: str = Field(min_length=1, max_length=80)
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ml.contract import ClassDef
+from ml.contract import UNLABELLED, ClassDef
 from ml.data import SceneFile
 from ml.datasets.checks import naming
 from ml.datasets.feature_counts import Census
@@ -15,7 +15,6 @@ from ml.datasets.splits import Share
 from ml.faults import Fault, Note, refuse_any
 from ml.geo.grid import Grid
 from ml.geo.windows import blocks
-from ml.labels.classes import UNLABELLED
 from ml.labels.layers import Truth
 from ml.labels.rasterise import BLOCK_PX, BurnReport, Canvas
 from ml.progress import Progress, Watch

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ml.contract import ClassDef
-from ml.labels.classes import UNLABELLED
+from ml.contract import UNLABELLED, ClassDef
 
 SplitStatistics = dict[str, dict[str, float | None]]
 

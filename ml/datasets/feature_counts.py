@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ml.contract import UNLABELLED
 from ml.datasets.splits import NOBODY, SPLITS, Owners
-from ml.labels.classes import UNLABELLED
 from ml.labels.layers import Truth
 from ml.labels.rasterise import Painted
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.contract import Homogenise
+from ml.contract import UNLABELLED, Homogenise
 from ml.data import SceneFile
 from ml.datasets.class_counts import Tally
 from ml.datasets.splits import NOBODY, SPLITS, Owners, Share
 from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.statistics import ClippedStatistics
 from ml.geo.windows import blocks
-from ml.labels.classes import UNLABELLED
 from ml.labels.rasterise import BLOCK_PX, Canvas, MaskFile, Painted
 from ml.radiometry.homogenise import open_homogenised
 

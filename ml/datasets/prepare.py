@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 
-from ml.contract import BandStatistics, ClassDef, Contract, Homogenise, Method
+from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import Site, settle_leaks, survey
 from ml.datasets.checks import class_faults, naming, scene_faults, split_faults
@@ -20,7 +20,7 @@ from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
 from ml.geo.statistics import ClippedStatistics
-from ml.labels.classes import UNLABELLED, LabelOptions
+from ml.labels.classes import LabelOptions
 from ml.labels.layers import Truth, open_truth
 from ml.labels.rasterise import Canvas
 from ml.progress import Progress, Watch, silent

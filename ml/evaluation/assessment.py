@@ -85,8 +85,9 @@ def false_positives(
 ) -> dict[str, int]:
     """Pixels of class 0 that are mapped as class 1, by what the labels call them.
 
-    truth, predicted: one shape, 0, 1 or 255 (not counted). reference: of that shape, index into `names`, 255 where the
-    labels name nothing: such pixels are wrong too, but no name is theirs. Names with no such pixel are left out.
+    truth, predicted: one shape, 0, 1 or `UNLABELLED`. reference: of that shape, index into `names`, or `UNLABELLED`
+    where the labels name nothing: such pixels are wrong too, but no name is theirs. Names with no such pixel are left
+    out.
     """
     wrong = reference[(truth == 0) & (predicted == 1)]
     pixels = np.bincount(wrong, minlength=256)

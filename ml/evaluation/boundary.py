@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt  # type: ignore[attr-defined]  # scipy has no annotations
 
+from ml.contract import UNLABELLED
+
 STRIP_ROWS = 1024  # a distance transform needs some 40 bytes a pixel: too many for a whole scene at once
 
 
@@ -15,16 +17,15 @@ def boundary_counts(
     pixel_m: tuple[float, float],
     distance_m: float,
     value: int,
-    ignore: int = 255,
 ) -> tuple[int, int]:
     """Pixels in the intersection and in the union of the boundary bands of class `value`, truth and map.
 
     Their ratio is the boundary IoU of Cheng et al. 2021 (arXiv:2103.16562, eq. 1); add them over scenes first. The
     band of a class is its pixels within `distance_m` of a pixel of another class, from centre to centre, so that a
-    distance below one pixel leaves no band. A pixel that is `ignore` in either is not counted and makes no boundary,
+    distance below one pixel leaves no band. A pixel that is unlabelled in either is not counted and makes no boundary,
     nor does the edge of the scene.
 
-    truth, predicted: shape (rows, cols), class values or `ignore`. pixel_m: height and width of a pixel in metres.
+    truth, predicted: shape (rows, cols), class values or `UNLABELLED`. pixel_m: height and width of a pixel in metres.
     """
     reach = math.ceil(distance_m / pixel_m[0])
     intersection = union = 0
@@ -32,7 +33,7 @@ def boundary_counts(
         above = min(reach, row)
         around = slice(row - above, row + STRIP_ROWS + reach)  # what the strip's own rows can be near to
         own = slice(above, above + STRIP_ROWS)
-        counted = (truth[around] != ignore) & (predicted[around] != ignore)
+        counted = (truth[around] != UNLABELLED) & (predicted[around] != UNLABELLED)
         t, p = (_band(m[around] == value, counted, pixel_m, distance_m)[own] for m in (truth, predicted))
         intersection += int(np.count_nonzero(t & p))
         union += int(np.count_nonzero(t | p))

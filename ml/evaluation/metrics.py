@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 
+from ml.contract import UNLABELLED
 from ml.frozen import Frozen
 
 Counts = NDArray[np.int64]
@@ -109,10 +110,10 @@ def class_figures(counts: Counts | Floats) -> dict[str, Floats]:
     }
 
 
-def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int = 2, ignore: int = 255) -> Counts:
+def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int = 2) -> Counts:
     """Pixels by true class (rows) and predicted class (columns), shape (classes, classes).
 
-    truth, predicted: one shape, values below `classes` or `ignore`; a pixel that is `ignore` in either is not counted.
+    truth, predicted: one shape, class indices or `UNLABELLED`; a pixel that is unlabelled in either is not counted.
     Raises ValueError for any other value.
     """
     total = np.zeros((classes, classes), dtype=np.int64)
@@ -120,8 +121,8 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: i
     for first in range(0, len(truth), step):
         rows = truth[first : first + step], predicted[first : first + step]
         counts = _count_two(*rows) if classes == 2 else _count_many(*rows, classes)
-        if counts.sum() != np.count_nonzero((rows[0] != ignore) & (rows[1] != ignore)):
-            raise ValueError(f"a class is neither below {classes} nor {ignore} (unlabelled)")
+        if counts.sum() != np.count_nonzero((rows[0] != UNLABELLED) & (rows[1] != UNLABELLED)):
+            raise ValueError(f"a class is neither below {classes} nor {UNLABELLED} (unlabelled)")
         total += counts
     return total
 
@@ -192,7 +193,7 @@ def _count_two(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Counts
 
 def _count_many(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int) -> Counts:
     known = (truth < classes) & (predicted < classes)
-    pairs = np.where(known, truth.astype(np.uint16) * classes + predicted, classes**2)  # at most 255^2 + 255
+    pairs = np.where(known, truth.astype(np.uint16) * classes + predicted, classes**2)  # at most 2^16 - 1
     counts: Counts = np.bincount(pairs.ravel(), minlength=classes**2 + 1)
     return counts[:-1].reshape(classes, classes)
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.contract import Contract, Homogenise
+from ml.contract import UNLABELLED, Contract, Homogenise
 from ml.data import LabelledScene, TrainingData
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window, blocks
-from ml.labels.classes import UNLABELLED
 from ml.products.palette import UNOBSERVED
 from ml.radiometry.homogenise import open_homogenised
 

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from ml.contract import MAP_NODATA
 from ml.figures.cutouts import true_colour
 from ml.figures.style import DPI
 from ml.geo.areas import HECTARE_M2, row_area_ha
@@ -23,7 +24,6 @@ from ml.products.write import class_areas_ha
 from ml.scenes.source import RasterSource
 
 PANEL_PX = 1024  # scenes are shown at most so wide: nobody sees more
-NODATA = 255
 Rgb = NDArray[np.float64]
 
 
@@ -49,7 +49,7 @@ def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
 
 def mask_panel(title: str, path: Path) -> Panel:
     """A mask or a class map: class 1 green, others black, 255 grey; its hectares stand in the title."""
-    with RasterSource(path, nodata=NODATA) as source:
+    with RasterSource(path, nodata=MAP_NODATA) as source:
         values, valid = _thinned(source)
     image = np.full((*valid.shape, 3), _unit(OTHER))
     image[values[0] == 1] = _unit(CANE)

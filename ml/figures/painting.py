@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ml.contract import ClassDef
+from ml.contract import UNLABELLED, ClassDef
 from ml.figures import Lang
 from ml.figures.texts import words
-from ml.labels.classes import UNLABELLED
 from ml.products.palette import UNOBSERVED, Rgb, colours
 
 Mask = NDArray[np.uint8]

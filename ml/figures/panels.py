@@ -6,13 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ml.contract import ClassDef
+from ml.contract import MAP_NODATA, UNLABELLED, ClassDef
 from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.maps import scale_bar
 from ml.figures.painting import Mask, class_patches, painted, patch, show
 from ml.figures.texts import words
-from ml.labels.classes import UNLABELLED
 from ml.products.palette import Rgb
 
 # Okabe & Ito 2008: orange and sky blue, for everybody far from each other, and bright before what is right and dimmed
@@ -65,7 +64,7 @@ def draw_panels(
 
 def error_map(truth: Mask, mapped: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
     """Where `mapped` misses or wrongly finds class 1, (rows, cols, 3); right is dimmed, unknown grey."""
-    known = (truth != UNLABELLED) & (mapped != UNLABELLED)
+    known = (truth != UNLABELLED) & (mapped != MAP_NODATA)
     image = painted(np.where(known, truth, UNLABELLED).astype(np.uint8), classes)
     image[known] = (_DIMMED * image[known]).astype(np.uint8)
     image[known & (truth == 1) & (mapped != 1)] = OMISSION

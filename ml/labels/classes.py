@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.labels.features import MAX_FAULTS, Feature, Value
 
-UNLABELLED = 255
 ANY = "*"
 MAX_MASK_VALUES = 1000
 ClassValue = Annotated[int, Field(ge=0, le=UNLABELLED)]
@@ -33,7 +33,7 @@ class LabelOptions(Frozen):
     class_field: str | None = None
     classes: dict[str, ClassValue] | None = None
     crs: str | None = None
-    background: Literal[0, 255] = 0
+    background: Literal[0, 255] = 0  # a Literal takes no name: 255 is UNLABELLED
     field_id: str | None = None
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
 from ml.geo.areas import HECTARE_M2, count_by_class, row_area_ha
 from ml.geo.crs import crs_code, transformer
 from ml.geo.windows import blocks
-from ml.labels.classes import UNLABELLED, LabelOptions, class_names, mask_classes
+from ml.labels.classes import LabelOptions, class_names, mask_classes
 from ml.labels.conflicts import check_conflicts
 from ml.labels.layers import MaskTruth, PolygonTruth, open_truth
 from ml.labels.rasterise import BurnReport, burn, burn_truths
@@ -90,7 +91,7 @@ def _mask_report(truth: MaskTruth) -> LabelReport:
             pixels += counts
             area_ha += areas
     if not pixels[:UNLABELLED].any():
-        detail = "Every pixel of the mask is nodata or 255: unlabelled."
+        detail = f"Every pixel of the mask is nodata or {UNLABELLED}: unlabelled."
         raise InputRefused(Fault("no_labels", detail, "Look at the declared nodata: it may be one of your classes."))
     return LabelReport(
         kind="raster",

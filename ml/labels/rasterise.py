@@ -9,12 +9,13 @@ from types import TracebackType
 import numpy as np
 import rasterio
 
+from ml.contract import UNLABELLED
 from ml.faults import Note
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
 from ml.geo.windows import Window, blocks, ceil_to
-from ml.labels.classes import UNLABELLED, LabelOptions
+from ml.labels.classes import LabelOptions
 from ml.labels.layers import UNPAINTED, Truth, open_truth
 
 BLOCK_PX = 1024

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.contract import Contract
+from ml.contract import UNLABELLED, Contract
 from ml.data import LabelledScene
 from ml.evaluation.assessment import Assessment, SceneCounts, assessment, false_positives
 from ml.evaluation.boundary import boundary_counts
@@ -21,7 +21,7 @@ from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.logits import class_index
-from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
+from ml.nn.masks import class_indices, read_mask, read_references
 from ml.nn.normalise import choose_device
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripes import predict_logits

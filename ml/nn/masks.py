@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from ml.contract import ClassDef
+from ml.contract import UNLABELLED, ClassDef
 from ml.data import LabelledScene, TrainingData
 from ml.faults import Fault
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window, blocks
-
-UNLABELLED = 255
 
 
 def read_mask(dataset: DatasetReader, window: Window) -> NDArray[np.uint8]:

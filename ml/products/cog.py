@@ -10,6 +10,7 @@ import rasterio
 import rasterio.shutil
 from rasterio.enums import ColorInterp
 
+from ml.contract import MAP_NODATA
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
 from ml.geo.windows import blocks, ceil_to
@@ -23,13 +24,12 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Layer:
-    """How a uint8 map is to be read. A pixel means `scale * value + offset`.
+    """How a uint8 map is to be read. A pixel means `scale * value + offset`; one of `MAP_NODATA` was not observed.
 
     colours: value -> red, green, blue, alpha. tags: metadata. resampling: of the overviews; "mode" for classes.
     """
 
     description: str
-    nodata: int = 255
     scale: float = 1.0
     offset: float = 0.0
     colours: Mapping[int, Colour] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def write_cog(values: Raster, like: Path, out: Path, layer: Layer) -> None:
 def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: Layer) -> None:
     plain = out.with_name(out.name + ".plain")
     tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
-    with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=layer.nodata, **tiled, **grid) as file:
+    with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=MAP_NODATA, **tiled, **grid) as file:
         _describe(file, layer)
         for window in blocks(*values.shape, block_px=BLOCK_PX):
             file.write(values[window.slices], 1, window=window.rasterio)

@@ -9,6 +9,7 @@ import rasterio.shutil
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
+from ml.contract import MAP_NODATA
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
@@ -33,7 +34,7 @@ _COG = {
 
 
 def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
-    """Draw a class map (uint8, 255 is nodata) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
+    """Draw a class map (uint8) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
 
     Blocks are lossless WEBP on the tiles of GoogleMapsCompatible (WebMercatorQuad), at the zoom whose pixels are
     nearest in size to the map's and as its overviews at smaller ones, down to one where the map is no larger than a
@@ -53,7 +54,7 @@ def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
 def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) -> None:
     plain = out.with_name(out.name + ".plain")
     shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
-    with WarpedVRT(source, src_nodata=255, nodata=255, **shape) as warped:
+    with WarpedVRT(source, src_nodata=MAP_NODATA, nodata=MAP_NODATA, **shape) as warped:
         _colour(warped, web, plain, table)
     with open_raster(plain) as dataset:
         # without overviews of its own GDAL adds what it thinks fit

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.config import PredictConfig
-from ml.contract import Contract
+from ml.contract import MAP_NODATA, Contract
 from ml.frozen import Frozen
 from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.grid import grid_of
@@ -17,11 +17,9 @@ from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
 from ml.scenes.source import RasterSource
 
-NODATA = 255
 _BLOCK_PX = 1024
 PROBABILITY = Layer(
     "probability of class 1, or of the mapped one of more than two",
-    NODATA,
     scale=1 / 250,
     offset=0.5 / 250,
     resampling="average",
@@ -70,7 +68,7 @@ def write_products(
         files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
     else:
         map_.unlink()
-    unobserved_ha = area_ha.pop(NODATA, 0.0)
+    unobserved_ha = area_ha.pop(MAP_NODATA, 0.0)
     by_class = {item.value: area_ha.get(item.value, 0.0) for item in contract.classes}
     return PredictResult(files=files, area_ha=by_class, observed_ha=sum(by_class.values()), unobserved_ha=unobserved_ha)
 
@@ -78,11 +76,11 @@ def write_products(
 def _classes_layer(contract: Contract) -> Layer:
     opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
-    return Layer("class", NODATA, colours=opaque, tags=tags)
+    return Layer("class", colours=opaque, tags=tags)
 
 
 def class_areas_ha(path: Path) -> dict[int, float]:
-    """Hectares of each value of a uint8 class raster, by blocks; value 255 is what was not observed."""
+    """Hectares of each value of a uint8 class raster, by blocks; `MAP_NODATA` is what was not observed."""
     total = np.zeros(256)
     with open_raster(path) as dataset:
         grid = grid_of(dataset)

@@ -11,7 +11,7 @@ import torch
 
 from ml.checkpoint_header import read_header
 from ml.config import PredictConfig
-from ml.contract import Contract
+from ml.contract import MAP_NODATA, Contract
 from ml.data import SceneFile
 from ml.faults import refuse_any
 from ml.geo.raster import caching_rows, open_raster
@@ -23,7 +23,7 @@ from ml.nn.prediction.row_file import StripFile, joined
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripe_processes import share_cores
 from ml.nn.prediction.stripes import Predicted, predict_logits
-from ml.products.write import NODATA, PredictResult, write_products
+from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.homogenise import open_homogenised
 from ml.scenes.compatibility import contract_faults
@@ -114,7 +114,7 @@ def _predict_strips(
     def write(piece: Predicted) -> int:
         classes = values.take(class_index(piece.logits, config.threshold).long())
         maps = torch.stack([classes, probability_byte(piece.logits)]).cpu().numpy()
-        np.copyto(maps, NODATA, where=~piece.valid)
+        np.copyto(maps, MAP_NODATA, where=~piece.valid)
         row = max(piece.window.row, rows.start)
         strips.write(row - rows.start, maps[:, row - piece.window.row : rows.stop - piece.window.row])
         return strips.rows

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.config import Augmentation
+from ml.contract import UNLABELLED
 from ml.nn.training.ranks import ALONE, Ranks
 
 MOVED_SHARE = 0.5  # of the chips; the others keep their exact pixels, as sharp as prediction sees them
@@ -31,18 +32,18 @@ def augment(
     """Image and mask after the augmentations named in `kinds`, each chip in its own way.
 
     image: float32 (N, B, S, S), normalised, so that what comes in from outside is 0. mask: uint8 (N, S, S), moved by
-    nearest neighbour; outside is 255. generator: on the device of `image`; its state decides everything. "crop" is not
-    done here: it is where `ml.nn.training.chips` cuts. ranks: who has the other parts of the batch, of which this is
-    one; the numbers are drawn for all of it, so that each chip moves in the same way whoever has it.
+    nearest neighbour, unlabelled outside. generator: on the device of `image`; its state decides everything. "crop" is
+    not done here: it is where `ml.nn.training.chips` cuts. ranks: who has the other parts of the batch, of which this
+    is one; the numbers are drawn for all of it, so that each chip moves in the same way whoever has it.
     """
     dice = _Dice(generator, ranks)
     if not _GEOMETRIC.isdisjoint(kinds):
         grid = functional.affine_grid(_affine(len(image), kinds, dice), list(image.shape), align_corners=False)
         image = functional.grid_sample(image, grid, mode="bilinear", align_corners=False)
-        # grid_sample fills with 0: turn the mask round, so that 0 means 255
-        labelled = (255 - mask)[:, None].to(image.dtype)
+        # grid_sample fills with 0: turn the mask round, so that 0 is unlabelled
+        labelled = (UNLABELLED - mask)[:, None].to(image.dtype)
         labelled = functional.grid_sample(labelled, grid, mode="nearest", align_corners=False)
-        mask = 255 - labelled[:, 0].round().to(torch.uint8)
+        mask = UNLABELLED - labelled[:, 0].round().to(torch.uint8)
     if "colour_jitter" in kinds:
         gain, offset = (LARGEST_JITTER * (2 * dice.uniform(image.shape[:2]) - 1) for _ in range(2))
         image = image * (1 + gain[..., None, None]) + offset[..., None, None]

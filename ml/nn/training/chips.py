@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.config import TrainConfig
-from ml.contract import Contract
+from ml.contract import UNLABELLED, Contract
 from ml.datasets.unusable_chips import ChipFault, DroppedChip, chip_fault
 from ml.faults import Fault, refuse_any
 from ml.geo.windows import Window, blocks
-from ml.nn.masks import UNLABELLED
 from ml.nn.training.balance import Counts, draw, extra_copies, repetitions
 from ml.nn.training.decoded_scenes import CachedScene
 

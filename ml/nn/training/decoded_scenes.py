@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.contract import Contract
+from ml.contract import UNLABELLED, Contract
 from ml.data import LabelledScene
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
-from ml.nn.masks import UNLABELLED, class_indices, read_mask, read_references
+from ml.nn.masks import class_indices, read_mask, read_references
 from ml.radiometry.homogenise import SceneSource, open_homogenised
 from ml.scenes.source import RasterSource
 

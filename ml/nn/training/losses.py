@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.config import LossConfig
+from ml.contract import UNLABELLED
 from ml.nn.training.lovasz import Task, mean_lovasz_extension
-
-IGNORE = 255
 
 
 def total_loss(config: LossConfig, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -34,7 +33,7 @@ def total_loss(config: LossConfig, logits: Tensor, target: Tensor) -> tuple[Tens
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def binary_cross_entropy(logits: Tensor, target: Tensor, ignore: int = IGNORE) -> Tensor:
+def binary_cross_entropy(logits: Tensor, target: Tensor, ignore: int = UNLABELLED) -> Tensor:
     """Mean over the valid pixels of softplus(F) - y F, which is -log of the sigmoid's probability of the truth.
 
     logits, target: of one shape.
@@ -45,7 +44,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, ignore: int = IGNORE) -
     return losses.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, ignore: int = IGNORE) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, ignore: int = UNLABELLED) -> Tensor:
     """Mean over the valid pixels of -log of the softmax probability of the truth.
 
     logits: (N, K, H, W). target: (N, H, W).
@@ -55,7 +54,7 @@ def cross_entropy(logits: Tensor, target: Tensor, ignore: int = IGNORE) -> Tenso
     return losses / (target != ignore).sum().clamp(min=1)
 
 
-def lovasz_hinge(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_image: bool = False) -> Tensor:
+def lovasz_hinge(logits: Tensor, target: Tensor, *, ignore: int = UNLABELLED, per_image: bool = False) -> Tensor:
     """The Lovász hinge: the convex surrogate of the Jaccard loss 1 - IoU (Yu & Blaschko 2015, arXiv:1512.07797).
 
     The Lovász extension of the Jaccard loss at the hinge errors m = max(0, 1 - t F), t = 2y - 1. per_image: the mean
@@ -71,7 +70,7 @@ def lovasz_hinge(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_im
     return _by_image(loss, logits, target, ignore) if per_image else loss(logits, target)
 
 
-def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = IGNORE, per_image: bool = False) -> Tensor:
+def lovasz_softmax(logits: Tensor, target: Tensor, *, ignore: int = UNLABELLED, per_image: bool = False) -> Tensor:
     """The Lovász-softmax (Berman et al. 2018, arXiv:1705.08790): the mean over the classes that occur in the truth.
 
     Of each class the Lovász extension of the Jaccard loss at the errors |[y = class] - p|, p its softmax probability.

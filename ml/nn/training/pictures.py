@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.config import AUGMENTATIONS, Augmentation, TrainConfig
-from ml.contract import Contract
+from ml.contract import MAP_NODATA, UNLABELLED, Contract
 from ml.data import LabelledScene, TrainingData
 from ml.figures.cutouts import MAPPED, Picture, picture_of, save_pictures, telling_scene, telling_window, true_colour
 from ml.geo.windows import Window, ceil_to, margin
@@ -45,7 +45,7 @@ def _panel(net: StreamNet, contract: Contract, scene: LabelledScene) -> Picture:
         around = _around(window, net.depth, source.rows, source.cols)
         logits = net(give(net, contract, source, around).image.to(net.device))[:, *window.within(around).slices]
     values = np.array([item.value for item in contract.classes], dtype=np.uint8)
-    mapped = np.where(valid, values[class_index(logits).cpu().numpy()], 255).astype(np.uint8)
+    mapped = np.where(valid, values[class_index(logits).cpu().numpy()], MAP_NODATA).astype(np.uint8)
     picture = picture_of(scene, contract, window, true_colour(image, valid, contract.bands))
     return Picture(picture.name, picture.image, {**picture.masks, MAPPED: mapped}, picture.pixel_m)
 
@@ -65,7 +65,7 @@ def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dic
         image, valid = source.read(window)
     plain = picture_of(scene, contract, window, true_colour(image, valid, contract.bands))
     indices = class_indices(contract.classes)
-    values = np.full(256, 255, dtype=np.uint8)
+    values = np.full(256, UNLABELLED, dtype=np.uint8)
     values[: len(contract.classes)] = [item.value for item in contract.classes]
     pixels, usable = torch.from_numpy(image)[None], torch.from_numpy(valid)[None]
     normal, mask = normalise(pixels, usable, contract.statistics), torch.from_numpy(indices[plain.masks["truth"]])[None]

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ml.contract import Contract
+from ml.contract import UNLABELLED, Contract
 from ml.data import LabelledScene
 from ml.evaluation.report import SuspectLabels
 from ml.geo.windows import blocks
 from ml.nn.evaluate import Seen, see
 from ml.nn.logits import PROBABILITY_STEPS, probability_byte
-from ml.nn.masks import UNLABELLED
 from ml.nn.prediction.row_stream import StreamNet
 
 BLOCK_PX = 64  # divides the height of what `see` gives: no block is cut
