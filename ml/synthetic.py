@@ -16,10 +16,11 @@ import shapely
 import shapely.affinity
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Geod
+from pyproj import CRS
 from rasterio.features import rasterize
 from shapely.geometry import LineString, MultiPoint, Polygon, box, mapping
 
+from ml.geo.areas import polygon_area_ha
 from ml.geo.crs import to_wgs84
 
 UTM_49N = CRS("EPSG:32649")
@@ -276,11 +277,9 @@ def _write_plots(path: Path, plots: list[Plot]) -> None:
 
 
 def _truth_ha(plots: list[Plot]) -> dict[str, float]:
-    ellipsoid = Geod(ellps="WGS84")
     hectares = dict.fromkeys(CROPS, 0.0)
-    for plot in plots:
-        area_m2, _ = ellipsoid.geometry_area_perimeter(_in_wgs84(plot.outline))
-        hectares[plot.crop] += abs(area_m2) / 10_000
+    for plot, area_ha in zip(plots, polygon_area_ha(np.array([p.outline for p in plots]), UTM_49N), strict=True):
+        hectares[plot.crop] += float(area_ha)
     return hectares
 
 

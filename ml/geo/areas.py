@@ -5,9 +5,14 @@ projection makes of it. So degrees, feet, turned grids and Web Mercator (whose s
 degrees) all come out right, and UTM loses its up to 0.2 %.
 """
 
-import numpy as np
+from itertools import pairwise
 
-from ml.geo.crs import transformer
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from ml.geo.crs import geod_of, transformer
 from ml.geo.grid import Grid
 from ml.geo.windows import Window
 
@@ -35,18 +40,32 @@ _CROSS = ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))
 
 def _square_radian_m2(grid: Grid, latitude: np.ndarray) -> np.ndarray:
     """Ground area of one radian x one radian: radius of the meridian x radius of the parallel, in square metres."""
-    geod = grid.crs.get_geod()
-    if geod is None:
-        raise ValueError(f"{grid.crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
-    a, e2 = geod.a, geod.es
-    w2 = 1 - e2 * np.sin(latitude) ** 2
-    return np.asarray(a**2 * (1 - e2) * np.cos(latitude) / w2**2)
+    geod = geod_of(grid.crs)
+    w2 = 1 - geod.es * np.sin(latitude) ** 2
+    return np.asarray(geod.a**2 * (1 - geod.es) * np.cos(latitude) / w2**2)
 
 
 def row_area_ha(grid: Grid, window: Window) -> np.ndarray:
     """Ground area of one pixel in each row of a window, taken at its middle column: hectares, float64 (rows,)."""
     rows = window.row + 0.5 + np.arange(window.rows)
     return pixel_area_ha(grid, rows, np.full(window.rows, window.col + window.cols / 2))
+
+
+def polygon_area_ha(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.float64]:
+    """Ground area of polygons and multipolygons (n,) in `crs`, less their holes, in hectares (n,); an empty one has 0.
+
+    By Karney's geodesics from corner to corner. Rings may run either way.
+    """
+    if not len(geometries):  # shapely cannot tell what kind they are
+        return np.zeros(0)
+    _, points, (rings, polygons, *multipolygons) = shapely.to_ragged_array(geometries)
+    lon, lat = transformer(crs, crs.geodetic_crs).transform(*points.T)
+    geod = geod_of(crs)
+    areas_m2 = np.abs([geod.polygon_area_perimeter(lon[a:b], lat[a:b])[0] for a, b in pairwise(rings)])
+    outer = np.isin(np.arange(len(areas_m2)), polygons)  # the first ring of a polygon; the others are holes
+    ends = polygons[multipolygons[0]] if multipolygons else polygons
+    owners = np.repeat(np.arange(len(geometries)), np.diff(ends))
+    return np.bincount(owners, np.where(outer, areas_m2, -areas_m2), len(geometries)) / HECTARE_M2
 
 
 def count_by_class(

@@ -82,6 +82,14 @@ def degrees_beyond_use(crs: pyproj.CRS, lon: float, lat: float) -> float:
     return max(beside, lat - area.north, area.south - lat)
 
 
+def geod_of(crs: pyproj.CRS) -> pyproj.Geod:
+    """Geodesics on the ellipsoid of a CRS that `usable_crs` has passed: others may have none, and raise ValueError."""
+    geod = crs.get_geod()
+    if geod is None:
+        raise ValueError(f"{crs.name} has no ellipsoid")
+    return geod
+
+
 @lru_cache(maxsize=256)
 def transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
     """From x, y of `source` to x, y of `target`; what cannot be placed becomes infinite."""

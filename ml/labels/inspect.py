@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import shapely
 
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
-from ml.geo.areas import HECTARE_M2, count_by_class, row_area_ha
-from ml.geo.crs import crs_code, transformer
+from ml.geo.areas import count_by_class, polygon_area_ha, row_area_ha
+from ml.geo.crs import crs_code
 from ml.geo.windows import blocks
 from ml.labels.classes import LabelOptions, class_names, mask_classes
 from ml.labels.conflicts import check_conflicts
@@ -62,7 +61,7 @@ def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelRepo
 
 def _polygon_report(truth: PolygonTruth, options: LabelOptions) -> LabelReport:
     overlaps = check_conflicts(truth.geometries, truth.values)
-    area_ha, names = _areas_ha(truth), class_names(options.classes)
+    area_ha, names = polygon_area_ha(truth.geometries, truth.crs), class_names(options.classes)
     return LabelReport(
         kind=truth.kind,
         features=len(truth.values),
@@ -105,17 +104,6 @@ def _mask_report(truth: MaskTruth) -> LabelReport:
         repairs=(),
         warnings=(),
     )
-
-
-def _areas_ha(truth: PolygonTruth) -> np.ndarray:
-    """Geodesic area of each polygon on the ellipsoid of its CRS, in hectares."""
-    geod = truth.crs.get_geod()
-    if geod is None:
-        raise ValueError(f"{truth.crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
-    to_lonlat = transformer(truth.crs, truth.crs.geodetic_crs)
-    lonlat = shapely.transform(truth.geometries, lambda xy: np.column_stack(to_lonlat.transform(*xy.T)))
-    areas = [geod.geometry_area_perimeter(geometry)[0] for geometry in shapely.orient_polygons(lonlat)]
-    return np.abs(areas) / HECTARE_M2
 
 
 def _crs_name(truth: PolygonTruth | MaskTruth) -> str:

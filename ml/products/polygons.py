@@ -6,19 +6,17 @@ polygons and not with the map. They are handled by the thousand: calls for each 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
-from ml.geo.areas import HECTARE_M2
-from ml.geo.crs import transformer
+from ml.geo.areas import polygon_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import written
@@ -54,23 +52,9 @@ def patches(classes: Path) -> Iterator[Patches]:
             while some := [*islice(outlines, _AT_ONCE)]:
                 geometries = _polygons([geometry for geometry, _ in some])
                 values = np.array([value for _, value in some], np.uint8)
-                yield Patches(geometries, values, areas_ha(geometries, crs))
+                yield Patches(geometries, values, polygon_area_ha(geometries, crs))
     finally:
         traced.unlink(missing_ok=True)
-
-
-def areas_ha(polygons: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.float64]:
-    """Geodesic areas of polygons (n,) in `crs` on its ellipsoid, in hectares (n,)."""
-    geod = crs.get_geod()
-    if geod is None:
-        raise ValueError(f"{crs.name} has no ellipsoid")  # `ml.geo.crs.usable_crs` refuses such
-    _, points, (rings, first_rings) = shapely.to_ragged_array(polygons)
-    lon, lat = transformer(crs, crs.geodetic_crs).transform(*points.T)
-    signed = [geod.polygon_area_perimeter(lon[a:b], lat[a:b])[0] for a, b in pairwise(rings)]
-    of_rings = np.abs(signed)
-    holes = np.ones(len(of_rings), bool)
-    holes[first_rings[:-1]] = False
-    return np.add.reduceat(np.where(holes, -of_rings, of_rings), first_rings[:-1]) / HECTARE_M2
 
 
 def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:

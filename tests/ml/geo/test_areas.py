@@ -4,10 +4,13 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import shapely
 from affine import Affine
+from shapely.affinity import affine_transform
+from shapely.geometry import MultiPolygon, Polygon
 
-from ml.geo.areas import row_area_ha
-from ml.geo.crs import to_wgs84
+from ml.geo.areas import polygon_area_ha, row_area_ha
+from ml.geo.crs import geod_of, to_wgs84, transformer
 from ml.geo.grid import Grid
 from ml.geo.windows import Window
 from ml.products.write import class_areas_ha
@@ -40,6 +43,48 @@ def test_hectares_are_those_on_the_ground_in_any_crs(crs: str, transform: Affine
     grid = Grid(PX, PX, transform, pyproj.CRS(crs))
     area_ha = row_area_ha(grid, Window(0, 0, PX, PX)).sum() * PX
     assert area_ha == pytest.approx(geodesic_ha(grid), rel=1e-6)
+
+
+SQUARE = [(0, 0), (0, 900), (900, 900), (900, 0)]  # runs clockwise
+HOLES = [[(100, 100), (300, 100), (300, 300), (100, 300)], [(500, 500), (500, 600), (600, 500)]]
+ISLAND = Polygon([(150, 150), (250, 150), (250, 250), (150, 250)])
+SHAPES = (
+    Polygon(SQUARE),
+    Polygon(SQUARE[::-1]),
+    Polygon(SQUARE, HOLES),
+    Polygon(SQUARE[::-1], [hole[::-1] for hole in HOLES]),
+    MultiPolygon([Polygon(SQUARE, HOLES), ISLAND]),
+    MultiPolygon(),
+    Polygon(),
+    MultiPolygon([ISLAND]),
+)
+
+
+@pytest.mark.parametrize(
+    ("crs", "place"),
+    [
+        ("EPSG:32648", Affine(1, 0, 300_000, 0, 1, 2_500_000)),
+        ("EPSG:4326", Affine(1e-5, 0, 108, 0, 1e-5, -23)),
+        ("EPSG:4490", Affine(1e-5, 0, 179.9951, 0, 1e-5, 23)),  # across the date line, on another ellipsoid
+        ("EPSG:2264", Affine(3, 0, 1_500_000, 0, 3, 600_000)),  # US survey feet
+    ],
+)
+def test_hectares_of_polygons_are_those_of_geodesics(crs: str, place: Affine) -> None:
+    known = pyproj.CRS(crs)
+    shapes = np.array([affine_transform(shape, place.to_shapely()) for shape in SHAPES])
+    lonlat = shapely.transform(shapes, transformer(known, known.geodetic_crs).transform, interleaved=False)
+    geod = geod_of(known)
+    expected = [geod.geometry_area_perimeter(shape)[0] / 10_000 for shape in shapely.orient_polygons(lonlat)]
+    assert polygon_area_ha(shapes, known) == pytest.approx(expected, rel=1e-9)
+    for number, shape in enumerate(shapes):
+        assert polygon_area_ha(np.array([shape]), known) == pytest.approx(expected[number : number + 1], rel=1e-9)
+
+
+def test_holes_are_no_ground_and_what_lies_in_them_is() -> None:
+    square, _, cut, _, both, *empty, island = polygon_area_ha(np.array(SHAPES), pyproj.CRS("EPSG:6933"))
+    assert (square, cut) == (pytest.approx(81, rel=1e-5), pytest.approx(81 - 4 - 0.5, rel=1e-5))
+    assert (both, empty) == (pytest.approx(cut + island), [0, 0])
+    assert len(polygon_area_ha(np.array([], object), pyproj.CRS("EPSG:6933"))) == 0
 
 
 def test_a_hectare_of_web_mercator_is_a_quarter_at_60_degrees() -> None:

@@ -11,9 +11,10 @@ import shapely
 from affine import Affine
 
 from ml.contract import BINARY
+from ml.geo.areas import polygon_area_ha
 from ml.labels.read import read_layer
 from ml.products.polygon_files import write_polygons
-from ml.products.polygons import areas_ha, patches
+from ml.products.polygons import patches
 from ml.products.write import class_areas_ha
 from tests.ml.conftest import MakeScene
 
@@ -71,7 +72,7 @@ def test_patches_come_by_the_thousand_and_none_is_lost(make_scene: MakeScene, tm
         assert layer.crs is not None
         outlines = np.array([feature.geometry for feature in layer.features])
         assert len(outlines) == 6400
-        assert areas_ha(outlines, layer.crs).sum() == pytest.approx(64, rel=2e-3)
+        assert polygon_area_ha(outlines, layer.crs).sum() == pytest.approx(64, rel=2e-3)
 
 
 def test_a_map_without_the_class_gives_valid_empty_files(make_scene: MakeScene, tmp_path: Path) -> None:
