@@ -128,15 +128,19 @@ def postgres_tool(name: str) -> Path:
 
 
 @contextmanager
-def database(server: URL) -> Iterator[str]:
-    """A new empty database on `server`; yields its SQLAlchemy URL, drops it at the end."""
+def database(server: URL, template: str = "template1") -> Iterator[str]:
+    """A new database on `server`, a copy of `template`; yields its SQLAlchemy URL, drops it at the end.
+
+    template: the name of a database that nobody is connected to; the default is an empty one.
+    """
     name = f"test_{secrets.token_hex(8)}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with _connect(server) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
 
 
 @contextmanager

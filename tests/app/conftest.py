@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.core.db import migrate
 from app.services import Services
 from app.settings import Settings
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings on a migrated database and an empty data folder."""
-    settings = Settings(data_dir=tmp_path / "data", database_url=database_url, lease_s=10, max_failures=3)
-    migrate(settings)
-    return settings
+    """Settings on a database without rows and an empty data folder."""
+    return Settings(data_dir=tmp_path / "data", database_url=database_url, lease_s=10, max_failures=3)
 
 
 @pytest.fixture
