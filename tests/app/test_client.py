@@ -64,7 +64,7 @@ def wire() -> Iterator[Wire]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         wire.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # s between looks for its end
         thread.start()
         yield wire
         server.shutdown()

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,16 +96,18 @@ def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> 
 
 def test_a_part_that_hangs_is_named_and_asked_once() -> None:
     asked: list[int] = []
+    answering = threading.Event()
 
     def hang() -> list[Fault]:
         asked.append(1)
-        time.sleep(1.5)
+        answering.wait()
         return []
 
     probe = Probe("storage", hang)
     for _ in range(3):
         (fault,) = probe.begin().faults(0.2)
         assert (fault.code, "did not answer" in fault.detail) == ("storage", True)
+    answering.set()
     assert probe.begin().faults(5) == []
     assert len(asked) == 1
 
