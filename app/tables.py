@@ -1,61 +1,39 @@
 """The tables. The row is the truth: about scenes, jobs and models alike."""
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from datetime import datetime
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    String,
-    Text,
-    TypeDecorator,
-    text,
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.columns import Base, PydanticJSON, now
+from app.core.errors import ProblemDocument
+from app.core.idempotency import IdempotencyKey as IdempotencyKey  # beside its one use, and in the schema with the rest
+from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
+from app.results import MappedAreas, ModelMetrics, PreparedDataset, Verdict
+from app.storage import Stored
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import PredictConfig, TrainConfig
+from ml.contract import Contract
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.comparison import Comparison
+from ml.evaluation.metrics import Confusion, Metrics
+from ml.evaluation.report import TrainReport
+from ml.labels.inspect import LabelOptions, LabelReport
+from ml.scenes.inspect import SceneInfo
+
+Software = dict[str, str]  # versions, by what has them
+EpochValues = dict[str, float | int | None]
+_DOCUMENTS = (
+    *(SceneInfo, LabelOptions, LabelReport, DatasetRequest, PreparedDataset, TrainConfig, CheckpointHeader),
+    *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, tuple[Confusion, ...], Contract, Software),
+    *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
+    *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str]),
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, always in UTC and aware of it, also on SQLite, which forgets time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: in UTC."""
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database: SQLite's naive value was written in UTC."""
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
-
-
-Document = dict[str, Any]
-
-
-class Base(DeclarativeBase):
-    """What all tables share: the mapping of Python types to columns."""
-
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcDateTime(),
-        Document: JSON().with_variant(JSONB(), "postgresql"),
-        list[str]: JSON().with_variant(JSONB(), "postgresql"),
-        list[Any]: JSON().with_variant(JSONB(), "postgresql"),
-    }
-
-
-def now() -> datetime:
-    """This moment, in UTC."""
-    return datetime.now(UTC)
+Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
 
 class Scene(Base):
-    """An uploaded GeoTIFF. info: `ml.scenes.inspect.SceneInfo`; object: the key of its bytes in the store."""
+    """An uploaded GeoTIFF. info: what was found in it; object: the key of its bytes in the store."""
 
     __tablename__ = "scenes"
 
@@ -66,7 +44,7 @@ class Scene(Base):
     acquired: Mapped[datetime | None]
     sensor: Mapped[str | None] = mapped_column(String(200))
     nodata: Mapped[float | None]  # as declared by the uploader; None: believe the file
-    info: Mapped[Document]
+    info: Mapped[SceneInfo]
     west: Mapped[float]
     south: Mapped[float]
     east: Mapped[float]
@@ -80,7 +58,7 @@ class Scene(Base):
 
 
 class LabelSet(Base):
-    """An uploaded layer of truth. options: `LabelOptions`; report: `LabelReport` of `ml.labels.inspect`."""
+    """An uploaded layer of truth. options: how it is to be read; report: what was found in it."""
 
     __tablename__ = "labels"
 
@@ -88,8 +66,8 @@ class LabelSet(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     object: Mapped[str] = mapped_column(Text)
-    options: Mapped[Document]
-    report: Mapped[Document]
+    options: Mapped[LabelOptions]
+    report: Mapped[LabelReport]
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("ix_labels_created", "created", "id"),)
@@ -123,7 +101,7 @@ class Job(Base):
     total: Mapped[int] = mapped_column(BigInteger, default=0)
     eta_s: Mapped[float | None]
     message: Mapped[str] = mapped_column(Text, default="")
-    error: Mapped[Document | None]
+    error: Mapped[ProblemDocument | None]
     created: Mapped[datetime] = mapped_column(default=now)
     started: Mapped[datetime | None]
     finished: Mapped[datetime | None]
@@ -153,8 +131,7 @@ class JobLog(Base):
 class Dataset(Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
-    prepared: what the job found (`ml.datasets.prepare`), with the keys of the masks; None until then. figures: key of
-    the pictures for its figures.
+    prepared: what the job found; None until then. figures: key of the pictures for its figures.
     """
 
     __tablename__ = "datasets"
@@ -162,10 +139,10 @@ class Dataset(Base):
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(80))
     version: Mapped[int]
-    request: Mapped[Document]
+    request: Mapped[DatasetRequest]
     scenes: Mapped[list[str]]
     labels: Mapped[list[str]]
-    prepared: Mapped[Document | None]
+    prepared: Mapped[PreparedDataset | None]
     figures: Mapped[str | None] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(default=now)
 
@@ -179,7 +156,7 @@ class Training(Base):
     """A training; `id` is also the id of its job.
 
     register_as: "" when what comes out is not to be registered. experiment, variant: of a run of an experiment.
-    header: of its checkpoint (`ml.checkpoint_header`); figures: key of the pictures for its figures; None until then.
+    header: of its checkpoint; figures: key of the pictures for its figures; None until then.
     """
 
     __tablename__ = "trainings"
@@ -187,11 +164,11 @@ class Training(Base):
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
     register_as: Mapped[str] = mapped_column(String(80))
-    config: Mapped[Document]
+    config: Mapped[TrainConfig]
     version: Mapped[int | None]
     experiment: Mapped[str | None] = mapped_column(String(100), index=True)
     variant: Mapped[str | None] = mapped_column(String(80))
-    header: Mapped[Document | None]
+    header: Mapped[CheckpointHeader | None]
     figures: Mapped[str | None] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(default=now)
 
@@ -201,15 +178,15 @@ class Training(Base):
 class Experiment(Base):
     """Variants x seeds on one dataset; `id` is also the id of its job, and each run is a training of its own.
 
-    comparison: `ml.evaluation.comparison.Comparison` of the split `compared_on`; None until the job succeeded.
+    comparison: of its runs; None until the job succeeded.
     """
 
     __tablename__ = "experiments"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
-    request: Mapped[Document]
-    comparison: Mapped[Document | None]
+    request: Mapped[ExperimentRequest]
+    comparison: Mapped[Comparison | None]
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("ix_experiments_created", "created", "id"),)
@@ -222,7 +199,7 @@ class SeriesRow(Base):
 
     training: Mapped[str] = mapped_column(ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
-    values: Mapped[Document]
+    values: Mapped[EpochValues]
 
 
 class ModelVersion(Base):
@@ -234,13 +211,13 @@ class ModelVersion(Base):
     version: Mapped[int] = mapped_column(primary_key=True)
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"))
     dataset: Mapped[str | None] = mapped_column(String(100))
-    metrics: Mapped[Document]
-    test_blocks: Mapped[list[Any]]
-    contract: Mapped[Document]
-    config: Mapped[Document]
-    versions: Mapped[Document]  # of the software that made it
-    details: Mapped[Document | None]  # by split: `ml.evaluation.assessment.Assessment`
-    report: Mapped[Document | None]  # `ml.evaluation.report.TrainReport`
+    metrics: Mapped[ModelMetrics]
+    test_blocks: Mapped[tuple[Confusion, ...]]
+    contract: Mapped[Contract]
+    config: Mapped[TrainConfig]
+    versions: Mapped[Software]  # of the software that made it
+    details: Mapped[dict[str, Assessment] | None]  # by split
+    report: Mapped[TrainReport | None]
     dataset_sha256: Mapped[str | None] = mapped_column(String(64))
     object: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
@@ -280,8 +257,7 @@ class AliasMove(Base):
 class Evaluation(Base):
     """One model version scored on one split of a dataset; `id` is also the id of its job.
 
-    metrics: `ml.evaluation.metrics.Metrics`; details: `ml.evaluation.assessment.Assessment`; software: what made them;
-    None until the job succeeded.
+    metrics, details: what was found; software: what made them; None until the job succeeded.
     """
 
     __tablename__ = "evaluations"
@@ -291,9 +267,9 @@ class Evaluation(Base):
     version: Mapped[int]
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
     split: Mapped[str] = mapped_column(String(5))
-    metrics: Mapped[Document | None]
-    details: Mapped[Document | None]
-    software: Mapped[Document | None]
+    metrics: Mapped[Metrics | None]
+    details: Mapped[Assessment | None]
+    software: Mapped[Software | None]
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
@@ -318,7 +294,7 @@ class Part(Base):
 
 
 class Schedule(Base):
-    """Retraining by the clock. training: `TrainingRequest`; promote: `PromoteRequest`, None: nothing is promoted.
+    """Retraining by the clock. training: what each run asks for; promote: the gate, None: nothing is promoted.
 
     due: when it is to run next, None while it is disabled. Whoever moves `due` on makes the run, in one transaction.
     """
@@ -328,8 +304,8 @@ class Schedule(Base):
     id: Mapped[str] = mapped_column(String(80), primary_key=True)
     cron: Mapped[str] = mapped_column(String(200))
     timezone: Mapped[str] = mapped_column(String(80))
-    training: Mapped[Document]
-    promote: Mapped[Document | None]
+    training: Mapped[TrainingRequest]
+    promote: Mapped[PromoteRequest | None]
     enabled: Mapped[bool] = mapped_column(default=True)
     due: Mapped[datetime | None] = mapped_column(index=True)
     created: Mapped[datetime] = mapped_column(default=now)
@@ -347,8 +323,7 @@ class ScheduleRun(Base):
 
     missed: how many earlier times this run also stands for, because nothing ran then. promote: as the schedule had it
     when the run began. training: its job, None for a run that was skipped or refused. evaluations: of the versions that
-    the new one had to be compared with. verdict: `app.schedules.gate.Verdict`. error: a problem document. finished:
-    None while it goes on.
+    the new one had to be compared with. finished: None while it goes on.
     """
 
     __tablename__ = "schedule_runs"
@@ -360,11 +335,11 @@ class ScheduleRun(Base):
     missed: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(12))
     message: Mapped[str] = mapped_column(Text, default="")
-    promote: Mapped[Document | None]
+    promote: Mapped[PromoteRequest | None]
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
     evaluations: Mapped[list[str]] = mapped_column(default=list)
-    verdict: Mapped[Document | None]
-    error: Mapped[Document | None]
+    verdict: Mapped[Verdict | None]
+    error: Mapped[ProblemDocument | None]
     created: Mapped[datetime] = mapped_column(default=now)
     finished: Mapped[datetime | None]
 
@@ -378,8 +353,7 @@ class ScheduleRun(Base):
 class Prediction(Base):
     """One scene mapped by one model version; `id` is also the id of its job.
 
-    products: file name -> {object, sha256, size_bytes}; areas: hectares by class; software: what made it; None until
-    the job succeeded.
+    products: the files, by their names; areas: hectares by class; software: what made it; None until the job succeeded.
     """
 
     __tablename__ = "predictions"
@@ -388,10 +362,10 @@ class Prediction(Base):
     scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"))
     model: Mapped[str] = mapped_column(String(80))
     version: Mapped[int]
-    config: Mapped[Document]
-    products: Mapped[Document | None]
-    areas: Mapped[Document | None]
-    software: Mapped[Document | None]
+    config: Mapped[PredictConfig]
+    products: Mapped[dict[str, Stored] | None]
+    areas: Mapped[MappedAreas | None]
+    software: Mapped[Software | None]
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
@@ -399,17 +373,6 @@ class Prediction(Base):
         Index("ix_predictions_created", "created", "id", "scene"),
         Index("ix_predictions_scene", "scene", "created", "id"),
     )
-
-
-class IdempotencyKey(Base):
-    """The first use of an Idempotency-Key: which request it came with, and what that made."""
-
-    __tablename__ = "idempotency_keys"
-
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(String(64))
-    resource: Mapped[str] = mapped_column(String(100))
-    created: Mapped[datetime] = mapped_column(default=now)
 
 
 class Worker(Base):

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -34,12 +33,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from app.core.db import migrate
 from app.main import create_app
 from app.mapping.tiles import published
+from app.results import MappedAreas
 from app.settings import Settings
 from app.tables import Job, ModelVersion, Prediction, Scene
 from benchmarks.side_by_side import show
+from ml.config import PredictConfig, TrainConfig
 from ml.products.web_cog import write_web_cog
 from ml.products.web_tiles import WebTiles
 from ml.scenes.inspect import inspect_scene
+from tests.app.documents import CONTRACT, UNSCORED
 
 COLOURS = {0: (0, 0, 0), 1: (76, 175, 80)}
 FIELD_PX = 40
@@ -80,13 +82,13 @@ def publish(app: FastAPI, classes: Path, web: Path) -> str:
     box = {"west": west, "south": south, "east": east, "north": north}
     kept = {"sha256": "0" * 64, "size_bytes": 0, "object": "scenes/s"}
     with services.database.write() as session:
-        session.add(Scene(id="s", info=info.model_dump(mode="json"), revision=1, **box, **kept))
+        session.add(Scene(id="s", info=info, revision=1, **box, **kept))
         session.add(Job(id="p", kind="prediction", status="successful", created=now, updated=now))
-        model = {"metrics": {}, "test_blocks": [], "contract": {}, "config": {}, "versions": {}, "object": "models/m"}
-        session.add(ModelVersion(name="m", version=1, sha256="0" * 64, size_bytes=0, **model))
+        model = {"metrics": UNSCORED, "test_blocks": (), "contract": CONTRACT, "config": TrainConfig(), "versions": {}}
+        session.add(ModelVersion(name="m", version=1, sha256="0" * 64, size_bytes=0, object="m", **model))
         session.flush()
-        products = {"web.tif": asdict(stored)}
-        session.add(Prediction(id="p", scene="s", model="m", version=1, config={}, products=products))
+        made = {"products": {"web.tif": stored}, "areas": MappedAreas(area_ha={}, observed_ha=0, unobserved_ha=0)}
+        session.add(Prediction(id="p", scene="s", model="m", version=1, config=PredictConfig(), **made))
     return "p"
 
 

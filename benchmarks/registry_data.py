@@ -1,6 +1,5 @@
 """A registry as large as the goal asks for, written by SQL: what a service holds after years."""
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +7,28 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from app.tables import Base
+from app.core.columns import Base
+from app.results import ModelMetrics, PreparedDataset
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BandStatistics, Contract
-from ml.evaluation.metrics import Metrics
-from ml.scenes.inspect import inspect_scene
+from ml.datasets.class_counts import SplitStatistics
+from ml.datasets.splits import SPLITS
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.comparison import Comparison, Run, compare
+from ml.evaluation.metrics import BlockCounts, Metrics
+from ml.evaluation.report import BalanceReport, TrainReport
+from ml.faults import Note
+from ml.labels.inspect import ClassReport, LabelOptions, LabelReport
+from ml.scenes.inspect import SceneInfo, inspect_scene
 
 BANDS = ("blue", "green", "red", "nir")
-CONFUSION = [[180_123, 5_021], [7_345, 69_655]]
+CONFUSION = ((180_123, 5_021), (7_345, 69_655))
 BLOCKS = 16  # scored blocks of a split
+_MASK = f"datasets/area/1/1/{'0' * 64}-mask.tif"
 PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml")
 
 
@@ -78,74 +87,95 @@ def _documents() -> dict[str, str]:
         "clip_outliers": True,
         "leaks": "refuse",
     }
-    pixels = {"pixels": {"other": 3_000_000, "sugarcane": 1_000_000, "unlabelled": 0}, "area_ha": {"sugarcane": 64.0}}
-    prepared = {
-        "statistics": dict.fromkeys(("train", "val", "test"), pixels),
-        "by_scene": dict.fromkeys(dataset["scenes"], pixels),
-        "total": pixels,
-        "contract": header["contract"],
-        "notes": [],
-        "sha256": "0" * 64,
-    }
-    plan = {
-        "config": header["config"],
+    pixels = SplitStatistics(
+        pixels={"other": 3_000_000, "sugarcane": 1_000_000, "unlabelled": 0},
+        fraction={"other": 0.75, "sugarcane": 0.25},
+        area_ha={"other": 192.0, "sugarcane": 64.0, "unlabelled": 0.0},
+    )
+    prepared = PreparedDataset(
+        statistics=dict.fromkeys(SPLITS, pixels),
+        by_scene=dict.fromkeys(dataset["scenes"], pixels),
+        total=pixels,
+        references={"other": 3_000_000, "sugarcane": 1_000_000},
+        sha256="0" * 64,
+        contract=header.contract,
+        notes=(),
+        masks={split: {scene: _MASK} for split, scene in zip(SPLITS, dataset["scenes"], strict=True)},
+    )
+    plan: dict[str, Any] = {
+        "dataset": "area-00000:1",
+        "config": header.config.model_dump(mode="json"),
         "variants": [{"name": name, "config": {}} for name in ("ce", "ce+0.5*lovasz")],
         "seeds": [0, 1, 2],
         "lovasz_weights": [],
         "register_as": None,
     }
-    row = {"variant": "ce", "split": "test", "accuracy": {"mean": 0.9, "sd": 0.01}, "iou": {"mean": 0.7, "sd": 0.01}}
-    compared = {"table": [row, row], "differences": [{"a": "ce+0.5*lovasz", "b": "ce", "mean": 0.02}], "notes": []}
     documents: dict[str, Any] = {
         "header": header,
-        "metrics": {"val": header["val"], "test": header["test"]},
-        **{key: header[key] for key in ("test_blocks", "contract", "config", "software", "details", "report")},
+        "metrics": ModelMetrics(val=header.val, test=header.test),
+        **{key: getattr(header, key) for key in ("test_blocks", "contract", "config", "details", "report")},
+        "software": header.versions,
         "info": _scene_info(),
         "request": dataset,
         "prepared": prepared,
         "plan": plan,
-        "compared": compared,
+        "compared": _comparison(header),
         "predict": predict,
         "products": dict.fromkeys(PRODUCTS, stored),
         "areas": {"observed_ha": 1000.0, "unobserved_ha": 0.0, "area_ha": {"0": 900.0, "1": 100.0}},
-        "options": {"class_field": "crop", "classes": {"sugarcane": 1}, "crs": None, "background": 0},
-        "layer": {"features": 812, "bbox": [108.0, 22.0, 108.2, 22.2], "repairs": 3, "classes": {"sugarcane": 812}},
+        "options": LabelOptions(class_field="crop", classes={"sugarcane": 1}),
+        "layer": _label_report(),
         "error": {"type": "out-of-memory", "title": "The work could not be done", "status": 500, "detail": "Too big."},
         "values": {"epoch": 1, "loss": 0.51, "ce": 0.4, "accuracy": 0.9, "iou": 0.7, "kappa": 0.7},
     }
-    return {name: json.dumps(document) for name, document in documents.items()}
+    return {name: to_json(document).decode() for name, document in documents.items()}
 
 
-def _header() -> dict[str, Any]:
+def _header() -> CheckpointHeader:
     metrics = Metrics.from_confusion(np.array(CONFUSION))
     statistics = (BandStatistics(mean=400, std=250, min=100, max=700),) * len(BANDS)
-    header = CheckpointHeader(
+    assessment = Assessment(
+        scenes={"scene-00003": metrics},
+        scene_mean={"accuracy": 0.9, "iou": 0.7, "kappa": 0.7},
+        false_positives={"cassava": 3_120, "maize": 1_901},
+        blocks={"scene-00003": (BlockCounts(row=256, col=512, confusion=CONFUSION),) * BLOCKS},
+        boundary_m=8.0,
+    )
+    balance = BalanceReport(mode="oversample", before={"other": 3, "sugarcane": 1}, after={"other": 2, "sugarcane": 2})
+    return CheckpointHeader(
         contract=Contract(bands=BANDS, dtype="uint16", gsd=0.8, nodata=0, statistics=statistics),
         config=TrainConfig(),
         val=metrics,
         test=metrics,
         test_blocks=(CONFUSION,) * BLOCKS,
+        details={"val": assessment, "test": assessment},
+        report=TrainReport(balance=balance, dropped={}, dropped_chips=(), suspects=0),
         best_epoch=17,
         dataset_sha256="0" * 64,
+        versions={"canemap": "0.1.0", "torch": "2.13.0", "rasterio": "1.4.4", "gdal": "3.10.3", "numpy": "2.3.0"},
     )
-    block = {"row": 256, "col": 512, "confusion": CONFUSION}
-    assessment = {
-        "scenes": {"scene-00003": metrics.model_dump(mode="json")},
-        "scene_mean": {"accuracy": 0.9, "iou": 0.7, "kappa": 0.7},
-        "false_positives": {"cassava": 3_120, "maize": 1_901},
-        "blocks": {"scene-00003": [block] * BLOCKS},
-        "boundary_m": 8.0,
-    }
-    balance = {"mode": "oversample", "before": {"other": 3, "sugarcane": 1}, "after": {"other": 2, "sugarcane": 2}}
-    return {
-        **header.model_dump(mode="json"),
-        "details": {"val": assessment, "test": assessment},
-        "report": {"balance": balance, "dropped": {}, "dropped_chips": [], "suspects": 0, "suspect_labels": []},
-        "software": {"canemap": "0.1.0", "torch": "2.13.0", "rasterio": "1.4.4", "gdal": "3.10.3", "numpy": "2.3.0"},
-    }
 
 
-def _scene_info() -> dict[str, Any]:
+def _comparison(header: CheckpointHeader) -> Comparison:
+    assert header.test
+    return compare([Run(variant=name, seed=0, metrics=header.test) for name in ("ce", "ce+0.5*lovasz")], resamples=10)
+
+
+def _label_report() -> LabelReport:
+    classes = (ClassReport(value=1, name="sugarcane", features=812, area_ha=640.0),)
+    note = Note(code="repaired", detail="3 polygons crossed themselves and were repaired.")
+    return LabelReport(
+        kind="geojson",
+        features=812,
+        crs="EPSG:4326",
+        bbox=(108.0, 22.0, 108.2, 22.2),
+        by_class=classes,
+        repairs=(note,),
+        warnings=(),
+    )
+
+
+def _scene_info() -> SceneInfo:
     pixels = np.random.default_rng(0).integers(100, 700, (len(BANDS), 64, 64), dtype=np.uint16)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.tif"
@@ -153,7 +183,7 @@ def _scene_info() -> dict[str, Any]:
         profile = {"driver": "GTiff", "count": len(BANDS), "width": 64, "height": 64, "dtype": "uint16"}
         with rasterio.open(path, "w", crs="EPSG:32648", transform=transform, **profile) as file:
             file.write(pixels)
-        return inspect_scene(path, bands=BANDS).model_dump(mode="json")
+        return inspect_scene(path, bands=BANDS)
 
 
 _START = "timestamptz '2021-01-01 00:00:00+00'"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from app.tables import Base
+from app.core.columns import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

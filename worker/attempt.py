@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import structlog
 from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import problem
-from app.core.errors import Damaged, NoRoom, StoreAway
+from app.core.errors import Damaged, NoRoom, ProblemDocument, StoreAway, document, refusal
 from app.jobs import lifecycle
 from app.services import Services
 from app.storage import Stored
@@ -65,10 +63,10 @@ def _work(services: Services, held: Held) -> None:
     except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
         raise
     except InputRefused as refused:
-        _fail(services, held, problem.refusal(refused))
+        _fail(services, held, refusal(refused))
     except Damaged as damaged:
         log.error("failed", error=damaged.detail)
-        _fail(services, held, problem.document(500, damaged.code, damaged.title, damaged.detail))
+        _fail(services, held, document(500, damaged.code, damaged.title, damaged.detail))
     except Exception as error:
         log.exception("failed")
         if scratch.no_room(root, error):
@@ -108,8 +106,8 @@ def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> 
         services.store.delete(item.object)
 
 
-def _fail(services: Services, held: Held, error: dict[str, Any]) -> None:
-    _end(services, held, f"failed: {error['detail']}", lambda session, claim: lifecycle.fail(session, claim, error))
+def _fail(services: Services, held: Held, error: ProblemDocument) -> None:
+    _end(services, held, f"failed: {error.detail}", lambda session, claim: lifecycle.fail(session, claim, error))
 
 
 def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -> None:
@@ -130,11 +128,9 @@ def _write(services: Services, held: Held, change: Callable[[Session], None]) ->
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)
 
 
-def _unexpected(error: Exception) -> dict[str, Any]:
+def _unexpected(error: Exception) -> ProblemDocument:
     if isinstance(error, MemoryError):
         hint = "Take a smaller batch_size, chip_size or stripe_px."
-        return problem.document(
-            500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}"
-        )
+        return document(500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}")
     detail = f"The worker met an error that it did not expect ({type(error).__name__}); its log says more."
-    return problem.document(500, "internal-error", "The work could not be done", detail)
+    return document(500, "internal-error", "The work could not be done", detail)

@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.core.columns import now
 from app.core.db import Database
 from app.jobs import lifecycle
-from app.tables import now
 from ml.progress import Progress, Stopped
 
 TELL_S = 0.2  # at least, between two reports of progress within a stage

@@ -10,13 +10,14 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
+from app.core.columns import now
 from app.core.garbage import calm_collection
 from app.core.startup import configure_logs
 from app.jobs.queue import TASK, make_celery
 from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
-from app.tables import Worker, now
+from app.tables import Worker
 from worker import metrics, resume, scratch
 from worker.process import prepare
 from worker.supervisor import perform_all

@@ -91,21 +91,20 @@ def labels(row: LabelSet) -> Json:
 
 def dataset(row: Dataset, work: Job) -> Json:
     """A dataset with what its job found; statistics, contract and notes are null until then."""
-    prepared = row.prepared or {}
     return {
         "id": row.id,
         "name": row.name,
         "version": row.version,
         "created": row.created,
-        **{key: row.request.get(key) for key in ("scenes", "labels", "classes", "split", "homogenise")},
-        **{key: row.request.get(key) for key in ("clip_outliers", "leaks")},
-        "statistics": prepared.get("statistics"),
-        "statistics_by_scene": prepared.get("by_scene"),
-        "statistics_total": prepared.get("total"),
-        "references": prepared.get("references"),
-        "sha256": prepared.get("sha256"),
-        "contract": prepared.get("contract"),
-        "notes": prepared.get("notes"),
+        **{key: getattr(row.request, key) for key in ("scenes", "labels", "classes", "split", "homogenise")},
+        **{key: getattr(row.request, key) for key in ("clip_outliers", "leaks")},
+        "statistics": row.prepared and row.prepared.statistics,
+        "statistics_by_scene": row.prepared and row.prepared.by_scene,
+        "statistics_total": row.prepared and row.prepared.total,
+        "references": row.prepared and row.prepared.references,
+        "sha256": row.prepared and row.prepared.sha256,
+        "contract": row.prepared and row.prepared.contract,
+        "notes": row.prepared and row.prepared.notes,
         "job": job(work),
     }
 
@@ -120,9 +119,9 @@ def training(row: Training, work: Job) -> Json:
         "variant": row.variant,
         "config": row.config,
         "created": row.created,
-        "metrics": row.header and {"val": row.header["val"], "test": row.header["test"]},
-        "details": (row.header or {}).get("details"),
-        "report": (row.header or {}).get("report"),
+        "metrics": row.header and {"val": row.header.val, "test": row.header.test},
+        "details": row.header and row.header.details,
+        "report": row.header and row.header.report,
         "model": {"name": row.register_as, "version": row.version} if row.version else None,
         "job": job(work),
     }
@@ -130,16 +129,16 @@ def training(row: Training, work: Job) -> Json:
 
 def experiment(row: Experiment, work: Job, runs: Sequence[Run]) -> Json:
     """An experiment with its runs; table and differences are null until all runs have ended."""
-    compared = row.comparison or {}
+    compared = row.comparison
     return {
         "id": row.id,
         "dataset": row.dataset,
         "created": row.created,
-        **{key: row.request[key] for key in ("config", "variants", "seeds", "lovasz_weights", "register_as")},
+        **{key: getattr(row.request, key) for key in ("config", "variants", "seeds", "lovasz_weights", "register_as")},
         "runs": [_run(run) for run in runs],
-        "table": compared.get("table"),
-        "differences": compared.get("differences"),
-        "notes": compared.get("notes"),
+        "table": compared and compared.table,
+        "differences": compared and compared.differences,
+        "notes": compared and compared.notes,
         "job": job(work),
     }
 

@@ -63,7 +63,7 @@ def comparison_of(row: Experiment) -> Comparison:
     """The comparison; `NotReady` before all runs have ended."""
     if row.comparison is None:
         raise NotReady("result-not-ready", f"The runs of experiment {row.id!r} have not all ended.")
-    return Comparison.model_validate(row.comparison)
+    return row.comparison
 
 
 def _document(services: Wired, id_: str) -> Json:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse, RedirectResponse
 
 from app.api.http.problems import ProblemResponse
-from app.core.problem import document
+from app.core.errors import document
 from app.operations.job_counts import Tally
 
 router = APIRouter(tags=["health"])
@@ -48,7 +48,7 @@ def readyz(request: Request) -> Response:
     faults = request.app.state.readiness.faults()
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
-        return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults), 503)
+        return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults).model_dump(), 503)
     return JSONResponse({"status": "ready"})
 
 

@@ -67,7 +67,7 @@ def get_results(services: Wired, id_: Id) -> Json | Response:
     """Where the result of a successful job is; the problem of a failed one."""
     row = read_job(services, id_)
     if row.status == "failed" and row.error:
-        return ProblemResponse(row.error, row.error["status"])
+        return ProblemResponse(row.error.model_dump(), row.error.status)
     if row.status != "successful":
         raise NotReady("result-not-ready", f"Job {id_!r} is {row.status}.")
     return documents.link(documents.result_of(row), "related")

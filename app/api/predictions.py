@@ -77,7 +77,7 @@ def get_areas(services: Wired, id_: Id, f: Literal["json", "csv", "geojson"] = "
     with services.database.read() as session:
         row = predictions.get(session, id_)
         items = [_row(areas) for areas in predictions.areas(session, row)]
-        geometry = scenes.get(session, row.scene).info["footprint"]
+        geometry = scenes.get(session, row.scene).info.footprint
     if f == "csv":
         return Response(_csv(items), media_type="text/csv; charset=utf-8")
     if f == "geojson":

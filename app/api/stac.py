@@ -1,10 +1,10 @@
 """Scenes and predictions as STAC Items (1.1.0)."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.api.documents import Json, checksum, job, link
 from app.tables import Job, Prediction, Scene
+from ml.scenes.inspect import BandInfo, SceneInfo
 
 GEOTIFF = "image/tiff; application=geotiff"
 COG = f"{GEOTIFF}; profile=cloud-optimized"
@@ -41,8 +41,8 @@ def scene_item(row: Scene) -> Json:
         "created": row.created,
         "updated": row.updated,
         "instruments": [row.sensor] if row.sensor else None,
-        "bands": [_band(band, info["nodata"]) for band in info["bands"]],
-        "warnings": info["warnings"],
+        "bands": [_band(band, info.nodata) for band in info.bands],
+        "warnings": info.warnings,
     }
     return _item(row.id, info, properties, {"data": asset}, [link(url, "self", "application/geo+json")])
 
@@ -55,8 +55,8 @@ def prediction_item(row: Prediction, scene: Scene, work: Job) -> Json:
             "href": f"{url}/{name}",
             "type": MEDIA_TYPES[name],
             "roles": ["visual" if name == "web.tif" else "data"],
-            "file:checksum": checksum(item["sha256"]),
-            "file:size": item["size_bytes"],
+            "file:checksum": checksum(item.sha256),
+            "file:size": item.size_bytes,
         }
         for name, item in (row.products or {}).items()
     }
@@ -96,36 +96,36 @@ def collection(items: Iterable[Json], token: str | None, href_next: str | None) 
     }
 
 
-def _item(id_: str, info: Json, properties: Json, assets: Json, links: list[Json]) -> Json:
+def _item(id_: str, info: SceneInfo, properties: Json, assets: Json, links: list[Json]) -> Json:
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": EXTENSIONS,
         "id": id_,
-        "geometry": info["footprint"],
-        "bbox": info["bbox"],
+        "geometry": info.footprint,
+        "bbox": info.bbox,
         "properties": {key: value for key, value in properties.items() if value is not None or key == "datetime"},
         "assets": assets,
         "links": links,
     }
 
 
-def _grid(info: Json) -> Json:
+def _grid(info: SceneInfo) -> Json:
     return {
-        "proj:code": info["crs_code"],
-        "proj:wkt2": info["crs"],
-        "proj:shape": [info["rows"], info["cols"]],
-        "proj:transform": info["transform"],
-        "gsd": info["gsd"],
+        "proj:code": info.crs_code,
+        "proj:wkt2": info.crs,
+        "proj:shape": [info.rows, info.cols],
+        "proj:transform": info.transform,
+        "gsd": info.gsd,
     }
 
 
-def _band(band: Json, nodata: Any) -> Json:
-    statistics = band["statistics"] and {
-        "minimum": band["statistics"]["min"],
-        "maximum": band["statistics"]["max"],
-        "mean": band["statistics"]["mean"],
-        "stddev": band["statistics"]["std"],
+def _band(band: BandInfo, nodata: float | None) -> Json:
+    statistics = {
+        "minimum": band.statistics.min,
+        "maximum": band.statistics.max,
+        "mean": band.statistics.mean,
+        "stddev": band.statistics.std,
     }
-    document = {"name": band["name"], "data_type": band["dtype"], "nodata": nodata, "statistics": statistics}
+    document = {"name": band.name, "data_type": band.dtype, "nodata": nodata, "statistics": statistics}
     return {key: value for key, value in document.items() if value is not None}

@@ -42,7 +42,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     """The tiles of a prediction as TileJSON 3.0.0."""
     found = tiles.published(services, id_).tiles
     with services.database.read() as session:
-        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info["bbox"]
+        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info.bbox
     if west > east:  # TileJSON has no box across the date line
         west, east = -180, 180
     return {

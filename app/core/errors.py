@@ -1,6 +1,35 @@
-"""What can go wrong with a request, in the words of the use cases; `app.api.http.problems` picks the HTTP status."""
+"""What can go wrong with a request, in the words of the use cases; `app.api.http.problems` picks the HTTP status.
 
-from ml.faults import Fault
+And how it is told: a problem document (RFC 9457), which the API answers and a failed job keeps.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from ml.faults import Fault, InputRefused
+from ml.frozen import Frozen
+
+# faults of a file that are about its size: the service could not hold what it unfolds to
+TOO_LARGE = {
+    "too_many_pixels",
+    "too_many_bands",
+    "too_many_blocks",
+    "too_many_features",
+    "too_large",
+    "block_too_large",
+    "overlapping_blocks",
+}
+
+
+class ProblemDocument(Frozen):
+    """A problem as RFC 9457 has it. type: the stable code. errors: every fault with its fix; left out where none is."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[Fault, ...] = Field((), exclude_if=lambda faults: not faults)
 
 
 class Problem(Exception):
@@ -102,3 +131,15 @@ class StoreAway(Problem):
 def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:
     """`Invalid` with one fault."""
     return Invalid(code, Fault(code.replace("-", "_"), detail, hint, pointer))
+
+
+def document(status: int, code: str, title: str, detail: str, faults: Sequence[Fault] = ()) -> ProblemDocument:
+    """The document of a problem."""
+    return ProblemDocument(type=code, title=title, status=status, detail=detail, errors=tuple(faults))
+
+
+def refusal(refused: InputRefused) -> ProblemDocument:
+    """The document of a refused file."""
+    status = 413 if any(fault.code in TOO_LARGE for fault in refused.faults) else 422
+    code = refused.faults[0].code.replace("_", "-")
+    return document(status, code, "The input cannot be used", str(refused), refused.faults)

@@ -1,6 +1,5 @@
 """Datasets: immutable versions of scenes + labels + split."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,12 +9,12 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict, Invalid, NotFound, invalid
 from app.core.idempotency import Once
 from app.core.paging import Page, page
-from app.data import labels
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
+from app.results import PreparedDataset
 from app.services import Services
 from app.tables import Dataset, LabelSet, Scene
-from ml.contract import ClassDef, Contract, SceneRadiometry
+from ml.contract import ClassDef
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.splits import SceneSplit
 from ml.faults import Fault
@@ -37,7 +36,7 @@ def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
             id=id_,
             name=request.name,
             version=version,
-            request=request.model_dump(mode="json"),
+            request=request,
             scenes=list(request.scenes),
             labels=list(request.labels),
         )
@@ -66,6 +65,13 @@ def ready(session: Session, reference: str) -> Dataset:
     return dataset
 
 
+def prepared(dataset: Dataset) -> PreparedDataset:
+    """What the job of a dataset that is `ready` found."""
+    if dataset.prepared is None:
+        raise ValueError(f"dataset {dataset.id!r} is not prepared")
+    return dataset.prepared
+
+
 def asked_for(session: Session, reference: str) -> Dataset:
     """The prepared dataset that a request names in `/dataset`: an unknown one is a fault of the request."""
     try:
@@ -81,19 +87,14 @@ def find(services: Services, *, limit: int, token: str | None) -> Page[Dataset]:
         return page(session, select(Dataset), Dataset.created, Dataset.id, limit=limit, token=token)
 
 
-def request_of(dataset: Dataset) -> DatasetRequest:
-    """What was asked for."""
-    return DatasetRequest.model_validate_json(json.dumps(dataset.request))
-
-
 def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:
     """The files of a prepared dataset. scenes_: its scenes, by their ids."""
-    prepared = dataset.prepared or {}
+    found = prepared(dataset)
     return TrainingData(
-        contract=Contract.model_validate_json(json.dumps(prepared["contract"])),
+        contract=found.contract,
         **{name: labelled_scenes(dataset, name, scenes_, file) for name in SPLITS},
-        references=references(dataset),
-        sha256=prepared.get("sha256") or "",
+        references=tuple(found.references or ()),
+        sha256=found.sha256 or "",
     )
 
 
@@ -101,25 +102,19 @@ def labelled_scenes(
     dataset: Dataset, split: str, scenes_: Mapping[str, Scene], file: FileOf
 ) -> tuple[LabelledScene, ...]:
     """The scenes of one split of a prepared dataset with their masks. scenes_: as for `training_data`."""
-    prepared = dataset.prepared or {}
+    found = prepared(dataset)
 
     def labelled(scene_id: str, mask: str) -> LabelledScene:
         scene = scene_file(scenes_[scene_id], file)
-        radiometry = (prepared.get("radiometry") or {}).get(scene_id)
-        known = scene.model_copy(update={"radiometry": radiometry and SceneRadiometry.model_validate(radiometry)})
-        return LabelledScene(**known.model_dump(), mask=file(mask))
+        known = scene.model_copy(update={"radiometry": found.radiometry.get(scene_id)})
+        return LabelledScene(**dict(known), mask=file(mask))
 
-    return tuple(labelled(*item) for item in prepared["masks"][split].items())
-
-
-def references(dataset: Dataset) -> tuple[str, ...]:
-    """What the labels of a prepared dataset count as: `TrainingData.references`."""
-    return tuple((dataset.prepared or {}).get("references") or ())
+    return tuple(labelled(*item) for item in found.masks[split].items())
 
 
 def scene_file(scene: Scene, file: FileOf) -> SceneFile:
     """A scene as `ml` wants it."""
-    bands = tuple(band["name"] for band in scene.info["bands"])
+    bands = tuple(band.name for band in scene.info.bands)
     return SceneFile(name=scene.id, path=file(scene.object), nodata=scene.nodata, bands=bands)
 
 
@@ -198,11 +193,11 @@ def _band_faults(known: list[Scene]) -> Iterator[Fault]:
 
 
 def _bands(scene: Scene) -> list[tuple[str, str]]:
-    return [(band["name"], band["dtype"]) for band in scene.info["bands"]]
+    return [(band.name, band.dtype) for band in scene.info.bands]
 
 
 def _overlap_faults(request: DatasetRequest, known: list[Scene], layers: list[LabelSet]) -> Iterator[Fault]:
-    boxes = [labels.report_of(layer).bbox for layer in layers]
+    boxes = [layer.report.bbox for layer in layers]
     for scene in known:
         if boxes and not any(_touch(scene, box) for box in boxes):
             yield Fault(

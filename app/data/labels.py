@@ -1,7 +1,5 @@
 """Labels: uploaded layers of truth, polygons or rasters."""
 
-import json
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -11,7 +9,7 @@ from app.core.paging import Page, page
 from app.data.scenes import Upload, insert
 from app.services import Services
 from app.tables import Dataset, Job, LabelSet
-from ml.labels.inspect import LabelOptions, LabelReport, inspect_labels
+from ml.labels.inspect import LabelOptions, inspect_labels
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
@@ -28,8 +26,8 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         sha256=stored.sha256,
         size_bytes=stored.size_bytes,
         object=stored.object,
-        options=options.model_dump(mode="json"),
-        report=report.model_dump(mode="json"),
+        options=options,
+        report=report,
     )
     kept = insert(services, labels, get)
     return (labels, True) if kept is labels else (_same(kept, upload, options), False)
@@ -41,16 +39,6 @@ def get(session: Session, name: str) -> LabelSet:
     if labels is None:
         raise NotFound("label set", name)
     return labels
-
-
-def options_of(labels: LabelSet) -> LabelOptions:
-    """How the layer is to be read."""
-    return LabelOptions.model_validate_json(json.dumps(labels.options))
-
-
-def report_of(labels: LabelSet) -> LabelReport:
-    """What was found in the layer when it was uploaded."""
-    return LabelReport.model_validate_json(json.dumps(labels.report))
 
 
 def find(services: Services, *, limit: int, token: str | None) -> Page[LabelSet]:
@@ -78,7 +66,7 @@ def _same(standing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet
         raise Conflict(
             "name-taken", f"There are other labels {standing.id!r} already: choose another name, or delete them."
         )
-    if options_of(standing) != options:
+    if standing.options != options:
         raise Conflict(
             "name-taken", f"Labels {standing.id!r} have these bytes, but other options: delete them and put them again."
         )

@@ -1,6 +1,5 @@
 """Scenes: uploaded GeoTIFFs."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +10,13 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core.columns import now
 from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
 from app.core.names import check_name
 from app.core.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
-from app.tables import Dataset, Job, LabelSet, Prediction, Scene, now
+from app.tables import Dataset, Job, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
 from ml.products.cog import is_cog, to_cog
 from ml.scenes.inspect import SceneInfo, inspect_scene
@@ -86,11 +86,6 @@ def get(session: Session, name: str) -> Scene:
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
     """These scenes, by their ids."""
     return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
-
-
-def info_of(scene: Scene) -> SceneInfo:
-    """What `inspect_scene` found when it was uploaded."""
-    return SceneInfo.model_validate_json(json.dumps(scene.info))
 
 
 def find(services: Services, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
@@ -170,7 +165,7 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
         acquired=options.acquired,
         sensor=options.sensor,
         nodata=options.nodata,
-        info=info.model_dump(mode="json"),
+        info=info,
         west=west,
         south=south,
         east=east,
@@ -184,7 +179,7 @@ def _same(standing: Scene, upload: Upload, options: SceneOptions) -> Scene:
         raise Conflict(
             "name-taken", f"There is another scene {standing.id!r} already: choose another name, or delete it."
         )
-    bands = tuple(band["name"] for band in standing.info["bands"])
+    bands = tuple(band.name for band in standing.info.bands)
     if options.bands not in (None, bands) or options.nodata not in (None, standing.nodata):
         raise Conflict(
             "name-taken",

@@ -15,8 +15,9 @@ import structlog
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.core.errors import Conflict, NotFound
-from app.tables import Document, Job, JobLog, now
+from app.core.columns import now
+from app.core.errors import Conflict, NotFound, ProblemDocument, document
+from app.tables import Job, JobLog
 from ml.progress import Progress
 
 Kind = Literal["dataset", "training", "experiment", "prediction", "part", "evaluation"]
@@ -140,9 +141,9 @@ def succeed(session: Session, claim: Claim) -> None:
     job.eta_s = 0.0
 
 
-def fail(session: Session, claim: Claim, error: Document) -> None:
+def fail(session: Session, claim: Claim, error: ProblemDocument) -> None:
     """End a job that cannot be done; `error` is a problem document."""
-    _finish(session, claim, "failed", message=error["detail"], error=error)
+    _finish(session, claim, "failed", message=error.detail, error=error)
 
 
 def dismissed(session: Session, claim: Claim) -> None:
@@ -172,7 +173,7 @@ def bury(session: Session, job: Job, *, max_failures: int, cause: str = "was not
         target, values = "accepted", {"message": f"its process {cause} (time {failures}); waiting for another"}
     else:
         detail = f"Its process died {failures} times; the last one {cause}, in stage {job.stage!r}."
-        error = {"type": "worker-lost", "title": "The work could not be done", "status": 500, "detail": detail}
+        error = document(500, "worker-lost", "The work could not be done", detail)
         target, values = "failed", {"message": detail, "error": error, "finished": now()}
     moved = _move(session, job.id, target, *unmoved, failures=failures, **values)
     if moved is not None and target in FINAL:

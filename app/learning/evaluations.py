@@ -1,6 +1,5 @@
 """Evaluations: a registered version scored on one split of a dataset, its own or any other."""
 
-import json
 from collections.abc import Iterator
 
 from sqlalchemy import select
@@ -15,8 +14,8 @@ from app.jobs import lifecycle
 from app.learning import registry
 from app.requests import EvaluationRequest
 from app.services import Services
-from app.tables import Dataset, Document, Evaluation, Job, ModelVersion
-from ml.contract import Contract
+from app.tables import Dataset, Evaluation, Job, ModelVersion
+from ml.evaluation.metrics import Metrics
 from ml.faults import Fault
 from ml.scenes.compatibility import contract_faults
 
@@ -62,14 +61,13 @@ def find(services: Services, name: str, which: str, *, limit: int, token: str | 
         return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
 
 
-def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Document | None:
+def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Metrics | None:
     """The metrics of a version on a split, if it was scored there: by its own training, or by an evaluation.
 
     What an imported bundle says of itself is not believed: its training was not ours.
     """
-    if version.training and version.dataset == dataset and version.metrics.get(split):
-        metrics: Document = version.metrics[split]
-        return metrics
+    if version.training and version.dataset == dataset and (own := version.metrics.of(split)):
+        return own
     of_split = (Evaluation.dataset == dataset, Evaluation.split == split)
     wanted = (
         select(Evaluation.metrics)
@@ -88,16 +86,16 @@ def faults(session: Session, version: ModelVersion, dataset: Dataset, split: str
 
 
 def _faults(session: Session, version: ModelVersion, dataset: Dataset, split: str) -> Iterator[Fault]:
-    contract = Contract.model_validate_json(json.dumps(version.contract))
-    names = (dataset.prepared or {})["masks"][split]
+    contract = version.contract
+    names = datasets.prepared(dataset).masks[split]
     if not names:
         hint = "Name another split, or make a version of the dataset with scenes in this one."
         yield Fault("empty_split", f"The split {split!r} of {dataset.id!r} has no scene.", hint, "/split")
     for name in names:
-        for fault in contract_faults(scenes.info_of(scenes.get(session, name)), contract):
+        for fault in contract_faults(scenes.get(session, name).info, contract):
             yield fault.at("/dataset")
     of_model = [(item.value, item.name) for item in contract.classes]
-    of_dataset = [(item.value, item.name) for item in datasets.request_of(dataset).classes]
+    of_dataset = [(item.value, item.name) for item in dataset.request.classes]
     if of_model != of_dataset:
         detail = f"The dataset has the classes {_listed(of_dataset)}; the model was trained on {_listed(of_model)}."
         yield Fault("classes_differ", detail, "Use a dataset with the same classes in the same order.", "/dataset")

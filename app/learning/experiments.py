@@ -1,12 +1,12 @@
 """Experiments: variants x seeds, each run a training of its own, compared when all have ended."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
 
+from app.core.columns import PydanticJSON
 from app.core.errors import Invalid, NotFound
 from app.core.idempotency import Once
 from app.core.names import new_id
@@ -15,7 +15,8 @@ from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import ExperimentRequest
 from app.services import Services
-from app.tables import Document, Experiment, Job, Training
+from app.tables import Experiment, Job, Training
+from ml.evaluation.metrics import Metrics
 from ml.evaluation.plan import plan_faults
 
 
@@ -26,13 +27,13 @@ def create(services: Services, request: ExperimentRequest, once: Once) -> Experi
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         dataset = trainings.trainable(session, request.dataset)
-        classes = len(dataset.request["classes"])
+        classes = len(dataset.request.classes)
         if faults := tuple(plan_faults(request, classes)):
             raise Invalid("invalid-experiment", *faults)
         runs = request.runs(classes)
         trainings.check_configs(dataset, [run.config for run in runs])
         lifecycle.create(session, id_, "experiment", total=len(runs) + 1)
-        experiment = Experiment(id=id_, dataset=dataset.id, request=request.model_dump(mode="json"))
+        experiment = Experiment(id=id_, dataset=dataset.id, request=request)
         session.add(experiment)
         waiting = [
             trainings.add(
@@ -73,22 +74,18 @@ class Run:
     variant: str | None
     seed: int
     status: str
-    val: Document | None
-    test: Document | None
+    val: Metrics | None
+    test: Metrics | None
 
 
 def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[Run]]:
     """The runs of each of some experiments, by its id, in the order in which they were planned."""
     found: dict[str, list[Run]] = {id_: [] for id_ in ids}
     # only these parts: a whole header is fifty times as large
-    parts = (Training.config["seed"], Job.status, Training.header["val"], Training.header["test"])
+    val, test = (type_coerce(Training.header[split], PydanticJSON(Metrics)) for split in ("val", "test"))
+    parts = (Training.config["seed"].as_integer(), Job.status, val, test)
     wanted = select(Training.experiment, Training.id, Training.variant, *parts).join(Job, Job.id == Training.id)
     wanted = wanted.where(Training.experiment.in_(found)).order_by(Training.created, Training.id)
     for experiment, *run in session.execute(wanted):
         found[experiment].append(Run(*run))
     return found
-
-
-def request_of(experiment: Experiment) -> ExperimentRequest:
-    """What was asked for."""
-    return ExperimentRequest.model_validate_json(json.dumps(experiment.request))

@@ -3,8 +3,6 @@
 Import this only then, too: matplotlib takes seconds.
 """
 
-import json
-
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound, NotReady
@@ -13,8 +11,6 @@ from app.learning import experiments, trainings
 from app.requests import FiguresOf
 from app.services import Services
 from app.tables import Dataset, Experiment, Training
-from ml.checkpoint_header import CheckpointHeader
-from ml.evaluation.comparison import Comparison
 from ml.figures import Format, Lang
 from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
 from ml.figures.cutouts import load_pictures
@@ -47,24 +43,22 @@ def _figures(services: Services, kind: FiguresOf, id_: str) -> Figures:
 def _of_dataset(services: Services, row: Dataset) -> Figures:
     if row.prepared is None or row.figures is None:
         raise _not_ready(row.id)
-    classes = datasets.request_of(row).classes
     pictures = load_pictures(services.store.file(row.figures))
-    return dataset_figures(row.prepared["statistics"]["train"], classes, pictures)
+    return dataset_figures(row.prepared.statistics["train"], row.request.classes, pictures)
 
 
 def _of_experiment(services: Services, session: Session, row: Experiment) -> Figures:
     if row.comparison is None:
         raise _not_ready(row.id)
     runs = [_trained(services, session, run) for run in experiments.runs(session, row.id) if run.header]
-    return experiment_figures(Comparison.model_validate_json(json.dumps(row.comparison)), runs)
+    return experiment_figures(row.comparison, runs)
 
 
 def _trained(services: Services, session: Session, row: Training) -> Trained:
     if row.header is None or row.figures is None:
         raise _not_ready(row.id)
-    header = CheckpointHeader.model_validate_json(json.dumps(row.header))
     series = [epoch.values for epoch in trainings.series(session, row.id, 0)]
-    return Trained(row.variant or row.id, header, series, load_pictures(services.store.file(row.figures)))
+    return Trained(row.variant or row.id, row.header, series, load_pictures(services.store.file(row.figures)))
 
 
 def _not_ready(id_: str) -> NotReady:

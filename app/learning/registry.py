@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased, defer
 
+from app.core.columns import now
 from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
 from app.core.names import NAME
 from app.core.paging import Page, bad_token
+from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored
-from app.tables import Alias, AliasMove, ModelVersion, now
+from app.tables import Alias, AliasMove, ModelVersion
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
@@ -33,21 +35,19 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
     """The next version of `name`; the first one becomes its champion."""
     _take_turns(session, name)
     newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
-    document = header.model_dump(mode="json")
-    metrics = {"val": document["val"], "test": document["test"]}
     version = ModelVersion(
         name=name,
         version=newest + 1,
         training=origin.training,
         dataset=origin.dataset,
-        metrics=metrics,
-        test_blocks=document["test_blocks"],
-        contract=document["contract"],
-        config=document["config"],
-        versions=document["versions"],
-        details=document["details"],
-        report=document["report"],
-        dataset_sha256=document["dataset_sha256"],
+        metrics=ModelMetrics(val=header.val, test=header.test),
+        test_blocks=header.test_blocks,
+        contract=header.contract,
+        config=header.config,
+        versions=header.versions,
+        details=header.details,
+        report=header.report,
+        dataset_sha256=header.dataset_sha256,
         object=stored.object,
         sha256=stored.sha256,
         size_bytes=stored.size_bytes,

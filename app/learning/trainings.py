@@ -1,6 +1,5 @@
 """Trainings: from a dataset to a registered model."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import select
@@ -48,13 +47,13 @@ def add(
     """A training and its job, not yet committed; ring for the job afterwards. register_as: "" registers nothing."""
     id_ = id_ or new_id("trn")
     job = lifecycle.create(session, id_, "training", parent=experiment)
-    config = config.for_classes(len(dataset.request["classes"]))
+    config = config.for_classes(len(dataset.request.classes))
     session.add(
         Training(
             id=id_,
             dataset=dataset.id,
             register_as=register_as,
-            config=config.model_dump(mode="json"),
+            config=config,
             experiment=experiment,
             variant=variant,
         )
@@ -74,11 +73,6 @@ def get(session: Session, id_: str) -> Training:
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
     """These trainings, by their ids."""
     return {row.id: row for row in session.scalars(select(Training).where(Training.id.in_(list(ids))))}
-
-
-def config_of(training: Training) -> TrainConfig:
-    """Its hyper-parameters."""
-    return TrainConfig.model_validate_json(json.dumps(training.config))
 
 
 def find(services: Services, *, limit: int, token: str | None) -> Page[Training]:
@@ -109,12 +103,11 @@ def trainable(session: Session, reference: str) -> Dataset:
 
 def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
     """Refuse configs that do not fit the dataset, each fault once."""
-    classes = len(dataset.request["classes"])
-    references = (dataset.prepared or {}).get("references") or {}
+    classes, references = len(dataset.request.classes), tuple(datasets.prepared(dataset).references or ())
     faults = dict.fromkeys(
         fault
         for config in configs
-        for fault in (*_buffer_faults(dataset, config), *config.data_faults(classes, tuple(references)))
+        for fault in (*_buffer_faults(dataset, config), *config.data_faults(classes, references))
     )
     if faults:
         raise Invalid("untrainable-dataset", *faults)
@@ -122,7 +115,7 @@ def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
 
 def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
     """Blocks of different splits must lie further apart than the net sees: else what is scored was learnt from."""
-    split = datasets.request_of(dataset).split
+    split = dataset.request.split
     reach = margin(config.net.depth)
     if isinstance(split, BlockSplit) and split.buffer_px < reach:
         yield Fault(
@@ -135,18 +128,18 @@ def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
 
 def _class_faults(dataset: Dataset) -> Iterator[Fault]:
     """Both classes must stand in the training split, and something must be labelled in the validation split."""
-    statistics = (dataset.prepared or {})["statistics"]
+    statistics = datasets.prepared(dataset).statistics
     yield from (
         Fault(
             "one_class",
-            f"The training split of {dataset.id!r} has no pixel of class {item['name']!r}.",
+            f"The training split of {dataset.id!r} has no pixel of class {item.name!r}.",
             "Add scenes or labels of that class to the training split, and make a new version of the dataset.",
             "/dataset",
         )
-        for item in dataset.request["classes"]
-        if not statistics["train"]["pixels"].get(item["name"])
+        for item in dataset.request.classes
+        if not statistics["train"].pixels.get(item.name)
     )
-    if not any(count for name, count in statistics["val"]["pixels"].items() if name != "unlabelled"):
+    if not any(count for name, count in statistics["val"].pixels.items() if name != "unlabelled"):
         yield Fault(
             "empty_split",
             f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",

@@ -1,7 +1,6 @@
 """Predictions: one scene mapped by one model."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from app.jobs import lifecycle
 from app.learning import registry
 from app.mapping import parts
 from app.requests import PredictionRequest
+from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
-from ml.config import PredictConfig
-from ml.contract import Contract
 from ml.evaluation.area import adjusted_area
 from ml.faults import Fault
 from ml.scenes.compatibility import contract_faults
@@ -54,23 +52,21 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         scene, model = _scene_and_model(session, request)
-        contract = Contract.model_validate_json(json.dumps(model.contract))
-        info = scenes.info_of(scene)
-        if faults := contract_faults(info, contract):
+        if faults := contract_faults(scene.info, model.contract):
             raise Invalid("contract-mismatch", *(fault.at("/scene") for fault in faults))
-        _check_parts(request.parts, info.rows)
+        _check_parts(request.parts, scene.info.rows)
         waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
         prediction = Prediction(
             id=id_,
             scene=scene.id,
             model=model.name,
             version=model.version,
-            config=request.config.model_dump(mode="json"),
+            config=request.config,
         )
         session.add(prediction)
         if request.parts > 1:
             session.flush()
-            waiting = parts.add(session, id_, info.rows, request.parts)
+            waiting = parts.add(session, id_, scene.info.rows, request.parts)
     for job in waiting:
         services.doorbell.ring(job)
     return prediction
@@ -82,11 +78,6 @@ def get(session: Session, id_: str) -> Prediction:
     if prediction is None:
         raise NotFound("prediction", id_)
     return prediction
-
-
-def config_of(prediction: Prediction) -> PredictConfig:
-    """How it was asked for."""
-    return PredictConfig.model_validate_json(json.dumps(prediction.config))
 
 
 def find(
@@ -139,29 +130,28 @@ def stored(services: Services, id_: str, name: str) -> Stored:
     """Where a product lies in the store, and its sha256; errors as of `product`."""
     with services.database.read() as session:
         prediction = get(session, id_)
-        products = _ready(session, prediction).products or {}
+        products, _ = _result(session, prediction)
     if name not in products:
         raise NotFound("product", f"{id_}/{name}", *_HINTS.get(name, ()))
-    return Stored(**products[name])
+    return products[name]
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:
     """Hectares of class 1, or of each class of more than two: as mapped, and adjusted by the model's test errors."""
-    found = _ready(session, prediction).areas or {}
+    _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
-    classes = Contract.model_validate_json(json.dumps(model.contract)).classes
-    mapped = [found["area_ha"].get(str(item.value), 0.0) for item in classes]
-    test = model.metrics["test"]
+    classes, test = model.contract.classes, model.metrics.test
+    mapped = [found.area_ha.get(item.value, 0.0) for item in classes]
     rows = []
     for index, item in enumerate(classes):
         if len(classes) == 2 and index == 0:
             continue
         adjusted = (
-            adjusted_area(dict(enumerate(mapped)), test["confusion"], model.test_blocks, value=index) if test else None
+            adjusted_area(dict(enumerate(mapped)), test.confusion, model.test_blocks, value=index) if test else None
         )
         estimate, interval = adjusted or (None, None)
         mu = MU_PER_HA * mapped[index]
-        observed = found["observed_ha"], found["unobserved_ha"]
+        observed = found.observed_ha, found.unobserved_ha
         rows.append(Areas(item.name, *observed, mapped[index], mu, estimate, interval))
     return rows
 
@@ -179,14 +169,15 @@ def delete(services: Services, id_: str) -> None:
         session.flush()
         session.delete(job)
     for item in products.values():
-        services.store.delete(item["object"])
+        services.store.delete(item.object)
 
 
-def _ready(session: Session, prediction: Prediction) -> Prediction:
-    if prediction.products is None:
+def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:
+    """Its products and areas; `NotReady` before its job has succeeded."""
+    if prediction.products is None or prediction.areas is None:
         status = lifecycle.get(session, prediction.id).status
         raise NotReady("result-not-ready", f"Prediction {prediction.id!r} has no result: its job is {status}.")
-    return prediction
+    return prediction.products, prediction.areas
 
 
 def _check_parts(count: int, rows: int) -> None:

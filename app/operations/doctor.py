@@ -15,11 +15,11 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.columns import now
 from app.core.db import schema_of, schemas
 from app.operations import readiness
 from app.operations.readiness import Probe
 from app.services import Services
-from app.tables import now
 from ml.faults import Fault
 from ml.geo.gdal import locked_drivers
 

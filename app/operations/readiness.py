@@ -8,10 +8,11 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.columns import now
 from app.core.db import Database, schema_of, schemas
 from app.jobs import lifecycle
 from app.services import Services
-from app.tables import Worker, now
+from app.tables import Worker
 from ml.faults import Fault
 
 PATIENCE_S = 4.0

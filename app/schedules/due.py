@@ -9,9 +9,10 @@ from functools import partial
 import structlog
 from sqlalchemy import select, update
 
+from app.core.columns import now
 from app.schedules import cron, schedule_runs
 from app.services import Services
-from app.tables import Job, Schedule, ScheduleRun, now
+from app.tables import Job, Schedule, ScheduleRun
 
 LATE = timedelta(minutes=5)
 log = structlog.get_logger()

@@ -1,61 +1,21 @@
 """The gate before a promotion: numbers in, verdict out."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from app.requests import PromoteRequest
-from ml.frozen import Frozen
-
-Numbers = Mapping[str, Any]
-
-
-class Check(Frozen):
-    """One condition. rule: gain and guard are about candidate - champion, floor about the candidate alone.
-
-    value: what must be at least `least`; None when a figure is undefined, which never passes.
-    """
-
-    rule: Literal["gain", "guard", "floor"]
-    metric: str
-    candidate: float | None
-    champion: float | None
-    value: float | None
-    least: float
-    passed: bool
+from app.results import Check
+from ml.evaluation.metrics import Metrics
 
 
-class Side(Frozen):
-    """A version with its metrics on the split that decided."""
-
-    version: int
-    metrics: dict[str, Any]
-
-
-class Verdict(Frozen):
-    """Whether the candidate takes the alias, and every number that this hung on. champion: None where there was none.
-
-    champion: the version that the alias pointed at in the transaction that decided.
-    """
-
-    promote: bool
-    reason: str
-    model: str
-    alias: str
-    dataset: str
-    split: str
-    candidate: Side
-    champion: Side | None
-    checks: tuple[Check, ...]
-
-
-def checks(request: PromoteRequest, candidate: Numbers, champion: Numbers | None) -> Iterator[Check]:
+def checks(request: PromoteRequest, candidate: Metrics, champion: Metrics | None) -> Iterator[Check]:
     """Every condition of `request`; those that compare are left out without a champion."""
     if champion is not None:
         yield _compared("gain", request.metric, candidate, champion, request.min_gain)
         for metric, least in request.guards.items():
             yield _compared("guard", metric, candidate, champion, least)
     for metric, least in request.floors.items():
-        value = candidate.get(metric)
+        value = getattr(candidate, metric)
         passed = value is not None and value >= least
         yield Check(
             rule="floor", metric=metric, candidate=value, champion=None, value=value, least=least, passed=passed
@@ -76,9 +36,9 @@ def reason(found: tuple[Check, ...], champion: int | None) -> str:
 
 
 def _compared(
-    rule: Literal["gain", "guard"], metric: str, candidate: Numbers, champion: Numbers, least: float
+    rule: Literal["gain", "guard"], metric: str, candidate: Metrics, champion: Metrics, least: float
 ) -> Check:
-    new, old = candidate.get(metric), champion.get(metric)
+    new, old = getattr(candidate, metric), getattr(champion, metric)
     # a rounding error of the subtraction must not decide: 0.75 - 0.745 is a gain of 0.005
     value = None if new is None or old is None else round(new - old, 12)
     passed = value is not None and value >= least

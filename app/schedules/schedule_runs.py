@@ -10,22 +10,20 @@ version on the same split, and moves the alias. A version that was never scored 
 alias is looked at again: a verdict is never about a version that the alias has left.
 """
 
-import json
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound, Problem
+from app.core.errors import NotFound, Problem, document
 from app.core.names import new_id
 from app.core.paging import Page, page
-from app.core.problem import document
 from app.data import datasets
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
-from app.requests import PromoteRequest, TrainingRequest
+from app.requests import PromoteRequest
+from app.results import Side, Verdict
 from app.schedules import gate
-from app.schedules.gate import Side, Verdict
 from app.services import Services
 from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
 
@@ -99,7 +97,7 @@ def begin(
 
 
 def _train(session: Session, schedule: Schedule) -> Job:
-    request = TrainingRequest.model_validate_json(json.dumps(schedule.training))
+    request = schedule.training
     dataset = trainings.trainable(session, request.dataset)
     trainings.check_configs(dataset, [request.config])
     return trainings.add(session, dataset, request.config, register_as=request.register_as or dataset.name)
@@ -119,15 +117,16 @@ def advance(session: Session, id_: str, moment: datetime) -> list[Job]:
     if run.promote is None:
         _end(run, "trained", f"version {training.version} is registered; nothing is promoted", moment)
         return []
-    return _decide(session, run, training, moment)
+    return _decide(session, run, run.promote, training, moment)
 
 
-def _decide(session: Session, run: ScheduleRun, training: Training, moment: datetime) -> list[Job]:
-    request = PromoteRequest.model_validate_json(json.dumps(run.promote))
+def _decide(
+    session: Session, run: ScheduleRun, request: PromoteRequest, training: Training, moment: datetime
+) -> list[Job]:
     name = training.register_as
     standing = registry.standing(session, name, request.alias)
     candidate = registry.get(session, name, str(training.version))
-    if candidate.metrics[request.split] is None:
+    if candidate.metrics.of(request.split) is None:
         _end(run, "failed", f"{training.dataset} has no {request.split} split to decide on", moment)
         return []
     if standing is None or standing == candidate.version:
@@ -176,7 +175,9 @@ def _judge(
 ) -> None:
     dataset, split = candidate.dataset or "", request.split
     theirs = evaluations.known(session, champion, dataset, split) if champion else None
-    found = tuple(gate.checks(request, candidate.metrics[split], theirs))
+    ours = candidate.metrics.of(split)
+    assert ours is not None, "without such a split there is no decision"
+    found = tuple(gate.checks(request, ours, theirs))
     promote = all(check.passed for check in found)
     why = gate.reason(found, champion.version if champion else None)
     standing = registry.standing(session, candidate.name, request.alias)
@@ -189,11 +190,11 @@ def _judge(
         alias=request.alias,
         dataset=dataset,
         split=split,
-        candidate=Side(version=candidate.version, metrics=candidate.metrics[split]),
+        candidate=Side(version=candidate.version, metrics=ours),
         champion=Side(version=champion.version, metrics=theirs) if champion and theirs else None,
         checks=found,
     )
-    run.verdict = verdict.model_dump(mode="json")
+    run.verdict = verdict
     if promote and standing != candidate.version:
         registry.point(session, candidate.name, request.alias, candidate.version, f"schedule {run.schedule}: {why}")
     _end(run, "promoted" if promote else "kept", why, moment)

@@ -7,15 +7,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core.columns import now
 from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, Problem
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.data import datasets
 from app.learning import trainings
 from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
 from app.schedules import cron, schedule_runs
 from app.services import Services
-from app.tables import Schedule, ScheduleRun, now
+from app.tables import Schedule, ScheduleRun
 from ml.faults import Fault
 
 Clock = Callable[[], datetime]
@@ -34,8 +36,8 @@ def create(services: Services, request: ScheduleRequest, once: Once, clock: Cloc
             id=request.name,
             cron=request.cron,
             timezone=request.timezone,
-            training=request.training.model_dump(mode="json"),
-            promote=request.promote and request.promote.model_dump(mode="json"),
+            training=request.training,
+            promote=request.promote,
             enabled=request.enabled,
             due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
         )
@@ -63,8 +65,8 @@ def patch(services: Services, id_: str, change: SchedulePatch, if_match: int | N
         row = _held(session, id_, if_match)
         given: dict[str, Any] = {
             name: value
-            for name, value in change.model_dump(mode="json", exclude_unset=True).items()
-            if value is not None or name == "promote"
+            for name, value in change
+            if name in change.model_fields_set and (value is not None or name == "promote")
         }
         whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | given
         parsed = ScheduleRequest.model_validate({"name": id_, **whole})
@@ -136,7 +138,7 @@ def _training_faults(session: Session, training: TrainingRequest, promote: Promo
         faults = problem.faults or (unready,)
         yield from (fault.at(f"/training{fault.pointer}") for fault in faults)
         return
-    if promote and not (dataset.prepared or {})["masks"][promote.split]:
+    if promote and not datasets.prepared(dataset).masks[promote.split]:
         hint = f"Make a version of the dataset with scenes in split.{promote.split}, or leave promote out."
         yield Fault(
             "no_test_split", f"{dataset.id!r} has no {promote.split} split to decide on.", hint, "/promote/split"

@@ -58,7 +58,7 @@ class Recorder:
         """All jobs as they stand, by id."""
         with self._database.read() as session:
             return {
-                job.id: Row(job.status, job.attempt, job.failures, (job.error or {}).get("type"))
+                job.id: Row(job.status, job.attempt, job.failures, job.error.type if job.error else None)
                 for job in session.scalars(select(Job))
                 if job.id not in self._before
             }

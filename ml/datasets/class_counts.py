@@ -6,8 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ml.contract import UNLABELLED, ClassDef
+from ml.frozen import Frozen
 
-SplitStatistics = dict[str, dict[str, float | None]]
+
+class SplitStatistics(Frozen):
+    """What a part of a dataset holds, by class name, for a dataset's document.
+
+    pixels, area_ha: "unlabelled" has the pixels that are not labelled or not valid. fraction: share of the labelled
+    pixels, None where there is none.
+    """
+
+    pixels: dict[str, int]
+    fraction: dict[str, float | None]
+    area_ha: dict[str, float]
 
 
 @dataclass
@@ -32,11 +43,11 @@ class Tally:
         values = {item.name: item.value for item in classes}
         labelled = int(sum(self.pixels[value] for value in values.values()))
         everything = values | {"unlabelled": UNLABELLED}
-        return {
-            "pixels": {name: int(self.pixels[value]) for name, value in everything.items()},
-            "fraction": {n: float(self.pixels[v] / labelled) if labelled else None for n, v in values.items()},
-            "area_ha": {name: float(self.area_ha[value]) for name, value in everything.items()},
-        }
+        return SplitStatistics(
+            pixels={name: int(self.pixels[value]) for name, value in everything.items()},
+            fraction={n: float(self.pixels[v] / labelled) if labelled else None for n, v in values.items()},
+            area_ha={name: float(self.area_ha[value]) for name, value in everything.items()},
+        )
 
 
 def together(tallies: Iterable[Tally]) -> Tally:

@@ -43,9 +43,7 @@ class LabelFile(Frozen):
 class Prepared:
     """A dataset ready to train on.
 
-    training_data: the scenes as they were given, with the masks just written. statistics: by split what its pixels
-    hold, {"pixels": {class name: n}, "fraction": {...}, "area_ha": {...}}; "unlabelled" counts pixels that are not
-    valid, too, and has no fraction: fractions are those of the labelled pixels, null where there is none.
+    training_data: the scenes as they were given, with the masks just written. statistics: by split what it holds.
     by_scene: the same by scene, of its pixels in any split, without scenes that are in none. total: of all splits.
     references: labelled valid pixels of all splits by what the labels call them, for the names of band 2.
     notes: what the owner should look at.

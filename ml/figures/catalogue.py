@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ml.checkpoint_header import CheckpointHeader
 from ml.contract import ClassDef
+from ml.datasets.class_counts import SplitStatistics
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.metrics import Metrics
 from ml.figures import Lang
@@ -27,7 +28,6 @@ from ml.figures.unet import draw_unet
 from ml.products.palette import Rgb, colours
 
 Row = Mapping[str, float | int | None]
-Statistics = Mapping[str, Mapping[str, float | None]]
 Pictures = Mapping[str, Picture]
 Figures = dict[str, Callable[..., Figure]]  # by name: called with lang=
 
@@ -42,10 +42,10 @@ class Trained:
     pictures: Pictures
 
 
-def dataset_figures(statistics: Statistics, classes: Sequence[ClassDef], pictures: Pictures) -> Figures:
+def dataset_figures(statistics: SplitStatistics, classes: Sequence[ClassDef], pictures: Pictures) -> Figures:
     """Samples, class balance, and homogenisation where there is any. statistics: of the training split."""
-    pixels = {item.name: int(statistics["pixels"][item.name] or 0) for item in classes}
-    area_ha = {item.name: float(statistics["area_ha"][item.name] or 0) for item in classes}
+    pixels = {item.name: statistics.pixels[item.name] for item in classes}
+    area_ha = {item.name: statistics.area_ha[item.name] for item in classes}
     before, after = _numbered("before", pictures), _numbered("after", pictures)
     figures: Figures = {
         "samples": partial(draw_samples, _numbered("sample", pictures), classes),

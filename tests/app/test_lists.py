@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.core.errors import Invalid, NotFound
@@ -10,8 +11,13 @@ from app.core.paging import Page
 from app.jobs import lifecycle
 from app.learning import experiments, registry
 from app.mapping import predictions
+from app.requests import ExperimentRequest
 from app.services import Services
 from app.tables import Alias, Dataset, Experiment, ModelVersion, Prediction, Scene, Training
+from ml.checkpoint_header import CheckpointHeader
+from ml.config import PredictConfig, TrainConfig
+from ml.evaluation.metrics import Metrics
+from tests.app.documents import CONTRACT, REQUEST, SCENE, UNSCORED
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HERE, EVERYWHERE = (10.2, 0.0, 10.3, 1.0), (-180.0, -90.0, 180.0, 90.0)
@@ -19,10 +25,9 @@ STATUSES = ("successful", "failed", "running", "accepted")
 
 
 def version(name: str, number: int) -> ModelVersion:
-    parts: dict[str, Any] = {key: {} for key in ("metrics", "contract", "config", "versions")}
-    return ModelVersion(
-        name=name, version=number, test_blocks=[], object=f"{name}-{number}", sha256="0" * 64, size_bytes=1, **parts
-    )
+    documents = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}, "test_blocks": ()}
+    stored = {"object": f"{name}-{number}", "sha256": "0" * 64, "size_bytes": 1}
+    return ModelVersion(name=name, version=number, **documents, **stored)
 
 
 @pytest.fixture
@@ -42,17 +47,17 @@ def maps(services: Services, models: None) -> None:
         for number in range(3):
             west, acquired = 10.0 + number, START.replace(year=2020 + number)
             corners = {"west": west, "south": 0.0, "east": west + 0.5, "north": 1.0}
-            common = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": {}}
+            common = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": SCENE}
             session.add(Scene(id=f"s{number}", acquired=acquired, **corners, **common))
         session.flush()
+        asked: dict[str, Any] = {"model": "a", "version": 1, "config": PredictConfig()}
         for number in range(3):
             for place, status in enumerate(STATUSES):
                 moment = START + timedelta(minutes=10 * place + number)
                 id_ = f"{status}-{number}"
                 job = lifecycle.create(session, id_, "prediction")
                 job.created, job.status = moment, status
-                row = Prediction(id=id_, scene=f"s{number}", model="a", version=1, config={}, created=moment)
-                session.add(row)
+                session.add(Prediction(id=id_, scene=f"s{number}", created=moment, **asked))
 
 
 def found(services: Services, token: str | None = None, limit: int = 100, **filters: Any) -> Page[Prediction]:
@@ -131,15 +136,17 @@ def test_pages_of_predictions_hold_each_once(services: Services, maps: None, fil
 def test_the_runs_of_a_page_of_experiments(services: Services) -> None:
     with services.database.write() as session:
         lifecycle.create(session, "gx:1", "dataset")
-        session.add(Dataset(id="gx:1", name="gx", version=1, request={}, scenes=[], labels=[]))
+        session.add(Dataset(id="gx:1", name="gx", version=1, request=REQUEST, scenes=[], labels=[]))
         for experiment in ("e1", "e2"):
             lifecycle.create(session, experiment, "experiment")
-            session.add(Experiment(id=experiment, dataset="gx:1", request={}))
+            session.add(Experiment(id=experiment, dataset="gx:1", request=ExperimentRequest(dataset="gx:1")))
         session.flush()
-        for id_, header in (("t1", None), ("t2", {"val": {"iou": 0.5}, "test": None, "config": {}})):
+        config, scored = TrainConfig(seed=7), Metrics.from_confusion(np.array(((9, 1), (2, 8))))
+        header = CheckpointHeader(contract=CONTRACT, config=config, val=scored, best_epoch=1)
+        for id_, kept in (("t1", None), ("t2", header)):
             lifecycle.create(session, id_, "training", parent="e1")
             common = {"dataset": "gx:1", "register_as": "", "experiment": "e1", "variant": "ce"}
-            session.add(Training(id=id_, config={"seed": 7}, header=header, **common))
+            session.add(Training(id=id_, config=config, header=kept, **common))
             session.flush()
     with services.database.read() as session:
         runs = experiments.summaries(session, ["e1", "e2"])
@@ -147,7 +154,7 @@ def test_the_runs_of_a_page_of_experiments(services: Services) -> None:
     assert runs == {
         "e1": [
             experiments.Run(training="t1", val=None, **shown),
-            experiments.Run(training="t2", val={"iou": 0.5}, **shown),
+            experiments.Run(training="t2", val=scored, **shown),
         ],
         "e2": [],
     }

@@ -2,10 +2,10 @@
 
 import pytest
 
+from app.core.columns import now
 from app.core.db import Database
 from app.jobs import lifecycle
 from app.services import Services
-from app.tables import now
 from benchmarks.soak.figures import Recovery, recoveries
 from benchmarks.soak.history import Event, Row
 from benchmarks.soak.recorder import Recorder

@@ -59,7 +59,7 @@ def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Service
     perform(services, "light", threading.Event())
     with services.database.read() as session:
         assert lifecycle.get(session, dataset).status == "successful"
-        masks = (datasets.ready(session, dataset).prepared or {})["masks"]
+        masks = datasets.prepared(datasets.ready(session, dataset)).masks
         assert "successful" in [line.text for line in lifecycle.read_log(session, dataset)]
     assert all(services.store.file(key).is_file() for part in masks.values() for key in part.values())
     assert not list((services.settings.data_dir / "scratch").iterdir())
@@ -67,7 +67,7 @@ def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Service
 
 def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: str) -> None:
     with services.database.read() as session:
-        request = datasets.request_of(datasets.get(session, dataset))
+        request = datasets.get(session, dataset).request
     others = [datasets.create(services, request.model_copy(update={"name": name}), FRESH).id for name in ("a", "b")]
     perform_all(services, ["training", "light"], threading.Event())
     with services.database.read() as session:
@@ -96,7 +96,7 @@ def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Service
         job = lifecycle.get(session, dataset)
     assert job.status == "failed"
     assert job.error is not None
-    assert job.error["type"] == "damaged-object"
+    assert job.error.type == "damaged-object"
     assert "scenes/s2/" in job.message
     assert objects(services, "datasets") == []
     assert not list((services.settings.data_dir / "scratch").iterdir())

@@ -109,8 +109,8 @@ def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_sign
     assert read(fast).status == "failed"
     error = read(fast).error
     assert error is not None
-    assert error["type"] == "worker-lost"
-    assert "SIGKILL" in error["detail"]
+    assert error.type == "worker-lost"
+    assert "SIGKILL" in error.detail
 
 
 def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:

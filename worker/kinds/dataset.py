@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.data import datasets, labels, scenes
+from app.results import PreparedDataset
 from app.services import Services
 from app.storage import Stored
 from ml.datasets.prepare import LabelFile, prepare
@@ -21,14 +22,12 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     """Prepare the dataset of the job in `folder`."""
     with services.database.read() as session:
         dataset = datasets.get(session, held.claim.job_id)
-        request = datasets.request_of(dataset)
+        request = dataset.request
         used = [scenes.get(session, name) for name in request.scenes]
         layers = [labels.get(session, name) for name in request.labels]
     take = scratch.taking(services.store, folder)
     scene_files = [datasets.scene_file(scene, take) for scene in used]
-    label_files = [
-        LabelFile(name=layer.id, path=take(layer.object), options=labels.options_of(layer)) for layer in layers
-    ]
+    label_files = [LabelFile(name=layer.id, path=take(layer.object), options=layer.options) for layer in layers]
     prepared = prepare(
         scene_files,
         label_files,
@@ -42,30 +41,27 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     )
     data = prepared.training_data
     radiometry = {
-        scene.name: scene.radiometry.model_dump(mode="json")
-        for split in datasets.SPLITS
-        for scene in getattr(data, split)
-        if scene.radiometry
+        scene.name: scene.radiometry for split in datasets.SPLITS for scene in getattr(data, split) if scene.radiometry
     }
     masks = {split: {scene.name: scene.mask for scene in getattr(data, split)} for split in datasets.SPLITS}
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = datasets.get(session, held.claim.job_id)
         row.figures = stored[PICTURES].object
-        row.prepared = {
-            "statistics": prepared.statistics,
-            "by_scene": prepared.by_scene,
-            "total": prepared.total,
-            "references": prepared.references,
-            "sha256": data.sha256,
-            "radiometry": radiometry,
-            "contract": data.contract.model_dump(mode="json"),
-            "notes": [note.model_dump(mode="json") for note in prepared.notes],
-            "masks": {
+        row.prepared = PreparedDataset(
+            statistics=prepared.statistics,
+            by_scene=prepared.by_scene,
+            total=prepared.total,
+            references=prepared.references,
+            sha256=data.sha256,
+            radiometry=radiometry,
+            contract=data.contract,
+            notes=prepared.notes,
+            masks={
                 split: {name: stored[_key(split, name)].object for name in by_scene}
                 for split, by_scene in masks.items()
             },
-        }
+        )
 
     dataset_pictures(data, folder / PICTURES)
     files = {_key(split, name): path for split, by_scene in masks.items() for name, path in by_scene.items()}

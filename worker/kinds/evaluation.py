@@ -1,6 +1,5 @@
 """Evaluations: score a registered version on a split of any dataset."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,12 +26,11 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         used = scenes.by_id(session, dataset.scenes)
     take = scratch.taking(services.store, folder)
     labelled = datasets.labelled_scenes(dataset, evaluation.split, used, take)
-    metrics, details = score(take(version.object), labelled, datasets.references(dataset), held.watch)
+    references = tuple(datasets.prepared(dataset).references or ())
+    metrics, details = score(take(version.object), labelled, references, held.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = evaluations.get(session, evaluation.id)
-        row.metrics = json.loads(metrics.model_dump_json())
-        row.details = json.loads(details.model_dump_json())
-        row.software = software()
+        row.metrics, row.details, row.software = metrics, details, software()
 
     return Outcome(record)

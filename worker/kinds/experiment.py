@@ -1,6 +1,5 @@
 """Experiments: when all runs have ended, compare them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from app.jobs import lifecycle
 from app.learning import experiments
 from app.services import Services
 from app.storage import Stored
-from app.tables import Training
-from ml.checkpoint_header import CheckpointHeader
 from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
 from worker.context import Held
@@ -27,17 +24,13 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         }
     for training_id, why in failed.items():
         held.log(f"{training_id} is left out: {why}")
-    headers = [(training.variant or "", _header(training)) for training in trained if training.header]
+    headers = [(training.variant or "", training.header) for training in trained if training.header]
     if not headers:
         hint = "Look at the log of one of them, mend the config, and make a new experiment."
         raise InputRefused(Fault("no_run_succeeded", f"None of the {len(trained)} runs succeeded.", hint))
     comparison = compare_headers(headers)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        experiments.get(session, held.claim.job_id).comparison = json.loads(comparison.model_dump_json())
+        experiments.get(session, held.claim.job_id).comparison = comparison
 
     return Outcome(record)
-
-
-def _header(training: Training) -> CheckpointHeader:
-    return CheckpointHeader.model_validate_json(json.dumps(training.header))

@@ -28,6 +28,4 @@ def prediction_inputs(services: Services, prediction_id: str, folder: Path) -> P
         row_of_scene = scenes.get(session, prediction.scene)
         model = registry.get(session, prediction.model, str(prediction.version))
     take = scratch.taking(services.store, folder)
-    return PredictionInputs(
-        take(model.object), datasets.scene_file(row_of_scene, take), predictions.config_of(prediction)
-    )
+    return PredictionInputs(take(model.object), datasets.scene_file(row_of_scene, take), prediction.config)

@@ -1,13 +1,13 @@
 """Predictions: map one scene with one model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from app.mapping import parts, predictions
+from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Part
@@ -30,13 +30,11 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, held.claim.job_id)
-        row.products = {name: asdict(item) for name, item in stored.items()}
+        row.products = dict(stored)
         row.software = software()
-        row.areas = {
-            "area_ha": result.area_ha,
-            "observed_ha": result.observed_ha,
-            "unobserved_ha": result.unobserved_ha,
-        }
+        row.areas = MappedAreas(
+            area_ha=result.area_ha, observed_ha=result.observed_ha, unobserved_ha=result.unobserved_ha
+        )
 
     return Outcome(record, result.files)
 

@@ -1,6 +1,5 @@
 """Trainings: train a net, keep what it says of itself, register it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
             kept.keep()
 
     held.on_values = record_epoch
-    result = train(trainings.config_of(training), data, folder, watch)
+    result = train(training.config, data, folder, watch)
     header = result.header
     if header.report:
         _log_report(held, header.report)
@@ -51,7 +50,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = trainings.get(session, training.id)
-        row.header = json.loads(header.model_dump_json())
+        row.header = header
         row.figures = stored[PICTURES].object
         if row.register_as:
             origin = registry.Origin(training=row.id, dataset=row.dataset)

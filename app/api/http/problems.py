@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from app.core import errors
-from app.core.problem import document, refusal
+from app.core.errors import ProblemDocument, document, refusal
 from ml.faults import Fault, InputRefused
 
 log = structlog.get_logger()
@@ -51,8 +51,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-def _answer(request: Request, body: dict[str, Any], headers: dict[str, str] | None = None) -> ProblemResponse:
-    return ProblemResponse({**body, "instance": request.url.path}, body["status"], headers)
+def _answer(request: Request, body: ProblemDocument, headers: dict[str, str] | None = None) -> ProblemResponse:
+    return ProblemResponse({**body.model_dump(), "instance": request.url.path}, body.status, headers)
 
 
 def _problem(request: Request, error: Exception) -> ProblemResponse:

@@ -11,6 +11,7 @@ import pytest
 from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress
+from tests.app.documents import problem
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Serv
     with services.database.write() as session:
         claim = lifecycle.claim(session, job)
         assert claim
-        lifecycle.fail(session, claim, {"type": "x", "title": "x", "status": 422, "detail": "no cane"})
+        lifecycle.fail(session, claim, problem("no cane"))
     assert http.delete(f"/v1/jobs/{job}").status_code == 409
     failed = http.get(f"/v1/jobs/{job}/results")
     assert (failed.status_code, failed.json()["detail"]) == (422, "no cane")

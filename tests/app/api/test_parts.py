@@ -7,6 +7,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.storage import LocalStore
 from tests.app.api.conftest import TINY, Perform, pixels, put
+from tests.app.documents import problem
 from tests.ml.conftest import MakeScene
 
 ROWS = 200
@@ -72,9 +73,7 @@ def test_what_one_part_cannot_do_ends_all(
     with services.database.write() as session:  # as a worker that found it impossible
         claim = lifecycle.claim(session, parts[0])
         assert claim is not None
-        lifecycle.fail(
-            session, claim, {"type": "internal-error", "detail": "No good.", "title": "Failed", "status": 500}
-        )
+        lifecycle.fail(session, claim, problem("No good."))
     for job in (*parts[1:], prediction_of(http, parts[0])):
         do(job)
         ended = http.get(f"/v1/jobs/{job}").json()

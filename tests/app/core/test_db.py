@@ -7,11 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from app.core.columns import Base
 from app.core.db import Database, make_engine, migrate
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
-from app.tables import Base, Job
+from app.tables import Job
 
 
 def test_the_migrated_schema_is_the_one_that_the_models_describe(settings: Settings) -> None:

@@ -12,9 +12,10 @@ from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim
 from app.services import Services
 from app.tables import Job
+from tests.app.documents import problem
 
 MAX_FAILURES = 3
-ERROR = {"detail": "no good"}
+ERROR = problem("no good")
 
 
 @dataclass

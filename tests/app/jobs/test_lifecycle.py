@@ -5,14 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
+from app.core.columns import now
 from app.core.errors import Conflict, NotFound
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim, Lost
 from app.jobs.queue import Doorbell
 from app.jobs.sweep import Sweeper
 from app.services import Services
-from app.tables import Job, now
+from app.tables import Job
 from ml.progress import Progress
+from tests.app.documents import problem
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_a_worker_that_was_given_up_can_write_nothing(services: Services, job: J
     for write in (
         lambda session: lifecycle.beat(session, zombie, None, None),
         lambda session: lifecycle.succeed(session, zombie),
-        lambda session: lifecycle.fail(session, zombie, {"detail": "x"}),
+        lambda session: lifecycle.fail(session, zombie, problem("x")),
         lambda session: lifecycle.dismissed(session, zombie),
         lambda session: lifecycle.release(session, zombie),
     ):
@@ -174,7 +176,7 @@ def test_a_job_that_kills_its_workers_fails_with_the_reason(services: Services, 
     failed = read(services)
     assert failed.status == "failed"
     assert failed.error is not None
-    assert failed.error["type"] == "worker-lost"
+    assert failed.error.type == "worker-lost"
     assert "3 times" in failed.message
 
 
@@ -279,7 +281,7 @@ def end(services: Services, job_id: str, error: str | None = None) -> None:
     with services.database.write() as session:
         taken = lifecycle.claim(session, job_id)
         assert taken is not None
-        lifecycle.fail(session, taken, {"detail": error}) if error else lifecycle.succeed(session, taken)
+        lifecycle.fail(session, taken, problem(error)) if error else lifecycle.succeed(session, taken)
 
 
 def status(services: Services, job_id: str) -> tuple[str, str, int]:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from app.core.columns import now
 from app.core.db import migrate
 from app.operations import doctor
 from app.operations.readiness import Probe, Readiness
 from app.services import Services
 from app.settings import Settings
-from app.tables import Worker, now
+from app.tables import Worker
 from ml.faults import Fault
 from tests import servers
 

@@ -22,14 +22,11 @@ from app.storage import Stored
 from app.tables import Dataset, Schedule, ScheduleRun
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import TrainConfig
-from ml.contract import BandStatistics, Contract
 from ml.evaluation.metrics import Metrics
+from tests.app.documents import CONTRACT, REQUEST, prepared, problem
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 GATE = PromoteRequest(min_gain=0.005, guards={"recall": -0.02})
-CONTRACT = Contract(
-    bands=("1",), dtype="uint16", gsd=1, nodata=None, statistics=(BandStatistics(mean=1, std=1, min=0, max=2),)
-)
 
 
 class Clock:
@@ -50,22 +47,11 @@ def dataset(services: Services) -> str:
 
 def add_dataset(services: Services, version: int) -> str:
     id_ = f"gx:{version}"
-    counts = {"pixels": {"other": 9, "sugarcane": 9, "unlabelled": 0}}
-    request = {
-        "name": "gx",
-        "scenes": ["s1"],
-        "labels": ["l1"],
-        "classes": [{"value": 0, "name": "other"}, {"value": 1, "name": "sugarcane"}],
-        "split": {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]},
-    }
-    prepared = {
-        "statistics": dict.fromkeys(("train", "val", "test"), counts),
-        "masks": {split: {} for split in ("train", "val")} | {"test": {"s3": "key"}},
-        "contract": CONTRACT.model_dump(mode="json"),
-    }
+    counts = {"other": 9, "sugarcane": 9, "unlabelled": 0}
     with services.database.write() as session:
         lifecycle.succeed(session, _claim(session, lifecycle.create(session, id_, "dataset").id))
-        row = Dataset(id=id_, name="gx", version=version, request=request, scenes=[], labels=[], prepared=prepared)
+        row = Dataset(id=id_, name="gx", version=version, request=REQUEST, scenes=[], labels=[])
+        row.prepared = prepared(**counts)
         session.add(row)
     return id_
 
@@ -138,12 +124,13 @@ def test_a_month_of_nights_with_two_beats_each_run_once_and_judged(services: Ser
     assert {(run.trigger, run.missed) for run in done} == {("cron", 0)}
     last = next(run for run in reversed(done) if run.status == "promoted")
     assert last.verdict is not None
-    assert champion(services) == last.verdict["candidate"]["version"]
-    checks = {(check["rule"], check["metric"]): check for check in last.verdict["checks"]}
+    assert champion(services) == last.verdict.candidate.version
+    checks = {(check.rule, check.metric): check for check in last.verdict.checks}
     gain = checks["gain", "iou"]
-    assert gain["value"] == pytest.approx(gain["candidate"] - gain["champion"])
-    assert gain["value"] >= gain["least"] == 0.005
-    assert checks["guard", "recall"]["least"] == -0.02
+    assert gain.value is not None and gain.candidate is not None and gain.champion is not None
+    assert gain.value == pytest.approx(gain.candidate - gain.champion)
+    assert gain.value >= gain.least == 0.005
+    assert checks["guard", "recall"].least == -0.02
     with services.database.read() as session:
         moves = registry.history(session, "cane", "champion")
     assert len(moves) == expected.count("promoted"), "the first move is the registration of the first version"
@@ -202,7 +189,7 @@ def test_the_first_version_needs_its_floors_only(services: Services, dataset: st
         Ticker(services, clock).tick()
         run = history(services)[-1]
         assert run.verdict is not None
-        found.append((run.status, run.verdict["champion"] and run.verdict["champion"]["version"]))
+        found.append((run.status, run.verdict.champion and run.verdict.champion.version))
     assert found == [("kept", None), ("promoted", None), ("kept", 2), ("promoted", 2)]
 
 
@@ -235,7 +222,8 @@ def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services,
     Ticker(services, clock).tick()
     run = history(services)[-1]
     assert run.verdict is not None
-    assert (run.status, run.verdict["champion"]["version"]) == ("promoted", 1)
+    assert run.verdict.champion is not None
+    assert (run.status, run.verdict.champion.version) == ("promoted", 1)
     with services.database.read() as session:
         assert registry.history(session, "cane", "champion")[-1].reason.startswith("schedule nightly: iou 0.5500")
 
@@ -243,7 +231,7 @@ def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services,
 def test_a_run_ends_as_its_training_does(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
-    for day, error in enumerate(({"detail": "diverged"}, None)):
+    for day, error in enumerate((problem("diverged"), None)):
         clock.moment = START + timedelta(days=day, hours=2)
         Ticker(services, clock).tick()
         job_id = history(services)[-1].training or ""
@@ -274,16 +262,13 @@ def test_a_dataset_that_is_not_ready_when_it_is_due_makes_a_failed_run(services:
     make(services, clock)
     newer = add_dataset(services, 2)
     with services.database.write() as session:
-        row = session.get_one(Dataset, newer)
-        row.prepared = (row.prepared or {}) | {
-            "statistics": {split: {"pixels": {"other": 1}} for split in ("train", "val", "test")}
-        }
+        session.get_one(Dataset, newer).prepared = prepared(other=1)
     clock.moment = START + timedelta(hours=2)
     Ticker(services, clock).tick()
     (run,) = history(services)
     assert run.status == "failed"
     assert run.error is not None
-    assert run.error["errors"][0]["code"] == "one_class"
+    assert run.error.errors[0].code == "one_class"
 
 
 def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Services, dataset: str) -> None:

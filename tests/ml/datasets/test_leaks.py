@@ -114,12 +114,12 @@ def test_a_field_in_two_splits_is_refused_dropped_or_told(world: World, cut: boo
 
     told = halves.prepare(cut, leaks="allow")
     assert [note.detail for note in told.notes] == [fault.detail]
-    assert [told.statistics[part]["pixels"]["sugarcane"] for part in ("train", "val")] == [160, 140]
+    assert [told.statistics[part].pixels["sugarcane"] for part in ("train", "val")] == [160, 140]
 
     dropped = halves.prepare(cut, leaks="drop")
     assert [note.detail.split()[0] for note in dropped.notes] == ["40"]
-    assert [dropped.statistics[part]["pixels"]["sugarcane"] for part in ("train", "val")] == [160, 100]
-    assert dropped.statistics["val"]["pixels"]["unlabelled"] == 40
+    assert [dropped.statistics[part].pixels["sugarcane"] for part in ("train", "val")] == [160, 100]
+    assert dropped.statistics["val"].pixels["unlabelled"] == 40
     with open_raster(dropped.training_data.val[0].mask) as mask:
         assert (mask.read(1)[20:30, :4] == 255).all()
 

@@ -48,17 +48,17 @@ def test_statistics_count_pixels_shares_and_hectares(world: World) -> None:
     statistics = world.prepare().statistics
     assert set(statistics) == {"train", "val", "test"}
     train = statistics["train"]
-    assert train["pixels"] == {"other": SIZE**2 - 100, "sugarcane": 100, "unlabelled": 0}
-    assert train["fraction"]["sugarcane"] == pytest.approx(100 / SIZE**2)
-    assert train["area_ha"]["sugarcane"] == pytest.approx(1 / 0.9996**2, rel=1e-4)
-    json.dumps(statistics, allow_nan=False)
+    assert train.pixels == {"other": SIZE**2 - 100, "sugarcane": 100, "unlabelled": 0}
+    assert train.fraction["sugarcane"] == pytest.approx(100 / SIZE**2)
+    assert train.area_ha["sugarcane"] == pytest.approx(1 / 0.9996**2, rel=1e-4)
+    json.dumps({name: part.model_dump() for name, part in statistics.items()}, allow_nan=False)
 
 
 def test_pixels_that_are_not_valid_are_unlabelled_and_unmeasured(world: World) -> None:
     image = np.full((2, SIZE, SIZE), 500, dtype=np.uint16)
     image[:, :5], image[:, 5:, :32] = 0, 300
     prepared = world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]])
-    assert prepared.statistics["train"]["pixels"] == {
+    assert prepared.statistics["train"].pixels == {
         "other": (SIZE - 5) * SIZE - 50,
         "sugarcane": 50,
         "unlabelled": 5 * SIZE,
@@ -83,7 +83,7 @@ def test_a_split_without_test_scenes_has_no_test_data(world: World) -> None:
     split = SceneSplit(by="scene", train=("a", "c"), val=("b",))
     prepared = world.prepare(split)
     assert prepared.training_data.test == () and len(prepared.training_data.train) == 2
-    assert prepared.statistics["test"]["fraction"] == {"other": None, "sugarcane": None}
+    assert prepared.statistics["test"].fraction == {"other": None, "sugarcane": None}
 
 
 def test_blocks_of_one_scene_go_to_all_splits_and_leave_a_buffer(world: World) -> None:
@@ -93,7 +93,7 @@ def test_blocks_of_one_scene_go_to_all_splits_and_leave_a_buffer(world: World) -
     data = prepared.training_data
     masks = [read(part[0].mask) != 255 for part in (data.train, data.val, data.test)]
     assert (np.sum(masks, axis=0) <= 1).all()
-    counted = [sum(prepared.statistics[name]["pixels"].values()) for name in ("train", "val", "test")]  # type: ignore[arg-type]
+    counted = [sum(prepared.statistics[name].pixels.values()) for name in ("train", "val", "test")]
     assert counted == [mask.sum() for mask in masks] and sum(counted) < 256**2
 
 
@@ -161,9 +161,9 @@ def test_scenes_and_splits_add_up_to_the_whole(world: World) -> None:
     assert set(prepared.by_scene) == {"a", "b"}
     assert prepared.by_scene["b"] == prepared.statistics["val"]
     for kind in ("pixels", "area_ha"):
-        for name, total in prepared.total[kind].items():
-            assert total == pytest.approx(sum(scene[kind][name] or 0 for scene in prepared.by_scene.values()))
-    assert prepared.total["fraction"]["sugarcane"] == pytest.approx(100 / SIZE**2)
+        for name, total in getattr(prepared.total, kind).items():
+            assert total == pytest.approx(sum(getattr(scene, kind)[name] for scene in prepared.by_scene.values()))
+    assert prepared.total.fraction["sugarcane"] == pytest.approx(100 / SIZE**2)
 
 
 def test_the_second_band_keeps_what_the_labels_call_each_pixel(world: World) -> None:
@@ -200,7 +200,7 @@ def test_classes_may_be_many_and_of_any_values(world: World) -> None:
     labels = [world.label("plots3", plots, class_field="v")]
     prepared = world.prepare(labels=labels, classes=classes)
     assert prepared.training_data.contract.classes == classes and prepared.notes == ()
-    pixels = prepared.statistics["train"]["pixels"]
+    pixels = prepared.statistics["train"].pixels
     assert list(pixels.items()) == [("rice", 100), ("cane", 100), ("rest", SIZE**2 - 200), ("unlabelled", 0)]
     more = (*classes, ClassDef(value=3, name="maize"))
     (note,) = world.prepare(labels=labels, classes=more).notes

@@ -1,0 +1,71 @@
+"""Rows that canemap 0.1.0 stored are read, and answered byte for byte as it answered them; on both databases.
+
+`stored.json` has the rows, as SQLite held them, of everything that can be made once, and the answers of that version.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Boolean, Connection, Table, text
+
+from app.core.columns import Base, PydanticJSON, UtcDateTime
+from app.services import Services
+
+STORED = json.loads(Path(__file__).with_name("stored.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def rows(services: Services) -> None:
+    """The rows, written without the types that are to read them."""
+    with services.database.engine.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            for row in STORED["rows"].get(table.name, ()):
+                insert(connection, table, row)
+
+
+def insert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    postgresql = connection.dialect.name == "postgresql"
+    values = dict(row)
+    marks = []
+    for name, value in row.items():
+        kind = table.columns[name].type
+        marks.append(f"CAST(:{name} AS JSONB)" if postgresql and isinstance(kind, PydanticJSON) else f":{name}")
+        if postgresql and isinstance(kind, Boolean):
+            values[name] = bool(value)
+        if postgresql and isinstance(kind, UtcDateTime) and value:
+            values[name] = f"{value}+00"
+    names = ", ".join(f'"{name}"' for name in row)
+    connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(marks)})"), values)
+
+
+def test_the_answers_are_the_same_as_before(http: httpx.Client, database_url: str) -> None:
+    before = STORED["answers"]
+    found = {path: http.get(path).text for path in before}
+    if database_url.startswith("sqlite"):
+        assert found == before
+    else:  # JSONB keeps no order of keys
+        assert {path: parsed(text) for path, text in found.items()} == {p: parsed(text) for p, text in before.items()}
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text) if text.startswith("{") else text
+
+
+@pytest.mark.parametrize(
+    "list_", ["datasets", "labels", "trainings", "experiments", "jobs", "schedules", "scenes", "predictions", "models"]
+)
+def test_a_list_shows_what_each_document_shows(http: httpx.Client, list_: str) -> None:
+    page = http.get(f"/v1/{list_}").json()
+    items = page.get("items", page.get("features"))
+    assert items
+    for item in items:
+        key = item.get("jobID") or item.get("id") or item["name"]
+        # an experiment by itself says +00:00 for Z
+        document = json.loads(http.get(f"/v1/{list_}/{key}").text.replace('+00:00"', 'Z"'))
+        if list_ == "models":
+            assert item["versions"][0] == document["versions"][0]
+        else:
+            assert item == document
