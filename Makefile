@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+NATIVE := ml/native/prebuilt/.made
 PEERS := .venv-peers
 # Where this is set, each process would compile all that it imports anew: seconds, for each worker and each test.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +21,11 @@ TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-setup: $(STAMP)  ## make .venv with everything in it
+setup: $(STAMP) $(NATIVE)  ## make .venv with everything in it, and our C for all CPUs that there are compilers for
+
+$(NATIVE): ml/native/native.c ml/native/build.py
+	$(PYTHON) ml/native/build.py
+	@touch $@
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "canemap needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -32,14 +37,14 @@ $(STAMP): pyproject.toml requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-demo: $(STAMP)  ## the main job for real: upload, train, predict, hectares, a picture
+demo: $(STAMP) $(NATIVE)  ## the main job for real: upload, train, predict, hectares, a picture
 	$(BIN)/canemap demo
 
-run: $(STAMP)  ## the service on http://127.0.0.1:8000
+run: $(STAMP) $(NATIVE)  ## the service on http://127.0.0.1:8000
 	$(BIN)/canemap up
 
 # pytest runs in two processes: with more than one thread each, their nets would slow each other severalfold
-test: lint types arch  ## lint, types, architecture, then every test
+test: lint types arch $(NATIVE)  ## lint, types, architecture, then every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=5
 
 lint: $(STAMP)  ## ruff: style and formatting
@@ -56,10 +61,10 @@ types: $(STAMP)  ## mypy --strict
 arch: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
-bench: $(PEERS)/.ready  ## side-by-side measurements: prints tables, asserts nothing; QUICK=--quick for a short run
+bench: $(PEERS)/.ready $(NATIVE)  ## side-by-side measurements: prints tables, asserts nothing; QUICK=--quick for a short run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(PEERS)/bin/python $$script $(QUICK) || exit 1; done
 
-soak: $(STAMP)  ## 5,000 jobs under 300 kills, judged by a history checker; SOAK='--embedded --jobs 300 --kills 20 --seed 1'
+soak: $(STAMP) $(NATIVE)  ## 5,000 jobs under 300 kills, judged by a history checker; SOAK='--embedded --jobs 300 --kills 20 --seed 1'
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 # what canemap is measured against, with canemap itself: an environment of its own, several gigabytes

@@ -68,7 +68,7 @@ def main() -> None:
         scenes = upload(site, "scene", options.size, options.scenes)
         (large,) = upload(site, "large", options.large, 1)
         site.client.import_model("net", make_model(site.folder / "scene.tif", site.folder, options.width, DEPTH))
-        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first one measures which engine is the fastest
+        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first one may compile convolutions
         net = f"U-Net of width {options.width}"
         title = f"{options.scenes} scenes of {options.size} x {options.size} px, {net}"
         compare(site, title, partial(order, site, scenes, 1), options.scenes * options.size**2, options.rounds)

@@ -51,16 +51,20 @@ def in_child(
     *,
     environment: Mapping[str, str] | None = None,
     net_clock: bool = False,
+    root: Path = ROOT,
+    python: str = sys.executable,
 ) -> Run:
     """Call `module.function(**arguments)`, all of it JSON, in a new process with variables added to its environment.
+
+    root: the checkout that it belongs to. python: the interpreter, which need not know that checkout.
 
     Raises:
         ChildProcessError: the call failed; what it wrote to stderr stands in the message.
     """
-    variables = os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
+    variables = os.environ | {"PYTHONPATH": str(root)} | dict(environment or {})
     call = {"arguments": dict(arguments), "net_clock": net_clock, "started": time.time()}
-    command = [sys.executable, "-m", "benchmarks.child", module, function, json.dumps(call)]
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    command = [python, "-m", "benchmarks.child", module, function, json.dumps(call)]
+    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
     if done.returncode:
         raise ChildProcessError(f"{module}.{function} failed:\n{done.stderr}")
     return Run(**json.loads(done.stdout.splitlines()[-1]))

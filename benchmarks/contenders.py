@@ -17,10 +17,10 @@ class Contender:
 
 
 WHOLE = Contender("whole")
-_AS_IN_A_JOB = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1"}  # see worker/process.py
+AS_IN_A_JOB = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1"}  # see worker/process.py
 CONTENDERS = {
-    "canemap": Contender("canemap", _AS_IN_A_JOB),
-    "canemap, PyTorch alone": Contender("canemap_torch", _AS_IN_A_JOB),
+    "canemap": Contender("canemap", AS_IN_A_JOB),
+    "canemap, PyTorch alone": Contender("canemap_torch", AS_IN_A_JOB),
     "naive loop, 512 + 64": Contender("naive"),
     "MONAI sliding window, gaussian": Contender("monai_window"),
     "TorchGeo grid sampler": Contender("torchgeo_grid"),

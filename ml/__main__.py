@@ -1,4 +1,4 @@
-"""`python -m ml train|compare|predict|check-table`: learning and prediction from a shell, with no service at all."""
+"""`python -m ml train|compare|predict|check-table|engine`: learning and prediction from a shell, without a service."""
 
 import csv
 import json
@@ -30,6 +30,7 @@ from ml.figures.cutouts import dataset_pictures, load_pictures
 from ml.figures.style import render
 from ml.frozen import Frozen
 from ml.labels.classes import LabelOptions
+from ml.native import library
 from ml.progress import Progress, Watch
 
 EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # as of `canemap`
@@ -160,6 +161,13 @@ def check_table_command(accuracy: float, iou: float, kappa: float, decimals: int
     console.print(verdict.statement, soft_wrap=True)
     if not verdict.possible:
         raise typer.Exit(EXIT_IMPOSSIBLE)
+
+
+@cli.command("engine")
+def engine_command() -> None:
+    """What computes predictions on this CPU, and how to make them faster."""
+    for line in filter(None, library.describe()):
+        console.print(line, soft_wrap=True)
 
 
 @cli.command("predict")

@@ -178,10 +178,10 @@ class PredictConfig(Frozen):
         description="Width of the stripes in which a wide scene flows through the net, a matter of memory; null takes "
         "what 256 MB hold. No influence on the result.",
     )
-    engine: Literal["auto", "torch", "ncnn", "native"] = Field(
+    engine: Literal["auto", "torch", "native"] = Field(
         "auto",
-        description="What computes the convolutions on a CPU: auto takes the fastest, measured once on each machine. "
-        "native needs a C compiler (cc) there.",
+        description="What computes the convolutions on a CPU: auto takes native, canemap's own, and torch where there "
+        "is no library of it for the CPU.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto is bfloat16 on a GPU that has it, else float32."

@@ -33,7 +33,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def test_the_environment_is_read_in_few_places() -> None:
     allowed = {"ml/geo/gdal.py", "app/client.py"}
     allowed |= {"app/cli/running.py"}  # hands it to its children
-    allowed |= {"ml/nn/prediction/engines/machine.py"}  # where the user's cache is, and which C compiler
+    allowed |= {"ml/native/build.py"}  # where the user's cache is, and which C compiler
     allowed |= {"ml/nn/training/ranks.py"}  # which attempt of torch's launcher this is
     allowed |= {"worker/process.py"}  # sets what libraries of jobs' processes read
     assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed

@@ -22,6 +22,7 @@ from app.operations.readiness import Probe
 from app.services import Services
 from ml.faults import Fault
 from ml.geo.gdal import locked_drivers
+from ml.native import library
 
 GIB = 1024**3
 LITTLE_SPACE, NO_SPACE = 10 * GIB, GIB
@@ -151,6 +152,14 @@ def _gpu(_: Services) -> Iterator[Finding]:
         yield Finding("gpu", "warning", detail, "Predictions do well without; trainings are many times slower.")
 
 
+def _convolutions(_: Services) -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        yield Finding("convolutions", "ok", "no torch here: this machine serves, and others work")
+        return
+    detail, hint = library.describe()
+    yield Finding("convolutions", "warning" if hint else "ok", detail, hint)
+
+
 def _gdal(_: Services) -> Iterator[Finding]:
     import rasterio
     from rasterio.env import Env
@@ -183,6 +192,7 @@ CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
     "disk": _disk,
     "workers": _workers,
     "gpu": _gpu,
+    "convolutions": _convolutions,
     "gdal": _gdal,
     "this-worker": _this_worker,
 }

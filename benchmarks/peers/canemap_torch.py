@@ -1,4 +1,4 @@
-"""canemap where ncnn is not installed."""
+"""canemap where there is no library of our own convolutions."""
 
 from benchmarks.peers import canemap
 

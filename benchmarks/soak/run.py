@@ -89,7 +89,7 @@ def _set_up(stage: Fleet, folder: Path) -> Menu:
         dataset = client.create_dataset("soak", scenes=names, labels=names, train=["train"], val=["val"]).wait()
         client.train(dataset.id, register_as="cane", config=TRAINING | {"epochs": 1}).wait()
         prediction = {"scene": "tiny", "model": "cane:1", "config": {"outputs": ["classes"]}}
-        client.predict("tiny", model="cane:1").wait()  # the first one measures which engine is the fastest
+        client.predict("tiny", model="cane:1").wait()  # the first one may compile convolutions
     return Menu(prediction, {"dataset": dataset.id, "register_as": "storm", "config": TRAINING})
 
 

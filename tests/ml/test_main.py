@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ml.__main__ import EXIT_REFUSED, cli, files_in, merged, read_split
 from ml.checkpoint_header import read_header
+from ml.native import library
 from tests.ml.nn.conftest import fields, write_labelled
 from tests.ml.nn.training.ranked import launch
 
@@ -103,6 +104,11 @@ def test_a_printed_table_is_checked() -> None:
     assert code == 4
     assert "cannot come from the same confusion" in output.replace("\n", " ")
     assert run("check-table", "0.9", "0.6667", "0.7368")[0] == 0
+
+
+def test_the_engine_of_this_cpu_is_said() -> None:
+    code, output = run("engine")
+    assert (code, output.splitlines()[0]) == (0, library.describe()[0])
 
 
 def test_what_is_refused_is_said_with_its_remedy_and_no_traceback(folder: Path) -> None:

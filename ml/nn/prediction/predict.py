@@ -124,7 +124,7 @@ def _predict_strips(
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
-            watch(Progress("predict", done, len(rows), f"computed by {net.engine}", pixels=done * source.cols))
+            watch(Progress("predict", done, len(rows), f"computed by {net.engine.name}", pixels=done * source.cols))
 
 
 def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, lanes: int, rows: range) -> str:
@@ -133,7 +133,7 @@ def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: Stre
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engine, net.dtype, lanes, rows),
+        *(config.threshold, config.stripe_px, net.engine.name, net.engine.version, net.dtype, lanes, rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

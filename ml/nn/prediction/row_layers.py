@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, PixelLayer, Rows, arranged, height
+from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, PixelLayer, Rows, height
 
 INPUT_BYTES = 8 << 20  # of a convolution on a CPU, for each thread: so much stays in its caches
 
@@ -21,18 +21,17 @@ class EachPixel:
 
     def __init__(self, layer: PixelLayer, engine: Engine) -> None:
         self._operate = engine.each_pixel(layer)
-        self._lanes, self._out_lanes = engine.lanes(layer.in_channels, 1), engine.lanes(layer.out_channels, 1)
         self._outputs, self._scale = layer.out_channels, layer.stride[0]
 
     def __call__(self, features: Tensor) -> Tensor:
         if not features.shape[ROWS]:
-            return _no_rows(features, self._outputs, self._out_lanes, features.shape[COLS] * self._scale)
-        return self._operate(arranged(features, self._lanes).contiguous(memory_format=torch.channels_last))
+            return _no_rows(features, self._outputs, features.shape[COLS] * self._scale)
+        return self._operate(features.contiguous(memory_format=torch.channels_last))
 
 
-def _no_rows(like: Tensor, channels: int, lanes: int, cols: int) -> Tensor:
+def _no_rows(like: Tensor, channels: int, cols: int) -> Tensor:
     """What a layer makes of too few rows."""
-    return like.new_empty(channels // lanes, lanes, 0, cols)
+    return like.new_empty(1, channels, 0, cols)
 
 
 class Layer:
@@ -42,13 +41,12 @@ class Layer:
         """parts: that an input is put together from."""
         self._convolve = engine.convolution(layer, parts)
         self.inputs, self.outputs = layer.in_channels, layer.out_channels
-        self._out_lanes = engine.lanes(self.outputs, 1)
 
     def convolve(self, parts: Sequence[Rows], above: int, below: int) -> Tensor:
         """See `Engine.convolution`; of too few rows, none come out."""
         if height(parts[0]) + above + below < 3:
             like = parts[0][0]
-            return _no_rows(like, self.outputs, self._out_lanes, like.shape[COLS])
+            return _no_rows(like, self.outputs, like.shape[COLS])
         return self._convolve(parts, above, below)
 
 

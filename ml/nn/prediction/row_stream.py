@@ -6,8 +6,7 @@ pieces that went in; they come `late`, after the rows below them that the net mu
 each layer sees the zeros that padding would have put there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from ml.geo.windows import margin
 from ml.nn.normalise import choose_precision
 from ml.nn.prediction.engines.choice import choose
-from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, Rows, arranged
+from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, Rows
 from ml.nn.prediction.engines.pytorch import ENGINE as TORCH
 from ml.nn.prediction.row_layers import Block, EachPixel, Pairs, Queue, convolutions
 from ml.nn.unet import UNet, Up, folded
@@ -25,7 +24,6 @@ from ml.nn.unet import UNet, Up, folded
 # reach half as far, a quarter, ...: fewer than 2 + 1 + 1/2 + ... And so many are a tile of Winograd's.
 REACH = 4
 WIDE = 4096  # columns of a scene that flows by fewer rows, for the sake of memory
-TRIAL_COLS = 512  # of what engines are compared by
 STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
 
 Sides = Sequence[int]  # columns on the left and right that are there for the sake of those between
@@ -39,7 +37,7 @@ class StreamNet:
         plain = folded(net).to(device, dtype)
         self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
         self.device, self.dtype = device, dtype
-        self.engine = engine.name
+        self.engine = engine
         down = (plain.stem, *cast(Iterable[nn.Sequential], plain.down))
         up = [*cast(Iterable[Up], plain.up)]
         self.down = [convolutions(block, engine, 1) for block in down]
@@ -103,7 +101,7 @@ class Stream:
             below = [min(side, REACH) for side in sides]
         logits = torch.cat([*map(self._net.head, pieces)], dim=ROWS)
         left, right = below
-        return arranged(logits, self._net.outputs)[0, ..., left : logits.shape[COLS] - right].float()
+        return logits[0, ..., left : logits.shape[COLS] - right].float()
 
 
 def _inner(features: Tensor, sides: Sides) -> Tensor:
@@ -135,9 +133,4 @@ def for_prediction(
     dtype = choose_precision(precision, device)
     if device.type != "cpu" or dtype != torch.float32:
         return StreamNet(net, TORCH, device, dtype)
-
-    def some_work(contender: Engine) -> Callable[[], object]:
-        ready = StreamNet(net, contender, device)
-        return partial(ready.open().feed, torch.zeros(net.bands, ready.rows(TRIAL_COLS), TRIAL_COLS))
-
-    return StreamNet(net, choose(engine, f"U-Net {net.bands} {net.width} {net.depth}", some_work), device)
+    return StreamNet(net, choose(engine), device)

@@ -20,6 +20,7 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import Worker
 from ml.faults import Fault
+from ml.native import library
 from tests import servers
 
 
@@ -46,6 +47,27 @@ def test_gdal_is_locked_in_a_process_of_its_own(tmp_path: Path) -> None:
     environment = {**os.environ, "CANEMAP_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, "nothing else" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_computes_predictions_on_this_cpu_is_said(services: Services) -> None:
+    (found,) = doctor.examine(services, ("convolutions",))
+    ours = library.find()
+    assert (found.level, found.hint == "") == (("ok", True) if ours else ("warning", False))
+    assert ours is None or ours.origin in found.detail
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_without_library_and_compiler_predictions_are_slow(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "TARGETS", ())
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.find.cache_clear()
+    try:
+        (found,) = doctor.examine(services, ("convolutions",))
+    finally:
+        library.find.cache_clear()
+    assert (found.level, "2.5 times as long" in found.detail) == ("warning", True)
+    assert "C compiler" in found.hint
 
 
 def test_workers_are_looked_for_everywhere_or_on_this_machine(services: Services) -> None:

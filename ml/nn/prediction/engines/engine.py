@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 PixelLayer = nn.Conv2d | nn.ConvTranspose2d
-ROWS, COLS = 2, 3  # axes of (groups, lanes, rows, cols)
+ROWS, COLS = 2, 3  # axes of (1, channels, rows, cols)
 Rows = list[Tensor]  # at least one, whose rows follow one another
 Convolution = Callable[[Sequence[Rows], int, int], Tensor]
 Operation = Callable[[Tensor], Tensor]
@@ -16,11 +16,11 @@ Operation = Callable[[Tensor], Tensor]
 class Engine:
     """A way to compute the layers of a net, which takes nearly all of its time.
 
-    Its tensors have the shape (groups, lanes, rows, cols), in memory channels last: the lanes of a pixel lie side by
-    side. Channel c of the net is lane c % lanes of group c // lanes. They are float32 but for PyTorch.
+    Its tensors have the shape (1, channels, rows, cols), in memory channels last: the channels of a pixel lie side by
+    side. They are float32 but for PyTorch.
 
-    version: of what computes: another may be as fast as none was before.
-    lanes: of a tensor of so many channels, which are put together from so many equal parts.
+    name: as a config names it. version: which library computes, how it was built and for which instructions of a CPU;
+        with another version the same input may give other bits.
     convolution: makes of a 3x3 convolution with a bias, and of how many parts its input has, a function that computes
         it with ReLU: of the parts, which stand one after the other by channels, with zeros on the left and right and so
         many rows of zeros above and below (0 or 1). Two rows less come out, at least one.
@@ -32,15 +32,8 @@ class Engine:
 
     name: str
     version: str
-    lanes: Callable[[int, int], int]
     convolution: Callable[[nn.Conv2d, int], Convolution]
     each_pixel: Callable[[PixelLayer], Operation]
-
-
-def arranged(features: Tensor, lanes: int) -> Tensor:
-    """`features`, (groups, lanes, rows, cols), with so many lanes; a view where memory allows."""
-    groups = features.shape[0] * features.shape[1] // lanes
-    return features.reshape(groups, lanes, *features.shape[ROWS:])
 
 
 def height(rows: Rows) -> int:

@@ -1,32 +1,26 @@
-"""Our own layers in C (`native.c`): Winograd's algorithm in blocks that a core's own cache holds.
+"""Our own layers in C (`ml/native/native.c`): Winograd's algorithm in blocks that a core's own cache holds.
 
-All channels are lanes. The calls let go of the interpreter's lock, so with several threads each computes a part.
-Where there is no C compiler, importing this fails; layers of a shape that the C does not know are PyTorch's.
+The calls let go of the interpreter's lock, so with several threads each computes a part. Layers of a shape that the C
+does not know are PyTorch's.
 """
 
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ml.nn.prediction.engines import compiler, pytorch
+from ml.native.library import Library
+from ml.nn.prediction.engines import pytorch
 from ml.nn.prediction.engines.engine import COLS, ROWS, Convolution, Engine, Operation, PixelLayer, Rows, height
 from ml.nn.prediction.engines.input_buffer import Window
 
 Addresses = NDArray[np.int64]
-_SOURCE = Path(__file__).with_name("native.c")
-_WIDEST, _VERSION = compiler.load(_SOURCE)
-_BY_LANES: dict[int, ctypes.CDLL] = {  # how many numbers a vector holds, the most first
-    _WIDEST.lanes(): _WIDEST,
-    **{lanes: compiler.load(_SOURCE, f"LANES={lanes}")[0] for lanes in (8, 4) if lanes < _WIDEST.lanes()},
-}
 _TILE, _POINTS = 4, 36
 _CHUNK = 4 * 16  # outputs between the steps at a time: as many as their tiles may have in the cache
 _FEW = 8  # inputs for which fewer products, a quarter, make up for the transforms, unless vectors are that much shorter
@@ -34,27 +28,34 @@ _FEW = 8  # inputs for which fewer products, a quarter, make up for the transfor
 _TILES_OF_FEW, _TILES_OF_MANY, _MANY = 42, 112, 256
 
 
-def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
-    by_tiles, plain = _lanes(layer.in_channels // parts, layer.out_channels), _lanes(layer.out_channels)
-    if layer.in_channels >= _FEW and 4 * by_tiles > plain:
-        return _winograd(layer, parts, by_tiles)
+def native(library: Library) -> Engine:
+    """The engine that computes with `library`, and a few layers with PyTorch."""
+    version = f"{library.origin}, {library.checksum}; torch {pytorch.ENGINE.version}"
+    return Engine("native", version, partial(_convolution, library), partial(_each_pixel, library))
+
+
+def _convolution(library: Library, layer: nn.Conv2d, parts: int) -> Convolution:
+    inputs, outputs = layer.in_channels, layer.out_channels
+    by_tiles, plain = _lanes(library, inputs // parts, outputs), _lanes(library, outputs)
+    if inputs >= _FEW and 4 * by_tiles > plain:
+        return _winograd(library, layer, parts, by_tiles)
     if plain:
-        return _direct(layer, plain)
+        return _direct(library, layer, plain)
     return pytorch.ENGINE.convolution(layer, parts)
 
 
-def _each_pixel(layer: PixelLayer) -> Operation:
-    if isinstance(layer, nn.ConvTranspose2d) and (lanes := _lanes(2 * layer.out_channels)):
-        return _enlarging(layer, lanes)
+def _each_pixel(library: Library, layer: PixelLayer) -> Operation:
+    if isinstance(layer, nn.ConvTranspose2d) and (lanes := _lanes(library, 2 * layer.out_channels)):
+        return _enlarging(library, layer, lanes)
     return pytorch.ENGINE.each_pixel(layer)
 
 
-def _lanes(*channels: int) -> int:
+def _lanes(library: Library, *channels: int) -> int:
     """Of the widest vectors that divide all these numbers of channels; 0 if none do."""
-    return next((lanes for lanes in _BY_LANES if not any(number % lanes for number in channels)), 0)
+    return next((lanes for lanes in library.by_lanes if not any(number % lanes for number in channels)), 0)
 
 
-def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
+def _winograd(library: Library, layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
     weight, bias = transformed(_blocks(layer.weight.permute(2, 3, 1, 0), lanes)), _bias(layer)
     tiles = _TILES_OF_MANY if inputs >= _MANY else _TILES_OF_FEW
@@ -69,7 +70,7 @@ def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
 
         def part(first: int, end: int) -> None:
             _call(
-                _BY_LANES[lanes].winograd,
+                library.by_lanes[lanes].winograd,
                 *(addresses, weight, bias, result, count, inputs // count, outputs, rows, cols),
                 *(first, end, tiles, chunk, _scratch.of(scratch_size)),
             )
@@ -80,11 +81,11 @@ def _winograd(layer: nn.Conv2d, count: int, lanes: int) -> Convolution:
     return convolve
 
 
-def _direct(layer: nn.Conv2d, lanes: int) -> Convolution:
+def _direct(library: Library, layer: nn.Conv2d, lanes: int) -> Convolution:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
     # of three pixels side by side all channels lie side by side
     weight, bias = _blocks(layer.weight.permute(2, 3, 1, 0).reshape(1, 9 * inputs, outputs), lanes), _bias(layer)
-    window = Window(inputs, inputs, weight)
+    window = Window(inputs, weight)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         image = window.fill(parts, above, below)
@@ -92,7 +93,7 @@ def _direct(layer: nn.Conv2d, lanes: int) -> Convolution:
         result = _image(outputs, rows, cols)
 
         def part(first: int, end: int) -> None:
-            _call(_BY_LANES[lanes].direct, image, weight, bias, result, inputs, outputs, cols, first, end)
+            _call(library.by_lanes[lanes].direct, image, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
         return result
@@ -100,7 +101,7 @@ def _direct(layer: nn.Conv2d, lanes: int) -> Convolution:
     return convolve
 
 
-def _enlarging(layer: PixelLayer, lanes: int) -> Operation:
+def _enlarging(library: Library, layer: PixelLayer, lanes: int) -> Operation:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
     weight = _blocks(layer.weight.permute(2, 0, 3, 1).reshape(2, inputs, 2 * outputs), lanes)
     bias = torch.cat([_bias(layer)] * 2)
@@ -110,7 +111,7 @@ def _enlarging(layer: PixelLayer, lanes: int) -> Operation:
         result = _image(outputs, 2 * rows, 2 * cols)
 
         def part(first: int, end: int) -> None:
-            _call(_BY_LANES[lanes].enlarge, features, weight, bias, result, inputs, outputs, cols, first, end)
+            _call(library.by_lanes[lanes].enlarge, features, weight, bias, result, inputs, outputs, cols, first, end)
 
         _spread(part, rows, threads)
         return result
@@ -203,6 +204,3 @@ def _spread(part: Callable[[int, int], None], count: int, threads: int) -> None:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="native")
-
-
-ENGINE = Engine("native", _VERSION, lambda channels, parts: channels, _convolution, _each_pixel)

@@ -1,4 +1,4 @@
-"""PyTorch's own layers: they run anywhere, on any device and in any precision. All channels are lanes."""
+"""PyTorch's own layers: they run anywhere, on any device and in any precision."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ml.nn.prediction.engines.input_buffer import Window
 
 def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
     weight, bias = layer.weight.detach().contiguous(memory_format=torch.channels_last), layer.bias
-    window = Window(layer.in_channels, layer.in_channels, weight)
+    window = Window(layer.in_channels, weight)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         return torch.conv2d(window.fill(parts, above, below), weight, bias).relu_()
@@ -28,4 +28,5 @@ def _each_pixel(layer: PixelLayer) -> Operation:
     return lambda features: functional.linear(features.permute(0, 2, 3, 1), matrix, bias).permute(0, 3, 1, 2)
 
 
-ENGINE = Engine("torch", torch.__version__, lambda channels, parts: channels, _convolution, _each_pixel)
+_VERSION = f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"  # like "2.13.0+cpu, AVX2"
+ENGINE = Engine("torch", _VERSION, _convolution, _each_pixel)

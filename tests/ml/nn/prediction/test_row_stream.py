@@ -1,6 +1,6 @@
 """A net through which an image flows row by row gives what the whole image at once gives, by every engine."""
 
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from ml.faults import InputRefused
-from ml.nn.prediction.engines import choice
-from ml.nn.prediction.engines.engine import Engine, Rows, arranged
-from ml.nn.prediction.engines.machine import folder
-from ml.nn.prediction.row_stream import for_prediction
+from ml.native import library
+from ml.native.build import TARGETS
+from ml.nn.prediction.engines import choice, pytorch
+from ml.nn.prediction.engines.engine import Engine, Rows
+from ml.nn.prediction.engines.native import native
+from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
+
+# What came with canemap for each family of CPUs that this one belongs to, and what is compiled for just this one.
+_LIBRARIES = [library.prebuilt(TARGETS[first:]) for first in range(len(TARGETS))] + [library.compiled()]
+_BY_VERSION = {engine.version: engine for engine in map(native, filter(None, _LIBRARIES))}
+EVERY_ENGINE = [pytorch.ENGINE, *_BY_VERSION.values()]
+ENGINES = pytest.mark.parametrize("engine", EVERY_ENGINE, ids=lambda engine: f"{engine.name}, {engine.version}")
 
 
 def eager(net: UNet, image: torch.Tensor) -> torch.Tensor:
@@ -61,12 +69,12 @@ def test_columns_at_the_sides_get_no_logits_and_change_none(
     assert (logits - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize("engine", choice.installed())
-def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: str) -> None:
+@ENGINES
+def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: Engine) -> None:
     net, image = net_with_a_past(4, 4, 0, width=32), torch.randn(4, 192, 224)
     whole = eager(net, image)
     assert whole.abs().max() > 1
-    assert (for_prediction(net, engine=engine)(image) - whole).abs().max() < 1e-4
+    assert (StreamNet(net, engine, image.device)(image) - whole).abs().max() < 1e-4
 
 
 def test_bfloat16_is_close_and_no_more() -> None:
@@ -85,27 +93,9 @@ def test_the_net_itself_stays_as_it_is() -> None:
     assert all((net.state_dict()[name] == tensor).all() for name, tensor in before.items())
 
 
-def test_the_choice_is_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    net = UNet(1, 2, 8)
-
-    def chosen_by_a_new_process() -> str:
-        monkeypatch.setattr(choice, "_chosen", {})
-        return for_prediction(net).engine
-
-    assert chosen_by_a_new_process() in choice.installed()
-    (path,) = folder("engines").iterdir()
-    for other in choice.installed():
-        path.write_text(other)
-        assert chosen_by_a_new_process() == other, "what stands there counts"
-
-
-def test_where_nothing_can_be_written_the_process_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
-    monkeypatch.setattr(choice, "_chosen", {})
-    measured = for_prediction(UNet(1, 1, 8)).engine
-    assert list(choice._chosen.values()) in ([measured], [])  # nothing is measured where there is one engine
+def test_our_own_convolutions_are_taken_wherever_there_is_a_library() -> None:
+    expected = "native" if library.find() else "torch"
+    assert for_prediction(UNet(1, 1, 8)).engine.name == expected
 
 
 def test_an_engine_that_is_not_installed_is_refused() -> None:
@@ -116,7 +106,13 @@ def test_an_engine_that_is_not_installed_is_refused() -> None:
 
 def test_a_stream_net_says_what_computes_it() -> None:
     net = for_prediction(UNet(1, 2, 4), engine="torch")
-    assert net.engine == "torch"
+    assert (net.engine.name, net.engine.version.split(", ")[0]) == ("torch", torch.__version__)
+
+
+@pytest.mark.skipif(_LIBRARIES[0] is None, reason="no library came with canemap for this CPU: make, and a C compiler")
+def test_a_version_names_library_family_and_pytorch() -> None:
+    engine = choice.installed()["native"]
+    assert re.fullmatch(r"prebuilt for [-\w]+, [0-9a-f]{8}; torch [.\d]+\S*, \w+", engine.version)
 
 
 def test_a_wide_scene_flows_by_fewer_rows() -> None:
@@ -124,13 +120,9 @@ def test_a_wide_scene_flows_by_fewer_rows() -> None:
     assert net.rows(2048) > net.rows(16_384) >= 4 << 4
 
 
-ENGINES = pytest.mark.parametrize("engine", choice.installed().values(), ids=lambda engine: engine.name)
-
-
-def _rows(image: torch.Tensor, lanes: int, *heights: int) -> Rows:
+def _rows(image: torch.Tensor, *heights: int) -> Rows:
     """`image`, (1, channels, rows, cols), as an engine takes it, in pieces of so many rows."""
-    packed = arranged(image, lanes).contiguous(memory_format=torch.channels_last)
-    return [*torch.split(packed, list(heights), dim=2)]
+    return [*torch.split(image.contiguous(memory_format=torch.channels_last), list(heights), dim=2)]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 96])
@@ -140,22 +132,20 @@ def test_convolutions_of_any_number_of_channels(
     engine: Engine, channels: int, above: int, below: int, cols: int
 ) -> None:
     layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, cols)
-    rows = _rows(image, engine.lanes(channels, 1), 2, 6, 1)
-    result = engine.convolution(layer, 1)([rows], above, below)
-    assert result.shape[:2] == (channels // engine.lanes(channels, 1), engine.lanes(channels, 1))
+    result = engine.convolution(layer, 1)([_rows(image, 2, 6, 1)], above, below)
     expected = layer(functional.pad(image, (1, 1, above, below))).relu()
-    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+    assert torch.allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [3, 16, 32])
 @ENGINES
 def test_a_convolution_of_two_parts(engine: Engine, channels: int) -> None:
     layer = torch.nn.Conv2d(2 * channels, channels, 3).requires_grad_(False)
-    images, lanes = torch.randn(2, 1, channels, 8, 10), engine.lanes(channels, 1)
-    parts = [_rows(images[0], lanes, 8), _rows(images[1], lanes, 3, 5)]
+    images = torch.randn(2, 1, channels, 8, 10)
+    parts = [_rows(images[0], 8), _rows(images[1], 3, 5)]
     result = engine.convolution(layer, 2)(parts, 1, 0)
     expected = layer(functional.pad(torch.cat([*images], dim=1), (1, 1, 1, 0))).relu()
-    assert torch.allclose(arranged(result, channels), expected, atol=1e-5)
+    assert torch.allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 4, 8, 32])
@@ -165,15 +155,14 @@ def test_layers_that_look_at_single_pixels(
     engine: Engine, kind: type[torch.nn.Conv2d], size: int, channels: int
 ) -> None:
     layer, image = kind(2 * channels, channels, size, size).requires_grad_(False), torch.randn(1, 2 * channels, 3, 5)
-    (rows,) = _rows(image, engine.lanes(2 * channels, 1), 3)
-    assert torch.allclose(arranged(engine.each_pixel(layer)(rows), channels), layer(image), atol=1e-5)
+    (rows,) = _rows(image, 3)
+    assert torch.allclose(engine.each_pixel(layer)(rows), layer(image), atol=1e-5)
 
 
+@pytest.mark.skipif("native" not in choice.installed(), reason="there is neither a library nor a C compiler here")
 def test_threads_share_a_layer_of_ours() -> None:
-    if "native" not in choice.installed():
-        pytest.skip("there is no C compiler here")
     threads, engine = torch.get_num_threads(), choice.installed()["native"]
-    layer, rows = torch.nn.Conv2d(32, 32, 3).requires_grad_(False), _rows(torch.randn(1, 32, 70, 33), 32, 70)
+    layer, rows = torch.nn.Conv2d(32, 32, 3).requires_grad_(False), _rows(torch.randn(1, 32, 70, 33), 70)
     try:
         results = []
         for count in (1, 3):

@@ -1,0 +1,68 @@
+"""The script that makes libraries for families of CPUs."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from ml.native import build
+
+ROOT = Path(__file__).resolve().parents[3]
+needs_compiler = pytest.mark.skipif(
+    not (sys.platform == "linux" and shutil.which("cc")), reason="there is no C compiler for Linux here"
+)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A copy of the script beside a source that is compiled in no time."""
+    (tmp_path / "native.c").write_text("int lanes(void) { return LANES; }")
+    return Path(shutil.copy(build.__file__, tmp_path))
+
+
+def made_by(script: Path, compiler: str = "cc") -> tuple[dict[str, int], str]:
+    """Each library with the time it was written, and what the script said."""
+    environment = os.environ | {"CC": compiler}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    libraries = script.with_name("prebuilt").iterdir()
+    return {library.name: library.stat().st_mtime_ns for library in libraries}, done.stdout
+
+
+def of_this_machine(libraries: dict[str, int]) -> set[str]:
+    families = {target.family for target in build.TARGETS if target.machine == platform.machine()}
+    return {name for name in libraries if any(f"-{family}-" in name for family in families)}
+
+
+@needs_compiler
+def test_there_is_a_library_for_every_target_with_a_compiler_and_a_word_on_the_others(script: Path) -> None:
+    libraries, said = made_by(script)
+    assert len(libraries) + said.count("left out") == len(build.TARGETS)
+    here = [target for target in build.TARGETS if target.machine == platform.machine()]
+    assert len(of_this_machine(libraries)) == len(here)
+
+
+@needs_compiler
+def test_what_is_there_is_not_made_again_and_what_older_code_left_goes(script: Path) -> None:
+    before, _ = made_by(script)
+    assert made_by(script)[0] == before
+    script.with_name("native.c").write_text("int lanes(void) { return 0 + LANES; }")
+    after, _ = made_by(script)
+    assert (len(after), after.keys() & before.keys()) == (len(before), set())
+
+
+def test_without_a_compiler_there_is_nothing_for_this_machine_and_no_fault(script: Path) -> None:
+    libraries, said = made_by(script, compiler="no-such-compiler")
+    assert of_this_machine(libraries) == set()
+    assert "left out" in said
+
+
+def test_wheels_include_the_libraries() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["artifacts"]
+    for target in build.TARGETS:
+        assert any(fnmatch(target.path.relative_to(ROOT).as_posix(), pattern) for pattern in patterns)
