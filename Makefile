@@ -81,4 +81,4 @@ wheels: $(STAMP)  ## gather wheels/ for a machine without internet: there, PIP_F
 	$(BIN)/pip download --quiet --dest wheels --require-hashes -r requirements.lock
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) ml/native/prebuilt build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

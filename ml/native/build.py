@@ -9,7 +9,6 @@ needs Python alone.
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -94,10 +93,11 @@ def main() -> None:
     for other in {*PREBUILT.glob("*.so")} - {target.path for target in TARGETS}:
         other.unlink()
     for target in TARGETS:
-        if not shutil.which(target.compiler[0]):
-            print(f"left out: {target.path.name}, since there is no C compiler {target.compiler[0]}")
-        elif not target.path.exists():
-            compile_to(target.path, command(target.compiler, target.family, target.lanes))
+        if not target.path.exists():
+            try:
+                compile_to(target.path, command(target.compiler, target.family, target.lanes))
+            except (OSError, subprocess.SubprocessError) as error:
+                print(f"left out: {target.path.name}: {error}")
 
 
 if __name__ == "__main__":
