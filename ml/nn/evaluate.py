@@ -20,12 +20,11 @@ from ml.evaluation.metrics import Metrics, block_confusions, confusion
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint
-from ml.nn.logits import class_index
 from ml.nn.masks import class_indices, read_mask, read_references
 from ml.nn.normalise import choose_device
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripes import predict_logits
-from ml.nn.unet import UNet
+from ml.nn.unet import UNet, class_index
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.homogenise import open_homogenised
 

@@ -16,13 +16,13 @@ from ml.data import SceneFile
 from ml.faults import refuse_any
 from ml.geo.raster import caching_rows, open_raster
 from ml.nn.checkpoint import load_checkpoint
-from ml.nn.logits import class_index, probability_byte
 from ml.nn.normalise import choose_device
 from ml.nn.prediction.prefetch import prefetched
 from ml.nn.prediction.row_file import StripFile, joined
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripe_processes import share_cores
 from ml.nn.prediction.stripes import Predicted, predict_logits
+from ml.nn.unet import class_index, probability_byte
 from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.homogenise import open_homogenised

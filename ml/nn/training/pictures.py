@@ -12,12 +12,12 @@ from ml.data import LabelledScene, TrainingData
 from ml.figures.cutouts import MAPPED, Picture, picture_of, save_pictures, telling_scene, telling_window, true_colour
 from ml.geo.windows import Window, ceil_to, margin
 from ml.nn.checkpoint import load_checkpoint
-from ml.nn.logits import class_index
 from ml.nn.masks import class_indices
 from ml.nn.normalise import normalise
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripes import give
 from ml.nn.training.augment import augment
+from ml.nn.unet import class_index
 from ml.radiometry.homogenise import open_homogenised
 
 PANEL_PX = 512

@@ -9,8 +9,8 @@ from ml.data import LabelledScene
 from ml.evaluation.report import SuspectLabels
 from ml.geo.windows import blocks
 from ml.nn.evaluate import Seen, see
-from ml.nn.logits import PROBABILITY_STEPS, probability_byte
 from ml.nn.prediction.row_stream import StreamNet
+from ml.nn.unet import PROBABILITY_STEPS, probability_byte
 
 BLOCK_PX = 64  # divides the height of what `see` gives: no block is cut
 SURE = 0.8  # probability of another class than the label

@@ -17,10 +17,9 @@ from ml.data import SceneFile
 from ml.faults import InputRefused
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint, save_checkpoint
-from ml.nn.logits import class_index, probability_byte
 from ml.nn.normalise import normalise
 from ml.nn.prediction.predict import finish, predict, predict_rows
-from ml.nn.unet import UNet
+from ml.nn.unet import UNet, class_index, probability_byte
 from ml.progress import Progress, Stopped, Watch
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.source import RasterSource

@@ -1,8 +1,10 @@
 """One step: accumulated gradients, precision, memory format, fused and compiled nets."""
 
+import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ml.nn.training.chips import Batch, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene
 from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.state import Run
-from ml.nn.training.step import Stepper
+from ml.nn.training.step import Stages, Stepper
 
 ROOT = Path(__file__).resolve().parents[4]
 CPU = Execution(torch.device("cpu"))
@@ -177,3 +179,22 @@ except InputRefused as refused:
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("no_compiler /compile ")
     assert "InvalidCxxCompiler" in done.stdout, "for the right reason"
+
+
+def test_shares_of_the_time_come_in_order_and_make_up_the_whole() -> None:
+    stages = Stages()
+    for _ in range(2):
+        for name in ("forward", "loss"):
+            with stages(name):
+                time.sleep(0.001)
+    line = stages.line()
+    assert re.findall(r"([a-z]+) [\d.]+%", line) == ["forward", "loss", "other"]
+    assert sum(map(float, re.findall(r"([\d.]+)%", line))) == pytest.approx(100, abs=0.2)
+    assert re.findall(r"([a-z]+) [\d.]+%", stages.line()) == ["other"], "begins anew"
+
+
+def test_a_stage_that_fails_is_counted_too() -> None:
+    stages = Stages()
+    with pytest.raises(ZeroDivisionError), stages("forward"):
+        _ = 1 // 0
+    assert "forward" in stages.line()
