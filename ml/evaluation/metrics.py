@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 
 from ml.contract import UNLABELLED
 from ml.frozen import Frozen
+from ml.geo.windows import blocks
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -128,30 +129,22 @@ def confusion(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: i
 
 
 def block_confusions(
-    truth: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
-    classes: int = 2,
-    block_px: int = BLOCK_PX,
-    *,
-    origin: tuple[int, int] = (0, 0),
+    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int = 2, block_px: int = BLOCK_PX
 ) -> Iterator[BlockCounts]:
     """The confusion of each block of `block_px` x `block_px` pixels that has a counted pixel.
 
     Neighbouring pixels err together; blocks far larger than a field are nearly independent, which is what a
-    bootstrap needs. truth, predicted: shape (rows, cols), a scene or a window of it whose upper left pixel is
-    `origin` (row, col), a multiple of `block_px` if the blocks shall be those of the whole scene.
+    bootstrap needs. truth, predicted: shape (rows, cols), a whole scene.
     """
-    for row in range(0, truth.shape[0], block_px):
-        for col in range(0, truth.shape[1], block_px):
-            block = np.s_[row : row + block_px, col : col + block_px]
-            counts = confusion(truth[block], predicted[block], classes)
-            if counts.any():
-                yield BlockCounts(row=origin[0] + row, col=origin[1] + col, confusion=as_confusion(counts))
+    for block in blocks(*truth.shape, block_px=block_px):
+        counts = confusion(truth[block.slices], predicted[block.slices], classes)
+        if counts.any():
+            yield BlockCounts(row=block.row, col=block.col, confusion=as_confusion(counts))
 
 
-def pooled(blocks: Iterable[BlockCounts], classes: int = 2) -> Counts:
-    """The sum of the confusions of `blocks`, shape (classes, classes)."""
-    counts = [np.array(block.confusion, dtype=np.int64) for block in blocks]
+def pooled(parts: Iterable[BlockCounts], classes: int = 2) -> Counts:
+    """The sum of the confusions of `parts`, shape (classes, classes)."""
+    counts = [np.array(part.confusion, dtype=np.int64) for part in parts]
     return sum(counts, start=np.zeros((classes, classes), dtype=np.int64))
 
 

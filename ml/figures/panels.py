@@ -29,16 +29,15 @@ def draw_panels(
     classes: Sequence[ClassDef],
     *,
     scores: Scores | None = None,
-    errors: bool = True,
     lang: Lang = "en",
 ) -> Figure:
     """The image, its mask "truth" and each map, uint8 (rows, cols), under its name.
 
-    scores: by map, its "accuracy", "iou" and "kappa", shown in the title. errors: of two classes, where each map
-    misses or wrongly finds class 1, in a second row.
+    scores: by map, its "accuracy", "iou" and "kappa", shown in the title. Of two classes a second row shows where each
+    map misses or wrongly finds class 1.
     """
     say, truth = words(lang), picture.masks["truth"]
-    errors = errors and len(classes) == 2
+    errors = len(classes) == 2
     columns, rows = 2 + len(maps), 2 if errors else 1
     legend_in = 0.4 + 0.28 * -(-(len(classes) + 3) // 5)
     figure = Figure(figsize=(_SIDE_IN * columns, (_SIDE_IN + 0.6) * rows + legend_in), layout="constrained")

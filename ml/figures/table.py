@@ -18,18 +18,17 @@ _NONE = "–"
 Row = Mapping[str, Any]
 
 
-def draw_table(table: Sequence[Row], differences: Sequence[Row] = (), *, lang: Lang = "en") -> Figure:
-    """Mean ± standard deviation of each metric by variant, the best mean of each split bold; below, the differences.
+def draw_table(table: Sequence[Row], *, lang: Lang = "en") -> Figure:
+    """Mean ± standard deviation of each metric by variant, the best mean of each split bold.
 
     table: {"variant", "split", "runs", "accuracy": {"mean", "sd"}, "iou": ..., ...}; a metric that no variant has is
-    left out. differences: {"a", "b", "metric", "mean", "ci95": [low, high] or None}, of a minus b, 0 to 1.
+    left out.
     """
     say = words(lang)
     metrics = [metric for metric in METRICS if any(_mean(row, metric) is not None for row in table)]
-    below = _paired(differences)
-    lines = len(table) + (len(below) + 1 if below else 0) + 2
-    names = [row["variant"] for row in table] + [_pair(*pair) for pair in below]
-    sheet = _Sheet(max(map(_letters, names), default=0) * _LETTER_IN / _COLUMN_IN, len(metrics), lines)
+    lines = len(table) + 2
+    widest = max((_letters(row["variant"]) for row in table), default=0)
+    sheet = _Sheet(widest * _LETTER_IN / _COLUMN_IN, len(metrics), lines)
     sheet.rule(0, 1.4)
     sheet.line([say("variant"), say("split"), *map(say, metrics), say("runs")])
     sheet.rule(1, 0.8)
@@ -38,11 +37,6 @@ def draw_table(table: Sequence[Row], differences: Sequence[Row] = (), *, lang: L
         best = [len(rivals) > 1 and _is_best(row, rivals, metric) for metric in metrics]
         cells = [_cell(row, metric) for metric in metrics]
         sheet.line([row["variant"], say(row["split"]), *cells, str(row["runs"])], bold=[False, False, *best, False])
-    if below:
-        sheet.rule(len(table) + 1, 0.8)
-        sheet.line([say("differences")])
-    for (a, b), by_metric in below.items():
-        sheet.line([_pair(a, b), "", *(_difference(by_metric.get(metric)) for metric in metrics)])
     sheet.rule(lines - 1, 1.4)
     sheet.line([say("table note")])
     return sheet.figure
@@ -81,10 +75,6 @@ class _Sheet:
         self._axes.axhline(above, color="black", linewidth=width)
 
 
-def _pair(a: str, b: str) -> str:
-    return f"{a} − {b}"
-
-
 def _letters(text: str) -> int:
     """The width of a text; a Chinese letter is as wide as two."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
@@ -106,18 +96,3 @@ def _cell(row: Row, metric: str) -> str:
 def _is_best(row: Row, rivals: Sequence[Row], metric: str) -> bool:
     means = [mean for rival in rivals if (mean := _mean(rival, metric)) is not None]
     return bool(means) and _mean(row, metric) == (min if metric in LESS_IS_BETTER else max)(means)
-
-
-def _paired(differences: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
-    """By the two variants, then by metric."""
-    pairs: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in differences:
-        pairs.setdefault((row["a"], row["b"]), {})[row["metric"]] = row
-    return pairs
-
-
-def _difference(row: Row | None) -> str:
-    if row is None or row["mean"] is None:
-        return _NONE
-    mean, interval = 100 * row["mean"], row.get("ci95")
-    return f"{mean:+.2f}" + (f" [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]" if interval else "")

@@ -105,7 +105,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "mean ± standard deviation over seeds; best mean in bold",
         "各随机种子的均值 ± 标准差；最佳均值加粗",
     ),
-    "differences": ("differences in points, with 95 % interval", "差值（百分点）及 95 % 置信区间"),
     "points": ("difference in points (0.01)", "差值 / 百分点"),
     "interval": ("mean difference with 95 % interval", "平均差值及 95 % 置信区间"),
     "lovasz weight": ("weight of the Lovász loss", "Lovász 损失权重"),

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ml.contract import UNLABELLED
+
 _BLOCK = 1 << 15  # pixels: what is made of a block stays in a core's cache, which halves the time
 _MAX_KEYED = 1 << 30  # pixels: a place must fit in 31 bits, and the size of a union in an int32
 _FLIP = 0x7FFFFFFF  # turns the bits of positive floats into integers that order the other way round
@@ -28,14 +30,13 @@ _FLIP = 0x7FFFFFFF  # turns the bits of positive floats into integers that order
 class Task:
     """One class: what counts as an error. margin: 1 for scores > 0 meaning the class (the hinge), 0 for probabilities.
 
-    The error of a pixel is 1 - score where its target is `label`, else margin + score; where it is `ignore`, 0.
+    The error of a pixel is 1 - score where its target is `label`, else margin + score; where it is 255, 0.
     row: where the scores of the class stand.
     """
 
     row: int
     label: int
     margin: int
-    ignore: int
 
 
 def mean_lovasz_extension(scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
@@ -74,7 +75,7 @@ def _by_torch(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tenso
 
     scores: (N,). target: (N,). For every device and dtype; the one wait for a device is for E.
     """
-    counted = target != task.ignore
+    counted = target != UNLABELLED
     positive = (target == task.label) & counted
     errors = torch.where(positive, 1 - scores, task.margin + scores)
     wrong = (~(errors <= 0) & counted).nonzero().squeeze(1)
@@ -129,7 +130,7 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
         here = slice(start, start + _BLOCK)
         truth = target[here] == task.label
         errors = _errors(scores[here], truth, task.margin)
-        wrong = (~(errors <= 0) & (target[here] != task.ignore)).nonzero()[0]
+        wrong = (~(errors <= 0) & (target[here] != UNLABELLED)).nonzero()[0]
         block = keys[found : found + len(wrong)]
         block[:] = errors[wrong].view(np.int32) ^ _FLIP
         block <<= 32

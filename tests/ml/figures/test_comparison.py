@@ -29,14 +29,6 @@ def test_a_single_variant_is_not_called_best_and_an_undefined_metric_has_no_colu
     assert "kappa" not in texts(figure)
 
 
-def test_differences_stand_below_in_points_with_their_interval() -> None:
-    rows = [difference("Lovász", "accuracy", 0.0225, (0.004, 0.041)), difference("Lovász", "omission", None, None)]
-    told = texts(draw_table(TABLE, rows))
-    assert "Lovász − CE" in told
-    assert "+2.25 [+0.40, +4.10]" in told
-    assert "–" in told
-
-
 def test_columns_keep_clear_of_long_names() -> None:
     name = "cross-entropy and half a Lovász hinge, every image by itself"
     figure = draw_table([compared(name, 0.9), compared("CE", 0.8)])

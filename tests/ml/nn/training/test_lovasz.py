@@ -12,7 +12,7 @@ from torch import Tensor
 from ml.nn.training.losses import lovasz_hinge, lovasz_softmax
 from ml.nn.training.lovasz import _BLOCK, Task, _by_keys, _by_torch, mean_lovasz_extension
 
-HINGE, SOFTMAX = Task(row=0, label=1, margin=1, ignore=255), Task(row=0, label=1, margin=0, ignore=255)
+HINGE, SOFTMAX = Task(row=0, label=1, margin=1), Task(row=0, label=1, margin=0)
 
 
 def case(pixels: int, *, positives: float = 0.4, ignored: float = 0.2, step: float = 0) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ def test_errors_of_0_and_of_ignored_pixels_are_not_sorted() -> None:
 
 def test_loss_and_gradient_are_the_same_bits_again_and_with_another_number_of_threads() -> None:
     scores, target = case(3 * _BLOCK, step=0.01)
-    tasks = [Task(row=row, label=row, margin=0, ignore=255) for row in range(2)]
+    tasks = [Task(row=row, label=row, margin=0) for row in range(2)]
 
     def results() -> list[Tensor]:
         leaf = scores.clone().requires_grad_()
@@ -162,10 +162,9 @@ def test_the_gradient_is_scaled_by_the_one_that_comes_in_and_may_be_asked_for_tw
     assert torch.allclose(first, 3 * gradient(scores, target), rtol=1e-6)
 
 
-@pytest.mark.parametrize("ignored", [255, -100])
-def test_an_ignored_class_of_the_softmax_does_not_count_as_present(ignored: int) -> None:
+def test_a_class_without_a_labelled_pixel_does_not_count_as_present_in_the_softmax() -> None:
     logits = torch.randn((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     target = torch.arange(16).view(1, 4, 4) % 3
-    kept = target != 2
-    other = lovasz_softmax(logits, torch.where(kept, target, ignored), ignore=ignored)
-    assert lovasz_softmax(logits, target, ignore=2) == other
+    labelled = target != 2
+    kept = logits[:, :, labelled[0]][:, :, None], target[labelled][None, None]
+    assert lovasz_softmax(logits, torch.where(labelled, target, 255)) == lovasz_softmax(*kept)
