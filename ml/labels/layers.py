@@ -15,13 +15,13 @@ from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.geo.crs import transformer
 from ml.geo.grid import Grid, far_apart
+from ml.geo.placement import checked_grid
 from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
 from ml.labels.classes import LabelOptions, Legend, classes_of, mask_table
 from ml.labels.fields import Fields, fields_of
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import repaired
-from ml.scenes.inspect import checked_grid
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_safety import check_tiff
 
