@@ -1,6 +1,6 @@
 """Datasets: immutable versions of scenes + labels + split."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -14,12 +14,14 @@ from app.requests import DatasetRequest
 from app.results import PreparedDataset
 from app.services import Services
 from app.tables import Dataset, LabelSet, Scene
-from ml.contract import ClassDef
 from ml.data import LabelledScene, SceneFile, TrainingData
-from ml.datasets.splits import SceneSplit
+from ml.datasets.checks import class_faults, scene_faults, split_faults
+from ml.datasets.splits import SPLITS
 from ml.faults import Fault
+from ml.geo.grid import far_apart
+from ml.labels.inspect import LabelReport
+from ml.scenes.inspect import SceneInfo
 
-SPLITS = ("train", "val", "test")
 FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key
 
 
@@ -129,86 +131,38 @@ def _check(session: Session, request: DatasetRequest) -> None:
     """Everything that can be known before a pixel is read, all faults at once."""
     found_scenes = {name: session.get(Scene, name) for name in request.scenes}
     found_labels = {name: session.get(LabelSet, name) for name in request.labels}
+    infos = {name: scene.info for name, scene in found_scenes.items() if scene}
     faults = [
-        *_unknown("scenes", found_scenes),
-        *_unknown("labels", found_labels),
-        *_class_faults(request.classes),
-        *_split_faults(request),
+        *_unknown("scenes", request.scenes, found_scenes),
+        *_unknown("labels", request.labels, found_labels),
+        *class_faults(request.classes),
+        *split_faults(request.split, request.scenes),
+        *scene_faults(request.scenes, infos),
+        *_overlap_faults(request.scenes, infos, [layer.report for layer in found_labels.values() if layer]),
     ]
-    known = [scene for scene in found_scenes.values() if scene]
-    faults += _band_faults(known)
-    faults += _overlap_faults(request, known, [layer for layer in found_labels.values() if layer])
     if faults:
         raise Invalid("invalid-dataset", *faults)
 
 
-def _unknown(kind: str, found: dict[str, Scene | None] | dict[str, LabelSet | None]) -> Iterator[Fault]:
-    for index, (name, row) in enumerate(found.items()):
-        if row is None:
+def _unknown(kind: str, names: Sequence[str], found: Mapping[str, Scene | LabelSet | None]) -> Iterator[Fault]:
+    for index, name in enumerate(names):
+        if found[name] is None:
             hint = f"Upload it first: PUT /v1/{kind}/{name}"
             yield Fault(f"unknown_{kind}", f"There are no {kind} {name!r}.", hint, f"/{kind}/{index}")
 
 
-def _class_faults(classes: tuple[ClassDef, ...]) -> Iterator[Fault]:
-    values, names = [item.value for item in classes], [item.name for item in classes]
-    if len(classes) < 2:
-        yield Fault(
-            "too_few_classes", "One class alone cannot be told from anything.", "Name at least two.", "/classes"
-        )
-    if len(set(values)) < len(values) or len(set(names)) < len(names):
-        detail = f"A value or a name stands twice: values {values}."
-        yield Fault("same_class", detail, "Give each class a value and a name of its own.", "/classes")
-    if len(classes) == 2 and values != [0, 1]:
-        detail = f"The two classes have the values {values}."
-        hint = "Give them the values 0 and 1, in this order: what is mapped is class 1, everything else class 0."
-        yield Fault("unsupported_classes", detail, hint, "/classes")
-
-
-def _split_faults(request: DatasetRequest) -> Iterator[Fault]:
-    if not isinstance(request.split, SceneSplit):
-        return
-    used: dict[str, str] = {}
-    for split in SPLITS:
-        for index, name in enumerate(getattr(request.split, split)):
-            pointer = f"/split/{split}/{index}"
-            if name not in request.scenes:
-                yield Fault("unknown_scenes", f"{name!r} is not among the scenes.", "Add it to `scenes`.", pointer)
-            if name in used:
-                detail = f"Scene {name!r} is in {used[name]} and in {split}: what is learnt by heart would be scored."
-                yield Fault("split_overlap", detail, "Keep each scene in one split.", pointer)
-            used[name] = split
-
-
-def _band_faults(known: list[Scene]) -> Iterator[Fault]:
-    """Scenes of one dataset must have the same bands of the same type."""
-    first = _bands(known[0]) if known else None
-    for index, scene in enumerate(known):
-        if _bands(scene) != first:
-            yield Fault(
-                "bands_differ",
-                f"Scene {scene.id!r} has bands {_bands(scene)}, but {known[0].id!r} has {first}.",
-                "Use scenes with the same bands in the same order and of the same type; ?bands= names them at upload.",
-                f"/scenes/{index}",
-            )
-
-
-def _bands(scene: Scene) -> list[tuple[str, str]]:
-    return [(band.name, band.dtype) for band in scene.info.bands]
-
-
-def _overlap_faults(request: DatasetRequest, known: list[Scene], layers: list[LabelSet]) -> Iterator[Fault]:
-    boxes = [layer.report.bbox for layer in layers]
-    for scene in known:
-        if boxes and not any(_touch(scene, box) for box in boxes):
+def _overlap_faults(
+    names: Sequence[str], infos: Mapping[str, SceneInfo], layers: Sequence[LabelReport]
+) -> Iterator[Fault]:
+    """no_overlap, where boxes tell already what the job would find out pixel by pixel."""
+    for number, name in enumerate(names):
+        box = infos[name].bbox if name in infos else None
+        if box and layers and all(far_apart(box, layer.bbox) for layer in layers):
+            west, south, east, north = box
             yield Fault(
                 "no_overlap",
-                f"No label layer touches scene {scene.id!r}: it spans longitudes {scene.west:.5f} to {scene.east:.5f} "
-                f"and latitudes {scene.south:.5f} to {scene.north:.5f}.",
+                f"No label layer touches scene {name!r}: it spans longitudes {west:.5f} to {east:.5f} "
+                f"and latitudes {south:.5f} to {north:.5f}.",
                 "Check the CRS of the labels (?crs= declares it at upload), add labels for it, or leave the scene out.",
-                f"/scenes/{request.scenes.index(scene.id)}",
+                f"/scenes/{number}",
             )
-
-
-def _touch(scene: Scene, box: tuple[float, float, float, float]) -> bool:
-    west, south, east, north = box
-    return scene.west <= east and scene.east >= west and scene.south <= north and scene.north >= south

@@ -80,6 +80,9 @@ def _of_window(raw: np.ndarray, valid: np.ndarray) -> tuple[Prints, Prints]:
 
 def _one_number(raw: np.ndarray) -> Prints:
     """All bands of each pixel as one random-looking number, uint64 (rows, cols)."""
+    if raw.dtype.kind == "f":  # scenes of one dataset may have floats of different sizes
+        with np.errstate(over="ignore"):
+            raw = raw.astype(np.float32)
     bits = np.ascontiguousarray(raw).view(f"u{raw.dtype.itemsize}")
     together = np.zeros(raw.shape[1:], dtype=np.uint64)
     for number, band in enumerate(bits, 1):

@@ -10,7 +10,7 @@ from affine import Affine
 from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import Site, settle_leaks, survey
-from ml.datasets.checks import class_faults, naming, scene_faults, split_faults
+from ml.datasets.checks import class_faults, naming, scene_faults, split_faults, standard_scene
 from ml.datasets.class_counts import SplitStatistics, Tally, together
 from ml.datasets.leaks import Leaks
 from ml.datasets.masks import Inks, mask_path, write_masks
@@ -25,6 +25,7 @@ from ml.labels.layers import Truth, open_truth
 from ml.labels.rasterise import Canvas
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.measure import measure, reference_of
+from ml.scenes.compatibility import contract_of
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from ml.scenes.source import RasterSource
 
@@ -81,32 +82,34 @@ def prepare(
     let outliers be clipped to the 0.1 and 99.9 percentiles of the training split.
 
     Raises:
-        InputRefused: with every fault found. Codes: what `inspect_scene` and `open_truth` raise; bad_classes,
-            split_overlap, unknown_scenes; wrong_bands, wrong_dtype, bad_resolution between the scenes; no_overlap, a
-            scene without any label; unknown_class; too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels,
-            leak_shared_fields; empty_split, no labels in train or val.
+        InputRefused: with every fault found. Codes: what `inspect_scene` and `open_truth` raise; those of
+            `class_faults`, `split_faults` and `scene_faults`; no_overlap, a scene without any label; unknown_class;
+            too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels, leak_shared_fields; empty_split, no labels
+            in train or val.
     """
-    refuse_any([*class_faults(classes), *split_faults(split, scenes)])
-    infos = [_inspected(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)]
-    refuse_any(scene_faults(scenes, infos))
+    names = [scene.name for scene in scenes]
+    refuse_any([*class_faults(classes), *split_faults(split, names)])
+    infos = {scene.name: _inspected(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
+    refuse_any(scene_faults(names, infos))
+    standard = infos[standard_scene(infos)]
     truths = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
-    sites = _sites(scenes, infos, split)
+    sites = _sites(scenes, [*infos.values()], split)
     found = survey(sites, truths, classes, watch)
     only, leak_notes = settle_leaks(found, leaks)
     counts = found.census.by_reference(truths)
-    names, name_notes = _names(counts)
-    inks = Inks(only, _references(names, truths))
+    references, name_notes = _names(counts)
+    inks = Inks(only, _references(references, truths))
     sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
-    written = _write(sites, truths, inks, out, ClippedStatistics(len(infos[0].bands)), common, watch)
+    written = _write(sites, truths, inks, out, ClippedStatistics(len(standard.bands)), common, watch)
     refuse_any(_empty_faults(written.masks))
     return Prepared(
         training_data=_training_data(
-            written, _contract(infos[0], written.train.statistics(clip=clip), classes, common), names
+            written, _contract(standard, written.train.statistics(clip=clip), classes, common), references
         ),
         statistics={name: tally.statistics(classes) for name, tally in written.splits.items()},
         by_scene={name: tally.statistics(classes) for name, tally in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
-        references={name: counts[name] for name in names},
+        references={name: counts[name] for name in references},
         notes=(*found.notes, *leak_notes, *name_notes, *_balance_notes(written.splits["train"], classes)),
     )
 
@@ -218,12 +221,5 @@ def _contract(
     info: SceneInfo, statistics: tuple[BandStatistics, ...], classes: Sequence[ClassDef], common: Homogenise | None
 ) -> Contract:
     """What a scene must be like for a model of this dataset."""
-    return Contract(
-        bands=tuple(band.name for band in info.bands),
-        dtype=info.dtype,
-        gsd=info.gsd,
-        nodata=info.nodata,
-        statistics=statistics,
-        classes=tuple(classes),
-        homogenise=common,
-    )
+    known = {"statistics": statistics, "classes": tuple(classes), "homogenise": common}
+    return contract_of(info).model_copy(update=known)

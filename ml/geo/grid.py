@@ -14,6 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.geo.crs import crs_from_wkt, to_wgs84
 
+Box = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
 _SIDE_POINTS = 8  # per side of a footprint: straight edges of a scene are curves in degrees
 
 
@@ -69,20 +70,20 @@ class Grid:
         geojson: dict[str, Any] = json.loads(shapely.to_geojson(footprint))
         return geojson
 
-    def bbox(self) -> tuple[float, float, float, float]:
-        """West, south, east, north in degrees; west > east across the date line (RFC 7946)."""
+    def bbox(self) -> Box:
+        """The box around the scene."""
         (west, south), (east, north) = self.outline_wgs84.min(axis=0), self.outline_wgs84.max(axis=0)
         if east - west >= 360:
             return -180.0, float(south), 180.0, float(north)
         return _within_180(west), float(south), _within_180(east), float(north)
 
 
-def far_apart(one: Grid, other: Grid) -> bool:
-    """Whether two scenes surely do not touch: a quick look at their boxes in degrees, wherever the date line is."""
-    (west, south), (east, north) = one.outline_wgs84.min(axis=0), one.outline_wgs84.max(axis=0)
-    (left, bottom), (right, top) = other.outline_wgs84.min(axis=0), other.outline_wgs84.max(axis=0)
+def far_apart(one: Box, other: Box) -> bool:
+    """Whether two boxes share no point, wherever the date line is."""
+    (west, south, east, north), (left, bottom, right, top) = one, other
+    east, right = east + 360 * (west > east), right + 360 * (left > right)
     beside = all(left + turn > east or right + turn < west for turn in (-360, 0, 360))
-    return bool(beside or bottom > north or top < south)
+    return beside or bottom > north or top < south
 
 
 def grid_of(dataset: DatasetReader) -> Grid:

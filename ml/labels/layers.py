@@ -198,7 +198,7 @@ class MaskTruth:
         Raises:
             InputRefused: grid_mismatch, it claims the scene's grid but has another size, or its pixels are far finer.
         """
-        if far_apart(self.grid, grid):
+        if far_apart(self.grid.bbox(), grid.bbox()):
             return None
         refuse_any(_mismatch(self.grid, grid))
         return MaskPainter(self, grid)

@@ -31,6 +31,15 @@ def same_band(one: str, other: str) -> bool:
     return known and other_known if known or other_known else one.casefold() == other.casefold()
 
 
+def telling(names: Sequence[str]) -> int:
+    """How much the names of a scene's bands say: a part of the spectrum more than a code, that more than other words.
+
+    Numbers say nothing: they fit every name, so that two scenes which fit a third one by its numbers may contradict.
+    """
+    meanings = [_meaning(name) for name in names if not name.isdecimal()]
+    return sum(1 + bool(code) + 2 * bool(part) for code, part in meanings)
+
+
 def _meaning(name: str) -> tuple[str | None, str | None]:
     """A sensor's code and the part of the spectrum that a name tells of."""
     letters = re.sub(r"[\W_]+", "", name.casefold())

@@ -11,6 +11,12 @@ GSD_RATIO = 1.5
 _ALIKE = ({"float16", "float32", "float64"}, {"int16", "uint16"})
 
 
+def contract_of(info: SceneInfo) -> Contract:
+    """What a scene must be to be used together with this one. Statistics, classes and homogenisation are not known."""
+    names = tuple(band.name for band in info.bands)
+    return Contract(bands=names, dtype=info.dtype, gsd=info.gsd, nodata=info.nodata, statistics=())
+
+
 def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model was trained on") -> tuple[Fault, ...]:
     """All differences between a scene and an input contract that forbid to use them together.
 

@@ -10,6 +10,7 @@ from app.results import PreparedDataset
 from app.services import Services
 from app.storage import Stored
 from ml.datasets.prepare import LabelFile, prepare
+from ml.datasets.splits import SPLITS
 from ml.figures.cutouts import dataset_pictures
 from worker import scratch
 from worker.context import Held
@@ -41,9 +42,9 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     )
     data = prepared.training_data
     radiometry = {
-        scene.name: scene.radiometry for split in datasets.SPLITS for scene in getattr(data, split) if scene.radiometry
+        scene.name: scene.radiometry for split in SPLITS for scene in getattr(data, split) if scene.radiometry
     }
-    masks = {split: {scene.name: scene.mask for scene in getattr(data, split)} for split in datasets.SPLITS}
+    masks = {split: {scene.name: scene.mask for scene in getattr(data, split)} for split in SPLITS}
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = datasets.get(session, held.claim.job_id)

@@ -8,7 +8,7 @@ import pytest
 from affine import Affine
 
 from app.services import Services
-from tests.app.api.conftest import Perform, pixels, put
+from tests.app.api.conftest import TINY, Perform, pixels, put
 from tests.ml.conftest import GRID, MakeScene
 
 SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
@@ -119,10 +119,41 @@ def test_everything_that_is_wrong_is_named_at_once(http: httpx.Client, two_scene
     assert http.get("/v1/jobs").json()["items"] == []
 
 
-def test_scenes_with_different_bands_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
+def test_scenes_that_are_not_alike_are_refused_by_item(
+    http: httpx.Client, two_scenes: None, make_scene: MakeScene
+) -> None:
     put(http, "/v1/scenes/three", make_scene(pixels(3)[:3], "three.tif"))
-    answer = http.post("/v1/datasets", json=body(scenes=["s1", "s2", "three"]))
-    assert ("bands_differ", "/scenes/2") in codes(answer)
+    put(http, "/v1/scenes/float", make_scene(pixels(4).astype(np.float32), "float.tif"))
+    put(http, "/v1/scenes/coarse", make_scene(pixels(5), "coarse.tif", transform=GRID @ Affine.scale(2)))
+    answer = http.post("/v1/datasets", json=body(scenes=["unknown", "s1", "three", "float", "coarse", "s2"]))
+    assert codes(answer) == {
+        ("unknown_scenes", "/scenes/0"),
+        ("wrong_bands", "/scenes/2"),
+        ("wrong_dtype", "/scenes/3"),
+        ("bad_resolution", "/scenes/4"),
+    }
+
+
+def test_a_scene_that_is_named_twice_would_count_twice(http: httpx.Client, two_scenes: None) -> None:
+    answer = http.post("/v1/datasets", json=body(scenes=["s1", "s1", "gone", "s2"]))
+    assert codes(answer) == {("repeated_scene", "/scenes/1"), ("unknown_scenes", "/scenes/2")}
+
+
+def test_scenes_that_one_model_maps_are_one_dataset(
+    http: httpx.Client, two_scenes: None, make_scene: MakeScene, do: Perform
+) -> None:
+    signed = make_scene(pixels(7).astype(np.int16), "signed.tif")
+    put(http, "/v1/scenes/unsigned", make_scene(pixels(6), "unsigned.tif"), bands="b,g,r,nir")
+    put(http, "/v1/scenes/signed", signed, bands="B02,green,Red,N")
+    split = {"by": "scene", "train": ["unsigned"], "val": ["signed"]}
+    assert http.post("/v1/datasets", json=body(scenes=["unsigned", "signed"], split=split)).status_code == 201
+    do("gx:1")
+    dataset = http.get("/v1/datasets/gx:1").json()
+    assert dataset["job"]["status"] == "successful", dataset["job"]
+    assert dataset["contract"]["bands"] == ["b", "g", "r", "nir"]
+    trained = http.post("/v1/trainings", json={"dataset": "gx:1", "config": TINY}).json()["id"]
+    do(trained)
+    assert http.post("/v1/predictions", json={"scene": "signed", "model": "gx"}).status_code == 201
 
 
 def test_labels_somewhere_else_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:

@@ -207,11 +207,6 @@ def test_classes_may_be_many_and_of_any_values(world: World) -> None:
     assert note.code == "absent_class" and note.detail.endswith("no pixel of maize.")
 
 
-def test_classes_that_cannot_be_told_apart_are_refused(world: World) -> None:
-    assert world.faults(classes=BINARY[:1]) == {"/classes": "bad_classes"}
-    assert world.faults(classes=(*BINARY, ClassDef(value=1, name="cassava"))) == {"/classes": "bad_classes"}
-
-
 def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> None:
     data = world.prepare().training_data
     assert data.sha256 == world.prepare().training_data.sha256 and len(data.sha256) == 64

@@ -84,6 +84,18 @@ def test_a_scene_smaller_than_a_chip_is_padded_with_nothing(tmp_path: Path) -> N
     assert (image[0, 0][~valid[0]] == 0).all()
 
 
+def test_chips_of_signed_and_unsigned_scenes_hold_the_numbers_of_both(tmp_path: Path) -> None:
+    random, mask = np.random.default_rng(0), np.zeros((16, 16), np.uint8)
+    images = random.integers(40_000, 60_000, (1, 16, 16), np.uint16), random.integers(-99, 99, (1, 16, 16), np.int16)
+    contract = contract_of(images[0])
+    scenes = [
+        cache_scene(write_labelled(tmp_path, f"s{i}", image, mask), contract, tmp_path / f"cache{i}")
+        for i, image in enumerate(images)
+    ]
+    batch = ChipSampler(scenes, CONFIG, contract).cut([Place(0, 0, 0), Place(1, 0, 0)])
+    assert [chip.tolist() for chip in batch.image] == [image.tolist() for image in images]
+
+
 def rare_corner(size: int = 64) -> np.ndarray:
     """A mask with a little of class 1, and some unlabelled pixels."""
     mask = np.zeros((size, size), dtype=np.uint8)

@@ -1,0 +1,103 @@
+"""Which scenes, classes and splits can be one dataset."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.contract import BINARY, ClassDef
+from ml.data import SceneFile
+from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
+from ml.faults import InputRefused
+from ml.scenes.compatibility import contract_faults
+from ml.scenes.inspect import inspect_scene
+from tests.ml.conftest import MakeScene
+from tests.ml.datasets.world import RNG, SIZE, World
+from tests.ml.labels.layers import square
+
+ALL_TRAIN = SceneSplit(by="scene", train=("a", "b"), val=("c",))
+
+
+@pytest.fixture
+def world(tmp_path: Path, make_scene: MakeScene) -> World:
+    return World(tmp_path, make_scene)
+
+
+def image() -> np.ndarray:
+    return RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+
+
+def named(scene: SceneFile, *bands: str) -> SceneFile:
+    return scene.model_copy(update={"bands": bands})
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [((1,), "too_few_classes"), ((), "too_few_classes"), ((4, 4, 5), "same_class"), ((1, 2), "unsupported_classes")],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(world: World, values: tuple[int, ...], code: str) -> None:
+    classes = [ClassDef(value=value, name=f"crop {number}") for number, value in enumerate(values)]
+    assert world.faults(classes=classes) == {"/classes": code}
+
+
+def test_two_classes_of_one_name_are_refused(world: World) -> None:
+    classes = [*BINARY, ClassDef(value=2, name="sugarcane")]
+    assert world.faults(classes=classes) == {"/classes": "same_class"}
+
+
+def test_a_scene_that_is_named_twice_would_count_twice(world: World) -> None:
+    scenes = [*world.scenes, world.scenes[0]]
+    assert world.faults(scenes=scenes) == {"/scenes/3": "repeated_scene"}
+    blocks = BlockSplit(by="block", block_px=64, buffer_px=0, fractions=Fractions(train=0.5, val=0.25, test=0.25))
+    assert world.faults(blocks, scenes=scenes) == {"/scenes/3": "repeated_scene"}
+
+
+def test_bands_may_have_other_names_of_the_same_meaning(world: World) -> None:
+    first, second, third = world.scenes
+    scenes = [named(first, "b", "nir"), named(second, "blue", "B08"), named(third, "B02 blue", "N")]
+    assert world.prepare(scenes=scenes).training_data.contract.bands == ("B02 blue", "N")
+
+
+def test_a_scene_without_names_of_bands_does_not_make_contradictions_fit(world: World) -> None:
+    first, second, third = world.scenes
+    scenes = [first, named(second, "blue", "red"), named(third, "red", "blue")]
+    assert world.faults(scenes=scenes) == {"/scenes/2": "wrong_bands"}
+
+
+def test_the_contract_has_the_names_of_the_scene_that_tells_most(world: World) -> None:
+    first, second, third = world.scenes
+    contract = world.prepare(scenes=[first, second, named(third, "blue", "red")]).training_data.contract
+    assert contract.bands == ("blue", "red")
+    wrong = inspect_scene(first.path, bands=("red", "blue"))
+    assert [fault.code for fault in contract_faults(wrong, contract)] == ["wrong_bands"]
+
+
+def test_signed_and_unsigned_pixels_of_16_bit_are_one_dataset_and_no_number_changes(world: World) -> None:
+    first, second, third = (image() for _ in range(3))
+    second[:, 5:9] = 32_767
+    of_types = [
+        world.prepare(
+            ALL_TRAIN,
+            scenes=[
+                world.scene("a", 0, first),
+                world.scene("b", 100, second.astype(dtype)),
+                world.scene("c", 200, third.astype(dtype)),
+            ],
+            homogenise="histogram",
+        )
+        for dtype in (np.uint16, np.int16)
+    ]
+    plain, mixed = (prepared.training_data for prepared in of_types)
+    assert mixed.contract == plain.contract
+    assert [scene.radiometry for scene in mixed.val] == [scene.radiometry for scene in plain.val]
+    assert of_types[0].statistics == of_types[1].statistics
+
+
+@pytest.mark.parametrize(("one", "other"), [("uint16", "int16"), ("float32", "float64")])
+def test_a_copy_in_another_type_that_fits_is_a_leak(world: World, one: str, other: str) -> None:
+    pixels, others = RNG.integers(1, 1000, (2, 1, 256, 256))
+    kinds = ("a", pixels, one), ("b", pixels, other), ("c", others, one)
+    scenes = [world.scene(name, 300 * n, image.astype(kind)) for n, (name, image, kind) in enumerate(kinds)]
+    with pytest.raises(InputRefused) as refused:
+        world.prepare(scenes=scenes, labels=[world.label("far", [(square(300 * n, 0), {}) for n in range(3)])])
+    assert [fault.code for fault in refused.value.faults] == ["leak_duplicate_pixels"]
