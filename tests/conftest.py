@@ -4,7 +4,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copyfile
 
 import pytest
 from sqlalchemy import URL, make_url
@@ -34,33 +33,25 @@ def postgres_url(postgres_server: URL) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the schema and no rows, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "registry.sqlite"
-    migrate(Settings(database_url=f"sqlite:///{path}"))
-    return path
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The SQLAlchemy URL of an SQLite database with the schema and no rows, to be copied."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'registry.sqlite'}"
+    migrate(Settings(database_url=url))
+    return url
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: URL) -> Iterator[str]:
-    """The name of a PostgreSQL database with the schema and no rows, to be copied."""
+def migrated_postgresql(postgres_server: URL) -> Iterator[str]:
+    """The SQLAlchemy URL of a PostgreSQL database with the schema and no rows, to be copied."""
     with servers.database(postgres_server) as url:
         migrate(Settings(database_url=url))
-        yield make_url(url).database or ""
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The SQLAlchemy URL of a new database with the schema and no rows: once on SQLite and once on PostgreSQL.
-
-    It is a copy: to migrate takes ten times as long.
-    """
-    if request.param == "sqlite":
-        file = copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "registry.sqlite")
-        yield f"sqlite:///{file}"
-        return
-    server: URL = request.getfixturevalue("postgres_server")
-    with servers.database(server, template=request.getfixturevalue("migrated_postgres")) as url:
+    """The SQLAlchemy URL of a new database with the schema and no rows: once on SQLite and once on PostgreSQL."""
+    with servers.copy_of(request.getfixturevalue(f"migrated_{request.param}"), tmp_path) as url:
         yield url
 
 

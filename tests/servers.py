@@ -144,6 +144,17 @@ def database(server: URL, template: str = "template1") -> Iterator[str]:
 
 
 @contextmanager
+def copy_of(database_url: str, folder: Path) -> Iterator[str]:
+    """A copy of a database that nobody is connected to; yields its SQLAlchemy URL. folder: where one of SQLite lies."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        yield f"sqlite:///{shutil.copyfile(url.database or '', folder / 'registry.sqlite')}"
+        return
+    with database(url.set(database="postgres"), template=url.database or "") as copy:
+        yield copy
+
+
+@contextmanager
 def redis_server() -> Iterator[str]:
     """A running Redis or Valkey on a free loopback port; yields its URL without a database number."""
     with redis_process() as (url, _):

@@ -10,20 +10,39 @@ from app.services import Services
 from app.tables import Job
 from ml.geo.windows import ceil_to, margin
 from ml.nn.prediction.stripes import ROUNDING_REACH
-from tests.app.api.conftest import TINY, Perform, dataset, do, http, make_scene, mask, pixels, put, settings
+from tests.app.api.conftest import (
+    Perform,
+    do,
+    http,
+    make_scene,
+    pixels,
+    prepared_postgresql,
+    prepared_sqlite,
+    put,
+    trained_postgresql,
+    trained_sqlite,
+)
+from tests.app.api.conftest import trained as settings
 from tests.ml.conftest import MakeScene
 from tests.worker import children
 from worker.supervisor import perform
 
-__all__ = ["dataset", "do", "http", "make_scene", "mask", "settings"]
+__all__ = [
+    "do",
+    "http",
+    "make_scene",
+    "prepared_postgresql",
+    "prepared_sqlite",
+    "settings",
+    "trained_postgresql",
+    "trained_sqlite",
+]
 ROWS, COLS, DEPTH = 640, 64, 1
 
 
 def test_the_next_attempt_goes_on_after_the_finished_rows_to_the_same_bytes(
-    services: Services, http: httpx.Client, dataset: str, do: Perform, make_scene: MakeScene
+    services: Services, http: httpx.Client, do: Perform, make_scene: MakeScene
 ) -> None:
-    training = http.post("/v1/trainings", json={"dataset": dataset, "register_as": "cane", "config": TINY}).json()
-    do(training["id"])
     tall = pixels(seed=7, size=ROWS)[:, :, (ROWS - COLS) // 2 : (ROWS + COLS) // 2]  # both classes
     put(http, "/v1/scenes/tall", make_scene(tall, "tall.tif"))
     calm, killed = (order(http) for _ in range(2))

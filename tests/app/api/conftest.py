@@ -1,9 +1,11 @@
 """The API as a real server on loopback, with real files to send."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,8 @@ from app.jobs import lifecycle
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
-from tests.ml.conftest import MakeScene, make_scene
+from tests import servers
+from tests.ml.conftest import MakeScene, make_scene, write_scene
 from worker.supervisor import perform
 
 __all__ = ["make_scene"]
@@ -30,8 +33,10 @@ TINY = {
     "optimizer": {"name": "adamw", "lr": 0.01},
 }
 
-
 SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2}  # limits that tests can reach
+DATASET = "gx:1"
+TRUTH = np.zeros((1, 64, 64), np.uint8)  # of `pixels`: the left half is class 1, and the last row is unlabelled
+TRUTH[:, :, :32], TRUTH[:, -1] = 1, 255
 
 
 @pytest.fixture
@@ -67,13 +72,14 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def do(services: Services) -> Perform:
     """Does a job as a worker would, here and now."""
+    return partial(do_as_worker, services)
 
-    def one(job_id: str) -> None:
-        with services.database.read() as session:
-            kind = lifecycle.get(session, job_id).kind
-        perform(services, lifecycle.QUEUES[kind], threading.Event())
 
-    return one
+def do_as_worker(services: Services, job_id: str) -> None:
+    """See a job through."""
+    with services.database.read() as session:
+        kind = lifecycle.get(session, job_id).kind
+    perform(services, lifecycle.QUEUES[kind], threading.Event())
 
 
 @pytest.fixture
@@ -91,20 +97,90 @@ def pixels(seed: int, size: int = 64) -> np.ndarray:
 
 @pytest.fixture
 def mask(make_scene: MakeScene) -> Path:
-    """Its truth: the left half is class 1, the right half class 0, and the last row is unlabelled."""
-    truth = np.zeros((1, 64, 64), np.uint8)
-    truth[:, :, :32] = 1
-    truth[:, -1] = 255
-    return make_scene(truth, "truth.tif", nodata=255)
+    """The truth of `scene`."""
+    return make_scene(TRUTH, "truth.tif", nodata=255)
 
 
-@pytest.fixture
-def dataset(http: httpx.Client, make_scene: MakeScene, mask: Path, do: Perform) -> str:
-    """The id of a prepared dataset: s1 to train on, s2 to choose the epoch, s3 to be scored on."""
+@contextmanager
+def copied(settings: Settings, folder: Path) -> Iterator[Settings]:
+    """Settings of a service that has what a closed one has, in copies of its own."""
+    data = folder / "data"
+    if settings.data_dir.exists():
+        shutil.copytree(settings.data_dir, data)
+    with servers.copy_of(settings.database, folder) as url:
+        yield settings.model_copy(update={"data_dir": data, "database_url": url})
+
+
+@contextmanager
+def grown(settings: Settings, folder: Path, grow: Callable[[httpx.Client, Perform, Path], None]) -> Iterator[Settings]:
+    """As `copied`, and closed again after it has `grown`; made once, for tests to copy."""
+    with copied(settings, folder) as grown:
+        services = Services.open(grown)
+        with serving(grown) as http:
+            grow(http, partial(do_as_worker, services), folder)
+        services.close()
+        yield grown
+
+
+def grow_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
+    """The dataset gx:1: s1 to train on, s2 to choose the epoch, s3 to be scored on."""
     for name in ("s1", "s2", "s3"):
-        put(http, f"/v1/scenes/{name}", make_scene(pixels(seed=ord(name[1])), f"{name}.tif"))
-    put(http, "/v1/labels/truth", mask)
-    return make_dataset(http, do)
+        put(http, f"/v1/scenes/{name}", write_scene(folder / f"{name}.tif", pixels(seed=ord(name[1]))))
+    put(http, "/v1/labels/truth", write_scene(folder / "truth.tif", TRUTH, nodata=255))
+    assert make_dataset(http, do) == DATASET
+
+
+def grow_model(http: httpx.Client, do: Perform, folder: Path) -> None:
+    """The model cane, version 1, trained on gx:1, and its map of s1."""
+    do(http.post("/v1/trainings", json={"dataset": DATASET, "register_as": "cane", "config": TINY}).json()["id"])
+    do(http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"])
+
+
+@pytest.fixture(scope="session")
+def prepared_sqlite(migrated_sqlite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A service on SQLite that has a dataset."""
+    with grown(on(migrated_sqlite), tmp_path_factory.mktemp("prepared"), grow_dataset) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def prepared_postgresql(migrated_postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A service on PostgreSQL that has a dataset."""
+    with grown(on(migrated_postgresql), tmp_path_factory.mktemp("prepared"), grow_dataset) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def trained_sqlite(prepared_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A service on SQLite that has a dataset, a model and a map."""
+    with grown(prepared_sqlite, tmp_path_factory.mktemp("trained"), grow_model) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A service on PostgreSQL that has a dataset, a model and a map."""
+    with grown(prepared_postgresql, tmp_path_factory.mktemp("trained"), grow_model) as settings:
+        yield settings
+
+
+def on(database_url: str) -> Settings:
+    """Settings of a service on this database, without data."""
+    return Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10).model_copy(update=SMALL)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """For `settings`, of a service that has what `grow_dataset` makes; once on SQLite and once on PostgreSQL."""
+    with copied(request.getfixturevalue(f"prepared_{request.param}"), tmp_path) as settings:
+        yield settings
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """For `settings`, of a service that has what `grow_model` makes, too; once on SQLite and once on PostgreSQL."""
+    with copied(request.getfixturevalue(f"trained_{request.param}"), tmp_path) as settings:
+        yield settings
 
 
 def make_dataset(http: httpx.Client, do: Perform, **changes: object) -> str:

@@ -6,18 +6,18 @@ import pytest
 from app.jobs import lifecycle
 from app.services import Services
 from app.storage import LocalStore
-from tests.app.api.conftest import TINY, Perform, pixels, put
+from tests.app.api.conftest import Perform, pixels, put
+from tests.app.api.conftest import trained as settings
 from tests.app.documents import problem
 from tests.ml.conftest import MakeScene
 
+__all__ = ["settings"]
 ROWS = 200
 
 
 @pytest.fixture
-def parts(http: httpx.Client, dataset: str, do: Perform, make_scene: MakeScene) -> list[str]:
+def parts(http: httpx.Client, make_scene: MakeScene) -> list[str]:
     """The jobs of the three parts of a prediction of the scene "tall"."""
-    training = http.post("/v1/trainings", json={"dataset": dataset, "register_as": "cane", "config": TINY}).json()
-    do(training["id"])
     put(http, "/v1/scenes/tall", make_scene(pixels(seed=7, size=ROWS), "tall.tif"))
     answer = ask(http, parts=3)
     assert answer.status_code == 201, answer.text

@@ -8,7 +8,9 @@ import pytest
 
 from app.client import CanemapError, Client
 from tests.app.api.conftest import TINY, Perform, make_dataset
+from tests.app.api.conftest import prepared as settings
 
+__all__ = ["settings"]
 TRAINING = {"dataset": "gx", "register_as": "cane", "config": TINY}
 BODY = {"name": "monthly", "cron": "0 2 1 * *", "timezone": "Asia/Shanghai", "training": TRAINING}
 URL = "/v1/schedules/monthly"
@@ -25,9 +27,7 @@ def eventually(http: httpx.Client, run: str, *statuses: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(
-    http: httpx.Client, dataset: str, do: Perform
-) -> None:
+def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(http: httpx.Client, do: Perform) -> None:
     with Client(str(http.base_url)) as client:
         gate = {"min_gain": -1, "guards": {"accuracy": -1}}
         made = client.create_schedule("monthly", cron="0 2 1 * *", training=TRAINING, promote=gate)
@@ -57,7 +57,7 @@ def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(
         assert [run["id"] for run in client.schedule_runs("monthly")] == [second["id"], first["id"]]
 
 
-def test_a_standing_version_that_cannot_be_compared_stays(http: httpx.Client, dataset: str, do: Perform) -> None:
+def test_a_standing_version_that_cannot_be_compared_stays(http: httpx.Client, do: Perform) -> None:
     http.post("/v1/schedules", json=BODY | {"promote": {"min_gain": -1}})
     first = http.post(f"{URL}/run").json()
     do(first["training"])
@@ -70,7 +70,7 @@ def test_a_standing_version_that_cannot_be_compared_stays(http: httpx.Client, da
     assert http.get("/v1/models/cane").json()["aliases"] == {"champion": 1}
 
 
-def test_a_schedule_is_made_listed_changed_and_removed(http: httpx.Client, dataset: str) -> None:
+def test_a_schedule_is_made_listed_changed_and_removed(http: httpx.Client) -> None:
     made = http.post("/v1/schedules", json=BODY, headers={"Idempotency-Key": "one"})
     assert (made.status_code, made.headers["location"]) == (201, URL)
     assert http.post("/v1/schedules", json=BODY, headers={"Idempotency-Key": "one"}).json()["id"] == "monthly"
@@ -93,7 +93,7 @@ def test_a_schedule_is_made_listed_changed_and_removed(http: httpx.Client, datas
     assert http.post(f"{URL}/run").status_code == 404
 
 
-def test_every_fault_of_a_schedule_is_named_at_once(http: httpx.Client, dataset: str, do: Perform) -> None:
+def test_every_fault_of_a_schedule_is_named_at_once(http: httpx.Client, do: Perform) -> None:
     def faults(**changes: object) -> set[tuple[str, str]]:
         answer = http.post("/v1/schedules", json=BODY | changes)
         assert answer.status_code == 422, answer.text

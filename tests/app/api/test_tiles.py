@@ -11,18 +11,18 @@ from PIL import Image
 
 from ml.geo.raster import open_raster
 from ml.products.web_tiles import WebTiles
-from tests.app.api.conftest import Perform, put
-from tests.app.api.test_models import bundle, model
+from tests.app.api.conftest import Perform
+from tests.app.api.conftest import trained as settings
 
-__all__ = ["bundle", "model"]
+__all__ = ["settings"]
 Json = dict[str, Any]
 
 
 @pytest.fixture
-def url(http: httpx.Client, model: None, scene: Path, do: Perform) -> str:
+def url(http: httpx.Client) -> str:
     """A prediction that has its tiles."""
-    put(http, "/v1/scenes/s1", scene)
-    return predicted(http, do, {})
+    (item,) = http.get("/v1/predictions").json()["features"]
+    return f"/v1/predictions/{item['id']}"
 
 
 def predicted(http: httpx.Client, do: Perform, config: Json) -> str:
