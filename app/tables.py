@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, PydanticJSON, now
@@ -74,11 +74,14 @@ class LabelSet(Base):
 
 
 _HAS_PARENT = text("parent IS NOT NULL")  # most have none
+# what has runs or parts is running as soon as one of them was claimed, though no worker holds it before all have ended
+_REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE status END"
 
 
 class Job(Base):
     """One piece of work and its state; see `app.jobs.lifecycle` for who may move it where.
 
+    reported_status: what clients are told, by the database from `status`; every document, filter and count takes it.
     attempt: how often it was claimed, and the fencing token of each write of a worker. beat_seq: grows while its worker
     lives. revision: grows with each change. failures: how many workers died on it. parent: the job of the experiment
     that it is a run of, or of the prediction that it is a part of; that one cannot be claimed before all its runs have
@@ -91,6 +94,7 @@ class Job(Base):
     kind: Mapped[str] = mapped_column(String(20))
     parent: Mapped[str | None] = mapped_column(String(100))
     status: Mapped[str] = mapped_column(String(12), default="accepted")
+    reported_status: Mapped[str] = mapped_column(String(12), Computed(_REPORTED, persisted=True))
     attempt: Mapped[int] = mapped_column(default=0)
     beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     failures: Mapped[int] = mapped_column(default=0)
@@ -112,6 +116,8 @@ class Job(Base):
         Index("ix_jobs_kind", "kind", "created", "id"),
         Index("ix_jobs_status", "status", "created", "id"),
         Index("ix_jobs_status_kind", "status", "kind", "created", "id"),
+        Index("ix_jobs_reported", "reported_status", "created", "id"),
+        Index("ix_jobs_reported_kind", "reported_status", "kind", "created", "id"),
         Index("ix_jobs_parent", "parent", postgresql_where=_HAS_PARENT, sqlite_where=_HAS_PARENT),
     )
 

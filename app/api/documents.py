@@ -47,7 +47,7 @@ def job(row: Job) -> Json:
         "jobID": row.id,
         "type": "process",
         "processID": row.kind,
-        "status": status_of(row),
+        "status": row.reported_status,
         "message": row.message,
         "progress": 100 if row.status == "successful" else min(99, 100 * row.done // max(row.total, 1)),
         "created": row.created,
@@ -70,11 +70,6 @@ def job(row: Job) -> Json:
             link(result_of(row), "related"),
         ],
     }
-
-
-def status_of(row: Job) -> str:
-    """What has runs or parts runs as soon as one of them does, though no worker holds it before they have all ended."""
-    return "running" if row.status == "accepted" and row.stage == "runs" else row.status
 
 
 def labels(row: LabelSet) -> Json:

@@ -40,7 +40,7 @@ def list_jobs(
     """Jobs, newest first."""
     wanted = select(Job)
     if status:
-        wanted = wanted.where(Job.status == status)
+        wanted = wanted.where(Job.reported_status == status)
     if kind:
         wanted = wanted.where(Job.kind == kind)
     with services.database.read() as session:
@@ -69,7 +69,7 @@ def get_results(services: Wired, id_: Id) -> Json | Response:
     if row.status == "failed" and row.error:
         return ProblemResponse(row.error.model_dump(), row.error.status)
     if row.status != "successful":
-        raise NotReady("result-not-ready", f"Job {id_!r} is {row.status}.")
+        raise NotReady("result-not-ready", f"Job {id_!r} is {row.reported_status}.")
     return documents.link(documents.result_of(row), "related")
 
 
@@ -96,7 +96,7 @@ async def get_events(
     while True:
         row = await run_in_threadpool(read_job, services, id_)
         if row.revision > sent:
-            yield ServerSentEvent(data=documents.job(row), event=row.status, id=str(row.revision))
+            yield ServerSentEvent(data=documents.job(row), event=row.reported_status, id=str(row.revision))
             sent = row.revision
         if row.status in lifecycle.FINAL:
             return

@@ -65,7 +65,7 @@ def prediction_item(row: Prediction, scene: Scene, work: Job) -> Json:
         "datetime": scene.acquired,
         "created": row.created,
         "updated": work.updated,
-        "status": work.status,
+        "status": work.reported_status,
         "scene": row.scene,
         "model": {"name": row.model, "version": row.version},
         "config": row.config,

@@ -62,7 +62,7 @@ def ready(session: Session, reference: str) -> Dataset:
     """The dataset, prepared; `Conflict` when its job has not succeeded."""
     dataset = get(session, reference)
     if dataset.prepared is None:
-        status = lifecycle.get(session, dataset.id).status
+        status = lifecycle.get(session, dataset.id).reported_status
         raise Conflict("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
     return dataset
 

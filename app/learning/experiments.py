@@ -83,7 +83,7 @@ def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {id_: [] for id_ in ids}
     # only these parts: a whole header is fifty times as large
     val, test = (type_coerce(Training.header[split], PydanticJSON(Metrics)) for split in ("val", "test"))
-    parts = (Training.config["seed"].as_integer(), Job.status, val, test)
+    parts = (Training.config["seed"].as_integer(), Job.reported_status, val, test)
     wanted = select(Training.experiment, Training.id, Training.variant, *parts).join(Job, Job.id == Training.id)
     wanted = wanted.where(Training.experiment.in_(found)).order_by(Training.created, Training.id)
     for experiment, *run in session.execute(wanted):

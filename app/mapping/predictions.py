@@ -97,7 +97,7 @@ def find(
             wanted = select(Prediction).where(*of_scenes)
             return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
         # a page of the jobs, for they have an index by status, and then its predictions
-        jobs_wanted = select(Job).where(Job.kind == "prediction", Job.status == status)
+        jobs_wanted = select(Job).where(Job.kind == "prediction", Job.reported_status == status)
         if of_scenes:
             jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
         found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)
@@ -162,7 +162,7 @@ def delete(services: Services, id_: str) -> None:
         prediction = get(session, id_)
         job = lifecycle.get(session, id_)
         if job.status not in lifecycle.FINAL:
-            raise Conflict("job-running", f"The job of prediction {id_!r} is {job.status}: dismiss it first.")
+            raise Conflict("job-running", f"The job of prediction {id_!r} is {job.reported_status}: dismiss it first.")
         products = prediction.products or {}
         parts.delete(session, id_)
         session.delete(prediction)
@@ -175,7 +175,7 @@ def delete(services: Services, id_: str) -> None:
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:
     """Its products and areas; `NotReady` before its job has succeeded."""
     if prediction.products is None or prediction.areas is None:
-        status = lifecycle.get(session, prediction.id).status
+        status = lifecycle.get(session, prediction.id).reported_status
         raise NotReady("result-not-ready", f"Prediction {prediction.id!r} has no result: its job is {status}.")
     return prediction.products, prediction.areas
 

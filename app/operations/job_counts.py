@@ -41,7 +41,7 @@ class Tally:
             stop.wait(RENEW_S)
 
     def _count(self, statuses: Sequence[str]) -> Counts:
-        by_status = select(Job.kind, Job.status, func.count()).where(Job.status.in_(statuses))
+        by_status = select(Job.kind, Job.reported_status, func.count()).where(Job.reported_status.in_(statuses))
         with self.database.read() as session:
-            found = session.execute(by_status.group_by(Job.kind, Job.status))
+            found = session.execute(by_status.group_by(Job.kind, Job.reported_status))
             return {(kind, status): number for kind, status, number in found}

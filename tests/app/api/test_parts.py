@@ -44,6 +44,17 @@ def kept(services: Services) -> list[str]:
     return list(services.store.keys("resume/prd_"))
 
 
+def assert_told_alike(http: httpx.Client, prediction: str, status: str) -> None:
+    """The STAC Item and the lists say what the job says."""
+    item = http.get(f"/v1/predictions/{prediction}").json()
+    assert (item["properties"]["status"], item["job"]["status"]) == (status, status)
+    found = http.get("/v1/predictions", params={"status": status}).json()["features"]
+    assert [item["id"] for item in found] == [prediction]
+    listed = http.get("/v1/jobs", params={"status": status, "processID": "prediction"}).json()["items"]
+    assert [(item["jobID"], item["status"]) for item in listed] == [(prediction, status)]
+    assert f'canemap_jobs{{kind="prediction",status="{status}"}} 1.0' in http.get("/metrics").text
+
+
 def test_the_map_is_the_same_as_in_one_piece(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:
@@ -52,6 +63,7 @@ def test_the_map_is_the_same_as_in_one_piece(
     for number, part in enumerate(parts):
         job = http.get(f"/v1/jobs/{prediction}").json()
         assert (job["status"], job["done"]) == ("running" if number else "accepted", number)
+        assert_told_alike(http, prediction, job["status"])
         do(part)
         assert http.get(f"/v1/jobs/{part}/results").json()["href"] == url
     assert len(kept(services)) == 3

@@ -1,0 +1,83 @@
+"""What a job with runs of its own is said to be: the same in its row, in every list and in every count."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.jobs import lifecycle
+from app.mapping import parts, predictions
+from app.operations.job_counts import Tally
+from app.services import Services
+from app.tables import ModelVersion, Prediction, Scene
+
+SCENE: dict[str, Any] = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": {}}
+MODEL: dict[str, Any] = {key: {} for key in ("metrics", "contract", "config", "versions")}
+
+
+@pytest.fixture
+def shared(services: Services) -> list[str]:
+    """The ids of a prediction and of its two parts."""
+    with services.database.write() as session:
+        session.add(Scene(id="s1", west=0, south=0, east=1, north=1, acquired=datetime.now(UTC), **SCENE))
+        session.add(
+            ModelVersion(name="a", version=1, test_blocks=[], object="a", sha256="0" * 64, size_bytes=1, **MODEL)
+        )
+        lifecycle.create(session, "prd_1", "prediction", total=3)
+        session.flush()
+        session.add(Prediction(id="prd_1", scene="s1", model="a", version=1, config={}))
+        session.flush()
+        return ["prd_1", *(job.id for job in parts.add(session, "prd_1", rows=200, count=2))]
+
+
+def reported(services: Services, job_id: str) -> str:
+    """What the row says, after checking that the list of each status and the counts say the same."""
+    with services.database.read() as session:
+        said = lifecycle.get(session, job_id).reported_status
+    for status in lifecycle.LEGAL:
+        found = predictions.find(services, bbox=None, between=(None, None), status=status, limit=10, token=None)
+        assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
+    tally = Tally(services.database)
+    tally.renew()
+    counts = {status: count for (kind, status), count in tally.counts().items() if kind == "prediction"}
+    assert counts == {said: 1}
+    return said
+
+
+def claim(services: Services, job_id: str) -> lifecycle.Claim:
+    with services.database.write() as session:
+        claimed = lifecycle.claim(session, job_id)
+    assert claimed is not None
+    return claimed
+
+
+def test_a_prediction_in_parts_runs_from_the_claim_of_its_first_part_on(services: Services, shared: list[str]) -> None:
+    prediction, first, second = shared
+    assert reported(services, prediction) == "accepted"
+    claimed = claim(services, first)
+    assert reported(services, prediction) == "running"
+    with services.database.write() as session:
+        lifecycle.release(session, claimed)
+    assert reported(services, prediction) == "running", "what it has done so far is not undone"
+    for part in (first, second):
+        with services.database.write() as session:
+            again = lifecycle.claim(session, part)
+            assert again is not None
+            lifecycle.succeed(session, again)
+    assert reported(services, prediction) == "running", "it waits to be put together"
+    joining = claim(services, prediction)
+    assert reported(services, prediction) == "running"
+    with services.database.write() as session:
+        lifecycle.release(session, joining)
+    assert reported(services, prediction) == "accepted", "no worker holds it, and no part runs"
+    joining = claim(services, prediction)
+    with services.database.write() as session:
+        lifecycle.succeed(session, joining)
+    assert reported(services, prediction) == "successful"
+
+
+def test_a_dismissed_prediction_in_parts_is_dismissed_everywhere(services: Services, shared: list[str]) -> None:
+    claim(services, shared[1])
+    with services.database.write() as session:
+        assert lifecycle.dismiss(session, shared[0]).reported_status == "dismissed"
+    assert reported(services, shared[0]) == "dismissed"
