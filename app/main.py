@@ -26,8 +26,7 @@ from app.api import (
 )
 from app.api.http import body_limits, problems, request_log
 from app.api.http.deps import known_query
-from app.core.garbage import calm_collection
-from app.core.startup import configure_logs
+from app.core.startup import calm_collection, configure_logs
 from app.operations.background import start_rounds
 from app.operations.job_counts import Tally
 from app.operations.readiness import Readiness

@@ -25,8 +25,8 @@ import httpx
 from sqlalchemy import Engine, create_engine, event, text
 
 from app.core.db import migrate
-from app.core.garbage import calm_collection
 from app.core.paging import encode
+from app.core.startup import calm_collection
 from app.jobs import lifecycle
 from app.jobs.sweep import Sweeper
 from app.main import create_app

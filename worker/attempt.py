@@ -15,9 +15,8 @@ from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
 from worker import resume, scratch
-from worker.context import Abandoned, Dismissed, Held, Released
-from worker.kinds import dataset, evaluation, experiment, part, prediction, training
-from worker.outcome import Outcome
+from worker.context import Abandoned, Dismissed, Held, Outcome, Released
+from worker.kinds import dataset, evaluation, experiment, prediction, training
 
 log = structlog.get_logger()
 Work = Callable[[Services, Held, Path], Outcome]
@@ -26,7 +25,7 @@ WORK: Mapping[str, Work] = {
     "training": training.run,
     "experiment": experiment.run,
     "prediction": prediction.run,
-    "part": part.run,
+    "part": prediction.run_part,
     "evaluation": evaluation.run,
 }
 

@@ -1,12 +1,14 @@
-"""A claimed job as the process sees that does it: what it tells, and the signs to stop that it obeys."""
+"""A claimed job as the process sees that does it: what it tells, the signs to stop that it obeys, and what it made."""
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.core.columns import now
 from app.core.db import Database
 from app.jobs import lifecycle
+from app.storage import Stored
 from ml.progress import Progress, Stopped
 
 TELL_S = 0.2  # at least, between two reports of progress within a stage
@@ -32,6 +35,20 @@ class Released(Stopped):
 
 class Abandoned(Stopped):
     """The job is, or must be taken to be, somebody else's: publish nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a piece of work made.
+
+    files: name -> file in the scratch folder. record: called with what the store made of them, in the
+    transaction that also ends the job: everything is recorded, or nothing. place: where in the store, if not where
+    results lie.
+    """
+
+    record: Callable[[Session, Mapping[str, Stored]], None]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    place: str | None = None
 
 
 class Held:

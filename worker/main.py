@@ -11,8 +11,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from app.core.columns import now
-from app.core.garbage import calm_collection
-from app.core.startup import configure_logs
+from app.core.startup import calm_collection, configure_logs
 from app.jobs.queue import TASK, make_celery
 from app.operations.background import start_rounds
 from app.services import Services

@@ -5,14 +5,23 @@ inherit a lock that is held, a thread pool, or a GPU.
 """
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
+import structlog
+
+from app.core.startup import calm_collection, configure_logs
+from app.jobs import lifecycle
+from app.services import Services
 from app.settings import Settings
-from worker import child
+from worker.attempt import work
+from worker.context import Held
+
+Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 
 # what libraries read once, when a process starts; what the operator has set stays
 _ENVIRONMENT = {
@@ -22,7 +31,7 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 _server = get_context("forkserver")
-_server.set_forkserver_preload(["worker.child", "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"])
+_server.set_forkserver_preload([__name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"])
 
 
 def prepare() -> None:
@@ -35,13 +44,13 @@ def prepare() -> None:
 
 
 @contextmanager
-def waiting_process(settings: Settings, main: child.Main) -> Iterator[tuple[ForkServerProcess, Connection]]:
+def waiting_process(settings: Settings, main: Main) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """A process that waits to be sent its claim, then runs `main`; it ends with the block at the latest.
 
     Raises `OSError` or `EOFError` when the process that it should come from has just died.
     """
     ours, its = _server.Pipe()
-    process = _server.Process(target=child.wait_for_claim, args=(main, settings, its))
+    process = _server.Process(target=wait_for_claim, args=(main, settings, its))
     with ours:
         with its:
             process.start()
@@ -50,3 +59,33 @@ def waiting_process(settings: Settings, main: child.Main) -> Iterator[tuple[Fork
         finally:
             process.kill()
             process.join()
+
+
+def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
+    """Do the job whose claim the keeper sends; end if it has none to give. The keeper alone decides when to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        claim = keeper.recv()
+    except EOFError:
+        return
+    main(settings, claim, keeper)
+
+
+def main(settings: Settings, claim: lifecycle.Claim, keeper: Connection) -> None:
+    """Do the claimed job and end it, whatever comes of it."""
+    configure_logs(settings)
+    calm_collection()
+    _limit_threads(settings)
+    services = Services.open(settings)
+    held = Held(services.database, claim, keeper)
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt), held.listening():
+        work(services, held)
+    services.close()
+
+
+def _limit_threads(settings: Settings) -> None:
+    if settings.torch_threads:
+        import torch
+
+        torch.set_num_threads(settings.torch_threads)

@@ -16,10 +16,10 @@ from sqlalchemy.exc import OperationalError
 from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress, Stopped
-from worker import child, scratch
+from worker import scratch
 from worker.context import Abandoned, Dismissed, Released
 from worker.metrics import ATTEMPTS, PIXELS
-from worker.process import waiting_process
+from worker.process import Main, main, waiting_process
 
 GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
 # Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.
@@ -37,7 +37,7 @@ def perform_all(services: Services, queues: Sequence[str], stopping: threading.E
         pass
 
 
-def perform(services: Services, queue: str, stopping: threading.Event, main: child.Main = child.main) -> bool:
+def perform(services: Services, queue: str, stopping: threading.Event, main: Main = main) -> bool:
     """See the oldest job of a queue through, if one waits; whether it has ended.
 
     stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.

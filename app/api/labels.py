@@ -13,8 +13,8 @@ from app.api.http import forms, receiving
 from app.api.http.deps import Id, InPieces, Limit, Token, Wired, link_next
 from app.core.errors import Invalid, invalid
 from app.data import labels
-from app.data.scenes import Upload
 from app.services import Services
+from app.storage import Upload
 from ml.faults import Fault
 from ml.labels.inspect import LabelOptions
 

@@ -10,7 +10,7 @@ from app.api.http.deps import Id, IfMatch, InPieces, Limit, Token, Wired, etag, 
 from app.api.http.responses import StoredFile
 from app.core.errors import NotFound
 from app.core.names import NAME
-from app.learning import imports, registry
+from app.learning import registry
 from app.requests import AliasRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -70,7 +70,7 @@ async def post_version(
     """Import a bundle, as the raw body, as the next version of a model."""
     forms.check_target(id_)
     async with receiving.received(request, services, upload_id) as upload:
-        row = await run_in_threadpool(imports.import_bundle, services, id_, upload)
+        row = await run_in_threadpool(registry.import_bundle, services, id_, upload)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
     return await run_in_threadpool(get_version, services, row.name, str(row.version))
 

@@ -11,9 +11,10 @@ from app.api.http import forms, receiving
 from app.api.http.deps import Between, Id, IfMatch, InBox, InPieces, Limit, Token, Wired, etag, link_next
 from app.api.http.responses import StoredFile
 from app.data import scenes
-from app.data.scenes import SceneOptions, Upload
+from app.data.scenes import SceneOptions
 from app.requests import ScenePatch
 from app.services import Services
+from app.storage import Upload
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 LONGEST = {"acquired": 40, "sensor": 200, "bands": 2000}  # texts, in a query or a form

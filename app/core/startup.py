@@ -1,5 +1,6 @@
-"""Structured logs on standard error: lines for people, or JSON for machines."""
+"""What a process sets up when it starts: its logs, and when Python looks for garbage."""
 
+import gc
 import logging
 import sys
 
@@ -7,9 +8,11 @@ import structlog
 
 from app.settings import Settings
 
+GARBAGE_THRESHOLDS = (50_000, 20, 50)  # of `gc`, for which a full look takes 0.14 s
+
 
 def configure_logs(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers the same way, once per process."""
+    """Send structlog and the standard library's loggers to standard error, as lines for people or JSON for machines."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,3 +35,12 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(level)
     for talkative in ("kombu", "botocore", "boto3"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def calm_collection() -> None:
+    """Look for cycles of garbage seldom, and not among what was imported.
+
+    A page of documents is many objects and no cycle; while Python looks, nobody is answered and no job goes on.
+    """
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)

@@ -6,8 +6,9 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict, NotFound
 from app.core.names import check_name
 from app.core.paging import Page, page
-from app.data.scenes import Upload, insert
+from app.data.scenes import insert
 from app.services import Services
+from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet
 from ml.labels.inspect import LabelOptions, inspect_labels
 

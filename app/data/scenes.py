@@ -16,6 +16,7 @@ from app.core.names import check_name
 from app.core.paging import Page, page
 from app.requests import ScenePatch
 from app.services import Services
+from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
 from ml.products.cog import is_cog, to_cog
@@ -24,14 +25,6 @@ from ml.scenes.inspect import SceneInfo, inspect_scene
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A received file: where it lies, and its sha256."""
-
-    path: Path
-    sha256: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.core.errors import Conflict, Locked, NoRoom, NotFound
 from app.services import Services
-from app.storage.leftovers import remove_leftovers
+from app.storage.store import remove_leftovers
 
 ID = "^[0-9a-f]{32}$"  # what `begin` gives
 

@@ -13,9 +13,9 @@ from app.core.names import NAME
 from app.core.paging import Page, bad_token
 from app.results import ModelMetrics
 from app.services import Services
-from app.storage import Stored
+from app.storage import Stored, Upload
 from app.tables import Alias, AliasMove, ModelVersion
-from ml.checkpoint_header import CheckpointHeader
+from ml.checkpoint_header import CheckpointHeader, read_header
 
 CHAMPION = "champion"
 UNSHOWN = defer(ModelVersion.test_blocks)  # no list shows them
@@ -57,6 +57,14 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
     if newest == 0:
         _point(session, name, CHAMPION, version.version, "the first version")
     return version
+
+
+def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion:
+    """Make an uploaded checkpoint the next version of `name`; `InputRefused` when it is none."""
+    header = read_header(upload.path)
+    stored = services.store.put(upload.path, f"models/{name}/model.safetensors", sha256=upload.sha256)
+    with services.database.write() as session:
+        return register(session, name, header, stored, Origin())
 
 
 def get(session: Session, name: str, which: str) -> ModelVersion:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.storage.leftovers import remove_leftovers
+from app.storage.store import remove_leftovers
 
 _LOCKS = 64
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.storage.integrity import Checker
-from app.storage.leftovers import remove_leftovers
-from app.storage.store import Stored, key_for, sha256_of
+from app.storage.store import Stored, key_for, remove_leftovers, sha256_of
 
 
 class LocalStore:

@@ -6,8 +6,9 @@ the key, a key is written once, and two writers of one key write the same.
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -15,6 +16,15 @@ from typing import Protocol
 from app.core.errors import Damaged
 
 _LAST_PART = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
+_LEFT_BEHIND_S = 86_400  # an upload that stalls is ended long before
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file: where it lies, and its sha256."""
+
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -84,3 +94,11 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove those of `paths` that nobody has written to for a day: a process that was killed could not remove them."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # whose it is has removed it just now
+            if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                path.unlink()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from app.core.garbage import calm_collection
+from app.core.startup import calm_collection
 from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.nn.prediction.predict import predict as predict_scene

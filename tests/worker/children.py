@@ -20,10 +20,9 @@ from ml.contract import Contract
 from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
 from ml.scenes.source import Source
-from worker import child
+from worker import process
 from worker.attempt import _publish
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 
 if TYPE_CHECKING:
     from ml.nn.prediction.row_stream import StreamNet
@@ -49,7 +48,7 @@ def steps(settings: Settings, claim: Claim, keeper: Connection) -> None:
 def hears_first(settings: Settings, claim: Claim, keeper: Connection) -> None:
     """Begin the real work only when there is something to hear, however quick the work is."""
     keeper.poll(None)
-    child.main(settings, claim, keeper)
+    process.main(settings, claim, keeper)
 
 
 def hangs(settings: Settings, claim: Claim, keeper: Connection) -> None:
@@ -82,7 +81,7 @@ def maps_and_dies(settings: Settings, claim: Claim, keeper: Connection) -> None:
             if progress.stage == "predict" and progress.done > progress.total // 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    vars(child)["Held"] = Mortal
+    vars(process)["Held"] = Mortal
     maps_and_tells(settings, claim, keeper)
 
 
@@ -97,7 +96,7 @@ def maps_and_tells(settings: Settings, claim: Claim, keeper: Connection) -> None
         return give(net, contract, source, window)
 
     stripes.give = tell
-    child.main(settings, claim, keeper)
+    process.main(settings, claim, keeper)
 
 
 def publishes(settings: Settings, claim: Claim, keeper: Connection) -> None:

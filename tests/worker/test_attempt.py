@@ -10,11 +10,11 @@ from affine import Affine
 
 from app.core.idempotency import FRESH
 from app.data import datasets, labels, scenes
-from app.data.scenes import SceneOptions, Upload
+from app.data.scenes import SceneOptions
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.services import Services
-from app.storage import sha256_of
+from app.storage import Upload, sha256_of
 from ml.datasets.splits import SceneSplit
 from ml.labels.inspect import LabelOptions
 from tests.ml.conftest import GRID, MakeScene, make_scene

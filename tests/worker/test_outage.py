@@ -21,8 +21,7 @@ from tests import servers
 from tests.waiting import eventually
 from tests.worker import children
 from worker.attempt import _publish
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 from worker.supervisor import perform
 
 JOB, AWAY_S = "trn_1", 1.5

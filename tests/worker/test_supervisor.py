@@ -19,9 +19,8 @@ from app.tables import Job
 from tests.waiting import eventually
 from tests.worker import children
 from worker import supervisor
-from worker.child import Main
 from worker.context import Abandoned, Dismissed, Released
-from worker.process import prepare, waiting_process
+from worker.process import Main, prepare, waiting_process
 from worker.supervisor import Keeper, perform
 
 JOB = "trn_1"

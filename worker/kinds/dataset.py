@@ -13,8 +13,7 @@ from ml.datasets.prepare import LabelFile, prepare
 from ml.datasets.splits import SPLITS
 from ml.figures.cutouts import dataset_pictures
 from worker import scratch
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 
 PICTURES = "pictures.npz"
 

@@ -11,8 +11,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.provenance import software
 from worker import scratch
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:

@@ -11,8 +11,7 @@ from app.services import Services
 from app.storage import Stored
 from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 
 
 def run(services: Services, held: Held, folder: Path) -> Outcome:

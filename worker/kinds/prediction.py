@@ -1,22 +1,25 @@
-"""Predictions: map one scene with one model."""
+"""Predictions: map one scene with one model; whole, or some rows of its map, kept in the store until all are there."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from app.data import datasets, scenes
+from app.learning import registry
 from app.mapping import parts, predictions
 from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Part
+from ml.config import PredictConfig
+from ml.data import SceneFile
 from ml.faults import Fault, InputRefused
 from ml.provenance import software
-from worker import scratch
-from worker.context import Held
-from worker.kinds.inputs import prediction_inputs
-from worker.outcome import Outcome
+from worker import resume, scratch
+from worker.context import Held, Outcome
 
 if TYPE_CHECKING:
     from ml.products.write import PredictResult
@@ -39,6 +42,26 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     return Outcome(record, result.files)
 
 
+def run_part(services: Services, held: Held, folder: Path) -> Outcome:
+    """Map the rows of the part of the job; in vain, and so not at all, if another part has failed."""
+    # torch takes seconds to import: only when there is something to predict
+    from ml.nn.prediction.predict import predict_rows
+
+    with services.database.read() as session:
+        part = parts.get(session, held.claim.job_id)
+        for job in parts.failed(session, part.prediction):
+            hint = "See what that part says, mend it, and predict again."
+            raise InputRefused(Fault("other_part_failed", f"Part {job.id} has failed: {job.message}", hint))
+    inputs = _inputs(services, part.prediction, folder)
+    rows = range(part.first_row, part.end_row)
+    maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, held.watch)
+
+    def record(session: Session, stored: Mapping[str, Stored]) -> None:
+        parts.get(session, part.id).object = stored["rows"].object
+
+    return Outcome(record, {"rows": maps}, place=f"{resume.place_of(part.prediction)}{part.first_row:09d}")
+
+
 def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
     """All parts of the map, with their rows; none if nobody asked for parts."""
     if failed := parts.failed(session, prediction_id):
@@ -53,9 +76,28 @@ def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part])
     # torch takes seconds to import: only when there is something to predict
     from ml.nn.prediction.predict import finish, predict
 
-    inputs = prediction_inputs(services, held.claim.job_id, folder)
+    inputs = _inputs(services, held.claim.job_id, folder)
     if not made:
         return predict(inputs.model, inputs.scene, folder, inputs.config, held.watch)
     take = scratch.taking(services.store, folder)
     rows = [take(part.object) for part in made if part.object]
     return finish(rows, inputs.model, inputs.scene, folder, inputs.config, held.watch)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a prediction works on, on this machine. model: the checkpoint."""
+
+    model: Path
+    scene: SceneFile
+    config: PredictConfig
+
+
+def _inputs(services: Services, prediction_id: str, folder: Path) -> _Inputs:
+    """The inputs of a prediction, checked, for a job whose scratch folder this is."""
+    with services.database.read() as session:
+        prediction = predictions.get(session, prediction_id)
+        row_of_scene = scenes.get(session, prediction.scene)
+        model = registry.get(session, prediction.model, str(prediction.version))
+    take = scratch.taking(services.store, folder)
+    return _Inputs(take(model.object), datasets.scene_file(row_of_scene, take), prediction.config)

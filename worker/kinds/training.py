@@ -12,8 +12,7 @@ from app.storage import Stored
 from ml.evaluation.report import TrainReport
 from ml.progress import Progress
 from worker import resume, scratch
-from worker.context import Held
-from worker.outcome import Outcome
+from worker.context import Held, Outcome
 
 CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 

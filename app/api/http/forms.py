@@ -12,9 +12,9 @@ from starlette.datastructures import FormData, UploadFile
 from app.api.http.receiving import check_announced, received_part
 from app.core.errors import Invalid, invalid
 from app.core.names import check_name, printable
-from app.data.scenes import Upload
 from app.data.uploads import no_room_is_told
 from app.services import Services
+from app.storage import Upload
 from ml.faults import Fault
 
 RAW_BODY: dict[str, Any] = {

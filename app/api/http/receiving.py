@@ -19,8 +19,8 @@ from starlette.requests import ClientDisconnect
 from app.api.http.body_limits import allow
 from app.core.errors import Encoded, TooLarge, Unreadable, invalid
 from app.data import uploads
-from app.data.scenes import Upload
 from app.services import Services
+from app.storage import Upload
 
 CHUNK_BYTES = 4 * 1024**2  # written at once, away from the event loop
 RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from app.data import scenes
-from app.data.scenes import SceneOptions, Upload
+from app.data.scenes import SceneOptions
 from app.operations import doctor
 from app.services import Services
 from app.settings import Settings
-from app.storage import LocalStore, sha256_of
+from app.storage import LocalStore, Upload, sha256_of
 from tests import servers
 from tests.ml.conftest import MakeScene, make_scene
 
