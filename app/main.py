@@ -26,9 +26,10 @@ from app.api import (
 )
 from app.api.http import body_limits, problems, request_log
 from app.api.http.deps import known_query
+from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.operations.background import start_rounds
-from app.operations.job_counts import Tally
+from app.operations.job_counts import RENEW_S, Tally
 from app.operations.readiness import Readiness
 from app.services import Services
 from app.settings import Settings
@@ -46,14 +47,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services = Services.open(chosen)
         stop = threading.Event()
         tally = Tally(services.database)
-        counting = threading.Thread(target=tally.run, args=(stop,), name="tally", daemon=True)
         app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
-        counting.start()
-        rounds = start_rounds(services, stop)
+        rounds = [start_every(RENEW_S, tally.renew, stop, name="tally"), *start_rounds(services, stop)]
         calm_collection()
         yield
         stop.set()
-        for thread in (*rounds, counting):
+        for thread in rounds:
             thread.join()
         services.close()
 

@@ -9,8 +9,10 @@ import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from sqlalchemy import delete
 
 from app.core.columns import now
+from app.core.periodic import every
 from app.core.startup import calm_collection, configure_logs
 from app.jobs.queue import TASK, make_celery
 from app.operations.background import start_rounds
@@ -77,19 +79,11 @@ def _start_threads(services: Services, queues: list[str], stopping: threading.Ev
 def _live(services: Services, queues: list[str], stopping: threading.Event) -> None:
     """Show for /readyz that this worker is here."""
     worker_id = f"{socket.gethostname()}:{os.getpid()}"
-    while True:
-        try:
-            with services.database.write() as session:
-                session.merge(Worker(id=worker_id, queues=queues, seen=now()))
-        except Exception as error:  # the database may come back
-            log.warning("no sign of life", error=str(error))
-        if stopping.wait(SIGN_OF_LIFE_S):
-            break
-    _sign_off(services, worker_id)
 
+    def show() -> None:
+        with services.database.write() as session:
+            session.merge(Worker(id=worker_id, queues=queues, seen=now()))
 
-def _sign_off(services: Services, worker_id: str) -> None:
+    every(SIGN_OF_LIFE_S, show, stopping, name="sign of life")
     with services.database.write() as session:
-        row = session.get(Worker, worker_id)
-        if row:
-            session.delete(row)
+        session.execute(delete(Worker).where(Worker.id == worker_id))

@@ -3,7 +3,6 @@
 Runs in every process; doubled it is harmless.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,14 +46,6 @@ class Sweeper:
             if moved_to:
                 log.warning("worker lost", job=job.id, attempt=job.attempt, now=moved_to)
         self._ring_again()
-
-    def run(self, stop: threading.Event) -> None:
-        """Sweep until `stop` is set; a database that is away is no reason to end."""
-        while not stop.wait(self.settings.sweep_s):
-            try:
-                self.sweep()
-            except Exception:
-                log.exception("sweep failed, will try again")
 
     def _silent(self, running: Sequence[Job]) -> list[Job]:
         last_look, self._looked = self._looked, self.clock()

@@ -2,6 +2,7 @@
 
 import threading
 
+from app.core.periodic import start_every
 from app.jobs.sweep import Sweeper
 from app.schedules.due import Ticker
 from app.services import Services
@@ -10,10 +11,5 @@ from app.services import Services
 def start_rounds(services: Services, stop: threading.Event) -> list[threading.Thread]:
     """Sweep and tick, each in a thread of its own, until `stop` is set."""
     sweeper = Sweeper(services.database, services.doorbell, services.settings)
-    threads = [
-        threading.Thread(target=each.run, args=(stop,), name=name, daemon=True)
-        for name, each in (("sweep", sweeper), ("tick", Ticker(services)))
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
+    rounds = {"sweep": sweeper.sweep, "tick": Ticker(services).tick}
+    return [start_every(services.settings.sweep_s, do, stop, name=name) for name, do in rounds.items()]

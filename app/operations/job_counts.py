@@ -1,10 +1,8 @@
 """How many jobs there are: what /metrics shows."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from sqlalchemy import func, select
 
 from app.core.db import Database
@@ -13,7 +11,6 @@ from app.tables import Job
 
 RENEW_S = 60.0
 Counts = dict[tuple[str, str], int]  # by kind and status
-log = structlog.get_logger()
 
 
 @dataclass(eq=False)
@@ -30,15 +27,6 @@ class Tally:
     def renew(self) -> None:
         """Count the jobs that have ended."""
         self._ended = self._count(lifecycle.FINAL)
-
-    def run(self, stop: threading.Event) -> None:
-        """Renew now and then until `stop` is set; a database that is away is no reason to end."""
-        while not stop.is_set():
-            try:
-                self.renew()
-            except Exception as error:
-                log.warning("jobs not counted, will try again", error=str(error))
-            stop.wait(RENEW_S)
 
     def _count(self, statuses: Sequence[str]) -> Counts:
         by_status = select(Job.kind, Job.reported_status, func.count()).where(Job.reported_status.in_(statuses))

@@ -16,9 +16,12 @@ from typing import IO, Self
 
 import structlog
 
+from app.core.periodic import start_every
+
 GRACE_S = 20.0
 LONGEST_PAUSE_S = 30.0
 HEALTHY_S = 60.0  # who has lived for so long is restarted without a pause
+LOOK_S = 0.2  # how often to look whether a child has ended
 STDERR = 2
 log = structlog.get_logger()
 
@@ -99,8 +102,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         """Start all children."""
-        self._thread = threading.Thread(target=self._tend, name="supervisor", daemon=True)
-        self._thread.start()
+        self._thread = start_every(LOOK_S, self._tend, self._stop, name="supervisor")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,8 +118,5 @@ class Supervisor:
             child.end(deadline)
 
     def _tend(self) -> None:
-        while True:
-            for child in self.children:
-                child.tend(self.environment, self.output)
-            if self._stop.wait(0.2):
-                return
+        for child in self.children:
+            child.tend(self.environment, self.output)

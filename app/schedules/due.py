@@ -1,6 +1,5 @@
 """The tick: finds schedules that are due and runs that can go on. Runs in every process; doubled it is harmless."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,14 +34,6 @@ class Ticker:
             open_runs = session.scalars(select(ScheduleRun.id).where(ScheduleRun.finished.is_(None))).all()
         for id_ in open_runs:
             self._guarded(id_, partial(self._advance, id_))
-
-    def run(self, stop: threading.Event) -> None:
-        """Tick until `stop` is set; a database that is away is no reason to end."""
-        while not stop.wait(self.services.settings.sweep_s):
-            try:
-                self.tick()
-            except Exception:
-                log.exception("tick failed, will try again")
 
     def _guarded(self, what: str, do: Callable[[], list[Job]]) -> None:
         try:
