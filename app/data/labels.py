@@ -1,16 +1,18 @@
 """Labels: uploaded layers of truth, polygons or rasters."""
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict, NotFound
+from app.core.errors import Conflict
 from app.core.names import check_name
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data.scenes import insert
 from app.services import Services
 from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet
 from ml.labels.inspect import LabelOptions, inspect_labels
+
+get = getter(LabelSet, "label set")
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
@@ -32,14 +34,6 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
     )
     kept = insert(services, labels, get)
     return (labels, True) if kept is labels else (_same(kept, upload, options), False)
-
-
-def get(session: Session, name: str) -> LabelSet:
-    """The labels, or `NotFound`."""
-    labels = session.get(LabelSet, name)
-    if labels is None:
-        raise NotFound("label set", name)
-    return labels
 
 
 def find(services: Services, *, limit: int, token: str | None) -> Page[LabelSet]:

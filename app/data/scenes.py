@@ -11,9 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
-from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
+from app.core.errors import Conflict, PreconditionFailed, invalid
 from app.core.names import check_name
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload
@@ -25,6 +26,7 @@ from ml.scenes.inspect import SceneInfo, inspect_scene
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
+get = getter(Scene, "scene")
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,6 @@ def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uplo
             services.store.delete(row.object)
         return winner
     return row
-
-
-def get(session: Session, name: str) -> Scene:
-    """The scene, or `NotFound`."""
-    scene = session.get(Scene, name)
-    if scene is None:
-        raise NotFound("scene", name)
-    return scene
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:

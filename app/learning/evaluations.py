@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Invalid, NotFound
+from app.core.errors import Invalid
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data import datasets, scenes
 from app.jobs import lifecycle
 from app.learning import registry
@@ -18,6 +19,8 @@ from app.tables import Dataset, Evaluation, Job, ModelVersion
 from ml.evaluation.metrics import Metrics
 from ml.faults import Fault
 from ml.scenes.compatibility import contract_faults
+
+get = getter(Evaluation, "evaluation")
 
 
 def create(services: Services, name: str, which: str, request: EvaluationRequest, once: Once) -> Evaluation:
@@ -43,14 +46,6 @@ def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *
     session.add(Evaluation(id=id_, model=version.name, version=version.version, dataset=dataset.id, split=split))
     session.flush()
     return job
-
-
-def get(session: Session, id_: str) -> Evaluation:
-    """The evaluation, or `NotFound`."""
-    evaluation = session.get(Evaluation, id_)
-    if evaluation is None:
-        raise NotFound("evaluation", id_)
-    return evaluation
 
 
 def find(services: Services, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:

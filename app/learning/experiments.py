@@ -7,10 +7,11 @@ from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
 
 from app.core.columns import PydanticJSON
-from app.core.errors import Invalid, NotFound
+from app.core.errors import Invalid
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import ExperimentRequest
@@ -18,6 +19,8 @@ from app.services import Services
 from app.tables import Experiment, Job, Training
 from ml.evaluation.metrics import Metrics
 from ml.evaluation.plan import plan_faults
+
+get = getter(Experiment, "experiment")
 
 
 def create(services: Services, request: ExperimentRequest, once: Once) -> Experiment:
@@ -43,14 +46,6 @@ def create(services: Services, request: ExperimentRequest, once: Once) -> Experi
         ]
     for job in waiting:
         services.doorbell.ring(job)
-    return experiment
-
-
-def get(session: Session, id_: str) -> Experiment:
-    """The experiment, or `NotFound`."""
-    experiment = session.get(Experiment, id_)
-    if experiment is None:
-        raise NotFound("experiment", id_)
     return experiment
 
 

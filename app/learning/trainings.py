@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Invalid, NotFound
+from app.core.errors import Invalid
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data import datasets
 from app.jobs import lifecycle
 from app.requests import TrainingRequest
@@ -18,6 +19,8 @@ from ml.config import TrainConfig
 from ml.datasets.splits import BlockSplit
 from ml.faults import Fault
 from ml.geo.windows import margin
+
+get = getter(Training, "training")
 
 
 def create(services: Services, request: TrainingRequest, once: Once) -> Training:
@@ -60,14 +63,6 @@ def add(
     )
     session.flush()
     return job
-
-
-def get(session: Session, id_: str) -> Training:
-    """The training, or `NotFound`."""
-    training = session.get(Training, id_)
-    if training is None:
-        raise NotFound("training", id_)
-    return training
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:

@@ -5,26 +5,19 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound
 from app.core.names import new_id
+from app.core.rows import getter
 from app.jobs import lifecycle
 from app.tables import Job, Part
 
 MIN_ROWS = 64  # fewer are not worth a job: a net sees about as far beyond the rows that it maps
+get = getter(Part, "part")
 
 
 def add(session: Session, prediction_id: str, rows: int, count: int) -> list[Job]:
     """The jobs of so many parts, about equally high, of a scene of so many rows."""
     edges = [number * rows // count for number in range(count + 1)]
     return [_add(session, prediction_id, *edges[number : number + 2]) for number in range(count)]
-
-
-def get(session: Session, id_: str) -> Part:
-    """The part, or `NotFound`."""
-    part = session.get(Part, id_)
-    if part is None:
-        raise NotFound("part", id_)
-    return part
 
 
 def of(session: Session, prediction_id: str) -> Sequence[Part]:

@@ -11,6 +11,7 @@ from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data import scenes
 from app.jobs import lifecycle
 from app.learning import registry
@@ -30,6 +31,7 @@ PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg
 _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
 }
+get = getter(Prediction, "prediction")
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,6 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
             waiting = parts.add(session, id_, scene.info.rows, request.parts)
     for job in waiting:
         services.doorbell.ring(job)
-    return prediction
-
-
-def get(session: Session, id_: str) -> Prediction:
-    """The prediction, or `NotFound`."""
-    prediction = session.get(Prediction, id_)
-    if prediction is None:
-        raise NotFound("prediction", id_)
     return prediction
 
 

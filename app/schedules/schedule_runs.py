@@ -15,9 +15,10 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound, Problem, document
+from app.core.errors import Problem, document
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data import datasets
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
@@ -28,14 +29,7 @@ from app.services import Services
 from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
 
 JOB_ENDS = {"failed": "failed", "dismissed": "dismissed"}
-
-
-def get(session: Session, id_: str) -> ScheduleRun:
-    """The run, or `NotFound`."""
-    run = session.get(ScheduleRun, id_)
-    if run is None:
-        raise NotFound("run", id_)
-    return run
+get = getter(ScheduleRun, "run")
 
 
 def find(services: Services, schedule: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:

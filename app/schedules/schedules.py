@@ -12,6 +12,7 @@ from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, Pro
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.rows import getter
 from app.data import datasets
 from app.learning import trainings
 from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
@@ -21,6 +22,7 @@ from app.tables import Schedule, ScheduleRun
 from ml.faults import Fault
 
 Clock = Callable[[], datetime]
+get = getter(Schedule, "schedule")
 
 
 def create(services: Services, request: ScheduleRequest, once: Once, clock: Clock = now) -> Schedule:
@@ -42,14 +44,6 @@ def create(services: Services, request: ScheduleRequest, once: Once, clock: Cloc
             due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
         )
         session.add(row)
-    return row
-
-
-def get(session: Session, id_: str) -> Schedule:
-    """The schedule, or `NotFound`."""
-    row = session.get(Schedule, id_)
-    if row is None:
-        raise NotFound("schedule", id_)
     return row
 
 
