@@ -2,20 +2,18 @@
 
 import argparse
 
-from app.jobs.lifecycle import QUEUES
+from app.jobs.kinds import QUEUES
 from app.operations.supervise import die_with_parent
 from app.settings import Settings
 from worker.main import run
 
-ALL = sorted(set(QUEUES.values()))
-
 parser = argparse.ArgumentParser(prog="canemap worker", description="Work on the jobs of some queues.")
-parser.add_argument("--queues", default=",".join(ALL), help=f"comma-separated; of {', '.join(ALL)}")
+parser.add_argument("--queues", default=",".join(QUEUES), help=f"comma-separated; of {', '.join(QUEUES)}")
 parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
 arguments = parser.parse_args()
 chosen = arguments.queues.split(",")
-if unknown := set(chosen) - set(ALL):
-    parser.error(f"unknown queues: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+if unknown := set(chosen) - set(QUEUES):
+    parser.error(f"unknown queues: {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}")
 if arguments.with_parent:
     die_with_parent()
 run(Settings(), chosen)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Damaged, NoRoom, ProblemDocument, StoreAway, document, refusal
 from app.jobs import lifecycle
+from app.jobs.kinds import KINDS
 from app.services import Services
 from app.storage import Stored
 from ml.faults import InputRefused
@@ -77,7 +78,7 @@ def _work(services: Services, held: Held) -> None:
 
 def _publish(services: Services, held: Held, outcome: Outcome) -> None:
     """Files first, then ONE fenced transaction: it makes the result true. Without it the files are taken back."""
-    place = outcome.place or f"{held.claim.kind}s/{held.claim.job_id.replace(':', '/')}"
+    place = outcome.place or f"{KINDS[held.claim.kind].collection}/{held.claim.job_id.replace(':', '/')}"
     stored: dict[str, Stored] = {}
     try:
         for name, path in outcome.files.items():

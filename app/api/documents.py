@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.jobs.kinds import KINDS
 from app.learning.experiments import Run
 from app.tables import (
     Alias,
@@ -21,18 +22,12 @@ from app.tables import (
 )
 
 Json = dict[str, Any]
-RESOURCES = {
-    "dataset": "datasets",
-    "training": "trainings",
-    "experiment": "experiments",
-    "prediction": "predictions",
-    "evaluation": "evaluations",
-}
 
 
 def result_of(row: Job) -> str:
     """Where the result of a job is; that of a part is the whole map."""
-    return f"/v1/predictions/{row.parent}" if row.kind == "part" else f"/v1/{RESOURCES[row.kind]}/{row.id}"
+    kind = KINDS[row.kind]
+    return f"/v1/{kind.collection}/{row.parent if kind.for_parent else row.id}"
 
 
 def link(href: str, rel: str, type_: str = "application/json") -> Json:

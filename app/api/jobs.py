@@ -18,13 +18,12 @@ from app.api.http.waiting import POLL_S, read_job, wait_for_end
 from app.core.errors import NotReady
 from app.core.paging import page
 from app.jobs import lifecycle
+from app.jobs.kinds import KINDS
 from app.tables import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Status = Annotated[Literal["accepted", "running", "successful", "failed", "dismissed"] | None, Query()]
-Kind = Annotated[
-    Literal["dataset", "training", "experiment", "prediction", "part", "evaluation"] | None, Query(alias="processID")
-]
+Kind = Annotated[Literal[*KINDS] | None, Query(alias="processID")]  # type: ignore[valid-type]
 
 
 @router.get("")

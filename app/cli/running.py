@@ -11,10 +11,12 @@ from pathlib import Path
 
 from app.client import Client
 from app.core.db import migrate
+from app.jobs.kinds import QUEUES
 from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
 
-WORKERS = ("training", "prediction,light")  # so that a prediction never waits behind a night of training
+# two, so that a prediction never waits behind a night of training
+WORKERS = ("training", ",".join(queue for queue in QUEUES if queue != "training"))
 READY_S = 120.0
 
 

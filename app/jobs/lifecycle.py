@@ -9,26 +9,18 @@ the worker that was given up match no row, and `Lost` tells it to stop.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
-from app.core.errors import Conflict, NotFound, ProblemDocument, document
+from app.core.errors import Conflict, ProblemDocument, document
+from app.core.rows import getter
+from app.jobs.kinds import KINDS, kinds_in
 from app.tables import Job, JobLog
 from ml.progress import Progress
-
-Kind = Literal["dataset", "training", "experiment", "prediction", "part", "evaluation"]
-QUEUES: dict[str, str] = {
-    "dataset": "light",
-    "training": "training",
-    "experiment": "light",
-    "prediction": "prediction",
-    "part": "prediction",
-    "evaluation": "prediction",
-}
 
 # target: where a job may come from
 LEGAL: dict[str, tuple[str, ...]] = {
@@ -41,6 +33,7 @@ LEGAL: dict[str, tuple[str, ...]] = {
 log_line = structlog.get_logger()
 CANDIDATES = 8  # how many waiting jobs to try: others may be taking the oldest ones in this moment
 FINAL = ("successful", "failed", "dismissed")
+get = getter(Job, "job")
 
 
 class Lost(Exception):
@@ -57,20 +50,17 @@ class Claim:
     parent: str | None = None
 
 
-def create(session: Session, job_id: str, kind: Kind, *, parent: str | None = None, total: int = 0) -> Job:
-    """A new accepted job. The row is the outbox: committed means that it will be worked on."""
+def create(session: Session, job_id: str, kind: str, *, parent: str | None = None, total: int = 0) -> Job:
+    """A new accepted job. The row is the outbox: committed means that it will be worked on.
+
+    kind: a name in `KINDS`, else `KeyError`.
+    """
+    queue = KINDS[kind].queue
     job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
     session.add(job)
     session.flush()
-    log_line.info("creating a job", job=job_id, kind=kind)  # the one line that has the request's id and the job's
-    return job
-
-
-def get(session: Session, job_id: str) -> Job:
-    """The job, or `NotFound`."""
-    job = session.get(Job, job_id)
-    if job is None:
-        raise NotFound("job", job_id)
+    # the one line that has the request's id and the job's
+    log_line.info("creating a job", job=job_id, kind=kind, queue=queue)
     return job
 
 
@@ -96,8 +86,7 @@ def claim_waiting(session: Session, queue: str) -> Claim | None:
 
 def waiting(session: Session, queue: str) -> Sequence[str]:
     """The ids of the oldest accepted jobs of a queue that could be claimed, `CANDIDATES` at most."""
-    kinds = [kind for kind, its_queue in QUEUES.items() if its_queue == queue]
-    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds), ~waits_for_runs())
+    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds_in(queue)), ~waits_for_runs())
     return session.scalars(accepted.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
 
 

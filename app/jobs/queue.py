@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError
 
-from app.jobs import lifecycle
+from app.jobs.kinds import KINDS
 from app.settings import Settings
 from app.tables import Job
 
@@ -59,9 +59,7 @@ class Doorbell:
     def ring(self, job: Job) -> None:
         """Send the job's id to the queue of its kind. Ring after the commit, never before."""
         try:
-            self._celery.send_task(
-                TASK, args=[job.id], queue=lifecycle.QUEUES[job.kind], retry=False, ignore_result=True
-            )
+            self._celery.send_task(TASK, args=[job.id], queue=KINDS[job.kind].queue, retry=False, ignore_result=True)
         except Exception as error:  # a broker away is no reason to refuse a job that is safe in the database
             log.warning("broker away, the sweep will ring again", job=job.id, error=str(error))
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.core.db import Database
 from app.jobs import lifecycle
+from app.jobs.kinds import KINDS
 from app.jobs.queue import Doorbell
 from app.settings import Settings
 from app.tables import Job
@@ -64,7 +65,7 @@ class Sweeper:
         """
         waiting: dict[str, list[Job]] = {}
         for job in self._waiting():
-            waiting.setdefault(lifecycle.QUEUES[job.kind], []).append(job)
+            waiting.setdefault(KINDS[job.kind].queue, []).append(job)
         for queue, oldest in waiting.items():
             missing = len(oldest) - self.doorbell.messages(queue)
             for job in oldest[: max(0, missing)]:
@@ -74,7 +75,7 @@ class Sweeper:
         with self.database.read() as session:
             return [
                 job
-                for kind in lifecycle.QUEUES
+                for kind in KINDS
                 for job in session.scalars(
                     select(Job)
                     .where(Job.status == "accepted", Job.kind == kind, ~lifecycle.waits_for_runs())

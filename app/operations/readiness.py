@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
 from app.core.db import Database, schema_of, schemas
-from app.jobs import lifecycle
+from app.jobs.kinds import QUEUES
 from app.services import Services
 from app.tables import Worker
 from ml.faults import Fault
@@ -105,7 +105,7 @@ def database_faults(services: Services) -> Iterator[Fault]:
     except SQLAlchemyError:
         yield DATABASE_AWAY
         return
-    for queue in sorted(set(lifecycle.QUEUES.values()) - queues):
+    for queue in sorted(set(QUEUES) - queues):
         yield Fault(
             "no_worker", f"No worker listens to the queue {queue!r}.", f"Start one: canemap worker --queues {queue}"
         )

@@ -15,6 +15,7 @@ import uvicorn
 
 from app.api.http.connections import BoundedProtocol
 from app.jobs import lifecycle
+from app.jobs.kinds import KINDS
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -79,7 +80,7 @@ def do_as_worker(services: Services, job_id: str) -> None:
     """See a job through."""
     with services.database.read() as session:
         kind = lifecycle.get(session, job_id).kind
-    perform(services, lifecycle.QUEUES[kind], threading.Event())
+    perform(services, KINDS[kind].queue, threading.Event())
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""The life of a job of a kind of which only `app/jobs/kinds.py` knows: python -m tests.app.jobs.another_kind FOLDER"""
+
+import importlib.util
+import sys
+from multiprocessing import Pipe
+from pathlib import Path
+from types import ModuleType
+
+
+def register() -> None:
+    """Add a line to `app/jobs/kinds.py`, as it is imported here."""
+    spec = importlib.util.find_spec("app.jobs.kinds")
+    assert spec and spec.origin
+    source, begin = Path(spec.origin).read_text(), "KINDS = {\n"
+    assert source.count(begin) == 1
+    module = sys.modules[spec.name] = ModuleType(spec.name)
+    exec(source.replace(begin, f'{begin}    "survey": JobKind("fieldwork", "surveys"),\n'), vars(module))
+
+
+def live(folder: Path) -> None:
+    """Order a survey, see that it is known everywhere, and do it."""
+    from app.api import documents
+    from app.cli.running import WORKERS
+    from app.core.db import migrate
+    from app.jobs import lifecycle
+    from app.jobs.sweep import Sweeper
+    from app.main import create_app
+    from app.operations.job_counts import Tally
+    from app.operations.readiness import database_faults
+    from app.services import Services
+    from app.settings import Settings
+    from worker import attempt
+    from worker.context import Held, Outcome
+
+    settings = Settings(data_dir=folder, log_level="error")
+    migrate(settings)
+    services = Services.open(settings)
+    tally = Tally(services.database)
+    with services.database.write() as session:
+        job = lifecycle.create(session, "srv_1", "survey")
+
+    assert any("fieldwork" in queues.split(",") for queues in WORKERS)
+    assert any("'fieldwork'" in fault.detail for fault in database_faults(services))
+    parameters = create_app(settings).openapi()["paths"]["/v1/jobs"]["get"]["parameters"]
+    assert "'survey'" in str([each for each in parameters if each["name"] == "processID"])
+    assert documents.result_of(job) == "/v1/surveys/srv_1"
+    assert tally.counts() == {("survey", "accepted"): 1}
+    Sweeper(services.database, services.doorbell, settings).sweep()
+    assert services.doorbell.messages("fieldwork") == 1
+
+    with services.database.write() as session:
+        claim = lifecycle.claim_waiting(session, "fieldwork")
+    assert claim
+    report = folder / "report.txt"
+    report.write_text("cane everywhere")
+    vars(attempt)["WORK"] = {"survey": lambda *_: Outcome(lambda *_: None, {"report.txt": report})}
+    attempt.work(services, Held(services.database, claim, Pipe()[0]))
+    tally.renew()
+    assert tally.counts() == {("survey", "successful"): 1}
+    assert len(list(services.store.keys("surveys/srv_1/"))) == 1
+    services.close()
+
+
+if __name__ == "__main__":
+    register()
+    live(Path(sys.argv[1]))
