@@ -16,7 +16,7 @@ from ml.config import PredictConfig, TrainConfig
 from ml.contract import Contract
 from ml.evaluation.assessment import Assessment
 from ml.evaluation.comparison import Comparison
-from ml.evaluation.metrics import Confusion, Metrics
+from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import TrainReport
 from ml.labels.inspect import LabelOptions, LabelReport
 from ml.scenes.inspect import SceneInfo
@@ -25,7 +25,7 @@ Software = dict[str, str]  # versions, by what has them
 EpochValues = dict[str, float | int | None]
 _DOCUMENTS = (
     *(SceneInfo, LabelOptions, LabelReport, DatasetRequest, PreparedDataset, TrainConfig, CheckpointHeader),
-    *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, tuple[Confusion, ...], Contract, Software),
+    *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, Contract, Software),
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str]),
 )
@@ -209,7 +209,7 @@ class SeriesRow(Base):
 
 
 class ModelVersion(Base):
-    """A registered checkpoint. metrics, test_blocks, contract, config, versions: as in its checkpoint's header."""
+    """A registered checkpoint. metrics, contract, config, versions, details, report: as in its checkpoint's header."""
 
     __tablename__ = "model_versions"
 
@@ -218,7 +218,6 @@ class ModelVersion(Base):
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"))
     dataset: Mapped[str | None] = mapped_column(String(100))
     metrics: Mapped[ModelMetrics]
-    test_blocks: Mapped[tuple[Confusion, ...]]
     contract: Mapped[Contract]
     config: Mapped[TrainConfig]
     versions: Mapped[Software]  # of the software that made it

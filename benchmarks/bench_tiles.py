@@ -84,7 +84,7 @@ def publish(app: FastAPI, classes: Path, web: Path) -> str:
     with services.database.write() as session:
         session.add(Scene(id="s", info=info, revision=1, **box, **kept))
         session.add(Job(id="p", kind="prediction", status="successful", created=now, updated=now))
-        model = {"metrics": UNSCORED, "test_blocks": (), "contract": CONTRACT, "config": TrainConfig(), "versions": {}}
+        model = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}}
         session.add(ModelVersion(name="m", version=1, sha256="0" * 64, size_bytes=0, object="m", **model))
         session.flush()
         made = {"products": {"web.tif": stored}, "areas": MappedAreas(area_ha={}, observed_ha=0, unobserved_ha=0)}

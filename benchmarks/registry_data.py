@@ -113,7 +113,7 @@ def _documents() -> dict[str, str]:
     documents: dict[str, Any] = {
         "header": header,
         "metrics": ModelMetrics(val=header.val, test=header.test),
-        **{key: getattr(header, key) for key in ("test_blocks", "contract", "config", "details", "report")},
+        **{key: getattr(header, key) for key in ("contract", "config", "details", "report")},
         "software": header.versions,
         "info": _scene_info(),
         "request": dataset,
@@ -147,7 +147,6 @@ def _header() -> CheckpointHeader:
         config=TrainConfig(),
         val=metrics,
         test=metrics,
-        test_blocks=(CONFUSION,) * BLOCKS,
         details={"val": assessment, "test": assessment},
         report=TrainReport(balance=balance, dropped={}, dropped_chips=(), suspects=0),
         best_epoch=17,
@@ -264,10 +263,10 @@ _STATEMENTS = (
     FROM generate_series(1, :jobs, 20) AS i, generate_series(1, 5) AS line
     """,
     """
-    INSERT INTO model_versions (name, version, training, dataset, metrics, test_blocks, contract, config, versions,
+    INSERT INTO model_versions (name, version, training, dataset, metrics, contract, config, versions,
       details, report, dataset_sha256, object, sha256, size_bytes, created)
     SELECT pg_temp.model(n), pg_temp.version(n), CASE WHEN i < :jobs THEN pg_temp.id(i) END,
-      CASE WHEN i < :jobs THEN pg_temp.dataset(i / 100 + 1) END, cast(:metrics AS jsonb), cast(:test_blocks AS jsonb),
+      CASE WHEN i < :jobs THEN pg_temp.dataset(i / 100 + 1) END, cast(:metrics AS jsonb),
       cast(:contract AS jsonb), cast(:config AS jsonb), cast(:software AS jsonb), cast(:details AS jsonb),
       cast(:report AS jsonb), md5(n::text) || md5(n::text), 'trainings/' || pg_temp.id(i) || '/1/model.safetensors',
       md5(n::text) || md5(n::text), 31000000, pg_temp.at(3 * n)

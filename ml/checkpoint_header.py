@@ -7,14 +7,14 @@ A checkpoint is one safetensors file: 8 bytes with the length of a JSON header, 
 import json
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ml.config import TrainConfig
 from ml.contract import Contract
 from ml.evaluation.assessment import Assessment
-from ml.evaluation.metrics import Confusion, Metrics
+from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import TrainReport
 from ml.faults import Fault, InputRefused
 from ml.frozen import Frozen
@@ -26,9 +26,8 @@ HEADER_LIMIT_BYTES = 100_000_000  # as safetensors itself
 class CheckpointHeader(Frozen):
     """All that stands in a checkpoint beside its tensors.
 
-    val: of the kept epoch. test: None without a test split. test_blocks: the test split's confusion by blocks of
-    256 x 256 px, for `ml.evaluation.area.adjusted_area`. details: of each split, by its name. best_epoch: the kept one,
-    counted from 1. dataset_sha256: `TrainingData.sha256`. versions: of the software that made it.
+    val: of the kept epoch. test: None without a test split. details: of each split, by its name. best_epoch: the kept
+    one, counted from 1. dataset_sha256: `TrainingData.sha256`. versions: of the software that made it.
     """
 
     format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"
@@ -36,12 +35,17 @@ class CheckpointHeader(Frozen):
     config: TrainConfig
     val: Metrics | None = None
     test: Metrics | None = None
-    test_blocks: tuple[Confusion, ...] = ()
     details: dict[str, Assessment] = Field(default_factory=dict)
     report: TrainReport | None = None
     best_epoch: int = Field(ge=0)
     dataset_sha256: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_stood_twice(cls, document: Any) -> Any:
+        """Older checkpoints have `test_blocks`, too: the confusions of `details["test"]`."""
+        return {k: v for k, v in document.items() if k != "test_blocks"} if isinstance(document, dict) else document
 
 
 def read_header(path: Path) -> CheckpointHeader:

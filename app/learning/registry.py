@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session, aliased, defer
+from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
@@ -18,7 +18,6 @@ from app.tables import Alias, AliasMove, ModelVersion
 from ml.checkpoint_header import CheckpointHeader, read_header
 
 CHAMPION = "champion"
-UNSHOWN = defer(ModelVersion.test_blocks)  # no list shows them
 VERSION = re.compile(r"[0-9]{1,9}")
 REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
 
@@ -41,7 +40,6 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
         training=origin.training,
         dataset=origin.dataset,
         metrics=ModelMetrics(val=header.val, test=header.test),
-        test_blocks=header.test_blocks,
         contract=header.contract,
         config=header.config,
         versions=header.versions,
@@ -99,7 +97,7 @@ def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVers
     chosen = select(ModelVersion).join(
         of_page, and_(ModelVersion.name == of_page.c.model, ModelVersion.version == latest)
     )
-    rows = session.scalars(chosen.order_by(ModelVersion.name).options(UNSHOWN)).all()
+    rows = session.scalars(chosen.order_by(ModelVersion.name)).all()
     return Page(rows[:limit], rows[limit - 1].name if len(rows) > limit else None)
 
 
@@ -110,7 +108,7 @@ def versions(session: Session, name: str, *, limit: int, token: str | None) -> P
     chosen = select(ModelVersion).where(ModelVersion.name == name)
     if token:
         chosen = chosen.where(ModelVersion.version < int(token))
-    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1).options(UNSHOWN)).all()
+    rows = session.scalars(chosen.order_by(ModelVersion.version.desc()).limit(limit + 1)).all()
     if not rows and token is None:
         raise NotFound("model", name)
     return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)

@@ -135,14 +135,13 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
     classes, test = model.contract.classes, model.metrics.test
+    blocks = model.details["test"].confusions if model.details and "test" in model.details else ()
     mapped = [found.area_ha.get(item.value, 0.0) for item in classes]
     rows = []
     for index, item in enumerate(classes):
         if len(classes) == 2 and index == 0:
             continue
-        adjusted = (
-            adjusted_area(dict(enumerate(mapped)), test.confusion, model.test_blocks, value=index) if test else None
-        )
+        adjusted = adjusted_area(dict(enumerate(mapped)), test.confusion, blocks, value=index) if test else None
         estimate, interval = adjusted or (None, None)
         mu = MU_PER_HA * mapped[index]
         observed = found.observed_ha, found.unobserved_ha

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.evaluation.metrics import BlockCounts, Metrics, pooled
+from ml.evaluation.metrics import BlockCounts, Confusion, Metrics, pooled
 from ml.frozen import Frozen
 
 AVERAGED = ("accuracy", "iou", "kappa")
@@ -28,6 +28,11 @@ class Assessment(Frozen):
     false_positives: dict[str, int]
     blocks: dict[str, tuple[BlockCounts, ...]]
     boundary_m: float | None = None
+
+    @property
+    def confusions(self) -> tuple[Confusion, ...]:
+        """Those of all blocks, for `ml.evaluation.area.adjusted_area`."""
+        return tuple(block.confusion for blocks in self.blocks.values() for block in blocks)
 
 
 @dataclass(frozen=True)

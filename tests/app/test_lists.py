@@ -25,7 +25,7 @@ STATUSES = ("successful", "failed", "running", "accepted")
 
 
 def version(name: str, number: int) -> ModelVersion:
-    documents = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}, "test_blocks": ()}
+    documents = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}}
     stored = {"object": f"{name}-{number}", "sha256": "0" * 64, "size_bytes": 1}
     return ModelVersion(name=name, version=number, **documents, **stored)
 

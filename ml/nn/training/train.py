@@ -17,7 +17,7 @@ from ml.config import OptimizerConfig, TrainConfig, lovasz_of
 from ml.contract import Contract
 from ml.data import TrainingData
 from ml.evaluation.assessment import Assessment
-from ml.evaluation.metrics import Confusion, Metrics
+from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import LISTED, BalanceReport, TrainReport
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
@@ -223,17 +223,12 @@ def _header(
         config=config,
         val=metrics["val"],
         test=metrics.get("test"),
-        test_blocks=_all_blocks(details.get("test")),
         details=details,
         report=report,
         best_epoch=run.best_epoch,
         dataset_sha256=data.sha256,
         versions=software(),
     )
-
-
-def _all_blocks(details: Assessment | None) -> tuple[Confusion, ...]:
-    return tuple(block.confusion for blocks in details.blocks.values() for block in blocks) if details else ()
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from app.services import Services
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import NetConfig, TrainConfig
 from ml.contract import BandStatistics, Contract
-from ml.evaluation.metrics import Metrics
+from ml.evaluation.assessment import SceneCounts, assessment
+from ml.evaluation.metrics import BlockCounts, Metrics
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.unet import UNet
@@ -21,6 +22,7 @@ from tests.app.api.conftest import Perform, pixels, put
 from tests.ml.conftest import MakeScene
 
 CONFUSION = ((40, 10), (5, 45))
+BLOCKS = tuple(BlockCounts(row=0, col=256 * number, confusion=CONFUSION) for number in range(3))
 STATISTICS = (BandStatistics(mean=400, std=250, min=100, max=700),) * 4
 
 
@@ -34,7 +36,7 @@ def bundle(tmp_path: Path) -> Path:
         config=config,
         val=test,
         test=test,
-        test_blocks=(CONFUSION,) * 3,
+        details={"test": assessment([SceneCounts("field", BLOCKS)])[1]},
         best_epoch=1,
         versions={"canemap": "0"},
     )

@@ -1,18 +1,19 @@
 """Migrations and transactions, on both databases."""
 
+import json
 import threading
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from app.core.columns import Base
 from app.core.db import Database, make_engine, migrate
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
-from app.tables import Job
+from app.tables import Job, ModelVersion
 
 
 def test_the_migrated_schema_is_the_one_that_the_models_describe(settings: Settings) -> None:
@@ -31,12 +32,32 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_all_back(settings: Set
 
 
 def test_each_migration_can_be_undone_and_done_again(settings: Settings) -> None:
-    for _ in range(6):
+    for _ in range(7):
         migrate(settings, "-1")
     assert _tables(settings) == {"alembic_version"}
-    for revision in ("0001", "0002", "0003", "0004", "0005", "0006"):
+    for revision in ("0001", "0002", "0003", "0004", "0005", "0006", "0007"):
         migrate(settings, revision)
     test_the_migrated_schema_is_the_one_that_the_models_describe(settings)
+
+
+def test_the_blocks_of_versions_older_than_details_move_there_and_back(services: Services, settings: Settings) -> None:
+    for revision in ("base", "0006"):
+        migrate(settings, revision)
+    kept = {"metrics": "{}", "contract": "{}", "config": "{}", "versions": "{}", "test_blocks": "[[[3, 1], [0, 4]]]"}
+    stored = {"object": "'m'", "sha256": "'0'", "size_bytes": "1", "created": "'2026-01-01 00:00:00'"}
+    documents = {name: f"'{document}'" for name, document in kept.items()}
+    row = {"name": "'m'", "version": "1", **stored, **documents}
+    with services.database.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO model_versions ({', '.join(row)}) VALUES ({', '.join(row.values())})"))
+    migrate(settings, "0007")
+    with services.database.engine.connect() as connection:
+        details = connection.scalar(select(ModelVersion.details))
+    assert details is not None
+    assert details["test"].confusions == (((3, 1), (0, 4)),)
+    migrate(settings, "-1")
+    with services.database.engine.connect() as connection:
+        blocks = connection.scalar(text("SELECT CAST(test_blocks AS TEXT) FROM model_versions"))
+    assert json.loads(str(blocks)) == [[[3, 1], [0, 4]]]
 
 
 def test_three_migrations_at_once_take_turns(database_url: str, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from ml.checkpoint_header import METADATA_KEY, CheckpointHeader, read_header
 from ml.config import NetConfig, TrainConfig
 from ml.contract import BandStatistics, Contract
 from ml.faults import InputRefused
-from ml.nn.checkpoint import load_checkpoint, load_tensors, save_checkpoint
+from ml.nn.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from ml.nn.unet import UNet
 
 STATISTICS = BandStatistics(mean=1, std=2, min=0, max=9)
@@ -50,6 +50,12 @@ def test_a_checkpoint_rebuilds_the_net_by_itself(path: Path, net: UNet) -> None:
     assert loaded.header == HEADER == read_header(path)
     assert torch.equal(loaded.net(image), net.eval()(image))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "no partial file is left"
+
+
+def test_a_checkpoint_from_when_the_blocks_stood_twice_still_loads(net: UNet, tmp_path: Path) -> None:
+    older = json.dumps(HEADER.model_dump(mode="json") | {"test_blocks": [[[40, 10], [5, 45]]]})
+    save_tensors(tmp_path / "old.safetensors", net.state_dict(), {METADATA_KEY: older})
+    assert load_checkpoint(tmp_path / "old.safetensors").header == HEADER
 
 
 def test_reading_the_header_does_not_need_torch(path: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
     assert (header.test, header.details["test"]) == (again, parts)
     counts = count(net, header.contract, training_data.test, still_alive=lambda: None)
     assert np.array_equal(counts, again.confusion)
-    assert np.array_equal(np.sum(header.test_blocks, axis=0), again.confusion)
+    assert np.array_equal(np.sum(header.details["test"].confusions, axis=0), again.confusion)
     assert header.config == CONFIG.for_classes(2)
     assert header.contract == training_data.contract
 
