@@ -26,8 +26,8 @@ class SceneFile(Frozen):
 class LabelledScene(SceneFile):
     """A scene with the mask of one split.
 
-    mask: uint8 GeoTIFF on exactly the scene's grid. Band 1: class values, 255 where unlabelled or of another split.
-    Band 2, if there is one: index into `TrainingData.references`, 255 where the labels name none.
+    mask: uint8 GeoTIFF on exactly the scene's grid. Band 1: class values, 255 where unlabelled, not valid or of another
+    split. Band 2, if there is one: index into `TrainingData.references`, 255 where the labels name none.
     """
 
     mask: Path

@@ -16,6 +16,7 @@ from app.requests import TrainingRequest
 from app.services import Services
 from app.tables import Dataset, Job, SeriesRow, Training
 from ml.config import TrainConfig
+from ml.datasets.checks import learning_faults
 from ml.datasets.splits import BlockSplit
 from ml.faults import Fault
 from ml.geo.windows import margin
@@ -91,8 +92,9 @@ def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
 def trainable(session: Session, reference: str) -> Dataset:
     """The prepared dataset, if a net can learn from it."""
     dataset = datasets.asked_for(session, reference)
-    if faults := tuple(_class_faults(dataset)):
-        raise Invalid("untrainable-dataset", *faults)
+    pixels = {split: of_split.pixels for split, of_split in datasets.prepared(dataset).statistics.items()}
+    if faults := tuple(learning_faults([item.name for item in dataset.request.classes], pixels)):
+        raise Invalid("untrainable-dataset", *(fault.at("/dataset") for fault in faults))
     return dataset
 
 
@@ -118,26 +120,4 @@ def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
             f"A net of depth {config.net.depth} sees {reach} px far; the splits lie {split.buffer_px} px apart.",
             f"Make a version of the dataset with split.buffer_px {reach}, or take a smaller net.depth.",
             "/config/net/depth",
-        )
-
-
-def _class_faults(dataset: Dataset) -> Iterator[Fault]:
-    """Both classes must stand in the training split, and something must be labelled in the validation split."""
-    statistics = datasets.prepared(dataset).statistics
-    yield from (
-        Fault(
-            "one_class",
-            f"The training split of {dataset.id!r} has no pixel of class {item.name!r}.",
-            "Add scenes or labels of that class to the training split, and make a new version of the dataset.",
-            "/dataset",
-        )
-        for item in dataset.request.classes
-        if not statistics["train"].pixels.get(item.name)
-    )
-    if not any(count for name, count in statistics["val"].pixels.items() if name != "unlabelled"):
-        yield Fault(
-            "empty_split",
-            f"The validation split of {dataset.id!r} has no labelled pixel, so no epoch could be chosen.",
-            "Put at least one labelled scene into split.val, and make a new version of the dataset.",
-            "/dataset",
         )

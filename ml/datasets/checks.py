@@ -85,3 +85,24 @@ def scene_faults(names: Sequence[str], scenes: Mapping[str, SceneInfo]) -> Itera
         if name in scenes:
             for fault in contract_faults(scenes[name], contract, f"{standard} has"):
                 yield named(fault, name, f"/scenes/{number}")
+
+
+def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
+    """empty_split: nothing is labelled in train or in val. labelled: by split what is, or whether anything is."""
+    for name in ("train", "val"):
+        if not labelled[name]:
+            hint = "Give the split scenes with labels; with blocks take smaller ones."
+            yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
+
+
+def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fault]:
+    """Why a net cannot learn from a dataset: empty_split; one_class, all labels of train are of one class.
+
+    A class may be absent beside two others: `ml.datasets.prepare` notes it. classes: their names. pixels: by split,
+    then by class, how many valid ones have its label.
+    """
+    found = {split: [name for name in classes if pixels[split].get(name)] for split in ("train", "val")}
+    yield from empty_faults(found)
+    if len(found["train"]) == 1:
+        detail = f"All labelled pixels of the split 'train' are of class {found['train'][0]!r}."
+        yield Fault("one_class", detail, "Add training scenes or labels of another class.", "/split/train")

@@ -74,7 +74,7 @@ def write_masks(
             for name, file in files.items():
                 mine = owners == SPLITS.index(name)
                 if mine.any():  # what is not written is unlabelled
-                    file.write(np.where(mine, values, UNLABELLED), window)
+                    file.write(np.where(mine & valid, values, UNLABELLED), window)
                     tallies[name].add(*count_by_class(seen, area_ha, where=mine))
             train.update(image, valid & (owners == SPLITS.index("train")))
     for name, tally in tallies.items():

@@ -10,12 +10,12 @@ from affine import Affine
 from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import Site, settle_leaks, survey
-from ml.datasets.checks import class_faults, naming, scene_faults, split_faults, standard_scene
+from ml.datasets.checks import class_faults, empty_faults, naming, scene_faults, split_faults, standard_scene
 from ml.datasets.class_counts import SplitStatistics, Tally, together
 from ml.datasets.leaks import Leaks
 from ml.datasets.masks import Inks, mask_path, write_masks
 from ml.datasets.splits import SPLITS, Split, shares
-from ml.faults import Fault, Note, refuse_any
+from ml.faults import Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
@@ -71,10 +71,11 @@ def prepare(
 ) -> Prepared:
     """Put the labels on the grid of every scene, and give each split its part: `out`/masks/{split}/{scene}.tif.
 
-    A mask is uint8 on the scene's own grid: class values, and 255 where nothing is labelled or another split has it;
-    in a second band, if the labels name anything, the index of the name in `TrainingData.references`. A scene without
-    a labelled pixel in a split has no mask there. Labels find their scenes by location; where two layers overlap, the
-    later one counts. `watch` hears of each scene twice: when it is audited and when its masks are written.
+    A mask is uint8 on the scene's own grid: class values, and 255 where nothing is labelled or valid, or where
+    another split has it; in a second band, if the labels name anything, the index of the name in
+    `TrainingData.references`. A scene without a labelled pixel in a split has no mask there. Labels find their scenes
+    by location; where two layers overlap, the later one counts. `watch` hears of each scene twice: when it is audited
+    and when its masks are written.
 
     leaks: what is done when one split shows what another is asked about. "refuse" refuses the dataset, naming them;
     "drop" leaves a field in several splits to the one that has most of it, and refuses other leaks; "allow" tells them
@@ -101,7 +102,7 @@ def prepare(
     inks = Inks(only, _references(references, truths))
     sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
     written = _write(sites, truths, inks, out, ClippedStatistics(len(standard.bands)), common, watch)
-    refuse_any(_empty_faults(written.masks))
+    refuse_any(empty_faults(written.masks))
     return Prepared(
         training_data=_training_data(
             written, _contract(standard, written.train.statistics(clip=clip), classes, common), references
@@ -150,7 +151,7 @@ def _measured(sites: Sequence[Site], method: Method, watch: Watch) -> tuple[list
         measured.append(replace(site, scene=known))
     watch(Progress("measure", len(sites), len(sites)))
     learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]
-    refuse_any(_empty_faults({"train": learnt, "val": sites}))
+    refuse_any(empty_faults({"train": learnt, "val": sites}))
     return measured, Homogenise(method=method, reference=reference_of(learnt))
 
 
@@ -200,13 +201,6 @@ def _write(
 def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]) -> TrainingData:
     masks = {name: tuple(scenes) for name, scenes in written.masks.items()}
     return TrainingData(contract=contract, references=names, **masks).hashed()
-
-
-def _empty_faults(masks: Mapping[str, Sequence[object]]) -> Iterator[Fault]:
-    for name in ("train", "val"):
-        if not masks[name]:
-            hint = "Give the split scenes with labels; with blocks take smaller ones."
-            yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
 
 
 def _balance_notes(train: Tally, classes: Sequence[ClassDef]) -> Iterator[Note]:

@@ -8,6 +8,7 @@ from rasterio.io import DatasetReader
 
 from ml.contract import UNLABELLED, ClassDef
 from ml.data import LabelledScene, TrainingData
+from ml.datasets.checks import learning_faults
 from ml.faults import Fault
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window, blocks
@@ -35,19 +36,16 @@ def class_indices(classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
 
 
 def training_faults(data: TrainingData) -> Iterator[Fault]:
-    """What makes a training on `data` pointless: nothing labelled, one class only, a class that nobody named."""
-    known = [item.value for item in data.contract.classes]
-    pixels = {name: _pixels_by_value(split) for name, split in (("train", data.train), ("val", data.val))}
-    for name, counts in pixels.items():
-        if not counts[:UNLABELLED].any():
-            hint = "Put a scene with labels into it, or let labels reach into its scenes."
-            yield Fault("no_labels", f"The {name} split has no labelled pixel.", hint)
-        if others := sorted(set(np.flatnonzero(counts[:UNLABELLED]).tolist()) - set(known)):
+    """What makes a training on `data` pointless: `learning_faults`, and unknown_class, a class that nobody named."""
+    classes = data.contract.classes
+    counts = {name: _pixels_by_value(split) for name, split in (("train", data.train), ("val", data.val))}
+    known = [item.value for item in classes]
+    for name, pixels in counts.items():
+        if others := sorted(set(np.flatnonzero(pixels[:UNLABELLED]).tolist()) - set(known)):
             hint = f"Name them in classes, or map them to one of {known}."
             yield Fault("unknown_class", f"The {name} split has pixels of the classes {others}.", hint)
-    if len(present := np.flatnonzero(pixels["train"][:UNLABELLED])) == 1:
-        hint = "Add training scenes or labels of another class."
-        yield Fault("one_class", f"All labelled pixels of the train split are of class {present[0]}.", hint)
+    by_name = {name: {item.name: int(pixels[item.value]) for item in classes} for name, pixels in counts.items()}
+    yield from learning_faults([item.name for item in classes], by_name)
 
 
 def _pixels_by_value(scenes: Sequence[LabelledScene]) -> NDArray[np.int64]:

@@ -173,6 +173,16 @@ def test_a_dataset_of_one_class_cannot_be_trained_on(
     assert codes(http.post("/v1/trainings", json={"dataset": "nothing"})) == {("unknown_dataset", "/dataset")}
 
 
+def test_a_class_that_is_rare_may_be_absent_as_long_as_two_are_there(
+    http: httpx.Client, two_scenes: None, do: Perform
+) -> None:
+    classes = [{"value": value, "name": name} for value, name in enumerate(("other", "cane", "pineapple"))]
+    http.post("/v1/datasets", json=body(classes=classes))
+    do("gx:1")
+    assert "absent_class" in {note["code"] for note in http.get("/v1/datasets/gx:1").json()["notes"]}
+    assert http.post("/v1/trainings", json={"dataset": "gx:1", "config": TINY}).status_code == 201
+
+
 def test_what_a_dataset_was_made_from_cannot_be_deleted(
     http: httpx.Client, two_scenes: None, services: Services
 ) -> None:

@@ -10,6 +10,7 @@ from ml.datasets.prepare import LabelFile
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.geo.raster import open_raster
 from ml.labels.inspect import LabelOptions
+from ml.nn.masks import training_faults
 from ml.progress import Progress
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.datasets.world import BY_SCENE, RNG, SIZE, World
@@ -65,6 +66,15 @@ def test_pixels_that_are_not_valid_are_unlabelled_and_unmeasured(world: World) -
     }
     (first, _) = prepared.training_data.contract.statistics
     assert (first.min, first.max, first.mean, first.std) == (300, 500, 400, 100)
+
+
+def test_a_mask_says_nothing_of_pixels_without_data(world: World) -> None:
+    image = np.full((2, SIZE, SIZE), 500, dtype=np.uint16)
+    image[:, :10, :10] = 0
+    prepared = world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]])
+    assert [note.code for note in prepared.notes] == ["single_class"]
+    assert [fault.code for fault in training_faults(prepared.training_data)] == ["one_class"]
+    assert (read(prepared.training_data.train[0].mask)[:10, :10] == 255).all()
 
 
 def test_the_contract_is_that_of_the_training_split_alone(world: World) -> None:

@@ -196,7 +196,7 @@ def scene_of(folder: Path, name: str, *values: int) -> LabelledScene:
     ("train_values", "val_values", "codes"),
     [
         ((1, 255), (0, 1), ["one_class"]),
-        ((255,), (255,), ["no_labels", "no_labels"]),
+        ((255,), (255,), ["empty_split", "empty_split"]),
         ((0, 1), (0, 1, 3), ["unknown_class"]),
     ],
 )
