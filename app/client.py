@@ -479,7 +479,10 @@ class Prediction(Work):
         return self.client.predict(properties["scene"], model=model, config=properties["config"])
 
     def differences(self, other: "Prediction") -> list[str]:
-        """What differs between two predictions: products byte by byte, and if any does, what made them."""
+        """What differs between two predictions: products byte by byte, and if any does, what made them.
+
+        Engine, precision, processor, number of threads, libraries and code are told, as far as both have recorded them.
+        """
         mine, theirs = (self.refresh().document, other.refresh().document)
         sums = [{name: asset["file:checksum"] for name, asset in d["assets"].items()} for d in (mine, theirs)]
         changed = [name for name in sums[0] if sums[0][name] != sums[1].get(name)]
@@ -491,7 +494,7 @@ class Prediction(Work):
             for key in sorted(made[0].keys() | made[1].keys())
             if made[0].get(key) != made[1].get(key)
         ]
-        return [f"{name} differs" for name in changed] + (causes or ["the software is the same"])
+        return [f"{name} differs" for name in changed] + (causes or ["what made them is the same"])
 
     def areas(self) -> list[Json]:
         """Hectares of class 1, or of each class of more: observed, mapped, adjusted with a 95 % interval."""

@@ -21,7 +21,7 @@ from ml.evaluation.report import TrainReport
 from ml.labels.inspect import LabelOptions, LabelReport
 from ml.scenes.inspect import SceneInfo
 
-Software = dict[str, str]  # versions, by what has them
+Software = dict[str, str]  # what made a result, as `ml.provenance` and docs/http-api.md name it
 EpochValues = dict[str, float | int | None]
 _DOCUMENTS = (
     *(SceneInfo, LabelOptions, LabelReport, DatasetRequest, PreparedDataset, TrainConfig, CheckpointHeader),
@@ -286,7 +286,8 @@ class Evaluation(Base):
 class Part(Base):
     """Some rows of a prediction's map, worked on as a job of its own; `id` is also the id of that job.
 
-    object: the rows in the store, as `ml.nn.prediction.predict.predict_rows` made them; None until the job succeeded.
+    object: the rows in the store, as `ml.nn.prediction.predict.predict_rows` made them; software: what made them; None
+    until the job succeeded.
     """
 
     __tablename__ = "parts"
@@ -296,6 +297,7 @@ class Part(Base):
     first_row: Mapped[int]
     end_row: Mapped[int]
     object: Mapped[str | None] = mapped_column(Text)
+    software: Mapped[Software | None]
 
 
 class Schedule(Base):

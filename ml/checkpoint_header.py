@@ -27,7 +27,8 @@ class CheckpointHeader(Frozen):
     """All that stands in a checkpoint beside its tensors.
 
     val: of the kept epoch. test: None without a test split. details: of each split, by its name. best_epoch: the kept
-    one, counted from 1. dataset_sha256: `TrainingData.sha256`. versions: of the software that made it.
+    one, counted from 1. dataset_sha256: `TrainingData.sha256`. versions: what made it, by name:
+    `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`, of the last attempt if there were several.
     """
 
     format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"

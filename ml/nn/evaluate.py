@@ -26,6 +26,7 @@ from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripes import predict_logits
 from ml.nn.unet import UNet, class_index
 from ml.progress import Progress, Watch, silent
+from ml.provenance import software
 from ml.radiometry.homogenise import open_homogenised
 
 
@@ -44,8 +45,8 @@ class Seen:
 
 def score(
     model: Path, scenes: Sequence[LabelledScene], references: Sequence[str], watch: Watch = silent
-) -> tuple[Metrics, Assessment]:
-    """The metrics of the checkpoint `model` on `scenes` at threshold 0.5, pooled, and their parts.
+) -> tuple[Metrics, Assessment, dict[str, str]]:
+    """The metrics of the checkpoint `model` on `scenes` at threshold 0.5, pooled; their parts; and what made them.
 
     The scenes may be of another dataset than the checkpoint's own; their masks must have its classes. references:
     `TrainingData.references`. Computes as a training does when it scores its own net at its end, so that the two can be
@@ -60,9 +61,11 @@ def score(
         watch(Progress("evaluate", done, len(scenes)))
 
     ready = for_prediction(net, choose_device("auto"))
-    found = assess(ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, tell=tell)
+    metrics, details = assess(
+        ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, tell=tell
+    )
     tell(len(scenes))
-    return found
+    return metrics, details, software() | ready.made_by()
 
 
 def assess(

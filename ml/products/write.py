@@ -15,6 +15,7 @@ from ml.products.cog import Layer, Raster, write_cog
 from ml.products.palette import classes_qml, colours
 from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
+from ml.provenance import software
 from ml.scenes.source import RasterSource
 
 _BLOCK_PX = 1024
@@ -29,13 +30,14 @@ PROBABILITY = Layer(
 class PredictResult(Frozen):
     """files: what was asked for, by name, like "classes.tif". area_ha: hectares by class value.
 
-    observed_ha, unobserved_ha: hectares of the scene's valid pixels, and of the others.
+    observed_ha, unobserved_ha: hectares of the scene's valid pixels, and of the others. software: all that made it.
     """
 
     files: dict[str, Path]
     area_ha: dict[int, float]
     observed_ha: float
     unobserved_ha: float
+    software: dict[str, str]
 
 
 def write_products(
@@ -70,7 +72,13 @@ def write_products(
         map_.unlink()
     unobserved_ha = area_ha.pop(MAP_NODATA, 0.0)
     by_class = {item.value: area_ha.get(item.value, 0.0) for item in contract.classes}
-    return PredictResult(files=files, area_ha=by_class, observed_ha=sum(by_class.values()), unobserved_ha=unobserved_ha)
+    return PredictResult(
+        files=files,
+        area_ha=by_class,
+        observed_ha=sum(by_class.values()),
+        unobserved_ha=unobserved_ha,
+        software=software(),
+    )
 
 
 def _classes_layer(contract: Contract) -> Layer:

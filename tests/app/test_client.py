@@ -97,6 +97,24 @@ def test_two_pieces_of_work_have_two_keys(wire: Wire, client: Client) -> None:
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in wire.asked}) == 2
 
 
+def test_what_differs_between_two_maps_is_told_with_its_causes(wire: Wire, client: Client) -> None:
+    def mapped(sha256: str, **software: str) -> Answer:
+        model = {"name": "cane", "version": 1}
+        assets = {"classes.tif": {"file:checksum": sha256}}
+        return 200, {}, {"id": "p", "assets": assets, "properties": {"model": model, "software": software}}
+
+    def differences(*answers: Answer) -> list[str]:
+        wire.answers = [*answers, *answers]
+        return client.prediction("p1").differences(client.prediction("p2"))
+
+    native, torch = {"engine": "native 01", "torch": "2.13"}, {"engine": "torch 2.13", "torch": "2.13"}
+    assert differences(mapped("a", **native), mapped("a", **torch)) == []
+    causes = ["classes.tif differs", "engine was native 01, is torch 2.13"]
+    assert differences(mapped("a", **native), mapped("b", **torch)) == causes
+    assert differences(mapped("a", **native), mapped("b", **native))[1:] == ["what made them is the same"]
+    assert differences(mapped("a"), mapped("b", engine="native 01"))[1:] == ["engine was None, is native 01"]
+
+
 def test_an_upload_that_is_tried_again_sends_the_whole_file_again(wire: Wire, client: Client, tmp_path: Path) -> None:
     (tmp_path / "s1.tif").write_bytes(b"pixels" * 100_000)
     wire.answers = [BUSY, (201, {}, {"id": "s1"})]

@@ -9,7 +9,6 @@ from app.data import datasets, scenes
 from app.learning import evaluations, registry
 from app.services import Services
 from app.storage import Stored
-from ml.provenance import software
 from worker import scratch
 from worker.context import Held, Outcome
 
@@ -26,10 +25,10 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     take = scratch.taking(services.store, folder)
     labelled = datasets.labelled_scenes(dataset, evaluation.split, used, take)
     references = tuple(datasets.prepared(dataset).references or ())
-    metrics, details = score(take(version.object), labelled, references, held.watch)
+    metrics, details, made_by = score(take(version.object), labelled, references, held.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = evaluations.get(session, evaluation.id)
-        row.metrics, row.details, row.software = metrics, details, software()
+        row.metrics, row.details, row.software = metrics, details, made_by
 
     return Outcome(record)

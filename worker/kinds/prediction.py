@@ -17,7 +17,6 @@ from app.tables import Part
 from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.faults import Fault, InputRefused
-from ml.provenance import software
 from worker import resume, scratch
 from worker.context import Held, Outcome
 
@@ -34,7 +33,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, held.claim.job_id)
         row.products = dict(stored)
-        row.software = software()
+        row.software = result.software
         row.areas = MappedAreas(
             area_ha=result.area_ha, observed_ha=result.observed_ha, unobserved_ha=result.unobserved_ha
         )
@@ -57,9 +56,10 @@ def run_part(services: Services, held: Held, folder: Path) -> Outcome:
     maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, held.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        parts.get(session, part.id).object = stored["rows"].object
+        row = parts.get(session, part.id)
+        row.object, row.software = stored["rows"].object, maps.software
 
-    return Outcome(record, {"rows": maps}, place=f"{resume.place_of(part.prediction)}{part.first_row:09d}")
+    return Outcome(record, {"rows": maps.path}, place=f"{resume.place_of(part.prediction)}{part.first_row:09d}")
 
 
 def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
@@ -74,13 +74,13 @@ def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
 
 def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part]) -> "PredictResult":
     # torch takes seconds to import: only when there is something to predict
-    from ml.nn.prediction.predict import finish, predict
+    from ml.nn.prediction.predict import MappedRows, finish, predict
 
     inputs = _inputs(services, held.claim.job_id, folder)
     if not made:
         return predict(inputs.model, inputs.scene, folder, inputs.config, held.watch)
     take = scratch.taking(services.store, folder)
-    rows = [take(part.object) for part in made if part.object]
+    rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in made if part.object]
     return finish(rows, inputs.model, inputs.scene, folder, inputs.config, held.watch)
 
 

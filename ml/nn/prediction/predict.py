@@ -14,6 +14,7 @@ from ml.config import PredictConfig
 from ml.contract import MAP_NODATA, Contract
 from ml.data import SceneFile
 from ml.faults import refuse_any
+from ml.frozen import Frozen
 from ml.geo.raster import caching_rows, open_raster
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.normalise import choose_device
@@ -25,33 +26,43 @@ from ml.nn.prediction.stripes import Predicted, predict_logits
 from ml.nn.unet import class_index, probability_byte
 from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
+from ml.provenance import all_of, software
 from ml.radiometry.homogenise import open_homogenised
 from ml.scenes.compatibility import contract_faults
 from ml.scenes.inspect import inspect_scene
 from ml.scenes.source import Source
 
 
+class MappedRows(Frozen):
+    """Rows of a map. path: a `StripFile` of classes and probabilities. software: all that made them."""
+
+    path: Path
+    software: dict[str, str]
+
+
 def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent) -> PredictResult:
     """Map `scene` with the checkpoint `model`, into files in the folder `out`.
 
     Memory grows with the scene's width at most. Finished rows are kept in `out` until the end: the same call on the
-    same `out` goes on after them, to the same bytes. `watch` hears of finished rows and may raise `Stopped`.
+    same `out` on the same machine goes on after them, to the same bytes. `watch` hears of finished rows and may raise
+    `Stopped`.
 
     Raises:
         InputRefused: `model` is no checkpoint, `scene` no scene, or it breaks the model's contract (every difference).
     """
     maps = predict_rows(model, scene, out, config, watch=watch)
     result = finish([maps], model, scene, out, config, watch)
-    shutil.rmtree(maps.parent)
+    shutil.rmtree(maps.path.parent)
     return result
 
 
 def predict_rows(
     model: Path, scene: SceneFile, out: Path, config: PredictConfig, rows: range | None = None, watch: Watch = silent
-) -> Path:
-    """Some rows of the map that `predict` makes, by default all: a `StripFile` of classes and probabilities in `out`.
+) -> MappedRows:
+    """Some rows of the map that `predict` makes, by default all.
 
-    The pixels are those of the whole map, to the bit. Resumes, and raises, as `predict` does.
+    The pixels are those of the whole map: to the bit where the same engine computes on the same kind of processor, in
+    the same precision and with as many threads; else up to rounding. Resumes, and raises, as `predict` does.
     """
     net, header = load_checkpoint(model)
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
@@ -68,11 +79,12 @@ def predict_rows(
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         with caching_rows(source.dataset, ready.rows(source.cols)):
             _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
-    return strips.path
+        made_by = ready.made_by() | {"processes": str(lanes)}
+    return MappedRows(path=strips.path, software=software() | made_by)
 
 
 def finish(
-    parts: Sequence[Path], model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent
+    parts: Sequence[MappedRows], model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent
 ) -> PredictResult:
     """Turn all rows of a map, which `predict_rows` made in one part or in several, into files in the folder `out`.
 
@@ -81,14 +93,15 @@ def finish(
     watch(Progress("write", 0, 1))
     with open_raster(scene.path) as file:
         rows, cols = file.shape
-    with joined(parts, out) as whole:
+    with joined([part.path for part in parts], out) as whole:
         strips = StripFile(whole, layers=2, cols=cols)
         if strips.rows != rows:
             raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {rows}")
         contract = read_header(model).contract
         result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out)
     watch(Progress("write", 1, 1))
-    return result
+    made_by = all_of([result.software, *(part.software for part in parts)])
+    return result.model_copy(update={"software": made_by})
 
 
 def _predict_strips(

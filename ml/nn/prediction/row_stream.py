@@ -48,6 +48,16 @@ class StreamNet:
         bytes_a_column = 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
         self.stripe_px = max(STRIPE_BYTES // bytes_a_column, 8 * margin(net.depth))
 
+    def made_by(self) -> dict[str, str]:
+        """What decides the bits of its logits beside `ml.provenance.software`, by name."""
+        gpu = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
+        return {
+            "engine": f"{self.engine.name} {self.engine.version}",
+            "precision": str(self.dtype).removeprefix("torch."),
+            "device": gpu or self.device.type,
+            "threads": str(torch.get_num_threads()),
+        }
+
     def rows(self, cols: int) -> int:
         """How many rows of a scene of `cols` columns flow through best at a time."""
         if self.device.type == "cuda":

@@ -81,7 +81,8 @@ def predict_logits(
 ) -> Generator[Predicted, None, None]:
     """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
-    first_row: a multiple of `net.rows(source.cols)`; what follows is the same, to the bit, as in a whole run.
+    first_row: a multiple of `net.rows(source.cols)`; what follows is the same as in a whole run: to the bit if
+        the same engine computes both, on the same kind of processor with as many threads.
     end_row: the piece that reaches it is the last; None goes on to the end of the scene.
     stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes.
     lanes: processes that the stripes are spread over, see `ml.nn.prediction.stripe_processes`; 1 is this process.

@@ -26,6 +26,10 @@ class Execution:
     compile: bool = False
     ranks: Ranks = ALONE
 
+    def made_by(self) -> dict[str, str]:
+        """What decides the bits of the weights beside `ml.provenance.software` and `StreamNet.made_by`, by name."""
+        return {"precision": str(self.precision).removeprefix("torch."), "ranks": str(self.ranks.count)}
+
 
 def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
     """What `config` asks for, completed by what is fastest on its device.

@@ -27,7 +27,7 @@ from ml.nn.masks import training_faults
 from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.training.chips import ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene, open_cached
-from ml.nn.training.execution import choose_execution
+from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.ranks import ALONE, Ranks
 from ml.nn.training.state import Row, Run
 from ml.nn.training.step import Stepper
@@ -56,8 +56,9 @@ def train(
     """Train a U-Net on `data.train`, keep the epoch with the best IoU on `data.val`, score it once on `data.test`.
 
     Writes `model.safetensors` into the folder `out`, and `resume.safetensors` after each epoch: the same call on the
-    same `out` goes on after the last whole epoch and ends at the same weights, to the bit. `watch` hears of each step,
-    and after each epoch of its row of the series (again after a resume); it may raise `Stopped`.
+    same `out` goes on after the last whole epoch. It ends at the same weights, to the bit if processor, libraries,
+    precision and number of threads are the same. `watch` hears of each step, and after each epoch of its row of the
+    series (again after a resume); it may raise `Stopped`.
 
     With several `ranks` each of them calls this at once, with one `out`, and all end together: with one result, or
     with what ended one of them. The weights are those of a single process up to float32's rounding, and how many there
@@ -91,7 +92,7 @@ def train(
     run.net.load_state_dict(run.best)
 
     def keep() -> CheckpointHeader:
-        header = _header(config, data, run, report, clock.still_alive)
+        header = _header(config, data, run, execution, report, clock.still_alive)
         save_checkpoint(out / "model.safetensors", run.best, header)
         return header
 
@@ -204,7 +205,12 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
 
 
 def _header(
-    config: TrainConfig, data: TrainingData, run: Run, report: TrainReport, still_alive: Callable[[], None]
+    config: TrainConfig,
+    data: TrainingData,
+    run: Run,
+    execution: Execution,
+    report: TrainReport,
+    still_alive: Callable[[], None],
 ) -> CheckpointHeader:
     """Everything the checkpoint says, of the kept net on the val and test splits."""
     contract, net = data.contract, for_prediction(run.net)
@@ -227,7 +233,7 @@ def _header(
         report=report,
         best_epoch=run.best_epoch,
         dataset_sha256=data.sha256,
-        versions=software(),
+        versions=software() | net.made_by() | execution.made_by(),
     )
 
 

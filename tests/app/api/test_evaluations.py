@@ -32,6 +32,9 @@ def test_an_evaluation_finds_what_the_training_found_on_its_own_splits(
         assert document["job"]["status"] == "successful", document["job"]
         assert document["metrics"] == version["metrics"][split], "the same code, so the same to the last digit"
         assert document["details"] == version["details"][split]
+        of_training = {**document["software"], "ranks": "1"}
+        assert version["software"] == of_training, "an evaluation computes as a training does at its end"
+        assert {"engine", "precision", "device", "threads", "cpu"} <= of_training.keys()
         assert (document["model"], document["split"]) == ({"name": "cane", "version": 2}, split)
     listed = http.get("/v1/models/cane/versions/2/evaluations", params={"limit": 1}).json()
     assert [item["split"] for item in listed["items"]] == ["test"]

@@ -74,6 +74,9 @@ def test_the_map_is_the_same_as_in_one_piece(
     do(whole)
     for name in ("classes.tif", "probability.tif", "polygons.geojson", "web.tif"):
         assert http.get(f"{url}/{name}").content == http.get(f"/v1/predictions/{whole}/{name}").content, name
+    made_by = [http.get(f"/v1/predictions/{id_}").json()["properties"]["software"] for id_ in (prediction, whole)]
+    assert made_by[0] == made_by[1]
+    assert {"engine", "precision", "threads", "processes", "cpu", "instructions"} <= made_by[0].keys()
     assert http.get(f"{url}/areas").json() == http.get(f"/v1/predictions/{whole}/areas").json()
     assert http.delete(url).status_code == 204
     assert [http.get(f"/v1/jobs/{id_}").status_code for id_ in (prediction, *parts)] == [404] * 4

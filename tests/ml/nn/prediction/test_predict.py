@@ -21,6 +21,7 @@ from ml.nn.normalise import normalise
 from ml.nn.prediction.predict import finish, predict, predict_rows
 from ml.nn.unet import UNet, class_index, probability_byte
 from ml.progress import Progress, Stopped, Watch
+from ml.provenance import software
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.source import RasterSource
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
@@ -165,6 +166,16 @@ def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene
             assert (pixels_of(path) == pixels_of(resumed.files[name])).all()
 
 
+def test_a_map_says_what_computed_it(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    by_torch = predict(model, scene, tmp_path / "torch", PredictConfig(device="cpu", engine="torch")).software
+    assert by_torch["engine"] == f"torch {torch.__version__}"
+    assert (by_torch["precision"], by_torch["device"]) == ("float32", "cpu")
+    assert by_torch["threads"] == str(torch.get_num_threads())
+    assert software().items() <= by_torch.items()
+    coarse = PredictConfig(device="cpu", precision="bfloat16")
+    assert predict(model, scene, tmp_path / "coarse", coarse).software == {**by_torch, "precision": "bfloat16"}
+
+
 @pytest.mark.parametrize("cuts", [(64, 192), (100, 101, 349), ()])
 def test_a_map_in_parts_is_the_map_in_one_piece(
     model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...]
@@ -180,6 +191,7 @@ def test_a_map_in_parts_is_the_map_in_one_piece(
     (tmp_path / "out").mkdir()
     made = finish(parts, model, scene, tmp_path / "out", CONFIG)
     assert made.area_ha == whole.area_ha
+    assert made.software == whole.software
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(whole.files)
     for name, path in whole.files.items():
         assert path.suffix == ".gpkg" or path.read_bytes() == made.files[name].read_bytes(), name
@@ -194,7 +206,7 @@ def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, tmp_path: P
     resumed = predict_rows(model, scene, tmp_path / "out", CONFIG, rows, heard.append)
     assert heard[0].done > 100
     undisturbed = predict_rows(model, scene, tmp_path / "undisturbed", CONFIG, rows)
-    assert resumed.read_bytes() == undisturbed.read_bytes()
+    assert resumed.path.read_bytes() == undisturbed.path.read_bytes()
 
 
 def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ def test_the_report_counts_what_was_drawn_and_the_details_add_up(training_data: 
     assert header.details["test"].scenes.keys() == {"scene3"}
     assert header.details["val"].scenes["scene2"].confusion == header.val.confusion
     assert header.versions.keys() >= {"canemap", "code", "torch", "numpy", "python"}
+    assert header.versions.keys() >= {"engine", "precision", "device", "threads", "ranks", "cpu", "instructions"}
 
 
 def three_classes(folder: Path) -> TrainingData:

@@ -1,0 +1,23 @@
+"""What made each part of a prediction, which several machines may share
+
+Revision: 0008; after 0007.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """A new column, null in the parts that are there."""
+    op.add_column("parts", sa.Column("software", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")))
+
+
+def downgrade() -> None:
+    """Forget it."""
+    op.drop_column("parts", "software")
