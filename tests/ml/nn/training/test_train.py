@@ -75,7 +75,7 @@ def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
     result = train(CONFIG, training_data, tmp_path / "out")
     ious = [row["val_iou"] or -1 for row in result.series]
     net, header = load_checkpoint(result.model)
-    again, parts = score(result.model, training_data.test, training_data.references)
+    again, parts, _ = score(result.model, training_data.test, training_data.references)
     assert header == result.header
     assert header.best_epoch == 1 + int(np.argmax(ious))
     assert (header.test, header.details["test"]) == (again, parts)
