@@ -26,6 +26,16 @@ from worker.supervisor import Keeper, perform
 JOB = "trn_1"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forkserver_without_torch() -> Iterator[None]:
+    """The process that children come from starts in a third of the time: tests kill it, and no child needs a net."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver._forkserver, "_preload_modules", ["worker.process"])
+        yield
+        prepare()
+        kill_forkserver()  # the next one has everything again
+
+
 @pytest.fixture
 def fast(services: Services) -> Services:
     """With an accepted job, and quick in everything."""
@@ -180,7 +190,8 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
 
 def test_jobs_come_from_a_process_whose_libraries_found_their_settings() -> None:
     show = "print(open(f'/proc/{forkserver._forkserver._forkserver_pid}/environ').read())"
-    code = f"from multiprocessing import forkserver; from worker.process import prepare; prepare(); {show}"
+    lean = "forkserver._forkserver._preload_modules = []"
+    code = f"from multiprocessing import forkserver; from worker.process import prepare; {lean}; prepare(); {show}"
     environment = {**os.environ, "MALLOC_ARENA_MAX": "3"}
     environment.pop("OMP_WAIT_POLICY", None)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
