@@ -4,15 +4,40 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, make_url
+from xdist.scheduler import LoadFileScheduling
 
 from app.core.db import migrate
 from app.settings import Settings
 from tests import servers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+SAME_SERVICES = tuple(f"tests/e2e/test_{name}.py" for name in ("main_job", "experiments", "cli", "examples"))
+LONG = ("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py")
+
+
+class ByService(LoadFileScheduling):
+    """The tests of a file go to one xdist worker, those of several files that share a service to one, too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        if not file.startswith("tests/e2e/"):
+            return file
+        stack = "on servers" if "postgresql" in nodeid else "embedded"
+        return stack if file in SAME_SERVICES else f"{file} {stack}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByService:
+    """Instead of what --dist names."""
+    return ByService(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: no xdist worker shall begin it when the others have nothing left."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(SAME_SERVICES), not item.nodeid.startswith(LONG)))
 
 
 @pytest.fixture(scope="session")

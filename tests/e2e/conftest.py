@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from app.client import Client
 from ml.synthetic import SyntheticScene, make_scene
@@ -52,11 +53,30 @@ class Stack:
         raise LookupError(queue)
 
 
-@pytest.fixture(scope="session", params=["embedded", "postgresql+redis+s3"])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service for all tests that leave it able to work: with nothing else, and on a PostgreSQL, a Redis and an S3."""
-    with settings_of(request) as settings, up(tmp_path_factory.mktemp("stack"), **settings) as stack:
+@pytest.fixture(scope="package")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service with nothing else, for all tests that leave it able to work."""
+    with up(tmp_path_factory.mktemp("live")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="package")
+def live_on_servers(
+    postgres_server: URL, redis_server: str, s3_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A service on a PostgreSQL, a Redis and an S3, for all tests that leave it able to work."""
+    with (
+        on_servers(postgres_server, redis_server, s3_server) as settings,
+        up(tmp_path_factory.mktemp("live"), **settings) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture(scope="package", params=["embedded", "postgresql+redis+s3"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """Each of the two services that all tests share."""
+    stack: Stack = request.getfixturevalue("live" if request.param == "embedded" else "live_on_servers")
+    return stack
 
 
 @contextmanager
@@ -65,19 +85,20 @@ def settings_of(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     if request.param == "embedded":
         yield {}
         return
-    with servers.database(request.getfixturevalue("postgres_server")) as url:
+    names = ("postgres_server", "redis_server", "s3_server")
+    with on_servers(*(request.getfixturevalue(name) for name in names)) as settings:
+        yield settings
+
+
+@contextmanager
+def on_servers(postgres: URL, redis: str, s3: str) -> Iterator[dict[str, str]]:
+    """The environment of a service that has a database and a store of its own on these servers."""
+    with servers.database(postgres) as url:
         yield servers.S3_KEYS | {
             "CANEMAP_DATABASE_URL": url,
-            "CANEMAP_BROKER_URL": f"{request.getfixturevalue('redis_server')}/{LONG_REDIS + redis_number()}",
-            "CANEMAP_STORE_URL": new_store_url(request.getfixturevalue("s3_server")),
+            "CANEMAP_BROKER_URL": f"{redis}/{LONG_REDIS + redis_number()}",
+            "CANEMAP_STORE_URL": new_store_url(s3),
         }
-
-
-@pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service with nothing else, for all tests that leave it as it is."""
-    with up(tmp_path_factory.mktemp("live")) as stack:
-        yield stack
 
 
 @contextmanager
@@ -116,7 +137,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SyntheticScene]
     return {name: make_scene(folder, name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dataset(stack: Stack, world: dict[str, SyntheticScene]) -> str:
     """Everything that a training needs, on the stack; the dataset's id."""
     with Client(stack.url) as client:

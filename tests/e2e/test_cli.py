@@ -21,7 +21,7 @@ Canemap = Callable[..., "subprocess.CompletedProcess[str]"]
 CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def canemap(live: Stack) -> Canemap:
     """Runs a command against the live service."""
 
@@ -33,7 +33,7 @@ def canemap(live: Stack) -> Canemap:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dataset(canemap: Canemap, world: World) -> str:
     """Scenes, labels and a dataset of them, by commands; the dataset's name."""
     for name in ("train", "val", "unseen"):

@@ -17,11 +17,12 @@ MAP_PX = 1536  # of a side
 ROOM_BYTES = MAP_PX**2 * 6 // 5  # beside its finished rows, two bytes a pixel: its files take more on their way
 
 
-@pytest.fixture(params=["embedded", "postgresql+redis+s3"])
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=["embedded", "postgresql+redis+s3"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service whose data lie on a small disk: everything, or what workers need for their work."""
-    within = on_a_small_disk(tmp_path / "data", MEGABYTES)
-    with settings_of(request) as settings, up(tmp_path, within=within, **settings) as stack:
+    folder = tmp_path_factory.mktemp("disk")
+    within = on_a_small_disk(folder / "data", MEGABYTES)
+    with settings_of(request) as settings, up(folder, within=within, **settings) as stack:
         yield stack
 
 

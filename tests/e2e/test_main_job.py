@@ -21,8 +21,8 @@ World = dict[str, SyntheticScene]
 
 def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp_path: Path) -> None:
     seen: list[Json] = []
-    training = client.train(dataset, register_as="cane", config=TINY).wait(progress=seen.append, timeout_s=120)
-    assert training.document["model"] == {"name": "cane", "version": 1}
+    training = client.train(dataset, register_as="main", config=TINY).wait(progress=seen.append, timeout_s=120)
+    assert training.document["model"] == {"name": "main", "version": 1}
     assert [row["epoch"] for row in training.series()] == [1, 2, 3]
     assert {"loss", "loss_ce", "loss_lovasz_hinge", "val_accuracy", "val_iou", "val_kappa"} <= training.series()[
         0
@@ -33,7 +33,7 @@ def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp
     assert sum(map(sum, metrics["confusion"])) > 0
     assert "epoch 3" in client.log(training.id)
 
-    prediction = client.predict("unseen", model="cane@champion").wait(timeout_s=60)
+    prediction = client.predict("unseen", model="main@champion").wait(timeout_s=60)
     files = {path.name for path in prediction.download(tmp_path)}
     assert files == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif"}
     with open_raster(tmp_path / "classes.tif") as made, open_raster(world["unseen"].image) as scene:
@@ -43,9 +43,9 @@ def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp
     assert 0 <= row["mapped_ha"] <= row["observed_ha"]
     assert row["ci95_ha"][0] <= row["adjusted_ha"] <= row["ci95_ha"][1]
 
-    second = client.train(dataset, register_as="cane", config=TINY | {"seed": 1}).wait(timeout_s=120)
+    second = client.train(dataset, register_as="main", config=TINY | {"seed": 1}).wait(timeout_s=120)
     assert second.model["aliases"] == []
-    assert client.promote("cane", 2, reason="another seed")["version"] == 2
+    assert client.promote("main", 2, reason="another seed")["version"] == 2
     with pytest.raises(CanemapError, match="used by"):
         client._send("DELETE", "/v1/scenes/unseen")
 
