@@ -16,7 +16,7 @@ TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # PyPI's Linux torch is a CUDA build of 3 GB: without an NVIDIA driver take the CPU index unless wheels are at hand.
 TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version),$(filter-out Linux,$(shell uname -s))),,https://download.pytorch.org/whl/cpu)
 
-.PHONY: help setup demo run test lint types arch format bench soak lock wheels clean
+.PHONY: help setup demo run test suite lint types arch format bench soak lock wheels clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -43,8 +43,12 @@ demo: $(STAMP) $(NATIVE)  ## the main job for real: upload, train, predict, hect
 run: $(STAMP) $(NATIVE)  ## the service on http://127.0.0.1:8000
 	$(BIN)/canemap up
 
-# pytest runs in two processes: with more than one thread each, their nets would slow each other severalfold
-test: lint types arch $(NATIVE)  ## lint, types, architecture, then every test
+# mypy takes its time from what the tests wait: for leases, for the disk, for processes that start
+test: lint arch  ## lint, types, architecture, every test
+	@$(MAKE) --no-print-directory --jobs=2 types suite
+
+# pytest runs in several processes: with more than one thread each, their nets would slow each other severalfold
+suite: $(STAMP) $(NATIVE)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=5
 
 lint: $(STAMP)  ## ruff: style and formatting
