@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -86,7 +86,9 @@ def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool
     """SQL: the scene's bounding box touches `bbox`, and it was acquired in `between`."""
     if bbox is not None:
         west, south, east, north = bbox
-        yield and_(Scene.west <= east, Scene.east >= west, Scene.south <= north, Scene.north >= south)
+        from_west, from_east = Scene.west <= east, Scene.east >= west
+        across = and_(Scene.west > Scene.east, or_(from_west, from_east))  # the date line
+        yield and_(or_(and_(from_west, from_east), across), Scene.south <= north, Scene.north >= south)
     start, end = between
     if start is not None:
         yield Scene.acquired >= start

@@ -10,6 +10,7 @@ from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
 from ml.geo.areas import count_by_class, polygon_area_ha, row_area_ha
 from ml.geo.crs import crs_code
+from ml.geo.grid import Box
 from ml.geo.windows import blocks
 from ml.labels.classes import LabelOptions, class_names, mask_classes
 from ml.labels.conflicts import check_conflicts
@@ -42,7 +43,7 @@ class LabelReport(Frozen):
     kind: Kind
     features: int
     crs: str
-    bbox: tuple[float, float, float, float]
+    bbox: Box
     by_class: tuple[ClassReport, ...]
     repairs: tuple[Note, ...]
     warnings: tuple[Note, ...]

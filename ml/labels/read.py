@@ -9,6 +9,7 @@ import shapely
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_code, to_wgs84
+from ml.geo.grid import Box
 from ml.labels.features import MAX_FILE_BYTES, Layer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
@@ -57,8 +58,8 @@ def read_layer(path: Path, *, crs: str | None = None) -> Layer:
     return layer
 
 
-def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> tuple[float, float, float, float]:
-    """West, south, east, north of all polygons together, in degrees.
+def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:
+    """The box around all polygons together.
 
     Raises:
         InputRefused: bad_extent, the coordinates are no places on the Earth.
@@ -70,4 +71,5 @@ def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> tuple[float, float,
         detail = f"In {crs.name} the bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g} are no place on the Earth."
         hint = "Declare the CRS of the coordinates (crs=EPSG:32648), put x before y, cut polygons at the date line."
         raise InputRefused(Fault("bad_extent", detail, hint))
-    return float(min(lon)), float(min(lat)), float(max(lon)), float(max(lat))
+    west, south, east, north = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # looks along the edges, too
+    return west, south, east, north

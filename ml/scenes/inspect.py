@@ -11,7 +11,7 @@ from ml.faults import Note
 from ml.frozen import Frozen
 from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.crs import crs_code
-from ml.geo.grid import Grid
+from ml.geo.grid import Box, Grid
 from ml.geo.placement import checked_grid
 from ml.geo.raster import refusing_damage
 from ml.scenes.bands import band_names
@@ -48,7 +48,7 @@ class SceneInfo(Frozen):
     crs_code: str | None
     transform: tuple[float, float, float, float, float, float]
     bounds: tuple[float, float, float, float]
-    bbox: tuple[float, float, float, float]
+    bbox: Box
     footprint: dict[str, Any]
     gsd: float
     size_bytes: int

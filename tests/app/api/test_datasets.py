@@ -162,6 +162,22 @@ def test_labels_somewhere_else_are_refused(http: httpx.Client, two_scenes: None,
     assert ("no_overlap", "/scenes/0") in codes(http.post("/v1/datasets", json=body(labels=["away"])))
 
 
+def test_labels_beyond_the_date_line_reach_a_scene_that_lies_across(
+    http: httpx.Client, make_scene: MakeScene, do: Perform
+) -> None:
+    for name in ("s1", "s2"):  # 32 of their columns lie west of 180 degrees
+        fiji = {"crs": "EPSG:32760", "transform": Affine(10, 0, 820_780, 0, -10, 8_229_066)}
+        put(http, f"/v1/scenes/{name}", make_scene(pixels(ord(name[1])), f"{name}.tif", **fiji))
+    stripes = np.tile(np.repeat(np.arange(2, dtype=np.uint8), 4), (1, 200, 8))
+    beyond = make_scene(stripes, "east.tif", crs="EPSG:4326", transform=Affine(1e-4, 0, -180, 0, -1e-4, -15.99))
+    put(http, "/v1/labels/truth", beyond)
+    assert http.post("/v1/datasets", json=body()).status_code == 201
+    do("gx:1")
+    dataset = http.get("/v1/datasets/gx:1").json()
+    assert dataset["job"]["status"] == "successful", dataset["job"]
+    assert dataset["statistics"]["train"]["pixels"]["unlabelled"] == pytest.approx(64 * 32, abs=64)
+
+
 def test_a_dataset_of_one_class_cannot_be_trained_on(
     http: httpx.Client, two_scenes: None, make_scene: MakeScene, do: Perform
 ) -> None:

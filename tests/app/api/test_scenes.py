@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from affine import Affine
 
 from app.services import Services
 from app.storage import LocalStore
@@ -149,6 +150,14 @@ def test_scenes_are_listed_in_pages_and_by_place_and_time(
     assert found(datetime="2018-10-02/..") == {"s2", "s3"}
     assert found(datetime="../2018-10-01") == {"s1"}
     assert http.get("/v1/scenes", params={"bbox": "1,2,3"}).status_code == 422
+
+
+def test_a_scene_across_the_date_line_is_found_on_both_sides(http: httpx.Client, make_scene: MakeScene) -> None:
+    across = Affine(1e-4, 0, 179.9968, 0, -1e-4, -16)
+    put(http, "/v1/scenes/fiji", make_scene(pixels(1), "fiji.tif", crs="EPSG:4326", transform=across))
+    boxes = {"179,-17,180,-15": 1, "-180,-17,-179,-15": 1, "-180,-90,180,90": 1, "-179,-17,179,-15": 0}
+    found = {box: len(http.get("/v1/scenes", params={"bbox": box}).json()["features"]) for box in boxes}
+    assert found == boxes
 
 
 def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:

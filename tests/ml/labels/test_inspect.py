@@ -2,9 +2,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj
 import pytest
+from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
+from ml.geo.crs import to_wgs84
 from ml.labels.inspect import LabelOptions, LabelReport, inspect_labels
 from tests.ml.conftest import MakeScene
 from tests.ml.labels.layers import Item, geojson, square
@@ -28,6 +31,15 @@ def test_the_report_counts_features_and_hectares_by_class(tmp_path: Path) -> Non
     assert [item.area_ha for item in report.by_class] == pytest.approx([4 * HECTARE, HECTARE], rel=1e-4)
     assert report.bbox == pytest.approx((105, 10.8537, 105.0037, 10.8555), abs=1e-4)
     assert LabelReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_box_holds_the_layer_also_where_it_is_wider_than_its_corners(tmp_path: Path) -> None:
+    # Asia, in Albers' projection
+    wide = Polygon([(-2e6, 2e6), (0, 2e6), (2e6, 2e6), (2e6, 5e6), (0, 5e6), (-2e6, 5e6)])
+    west, south, east, north = inspect_labels(geojson(tmp_path / "x", [(wide, {})], crs="ESRI:102025")).bbox
+    lon, lat = to_wgs84(pyproj.CRS("ESRI:102025")).transform([-2e6, 0, 2e6, 0], [5e6, 5e6, 2e6, 2e6])
+    assert west <= min(lon) and max(lon) <= east
+    assert south <= min(lat) and max(lat) <= north
 
 
 def test_without_classes_every_polygon_is_class_1(tmp_path: Path) -> None:
