@@ -3,10 +3,8 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
-from fastapi_offline import FastAPIOffline
 
 from app.api import (
     datasets,
@@ -24,8 +22,9 @@ from app.api import (
     trainings,
     uploads,
 )
-from app.api.http import body_limits, problems, request_log
+from app.api.http import body_limits, heads, problems, request_log
 from app.api.http.deps import known_query
+from app.api.http.description import described_app
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.operations.background import start_rounds
@@ -33,8 +32,6 @@ from app.operations.job_counts import RENEW_S, Tally
 from app.operations.readiness import Readiness
 from app.services import Services
 from app.settings import Settings
-
-DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -56,13 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             thread.join()
         services.close()
 
-    app = FastAPIOffline(
-        title="canemap",
-        description=DESCRIPTION,
-        version=version("canemap"),
-        lifespan=lifespan,
-        dependencies=[Depends(known_query)],
-    )
+    app = described_app(lifespan=lifespan, dependencies=[Depends(known_query)])
     problems.install(app)
     body_limits.install(app, chosen.upload_idle_s)
     request_log.install(app)
@@ -74,4 +65,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for part in rooms:
         app.include_router(part.router)
+    heads.install(app)
     return app

@@ -1,8 +1,8 @@
 """The bodies of requests for work, as `docs/http-api.md` has them. An unknown key is refused."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from ml.config import PredictConfig, TrainConfig
 from ml.contract import BINARY, ClassDef, Method
@@ -19,6 +19,14 @@ def storable(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable)]
+Moment = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    Field(
+        description="Date or RFC 3339 time.",
+        json_schema_extra={"anyOf": [{"format": "date"}, {"format": "date-time"}]},
+    ),
+]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
@@ -28,8 +36,21 @@ FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
 
 
+def _example(body: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class DatasetRequest(Frozen):
     """An immutable version of scenes + labels + split."""
+
+    model_config = _example(
+        {
+            "name": "gx2018",
+            "scenes": ["s1", "s2", "s3"],
+            "labels": ["plots"],
+            "split": {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]},
+        }
+    )
 
     name: Name
     scenes: tuple[Reference, ...] = Field(min_length=1, max_length=10_000)
@@ -48,6 +69,10 @@ class DatasetRequest(Frozen):
 class TrainingRequest(Frozen):
     """Train a net on a dataset and register what comes out."""
 
+    model_config = _example(
+        {"dataset": "gx2018:1", "register_as": "cane", "config": {"epochs": 40, "net": {"width": 32}}}
+    )
+
     dataset: Reference
     register_as: Name | None = Field(None, description="Name of the model; by default the dataset's.")
     config: TrainConfig = TrainConfig()
@@ -56,12 +81,18 @@ class TrainingRequest(Frozen):
 class ExperimentRequest(Plan):
     """Variants x seeds on a dataset, compared on its test split, or on val if it has none."""
 
+    model_config = _example(
+        {"dataset": "gx2018:1", "seeds": [0, 1, 2], "config": {"epochs": 40}, "lovasz_weights": [0, 0.25, 0.5, 1]}
+    )
+
     dataset: Reference
     register_as: Name | None = Field(None, description="Register each run as a version of this model; else none is.")
 
 
 class PredictionRequest(Frozen):
     """Map one scene with one model."""
+
+    model_config = _example({"scene": "s3", "model": "cane@champion", "config": {"min_area_ha": 0.1}})
 
     scene: Reference
     model: Reference = Field(description='"cane@champion", "cane:3", or "cane" for its champion.')
@@ -76,6 +107,8 @@ class PredictionRequest(Frozen):
 
 class EvaluationRequest(Frozen):
     """Score a model version on one split of a dataset."""
+
+    model_config = _example({"dataset": "gx2018:1", "split": "test"})
 
     dataset: Reference
     split: Literal["train", "val", "test"] = "test"
@@ -103,6 +136,16 @@ class PromoteRequest(Frozen):
 class ScheduleRequest(Frozen):
     """Retraining by the clock."""
 
+    model_config = _example(
+        {
+            "name": "monthly",
+            "cron": "0 2 1 * *",
+            "timezone": "Asia/Shanghai",
+            "training": {"dataset": "gx2018", "register_as": "cane", "config": {"epochs": 40}},
+            "promote": {"alias": "champion", "metric": "iou", "min_gain": 0.005, "guards": {"recall": -0.02}},
+        }
+    )
+
     name: Name
     cron: Annotated[Text, Field(max_length=200, description="Minute hour day-of-month month day-of-week.")]
     timezone: Annotated[Text, Field(max_length=80, description="Of the IANA database, like Asia/Shanghai.")] = "UTC"
@@ -114,6 +157,8 @@ class ScheduleRequest(Frozen):
 class SchedulePatch(Frozen):
     """What can change about a schedule; a field that is absent stays."""
 
+    model_config = _example({"cron": "30 3 1,15 * *", "enabled": False})
+
     cron: Annotated[Text, Field(max_length=200)] | None = None
     timezone: Annotated[Text, Field(max_length=80)] | None = None
     training: TrainingRequest | None = None
@@ -124,6 +169,8 @@ class SchedulePatch(Frozen):
 class AliasRequest(Frozen):
     """Point an alias at a version."""
 
+    model_config = _example({"version": 1, "reason": "checked in the field"})
+
     version: int = Field(ge=1, le=2**31 - 1)
     reason: Text = ""
 
@@ -131,5 +178,7 @@ class AliasRequest(Frozen):
 class ScenePatch(Frozen):
     """What can be corrected about a scene; a field that is absent stays."""
 
-    acquired: Text | None = None
+    model_config = _example({"acquired": "2018-10-12", "sensor": "GF-2"})
+
+    acquired: Moment | None = None
     sensor: Text | None = None

@@ -4,9 +4,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.documents import Json
-from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
-from app.api.http.waiting import honour_prefer
+from app.api.http.answers import NEXT, answer, created
+from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.problems import IN_BODIES, problems
+from app.api.http.queries import Page
+from app.api.http.waiting import told
 from app.data import datasets
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
@@ -14,32 +16,28 @@ from app.requests import DatasetRequest
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=created() | problems(*IN_BODIES))
 async def post_dataset(
-    services: Wired, request: Request, response: Response, body: DatasetRequest, once: OnceOnly
-) -> Json:
+    services: Wired, response: Response, body: DatasetRequest, once: OnceOnly, patience: Patience
+) -> documents.Dataset:
     """Make a new version of a dataset; its job rasterises the labels, checks and counts."""
     row = await run_in_threadpool(datasets.create, services, body, once)
-    await honour_prefer(request, services, row.id)
     response.headers["Location"] = f"/v1/datasets/{row.id}"
-    return await run_in_threadpool(get_dataset, services, row.id)
+    return await told(services, row.id, patience, get_dataset)
 
 
-@router.get("")
-def list_datasets(
-    services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None
-) -> Json:
+@router.get("", responses=answer(200, NEXT))
+def list_datasets(session: Reading, request: Request, response: Response, page: Page) -> documents.Datasets:
     """All datasets, newest first."""
-    found = datasets.find(services, limit=limit, token=token)
+    found = datasets.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    with services.database.read() as session:
-        work = lifecycle.by_id(session, (row.id for row in found.rows))
-    return {"items": [documents.dataset(row, work[row.id]) for row in found.rows], "next": found.next}
+    work = lifecycle.by_id(session, (row.id for row in found.rows))
+    items = tuple(documents.Dataset.of(row, work[row.id]) for row in found.rows)
+    return documents.Datasets(items=items, next=found.next)
 
 
-@router.get("/{id}")
-def get_dataset(services: Wired, id_: Id) -> Json:
+@router.get("/{id}", responses=problems(404))
+def get_dataset(session: Reading, id_: Id) -> documents.Dataset:
     """One dataset, by "name:version", or the newest version of "name"."""
-    with services.database.read() as session:
-        row = datasets.get(session, id_)
-        return documents.dataset(row, lifecycle.get(session, row.id))
+    row = datasets.get(session, id_)
+    return documents.Dataset.of(row, lifecycle.get(session, row.id))

@@ -4,56 +4,50 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.documents import Json
-from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
-from app.api.http.waiting import honour_prefer
-from app.api.models import part
+from app.api.http.answers import NEXT, answer, created
+from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.problems import IN_BODIES, problems
+from app.api.http.queries import Page
+from app.api.http.waiting import told
+from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations
 from app.requests import EvaluationRequest
 
-router = APIRouter(tags=["evaluations"])
+router = APIRouter(prefix="/v1", tags=["evaluations"])
+OF_VERSION = "/models/{id}/versions/{which}/evaluations"
 
 
-@router.post("/v1/models/{id}/versions/{which}/evaluations", status_code=201)
+@router.post(OF_VERSION, status_code=201, responses=created() | problems(*IN_BODIES, 404, 409))
 async def post_evaluation(
     services: Wired,
-    request: Request,
     response: Response,
     id_: Id,
-    which: str,
+    which: Which,
     body: EvaluationRequest,
     once: OnceOnly,
-) -> Json:
+    patience: Patience,
+) -> documents.Evaluation:
     """Score a version, `3` or `@champion`, on one split of a prepared dataset."""
-    version = part(which, "version")
-    row = await run_in_threadpool(evaluations.create, services, id_, version, body, once)
-    await honour_prefer(request, services, row.id)
+    row = await run_in_threadpool(evaluations.create, services, id_, which, body, once)
     response.headers["Location"] = f"/v1/evaluations/{row.id}"
-    return await run_in_threadpool(get_evaluation, services, row.id)
+    return await told(services, row.id, patience, get_evaluation)
 
 
-@router.get("/v1/models/{id}/versions/{which}/evaluations")
+@router.get(OF_VERSION, responses=answer(200, NEXT) | problems(404))
 def list_evaluations(
-    services: Wired,
-    request: Request,
-    response: Response,
-    id_: Id,
-    which: str,
-    limit: Limit = 100,
-    token: Token = None,
-) -> Json:
+    session: Reading, request: Request, response: Response, id_: Id, which: Which, page: Page
+) -> documents.Evaluations:
     """The evaluations of a version, newest first."""
-    found = evaluations.find(services, id_, part(which, "version"), limit=limit, token=token)
+    found = evaluations.find(session, id_, which, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    with services.database.read() as session:
-        work = lifecycle.by_id(session, (row.id for row in found.rows))
-    return {"items": [documents.evaluation(row, work[row.id]) for row in found.rows], "next": found.next}
+    work = lifecycle.by_id(session, (row.id for row in found.rows))
+    items = tuple(documents.Evaluation.of(row, work[row.id]) for row in found.rows)
+    return documents.Evaluations(items=items, next=found.next)
 
 
-@router.get("/v1/evaluations/{id}")
-def get_evaluation(services: Wired, id_: Id) -> Json:
+@router.get("/evaluations/{id}", responses=problems(404))
+def get_evaluation(session: Reading, id_: Id) -> documents.Evaluation:
     """One evaluation."""
-    with services.database.read() as session:
-        row = evaluations.get(session, id_)
-        return documents.evaluation(row, lifecycle.get(session, row.id))
+    row = evaluations.get(session, id_)
+    return documents.Evaluation.of(row, lifecycle.get(session, row.id))

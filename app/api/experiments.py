@@ -1,77 +1,67 @@
 """/v1/experiments"""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
-from fastapi.encoders import jsonable_encoder
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.documents import Json
-from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
-from app.api.http.waiting import honour_prefer
-from app.core.errors import NotReady
+from app.api.http.answers import NEXT, TEXT, answer, content, created
+from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.problems import IN_BODIES, problems
+from app.api.http.queries import Page
+from app.api.http.waiting import told
 from app.jobs import lifecycle
 from app.learning import experiments
 from app.requests import ExperimentRequest
 from app.tables import Experiment
-from ml.evaluation.comparison import Comparison
 from ml.evaluation.comparison_text import as_csv, as_markdown
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
+Format = Annotated[Literal["json", "csv", "md"], Query(description="csv, md: its table alone.")]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_experiment(
-    services: Wired, request: Request, response: Response, body: ExperimentRequest, once: OnceOnly
-) -> Json:
+    services: Wired, response: Response, body: ExperimentRequest, once: OnceOnly, patience: Patience
+) -> documents.Experiment:
     """Train each variant with each seed, and compare them when all have ended."""
     row = await run_in_threadpool(experiments.create, services, body, once)
-    await honour_prefer(request, services, row.id)
     response.headers["Location"] = f"/v1/experiments/{row.id}"
-    return await run_in_threadpool(_document, services, row.id)
+    return await told(services, row.id, patience, _document)
 
 
-@router.get("")
-def list_experiments(
-    services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None
-) -> Json:
+@router.get("", responses=answer(200, NEXT))
+def list_experiments(session: Reading, request: Request, response: Response, page: Page) -> documents.Experiments:
     """All experiments, newest first."""
-    found = experiments.find(services, limit=limit, token=token)
+    found = experiments.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    with services.database.read() as session:
-        items = _documents(session, found.rows)
-    return {"items": items, "next": found.next}
+    return documents.Experiments(items=_documents(session, found.rows), next=found.next)
 
 
-@router.get("/{id}", response_model=None)
-def get_experiment(services: Wired, id_: Id, f: Literal["json", "csv", "md"] = "json") -> Response:
-    """One experiment: its table as JSON, CSV or Markdown."""
+@router.get(
+    "/{id}",
+    response_model=documents.Experiment,
+    responses=content({"text/csv": TEXT, "text/markdown": TEXT}) | problems(404),
+)
+def get_experiment(session: Reading, id_: Id, f: Format = "json") -> documents.Experiment | Response:
+    """One experiment; or its table as CSV or Markdown, once all runs have ended."""
     if f == "json":
-        return JSONResponse(jsonable_encoder(_document(services, id_)))
-    with services.database.read() as session:
-        comparison = comparison_of(experiments.get(session, id_))
+        return _document(session, id_)
+    comparison = experiments.comparison(session, id_)
     if f == "csv":
         return Response("\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8")  # Excel knows UTF-8 by it
     return Response(as_markdown(comparison), media_type="text/markdown; charset=utf-8")
 
 
-def comparison_of(row: Experiment) -> Comparison:
-    """The comparison; `NotReady` before all runs have ended."""
-    if row.comparison is None:
-        raise NotReady("result-not-ready", f"The runs of experiment {row.id!r} have not all ended.")
-    return row.comparison
+def _document(session: Session, id_: str) -> documents.Experiment:
+    (document,) = _documents(session, [experiments.get(session, id_)])
+    return document
 
 
-def _document(services: Wired, id_: str) -> Json:
-    with services.database.read() as session:
-        return _documents(session, [experiments.get(session, id_)])[0]
-
-
-def _documents(session: Session, rows: Sequence[Experiment]) -> list[Json]:
+def _documents(session: Session, rows: Sequence[Experiment]) -> tuple[documents.Experiment, ...]:
     ids = [row.id for row in rows]
     work, runs = lifecycle.by_id(session, ids), experiments.summaries(session, ids)
-    return [documents.experiment(row, work[row.id], runs[row.id]) for row in rows]
+    return tuple(documents.Experiment.of(row, work[row.id], runs[row.id]) for row in rows)

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api.documents import Json
+from app.api import documents
+from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.deps import Id, Wired
+from app.api.http.problems import problems
 from app.requests import FiguresOf
 from ml.figures import Format, Lang
 
@@ -15,21 +17,24 @@ Language = Annotated[Lang, Query(description="Language of the labels.")]
 Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
 
 
-@router.get("/{kind}/{id}/figures")
-def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> Json:
+@router.get("/{kind}/{id}/figures", responses=problems(404))
+def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> documents.Figures:
     """The figures of a dataset, a training or an experiment."""
     from app.learning import figures
 
     base = f"/v1/{kind}/{id_}/figures"
-    return {
-        "items": [
-            {"name": name, "png": f"{base}/{name}.png", "svg": f"{base}/{name}.svg"}
-            for name in figures.names(services, kind, id_)
-        ]
-    }
+    items = (
+        documents.FigureLinks(name=name, png=f"{base}/{name}.png", svg=f"{base}/{name}.svg")
+        for name in figures.names(services, kind, id_)
+    )
+    return documents.Figures(items=tuple(items))
 
 
-@router.get("/{kind}/{id}/figures/{name}.{format}", response_class=Response)
+@router.get(
+    "/{kind}/{id}/figures/{name}.{format}",
+    response_class=Response,
+    responses=content({"image/png": BINARY, "image/svg+xml": TEXT}) | problems(404),
+)
 def get_figure(
     services: Wired,
     kind: FiguresOf,
@@ -41,5 +46,5 @@ def get_figure(
     """One figure, as PNG or SVG."""
     from app.learning import figures
 
-    content = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
-    return Response(content, media_type=MEDIA_TYPES[format_])
+    drawn = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
+    return Response(drawn, media_type=MEDIA_TYPES[format_])

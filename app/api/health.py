@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 
+from app.api import documents
+from app.api.http.answers import TEXT, content
 from app.api.http.problems import ProblemResponse
 from app.core.errors import document
 from app.operations.job_counts import Tally
@@ -37,22 +39,22 @@ def root() -> RedirectResponse:
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
+def healthz() -> documents.Alive:
     """The process lives."""
-    return {"status": "ok"}
+    return documents.Alive()
 
 
-@router.get("/readyz", response_model=None)
-def readyz(request: Request) -> Response:
+@router.get("/readyz", response_model=documents.Ready)
+def readyz(request: Request) -> documents.Ready | Response:
     """Everything that a job needs is there; else 503, naming what fails."""
     faults = request.app.state.readiness.faults()
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
         return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults).model_dump(), 503)
-    return JSONResponse({"status": "ready"})
+    return documents.Ready()
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=content({"text/plain": TEXT}))
 def metrics(request: Request) -> Response:
     """For Prometheus."""
     jobs_by_status = CollectorRegistry()

@@ -1,128 +1,130 @@
 """/v1/labels"""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.documents import Json
 from app.api.http import forms, receiving
-from app.api.http.deps import Id, InPieces, Limit, Token, Wired, link_next
+from app.api.http.answers import NEXT, answer, uploaded
+from app.api.http.deps import Id, NewId, Reading, Wired, link_next
+from app.api.http.problems import IN_UPLOADS, problems
+from app.api.http.queries import Page
 from app.core.errors import Invalid, invalid
 from app.data import labels
+from app.data.uploads import ID
 from app.services import Services
 from app.storage import Upload
 from ml.faults import Fault
+from ml.frozen import Frozen
 from ml.labels.inspect import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
-# the options, and how long their texts may be, in a query or a form
-LONGEST = {"class_field": 200, "classes": 20_000, "crs": 200, "background": 20, "field_id": 200}
-ClassField = Annotated[
-    str | None, Query(max_length=LONGEST["class_field"], description="Attribute that names the class of a polygon.")
-]
-Classes = Annotated[
-    str | None,
-    Query(
-        max_length=LONGEST["classes"], description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.'
-    ),
-]
-Crs = Annotated[
-    str | None, Query(max_length=LONGEST["crs"], description="CRS of the layer, when the file has none: EPSG:32649.")
-]
-Background = Annotated[
-    str | None,
-    Query(max_length=LONGEST["background"], description="What no polygon covers: 0 (default) or 255, unlabelled."),
-]
-FieldId = Annotated[
-    str | None, Query(max_length=LONGEST["field_id"], description="Attribute that tells which polygons are one field.")
-]
+CLASSES: dict[str, Any] = {
+    "contentMediaType": "application/json",
+    "contentSchema": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 255}},
+}
 
 
-def _options(given: dict[str, str | None]) -> LabelOptions:
-    """The options from their texts; `given` by the names of LONGEST."""
-    values: dict[str, object] = {key: text for key, text in given.items() if text is not None}
-    values |= {"classes": _classes(given["classes"])} if "classes" in values else {}
+class LabelParameters(Frozen):
+    """How an uploaded layer is to be read."""
+
+    class_field: str | None = Field(None, max_length=200, description="Attribute that names the class of a polygon.")
+    classes: str | None = Field(
+        None,
+        max_length=20_000,
+        description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.',
+        json_schema_extra=CLASSES,
+    )
+    crs: str | None = Field(None, max_length=200, description="CRS of the layer, when the file has none: EPSG:32649.")
+    background: str | None = Field(
+        None,
+        max_length=20,
+        description="What no polygon covers: 0 (default) or 255, unlabelled.",
+        json_schema_extra={"enum": ["0", "255"]},
+    )
+    field_id: str | None = Field(None, max_length=200, description="Attribute that tells which polygons are one field.")
+
+    def options(self) -> LabelOptions:
+        """The same, parsed; raises `Invalid`."""
+        given = self.model_dump(exclude_none=True, include=set(LabelOptions.model_fields))
+        if self.classes is not None:
+            given["classes"] = _json(self.classes)
+        if self.background is not None:
+            given["background"] = int(self.background) if self.background.isdecimal() else self.background
+        try:
+            return LabelOptions.model_validate(given)
+        except ValidationError as error:
+            items = error.errors(include_input=False, include_url=False)
+            raise Invalid("invalid-options", *map(_fault, items)) from error
+
+
+class RawLabels(LabelParameters):
+    """Where the file comes from an upload."""
+
+    upload: str | None = Field(None, pattern=ID, description="An upload of /v1/uploads, in place of a body.")
+
+
+def _fault(item: Any) -> Fault:
+    pointer = f"query:{'/'.join(map(str, item['loc']))}"
+    return Fault(item["type"], item["msg"], "See /docs for what is allowed here.", pointer)
+
+
+def _json(text: str) -> object:
     try:
-        if (background := given["background"]) is not None:
-            values["background"] = int(background) if background.isdecimal() else background
-        return LabelOptions.model_validate(values)
-    except ValidationError as error:
-        faults = (
-            Fault(
-                item["type"],
-                item["msg"],
-                "See /docs for what is allowed here.",
-                f"query:{'/'.join(map(str, item['loc']))}",
-            )
-            for item in error.errors(include_input=False, include_url=False)
-        )
-        raise Invalid("invalid-options", *faults) from error
-
-
-def _classes(text: str | None) -> object:
-    try:
-        return json.loads(text or "null")
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
         raise invalid("invalid-classes", "`classes` is not JSON.", hint, "query:classes") from error
 
 
-async def _add(services: Services, name: str, upload: Upload, options: LabelOptions, response: Response) -> Json:
+async def _add(
+    services: Services, name: str, upload: Upload, options: LabelOptions, response: Response
+) -> documents.LabelSet:
     row, new = await run_in_threadpool(labels.add, services, name, upload, options)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/labels/{name}"
-    return documents.labels(row)
+    return documents.LabelSet.of(row)
 
 
-@router.put("/{name}", status_code=201, openapi_extra=forms.RAW_BODY)
+UPLOADED = uploaded(documents.LabelSet) | problems(*IN_UPLOADS)
+
+
+@router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
 async def put_labels(
-    services: Wired,
-    request: Request,
-    response: Response,
-    name: str,
-    class_field: ClassField = None,
-    classes: Classes = None,
-    crs: Crs = None,
-    background: Background = None,
-    field_id: FieldId = None,
-    upload_id: InPieces = None,
-) -> Json:
+    services: Wired, request: Request, response: Response, name: NewId, query: Annotated[RawLabels, Query()]
+) -> documents.LabelSet:
     """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
-    forms.check_target(name)
-    options = _options(dict(zip(LONGEST, (class_field, classes, crs, background, field_id), strict=True)))
-    async with receiving.received(request, services, upload_id) as upload:
+    options = query.options()
+    async with receiving.received(request, services, query.upload) as upload:
         return await _add(services, name, upload, options, response)
 
 
-@router.post("", status_code=201, openapi_extra=forms.FORM_BODY)
-async def post_labels(services: Wired, request: Request, response: Response) -> Json:
+@router.post("", status_code=201, openapi_extra=forms.form_body(LabelParameters), responses=UPLOADED)
+async def post_labels(services: Wired, request: Request, response: Response) -> documents.LabelSet:
     """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
-    async with forms.form(request, services) as (fields, upload):
-        options = _options({key: fields.text(key, most) for key, most in LONGEST.items()})
-        fields.check_all_known()
-        return await _add(services, fields.name, upload, options, response)
+    async with forms.form(request, services, LabelParameters) as (name, fields, upload):
+        return await _add(services, name, upload, fields.options(), response)
 
 
-@router.get("")
-def list_labels(services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None) -> Json:
+@router.get("", responses=answer(200, NEXT))
+def list_labels(session: Reading, request: Request, response: Response, page: Page) -> documents.LabelSets:
     """All labels, newest first."""
-    found = labels.find(services, limit=limit, token=token)
+    found = labels.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    return {"items": [documents.labels(row) for row in found.rows], "next": found.next}
+    return documents.LabelSets(items=tuple(map(documents.LabelSet.of, found.rows)), next=found.next)
 
 
-@router.get("/{id}")
-def get_labels(services: Wired, id_: Id) -> Json:
+@router.get("/{id}", responses=problems(404))
+def get_labels(session: Reading, id_: Id) -> documents.LabelSet:
     """One label set with its report."""
-    with services.database.read() as session:
-        return documents.labels(labels.get(session, id_))
+    return documents.LabelSet.of(labels.get(session, id_))
 
 
-@router.delete("/{id}", status_code=204)
+@router.delete("/{id}", status_code=204, responses=problems(404, 409))
 def delete_labels(services: Wired, id_: Id) -> None:
     """Forget labels that no dataset was made from."""
     labels.delete(services, id_)

@@ -5,20 +5,26 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api.documents import Json
+from app.api import documents
+from app.api.documents.stac import TILES
+from app.api.http.answers import BINARY, CACHE, content
 from app.api.http.deps import Id, Wired
-from app.api.stac import TILES
-from app.data import scenes
-from app.mapping import predictions, tiles
+from app.api.http.problems import problems
+from app.mapping import tiles
 
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]
 TileFormat = Annotated[Format, Query(description="Of the tiles that are linked.")]
 Side = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
-IfNoneMatch = Annotated[str, Header()]
+IfNoneMatch = Annotated[str, Header(description="The ETag of what you have.")]
+UNCHANGED = {304: {"description": "You have it already.", "headers": CACHE}}
 
 
-@router.get("/{id}/tiles/WebMercatorQuad/{z}/{x}/{y}.{format}", response_class=Response)
+@router.get(
+    "/{id}/tiles/WebMercatorQuad/{z}/{x}/{y}.{format}",
+    response_class=Response,
+    responses=content({"image/webp": BINARY, "image/png": BINARY}, CACHE) | UNCHANGED | problems(404),
+)
 async def get_tile(
     services: Wired,
     id_: Id,
@@ -32,41 +38,41 @@ async def get_tile(
     found = tiles.at_hand(services, id_)
     if found is None:
         found = await run_in_threadpool(tiles.published, services, id_)
-    content = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
-    return _unchanging(content, format_, found.sha256, if_none_match)
+    tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
+    return _unchanging(tile, format_, found.sha256, if_none_match)
 
 
-@router.get("/{id}/tilejson.json")
-@router.get("/{id}/tiles/WebMercatorQuad/tilejson.json")
-def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp") -> Json:
+@router.get("/{id}/tilejson.json", responses=problems(404))
+@router.get(
+    "/{id}/tiles/WebMercatorQuad/tilejson.json", operation_id="get_tilejson_of_matrix_set", responses=problems(404)
+)
+def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp") -> documents.TileJson:
     """The tiles of a prediction as TileJSON 3.0.0."""
     found = tiles.published(services, id_).tiles
-    with services.database.read() as session:
-        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info.bbox
-    if west > east:  # TileJSON has no box across the date line
-        west, east = -180, 180
-    return {
-        "tilejson": "3.0.0",
-        "name": id_,
-        "scheme": "xyz",
-        "tiles": [f"{request.base_url}v1/predictions/{id_}/{TILES}.{tile_format}"],
-        "minzoom": found.min_zoom,
-        "maxzoom": found.max_zoom,
-        "bounds": [west, south, east, north],
-    }
+    return documents.TileJson(
+        name=id_,
+        tiles=(f"{request.base_url}v1/predictions/{id_}/{TILES}.{tile_format}",),
+        minzoom=found.min_zoom,
+        maxzoom=found.max_zoom,
+        bounds=tiles.bounds(services, id_),
+    )
 
 
-@router.get("/{id}/preview.png", response_class=Response)
+@router.get(
+    "/{id}/preview.png",
+    response_class=Response,
+    responses=content({"image/png": BINARY}, CACHE) | UNCHANGED | problems(404),
+)
 def get_preview(services: Wired, id_: Id, max_size: Side = 1024, if_none_match: IfNoneMatch = "") -> Response:
     """The whole map as a picture in Web Mercator."""
     found = tiles.published(services, id_)
     return _unchanging(found.preview(max_size), "png", found.sha256, if_none_match)
 
 
-def _unchanging(content: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
+def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
     """A product is published once: a client that has a picture need never ask again."""
     etag = f'"{sha256[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "max-age=31536000, immutable"}
     if etag in if_none_match or if_none_match.strip() == "*":
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=f"image/{format_}", headers=headers)
+    return Response(picture, media_type=f"image/{format_}", headers=headers)

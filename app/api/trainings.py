@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.documents import Json
-from app.api.http.deps import Id, Limit, OnceOnly, Token, Wired, link_next
-from app.api.http.waiting import honour_prefer
+from app.api.http.answers import NEXT, answer, created
+from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.problems import IN_BODIES, problems
+from app.api.http.queries import Page
+from app.api.http.waiting import told
 from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import TrainingRequest
@@ -16,40 +18,34 @@ from app.requests import TrainingRequest
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_training(
-    services: Wired, request: Request, response: Response, body: TrainingRequest, once: OnceOnly
-) -> Json:
+    services: Wired, response: Response, body: TrainingRequest, once: OnceOnly, patience: Patience
+) -> documents.Training:
     """Train a U-Net on a prepared dataset and register what comes out."""
     row = await run_in_threadpool(trainings.create, services, body, once)
-    await honour_prefer(request, services, row.id)
     response.headers["Location"] = f"/v1/trainings/{row.id}"
-    return await run_in_threadpool(get_training, services, row.id)
+    return await told(services, row.id, patience, get_training)
 
 
-@router.get("")
-def list_trainings(
-    services: Wired, request: Request, response: Response, limit: Limit = 100, token: Token = None
-) -> Json:
+@router.get("", responses=answer(200, NEXT))
+def list_trainings(session: Reading, request: Request, response: Response, page: Page) -> documents.Trainings:
     """All trainings, newest first."""
-    found = trainings.find(services, limit=limit, token=token)
+    found = trainings.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    with services.database.read() as session:
-        work = lifecycle.by_id(session, (row.id for row in found.rows))
-    return {"items": [documents.training(row, work[row.id]) for row in found.rows], "next": found.next}
+    work = lifecycle.by_id(session, (row.id for row in found.rows))
+    items = tuple(documents.Training.of(row, work[row.id]) for row in found.rows)
+    return documents.Trainings(items=items, next=found.next)
 
 
-@router.get("/{id}")
-def get_training(services: Wired, id_: Id) -> Json:
+@router.get("/{id}", responses=problems(404))
+def get_training(session: Reading, id_: Id) -> documents.Training:
     """One training."""
-    with services.database.read() as session:
-        row = trainings.get(session, id_)
-        return documents.training(row, lifecycle.get(session, row.id))
+    row = trainings.get(session, id_)
+    return documents.Training.of(row, lifecycle.get(session, row.id))
 
 
-@router.get("/{id}/series")
-def get_series(services: Wired, id_: Id, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> Json:
+@router.get("/{id}/series", responses=problems(404))
+def get_series(session: Reading, id_: Id, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> documents.Series:
     """Loss by part, accuracy, IoU and kappa by epoch, while it runs; only the epochs after `after`."""
-    with services.database.read() as session:
-        rows = trainings.series(session, id_, after)
-    return {"items": [documents.epoch(row) for row in rows]}
+    return documents.Series(items=tuple(map(documents.Epoch.of, trainings.series(session, id_, after))))

@@ -6,39 +6,43 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api.documents import Json
+from app.api import documents
 from app.api.http import forms, receiving
+from app.api.http.answers import OFFSET, answer, created
 from app.api.http.deps import Id, Wired
+from app.api.http.problems import IN_BODIES, problems
 from app.core.errors import Invalid, invalid
 from app.data import uploads
 from app.services import Services
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+SENT = answer(204, OFFSET)
+IN_PIECES = problems(*IN_BODIES, 404, 409, 415, 423, 507)
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="How many bytes of the file come before.")]
 
 
-@router.post("", status_code=201)
-async def post_upload(services: Wired, response: Response) -> Json:
+@router.post("", status_code=201, responses=created() | problems(507))
+async def post_upload(services: Wired, response: Response) -> documents.Upload:
     """Begin an upload: send its bytes by PATCH, then name it in `?upload=` where the file itself could be sent."""
     id_ = await run_in_threadpool(uploads.begin, services)
     response.headers["Location"] = f"/v1/uploads/{id_}"
-    return {"id": id_, "offset": 0, "limit_bytes": services.settings.upload_limit_bytes}
+    return documents.Upload(id=id_, offset=0, limit_bytes=services.settings.upload_limit_bytes)
 
 
-@router.head("/{id}", status_code=204)
+@router.head("/{id}", status_code=204, responses=SENT | problems(404))
 def head_upload(services: Wired, id_: Id, response: Response) -> None:
     """How far it has come: `Upload-Offset`. So many bytes are safe."""
     response.headers["Cache-Control"] = "no-store"
     _tell(response, uploads.offset(services, id_))
 
 
-@router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+@router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
 async def patch_upload(services: Wired, request: Request, response: Response, id_: Id, offset: Offset) -> None:
     """Send more, from `Upload-Offset` on. Of a request that breaks off, what arrived is kept."""
     await _append(services, request, response, id_, offset)
 
 
-@router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY)
+@router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
 async def put_upload(
     services: Wired,
     request: Request,
@@ -51,7 +55,7 @@ async def put_upload(
     await _append(services, request, response, id_, first, total)
 
 
-@router.delete("/{id}", status_code=204)
+@router.delete("/{id}", status_code=204, responses=problems(404, 423))
 def delete_upload(services: Wired, id_: Id) -> None:
     """Forget an upload; otherwise it goes a day after its last byte."""
     uploads.delete(services, id_)

@@ -23,13 +23,17 @@ TOO_LARGE = {
 
 
 class ProblemDocument(Frozen):
-    """A problem as RFC 9457 has it. type: the stable code. errors: every fault with its fix; left out where none is."""
+    """A problem as in RFC 9457. type: the stable code. errors: each fault with its fix. instance: the path asked for.
+
+    Both are left out where there is nothing to say.
+    """
 
     type: str
     title: str
     status: int
     detail: str
     errors: tuple[Fault, ...] = Field((), exclude_if=lambda faults: not faults)
+    instance: str | None = Field(None, exclude_if=lambda path: path is None)
 
 
 class Problem(Exception):

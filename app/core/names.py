@@ -8,6 +8,7 @@ from app.core.errors import invalid
 from app.requests import storable
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
+ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, what `new_id` gives, or "name:version"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter is taken for a digit
 
 

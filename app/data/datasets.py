@@ -83,10 +83,9 @@ def asked_for(session: Session, reference: str) -> Dataset:
         raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
 
 
-def find(services: Services, *, limit: int, token: str | None) -> Page[Dataset]:
+def find(session: Session, *, limit: int, token: str | None) -> Page[Dataset]:
     """All datasets, newest first."""
-    with services.database.read() as session:
-        return page(session, select(Dataset), Dataset.created, Dataset.id, limit=limit, token=token)
+    return page(session, select(Dataset), Dataset.created, Dataset.id, limit=limit, token=token)
 
 
 def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:

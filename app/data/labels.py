@@ -1,6 +1,7 @@
 """Labels: uploaded layers of truth, polygons or rasters."""
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict
 from app.core.names import check_name
@@ -36,10 +37,9 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
     return (labels, True) if kept is labels else (_same(kept, upload, options), False)
 
 
-def find(services: Services, *, limit: int, token: str | None) -> Page[LabelSet]:
+def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
     """All labels, newest first."""
-    with services.database.read() as session:
-        return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
+    return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
 
 
 def delete(services: Services, name: str) -> None:

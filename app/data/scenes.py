@@ -75,11 +75,10 @@ def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
     return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
 
 
-def find(services: Services, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
+def find(session: Session, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
     """Scenes that touch `bbox` and were acquired in `between`, newest upload first."""
     wanted = select(Scene).where(*filters(bbox, between))
-    with services.database.read() as session:
-        return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
+    return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
 
 
 def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool]]:
@@ -96,19 +95,18 @@ def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool
         yield Scene.acquired <= end
 
 
-def patch(services: Services, name: str, change: ScenePatch, if_match: int | None) -> Scene:
+def patch(session: Session, name: str, change: ScenePatch, if_match: int | None) -> Scene:
     """Correct what was said of a scene."""
-    with services.database.write() as session:
-        scene = get(session, name)
-        if if_match is not None and if_match != scene.revision:
-            raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
-        if change.acquired is not None:
-            scene.acquired = parse_acquired(change.acquired)
-        if change.sensor is not None:
-            scene.sensor = change.sensor
-        scene.revision += 1
-        scene.updated = now()
-        return scene
+    scene = get(session, name)
+    if if_match is not None and if_match != scene.revision:
+        raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
+    if change.acquired is not None:
+        scene.acquired = parse_acquired(change.acquired)
+    if change.sensor is not None:
+        scene.sensor = change.sensor
+    scene.revision += 1
+    scene.updated = now()
+    return scene
 
 
 def delete(services: Services, name: str) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
 from app.core.errors import Conflict, ProblemDocument, document
+from app.core.paging import Page, page
 from app.core.rows import getter
 from app.jobs.kinds import KINDS, kinds_in
 from app.tables import Job, JobLog
@@ -67,6 +68,16 @@ def create(session: Session, job_id: str, kind: str, *, parent: str | None = Non
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Job]:
     """These jobs, by their ids."""
     return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(list(ids))))}
+
+
+def find(session: Session, *, status: str | None, kind: str | None, limit: int, token: str | None) -> Page[Job]:
+    """Jobs of a status and a kind, or of any, newest first."""
+    wanted = select(Job)
+    if status:
+        wanted = wanted.where(Job.reported_status == status)
+    if kind:
+        wanted = wanted.where(Job.kind == kind)
+    return page(session, wanted, Job.created, Job.id, limit=limit, token=token)
 
 
 def claim(session: Session, job_id: str) -> Claim | None:

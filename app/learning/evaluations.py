@@ -48,12 +48,11 @@ def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *
     return job
 
 
-def find(services: Services, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:
+def find(session: Session, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:
     """The evaluations of a version, newest first."""
-    with services.database.read() as session:
-        version = registry.get(session, name, which)
-        wanted = select(Evaluation).where(Evaluation.model == version.name, Evaluation.version == version.version)
-        return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
+    version = registry.get(session, name, which)
+    wanted = select(Evaluation).where(Evaluation.model == version.name, Evaluation.version == version.version)
+    return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
 
 
 def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Metrics | None:

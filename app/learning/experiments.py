@@ -7,7 +7,7 @@ from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
 
 from app.core.columns import PydanticJSON
-from app.core.errors import Invalid
+from app.core.errors import Invalid, NotReady
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -17,6 +17,7 @@ from app.learning import trainings
 from app.requests import ExperimentRequest
 from app.services import Services
 from app.tables import Experiment, Job, Training
+from ml.evaluation.comparison import Comparison
 from ml.evaluation.metrics import Metrics
 from ml.evaluation.plan import plan_faults
 
@@ -49,10 +50,17 @@ def create(services: Services, request: ExperimentRequest, once: Once) -> Experi
     return experiment
 
 
-def find(services: Services, *, limit: int, token: str | None) -> Page[Experiment]:
+def find(session: Session, *, limit: int, token: str | None) -> Page[Experiment]:
     """All experiments, newest first."""
-    with services.database.read() as session:
-        return page(session, select(Experiment), Experiment.created, Experiment.id, limit=limit, token=token)
+    return page(session, select(Experiment), Experiment.created, Experiment.id, limit=limit, token=token)
+
+
+def comparison(session: Session, id_: str) -> Comparison:
+    """The comparison; `NotReady` before all runs have ended."""
+    row = get(session, id_)
+    if row.comparison is None:
+        raise NotReady("result-not-ready", f"The runs of experiment {row.id!r} have not all ended.")
+    return row.comparison
 
 
 def runs(session: Session, id_: str) -> Sequence[Training]:

@@ -18,6 +18,7 @@ from app.tables import Alias, AliasMove, ModelVersion
 from ml.checkpoint_header import CheckpointHeader, read_header
 
 CHAMPION = "champion"
+ALIAS = re.compile(r"(?:[A-Za-z_-]|[0-9]+[A-Za-z._-])[A-Za-z0-9._-]{0,79}")  # a name that is no number
 VERSION = re.compile(r"[0-9]{1,9}")
 REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
 
@@ -143,22 +144,21 @@ def history(session: Session, name: str, alias: str) -> list[AliasMove]:
 
 
 def move_alias(
-    services: Services, name: str, alias: str, version: int, *, reason: str, if_match: int | None
+    session: Session, name: str, alias: str, version: int, *, reason: str, if_match: int | None
 ) -> tuple[Alias, bool]:
     """Promote or roll back: (alias, whether it is new). if_match: the revision that the caller last saw."""
-    if not NAME.fullmatch(alias) or alias.isdecimal():
+    if not ALIAS.fullmatch(alias) or not NAME.fullmatch(alias):
         raise invalid(
             "invalid-name",
             "An alias cannot be a number, nor have other characters than names have.",
             "Use letters, digits, dot, underscore and hyphen, for instance champion.",
             "/alias",
         )
-    with services.database.write() as session:
-        _take_turns(session, name)
-        get(session, name, str(version))
-        standing = session.get(Alias, (name, alias))
-        _check_unmoved(standing, if_match)
-        return _point(session, name, alias, version, reason), standing is None
+    _take_turns(session, name)
+    get(session, name, str(version))
+    standing = session.get(Alias, (name, alias))
+    _check_unmoved(standing, if_match)
+    return _point(session, name, alias, version, reason), standing is None
 
 
 def standing(session: Session, name: str, alias: str) -> int | None:
@@ -173,15 +173,14 @@ def point(session: Session, name: str, alias: str, version: int, reason: str) ->
     _point(session, name, alias, version, reason)
 
 
-def remove_alias(services: Services, name: str, alias: str, *, if_match: int | None) -> None:
+def remove_alias(session: Session, name: str, alias: str, *, if_match: int | None) -> None:
     """Take an alias away; the version stays."""
-    with services.database.write() as session:
-        row = get_alias(session, name, alias)
-        _check_unmoved(row, if_match)
-        if alias == CHAMPION:
-            raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
-        session.delete(row)
-        session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
+    row = get_alias(session, name, alias)
+    _check_unmoved(row, if_match)
+    if alias == CHAMPION:
+        raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
+    session.delete(row)
+    session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
 
 
 def _check_unmoved(alias: Alias | None, if_match: int | None) -> None:

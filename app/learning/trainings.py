@@ -71,10 +71,9 @@ def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
     return {row.id: row for row in session.scalars(select(Training).where(Training.id.in_(list(ids))))}
 
 
-def find(services: Services, *, limit: int, token: str | None) -> Page[Training]:
+def find(session: Session, *, limit: int, token: str | None) -> Page[Training]:
     """All trainings, newest first."""
-    with services.database.read() as session:
-        return page(session, select(Training), Training.created, Training.id, limit=limit, token=token)
+    return page(session, select(Training), Training.created, Training.id, limit=limit, token=token)
 
 
 def record_epoch(session: Session, training: str, values: Mapping[str, float | int | None]) -> None:

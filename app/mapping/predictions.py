@@ -75,7 +75,7 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
 
 
 def find(
-    services: Services,
+    session: Session,
     *,
     bbox: scenes.BBox | None,
     between: scenes.Interval,
@@ -85,17 +85,16 @@ def find(
 ) -> Page[Prediction]:
     """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
     filters = tuple(scenes.filters(bbox, between))
-    with services.database.read() as session:
-        of_scenes = [_of_scenes(session, filters)] if filters else []
-        if status is None:
-            wanted = select(Prediction).where(*of_scenes)
-            return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
-        # a page of the jobs, for they have an index by status, and then its predictions
-        jobs_wanted = select(Job).where(Job.kind == "prediction", Job.reported_status == status)
-        if of_scenes:
-            jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
-        found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)
-        return Page(_of_jobs(session, found.rows), found.next)
+    of_scenes = [_of_scenes(session, filters)] if filters else []
+    if status is None:
+        wanted = select(Prediction).where(*of_scenes)
+        return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
+    # a page of the jobs, for they have an index by status, and then its predictions
+    jobs_wanted = select(Job).where(Job.kind == "prediction", Job.reported_status == status)
+    if of_scenes:
+        jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
+    found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)
+    return Page(_of_jobs(session, found.rows), found.next)
 
 
 def _of_jobs(session: Session, rows: Sequence[Job]) -> list[Prediction]:

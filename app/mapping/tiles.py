@@ -9,6 +9,7 @@ from functools import cache
 from PIL import Image
 
 from app.core.errors import NotFound
+from app.data import scenes
 from app.mapping import predictions
 from app.services import Services
 from ml.products.web_grid import TILE_PX
@@ -61,6 +62,15 @@ def published(services: Services, id_: str) -> Published:
             _recent.pop(next(iter(_recent)))
         _recent[services.store.url, id_] = time.monotonic() + _BELIEVED_S, found
     return found
+
+
+def bounds(services: Services, id_: str) -> tuple[float, float, float, float]:
+    """west, south, east, north in degrees; from -180 to 180 where the scene crosses the date line: TileJSON has no box
+    for that.
+    """
+    with services.database.read() as session:
+        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info.bbox
+    return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
 
 def at_hand(services: Services, id_: str) -> Published | None:

@@ -25,18 +25,16 @@ from app.learning import evaluations, registry, trainings
 from app.requests import PromoteRequest
 from app.results import Side, Verdict
 from app.schedules import gate
-from app.services import Services
 from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
 
 JOB_ENDS = {"failed": "failed", "dismissed": "dismissed"}
 get = getter(ScheduleRun, "run")
 
 
-def find(services: Services, schedule: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
+def find(session: Session, schedule: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
     """The runs of a schedule, newest first."""
     wanted = select(ScheduleRun).where(ScheduleRun.schedule == schedule)
-    with services.database.read() as session:
-        return page(session, wanted, ScheduleRun.created, ScheduleRun.id, limit=limit, token=token)
+    return page(session, wanted, ScheduleRun.created, ScheduleRun.id, limit=limit, token=token)
 
 
 def going_on(session: Session, schedule: str) -> ScheduleRun | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
@@ -25,58 +26,57 @@ Clock = Callable[[], datetime]
 get = getter(Schedule, "schedule")
 
 
-def create(services: Services, request: ScheduleRequest, once: Once, clock: Clock = now) -> Schedule:
+def create(session: Session, request: ScheduleRequest, once: Once, clock: Clock = now) -> Schedule:
     """A new schedule under its name, all its faults at once."""
-    with services.database.write() as session:
-        if earlier := once.earlier(session, request.name):
-            return get(session, earlier)
-        if session.get(Schedule, request.name):
-            detail = f"There is another schedule {request.name!r}: change it, or choose another name."
-            raise Conflict("name-taken", detail)
-        _check(session, request.cron, request.timezone, request.training, request.promote)
-        row = Schedule(
-            id=request.name,
-            cron=request.cron,
-            timezone=request.timezone,
-            training=request.training,
-            promote=request.promote,
-            enabled=request.enabled,
-            due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
-        )
-        session.add(row)
+    if earlier := once.earlier(session, request.name):
+        return get(session, earlier)
+    if session.get(Schedule, request.name):
+        raise _taken(request.name)
+    _check(session, request.cron, request.timezone, request.training, request.promote)
+    row = Schedule(
+        id=request.name,
+        cron=request.cron,
+        timezone=request.timezone,
+        training=request.training,
+        promote=request.promote,
+        enabled=request.enabled,
+        due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
+    )
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as error:  # somebody else made one of this name at the same time
+        raise _taken(request.name) from error
     return row
 
 
-def find(services: Services, *, limit: int, token: str | None) -> Page[Schedule]:
+def find(session: Session, *, limit: int, token: str | None) -> Page[Schedule]:
     """All schedules, newest first."""
-    with services.database.read() as session:
-        return page(session, select(Schedule), Schedule.created, Schedule.id, limit=limit, token=token)
+    return page(session, select(Schedule), Schedule.created, Schedule.id, limit=limit, token=token)
 
 
-def patch(services: Services, id_: str, change: SchedulePatch, if_match: int | None, clock: Clock = now) -> Schedule:
+def patch(session: Session, id_: str, change: SchedulePatch, if_match: int | None, clock: Clock = now) -> Schedule:
     """Change what `change` names. New times count from now: what was due while it was disabled is not caught up."""
-    with services.database.write() as session:
-        row = _held(session, id_, if_match)
-        given: dict[str, Any] = {
-            name: value
-            for name, value in change
-            if name in change.model_fields_set and (value is not None or name == "promote")
-        }
-        whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | given
-        parsed = ScheduleRequest.model_validate({"name": id_, **whole})
-        _check(session, parsed.cron, parsed.timezone, parsed.training, parsed.promote)
-        for name, value in given.items():
-            setattr(row, name, value)
-        if given.keys() & {"cron", "timezone", "enabled"}:
-            row.due = cron.after(row.cron, row.timezone, clock()) if row.enabled else None
-        row.updated, row.revision = now(), row.revision + 1
-        return row
+    row = _held(session, id_, if_match)
+    given: dict[str, Any] = {
+        name: value
+        for name, value in change
+        if name in change.model_fields_set and (value is not None or name == "promote")
+    }
+    whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | given
+    parsed = ScheduleRequest.model_validate({"name": id_, **whole})
+    _check(session, parsed.cron, parsed.timezone, parsed.training, parsed.promote)
+    for name, value in given.items():
+        setattr(row, name, value)
+    if given.keys() & {"cron", "timezone", "enabled"}:
+        row.due = cron.after(row.cron, row.timezone, clock()) if row.enabled else None
+    row.updated, row.revision = now(), row.revision + 1
+    return row
 
 
-def delete(services: Services, id_: str, if_match: int | None) -> None:
+def delete(session: Session, id_: str, if_match: int | None) -> None:
     """Forget a schedule and its runs; a training that goes on ends as any other, and nothing is promoted."""
-    with services.database.write() as session:
-        session.delete(_held(session, id_, if_match))
+    session.delete(_held(session, id_, if_match))
 
 
 def run(services: Services, id_: str, once: Once, clock: Clock = now) -> ScheduleRun:
@@ -96,12 +96,22 @@ def run(services: Services, id_: str, once: Once, clock: Clock = now) -> Schedul
     return made
 
 
+def runs(session: Session, id_: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
+    """The runs of a schedule, newest first; `NotFound` when there is no such schedule."""
+    get(session, id_)
+    return schedule_runs.find(session, id_, limit=limit, token=token)
+
+
 def run_of(session: Session, id_: str, run_id: str) -> ScheduleRun:
     """A run of a schedule, or `NotFound`."""
     row = schedule_runs.get(session, run_id) if run_id.isprintable() else None
     if row is None or row.schedule != id_:
         raise NotFound("run", run_id if run_id.isprintable() else "?")
     return row
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict("name-taken", f"There is another schedule {name!r}: change it, or choose another name.")
 
 
 def _held(session: Session, id_: str, if_match: int | None) -> Schedule:

@@ -62,7 +62,8 @@ def maps(services: Services, models: None) -> None:
 
 def found(services: Services, token: str | None = None, limit: int = 100, **filters: Any) -> Page[Prediction]:
     wanted = {"bbox": None, "between": (None, None), "status": None} | filters
-    return predictions.find(services, limit=limit, token=token, **wanted)
+    with services.database.read() as session:
+        return predictions.find(session, limit=limit, token=token, **wanted)
 
 
 def ids(page: Page[Prediction]) -> list[str]:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
+from app.api.http.heads import methods_of
 from app.core import errors
 from app.core.errors import ProblemDocument, document, refusal
 from ml.faults import Fault, InputRefused
@@ -32,12 +33,36 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.NoRoom: 507,
 }
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
+MEANINGS = {
+    400: "The request cannot be read.",
+    404: "There is nothing of that name, or not yet.",
+    408: "The body did not arrive in time.",
+    409: "The state of things forbids it.",
+    412: "It has changed since you read it.",
+    413: "The body is too large, or its content would be.",
+    415: "The body has an encoding or a media type that is not taken.",
+    416: "Range asks for what lies beyond the end of the file.",
+    422: "The content is wrong; `errors` says what, where, and how to mend it.",
+    423: "Another request is at work on it.",
+    500: "A fault of the service; its log says which.",
+    503: "Not now: a part of the service is away.",
+    507: "The disk is full.",
+}
+IN_BODIES = (400, 408, 413)  # of a body that is a document
+IN_UPLOADS = (*IN_BODIES, 404, 409, 415, 423, 507)
+Responses = dict[int | str, dict[str, Any]]
+_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 
 
 class ProblemResponse(JSONResponse):
     """A problem document."""
 
     media_type = "application/problem+json"
+
+
+def problems(*statuses: int) -> Responses:
+    """What OpenAPI is to say of a route that answers with problems of these statuses."""
+    return {status: {"description": MEANINGS[status], "content": _CONTENT} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
@@ -52,7 +77,7 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, body: ProblemDocument, headers: dict[str, str] | None = None) -> ProblemResponse:
-    return ProblemResponse({**body.model_dump(), "instance": request.url.path}, body.status, headers)
+    return ProblemResponse(body.model_copy(update={"instance": request.url.path}).model_dump(), body.status, headers)
 
 
 def _problem(request: Request, error: Exception) -> ProblemResponse:
@@ -102,8 +127,10 @@ def _http(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error.__cause__, errors.Problem):  # FastAPI hides what stopped it as it read a body
         return _problem(request, error.__cause__)
     title = TITLES.get(error.status_code, "The request cannot be granted")
-    code = title.lower().replace(" ", "-")
-    return _answer(request, document(error.status_code, code, title, str(error.detail)), dict(error.headers or {}))
+    code, headers = title.lower().replace(" ", "-"), dict(error.headers or {})
+    if error.status_code == 405:  # each of several routes on a path knows its own methods only
+        headers["Allow"] = ", ".join(methods_of(request.app, request.url.path))
+    return _answer(request, document(error.status_code, code, title, str(error.detail)), headers)
 
 
 def _database_away(request: Request, error: Exception) -> ProblemResponse:

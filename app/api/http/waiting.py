@@ -1,10 +1,11 @@
 """Waiting for a job, for `?wait=`, `Prefer: wait=` and events."""
 
 import asyncio
-import re
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from fastapi import Request
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.jobs import lifecycle
@@ -12,6 +13,7 @@ from app.services import Services
 from app.tables import Job
 
 POLL_S = 0.25
+Answer = TypeVar("Answer")
 
 
 def read_job(services: Services, job_id: str) -> Job:
@@ -21,7 +23,7 @@ def read_job(services: Services, job_id: str) -> Job:
 
 
 async def wait_for_end(services: Services, job_id: str, seconds: float) -> Job:
-    """The job when it has ended, or as it stands after `seconds`."""
+    """The job when it has ended, or as it stands after `seconds`. No connection is held meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
         job = await run_in_threadpool(read_job, services, job_id)
@@ -31,8 +33,13 @@ async def wait_for_end(services: Services, job_id: str, seconds: float) -> Job:
         await asyncio.sleep(min(POLL_S, left))
 
 
-async def honour_prefer(request: Request, services: Services, job_id: str) -> None:
-    """`Prefer: wait=30` on a POST: answer when the job has ended, or after so many seconds (60 at most)."""
-    match = re.search(r"\bwait=([0-9]{1,4})\b", request.headers.get("prefer", ""))
-    if match:
-        await wait_for_end(services, job_id, min(int(match[1]), 60))
+async def told(services: Services, id_: str, seconds: float, tell: Callable[[Session, str], Answer]) -> Answer:
+    """What `tell` says of a new resource: now, or when its job has ended, or after `seconds`."""
+    if seconds:
+        await wait_for_end(services, id_, seconds)
+
+    def read() -> Answer:
+        with services.database.read() as session:
+            return tell(session, id_)
+
+    return await run_in_threadpool(read)

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -74,3 +75,9 @@ def test_a_connection_that_does_not_ask_is_closed(http: httpx.Client, monkeypatc
         with connected(http) as connection:
             connection.sendall(start)
             assert connection.recv(1000) == b""
+
+
+def test_more_requests_at_once_than_the_database_has_connections_are_all_answered(http: httpx.Client) -> None:
+    with ThreadPoolExecutor(80) as pool:
+        answers = list(pool.map(lambda _: http.get("/v1/trainings").status_code, range(400)))
+    assert set(answers) == {200}

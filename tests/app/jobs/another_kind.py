@@ -43,7 +43,7 @@ def live(folder: Path) -> None:
     assert any("'fieldwork'" in fault.detail for fault in database_faults(services))
     parameters = create_app(settings).openapi()["paths"]["/v1/jobs"]["get"]["parameters"]
     assert "'survey'" in str([each for each in parameters if each["name"] == "processID"])
-    assert documents.result_of(job) == "/v1/surveys/srv_1"
+    assert documents.result_of(job).href == "/v1/surveys/srv_1"
     assert tally.counts() == {("survey", "accepted"): 1}
     Sweeper(services.database, services.doorbell, settings).sweep()
     assert services.doorbell.messages("fieldwork") == 1

@@ -10,9 +10,10 @@ from app.mapping import parts, predictions
 from app.operations.job_counts import Tally
 from app.services import Services
 from app.tables import ModelVersion, Prediction, Scene
+from tests.app import documents
 
-SCENE: dict[str, Any] = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": {}}
-MODEL: dict[str, Any] = {key: {} for key in ("metrics", "contract", "config", "versions")}
+SCENE: dict[str, Any] = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": documents.SCENE}
+MODEL: dict[str, Any] = {"metrics": documents.UNSCORED, "contract": documents.CONTRACT, "config": {}, "versions": {}}
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def reported(services: Services, job_id: str) -> str:
     with services.database.read() as session:
         said = lifecycle.get(session, job_id).reported_status
     for status in lifecycle.LEGAL:
-        found = predictions.find(services, bbox=None, between=(None, None), status=status, limit=10, token=None)
+        with services.database.read() as session:
+            found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
         assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
     tally = Tally(services.database)
     tally.renew()

@@ -67,7 +67,20 @@ def make(services: Services, clock: Clock, text: str = "0 2 * * *", zone: str = 
     training = TrainingRequest(dataset="gx", register_as="cane", config=TrainConfig(epochs=1))
     fields = {"promote": GATE} | more
     request = ScheduleRequest(name="nightly", cron=text, timezone=zone, training=training, **fields)
-    return schedules.create(services, request, FRESH, clock).id
+    with services.database.write() as session:
+        return schedules.create(session, request, FRESH, clock).id
+
+
+def patch(
+    services: Services, change: SchedulePatch, if_match: int | None = None, clock: Clock | None = None
+) -> Schedule:
+    with services.database.write() as session:
+        return schedules.patch(session, "nightly", change, if_match, clock or Clock())
+
+
+def delete(services: Services, if_match: int | None = None) -> None:
+    with services.database.write() as session:
+        schedules.delete(session, "nightly", if_match)
 
 
 def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], tuple[int, int]]) -> int:
@@ -91,7 +104,8 @@ def confusion(cane: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def history(services: Services, id_: str = "nightly") -> list[ScheduleRun]:
     """All runs of a schedule, oldest first."""
-    return list(schedule_runs.find(services, id_, limit=1000, token=None).rows)[::-1]
+    with services.database.read() as session:
+        return list(schedule_runs.find(session, id_, limit=1000, token=None).rows)[::-1]
 
 
 def champion(services: Services) -> int:
@@ -218,7 +232,8 @@ def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services,
     clock.moment = START + timedelta(days=2, hours=2)
     Ticker(services, clock).tick()
     train(services, history(services)[-1], confusion(550))
-    registry.move_alias(services, "cane", "champion", 1, reason="by hand", if_match=None)
+    with services.database.write() as session:
+        registry.move_alias(session, "cane", "champion", 1, reason="by hand", if_match=None)
     Ticker(services, clock).tick()
     run = history(services)[-1]
     assert run.verdict is not None
@@ -274,11 +289,11 @@ def test_a_dataset_that_is_not_ready_when_it_is_due_makes_a_failed_run(services:
 def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
-    schedules.patch(services, "nightly", SchedulePatch(enabled=False), None, clock)
+    patch(services, SchedulePatch(enabled=False), clock=clock)
     clock.moment = START + timedelta(days=5, hours=4)
     Ticker(services, clock).tick()
     assert history(services) == []
-    row = schedules.patch(services, "nightly", SchedulePatch(enabled=True), None, clock)
+    row = patch(services, SchedulePatch(enabled=True), clock=clock)
     Ticker(services, clock).tick()
     assert history(services) == []
     assert row.due == START + timedelta(days=6, hours=2)
@@ -305,22 +320,22 @@ def test_all_faults_are_named_at_once(services: Services, dataset: str) -> None:
     assert faults.keys() == {"bad_cron", "unknown_timezone"}
     assert faults["unknown_timezone"].hint == "Did you mean Asia/Shanghai?"
     training = TrainingRequest(dataset="rice")
-    with pytest.raises(Invalid) as refused:
-        schedules.create(services, ScheduleRequest(name="x", cron="@daily", training=training), FRESH)
+    with services.database.write() as session, pytest.raises(Invalid) as refused:
+        schedules.create(session, ScheduleRequest(name="x", cron="@daily", training=training), FRESH)
     assert [fault.pointer for fault in refused.value.faults] == ["/cron", "/training/dataset"]
 
 
 def test_changes_need_the_newest_revision(services: Services, dataset: str) -> None:
     make(services, Clock())
-    assert schedules.patch(services, "nightly", SchedulePatch(cron="0 3 * * *"), 1).revision == 2
+    assert patch(services, SchedulePatch(cron="0 3 * * *"), 1).revision == 2
     with pytest.raises(PreconditionFailed):
-        schedules.patch(services, "nightly", SchedulePatch(cron="0 4 * * *"), 1)
+        patch(services, SchedulePatch(cron="0 4 * * *"), 1)
     with pytest.raises(PreconditionFailed):
-        schedules.delete(services, "nightly", 1)
-    assert schedules.patch(services, "nightly", SchedulePatch(promote=None), 2).promote is None
+        delete(services, 1)
+    assert patch(services, SchedulePatch(promote=None), 2).promote is None
     with pytest.raises(Conflict):
         make(services, Clock())
-    schedules.delete(services, "nightly", 3)
+    delete(services, 3)
 
 
 def test_deleting_a_schedule_lets_its_training_end_and_promotes_nothing(services: Services, dataset: str) -> None:
@@ -329,7 +344,7 @@ def test_deleting_a_schedule_lets_its_training_end_and_promotes_nothing(services
     clock.moment = START + timedelta(hours=2)
     Ticker(services, clock).tick()
     (run,) = history(services)
-    schedules.delete(services, "nightly", None)
+    delete(services)
     assert train(services, run, confusion(500)) == 1
     Ticker(services, clock).tick()
     with services.database.read() as session:
@@ -343,7 +358,7 @@ def test_a_clock_that_was_set_back_makes_no_second_run(services: Services, datas
     clock.moment = START + timedelta(hours=2)
     Ticker(services, clock).tick()
     clock.moment = START
-    schedules.patch(services, "nightly", SchedulePatch(enabled=True), None, clock)
+    patch(services, SchedulePatch(enabled=True), clock=clock)
     clock.moment = START + timedelta(hours=2)
     Ticker(services, clock).tick()
     assert len(history(services)) == 1

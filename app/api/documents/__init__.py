@@ -1,0 +1,61 @@
+"""What the API answers: a model for each resource, which builds itself from rows (`of`)."""
+
+from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
+from app.api.documents.base import Document, Link, Page, link
+from app.api.documents.datasets import Dataset, Datasets
+from app.api.documents.evaluations import Evaluation, Evaluations
+from app.api.documents.experiments import Experiment, Experiments
+from app.api.documents.jobs import Job, Jobs, Kind, Status, result_of
+from app.api.documents.labels import LabelSet, LabelSets
+from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
+from app.api.documents.others import Alive, FigureLinks, Figures, Ready, TileJson, Upload
+from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
+from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
+from app.api.documents.trainings import Epoch, Series, Training, Trainings
+
+__all__ = [
+    "Alias",
+    "Alive",
+    "AreaFeature",
+    "AreaFeatures",
+    "AreaRow",
+    "AreaTable",
+    "Dataset",
+    "Datasets",
+    "Document",
+    "Epoch",
+    "Evaluation",
+    "Evaluations",
+    "Experiment",
+    "Experiments",
+    "FigureLinks",
+    "Figures",
+    "Job",
+    "Jobs",
+    "Kind",
+    "LabelSet",
+    "LabelSets",
+    "Link",
+    "Model",
+    "ModelPage",
+    "ModelVersion",
+    "Models",
+    "Page",
+    "Prediction",
+    "Predictions",
+    "Ready",
+    "Scene",
+    "Scenes",
+    "Schedule",
+    "ScheduleRun",
+    "ScheduleRuns",
+    "Schedules",
+    "Series",
+    "Status",
+    "TileJson",
+    "Training",
+    "Trainings",
+    "Upload",
+    "link",
+    "result_of",
+]

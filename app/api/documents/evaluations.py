@@ -1,0 +1,45 @@
+"""Evaluations."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from app import tables
+from app.api.documents.base import Document, Page, Software
+from app.api.documents.jobs import Job
+from app.api.documents.trainings import VersionReference
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.metrics import Metrics
+
+
+class Evaluation(Document):
+    """A version scored on one split of a dataset. metrics, details, software: null until the job has succeeded."""
+
+    id: str = Field(description="Also the id of its job.")
+    model: VersionReference
+    dataset: str
+    split: str
+    created: datetime
+    metrics: Metrics | None
+    details: Assessment | None
+    software: Software | None
+    job: Job
+
+    @classmethod
+    def of(cls, row: tables.Evaluation, work: tables.Job) -> "Evaluation":
+        """The evaluation in `row`, with its job."""
+        return cls(
+            id=row.id,
+            model=VersionReference(name=row.model, version=row.version),
+            dataset=row.dataset,
+            split=row.split,
+            created=row.created,
+            metrics=row.metrics,
+            details=row.details,
+            software=row.software,
+            job=Job.of(work),
+        )
+
+
+class Evaluations(Page[Evaluation]):
+    """A page of evaluations, newest first."""

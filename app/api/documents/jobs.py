@@ -1,0 +1,83 @@
+"""Jobs."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from app import tables
+from app.api.documents.base import Document, Link, Page, link
+from app.core.errors import ProblemDocument
+from app.jobs.kinds import KINDS
+
+Kind = Literal[*KINDS]  # type: ignore[valid-type]
+Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
+
+
+class Job(Document):
+    """The state of a piece of work: OGC API - Processes `statusInfo`, and from `stage` on what canemap adds."""
+
+    job_id: str = Field(alias="jobID", description="Also the id of what the job makes.")
+    type: Literal["process"] = "process"
+    process_id: Kind = Field(alias="processID", description="The kind of work.")
+    status: Status
+    message: str
+    progress: int = Field(ge=0, le=100, description="Percent.")
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    updated: datetime
+    stage: str = Field(description="What is being done; empty before anything is.")
+    done: int = Field(description="How much of `total` is done, in steps, windows or runs.")
+    total: int = Field(description="0 while it is not known.")
+    eta_s: float | None = Field(description="Seconds until it ends, as far as can be told.")
+    attempt: int = Field(description="How often a worker has begun it.")
+    parent: str | None = Field(description="The job of the experiment or prediction that it is a part of.")
+    dismissal_requested: bool
+    error: ProblemDocument | None = Field(description="Why it failed.")
+    links: tuple[Link, ...]
+
+    @classmethod
+    def of(cls, row: tables.Job) -> "Job":
+        """The job in `row`."""
+        return cls(
+            job_id=row.id,
+            process_id=row.kind,
+            status=row.reported_status,
+            message=row.message,
+            progress=100 if row.status == "successful" else min(99, 100 * row.done // max(row.total, 1)),
+            created=row.created,
+            started=row.started,
+            finished=row.finished,
+            updated=row.updated,
+            stage=row.stage,
+            done=row.done,
+            total=row.total,
+            eta_s=row.eta_s,
+            attempt=row.attempt,
+            parent=row.parent,
+            dismissal_requested=row.dismissal_requested,
+            error=row.error,
+            links=_links(row),
+        )
+
+
+class Jobs(Page[Job]):
+    """A page of jobs, newest first."""
+
+
+def result_of(row: tables.Job) -> Link:
+    """Where the result of a job is; that of a part is the whole map."""
+    kind = KINDS[row.kind]
+    return link(f"/v1/{kind.collection}/{row.parent if kind.for_parent else row.id}", "related")
+
+
+def _links(row: tables.Job) -> tuple[Link, ...]:
+    url = f"/v1/jobs/{row.id}"
+    return (
+        link(url, "self"),
+        link(f"{url}/events", "monitor", "text/event-stream"),
+        link(f"{url}/log", "log", "text/plain"),
+        link(f"{url}/results", "http://www.opengis.net/def/rel/ogc/1.0/results"),
+        result_of(row),
+    )

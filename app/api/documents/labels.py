@@ -1,0 +1,34 @@
+"""Label sets."""
+
+from datetime import datetime
+
+from app import tables
+from app.api.documents.base import Checksum, Document, Page, checksum
+from ml.labels.inspect import LabelOptions, LabelReport
+
+
+class LabelSet(Document):
+    """An uploaded layer of labels: how it is read, and what was found in it."""
+
+    id: str
+    created: datetime
+    size_bytes: int
+    checksum: Checksum
+    options: LabelOptions
+    report: LabelReport
+
+    @classmethod
+    def of(cls, row: tables.LabelSet) -> "LabelSet":
+        """The label set in `row`."""
+        return cls(
+            id=row.id,
+            created=row.created,
+            size_bytes=row.size_bytes,
+            checksum=checksum(row.sha256),
+            options=row.options,
+            report=row.report,
+        )
+
+
+class LabelSets(Page[LabelSet]):
+    """A page of label sets, newest first."""

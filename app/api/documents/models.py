@@ -1,0 +1,116 @@
+"""Models, their versions and their aliases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import Field
+
+from app import tables
+from app.api.documents import base
+from app.api.documents.base import Checksum, Document, Link, Software, checksum, link
+from app.core.paging import Page
+from app.results import ModelMetrics
+from ml.config import TrainConfig
+from ml.contract import Contract
+from ml.evaluation.assessment import Assessment
+from ml.evaluation.report import TrainReport
+
+
+class ModelVersion(Document):
+    """A registered net with its metrics, its lineage and its input contract."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...] = Field(description="Those that point at it.")
+    created: datetime
+    training: str | None = Field(description="null of an imported one, like `dataset`.")
+    dataset: str | None
+    metrics: ModelMetrics
+    details: dict[str, Assessment] | None = Field(description="By split: its scenes, its blocks, its errors.")
+    report: TrainReport | None
+    contract: Contract
+    config: TrainConfig
+    dataset_sha256: str | None
+    software: Software
+    size_bytes: int
+    checksum: Checksum
+    links: tuple[Link, ...]
+
+    @classmethod
+    def of(cls, row: tables.ModelVersion, aliases: Sequence[tables.Alias]) -> "ModelVersion":
+        """The version in `row`. aliases: all of the model."""
+        url = f"/v1/models/{row.name}/versions/{row.version}"
+        return cls(
+            name=row.name,
+            version=row.version,
+            aliases=tuple(alias.alias for alias in aliases if alias.version == row.version),
+            created=row.created,
+            training=row.training,
+            dataset=row.dataset,
+            metrics=row.metrics,
+            details=row.details,
+            report=row.report,
+            contract=row.contract,
+            config=row.config,
+            dataset_sha256=row.dataset_sha256,
+            software=row.versions,
+            size_bytes=row.size_bytes,
+            checksum=checksum(row.sha256),
+            links=(link(url, "self"), link(f"{url}/bundle", "enclosure", "application/octet-stream")),
+        )
+
+
+class Model(Document):
+    """A model with all its aliases, each with its version, and its newest version."""
+
+    name: str
+    aliases: dict[str, int]
+    versions: tuple[ModelVersion, ...] = Field(description="Newest first.")
+
+    @classmethod
+    def of(cls, name: str, versions: Sequence[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "Model":
+        """A model. aliases: all of it."""
+        return cls(
+            name=name,
+            aliases={alias.alias: alias.version for alias in aliases},
+            versions=tuple(ModelVersion.of(row, aliases) for row in versions),
+        )
+
+
+class Models(base.Page[Model]):
+    """A page of models, by their names."""
+
+
+class ModelPage(Model):
+    """A model with a page of its versions. next: what `token` of the next page is; null on the last one."""
+
+    next: str | None
+
+    @classmethod
+    def page(cls, name: str, found: Page[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "ModelPage":
+        """A page of the versions of a model. aliases: all of it."""
+        return cls(**dict(Model.of(name, found.rows, aliases)), next=found.next)
+
+
+class AliasMove(Document):
+    """One move of an alias. version: null where it was removed."""
+
+    version: int | None
+    reason: str
+    at: datetime
+
+
+class Alias(Document):
+    """Where an alias points, and all its moves, oldest first."""
+
+    name: str = Field(description="Of the model.")
+    alias: str
+    version: int
+    updated: datetime
+    history: tuple[AliasMove, ...]
+
+    @classmethod
+    def of(cls, row: tables.Alias, history: Sequence[tables.AliasMove]) -> "Alias":
+        """The alias in `row`."""
+        moves = tuple(AliasMove(version=move.version, reason=move.reason, at=move.at) for move in history)
+        return cls(name=row.model, alias=row.alias, version=row.version, updated=row.updated, history=moves)

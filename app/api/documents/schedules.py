@@ -1,0 +1,100 @@
+"""Schedules and their runs."""
+
+from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from app import tables
+from app.api.documents.base import Document, Link, Page, link
+from app.api.documents.trainings import VersionReference, registered
+from app.core.errors import ProblemDocument
+from app.requests import PromoteRequest, TrainingRequest
+from app.results import Verdict
+
+
+class Schedule(Document):
+    """Retraining by the clock. next, next_local: when it runs next, in UTC and by its own clock; null if disabled."""
+
+    id: str
+    name: str
+    cron: str
+    timezone: str
+    training: TrainingRequest
+    promote: PromoteRequest | None
+    enabled: bool
+    next: datetime | None
+    next_local: str | None
+    created: datetime
+    updated: datetime
+    links: tuple[Link, ...]
+
+    @classmethod
+    def of(cls, row: tables.Schedule) -> "Schedule":
+        """The schedule in `row`."""
+        local = row.due and row.due.astimezone(ZoneInfo(row.timezone))
+        url = f"/v1/schedules/{row.id}"
+        return cls(
+            id=row.id,
+            name=row.id,
+            cron=row.cron,
+            timezone=row.timezone,
+            training=row.training,
+            promote=row.promote,
+            enabled=row.enabled,
+            next=row.due,
+            next_local=local and local.isoformat(),
+            created=row.created,
+            updated=row.updated,
+            links=(link(url, "self"), link(f"{url}/runs", "runs")),
+        )
+
+
+class Schedules(Page[Schedule]):
+    """A page of schedules, newest first."""
+
+
+class ScheduleRun(Document):
+    """One time that a schedule was due. model: null until its training has registered a version."""
+
+    id: str
+    schedule: str
+    due: datetime
+    trigger: Literal["cron", "catch_up", "manual"]
+    missed: int = Field(description="How many earlier times it also stands for.")
+    status: Literal["training", "evaluating", "promoted", "kept", "trained", "skipped", "failed", "dismissed"]
+    message: str
+    promote: PromoteRequest | None = Field(description="The gate, as it was when the run began.")
+    training: str | None = Field(description="null of a run that was skipped or refused.")
+    evaluations: tuple[str, ...] = Field(description="Of versions that the new one had to be compared with.")
+    model: VersionReference | None
+    verdict: Verdict | None
+    error: ProblemDocument | None
+    created: datetime
+    finished: datetime | None
+
+    @classmethod
+    def of(cls, row: tables.ScheduleRun, made: tables.Training | None) -> "ScheduleRun":
+        """The run in `row`. made: its training."""
+        return cls(
+            id=row.id,
+            schedule=row.schedule,
+            due=row.due,
+            trigger=row.trigger,
+            missed=row.missed,
+            status=row.status,
+            message=row.message,
+            promote=row.promote,
+            training=row.training,
+            evaluations=tuple(row.evaluations),
+            model=registered(made),
+            verdict=row.verdict,
+            error=row.error,
+            created=row.created,
+            finished=row.finished,
+        )
+
+
+class ScheduleRuns(Page[ScheduleRun]):
+    """A page of the runs of a schedule, newest first."""

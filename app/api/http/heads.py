@@ -1,0 +1,32 @@
+"""HEAD on every GET, and which methods a path has."""
+
+from collections.abc import Iterator
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+
+def install(app: FastAPI) -> None:
+    """Answer HEAD wherever GET is answered, and HEAD is not yet. The server leaves the body out."""
+    routes = list(_routes(app))
+    standing = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path and route.endpoint and route.path not in standing:
+            app.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                response_model=route.response_model,
+                response_class=route.response_class,
+                status_code=route.status_code,
+                include_in_schema=False,
+            )
+
+
+def methods_of(app: FastAPI, path: str) -> list[str]:
+    """The methods that some route takes on `path`."""
+    return sorted({method for route in _routes(app) if route.path_regex.match(path) for method in route.methods or ()})
+
+
+def _routes(app: FastAPI) -> Iterator[RouteContext]:
+    return (route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute))

@@ -1,0 +1,69 @@
+"""The parameters of lists."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import Field
+
+from app.api.documents.jobs import Kind, Status
+from app.core.errors import invalid
+from app.data.scenes import BBox, Interval, parse_acquired
+from ml.frozen import Frozen
+
+
+class Paging(Frozen):
+    """What every list takes."""
+
+    limit: int = Field(100, ge=1, le=1000, description="Most items of a page.")
+    token: str | None = Field(None, max_length=500, description="`next` of the page before.")
+
+
+class OfJobs(Paging):
+    """Which jobs."""
+
+    status: Status | None = None
+    kind: Kind | None = Field(None, alias="processID")
+
+
+class OfScenes(Paging):
+    """Which scenes."""
+
+    bbox: str | None = Field(None, description="west,south,east,north in degrees")
+    interval: str | None = Field(None, alias="datetime", description="time, or start/end with ..")
+
+    @property
+    def box(self) -> BBox | None:
+        """`bbox` as numbers; raises `Invalid`."""
+        if self.bbox is None:
+            return None
+        try:
+            west, south, east, north = (float(part) for part in self.bbox.split(","))
+        except ValueError:
+            west, south, east, north = 1, 1, -1, -1
+        if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+            hint = "Write west,south,east,north in degrees."
+            raise invalid("invalid-bbox", "bbox is not a box on the globe.", hint, "/bbox")
+        return west, south, east, north
+
+    @property
+    def between(self) -> Interval:
+        """`datetime` as times; raises `Invalid`."""
+        start, slash, end = (self.interval or "").partition("/")
+        return _moment(start), _moment(end if slash else start)
+
+
+class OfPredictions(OfScenes):
+    """Which predictions."""
+
+    status: Status | None = Field(None, description="Of the job.")
+
+
+def _moment(text: str) -> datetime | None:
+    return None if text in ("", "..") else parse_acquired(text)
+
+
+Page = Annotated[Paging, Query()]
+JobQuery = Annotated[OfJobs, Query()]
+SceneQuery = Annotated[OfScenes, Query()]
+PredictionQuery = Annotated[OfPredictions, Query()]
