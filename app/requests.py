@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from ml.config import PredictConfig, TrainConfig
-from ml.contract import BINARY, ClassDef, Method
+from ml.datasets.options import DatasetOptions
 from ml.datasets.splits import BlockSplit, SceneSplit
 from ml.evaluation.plan import Plan
 from ml.frozen import Frozen
@@ -40,7 +40,7 @@ def _example(body: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [body]})
 
 
-class DatasetRequest(Frozen):
+class DatasetRequest(DatasetOptions):
     """An immutable version of scenes + labels + split."""
 
     model_config = _example(
@@ -55,15 +55,7 @@ class DatasetRequest(Frozen):
     name: Name
     scenes: tuple[Reference, ...] = Field(min_length=1, max_length=10_000)
     labels: tuple[Reference, ...] = Field(min_length=1, max_length=1000)
-    classes: tuple[ClassDef, ...] = BINARY
     split: Annotated[SceneSplit | BlockSplit, Field(discriminator="by")]
-    homogenise: Literal["none"] | Method = Field("none", description="Bring all scenes to one radiometry.")
-    clip_outliers: bool = Field(
-        True, description="Clip pixels to the 0.1 and 99.9 percentiles of the training split, band by band."
-    )
-    leaks: Literal["refuse", "drop", "allow"] = Field(
-        "refuse", description="When splits share ground, pixels or fields: refuse, drop such fields, or only say so."
-    )
 
 
 class TrainingRequest(Frozen):

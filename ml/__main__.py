@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -15,8 +15,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ml.config import PredictConfig, TrainConfig
-from ml.contract import BINARY, ClassDef, Method
 from ml.data import SceneFile
+from ml.datasets.options import DatasetOptions
 from ml.datasets.prepare import LabelFile, Prepared, prepare
 from ml.datasets.splits import SceneSplit
 from ml.evaluation.comparison_text import as_csv, as_markdown
@@ -28,21 +28,11 @@ from ml.figures import Format
 from ml.figures.catalogue import Figures, Trained, dataset_figures, experiment_figures, training_figures
 from ml.figures.cutouts import dataset_pictures, load_pictures
 from ml.figures.style import render
-from ml.frozen import Frozen
 from ml.labels.classes import LabelOptions
 from ml.native import library
 from ml.progress import Progress, Watch
 
 EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # as of `canemap`
-
-
-class DataOptions(Frozen):
-    """What POST /v1/datasets calls by the same names."""
-
-    classes: tuple[ClassDef, ...] = BINARY
-    homogenise: Method | None = None
-    clip_outliers: bool = True
-    leaks: Literal["refuse", "drop", "allow"] = "refuse"
 
 
 cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -213,7 +203,7 @@ def prepared(
     watch: Watch,
 ) -> Prepared:
     """The dataset of a folder of scenes and their labels, split as the CSV says."""
-    chosen = DataOptions.model_validate_json(options.read_text(encoding="utf-8")) if options else DataOptions()
+    chosen = DatasetOptions.model_validate_json(options.read_text(encoding="utf-8")) if options else DatasetOptions()
     by_split = read_split(split)
     names = [name for members in by_split.values() for name in members]
     found = prepare(
@@ -224,7 +214,7 @@ def prepared(
         out,
         watch,
         leaks=chosen.leaks,
-        homogenise=chosen.homogenise,
+        homogenise=chosen.method,
         clip=chosen.clip_outliers,
     )
     for note in found.notes:

@@ -23,11 +23,12 @@ from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
 from ml.evaluation.area import adjusted_area
 from ml.faults import Fault
+from ml.products.write import FILES
 from ml.scenes.compatibility import contract_faults
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500
-PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif")
+PRODUCTS = tuple(name for names in FILES.values() for name in names)
 _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
 }

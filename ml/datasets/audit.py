@@ -10,7 +10,8 @@ from ml.data import SceneFile
 from ml.datasets.checks import naming
 from ml.datasets.feature_counts import Census
 from ml.datasets.fingerprints import Prints, fingerprints
-from ml.datasets.leaks import Leaks, Place, drop_shared_fields, duplicate_pixels, overlapping_scenes, shared_fields
+from ml.datasets.leaks import Place, drop_shared_fields, duplicate_pixels, overlapping_scenes, shared_fields
+from ml.datasets.options import Leaks
 from ml.datasets.splits import Share
 from ml.faults import Fault, Note, refuse_any
 from ml.geo.grid import Grid

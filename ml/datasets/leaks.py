@@ -6,7 +6,7 @@ lie, and fields that are labelled in two splits.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import shapely
@@ -18,8 +18,6 @@ from ml.faults import Fault
 from ml.geo.crs import transformer
 from ml.geo.grid import Grid
 from ml.labels.layers import Truth
-
-Leaks = Literal["refuse", "drop", "allow"]
 
 _NAMED = 7  # of each kind: nobody reads more than some twenty faults
 _WIDER_PX = 1.5  # than this an overlap must be: neighbours may share an edge, not quite exactly

@@ -12,8 +12,8 @@ from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import Site, settle_leaks, survey
 from ml.datasets.checks import class_faults, empty_faults, naming, scene_faults, split_faults, standard_scene
 from ml.datasets.class_counts import SplitStatistics, Tally, together
-from ml.datasets.leaks import Leaks
 from ml.datasets.masks import Inks, mask_path, write_masks
+from ml.datasets.options import Leaks
 from ml.datasets.splits import SPLITS, Split, shares
 from ml.faults import Note, refuse_any
 from ml.frozen import Frozen

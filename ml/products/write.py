@@ -18,6 +18,12 @@ from ml.products.web_cog import write_web_cog
 from ml.provenance import software
 from ml.scenes.source import RasterSource
 
+FILES = {  # by what a config calls `outputs`
+    "classes": ("classes.tif", "classes.qml"),
+    "probability": ("probability.tif",),
+    "polygons": ("polygons.geojson", "polygons.gpkg"),
+    "tiles": ("web.tif",),
+}
 _BLOCK_PX = 1024
 PROBABILITY = Layer(
     "probability of class 1, or of the mapped one of more than two",
@@ -49,13 +55,7 @@ def write_products(
     and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
     A probability byte b means (b + 0.5) / 250, as its scale and offset say.
     """
-    names = {
-        "classes": ("classes.tif", "classes.qml"),
-        "probability": ("probability.tif",),
-        "polygons": ("polygons.geojson", "polygons.gpkg"),
-        "tiles": ("web.tif",),
-    }
-    files = {name: out / name for output in config.outputs for name in names[output]}
+    files = {name: out / name for output in config.outputs for name in FILES[output]}
     map_ = out / "classes.tif"  # areas and polygons are taken from it, whether it was asked for or not
     write_cog(classes, scene, map_, _classes_layer(contract))
     area_ha = class_areas_ha(map_)

@@ -119,6 +119,14 @@ def test_what_is_refused_is_said_with_its_remedy_and_no_traceback(folder: Path) 
     assert "Take model.safetensors" in output
 
 
+def test_a_file_of_options_means_what_a_request_means(folder: Path) -> None:
+    options = {"homogenise": "none", "clip_outliers": False, "classes": [{"value": 0, "name": "all"}]}
+    (folder / "options.json").write_text(json.dumps(options))
+    code, output = run(*train_arguments(folder), "--data", folder / "options.json")
+    assert code == EXIT_REFUSED
+    assert output.split()[0] == "too_few_classes"
+
+
 def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
     code, output = run(*train_arguments(folder, "net.wdith=3"))
     assert code == EXIT_REFUSED

@@ -36,7 +36,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         folder,
         held.watch,
         leaks=request.leaks,
-        homogenise=None if request.homogenise == "none" else request.homogenise,
+        homogenise=request.method,
         clip=request.clip_outliers,
     )
     data = prepared.training_data

@@ -1,0 +1,28 @@
+"""What decides a dataset beside its files and its split."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ml.contract import BINARY, ClassDef, Method
+from ml.frozen import Frozen
+
+Leaks = Literal["refuse", "drop", "allow"]
+
+
+class DatasetOptions(Frozen):
+    """A part of POST /v1/datasets, and a file of `python -m ml`."""
+
+    classes: tuple[ClassDef, ...] = BINARY
+    homogenise: Literal["none"] | Method = Field("none", description="Bring all scenes to one radiometry.")
+    clip_outliers: bool = Field(
+        True, description="Clip pixels to the 0.1 and 99.9 percentiles of the training split, band by band."
+    )
+    leaks: Leaks = Field(
+        "refuse", description="When splits share ground, pixels or fields: refuse, drop such fields, or only say so."
+    )
+
+    @property
+    def method(self) -> Method | None:
+        """How scenes are homogenised; None: they are taken as they are."""
+        return None if self.homogenise == "none" else self.homogenise
