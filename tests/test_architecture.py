@@ -64,6 +64,10 @@ def test_rasters_are_opened_for_reading_in_one_place() -> None:
     assert where(reads) == {"ml/geo/raster.py"}
 
 
+def test_windows_become_rasterios_in_one_place() -> None:
+    assert {name for name, tree in TREES.items() if "rasterio.windows" in set(imports(tree))} == {"ml/geo/windows.py"}
+
+
 def test_weights_are_loaded_in_one_place_and_never_unpickled() -> None:
     loading = {"safetensors", "safetensors.torch", "safetensors.numpy"}
     assert {name for name, tree in TREES.items() if loading & set(imports(tree))} == {"ml/nn/checkpoint.py"}
