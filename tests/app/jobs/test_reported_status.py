@@ -1,8 +1,5 @@
 """What a job with runs of its own is said to be: the same in its row, in every list and in every count."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
 from app.jobs import lifecycle
@@ -10,23 +7,21 @@ from app.mapping import parts, predictions
 from app.operations.job_counts import Tally
 from app.services import Services
 from app.tables import ModelVersion, Prediction, Scene
-from tests.app import documents
-
-SCENE: dict[str, Any] = {"sha256": "0" * 64, "size_bytes": 1, "object": "x", "info": documents.SCENE}
-MODEL: dict[str, Any] = {"metrics": documents.UNSCORED, "contract": documents.CONTRACT, "config": {}, "versions": {}}
+from ml.config import PredictConfig, TrainConfig
+from tests.app.documents import CONTRACT, SCENE, UNSCORED
 
 
 @pytest.fixture
 def shared(services: Services) -> list[str]:
     """The ids of a prediction and of its two parts."""
     with services.database.write() as session:
-        session.add(Scene(id="s1", west=0, south=0, east=1, north=1, acquired=datetime.now(UTC), **SCENE))
-        session.add(
-            ModelVersion(name="a", version=1, test_blocks=[], object="a", sha256="0" * 64, size_bytes=1, **MODEL)
-        )
+        stored = {"sha256": "0" * 64, "size_bytes": 1, "object": "x"}
+        session.add(Scene(id="s1", info=SCENE, west=0, south=0, east=1, north=1, **stored))
+        made = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}, "test_blocks": ()}
+        session.add(ModelVersion(name="a", version=1, **made, **stored))
         lifecycle.create(session, "prd_1", "prediction", total=3)
         session.flush()
-        session.add(Prediction(id="prd_1", scene="s1", model="a", version=1, config={}))
+        session.add(Prediction(id="prd_1", scene="s1", model="a", version=1, config=PredictConfig()))
         session.flush()
         return ["prd_1", *(job.id for job in parts.add(session, "prd_1", rows=200, count=2))]
 
@@ -36,8 +31,7 @@ def reported(services: Services, job_id: str) -> str:
     with services.database.read() as session:
         said = lifecycle.get(session, job_id).reported_status
     for status in lifecycle.LEGAL:
-        with services.database.read() as session:
-            found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
+        found = predictions.find(services, bbox=None, between=(None, None), status=status, limit=10, token=None)
         assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
     tally = Tally(services.database)
     tally.renew()
