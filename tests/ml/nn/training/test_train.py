@@ -75,10 +75,11 @@ def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
     result = train(CONFIG, training_data, tmp_path / "out")
     ious = [row["val_iou"] or -1 for row in result.series]
     net, header = load_checkpoint(result.model)
-    again, parts, _ = score(result.model, training_data.test, training_data.references)
+    again, parts, made_by = score(result.model, training_data.test, training_data.references)
     assert header == result.header
     assert header.best_epoch == 1 + int(np.argmax(ious))
     assert (header.test, header.details["test"]) == (again, parts)
+    assert header.versions == made_by | {"ranks": "1"}
     counts = count(net, header.contract, training_data.test, still_alive=lambda: None)
     assert np.array_equal(counts, again.confusion)
     assert np.array_equal(np.sum(header.details["test"].confusions, axis=0), again.confusion)
