@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
-from app.core.errors import Invalid
+from app.core.errors import Invalid, NotFound
 from app.core.idempotency import Once
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -22,6 +22,7 @@ from ml.faults import Fault
 from ml.geo.windows import margin
 
 get = getter(Training, "training")
+HEADER_UNREAD = defer(Training.header)  # it has thousands of figures
 
 
 def create(services: Services, request: TrainingRequest, once: Once) -> Training:
@@ -67,8 +68,9 @@ def add(
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
-    """These trainings, by their ids."""
-    return {row.id: row for row in session.scalars(select(Training).where(Training.id.in_(list(ids))))}
+    """These trainings, by their ids, their headers unread."""
+    wanted = select(Training).where(Training.id.in_(list(ids))).options(HEADER_UNREAD)
+    return {row.id: row for row in session.scalars(wanted)}
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Training]:
@@ -83,7 +85,8 @@ def record_epoch(session: Session, training: str, values: Mapping[str, float | i
 
 def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
     """What the epochs after `after` measured."""
-    get(session, training)
+    if session.get(Training, training, options=[HEADER_UNREAD]) is None:
+        raise NotFound("training", training)
     rows = select(SeriesRow).where(SeriesRow.training == training, SeriesRow.epoch > after).order_by(SeriesRow.epoch)
     return session.scalars(rows).all()
 

@@ -3,12 +3,14 @@
 No net is trained here: `train` registers a version with chosen figures, in the transaction that a worker would use.
 """
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import Text, cast, select
 
 from app.core.errors import Conflict, Invalid, PreconditionFailed
 from app.core.idempotency import FRESH, Once
@@ -401,3 +403,15 @@ def test_what_an_imported_bundle_says_of_itself_is_not_believed(services: Servic
         stored = Stored(object="x", sha256="0" * 64, size_bytes=1)
         version = registry.register(session, "cane", header, stored, registry.Origin(None, dataset))
         assert evaluations.known(session, version, dataset, "test") is None
+
+
+def test_a_training_that_is_changed_is_kept_whole(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    change = SchedulePatch.model_validate({"training": {"dataset": "gx", "config": {"epochs": 3}}})
+    schedules.patch(services, "nightly", change, None, clock)
+    assert change.training is not None
+    with services.database.read() as session:
+        stored = session.execute(select(cast(Schedule.training, Text))).scalar_one()
+        assert schedules.get(session, "nightly").training == change.training
+    assert json.loads(stored) == change.training.model_dump(mode="json")
