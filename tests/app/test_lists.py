@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from app.core.db import migrate, schemas
 from app.core.errors import Invalid, NotFound
 from app.core.paging import Page
 from app.jobs import lifecycle
@@ -132,6 +134,15 @@ def test_pages_of_predictions_hold_each_once(services: Services, maps: None, fil
         paged += ids(page)
         token = page.next
     assert paged == whole
+
+
+def test_predictions_that_asked_for_an_engine_that_is_gone_are_listed(services: Services, maps: None) -> None:
+    before = schemas()[schemas().index("0009") + 1 :]
+    migrate(services.settings, f"-{len(schemas()) - len(before)}")
+    with services.database.write() as session:
+        session.execute(text("""UPDATE predictions SET config = '{"engine": "ncnn", "threshold": 0.25}'"""))
+    migrate(services.settings)
+    assert {row.config for row in found(services).rows} == {PredictConfig(threshold=0.25)}
 
 
 def test_the_runs_of_a_page_of_experiments(services: Services) -> None:

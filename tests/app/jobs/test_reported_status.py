@@ -31,7 +31,8 @@ def reported(services: Services, job_id: str) -> str:
     with services.database.read() as session:
         said = lifecycle.get(session, job_id).reported_status
     for status in lifecycle.LEGAL:
-        found = predictions.find(services, bbox=None, between=(None, None), status=status, limit=10, token=None)
+        with services.database.read() as session:
+            found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
         assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
     tally = Tally(services.database)
     tally.renew()
