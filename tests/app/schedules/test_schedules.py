@@ -409,7 +409,8 @@ def test_a_training_that_is_changed_is_kept_whole(services: Services, dataset: s
     clock = Clock()
     make(services, clock)
     change = SchedulePatch.model_validate({"training": {"dataset": "gx", "config": {"epochs": 3}}})
-    schedules.patch(services, "nightly", change, None, clock)
+    with services.database.write() as session:
+        schedules.patch(session, "nightly", change, None, clock)
     assert change.training is not None
     with services.database.read() as session:
         stored = session.execute(select(cast(Schedule.training, Text))).scalar_one()
