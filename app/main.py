@@ -28,7 +28,7 @@ from app.api.http.description import described_app
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.operations.background import start_rounds
-from app.operations.job_counts import RENEW_S, Tally
+from app.operations.job_counts import RENEW_S, JobCounter
 from app.operations.readiness import Readiness
 from app.services import Services
 from app.settings import Settings
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.open(chosen)
         stop = threading.Event()
-        tally = Tally(services.database)
+        tally = JobCounter(services.database)
         app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
         rounds = [start_every(RENEW_S, tally.renew, stop, name="tally"), *start_rounds(services, stop)]
         calm_collection()

@@ -67,7 +67,7 @@ class Check(Frozen):
     passed: bool
 
 
-class Side(Frozen):
+class ScoredVersion(Frozen):
     """A version with its metrics on the split that decided."""
 
     version: int
@@ -86,6 +86,6 @@ class Verdict(Frozen):
     alias: str
     dataset: str
     split: str
-    candidate: Side
-    champion: Side | None
+    candidate: ScoredVersion
+    champion: ScoredVersion | None
     checks: tuple[Check, ...]

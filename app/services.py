@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.core.db import Database
-from app.jobs.queue import Doorbell
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from app.storage import Cache, Store, open_store
 
@@ -15,7 +15,7 @@ class Services:
     settings: Settings
     database: Database
     store: Store
-    doorbell: Doorbell
+    queue: JobQueue
     cache: Cache
 
     @classmethod
@@ -23,7 +23,7 @@ class Services:
         """Connect to what `settings` name."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
-        return cls(settings, Database(settings.database), open_store(settings.store, cache), Doorbell(settings), cache)
+        return cls(settings, Database(settings.database), open_store(settings.store, cache), JobQueue(settings), cache)
 
     def close(self) -> None:
         """Give all connections back."""

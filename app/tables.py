@@ -18,7 +18,8 @@ from ml.evaluation.assessment import Assessment
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import TrainReport
-from ml.labels.inspect import LabelOptions, LabelReport
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import LabelReport
 from ml.scenes.inspect import SceneInfo
 
 Software = dict[str, str]  # what made a result, as `ml.provenance` and docs/http-api.md name it

@@ -183,7 +183,7 @@ def time_queue(settings: Settings, rounds: int) -> dict[str, list[float]]:
     """Seconds of what a worker and the sweep do, with all the queue waiting: the worker claims the oldest."""
     services = Services.open(settings)
     seconds: dict[str, list[float]] = {name: [] for name in ("claim", "heartbeat", "give back", "sweep")}
-    sweeper = Sweeper(services.database, services.doorbell, settings)
+    sweeper = Sweeper(services.database, services.queue, settings)
 
     def timed(name: str, run: Callable[..., Any], *values: Any) -> Any:
         start = time.perf_counter()

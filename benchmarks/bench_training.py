@@ -28,7 +28,7 @@ from benchmarks.side_by_side import medians, show
 from benchmarks.training_world import World, make_world, twin
 from ml.config import LossConfig, NetConfig, OptimizerConfig, TrainConfig
 from ml.evaluation.metrics import confusion
-from ml.nn.training.chips import ChipSampler, Place
+from ml.nn.training.chips import ChipPosition, ChipSampler
 from ml.nn.unet import UNet, make_net
 
 CHIPS = 16  # cut in one turn
@@ -102,11 +102,11 @@ def compare_chips(world: World, folder: Path, *, quick: bool) -> None:
     show_against(f"Chips of {size} x {size} px, 4 bands of uint16", "ms a chip", each)
 
 
-def places(rows: int, cols: int) -> Iterator[list[Place]]:
+def places(rows: int, cols: int) -> Iterator[list[ChipPosition]]:
     """Ever new places, so that no cache of a chip helps anybody."""
     random = np.random.default_rng(1)
     while True:
-        yield [Place(0, int(random.integers(rows + 1)), int(random.integers(cols + 1))) for _ in range(CHIPS)]
+        yield [ChipPosition(0, int(random.integers(rows + 1)), int(random.integers(cols + 1))) for _ in range(CHIPS)]
 
 
 def compare_counts(*, quick: bool) -> None:

@@ -18,11 +18,12 @@ from ml.contract import BandStatistics, Contract
 from ml.datasets.class_counts import SplitStatistics
 from ml.datasets.splits import SPLITS
 from ml.evaluation.assessment import Assessment
-from ml.evaluation.comparison import Comparison, Run, compare
+from ml.evaluation.comparison import Comparison, ScoredTraining, compare
 from ml.evaluation.metrics import BlockCounts, Metrics
 from ml.evaluation.report import BalanceReport, TrainReport
 from ml.faults import Note
-from ml.labels.inspect import ClassReport, LabelOptions, LabelReport
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import ClassReport, LabelReport
 from ml.scenes.inspect import SceneInfo, inspect_scene
 
 BANDS = ("blue", "green", "red", "nir")
@@ -157,7 +158,9 @@ def _header() -> CheckpointHeader:
 
 def _comparison(header: CheckpointHeader) -> Comparison:
     assert header.test
-    return compare([Run(variant=name, seed=0, metrics=header.test) for name in ("ce", "ce+0.5*lovasz")], resamples=10)
+    return compare(
+        [ScoredTraining(variant=name, seed=0, metrics=header.test) for name in ("ce", "ce+0.5*lovasz")], resamples=10
+    )
 
 
 def _label_report() -> LabelReport:

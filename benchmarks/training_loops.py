@@ -27,7 +27,7 @@ from ml.config import LossConfig, TrainConfig
 from ml.nn.training.chips import ChipSampler
 from ml.nn.training.execution import choose_execution
 from ml.nn.training.losses import total_loss
-from ml.nn.training.state import Run
+from ml.nn.training.state import TrainingState
 from ml.nn.training.step import Stepper
 
 Steps = Callable[[], object]
@@ -52,7 +52,7 @@ def bare(net: nn.Module, config: TrainConfig, steps: int) -> Steps:
 def canemap(config: TrainConfig, world: World, steps: int) -> Steps:
     """The loop of `ml.nn.training.train`: chips, augmentation, loss, bookkeeping."""
     execution = choose_execution(config)
-    run = Run(config, world.data, execution)
+    run = TrainingState(config, world.data, execution)
     run.net.train()
     stepper = Stepper(config, world.data.contract, run, execution)
     sampler = ChipSampler([world.cached], config, world.data.contract)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ml.checkpoint_header import CheckpointHeader
-from ml.evaluation.comparison import Comparison, Run, compare
+from ml.evaluation.comparison import Comparison, ScoredTraining, compare
 
 
 def compare_headers(trained: Sequence[tuple[str, CheckpointHeader]]) -> Comparison:
@@ -19,8 +19,10 @@ def compare_headers(trained: Sequence[tuple[str, CheckpointHeader]]) -> Comparis
     return compared.model_copy(update={"notes": (*compared.notes, note)})
 
 
-def _run(variant: str, header: CheckpointHeader, split: str) -> Run:
+def _run(variant: str, header: CheckpointHeader, split: str) -> ScoredTraining:
     metrics = header.test if split == "test" else header.val
     if metrics is None:
         raise ValueError(f"a run of {variant} has no metrics of {split}")
-    return Run(variant=variant, seed=header.config.seed, metrics=metrics, blocks=header.details[split].blocks)
+    return ScoredTraining(
+        variant=variant, seed=header.config.seed, metrics=metrics, blocks=header.details[split].blocks
+    )

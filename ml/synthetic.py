@@ -33,7 +33,7 @@ Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How a surface appears.
 
     colour: mean value of each band. rows_m: distance between plant rows in metres. The other numbers are contrasts
@@ -49,15 +49,15 @@ class Look:
 
 
 LOOKS = {
-    "ground": Look((560, 720, 690, 1500), grain=0.08, clumps=0.08),
-    "road": Look((1050, 1120, 1160, 1280), grain=0.04),
-    "water": Look((520, 560, 380, 210), grain=0.03),
-    "sugarcane": Look((430, 640, 440, 2250), rows_m=4.2, rows=0.14, grain=0.04, clumps=0.04, between_plots=0.09),
-    "maize": Look((435, 650, 450, 2180), grain=0.11, clumps=0.03, between_plots=0.09),
-    "cassava": Look((450, 640, 490, 2060), grain=0.04, clumps=0.12, between_plots=0.09),
-    "rice": Look((480, 690, 470, 1850), grain=0.02, clumps=0.02, between_plots=0.07),
-    "eucalyptus": Look((340, 450, 320, 1700), grain=0.16, clumps=0.10, between_plots=0.06),
-    "fallow": Look((760, 920, 1080, 1420), rows_m=4.2, rows=0.05, grain=0.04, clumps=0.06, between_plots=0.10),
+    "ground": Appearance((560, 720, 690, 1500), grain=0.08, clumps=0.08),
+    "road": Appearance((1050, 1120, 1160, 1280), grain=0.04),
+    "water": Appearance((520, 560, 380, 210), grain=0.03),
+    "sugarcane": Appearance((430, 640, 440, 2250), rows_m=4.2, rows=0.14, grain=0.04, clumps=0.04, between_plots=0.09),
+    "maize": Appearance((435, 650, 450, 2180), grain=0.11, clumps=0.03, between_plots=0.09),
+    "cassava": Appearance((450, 640, 490, 2060), grain=0.04, clumps=0.12, between_plots=0.09),
+    "rice": Appearance((480, 690, 470, 1850), grain=0.02, clumps=0.02, between_plots=0.07),
+    "eucalyptus": Appearance((340, 450, 320, 1700), grain=0.16, clumps=0.10, between_plots=0.06),
+    "fallow": Appearance((760, 920, 1080, 1420), rows_m=4.2, rows=0.05, grain=0.04, clumps=0.06, between_plots=0.10),
 }
 SURFACES = tuple(LOOKS)
 GROUND, ROAD, WATER = 0, 1, 2

@@ -16,11 +16,11 @@ from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
 from worker import resume, scratch
-from worker.context import Abandoned, Dismissed, Held, Outcome, Released
+from worker.context import Abandoned, Dismissed, JobContext, Outcome, Released
 from worker.kinds import dataset, evaluation, experiment, prediction, training
 
 log = structlog.get_logger()
-Work = Callable[[Services, Held, Path], Outcome]
+Work = Callable[[Services, JobContext, Path], Outcome]
 WORK: Mapping[str, Work] = {
     "dataset": dataset.run,
     "training": training.run,
@@ -31,62 +31,62 @@ WORK: Mapping[str, Work] = {
 }
 
 
-def work(services: Services, held: Held) -> None:
+def work(services: Services, context: JobContext) -> None:
     """Do the job and end it, or give it back."""
-    held.log("claimed")
+    context.log("claimed")
     try:
-        _work(services, held)
+        _work(services, context)
     except (Abandoned, lifecycle.Lost):
         log.warning("given up: the job is somebody else's")
     except Released:
-        _end(services, held, "given back", lifecycle.release)
+        _end(services, context, "given back", lifecycle.release)
     except StoreAway as error:  # it may come back: the job waits for that, and the sweep rings for it
         log.warning("the store is away", error=error.detail)
-        _end(services, held, "given back: the store is away", lifecycle.release)
+        _end(services, context, "given back: the store is away", lifecycle.release)
     except OperationalError as error:
         log.warning("the database is away", error=str(error))
-        _end(services, held, "given back: the database was away", lifecycle.release)
+        _end(services, context, "given back: the database was away", lifecycle.release)
     except NoRoom as error:  # somebody may make room, or another worker has some
         log.warning("no room", error=error.detail)
-        _end(services, held, "given back: the disk of its worker is full", lifecycle.release)
+        _end(services, context, "given back: the disk of its worker is full", lifecycle.release)
 
 
-def _work(services: Services, held: Held) -> None:
+def _work(services: Services, context: JobContext) -> None:
     """Do the job and end it; what is left to the caller is a job that is not ours to end."""
     root = services.settings.data_dir / "scratch"
     try:
-        folder = scratch.prepare(root, held.claim)
-        outcome = WORK[held.claim.kind](services, held, folder)
-        _publish(services, held, outcome)
+        folder = scratch.prepare(root, context.claim)
+        outcome = WORK[context.claim.kind](services, context, folder)
+        _publish(services, context, outcome)
     except Dismissed:
-        _end(services, held, "dismissed", lifecycle.dismissed)
+        _end(services, context, "dismissed", lifecycle.dismissed)
     except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
         raise
     except InputRefused as refused:
-        _fail(services, held, refusal(refused))
+        _fail(services, context, refusal(refused))
     except Damaged as damaged:
         log.error("failed", error=damaged.detail)
-        _fail(services, held, document(500, damaged.code, damaged.title, damaged.detail))
+        _fail(services, context, document(500, damaged.code, damaged.title, damaged.detail))
     except Exception as error:
         log.exception("failed")
         if scratch.no_room(root, error):
             raise scratch.full(root) from error
-        _fail(services, held, _unexpected(error))
-    scratch.remove(root, held.claim.job_id)
-    resume.forget(services.store, held.claim.job_id)
+        _fail(services, context, _unexpected(error))
+    scratch.remove(root, context.claim.job_id)
+    resume.forget(services.store, context.claim.job_id)
 
 
-def _publish(services: Services, held: Held, outcome: Outcome) -> None:
+def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
     """Files first, then ONE fenced transaction: it makes the result true. Without it the files are taken back."""
-    place = outcome.place or f"{KINDS[held.claim.kind].collection}/{held.claim.job_id.replace(':', '/')}"
+    place = outcome.place or f"{KINDS[context.claim.kind].collection}/{context.claim.job_id.replace(':', '/')}"
     stored: dict[str, Stored] = {}
     try:
         for name, path in outcome.files.items():
-            stored[name] = services.store.put(path, f"{place}/{held.claim.attempt}/{name}")
-        held.log("successful")
-        _write(services, held, lambda session: _record(session, held.claim, outcome, stored))
+            stored[name] = services.store.put(path, f"{place}/{context.claim.attempt}/{name}")
+        context.log("successful")
+        _write(services, context, lambda session: _record(session, context.claim, outcome, stored))
     except BaseException:
-        _take_back(services, held, stored)
+        _take_back(services, context, stored)
         raise
     log.info("successful")
 
@@ -96,33 +96,33 @@ def _record(session: Session, claim: lifecycle.Claim, outcome: Outcome, stored: 
     outcome.record(session, stored)
 
 
-def _take_back(services: Services, held: Held, stored: Mapping[str, Stored]) -> None:
+def _take_back(services: Services, context: JobContext, stored: Mapping[str, Stored]) -> None:
     """Delete files that no row points to; but a commit may have succeeded though its answer was lost."""
     with services.database.read() as session:
-        job = lifecycle.get(session, held.claim.job_id)
-    if (job.status, job.attempt) == ("successful", held.claim.attempt):
+        job = lifecycle.get(session, context.claim.job_id)
+    if (job.status, job.attempt) == ("successful", context.claim.attempt):
         return
     for item in stored.values():
         services.store.delete(item.object)
 
 
-def _fail(services: Services, held: Held, error: ProblemDocument) -> None:
-    _end(services, held, f"failed: {error.detail}", lambda session, claim: lifecycle.fail(session, claim, error))
+def _fail(services: Services, context: JobContext, error: ProblemDocument) -> None:
+    _end(services, context, f"failed: {error.detail}", lambda session, claim: lifecycle.fail(session, claim, error))
 
 
-def _end(services: Services, held: Held, line: str, move: Callable[..., None]) -> None:
-    held.log(line)
-    _write(services, held, lambda session: move(session, held.claim))
+def _end(services: Services, context: JobContext, line: str, move: Callable[..., None]) -> None:
+    context.log(line)
+    _write(services, context, lambda session: move(session, context.claim))
     log.info(line)
 
 
-def _write(services: Services, held: Held, change: Callable[[Session], None]) -> None:
+def _write(services: Services, context: JobContext, change: Callable[[Session], None]) -> None:
     """In one transaction, with the log; tried again for as long as the job is ours, for the database may come back."""
 
     def once() -> None:
-        with held.writing() as session:
+        with context.writing() as session:
             # how far it came, which the keeper may not have said
-            lifecycle.beat(session, held.claim, held.progress, None)
+            lifecycle.beat(session, context.claim, context.progress, None)
             change(session)
 
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)

@@ -51,16 +51,16 @@ class Outcome:
     place: str | None = None
 
 
-class Held:
+class JobContext:
     """The right to work on one job. `watch` is what the work calls; it raises as soon as the work must stop."""
 
-    def __init__(self, database: Database, claim: lifecycle.Claim, keeper: Connection) -> None:
+    def __init__(self, database: Database, claim: lifecycle.Claim, supervisor: Connection) -> None:
         """keeper: takes `Progress` and gives a class of `Stopped`; when it ends, so does this process."""
         self.claim = claim
         self.progress: Progress | None = None
         self.on_values: Callable[[Session, Progress], None] | None = None
         self._database = database
-        self._keeper = keeper
+        self._keeper = supervisor
         self._reason: type[Stopped] | None = None
         self._ended = False
         self._told = self._logged = 0.0

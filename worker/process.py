@@ -19,7 +19,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
 from worker.attempt import work
-from worker.context import Held
+from worker.context import JobContext
 
 Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 
@@ -61,26 +61,26 @@ def waiting_process(settings: Settings, main: Main) -> Iterator[tuple[ForkServer
             process.join()
 
 
-def wait_for_claim(main: Main, settings: Settings, keeper: Connection) -> None:
+def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> None:
     """Do the job whose claim the keeper sends; end if it has none to give. The keeper alone decides when to stop."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     try:
-        claim = keeper.recv()
+        claim = supervisor.recv()
     except EOFError:
         return
-    main(settings, claim, keeper)
+    main(settings, claim, supervisor)
 
 
-def main(settings: Settings, claim: lifecycle.Claim, keeper: Connection) -> None:
+def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
     """Do the claimed job and end it, whatever comes of it."""
     configure_logs(settings)
     calm_collection()
     _limit_threads(settings)
     services = Services.open(settings)
-    held = Held(services.database, claim, keeper)
-    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt), held.listening():
-        work(services, held)
+    context = JobContext(services.database, claim, supervisor)
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt), context.listening():
+        work(services, context)
     services.close()
 
 

@@ -17,7 +17,7 @@ FILE = "resume.safetensors"
 log = structlog.get_logger()
 
 
-class Kept:
+class ResumeFile:
     """The resume file of one attempt. Each has keys of its own: who was given up cannot reach its successor's.
 
     A store that is away is no reason to stop: without the file, the next attempt has more to do again.

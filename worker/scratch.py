@@ -46,7 +46,7 @@ def full(root: Path) -> NoRoom:
     return NoRoom("no-room", f"The disk of this worker is full. Make room in {root}.")
 
 
-def taking(store: Store, folder: Path) -> Callable[[str], Path]:
+def fetcher(store: Store, folder: Path) -> Callable[[str], Path]:
     """A function that brings an object of the store, checked, to where all attempts at a job keep their inputs."""
     return lambda key: store.take(key, folder.with_name("inputs"))
 

@@ -67,7 +67,7 @@ def _claim_and_keep(
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
         since = time.monotonic()
-        Keeper(services, claim, stopping).keep(process, connection)
+        JobSupervisor(services, claim, stopping).keep(process, connection)
         status = _status_after(services, claim)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
     return status in lifecycle.FINAL
@@ -77,11 +77,11 @@ def _status_after(services: Services, claim: lifecycle.Claim) -> str:
     with services.database.read() as session:
         job = lifecycle.get(session, claim.job_id)
         if job.parent:  # perhaps the last run that an experiment waited for: whether it was, its claim decides
-            services.doorbell.ring(lifecycle.get(session, job.parent))
+            services.queue.notify(lifecycle.get(session, job.parent))
     return job.status
 
 
-class Keeper:
+class JobSupervisor:
     """Of one claimed job, until its child has ended."""
 
     def __init__(self, services: Services, claim: lifecycle.Claim, stopping: threading.Event) -> None:
@@ -175,7 +175,9 @@ class Keeper:
                 elif self._reason:
                     lifecycle.release(session, self._claim)
                 else:
-                    lifecycle.bury(session, job, max_failures=self._services.settings.max_failures, cause=cause)
+                    lifecycle.give_back_or_fail(
+                        session, job, max_failures=self._services.settings.max_failures, cause=cause
+                    )
                 log.warning("the job's process ended before the job", status=job.status, cause=cause)
             return job.status in lifecycle.FINAL
 

@@ -13,7 +13,7 @@ from app.api import documents
 from app.api.http.answers import TEXT, content
 from app.api.http.problems import ProblemResponse
 from app.core.errors import document
-from app.operations.job_counts import Tally
+from app.operations.job_counts import JobCounter
 
 router = APIRouter(tags=["health"])
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["health"])
 class JobCounts(Collector):
     """How many jobs there are of each kind and status."""
 
-    tally: Tally
+    tally: JobCounter
 
     def collect(self) -> Iterator[Metric]:
         """One gauge."""

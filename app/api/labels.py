@@ -20,7 +20,7 @@ from app.services import Services
 from app.storage import Upload
 from ml.faults import Fault
 from ml.frozen import Frozen
-from ml.labels.inspect import LabelOptions
+from ml.labels.classes import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
 CLASSES: dict[str, Any] = {

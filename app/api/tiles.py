@@ -15,7 +15,7 @@ from app.mapping import tiles
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]
 TileFormat = Annotated[Format, Query(description="Of the tiles that are linked.")]
-Side = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
+ScoredVersion = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
 IfNoneMatch = Annotated[str, Header(description="The ETag of what you have.")]
 UNCHANGED = {304: {"description": "You have it already.", "headers": CACHE}}
 
@@ -63,7 +63,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     response_class=Response,
     responses=content({"image/png": BINARY}, CACHE) | UNCHANGED | problems(404),
 )
-def get_preview(services: Wired, id_: Id, max_size: Side = 1024, if_none_match: IfNoneMatch = "") -> Response:
+def get_preview(services: Wired, id_: Id, max_size: ScoredVersion = 1024, if_none_match: IfNoneMatch = "") -> Response:
     """The whole map as a picture in Web Mercator."""
     found = tiles.published(services, id_)
     return _unchanging(found.preview(max_size), "png", found.sha256, if_none_match)

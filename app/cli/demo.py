@@ -99,9 +99,10 @@ def _tell(prediction: Prediction, truth_ha: float) -> None:
 
 def _draw(image: Path, plots: Path, truth: Path, files: Sequence[Path], out: Path) -> None:
     from ml.figures.maps import draw_row, mask_panel, scene_panel
-    from ml.labels.inspect import LabelOptions, burn
+    from ml.labels.classes import LabelOptions
+    from ml.labels.rasterise import rasterise
 
-    burn([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, truth)
+    rasterise([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, truth)
     classes = next(file for file in files if file.name == "classes.tif")
     panels = [scene_panel("image", image), mask_panel("truth", truth), mask_panel("map", classes)]
     draw_row(panels, out, caption="A scene that the model has not seen")

@@ -29,7 +29,7 @@ class IdempotencyKey(Base):
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotentRequest:
     """A request that may come again. key: None when the client gave none; fingerprint: of method, path and body."""
 
     key: str | None
@@ -57,4 +57,4 @@ class Once:
         return first.resource
 
 
-FRESH = Once(None, "")
+FRESH = IdempotentRequest(None, "")

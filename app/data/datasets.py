@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, Invalid, NotFound, invalid
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
@@ -25,7 +25,7 @@ from ml.scenes.inspect import SceneInfo
 FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key
 
 
-def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
+def create(services: Services, request: DatasetRequest, once: IdempotentRequest) -> Dataset:
     """Accept a new version; its job rasterises the labels, checks and counts."""
     with services.database.write() as session:
         version = _next_version(session, request.name)
@@ -43,7 +43,7 @@ def create(services: Services, request: DatasetRequest, once: Once) -> Dataset:
             labels=list(request.labels),
         )
         session.add(dataset)
-    services.doorbell.ring(job)
+    services.queue.notify(job)
     return dataset
 
 

@@ -11,7 +11,8 @@ from app.data.scenes import insert
 from app.services import Services
 from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet
-from ml.labels.inspect import LabelOptions, inspect_labels
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import inspect_labels
 
 get = getter(LabelSet, "label set")
 

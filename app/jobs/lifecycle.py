@@ -160,7 +160,9 @@ def release(session: Session, claim: Claim) -> None:
         raise Lost(claim.job_id)
 
 
-def bury(session: Session, job: Job, *, max_failures: int, cause: str = "was not heard of any more") -> str | None:
+def give_back_or_fail(
+    session: Session, job: Job, *, max_failures: int, cause: str = "was not heard of any more"
+) -> str | None:
     """Its worker died: back to accepted, or failed for good. `job` is what was seen; None when it has moved since.
 
     cause: how the process that did the job ended.

@@ -48,7 +48,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
     }
 
 
-class Doorbell:
+class JobQueue:
     """Tells the workers that a job waits. It never fails: what nobody hears is rung again by the sweep."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,7 +56,7 @@ class Doorbell:
         # by itself kombu tries for six seconds, which whoever orders a job would wait for
         self._celery.conf.broker_transport_options |= {"max_retries": 1, "interval_start": 0}
 
-    def ring(self, job: Job) -> None:
+    def notify(self, job: Job) -> None:
         """Send the job's id to the queue of its kind. Ring after the commit, never before."""
         try:
             self._celery.send_task(TASK, args=[job.id], queue=KINDS[job.kind].queue, retry=False, ignore_result=True)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.core.db import Database
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
-from app.jobs.queue import Doorbell
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from app.tables import Job
 
@@ -31,7 +31,7 @@ class Sweeper:
     """
 
     database: Database
-    doorbell: Doorbell
+    queue: JobQueue
     settings: Settings
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)  # the last beat, and for how long
@@ -43,7 +43,7 @@ class Sweeper:
             running = session.scalars(select(Job).where(Job.status == "running")).all()
         for job in self._silent(running):
             with self.database.write() as session:
-                moved_to = lifecycle.bury(session, job, max_failures=self.settings.max_failures)
+                moved_to = lifecycle.give_back_or_fail(session, job, max_failures=self.settings.max_failures)
             if moved_to:
                 log.warning("worker lost", job=job.id, attempt=job.attempt, now=moved_to)
         self._ring_again()
@@ -67,9 +67,9 @@ class Sweeper:
         for job in self._waiting():
             waiting.setdefault(KINDS[job.kind].queue, []).append(job)
         for queue, oldest in waiting.items():
-            missing = len(oldest) - self.doorbell.messages(queue)
+            missing = len(oldest) - self.queue.messages(queue)
             for job in oldest[: max(0, missing)]:
-                self.doorbell.ring(job)
+                self.queue.notify(job)
 
     def _waiting(self) -> list[Job]:
         with self.database.read() as session:

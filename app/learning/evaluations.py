@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
@@ -23,7 +23,9 @@ from ml.scenes.compatibility import contract_faults
 get = getter(Evaluation, "evaluation")
 
 
-def create(services: Services, name: str, which: str, request: EvaluationRequest, once: Once) -> Evaluation:
+def create(
+    services: Services, name: str, which: str, request: EvaluationRequest, once: IdempotentRequest
+) -> Evaluation:
     """Accept an evaluation of the version `which` of a model; a dataset that does not fit it is refused, by item."""
     id_ = new_id("evl")
     with services.database.write() as session:
@@ -35,7 +37,7 @@ def create(services: Services, name: str, which: str, request: EvaluationRequest
             raise Invalid("contract-mismatch", *found)
         job = add(session, version, dataset, request.split, id_=id_)
         evaluation = get(session, id_)
-    services.doorbell.ring(job)
+    services.queue.notify(job)
     return evaluation
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.columns import PydanticJSON
 from app.core.errors import Invalid, NotReady
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
@@ -24,7 +24,7 @@ from ml.evaluation.plan import plan_faults
 get = getter(Experiment, "experiment")
 
 
-def create(services: Services, request: ExperimentRequest, once: Once) -> Experiment:
+def create(services: Services, request: ExperimentRequest, once: IdempotentRequest) -> Experiment:
     """Accept an experiment: one job for each run, and one that compares them at the end."""
     id_ = new_id("exp")
     with services.database.write() as session:
@@ -46,7 +46,7 @@ def create(services: Services, request: ExperimentRequest, once: Once) -> Experi
             for run in runs
         ]
     for job in waiting:
-        services.doorbell.ring(job)
+        services.queue.notify(job)
     return experiment
 
 

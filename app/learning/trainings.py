@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from app.core.errors import Invalid, NotFound
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
@@ -25,7 +25,7 @@ get = getter(Training, "training")
 HEADER_UNREAD = defer(Training.header)  # it has thousands of figures
 
 
-def create(services: Services, request: TrainingRequest, once: Once) -> Training:
+def create(services: Services, request: TrainingRequest, once: IdempotentRequest) -> Training:
     """Accept a training on a prepared dataset."""
     id_ = new_id("trn")
     with services.database.write() as session:
@@ -35,7 +35,7 @@ def create(services: Services, request: TrainingRequest, once: Once) -> Training
         check_configs(dataset, [request.config])
         job = add(session, dataset, request.config, id_=id_, register_as=request.register_as or dataset.name)
         training = get(session, id_)
-    services.doorbell.ring(job)
+    services.queue.notify(job)
     return training
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
@@ -48,7 +48,7 @@ class Areas:
     ci95_ha: tuple[float, float] | None
 
 
-def create(services: Services, request: PredictionRequest, once: Once) -> Prediction:
+def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
     """Accept a prediction; a scene that breaks the model's contract is refused, item by item."""
     id_ = new_id("prd")
     with services.database.write() as session:
@@ -71,7 +71,7 @@ def create(services: Services, request: PredictionRequest, once: Once) -> Predic
             session.flush()
             waiting = parts.add(session, id_, scene.info.rows, request.parts)
     for job in waiting:
-        services.doorbell.ring(job)
+        services.queue.notify(job)
     return prediction
 
 

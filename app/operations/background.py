@@ -10,6 +10,6 @@ from app.services import Services
 
 def start_rounds(services: Services, stop: threading.Event) -> list[threading.Thread]:
     """Sweep and tick, each in a thread of its own, until `stop` is set."""
-    sweeper = Sweeper(services.database, services.doorbell, services.settings)
+    sweeper = Sweeper(services.database, services.queue, services.settings)
     rounds = {"sweep": sweeper.sweep, "tick": Ticker(services).tick}
     return [start_every(services.settings.sweep_s, do, stop, name=name) for name, do in rounds.items()]

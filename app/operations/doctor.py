@@ -95,7 +95,7 @@ def _clock(services: Services) -> Iterator[Finding]:
 
 
 def _broker(services: Services) -> Iterator[Finding]:
-    if services.doorbell.answers():
+    if services.queue.answers():
         yield Finding("broker", "ok", "answers")
     else:
         yield Finding("broker", "fault", readiness.BROKER_AWAY.detail, readiness.BROKER_AWAY.hint)

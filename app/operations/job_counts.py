@@ -14,7 +14,7 @@ Counts = dict[tuple[str, str], int]  # by kind and status
 
 
 @dataclass(eq=False)
-class Tally:
+class JobCounter:
     """Counts of jobs. Those that have ended are counted in the background: among a million that takes too long."""
 
     database: Database

@@ -85,7 +85,7 @@ class Readiness:
         """Make a probe for each part."""
         self._probes = [
             Probe("database", lambda: list(database_faults(self.services))),
-            Probe("broker", lambda: [] if self.services.doorbell.answers() else [BROKER_AWAY]),
+            Probe("broker", lambda: [] if self.services.queue.answers() else [BROKER_AWAY]),
             Probe("storage", lambda: list(storage_faults(self.services))),
         ]
 

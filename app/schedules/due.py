@@ -38,7 +38,7 @@ class Ticker:
     def _guarded(self, what: str, do: Callable[[], list[Job]]) -> None:
         try:
             for job in do():
-                self.services.doorbell.ring(job)
+                self.services.queue.notify(job)
         except Exception:
             log.exception("not moved on, will try again", what=what)
 

@@ -23,7 +23,7 @@ from app.data import datasets
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
 from app.requests import PromoteRequest
-from app.results import Side, Verdict
+from app.results import ScoredVersion, Verdict
 from app.schedules import gate
 from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
 
@@ -182,8 +182,8 @@ def _judge(
         alias=request.alias,
         dataset=dataset,
         split=split,
-        candidate=Side(version=candidate.version, metrics=ours),
-        champion=Side(version=champion.version, metrics=theirs) if champion and theirs else None,
+        candidate=ScoredVersion(version=candidate.version, metrics=ours),
+        champion=ScoredVersion(version=champion.version, metrics=theirs) if champion and theirs else None,
         checks=found,
     )
     run.verdict = verdict

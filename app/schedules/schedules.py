@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.columns import now
 from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, Problem
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
@@ -26,7 +26,7 @@ Clock = Callable[[], datetime]
 get = getter(Schedule, "schedule")
 
 
-def create(session: Session, request: ScheduleRequest, once: Once, clock: Clock = now) -> Schedule:
+def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, clock: Clock = now) -> Schedule:
     """A new schedule under its name, all its faults at once."""
     if earlier := once.earlier(session, request.name):
         return get(session, earlier)
@@ -79,7 +79,7 @@ def delete(session: Session, id_: str, if_match: int | None) -> None:
     session.delete(_held(session, id_, if_match))
 
 
-def run(services: Services, id_: str, once: Once, clock: Clock = now) -> ScheduleRun:
+def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = now) -> ScheduleRun:
     """Run now, also when disabled; `Conflict` while a run goes on. The next time by the clock stays."""
     run_id = new_id("run")
     with services.database.write() as session:
@@ -92,7 +92,7 @@ def run(services: Services, id_: str, once: Once, clock: Clock = now) -> Schedul
         job = schedule_runs.begin(session, row, moment, moment, trigger="manual", id_=run_id)
         made = schedule_runs.get(session, run_id)
     if job:
-        services.doorbell.ring(job)
+        services.queue.notify(job)
     return made
 
 

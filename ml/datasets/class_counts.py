@@ -22,7 +22,7 @@ class SplitStatistics(Frozen):
 
 
 @dataclass
-class Tally:
+class ClassCounts:
     """Found so far by class value: pixels, int64 (256,), and area_ha, float64 (256,); 255 is what is not labelled."""
 
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
@@ -50,9 +50,9 @@ class Tally:
         )
 
 
-def together(tallies: Iterable[Tally]) -> Tally:
+def together(tallies: Iterable[ClassCounts]) -> ClassCounts:
     """The sum of tallies."""
-    total = Tally()
+    total = ClassCounts()
     for tally in tallies:
         total.add(tally.pixels, tally.area_ha)
     return total

@@ -7,12 +7,12 @@ import numpy as np
 
 from ml.contract import UNLABELLED
 from ml.datasets.splits import NOBODY, SPLITS, Owners
-from ml.labels.layers import Truth
-from ml.labels.rasterise import Painted
+from ml.labels.layers import LabelLayer
+from ml.labels.rasterise import RasterisedLabels
 
 
 @dataclass
-class LayerCensus:
+class LayerFeatureCounts:
     """One layer. pixels: labelled and valid ones, int64 (features, splits). scene: number of the last with such pixels.
 
     Both are as long as the features seen so far demand.
@@ -30,13 +30,13 @@ class LayerCensus:
         self.scene[: len(pixels)][pixels > 0] = scene
 
 
-class Census:
+class FeatureCounts:
     """All layers. layers: in the order of the labels."""
 
     def __init__(self, layers: int) -> None:
-        self.layers = [LayerCensus() for _ in range(layers)]
+        self.layers = [LayerFeatureCounts() for _ in range(layers)]
 
-    def add(self, scene: int, painted: Painted, owners: Owners, valid: np.ndarray) -> None:
+    def add(self, scene: int, painted: RasterisedLabels, owners: Owners, valid: np.ndarray) -> None:
         """Count a window of scene number `scene`; valid: bool (rows, cols)."""
         counted = valid & (owners != NOBODY) & (painted.classes != UNLABELLED)
         layer = painted.layer[counted]
@@ -51,7 +51,7 @@ class Census:
         """All that were counted."""
         return sum(int(layer.pixels.sum()) for layer in self.layers)
 
-    def by_reference(self, truths: Sequence[Truth]) -> dict[str, int]:
+    def by_reference(self, truths: Sequence[LabelLayer]) -> dict[str, int]:
         """Pixels of all splits by what the layers call them, sorted by name; what has no name is left out."""
         total = dict[str, int]()
         for truth, layer in zip(truths, self.layers, strict=True):

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ml.datasets.feature_counts import Census, LayerCensus
+from ml.datasets.feature_counts import FeatureCounts, LayerFeatureCounts
 from ml.datasets.fingerprints import ONE_IN, Prints, shared_prints
 from ml.datasets.splits import NOBODY, SPLITS
 from ml.faults import Fault
 from ml.geo.crs import transformer
 from ml.geo.grid import Grid
-from ml.labels.layers import Truth
+from ml.labels.layers import LabelLayer
 
 _NAMED = 7  # of each kind: nobody reads more than some twenty faults
 _WIDER_PX = 1.5  # than this an overlap must be: neighbours may share an edge, not quite exactly
@@ -30,7 +30,7 @@ _ONE_SPLIT_A_FIELD = (
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacedScene:
     """A scene for the audit. splits: those that have a part of it, as indices into SPLITS."""
 
     name: str
@@ -41,7 +41,7 @@ class Place:
         return f"{self.name!r} ({', '.join(SPLITS[index] for index in self.splits)})"
 
 
-def overlapping_scenes(places: Sequence[Place]) -> list[Fault]:
+def overlapping_scenes(places: Sequence[PlacedScene]) -> list[Fault]:
     """leak_overlapping_scenes: scenes of different splits that lie on each other by more than a pixel or so."""
     pairs = [pair for pair in _neighbours(places) if _may_leak(places, pair)]
     found = [(pair, pixels) for pair in pairs if (pixels := _overlap_px(*(places[index].grid for index in pair)))]
@@ -54,7 +54,7 @@ def overlapping_scenes(places: Sequence[Place]) -> list[Fault]:
     return _capped(found, fault)
 
 
-def duplicate_pixels(places: Sequence[Place], prints: Sequence[Prints]) -> list[Fault]:
+def duplicate_pixels(places: Sequence[PlacedScene], prints: Sequence[Prints]) -> list[Fault]:
     """leak_duplicate_pixels: scenes of different splits that share at least 3 fingerprints."""
     shared = sorted(shared_prints(prints).items())
     found = [(pair, count) for pair, count in shared if count >= _FEWEST_PRINTS and _may_leak(places, pair)]
@@ -66,16 +66,18 @@ def duplicate_pixels(places: Sequence[Place], prints: Sequence[Prints]) -> list[
     return _capped(found, fault)
 
 
-def shared_fields(places: Sequence[Place], truths: Sequence[Truth], census: Census) -> list[Fault]:
+def shared_fields(
+    places: Sequence[PlacedScene], truths: Sequence[LabelLayer], feature_counts: FeatureCounts
+) -> list[Fault]:
     """leak_shared_fields: fields with labelled pixels in two splits or more."""
     pixels = [
         _by_field(truth.fields.numbers, layer) if truth.fields else np.zeros((0, len(SPLITS)))
-        for truth, layer in zip(truths, census.layers, strict=True)
+        for truth, layer in zip(truths, feature_counts.layers, strict=True)
     ]
     found = [(number, field) for number, by_field in enumerate(pixels) for field in _shared(by_field)]
 
     def fault(number: int, field: int) -> Fault:
-        truth, layer, counts = truths[number], census.layers[number], pixels[number][field]
+        truth, layer, counts = truths[number], feature_counts.layers[number], pixels[number][field]
         there = ", ".join(
             f"{counts[split]} px in {SPLITS[split]} ({places[_scene_of(truth, layer, field, split)].name})"
             for split in np.flatnonzero(counts).tolist()
@@ -87,14 +89,14 @@ def shared_fields(places: Sequence[Place], truths: Sequence[Truth], census: Cens
     return _capped(found, fault)
 
 
-def drop_shared_fields(truths: Sequence[Truth], census: Census) -> list[np.ndarray]:
+def drop_shared_fields(truths: Sequence[LabelLayer], feature_counts: FeatureCounts) -> list[np.ndarray]:
     """Leave each field to the split that has most of its pixels, and take the others off the census.
 
     Returns:
         For each layer the only split in which a feature may be labelled, int8 (features,), or -1 for any.
     """
     only = []
-    for truth, layer in zip(truths, census.layers, strict=True):
+    for truth, layer in zip(truths, feature_counts.layers, strict=True):
         owner = np.full(len(truth.legend.names), NOBODY, dtype=np.int8)
         if truth.fields:
             pixels = _by_field(truth.fields.numbers, layer)
@@ -107,12 +109,12 @@ def drop_shared_fields(truths: Sequence[Truth], census: Census) -> list[np.ndarr
     return only
 
 
-def _may_leak(places: Sequence[Place], pair: tuple[int, int]) -> bool:
+def _may_leak(places: Sequence[PlacedScene], pair: tuple[int, int]) -> bool:
     one, other = (places[index].splits for index in pair)
     return bool(one and other) and len({*one, *other}) > 1
 
 
-def _pair_fault(code: str, places: Sequence[Place], pair: tuple[int, int], what: str) -> Fault:
+def _pair_fault(code: str, places: Sequence[PlacedScene], pair: tuple[int, int], what: str) -> Fault:
     one, other = pair
     return Fault(code, f"Scenes {places[one]} and {places[other]} {what}.", _ONE_SPLIT, f"/scenes/{other}")
 
@@ -124,7 +126,7 @@ def _capped(found: Sequence[tuple[Any, ...]], fault: Callable[..., Fault]) -> li
     return [*named, *(Fault(item.code, f"There are {more} more of these.", item.hint) for item in named[:1] if more)]
 
 
-def _neighbours(places: Sequence[Place]) -> list[tuple[int, int]]:
+def _neighbours(places: Sequence[PlacedScene]) -> list[tuple[int, int]]:
     """Pairs of scenes whose boxes in degrees touch, wherever the date line is; the lower index first."""
     corners = np.array([[*p.grid.outline_wgs84.min(axis=0), *p.grid.outline_wgs84.max(axis=0)] for p in places])
     tree = shapely.STRtree(shapely.box(*corners.T))
@@ -147,7 +149,7 @@ def _overlap_px(one: Grid, other: Grid) -> float:
     return 0.0 if shapely.is_empty(shapely.buffer(common, -_WIDER_PX / 2)) else float(common.area)
 
 
-def _by_field(numbers: np.ndarray, layer: LayerCensus) -> np.ndarray:
+def _by_field(numbers: np.ndarray, layer: LayerFeatureCounts) -> np.ndarray:
     """Pixels of each field in each split, int64 (fields, splits)."""
     total = np.zeros((int(numbers.max()) + 1, len(SPLITS)), dtype=np.int64)
     np.add.at(total, numbers[: len(layer.pixels)], layer.pixels)
@@ -160,7 +162,7 @@ def _shared(by_field: np.ndarray) -> list[int]:
     return fields
 
 
-def _scene_of(truth: Truth, layer: LayerCensus, field: int, split: int) -> int:
+def _scene_of(truth: LabelLayer, layer: LayerFeatureCounts, field: int, split: int) -> int:
     """The number of a scene in which a field has pixels of a split."""
     numbers = truth.fields.numbers[: len(layer.pixels)] if truth.fields else np.zeros(0)
     seen = np.flatnonzero((numbers == field) & (layer.pixels[:, split] > 0))

@@ -9,17 +9,17 @@ import numpy as np
 
 from ml.contract import UNLABELLED, Homogenise
 from ml.data import SceneFile
-from ml.datasets.class_counts import Tally
+from ml.datasets.class_counts import ClassCounts
 from ml.datasets.splits import NOBODY, SPLITS, Owners, Share
 from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.statistics import ClippedStatistics
 from ml.geo.windows import blocks
-from ml.labels.rasterise import BLOCK_PX, Canvas, MaskFile, Painted
+from ml.labels.rasterise import BLOCK_PX, LabelRaster, MaskFile, RasterisedLabels
 from ml.radiometry.homogenise import open_homogenised
 
 
 @dataclass(frozen=True)
-class Inks:
+class MaskRules:
     """How a mask is made of painted features, by layer and feature.
 
     only: int8 (features,), the one split in which a feature may be labelled, -1 for any; empty: every feature in any.
@@ -34,7 +34,7 @@ class Inks:
         """Of a mask."""
         return 2 if self.references else 1
 
-    def mask(self, painted: Painted, owners: Owners) -> np.ndarray:
+    def mask(self, painted: RasterisedLabels, owners: Owners) -> np.ndarray:
         """The mask of all splits together, uint8 (bands, rows, cols)."""
         classes = painted.classes
         if self.only:
@@ -49,26 +49,26 @@ class Inks:
 def write_masks(
     scene: SceneFile,
     share: Share,
-    canvas: Canvas,
-    inks: Inks,
+    canvas: LabelRaster,
+    rules: MaskRules,
     out: Path,
     train: ClippedStatistics,
     homogenise: Homogenise | None = None,
-) -> dict[str, Tally]:
+) -> dict[str, ClassCounts]:
     """Write a scene's mask of each split that has a part of it, and count what that holds: by split.
 
     train: takes in the scene's pixels of the training split, homogenised. A mask without a labelled pixel is not kept.
     """
-    tallies = {SPLITS[index]: Tally() for index in share.splits}
+    tallies = {SPLITS[index]: ClassCounts() for index in share.splits}
     with ExitStack() as stack:
         source = stack.enter_context(open_homogenised(scene, homogenise))
         files = {
-            name: stack.enter_context(MaskFile(mask_path(out, name, scene), canvas.grid, inks.bands))
+            name: stack.enter_context(MaskFile(mask_path(out, name, scene), canvas.grid, rules.bands))
             for name in tallies
         }
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
             owners = share.owners(window)
-            values = inks.mask(canvas.paint(window), owners)
+            values = rules.mask(canvas.paint(window), owners)
             image, valid = source.read(window)
             seen, area_ha = np.where(valid, values[0], UNLABELLED), row_area_ha(canvas.grid, window)
             for name, file in files.items():

@@ -9,10 +9,10 @@ from affine import Affine
 
 from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
-from ml.datasets.audit import Site, settle_leaks, survey
+from ml.datasets.audit import DatasetScene, audit, settle_leaks
 from ml.datasets.checks import class_faults, empty_faults, naming, scene_faults, split_faults, standard_scene
-from ml.datasets.class_counts import SplitStatistics, Tally, together
-from ml.datasets.masks import Inks, mask_path, write_masks
+from ml.datasets.class_counts import ClassCounts, SplitStatistics, together
+from ml.datasets.masks import MaskRules, mask_path, write_masks
 from ml.datasets.options import Leaks
 from ml.datasets.splits import SPLITS, Split, shares
 from ml.faults import Note, refuse_any
@@ -21,8 +21,8 @@ from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
 from ml.geo.statistics import ClippedStatistics
 from ml.labels.classes import LabelOptions
-from ml.labels.layers import Truth, open_truth
-from ml.labels.rasterise import Canvas
+from ml.labels.layers import LabelLayer, open_layer
+from ml.labels.rasterise import LabelRaster
 from ml.progress import Progress, Watch, silent
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.compatibility import contract_of
@@ -83,7 +83,7 @@ def prepare(
     let outliers be clipped to the 0.1 and 99.9 percentiles of the training split.
 
     Raises:
-        InputRefused: with every fault found. Codes: what `inspect_scene` and `open_truth` raise; those of
+        InputRefused: with every fault found. Codes: what `inspect_scene` and `open_layer` raise; those of
             `class_faults`, `split_faults` and `scene_faults`; no_overlap, a scene without any label; unknown_class;
             too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels, leak_shared_fields; empty_split, no labels
             in train or val.
@@ -95,13 +95,13 @@ def prepare(
     standard = infos[standard_scene(infos)]
     truths = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
     sites = _sites(scenes, [*infos.values()], split)
-    found = survey(sites, truths, classes, watch)
+    found = audit(sites, truths, classes, watch)
     only, leak_notes = settle_leaks(found, leaks)
-    counts = found.census.by_reference(truths)
+    counts = found.feature_counts.by_reference(truths)
     references, name_notes = _names(counts)
-    inks = Inks(only, _references(references, truths))
+    rules = MaskRules(only, _references(references, truths))
     sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
-    written = _write(sites, truths, inks, out, ClippedStatistics(len(standard.bands)), common, watch)
+    written = _write(sites, truths, rules, out, ClippedStatistics(len(standard.bands)), common, watch)
     refuse_any(empty_faults(written.masks))
     return Prepared(
         training_data=_training_data(
@@ -120,8 +120,8 @@ class _Written:
     """masks: by split the scenes that have one. splits, scenes: what each holds. train: of the training pixels."""
 
     masks: dict[str, list[LabelledScene]]
-    splits: dict[str, Tally]
-    scenes: dict[str, Tally]
+    splits: dict[str, ClassCounts]
+    scenes: dict[str, ClassCounts]
     train: ClippedStatistics
 
 
@@ -130,18 +130,18 @@ def _inspected(scene: SceneFile, pointer: str) -> SceneInfo:
         return inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata)
 
 
-def _opened(label: LabelFile, pointer: str) -> Truth:
+def _opened(label: LabelFile, pointer: str) -> LabelLayer:
     with naming(label.name, pointer):
-        return open_truth(label.path, label.options, label.name)
+        return open_layer(label.path, label.options, label.name)
 
 
-def _sites(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[Site]:
+def _sites(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[DatasetScene]:
     divided = shares([scene.name for scene in scenes], [(info.rows, info.cols) for info in infos], split)
     grids = [Grid(info.rows, info.cols, Affine(*info.transform), crs_from_wkt(info.crs)) for info in infos]
-    return [Site(*each) for each in zip(scenes, grids, divided, strict=True)]
+    return [DatasetScene(*each) for each in zip(scenes, grids, divided, strict=True)]
 
 
-def _measured(sites: Sequence[Site], method: Method, watch: Watch) -> tuple[list[Site], Homogenise]:
+def _measured(sites: Sequence[DatasetScene], method: Method, watch: Watch) -> tuple[list[DatasetScene], Homogenise]:
     """The scenes with their radiometry, and what they are brought to: the mean of those in the training split."""
     measured = []
     for number, site in enumerate(sites):
@@ -164,7 +164,7 @@ def _names(counts: Mapping[str, int]) -> tuple[tuple[str, ...], list[Note]]:
     return (), [Note(code="too_many_references", detail=detail, hint=hint)]
 
 
-def _references(names: Sequence[str], truths: Sequence[Truth]) -> list[np.ndarray]:
+def _references(names: Sequence[str], truths: Sequence[LabelLayer]) -> list[np.ndarray]:
     """Of each layer the index into `names` of each feature, uint8 (features,), 255 for none; nothing without names."""
     index = {name: number for number, name in enumerate(names)}
     if not index:
@@ -173,21 +173,21 @@ def _references(names: Sequence[str], truths: Sequence[Truth]) -> list[np.ndarra
 
 
 def _write(
-    sites: Sequence[Site],
-    truths: Sequence[Truth],
-    inks: Inks,
+    sites: Sequence[DatasetScene],
+    truths: Sequence[LabelLayer],
+    rules: MaskRules,
     out: Path,
     train: ClippedStatistics,
     homogenise: Homogenise | None,
     watch: Watch,
 ) -> _Written:
     """Write and count the masks of all scenes."""
-    written = _Written({name: [] for name in SPLITS}, {name: Tally() for name in SPLITS}, {}, train)
+    written = _Written({name: [] for name in SPLITS}, {name: ClassCounts() for name in SPLITS}, {}, train)
     for number, site in enumerate(sites):
         scene = site.scene
         watch(Progress("rasterise", number, len(sites), scene.name))
         with naming(scene.name):
-            tallies = write_masks(scene, site.share, Canvas(truths, site.grid), inks, out, train, homogenise)
+            tallies = write_masks(scene, site.share, LabelRaster(truths, site.grid), rules, out, train, homogenise)
         for name, tally in tallies.items():
             written.splits[name].add(tally.pixels, tally.area_ha)
             if tally.labelled:
@@ -203,7 +203,7 @@ def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]
     return TrainingData(contract=contract, references=names, **masks).hashed()
 
 
-def _balance_notes(train: Tally, classes: Sequence[ClassDef]) -> Iterator[Note]:
+def _balance_notes(train: ClassCounts, classes: Sequence[ClassDef]) -> Iterator[Note]:
     absent = [item.name for item in classes if not train.pixels[item.value]]
     if absent:
         code = "single_class" if len(absent) == len(classes) - 1 else "absent_class"

@@ -16,7 +16,7 @@ FEW_SEEDS = 5  # resampling n runs shows (n - 1) / n of their variance
 _CHUNK = 100  # resamples at once: bounds the memory, whatever the number of blocks
 
 
-class Run(Frozen):
+class ScoredTraining(Frozen):
     """One training of a variant, scored on one split. blocks: by scene, as in `ml.evaluation.assessment.Assessment`."""
 
     variant: str
@@ -77,7 +77,7 @@ class Comparison(Frozen):
     notes: tuple[str, ...]
 
 
-def compare(runs: Sequence[Run], *, split: str = "test", seed: int = 0, resamples: int = 2000) -> Comparison:
+def compare(runs: Sequence[ScoredTraining], *, split: str = "test", seed: int = 0, resamples: int = 2000) -> Comparison:
     """Compare variants on one split; the first run's variant is the baseline.
 
     The interval is a paired bootstrap: whole blocks are drawn with replacement, the same for every run, since
@@ -106,7 +106,7 @@ def compare(runs: Sequence[Run], *, split: str = "test", seed: int = 0, resample
     return Comparison(table=table, differences=tuple(differences), notes=tuple(notes))
 
 
-def _by_variant_and_seed(runs: Sequence[Run]) -> dict[str, dict[int, int]]:
+def _by_variant_and_seed(runs: Sequence[ScoredTraining]) -> dict[str, dict[int, int]]:
     """Where in `runs` each variant's runs are, by seed; variants in the order they came."""
     placed: dict[str, dict[int, int]] = {}
     for index, run in enumerate(runs):
@@ -115,7 +115,7 @@ def _by_variant_and_seed(runs: Sequence[Run]) -> dict[str, dict[int, int]]:
     return placed
 
 
-def _aligned(runs: Sequence[Run]) -> Counts:
+def _aligned(runs: Sequence[ScoredTraining]) -> Counts:
     """The blocks of all runs, shape (blocks, runs, classes, classes), every run's in the order of the first's."""
     by_place = [{(s, b.row, b.col): b.confusion for s, of in run.blocks.items() for b in of} for run in runs]
     places = by_place[0].keys() if by_place else ()

@@ -21,7 +21,7 @@ class Variant(Frozen):
     config: Settings = Field(default_factory=dict)
 
 
-class Run(Frozen):
+class PlannedTraining(Frozen):
     """One training of an experiment."""
 
     variant: str
@@ -46,13 +46,15 @@ class Plan(Frozen):
         )
         return (*self.variants, *swept)
 
-    def runs(self, classes: int) -> tuple[Run, ...]:
+    def runs(self, classes: int) -> tuple[PlannedTraining, ...]:
         """Every training, seed by seed, so that the variants of the first seed can be compared early.
 
         Raises ValidationError for a config that is wrong; see `plan_faults`.
         """
         return tuple(
-            Run(variant=variant.name, seed=seed, config=TrainConfig.model_validate(self.settings(variant, seed)))
+            PlannedTraining(
+                variant=variant.name, seed=seed, config=TrainConfig.model_validate(self.settings(variant, seed))
+            )
             for seed in self.seeds
             for variant in self.all_variants(classes)
         )

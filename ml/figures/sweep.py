@@ -11,10 +11,10 @@ from ml.figures.style import CURVES, MARKERS
 from ml.figures.texts import words
 
 METRICS = ("accuracy", "iou", "kappa")
-Run = tuple[float, int, Mapping[str, float | None]]  # weight, seed, metrics
+ScoredTraining = tuple[float, int, Mapping[str, float | None]]  # weight, seed, metrics
 
 
-def draw_sweep(runs: Sequence[Run], *, lang: Lang = "en") -> Figure:
+def draw_sweep(runs: Sequence[ScoredTraining], *, lang: Lang = "en") -> Figure:
     """Each run as a point, the mean over the seeds as a line, a panel for each metric; the best mean is ringed."""
     say = words(lang)
     figure = Figure(figsize=(12.6, 4.3), layout="constrained")

@@ -21,7 +21,7 @@ _COLUMN_IN, _LEVEL_IN, _ROW_IN, _TABLE_IN = 1.0, 1.0, 0.27, 4.9  # inches
 
 
 @dataclass(frozen=True)
-class Layer:
+class NetBlock:
     """A block of the net. kind: "input", "encoder", "bottom", "up-conv", "decoder" or "output". level: 1 is the finest.
 
     channels, size: of what it puts out, size in pixels a side. parameters: numbers to learn.
@@ -34,22 +34,22 @@ class Layer:
     parameters: int
 
 
-def unet_layers(bands: int, depth: int, width: int, outputs: int, size: int) -> tuple[Layer, ...]:
+def unet_layers(bands: int, depth: int, width: int, outputs: int, size: int) -> tuple[NetBlock, ...]:
     """The blocks of `ml.nn.unet.UNet(bands, depth, width, outputs)` for chips of `size` pixels, in their order.
 
     size: a multiple of 2^depth.
     """
-    layers, channels = [Layer("input", 1, bands, size, 0)], bands
+    layers, channels = [NetBlock("input", 1, bands, size, 0)], bands
     for level in range(1, depth + 2):
         wider = width * 2 ** (level - 1)
         kind = "encoder" if level <= depth else "bottom"
-        layers.append(Layer(kind, level, wider, size >> (level - 1), _double_conv(channels, wider)))
+        layers.append(NetBlock(kind, level, wider, size >> (level - 1), _double_conv(channels, wider)))
         channels = wider
     for level in range(depth, 0, -1):
         upper, side = width * 2 ** (level - 1), size >> (level - 1)
-        layers.append(Layer("up-conv", level, upper, side, 4 * 2 * upper * upper + upper))
-        layers.append(Layer("decoder", level, upper, side, _double_conv(2 * upper, upper)))
-    return (*layers, Layer("output", 1, outputs, size, width * outputs + outputs))
+        layers.append(NetBlock("up-conv", level, upper, side, 4 * 2 * upper * upper + upper))
+        layers.append(NetBlock("decoder", level, upper, side, _double_conv(2 * upper, upper)))
+    return (*layers, NetBlock("output", 1, outputs, size, width * outputs + outputs))
 
 
 def draw_unet(bands: int, depth: int, width: int, outputs: int, size: int, *, lang: Lang = "en") -> Figure:
@@ -70,7 +70,7 @@ def _double_conv(inputs: int, outputs: int) -> int:
     return 9 * inputs * outputs + 9 * outputs * outputs + 4 * outputs
 
 
-def _draw_net(axes: Axes, boxes: Sequence[Layer], depth: int, lang: Lang) -> None:
+def _draw_net(axes: Axes, boxes: Sequence[NetBlock], depth: int, lang: Lang) -> None:
     """One column for each box, one row for each level."""
     say = words(lang)
     for column, layer in enumerate(boxes):
@@ -95,7 +95,7 @@ def _draw_net(axes: Axes, boxes: Sequence[Layer], depth: int, lang: Lang) -> Non
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=9)
 
 
-def _draw_box(axes: Axes, column: int, layer: Layer) -> None:
+def _draw_box(axes: Axes, column: int, layer: NetBlock) -> None:
     plain = layer.kind in ("input", "output")
     corner = column - _HALF_WIDTH, -layer.level - _HALF_HEIGHT
     shape = "round,pad=0,rounding_size=0.06"
@@ -112,7 +112,7 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], way
     axes.add_patch(arrow)
 
 
-def _draw_table(axes: Axes, layers: Sequence[Layer], lang: Lang) -> None:
+def _draw_table(axes: Axes, layers: Sequence[NetBlock], lang: Lang) -> None:
     say = words(lang)
     rows = [
         (say(layer.kind, level=layer.level), f"{layer.channels} × {layer.size} × {layer.size}", f"{layer.parameters:,}")

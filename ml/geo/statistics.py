@@ -42,7 +42,7 @@ class Moments:
         return tuple(BandStatistics(mean=m, std=s, min=low, max=high) for m, s, low, high in columns)
 
 
-class Thinned:
+class EvenSample:
     """Every n-th valid pixel in the order of arrival, float32; n is 1, 3, 9, ..., as large as `most` pixels demand.
 
     The same windows in the same order give the same sample. n is odd because windows are often as wide as a power of
@@ -80,7 +80,7 @@ class ClippedStatistics:
     """Statistics of `bands` bands, and the limits beyond which a value is an outlier."""
 
     def __init__(self, bands: int) -> None:
-        self._moments, self._sample = Moments(bands), Thinned(bands)
+        self._moments, self._sample = Moments(bands), EvenSample(bands)
 
     def update(self, image: np.ndarray, valid: np.ndarray) -> None:
         """Take in the valid pixels of a window: image (bands, rows, cols), valid bool (rows, cols)."""

@@ -19,7 +19,7 @@ _LITTLE = 1 << 20  # beside pixels
 
 
 @contextmanager
-def written(path: Path, most_bytes: int) -> Iterator[None]:
+def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
     """For a block that writes the raster `path` with GDAL: read all of it at the end.
 
     On a full disk GDAL may close a file that lacks its end, and say nothing; or fail, for a reason that does not name

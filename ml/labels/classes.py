@@ -38,7 +38,7 @@ class LabelOptions(Frozen):
 
 
 @dataclass(frozen=True)
-class Legend:
+class FeatureClasses:
     """What the features of a layer mean.
 
     values: class of each, uint8 (features,). names: what the layer itself calls each ("cassava"), "" if nothing.
@@ -48,7 +48,7 @@ class Legend:
     names: tuple[str, ...]
 
 
-def classes_of(features: Sequence[Feature], options: LabelOptions) -> Legend:
+def classes_of(features: Sequence[Feature], options: LabelOptions) -> FeatureClasses:
     """The class of each polygon, and the text that stands for it.
 
     Raises:
@@ -56,7 +56,7 @@ def classes_of(features: Sequence[Feature], options: LabelOptions) -> Legend:
     """
     field = options.class_field or _guessed_field(features, options.classes)
     if field is None:
-        return Legend(np.ones(len(features), dtype=np.uint8), ("",) * len(features))
+        return FeatureClasses(np.ones(len(features), dtype=np.uint8), ("",) * len(features))
     texts = [text_of(feature.properties.get(field)) for feature in features]
     values = {text: _class_value(text, options.classes) for text in set(texts)}
     faults = []
@@ -64,7 +64,7 @@ def classes_of(features: Sequence[Feature], options: LabelOptions) -> Legend:
         faults.append(_missing(field, texts, features))
     unknown = sorted(text for text, value in values.items() if text and value is None)
     refuse_any(faults + [_unknown(text, options.classes) for text in unknown[:MAX_FAULTS]])
-    return Legend(np.array([values[text] for text in texts], dtype=np.uint8), tuple(texts))
+    return FeatureClasses(np.array([values[text] for text in texts], dtype=np.uint8), tuple(texts))
 
 
 def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> np.ndarray:

@@ -27,7 +27,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Layer:
+class FeatureLayer:
     """crs: None if the file names none. unplaced: features without any geometry, which are left out."""
 
     kind: VectorKind

@@ -11,10 +11,10 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import WGS84, crs_from_code
-from ml.labels.features import Feature, Layer, NoPolygonError, gathered, simple
+from ml.labels.features import Feature, FeatureLayer, NoPolygonError, gathered, simple
 
 
-def read_geojson(path: Path) -> Layer:
+def read_geojson(path: Path) -> FeatureLayer:
     """The polygons of a FeatureCollection, a Feature or a bare geometry, in WGS 84 or the CRS of an old `crs` member.
 
     Raises:
@@ -22,7 +22,7 @@ def read_geojson(path: Path) -> Layer:
     """
     document = _parse(path)
     features, unplaced = gathered(_members(document), _feature)
-    return Layer("geojson", _crs(document), features, unplaced)
+    return FeatureLayer("geojson", _crs(document), features, unplaced)
 
 
 def _parse(path: Path) -> dict[str, Any]:

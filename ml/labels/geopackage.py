@@ -13,14 +13,14 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_code, crs_from_wkt
-from ml.labels.features import Feature, Layer, NoPolygonError, gathered, simple
+from ml.labels.features import Feature, FeatureLayer, NoPolygonError, gathered, simple
 
 SECONDS = 60
 _STEPS = 100_000  # of SQLite's machine between two looks at the clock
 _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
 
 
-def read_geopackage(path: Path) -> Layer:
+def read_geopackage(path: Path) -> FeatureLayer:
     """The polygons of the one feature table of a GeoPackage.
 
     Raises:
@@ -31,7 +31,7 @@ def read_geopackage(path: Path) -> Layer:
             _refuse_machinery(connection)
             table, column, srs = _feature_table(connection)
             features, unplaced = gathered(_rows(connection, table, column), lambda row: _feature(*row))
-            return Layer("geopackage", _crs(connection, srs), features, unplaced)
+            return FeatureLayer("geopackage", _crs(connection, srs), features, unplaced)
     except (sqlite3.Error, UnicodeDecodeError):
         raise _bad("The GeoPackage is damaged, or takes too long to read.") from None
 

@@ -14,12 +14,9 @@ from ml.geo.grid import Box
 from ml.geo.windows import blocks
 from ml.labels.classes import LabelOptions, class_names, mask_classes
 from ml.labels.conflicts import check_conflicts
-from ml.labels.layers import MaskTruth, PolygonTruth, open_truth
-from ml.labels.rasterise import BurnReport, burn, burn_truths
+from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
 from ml.labels.read import Kind, wgs84_bounds
 from ml.scenes.source import RasterSource
-
-__all__ = ["BurnReport", "ClassReport", "LabelOptions", "LabelReport", "burn", "burn_truths", "inspect_labels"]
 
 _BLOCK_PX = 1024
 
@@ -53,14 +50,14 @@ def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelRepo
     """Read a layer of labels of any kind and count what it holds.
 
     Raises:
-        InputRefused: with the faults found. Codes: those of `open_truth`, unknown_class, conflicting_labels, no_labels.
+        InputRefused: with the faults found. Codes: those of `open_layer`, unknown_class, conflicting_labels, no_labels.
     """
     options = options or LabelOptions()
-    truth = open_truth(path, options)
-    return _polygon_report(truth, options) if isinstance(truth, PolygonTruth) else _mask_report(truth)
+    truth = open_layer(path, options)
+    return _polygon_report(truth, options) if isinstance(truth, PolygonLayer) else _mask_report(truth)
 
 
-def _polygon_report(truth: PolygonTruth, options: LabelOptions) -> LabelReport:
+def _polygon_report(truth: PolygonLayer, options: LabelOptions) -> LabelReport:
     overlaps = check_conflicts(truth.geometries, truth.values)
     area_ha, names = polygon_area_ha(truth.geometries, truth.crs), class_names(options.classes)
     return LabelReport(
@@ -82,7 +79,7 @@ def _polygon_report(truth: PolygonTruth, options: LabelOptions) -> LabelReport:
     )
 
 
-def _mask_report(truth: MaskTruth) -> LabelReport:
+def _mask_report(truth: MaskLayer) -> LabelReport:
     pixels, area_ha, names = np.zeros(256, dtype=np.int64), np.zeros(256), class_names(truth.options.classes)
     with RasterSource(truth.path) as source:
         for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
@@ -107,10 +104,10 @@ def _mask_report(truth: MaskTruth) -> LabelReport:
     )
 
 
-def _crs_name(truth: PolygonTruth | MaskTruth) -> str:
+def _crs_name(truth: PolygonLayer | MaskLayer) -> str:
     return crs_code(truth.crs) or truth.crs.name
 
 
-def _unplaced(truth: PolygonTruth) -> Iterator[Note]:
+def _unplaced(truth: PolygonLayer) -> Iterator[Note]:
     if truth.unplaced:
         yield Note(code="no_geometry", detail=f"{truth.unplaced} features have no geometry and are left out.")

@@ -18,21 +18,21 @@ from ml.geo.grid import Grid, far_apart
 from ml.geo.placement import checked_grid
 from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
-from ml.labels.classes import LabelOptions, Legend, classes_of, mask_table
+from ml.labels.classes import FeatureClasses, LabelOptions, classes_of, mask_table
 from ml.labels.fields import Fields, fields_of
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import repaired
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_safety import check_tiff
 
-UNPAINTED = -1
+NO_FEATURE = -1
 _NOT_VALID = 0  # the feature of a mask that stands for its pixels without a value
 # how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
 _EDGE_PX = 100
 _FINEST = 8  # a mask's pixel may be so many times smaller than a scene's
 
 
-class Painter(Protocol):
+class LayerRasteriser(Protocol):
     """A layer on the grid of one scene."""
 
     @property
@@ -45,7 +45,7 @@ class Painter(Protocol):
         ...
 
 
-class Truth(Protocol):
+class LabelLayer(Protocol):
     """A layer of labels. name: what its owner calls it."""
 
     name: str
@@ -56,27 +56,27 @@ class Truth(Protocol):
         ...
 
     @property
-    def legend(self) -> Legend:
+    def legend(self) -> FeatureClasses:
         """What the features mean that have been painted so far."""
         ...
 
-    def on(self, grid: Grid) -> Painter | None:
+    def on(self, grid: Grid) -> LayerRasteriser | None:
         """The layer on a scene's grid; None if it does not touch it."""
         ...
 
 
-def open_truth(path: Path, options: LabelOptions, name: str = "") -> "PolygonTruth | MaskTruth":
+def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLayer | MaskLayer":
     """A layer of labels of any kind, found from its bytes.
 
     Raises:
         InputRefused: all that `read_layer`, `repaired` and `classes_of` raise; of a mask what a scene is refused for,
             and not_a_mask.
     """
-    kind = MaskTruth if kind_of(path) == "raster" else PolygonTruth
+    kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
 
 
-class PolygonTruth:
+class PolygonLayer:
     """Valid polygons, in the order of the file: where they overlap, the later one counts.
 
     geometries: shapely, in `crs`. legend: of each. values: class of each, uint8.
@@ -98,7 +98,7 @@ class PolygonTruth:
     def tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.geometries)
 
-    def on(self, grid: Grid) -> "PolygonPainter | None":
+    def on(self, grid: Grid) -> "PolygonRasteriser | None":
         """The polygons in pixels of a scene's grid, or None."""
         outline = np.column_stack(transformer(grid.crs, self.crs).transform(*grid.outline().T))
         if not np.isfinite(outline).all():
@@ -116,10 +116,10 @@ class PolygonTruth:
         hits = shapely.intersects(pixels, shapely.box(0, 0, grid.cols, grid.rows))
         if not hits.any():
             return None
-        return PolygonPainter(pixels[hits], near[hits], self._background)
+        return PolygonRasteriser(pixels[hits], near[hits], self._background)
 
 
-class PolygonPainter:
+class PolygonRasteriser:
     """Polygons in pixels of a scene, (col, row) from its corner. A pixel belongs to the polygon that has its middle.
 
     numbers: of the features that the geometries are.
@@ -133,19 +133,19 @@ class PolygonPainter:
         box = shapely.box(window.col, window.row, window.col + window.cols, window.row + window.rows)
         inside = np.sort(self._tree.query(box))
         if len(inside) == 0:
-            return np.full((window.rows, window.cols), UNPAINTED, dtype=np.int32)
+            return np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
         shapes = zip(self._geometries[inside], self._numbers[inside].tolist(), strict=True)
         painted: np.ndarray = rasterize(
             shapes,
             out_shape=(window.rows, window.cols),
-            fill=UNPAINTED,
+            fill=NO_FEATURE,
             transform=Affine.translation(window.col, window.row),
             dtype="int32",
         )
         return painted
 
 
-class MaskTruth:
+class MaskLayer:
     """A raster whose pixels are class values; 255 and its nodata are unlabelled.
 
     Its features are its different values, numbered as they come to be seen; they are no fields.
@@ -171,8 +171,8 @@ class MaskTruth:
         return self.grid.crs
 
     @property
-    def legend(self) -> Legend:
-        return Legend(np.array(self._classes, dtype=np.uint8), tuple(self._names))
+    def legend(self) -> FeatureClasses:
+        return FeatureClasses(np.array(self._classes, dtype=np.uint8), tuple(self._names))
 
     def features(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """The number of the value at each pixel of a window, int32 of the shape of `raw`.
@@ -192,7 +192,7 @@ class MaskTruth:
             self._names.append(str(value))
         return self._numbers[value]
 
-    def on(self, grid: Grid) -> "MaskPainter | None":
+    def on(self, grid: Grid) -> "MaskRasteriser | None":
         """The mask on a scene's grid, or None.
 
         Raises:
@@ -201,20 +201,20 @@ class MaskTruth:
         if far_apart(self.grid.bbox(), grid.bbox()):
             return None
         refuse_any(_mismatch(self.grid, grid))
-        return MaskPainter(self, grid)
+        return MaskRasteriser(self, grid)
 
 
 @dataclass(frozen=True)
-class MaskPainter:
+class MaskRasteriser:
     """A mask under a scene's grid: each pixel of the scene takes the value of the mask's pixel under its middle."""
 
-    mask: MaskTruth
+    mask: MaskLayer
     grid: Grid
     background: int = UNLABELLED
 
     def paint(self, window: Window) -> np.ndarray:
         rows, cols, under = self._under(window)
-        painted = np.full((window.rows, window.cols), UNPAINTED, dtype=np.int32)
+        painted = np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
         if not under.any():
             return painted
         first_row, first_col = int(rows[under].min()), int(cols[under].min())

@@ -13,10 +13,10 @@ from ml.contract import UNLABELLED
 from ml.faults import Note
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
-from ml.geo.whole_file import written
+from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks, ceil_to
 from ml.labels.classes import LabelOptions
-from ml.labels.layers import UNPAINTED, Truth, open_truth
+from ml.labels.layers import NO_FEATURE, LabelLayer, open_layer
 
 BLOCK_PX = 1024
 _PROFILE = {"driver": "GTiff", "dtype": "uint8", "nodata": UNLABELLED, "compress": "deflate", "interleave": "band"}
@@ -24,7 +24,7 @@ _TILES = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SA
 
 
 @dataclass(frozen=True)
-class BurnReport:
+class RasteriseReport:
     """counts: pixels by class value, 255 unlabelled. overlaps: where layers contradict. labelled: any label at all."""
 
     counts: dict[int, int]
@@ -33,7 +33,7 @@ class BurnReport:
 
 
 @dataclass(frozen=True)
-class Painted:
+class RasterisedLabels:
     """The labels of a window, arrays of (rows, cols).
 
     classes: uint8, 255 unlabelled. layer, int16: which layer says so; feature, int32: which of its features; both -1
@@ -48,13 +48,13 @@ class Painted:
     def look_up(self, tables: Sequence[np.ndarray], nothing: int) -> np.ndarray:
         """What stands in `tables` for each pixel's feature, one table a layer, of one dtype; else `nothing`."""
         found = np.full(self.layer.shape, nothing, dtype=tables[0].dtype)
-        for number in np.unique(self.layer[self.layer != UNPAINTED]):
+        for number in np.unique(self.layer[self.layer != NO_FEATURE]):
             here = self.layer == number
             found[here] = tables[number][self.feature[here]]
         return found
 
 
-class Canvas:
+class LabelRaster:
     """Layers of truth on the grid of one scene. Where they overlap, the later one counts.
 
     What no layer labels is class 0 if a layer of polygons with background 0 touches the scene.
@@ -63,30 +63,30 @@ class Canvas:
         InputRefused: grid_mismatch of a raster; `paint` raises unknown_class and not_a_mask.
     """
 
-    def __init__(self, truths: Sequence[Truth], grid: Grid) -> None:
+    def __init__(self, truths: Sequence[LabelLayer], grid: Grid) -> None:
         self.grid, self._names = grid, [truth.name for truth in truths]
         on_scene = [(number, truth, truth.on(grid)) for number, truth in enumerate(truths)]
         self._layers = [(number, truth, painter) for number, truth, painter in on_scene if painter]
         self._background = min((painter.background for _, _, painter in self._layers), default=UNLABELLED)
 
-    def paint(self, window: Window) -> Painted:
+    def paint(self, window: Window) -> RasterisedLabels:
         """The labels of a window."""
         shape = window.rows, window.cols
         classes, said = np.full(shape, UNLABELLED, dtype=np.uint8), np.zeros(shape, dtype=bool)
-        layer, feature = np.full(shape, UNPAINTED, dtype=np.int16), np.full(shape, UNPAINTED, dtype=np.int32)
+        layer, feature = np.full(shape, NO_FEATURE, dtype=np.int16), np.full(shape, NO_FEATURE, dtype=np.int32)
         replaced = np.zeros(len(self._names), dtype=np.int64)
         for number, truth, painter in self._layers:
             found = painter.paint(window)
-            here = found != UNPAINTED
+            here = found != NO_FEATURE
             values, before = truth.legend.values[found[here]], classes[here]
             replaced[number] = ((before != UNLABELLED) & (values != UNLABELLED) & (values != before)).sum()
             classes[here], layer[here], feature[here] = values, number, found[here]
             said |= here
         classes[~said] = self._background
-        return Painted(classes, layer, feature, replaced)
+        return RasterisedLabels(classes, layer, feature, replaced)
 
-    def report(self, counts: np.ndarray, replaced: np.ndarray) -> BurnReport:
-        """counts: pixels by class value, int64 (256,). replaced: as in `Painted`, of the whole scene."""
+    def report(self, counts: np.ndarray, replaced: np.ndarray) -> RasteriseReport:
+        """counts: pixels by class value, int64 (256,). replaced: as in `RasterisedLabels`, of the whole scene."""
         pixels = self.grid.rows * self.grid.cols
         overlaps = tuple(
             Note(
@@ -98,25 +98,25 @@ class Canvas:
             if n
         )
         by_value = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-        return BurnReport(by_value, overlaps, labelled=bool(counts[:UNLABELLED].any()))
+        return RasteriseReport(by_value, overlaps, labelled=bool(counts[:UNLABELLED].any()))
 
 
-def burn(labels: Sequence[tuple[Path, LabelOptions]], like: Path, out: Path) -> BurnReport:
+def rasterise(labels: Sequence[tuple[Path, LabelOptions]], like: Path, out: Path) -> RasteriseReport:
     """Put layers of labels on the grid of the scene `like`, into a mask: uint8 GeoTIFF, 255 where nothing is labelled.
 
     Where layers overlap, the later one counts, and the report says so. What no layer labels is class 0 if a layer of
     polygons with background 0 touches the scene.
 
     Raises:
-        InputRefused: what `open_truth` raises; unknown_class, not_a_mask, grid_mismatch of a raster.
+        InputRefused: what `open_layer` raises; unknown_class, not_a_mask, grid_mismatch of a raster.
     """
-    return burn_truths([open_truth(path, options) for path, options in labels], like, out)
+    return rasterise_layers([open_layer(path, options) for path, options in labels], like, out)
 
 
-def burn_truths(truths: Sequence[Truth], like: Path, out: Path) -> BurnReport:
-    """`burn` for layers that are open already: for many scenes, open them once."""
+def rasterise_layers(truths: Sequence[LabelLayer], like: Path, out: Path) -> RasteriseReport:
+    """`rasterise` for layers that are open already: for many scenes, open them once."""
     with open_raster(like) as scene:
-        canvas = Canvas(truths, grid_of(scene))
+        canvas = LabelRaster(truths, grid_of(scene))
     counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(truths), dtype=np.int64)
     with MaskFile(out, canvas.grid) as file:
         for window in blocks(canvas.grid.rows, canvas.grid.cols, block_px=BLOCK_PX):
@@ -135,7 +135,7 @@ class MaskFile:
         place = {"height": grid.rows, "width": grid.cols, "crs": grid.crs.to_wkt(), "transform": grid.transform}
         self._stack = ExitStack()
         most_bytes = 2 * bands * ceil_to(grid.rows, BLOCK_PX) * ceil_to(grid.cols, BLOCK_PX)
-        self._stack.enter_context(written(path, most_bytes))
+        self._stack.enter_context(verified_whole(path, most_bytes))
         file = rasterio.open(path, "w", count=bands, **_PROFILE, **_TILES, **place)
         self._file = self._stack.enter_context(file)
 

@@ -10,7 +10,7 @@ import shapely
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_code, to_wgs84
 from ml.geo.grid import Box
-from ml.labels.features import MAX_FILE_BYTES, Layer
+from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
 from ml.labels.shapefile import read_shapefile
@@ -34,7 +34,7 @@ def kind_of(path: Path) -> Kind:
     return next((kind for magic, kind in _MAGIC if start.startswith(magic)), "geojson")
 
 
-def read_layer(path: Path, *, crs: str | None = None) -> Layer:
+def read_layer(path: Path, *, crs: str | None = None) -> FeatureLayer:
     """The polygons of a file.
 
     crs: what their owner declared, like "EPSG:32648"; it goes before what the file says.
@@ -48,7 +48,7 @@ def read_layer(path: Path, *, crs: str | None = None) -> Layer:
         raise InputRefused(Fault("too_large", detail, "Send it in parts, one for each region."))
     layer = _READERS[kind_of(path)](path)
     if crs is not None:
-        layer = Layer(layer.kind, crs_from_code(crs), layer.features, layer.unplaced)
+        layer = FeatureLayer(layer.kind, crs_from_code(crs), layer.features, layer.unplaced)
     if not layer.features:
         raise InputRefused(Fault("no_features", "The layer holds no polygon.", "Export the layer again."))
     if layer.crs is None:

@@ -16,7 +16,7 @@ from shapely.geometry import LinearRing, MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_wkt
-from ml.labels.features import MAX_FILE_BYTES, Feature, Layer, NoPolygonError, gathered, simple
+from ml.labels.features import MAX_FILE_BYTES, Feature, FeatureLayer, NoPolygonError, gathered, simple
 
 MAX_ENTRIES = 100
 MAX_RATIO = 200  # but of .dbf: twenty wide columns of blanks reach 400, and MAX_FILE_BYTES holds for them, too
@@ -24,7 +24,7 @@ _NEEDED = (".shp", ".shx", ".dbf")
 _READ = (*_NEEDED, ".prj", ".cpg")
 
 
-def read_shapefile(path: Path) -> Layer:
+def read_shapefile(path: Path) -> FeatureLayer:
     """The polygons of the one Shapefile in a zip. Text is read by the .cpg, else by what its bytes look like.
 
     Raises:
@@ -32,7 +32,7 @@ def read_shapefile(path: Path) -> Layer:
     """
     parts = _unzip(path)
     features, unplaced = gathered(_records(_reader(parts)), _feature)
-    return Layer("shapefile", _crs(parts), features, unplaced)
+    return FeatureLayer("shapefile", _crs(parts), features, unplaced)
 
 
 def _bad(detail: str) -> InputRefused:

@@ -14,7 +14,7 @@ from ml.checkpoint_header import METADATA_KEY, CheckpointHeader, bad_checkpoint,
 from ml.nn.unet import UNet, make_net
 
 
-class Loaded(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """A checkpoint as a net, in eval mode on the CPU, and what its header says."""
 
     net: UNet
@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Checkpoin
     save_tensors(path, tensors, {METADATA_KEY: header.model_dump_json()})
 
 
-def load_checkpoint(path: Path) -> Loaded:
+def load_checkpoint(path: Path) -> LoadedCheckpoint:
     """The net and header of the checkpoint at `path`.
 
     Raises:
@@ -39,7 +39,7 @@ def load_checkpoint(path: Path) -> Loaded:
         net = make_net(header.contract, header.config.net)
     _check_tensors(tensors, net.state_dict())
     net.load_state_dict(tensors, assign=True)
-    return Loaded(net.eval().requires_grad_(False), header)
+    return LoadedCheckpoint(net.eval().requires_grad_(False), header)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

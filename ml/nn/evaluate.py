@@ -31,7 +31,7 @@ from ml.radiometry.homogenise import open_homogenised
 
 
 @dataclass(frozen=True)
-class Seen:
+class EvaluatedWindow:
     """A window of a labelled scene. logits: (outputs, rows, cols), on the net's device.
 
     truth, predicted: class indices, uint8 (rows, cols); truth is 255 where unlabelled or not valid.
@@ -96,7 +96,7 @@ def _scene_counts(
     references: Sequence[str],
     scene: LabelledScene,
     boundary_m: float,
-    still_alive: Callable[[], None],
+    check_stop: Callable[[], None],
 ) -> SceneCounts:
     """All counts of one scene. Its truth and its map lie in files meanwhile, so that memory stays flat."""
     classes, pixel_m = len(contract.classes), (contract.gsd, contract.gsd)
@@ -104,7 +104,7 @@ def _scene_counts(
     with open_raster(scene.mask) as mask, TemporaryDirectory() as folder:
         names = ("truth", "predicted")
         truth, predicted = (np.memmap(Path(folder) / name, np.uint8, "w+", shape=mask.shape) for name in names)
-        for seen in see(net, contract, scene, still_alive=still_alive):
+        for seen in evaluated_windows(net, contract, scene, check_stop=check_stop):
             truth[seen.window.slices], predicted[seen.window.slices] = seen.truth, seen.predicted
             if classes == 2:
                 known = read_references(mask, seen.window)
@@ -115,19 +115,21 @@ def _scene_counts(
 
 
 def count(
-    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
+    net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, check_stop: Callable[[], None]
 ) -> NDArray[np.int64]:
     """The confusion (classes, classes) of `net` on `scenes`, in pixels, truth by prediction: what an epoch needs."""
     fast, classes = for_prediction(net), len(contract.classes)
     pooled = np.zeros((classes, classes), dtype=np.int64)
     for scene in scenes:
-        for seen in see(fast, contract, scene, still_alive=still_alive):
+        for seen in evaluated_windows(fast, contract, scene, check_stop=check_stop):
             pooled += confusion(seen.truth, seen.predicted, classes)
     return pooled
 
 
-def see(net: StreamNet, contract: Contract, scene: LabelledScene, *, still_alive: Callable[[], None]) -> Iterator[Seen]:
-    """A scene by windows of 64 rows or a multiple, from the top down; `still_alive` is called after each."""
+def evaluated_windows(
+    net: StreamNet, contract: Contract, scene: LabelledScene, *, check_stop: Callable[[], None]
+) -> Iterator[EvaluatedWindow]:
+    """A scene by windows of 64 rows or a multiple, from the top down; `check_stop` is called after each."""
     indices = class_indices(contract.classes)
     with (
         open_homogenised(scene, contract.homogenise) as source,
@@ -136,5 +138,5 @@ def see(net: StreamNet, contract: Contract, scene: LabelledScene, *, still_alive
     ):
         for piece in pieces:
             truth = np.where(piece.valid, indices[read_mask(mask, piece.window)], UNLABELLED)
-            yield Seen(piece.window, piece.logits, truth, class_index(piece.logits).cpu().numpy())
-            still_alive()
+            yield EvaluatedWindow(piece.window, piece.logits, truth, class_index(piece.logits).cpu().numpy())
+            check_stop()

@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp
 
 from ml.contract import MAP_NODATA
 from ml.geo.raster import open_raster
-from ml.geo.whole_file import written
+from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
 
 BLOCK_PX = 512
@@ -23,7 +23,7 @@ Colour = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapEncoding:
     """How a uint8 map is to be read. A pixel means `scale * value + offset`; one of `MAP_NODATA` was not observed.
 
     colours: value -> red, green, blue, alpha. tags: metadata. resampling: of the overviews; "mode" for classes.
@@ -48,7 +48,7 @@ class Raster(Protocol):
         """The pixels of a window."""
 
 
-def write_cog(values: Raster, like: Path, out: Path, layer: Layer) -> None:
+def write_cog(values: Raster, like: Path, out: Path, layer: MapEncoding) -> None:
     """Write `values`, read once, by blocks, as a COG on exactly the grid of the scene `like`.
 
     Raises `OSError` for want of room.
@@ -56,11 +56,11 @@ def write_cog(values: Raster, like: Path, out: Path, layer: Layer) -> None:
     with open_raster(like) as scene:
         grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
     rows, cols = (ceil_to(size, BLOCK_PX) for size in values.shape)
-    with written(out, _COPIES * rows * cols):
+    with verified_whole(out, _COPIES * rows * cols):
         _write(values, grid, out, layer)
 
 
-def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: Layer) -> None:
+def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: MapEncoding) -> None:
     plain = out.with_name(out.name + ".plain")
     tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
     with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=MAP_NODATA, **tiled, **grid) as file:
@@ -84,11 +84,13 @@ def to_cog(path: Path, out: Path) -> None:
         resampling = "nearest" if dataset.colorinterp[0] == ColorInterp.palette else "average"
         afresh = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
         pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes)
-        with written(out, _COPIES * pixel_bytes * ceil_to(dataset.height, BLOCK_PX) * ceil_to(dataset.width, BLOCK_PX)):
+        with verified_whole(
+            out, _COPIES * pixel_bytes * ceil_to(dataset.height, BLOCK_PX) * ceil_to(dataset.width, BLOCK_PX)
+        ):
             rasterio.shutil.copy(dataset, out, **afresh, **_COG)
 
 
-def _describe(file: rasterio.io.DatasetWriter, layer: Layer) -> None:
+def _describe(file: rasterio.io.DatasetWriter, layer: MapEncoding) -> None:
     file.set_band_description(1, layer.description)
     file.scales, file.offsets = (layer.scale,), (layer.offset,)
     file.update_tags(**layer.tags)

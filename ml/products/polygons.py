@@ -19,7 +19,7 @@ from rasterio.features import shapes
 from ml.geo.areas import polygon_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
-from ml.geo.whole_file import written
+from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
 
 _AT_ONCE = 4096
@@ -70,7 +70,7 @@ def _mask_background(classes: Path, out: Path) -> None:
     with open_raster(classes) as source:
         profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None}
         most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)
-        with written(out, most_bytes), rasterio.open(out, "w", **profile) as file:
+        with verified_whole(out, most_bytes), rasterio.open(out, "w", **profile) as file:
             for window in blocks(source.height, source.width, block_px=_BLOCK_PX):
                 values = source.read(1, window=window.rasterio)
                 mapped = (values > 0) & (values != source.nodata)

@@ -12,7 +12,7 @@ from rasterio.vrt import WarpedVRT
 from ml.contract import MAP_NODATA
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
-from ml.geo.whole_file import written
+from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks
 from ml.products.palette import Rgb
 from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
@@ -46,7 +46,7 @@ def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
         if web is None:
             return False
         tiles = (web.bottom - web.top) * (web.right - web.left)
-        with written(out, _MOST_BYTES * tiles * TILE_PX**2):
+        with verified_whole(out, _MOST_BYTES * tiles * TILE_PX**2):
             _write(source, web, out, _table(colours))
     return True
 

@@ -11,7 +11,7 @@ from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
-from ml.products.cog import Layer, Raster, write_cog
+from ml.products.cog import MapEncoding, Raster, write_cog
 from ml.products.palette import classes_qml, colours
 from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
@@ -25,7 +25,7 @@ FILES = {  # by what a config calls `outputs`
     "tiles": ("web.tif",),
 }
 _BLOCK_PX = 1024
-PROBABILITY = Layer(
+PROBABILITY = MapEncoding(
     "probability of class 1, or of the mapped one of more than two",
     scale=1 / 250,
     offset=0.5 / 250,
@@ -81,10 +81,10 @@ def write_products(
     )
 
 
-def _classes_layer(contract: Contract) -> Layer:
+def _classes_layer(contract: Contract) -> MapEncoding:
     opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
-    return Layer("class", colours=opaque, tags=tags)
+    return MapEncoding("class", colours=opaque, tags=tags)
 
 
 def class_areas_ha(path: Path) -> dict[int, float]:

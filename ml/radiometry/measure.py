@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ml.contract import BandRadiometry, LocalStatistics, Method, SceneRadiometry
 from ml.faults import Fault, InputRefused
-from ml.geo.statistics import Thinned
+from ml.geo.statistics import EvenSample
 from ml.geo.windows import blocks
 from ml.scenes.source import Source
 
@@ -29,7 +29,7 @@ def measure(source: Source, method: Method) -> SceneRadiometry:
     Raises:
         InputRefused: no_valid_pixels, corrupt_tiff.
     """
-    sample = Thinned(source.bands)
+    sample = EvenSample(source.bands)
     cells = _Cells(source) if method == "wallis" else None
     for block in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
         image, valid = source.read(block)

@@ -34,7 +34,7 @@ def test_each_committed_move_is_recorded_and_nothing_else(database: Database) ->
         lifecycle.beat(session, lost, None, None)
         lifecycle.log(session, lost, [(now(), "epoch 1 seconds 5"), (now(), "epoch 2 seconds 4")])
     with database.write() as session:
-        lifecycle.bury(session, lifecycle.get(session, "trn_1"), max_failures=3)
+        lifecycle.give_back_or_fail(session, lifecycle.get(session, "trn_1"), max_failures=3)
     with database.write() as session:
         taken = lifecycle.claim(session, "trn_1")
         assert taken

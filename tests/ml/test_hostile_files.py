@@ -11,7 +11,9 @@ from affine import Affine
 
 from ml.contract import Contract
 from ml.faults import InputRefused
-from ml.labels.inspect import LabelOptions, burn, inspect_labels
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import inspect_labels
+from ml.labels.rasterise import rasterise
 from ml.scenes.compatibility import contract_faults
 from ml.scenes.inspect import inspect_scene
 from tests.ml.conftest import MakeScene
@@ -56,7 +58,7 @@ def label_answer(path: Path, scene: Path, mask: Path) -> list[str]:
     """The codes with which labels are refused, or do not fall on a scene."""
     try:
         report = inspect_labels(path, OPTIONS)
-        burnt = burn([(path, OPTIONS)], scene, mask)
+        burnt = rasterise([(path, OPTIONS)], scene, mask)
     except InputRefused as refused:
         assert all(fault.detail and fault.hint for fault in refused.faults)
         assert str(path.parent) not in str(refused)

@@ -22,88 +22,88 @@ from ml.progress import Progress, Stopped
 from ml.scenes.source import Source
 from worker import process
 from worker.attempt import _publish
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 if TYPE_CHECKING:
     from ml.nn.prediction.row_stream import StreamNet
-    from ml.nn.prediction.stripes import Given
+    from ml.nn.prediction.stripes import InputPiece
 
 PRODUCT = b"a map" * 1000
 TOUCHES = ("open", "os.rename", "os.link", "os.remove", "os.mkdir")  # audit events: the file system is about to change
 
 
-def steps(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def steps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Work in small steps; when told to stop, end without ending the job."""
     services = Services.open(settings)
-    held = Held(services.database, claim, keeper)
-    with held.listening():
+    context = JobContext(services.database, claim, supervisor)
+    with context.listening():
         try:
             for step in range(10_000):
-                held.watch(Progress("train", step, 10_000))
+                context.watch(Progress("train", step, 10_000))
                 time.sleep(0.01)
         except Stopped:
             pass
 
 
-def hears_first(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def hears_first(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Begin the real work only when there is something to hear, however quick the work is."""
-    keeper.poll(None)
-    process.main(settings, claim, keeper)
+    supervisor.poll(None)
+    process.main(settings, claim, supervisor)
 
 
-def hangs(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def hangs(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Hear nothing, say nothing."""
     signal.pause()
 
 
-def dies(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def dies(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """As when the system is out of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def leaves(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def leaves(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """End with an error that no code of ours expects."""
     os._exit(7)
 
 
-def maps(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def maps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Go on with a map whose first 1,000 pixels an earlier attempt has computed, and end before its end."""
     for done in (1, 2, 4):
-        keeper.send(Progress("predict", done, 5, pixels=1000 * done))
+        supervisor.send(Progress("predict", done, 5, pixels=1000 * done))
 
 
-def maps_and_dies(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def maps_and_dies(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Make a map, and die of SIGKILL in the middle of it."""
 
-    class Mortal(Held):
+    class Mortal(JobContext):
         def watch(self, progress: Progress) -> None:
             super().watch(progress)
             if progress.stage == "predict" and progress.done > progress.total // 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    vars(process)["Held"] = Mortal
-    maps_and_tells(settings, claim, keeper)
+    vars(process)["JobContext"] = Mortal
+    maps_and_tells(settings, claim, supervisor)
 
 
-def maps_and_tells(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def maps_and_tells(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Make a map; the file `rows-1` of attempt 1 tells the first row and the rows of each piece that the net saw."""
     from ml.nn.prediction import stripes
 
     give, log = stripes.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
 
-    def tell(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "Given":
+    def tell(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "InputPiece":
         print(window.row, window.rows, file=log, flush=True)
         return give(net, contract, source, window)
 
     stripes.give = tell
-    process.main(settings, claim, keeper)
+    process.main(settings, claim, supervisor)
 
 
-def publishes(settings: Settings, claim: Claim, keeper: Connection) -> None:
+def publishes(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Publish a product, and die of SIGKILL before the n-th step of it: n is what the keeper sends next."""
-    left = keeper.recv()
+    left = supervisor.recv()
     services = Services.open(settings)
-    held = Held(services.database, claim, keeper)
+    context = JobContext(services.database, claim, supervisor)
     file = settings.data_dir / "map.tif"
     file.write_bytes(PRODUCT)
 
@@ -119,5 +119,5 @@ def publishes(settings: Settings, claim: Claim, keeper: Connection) -> None:
     for name in ("before_cursor_execute", "commit"):
         event.listen(services.database.engine, name, step)
     sys.addaudithook(lambda name, _: step() if name in TOUCHES else None)
-    _publish(services, held, Outcome(record, {"map.tif": file}))
+    _publish(services, context, Outcome(record, {"map.tif": file}))
     os._exit(0)

@@ -16,7 +16,7 @@ from app.requests import DatasetRequest
 from app.services import Services
 from app.storage import Upload, sha256_of
 from ml.datasets.splits import SceneSplit
-from ml.labels.inspect import LabelOptions
+from ml.labels.classes import LabelOptions
 from tests.ml.conftest import GRID, MakeScene, make_scene
 from tests.worker import children
 from worker.supervisor import perform, perform_all

@@ -9,7 +9,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from ml.progress import Progress
 from tests.worker import children
-from worker.context import Abandoned, Dismissed, Held
+from worker.context import Abandoned, Dismissed, JobContext
 
 JOB = "trn_1"
 
@@ -24,40 +24,42 @@ def claim(services: Services) -> lifecycle.Claim:
 
 
 @pytest.fixture
-def keeper() -> tuple[Connection, Connection]:
+def supervisor() -> tuple[Connection, Connection]:
     """Both ends of the line: ours, and that of the work."""
     return Pipe()
 
 
 @pytest.fixture
-def held(services: Services, claim: lifecycle.Claim, keeper: tuple[Connection, Connection]) -> Held:
-    return Held(services.database, claim, keeper[1])
+def context(services: Services, claim: lifecycle.Claim, supervisor: tuple[Connection, Connection]) -> JobContext:
+    return JobContext(services.database, claim, supervisor[1])
 
 
-def test_the_keeper_hears_of_progress_but_not_of_every_step(held: Held, keeper: tuple[Connection, Connection]) -> None:
+def test_the_keeper_hears_of_progress_but_not_of_every_step(
+    context: JobContext, supervisor: tuple[Connection, Connection]
+) -> None:
     for step in range(1, 1001):
-        held.watch(Progress("train", step, 1000))
+        context.watch(Progress("train", step, 1000))
     heard = []
-    while keeper[0].poll():
-        heard.append(keeper[0].recv().done)
+    while supervisor[0].poll():
+        heard.append(supervisor[0].recv().done)
     assert (heard[0], heard[-1]) == (1, 1000)
     assert len(heard) < 100
 
 
-def test_a_note_becomes_a_line_of_the_log(services: Services, held: Held) -> None:
-    held.watch(Progress("train", 1, 2, note="time 3 s: forward 40%"))
-    with held.writing():
+def test_a_note_becomes_a_line_of_the_log(services: Services, context: JobContext) -> None:
+    context.watch(Progress("train", 1, 2, note="time 3 s: forward 40%"))
+    with context.writing():
         pass
     with services.database.read() as session:
         lines = [line.text for line in lifecycle.read_log(session, JOB)]
     assert lines == ["train: 2 to do", "time 3 s: forward 40%"]
 
 
-def test_a_sign_to_stop_is_obeyed(held: Held, keeper: tuple[Connection, Connection]) -> None:
-    keeper[0].send(Dismissed)
-    with held.listening(), pytest.raises(Dismissed):
+def test_a_sign_to_stop_is_obeyed(context: JobContext, supervisor: tuple[Connection, Connection]) -> None:
+    supervisor[0].send(Dismissed)
+    with context.listening(), pytest.raises(Dismissed):
         while True:
-            held.watch(Progress("train", 1, 2))
+            context.watch(Progress("train", 1, 2))
 
 
 def test_a_process_whose_keeper_died_ends(services: Services, claim: lifecycle.Claim) -> None:
@@ -72,12 +74,14 @@ def test_a_process_whose_keeper_died_ends(services: Services, claim: lifecycle.C
     assert process.exitcode == 1
 
 
-def test_the_values_of_an_epoch_are_recorded_only_while_the_job_is_ours(services: Services, held: Held) -> None:
+def test_the_values_of_an_epoch_are_recorded_only_while_the_job_is_ours(
+    services: Services, context: JobContext
+) -> None:
     seen: list[int] = []
-    held.on_values = lambda session, progress: seen.append(progress.done)
-    held.watch(Progress("train", 1, 2, values={"epoch": 1}))
+    context.on_values = lambda session, progress: seen.append(progress.done)
+    context.watch(Progress("train", 1, 2, values={"epoch": 1}))
     with services.database.write() as session:
-        lifecycle.bury(session, lifecycle.get(session, JOB), max_failures=3)
+        lifecycle.give_back_or_fail(session, lifecycle.get(session, JOB), max_failures=3)
     with pytest.raises(Abandoned):
-        held.watch(Progress("train", 2, 2, values={"epoch": 2}))
+        context.watch(Progress("train", 2, 2, values={"epoch": 2}))
     assert seen == [1]

@@ -21,7 +21,7 @@ from tests import servers
 from tests.waiting import eventually
 from tests.worker import children
 from worker.attempt import _publish
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 from worker.supervisor import perform
 
 JOB, AWAY_S = "trn_1", 1.5
@@ -42,13 +42,13 @@ def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, serv
         lifecycle.create(session, JOB, "training")
         claim = lifecycle.claim(session, JOB)
     assert claim is not None
-    held, recorded = Held(services.database, claim, Pipe()[0]), []
-    held.log("the work is done")
+    context, recorded = JobContext(services.database, claim, Pipe()[0]), []
+    context.log("the work is done")
     (tmp_path / "map.tif").write_bytes(b"a map")
     outcome = Outcome(lambda _, stored: recorded.append(stored), {"map.tif": tmp_path / "map.tif"})
 
     process.stop()
-    publishing = threading.Thread(target=_publish, args=(services, held, outcome))
+    publishing = threading.Thread(target=_publish, args=(services, context, outcome))
     publishing.start()
     time.sleep(AWAY_S)
     assert publishing.is_alive()

@@ -22,7 +22,7 @@ def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_makes
         assert code == -9
         if read(services, job).status == "running":
             with services.database.write() as session:
-                assert lifecycle.bury(session, lifecycle.get(session, job), max_failures=3) == "accepted"
+                assert lifecycle.give_back_or_fail(session, lifecycle.get(session, job), max_failures=3) == "accepted"
             assert publish(services, job, NEVER) == 0
         assert_done(services, job)
     assert step > 8, "there is more to it than that"

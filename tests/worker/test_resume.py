@@ -10,7 +10,7 @@ from app.services import Services
 from app.storage import Cache, LocalStore, Store, open_store
 from tests import servers
 from worker import resume
-from worker.resume import Kept
+from worker.resume import ResumeFile
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -19,11 +19,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(url, Cache(tmp_path / "cache", 10**9))
 
 
-def attempt(store: Store, folder: Path, number: int) -> tuple[Kept, Path]:
+def attempt(store: Store, folder: Path, number: int) -> tuple[ResumeFile, Path]:
     """An attempt on a machine that has nothing yet, and where its resume file lies."""
     scratch = folder / f"machine-{number}" / str(number)
     scratch.mkdir(parents=True)
-    return Kept(store, Claim("trn_1", "training", number), scratch), scratch / resume.FILE
+    return ResumeFile(store, Claim("trn_1", "training", number), scratch), scratch / resume.FILE
 
 
 def write(path: Path, text: str) -> None:
@@ -64,22 +64,22 @@ def test_who_was_given_up_cannot_reach_its_successor(store: Store, tmp_path: Pat
 def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     for number in (1, 2):
-        kept, path = attempt(store, tmp_path, number)
+        resume_file, path = attempt(store, tmp_path, number)
         write(path, f"attempt {number}")
-        kept.keep()
+        resume_file.keep()
     newest = next(key for key in store.keys("resume/") if "-000002-" in key)
     store.path(newest).write_text("attempt 9")
-    kept, path = attempt(store, tmp_path, 3)
-    kept.fetch()
+    resume_file, path = attempt(store, tmp_path, 3)
+    resume_file.fetch()
     assert path.read_text() == "attempt 1"
 
 
 def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_path: Path) -> None:
-    kept, path = attempt(store, tmp_path, 1)
+    resume_file, path = attempt(store, tmp_path, 1)
     write(path, "epoch 1")
     with services.database.write() as session:
         lifecycle.create(session, "trn_1", "training")
-    kept.keep()
+    resume_file.keep()
     resume.sweep(store, services.database)
     assert len(list(store.keys("resume/"))) == 1
     with services.database.write() as session:
@@ -91,8 +91,8 @@ def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_pa
 def test_a_store_that_is_away_stops_no_training(s3_url: str, tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{servers.free_port()}"
     away = open_store(f"s3://canemap/x?endpoint={nobody}", Cache(tmp_path / "cache", 10**9))
-    kept, path = attempt(away, tmp_path, 1)
-    kept.fetch()
+    resume_file, path = attempt(away, tmp_path, 1)
+    resume_file.fetch()
     write(path, "epoch 1")
-    kept.keep()
+    resume_file.keep()
     assert path.read_text() == "epoch 1"

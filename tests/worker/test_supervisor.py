@@ -21,7 +21,7 @@ from tests.worker import children
 from worker import supervisor
 from worker.context import Abandoned, Dismissed, Released
 from worker.process import Main, prepare, waiting_process
-from worker.supervisor import Keeper, perform
+from worker.supervisor import JobSupervisor, perform
 
 JOB = "trn_1"
 
@@ -169,7 +169,7 @@ def kill_forkserver() -> None:
 
 def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
     with performing(fast, children.hangs), fast.database.write() as session:
-        lifecycle.bury(session, lifecycle.get(session, JOB), max_failures=3)
+        lifecycle.give_back_or_fail(session, lifecycle.get(session, JOB), max_failures=3)
         lifecycle.claim(session, JOB)
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("running", 2, 1)
 
@@ -181,9 +181,9 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
     assert claim is not None
     impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    lonely = Keeper(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
+    lonely = JobSupervisor(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
     with pytest.MonkeyPatch.context() as patch, waiting_process(impatient, children.hangs) as (process, connection):
-        patch.setattr(Keeper, "_settle", lambda *_: None)  # it could only say that there is no database
+        patch.setattr(JobSupervisor, "_settle", lambda *_: None)  # it could only say that there is no database
         lonely.keep(process, connection)
     assert lonely._reason is Abandoned
 

@@ -13,19 +13,19 @@ from ml.datasets.prepare import LabelFile, prepare
 from ml.datasets.splits import SPLITS
 from ml.figures.cutouts import dataset_pictures
 from worker import scratch
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 PICTURES = "pictures.npz"
 
 
-def run(services: Services, held: Held, folder: Path) -> Outcome:
+def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Prepare the dataset of the job in `folder`."""
     with services.database.read() as session:
-        dataset = datasets.get(session, held.claim.job_id)
+        dataset = datasets.get(session, context.claim.job_id)
         request = dataset.request
         used = [scenes.get(session, name) for name in request.scenes]
         layers = [labels.get(session, name) for name in request.labels]
-    take = scratch.taking(services.store, folder)
+    take = scratch.fetcher(services.store, folder)
     scene_files = [datasets.scene_file(scene, take) for scene in used]
     label_files = [LabelFile(name=layer.id, path=take(layer.object), options=layer.options) for layer in layers]
     prepared = prepare(
@@ -34,7 +34,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
         request.split,
         request.classes,
         folder,
-        held.watch,
+        context.watch,
         leaks=request.leaks,
         homogenise=request.method,
         clip=request.clip_outliers,
@@ -46,7 +46,7 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     masks = {split: {scene.name: scene.mask for scene in getattr(data, split)} for split in SPLITS}
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        row = datasets.get(session, held.claim.job_id)
+        row = datasets.get(session, context.claim.job_id)
         row.figures = stored[PICTURES].object
         row.prepared = PreparedDataset(
             statistics=prepared.statistics,

@@ -10,22 +10,22 @@ from app.learning import evaluations, registry
 from app.services import Services
 from app.storage import Stored
 from worker import scratch
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 
-def run(services: Services, held: Held, folder: Path) -> Outcome:
+def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Do the evaluation of the job; it needs no file of its own."""
     from ml.nn.evaluate import score  # torch takes seconds to import: only when there is something to score
 
     with services.database.read() as session:
-        evaluation = evaluations.get(session, held.claim.job_id)
+        evaluation = evaluations.get(session, context.claim.job_id)
         version = registry.get(session, evaluation.model, str(evaluation.version))
         dataset = datasets.ready(session, evaluation.dataset)
         used = scenes.by_id(session, dataset.scenes)
-    take = scratch.taking(services.store, folder)
+    take = scratch.fetcher(services.store, folder)
     labelled = datasets.labelled_scenes(dataset, evaluation.split, used, take)
     references = tuple(datasets.prepared(dataset).references or ())
-    metrics, details, made_by = score(take(version.object), labelled, references, held.watch)
+    metrics, details, made_by = score(take(version.object), labelled, references, context.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = evaluations.get(session, evaluation.id)

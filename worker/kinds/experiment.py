@@ -11,18 +11,18 @@ from app.services import Services
 from app.storage import Stored
 from ml.compare_checkpoints import compare_headers
 from ml.faults import Fault, InputRefused
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 
-def run(services: Services, held: Held, folder: Path) -> Outcome:
+def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Compare the runs of the experiment of the job; those that failed are left out, and named in the log."""
     with services.database.read() as session:
-        trained = experiments.runs(session, held.claim.job_id)
+        trained = experiments.runs(session, context.claim.job_id)
         failed = {
-            job.id: job.message for job in lifecycle.runs(session, held.claim.job_id) if job.status != "successful"
+            job.id: job.message for job in lifecycle.runs(session, context.claim.job_id) if job.status != "successful"
         }
     for training_id, why in failed.items():
-        held.log(f"{training_id} is left out: {why}")
+        context.log(f"{training_id} is left out: {why}")
     headers = [(training.variant or "", training.header) for training in trained if training.header]
     if not headers:
         hint = "Look at the log of one of them, mend the config, and make a new experiment."
@@ -30,6 +30,6 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     comparison = compare_headers(headers)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        experiments.get(session, held.claim.job_id).comparison = comparison
+        experiments.get(session, context.claim.job_id).comparison = comparison
 
     return Outcome(record)

@@ -18,20 +18,20 @@ from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.faults import Fault, InputRefused
 from worker import resume, scratch
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 if TYPE_CHECKING:
     from ml.products.write import PredictResult
 
 
-def run(services: Services, held: Held, folder: Path) -> Outcome:
+def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Do the prediction of the job in `folder`, which may hold what an earlier attempt left; or join its parts."""
     with services.database.read() as session:
-        made = _whole(session, held.claim.job_id)
-    result = _predict(services, held, folder, made)
+        made = _whole(session, context.claim.job_id)
+    result = _predict(services, context, folder, made)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
-        row = predictions.get(session, held.claim.job_id)
+        row = predictions.get(session, context.claim.job_id)
         row.products = dict(stored)
         row.software = result.software
         row.areas = MappedAreas(
@@ -41,19 +41,19 @@ def run(services: Services, held: Held, folder: Path) -> Outcome:
     return Outcome(record, result.files)
 
 
-def run_part(services: Services, held: Held, folder: Path) -> Outcome:
+def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Map the rows of the part of the job; in vain, and so not at all, if another part has failed."""
     # torch takes seconds to import: only when there is something to predict
     from ml.nn.prediction.predict import predict_rows
 
     with services.database.read() as session:
-        part = parts.get(session, held.claim.job_id)
+        part = parts.get(session, context.claim.job_id)
         for job in parts.failed(session, part.prediction):
             hint = "See what that part says, mend it, and predict again."
             raise InputRefused(Fault("other_part_failed", f"Part {job.id} has failed: {job.message}", hint))
     inputs = _inputs(services, part.prediction, folder)
     rows = range(part.first_row, part.end_row)
-    maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, held.watch)
+    maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, context.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = parts.get(session, part.id)
@@ -72,16 +72,16 @@ def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
     return parts.of(session, prediction_id)
 
 
-def _predict(services: Services, held: Held, folder: Path, made: Sequence[Part]) -> "PredictResult":
+def _predict(services: Services, context: JobContext, folder: Path, made: Sequence[Part]) -> "PredictResult":
     # torch takes seconds to import: only when there is something to predict
     from ml.nn.prediction.predict import MappedRows, finish, predict
 
-    inputs = _inputs(services, held.claim.job_id, folder)
+    inputs = _inputs(services, context.claim.job_id, folder)
     if not made:
-        return predict(inputs.model, inputs.scene, folder, inputs.config, held.watch)
-    take = scratch.taking(services.store, folder)
+        return predict(inputs.model, inputs.scene, folder, inputs.config, context.watch)
+    take = scratch.fetcher(services.store, folder)
     rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in made if part.object]
-    return finish(rows, inputs.model, inputs.scene, folder, inputs.config, held.watch)
+    return finish(rows, inputs.model, inputs.scene, folder, inputs.config, context.watch)
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ def _inputs(services: Services, prediction_id: str, folder: Path) -> _Inputs:
         prediction = predictions.get(session, prediction_id)
         row_of_scene = scenes.get(session, prediction.scene)
         model = registry.get(session, prediction.model, str(prediction.version))
-    take = scratch.taking(services.store, folder)
+    take = scratch.fetcher(services.store, folder)
     return _Inputs(take(model.object), datasets.scene_file(row_of_scene, take), prediction.config)

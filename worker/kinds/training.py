@@ -12,39 +12,39 @@ from app.storage import Stored
 from ml.evaluation.report import TrainReport
 from ml.progress import Progress
 from worker import resume, scratch
-from worker.context import Held, Outcome
+from worker.context import JobContext, Outcome
 
 CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 
 
-def run(services: Services, held: Held, folder: Path) -> Outcome:
+def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Do the training of the job in `folder`, which may hold what an earlier attempt left."""
     # torch takes seconds to import: only when there is something to train
     from ml.nn.training.pictures import training_pictures
     from ml.nn.training.train import train
 
     with services.database.read() as session:
-        training = trainings.get(session, held.claim.job_id)
+        training = trainings.get(session, context.claim.job_id)
         dataset = datasets.ready(session, training.dataset)
         used = scenes.by_id(session, dataset.scenes)
-    data = datasets.training_data(dataset, used, scratch.taking(services.store, folder))
-    kept = resume.Kept(services.store, held.claim, folder)
-    kept.fetch()
+    data = datasets.training_data(dataset, used, scratch.fetcher(services.store, folder))
+    resume_file = resume.ResumeFile(services.store, context.claim, folder)
+    resume_file.fetch()
 
     def record_epoch(session: Session, progress: Progress) -> None:
         trainings.record_epoch(session, training.id, progress.values)
-        held.log(_line(progress.values))
+        context.log(_line(progress.values))
 
     def watch(progress: Progress) -> None:
-        held.watch(progress)
+        context.watch(progress)
         if progress.values:
-            kept.keep()
+            resume_file.keep()
 
-    held.on_values = record_epoch
+    context.on_values = record_epoch
     result = train(training.config, data, folder, watch)
     header = result.header
     if header.report:
-        _log_report(held, header.report)
+        _log_report(context, header.report)
     training_pictures(result.model, data, folder / PICTURES)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
@@ -66,12 +66,12 @@ def _line(values: Mapping[str, float | int | None]) -> str:
     )
 
 
-def _log_report(held: Held, report: TrainReport) -> None:
+def _log_report(context: JobContext, report: TrainReport) -> None:
     """What the owner of the data should know, as lines of the job's log."""
     for warning in report.warnings:
-        held.log(f"warning: {warning}")
-    held.log(f"balance {report.balance.mode}: pixels {report.balance.before}, in an epoch {report.balance.after}")
+        context.log(f"warning: {warning}")
+    context.log(f"balance {report.balance.mode}: pixels {report.balance.before}, in an epoch {report.balance.after}")
     for why, count in report.dropped.items():
-        held.log(f"{count} chips were dropped: {why}")
+        context.log(f"{count} chips were dropped: {why}")
     if report.suspects:
-        held.log(f"{report.suspects} places have labels that the net strongly contradicts: look at them")
+        context.log(f"{report.suspects} places have labels that the net strongly contradicts: look at them")

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from app import tables
 from app.api.documents.base import Checksum, Document, Page, checksum
-from ml.labels.inspect import LabelOptions, LabelReport
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import LabelReport
 
 
 class LabelSet(Document):

@@ -56,7 +56,7 @@ class _Body:
             self._renew()
 
 
-class Bodies:
+class BodyLimits:
     """Plain ASGI; what it raises comes out where a body is read, and is answered as any problem is."""
 
     def __init__(self, app: ASGIApp, idle_s: float) -> None:
@@ -72,4 +72,4 @@ class Bodies:
 
 def install(app: FastAPI, idle_s: float) -> None:
     """Limit every body. idle_s: less than LEAST_BYTES_PER_S for so long is too slow."""
-    app.add_middleware(Bodies, idle_s=idle_s)
+    app.add_middleware(BodyLimits, idle_s=idle_s)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
 from app.core.errors import Invalid, NotFound, PreconditionFailed
-from app.core.idempotency import Once
+from app.core.idempotency import IdempotentRequest
 from app.core.names import ID, NAME, check_name, printable
 from app.data import uploads
 from app.services import Services
@@ -69,9 +69,9 @@ async def _once(
     idempotency_key: Annotated[
         str, Header(max_length=255, description="Sent again, the same key and body give the first answer again.")
     ] = "",
-) -> Once:
+) -> IdempotentRequest:
     head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return Once(idempotency_key or None, hashlib.sha256(head + await request.body()).hexdigest())
+    return IdempotentRequest(idempotency_key or None, hashlib.sha256(head + await request.body()).hexdigest())
 
 
 async def _existing(
@@ -106,7 +106,7 @@ async def _patience(
 # and a client that reads slowly holds no connection.
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
-OnceOnly = Annotated[Once, Depends(_once)]
+OnceOnly = Annotated[IdempotentRequest, Depends(_once)]
 Id = Annotated[str, Depends(_existing)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
 Patience = Annotated[float, Depends(_patience)]

@@ -22,7 +22,7 @@ from ml.nn.prediction.prefetch import prefetched
 from ml.nn.prediction.row_file import StripFile, joined
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripe_processes import share_cores
-from ml.nn.prediction.stripes import Predicted, predict_logits
+from ml.nn.prediction.stripes import PredictedPiece, predict_logits
 from ml.nn.unet import class_index, probability_byte
 from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
@@ -124,7 +124,7 @@ def _predict_strips(
     first_row = (rows.start + strips.rows) // step * step
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
-    def write(piece: Predicted) -> int:
+    def write(piece: PredictedPiece) -> int:
         classes = values.take(class_index(piece.logits, config.threshold).long())
         maps = torch.stack([classes, probability_byte(piece.logits)]).cpu().numpy()
         np.copyto(maps, MAP_NODATA, where=~piece.valid)

@@ -34,7 +34,7 @@ def _no_rows(like: Tensor, channels: int, cols: int) -> Tensor:
     return like.new_empty(1, channels, 0, cols)
 
 
-class Layer:
+class RowLayer:
     """A prepared convolution."""
 
     def __init__(self, layer: nn.Conv2d, engine: Engine, parts: int) -> None:
@@ -53,7 +53,7 @@ class Layer:
 class _Context:
     """A convolution with what it remembers: the last two rows of its input, at first the one of zeros above."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: RowLayer) -> None:
         self._layer = layer
         self._before: Sequence[Rows] | None = None
 
@@ -82,7 +82,7 @@ def _last_two(rows: Rows) -> Rows:
 class Block:
     """The two convolutions of a level."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[RowLayer]) -> None:
         self._contexts = [_Context(layer) for layer in layers]
         self._channels = max(layer.inputs for layer in layers)
 
@@ -153,7 +153,7 @@ class Queue:
         return pieces or [like[:, :, :0]]
 
 
-def convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[Layer]:
+def convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[RowLayer]:
     """Those of `block`; parts: that the input of the first is put together from."""
     first, second = (layer for layer in block if isinstance(layer, nn.Conv2d))
-    return [Layer(first, engine, parts), Layer(second, engine, 1)]
+    return [RowLayer(first, engine, parts), RowLayer(second, engine, 1)]

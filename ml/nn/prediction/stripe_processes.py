@@ -41,7 +41,7 @@ def share_cores(cols: int, depth: int, device: torch.device) -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-class Lane:
+class StripeProcess:
     """A process of its own through which one image at a time flows; to be used like a `StreamNet` and its `Stream`.
 
     It ends with the block, or with the process that made it, whatever becomes of that.

@@ -24,7 +24,7 @@ from ml.geo.windows import Window, ceil_to, margin
 from ml.nn.normalise import normalise
 from ml.nn.prediction.prefetch import prefetched
 from ml.nn.prediction.row_stream import Stream, StreamNet
-from ml.nn.prediction.stripe_processes import Lane
+from ml.nn.prediction.stripe_processes import StripeProcess
 from ml.scenes.source import Source
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Given(Piece):
+class InputPiece(Piece):
     """A piece as the net sees it. image: normalised float32 (bands, rows, cols), padded up to the net's grid.
 
     last: the scene ends with it.
@@ -54,7 +54,7 @@ class Given(Piece):
 
 
 @dataclass(frozen=True)
-class Predicted(Piece):
+class PredictedPiece(Piece):
     """A piece that the net has seen. logits: float32 (outputs, rows, cols) on the net's device, any where not valid."""
 
     logits: Tensor
@@ -64,9 +64,9 @@ class Predicted(Piece):
 class _Step:
     """A piece to be fed. waiting: what is not done before it, itself at the end. done: what it completes."""
 
-    piece: Given
-    waiting: Sequence[Predicted]
-    done: Sequence[Predicted]
+    piece: InputPiece
+    waiting: Sequence[PredictedPiece]
+    done: Sequence[PredictedPiece]
 
 
 def predict_logits(
@@ -78,7 +78,7 @@ def predict_logits(
     end_row: int | None = None,
     stripe_px: int | None = None,
     lanes: int = 1,
-) -> Generator[Predicted, None, None]:
+) -> Generator[PredictedPiece, None, None]:
     """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
 
     first_row: a multiple of `net.rows(source.cols)`; what follows is the same as in a whole run: to the bit if
@@ -94,7 +94,7 @@ def predict_logits(
     windows = [Window(row, 0, rows, source.cols) for row in range(start, source.rows, rows)]
     cores = list(_cores(net, source.cols, stripe_px, lanes))
     with ExitStack() as stack:
-        streams = [stack.enter_context(Lane(net)) if lanes > 1 else net for _ in cores]
+        streams = [stack.enter_context(StripeProcess(net)) if lanes > 1 else net for _ in cores]
         stripes = [_Stripe(stream, net, core, source.cols, behind) for stream, core in zip(streams, cores, strict=True)]
         crews = [[stripe] for stripe in stripes] if lanes > 1 else [stripes]
         given = stack.enter_context(prefetched(partial(give, net, contract, source), windows, ahead=2, threads=1))
@@ -118,7 +118,7 @@ def _cores(net: StreamNet, cols: int, stripe_px: int | None, lanes: int) -> Iter
     yield from ((left, min(left + width, cols)) for left in range(0, cols, width))
 
 
-def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> Given:
+def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> InputPiece:
     """Read and normalise what lies in the window; its lower part may lie below the scene."""
     step = 2**net.depth
     inside = window.clip(source.rows, source.cols)
@@ -128,14 +128,14 @@ def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> 
     padded = functional.pad(normal, beyond) if any(beyond) else normal  # by nothing, it would still copy
     if net.device.type == "cuda":
         padded = padded.pin_memory()
-    return Given(inside, valid, padded, last=window.row + window.rows >= source.rows)
+    return InputPiece(inside, valid, padded, last=window.row + window.rows >= source.rows)
 
 
-def _steps(given: Iterable[Given], net: StreamNet, behind: int) -> Iterator[_Step]:
-    waiting: deque[Predicted] = deque(maxlen=behind + 1)
+def _steps(given: Iterable[InputPiece], net: StreamNet, behind: int) -> Iterator[_Step]:
+    waiting: deque[PredictedPiece] = deque(maxlen=behind + 1)
     for piece in given:
         logits = torch.zeros(net.outputs, *piece.valid.shape, device=net.device)
-        waiting.append(Predicted(piece.window, piece.valid, logits))
+        waiting.append(PredictedPiece(piece.window, piece.valid, logits))
         known = len(waiting) if piece.last else len(waiting) - behind
         yield _Step(piece, tuple(waiting), tuple(waiting)[: max(known, 0)])
 
@@ -172,7 +172,7 @@ class _Stripe:
     """Some columns of a scene on their way through the net. core: the first and the last + 1 that are kept."""
 
     def __init__(
-        self, streams: StreamNet | Lane, net: StreamNet, core: tuple[int, int], cols: int, behind: int
+        self, streams: StreamNet | StripeProcess, net: StreamNet, core: tuple[int, int], cols: int, behind: int
     ) -> None:
         reach = margin(net.depth)
         self._streams, self._device = streams, net.device
@@ -180,12 +180,12 @@ class _Stripe:
         grid_end = ceil_to(core[1], 2**net.depth)
         self._read = slice(max(0, core[0] - reach), min(grid_end + reach, ceil_to(cols, 2**net.depth)))
         self._sides = core[0] - self._read.start, self._read.stop - grid_end
-        self._stream: Stream | Lane | None = None
+        self._stream: Stream | StripeProcess | None = None
         self._row = 0  # of the scene, the next that comes out
-        self._recent: deque[Given] = deque(maxlen=behind + 1)
+        self._recent: deque[InputPiece] = deque(maxlen=behind + 1)
         self._needed: deque[bool] = deque(maxlen=behind + 1)
 
-    def feed(self, piece: Given, waiting: Sequence[Predicted]) -> None:
+    def feed(self, piece: InputPiece, waiting: Sequence[PredictedPiece]) -> None:
         """Let `piece` flow on, and write what comes out into those `waiting` that it belongs to."""
         self._needed.append(bool(piece.valid[:, self._core].any()))
         if self._stream is None and self._needed[-1]:
@@ -200,7 +200,7 @@ class _Stripe:
                 self._stream = None
         self._recent.append(piece)
 
-    def _flow(self, stream: Stream | Lane, piece: Given, waiting: Sequence[Predicted]) -> None:
+    def _flow(self, stream: Stream | StripeProcess, piece: InputPiece, waiting: Sequence[PredictedPiece]) -> None:
         image = piece.image[:, :, self._read].to(self._device, non_blocking=True)
         logits = stream.feed(image, last=piece.last)
         for place in waiting:

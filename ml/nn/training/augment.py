@@ -36,7 +36,7 @@ def augment(
     not done here: it is where `ml.nn.training.chips` cuts. ranks: who has the other parts of the batch, of which this
     is one; the numbers are drawn for all of it, so that each chip moves in the same way whoever has it.
     """
-    dice = _Dice(generator, ranks)
+    dice = _RandomDraws(generator, ranks)
     if not _GEOMETRIC.isdisjoint(kinds):
         grid = functional.affine_grid(_affine(len(image), kinds, dice), list(image.shape), align_corners=False)
         image = functional.grid_sample(image, grid, mode="bilinear", align_corners=False)
@@ -54,7 +54,7 @@ def augment(
 
 
 @dataclass(frozen=True)
-class _Dice:
+class _RandomDraws:
     """Random numbers (n, ...) of n chips: this rank's part of those that are drawn for the whole batch."""
 
     generator: torch.Generator
@@ -74,7 +74,7 @@ class _Dice:
         return numbers[self.ranks.part(len(numbers))]
 
 
-def _affine(count: int, kinds: Collection[Augmentation], dice: _Dice) -> Tensor:
+def _affine(count: int, kinds: Collection[Augmentation], dice: _RandomDraws) -> Tensor:
     """Random maps (count, 2, 3) from a chip's coordinates in [-1, 1] to where its pixels come from."""
 
     def uniform(low: float, high: float) -> Tensor:

@@ -20,7 +20,7 @@ from ml.nn.training.decoded_scenes import CachedScene
 HARD_FACTOR = 3.0  # how much more often a chip with a look-alike crop is drawn
 
 
-class Place(NamedTuple):
+class ChipPosition(NamedTuple):
     """The upper left corner of a chip: index of its scene, row and column.
 
     extra: a further copy in the exact mode of balancing, which shows only the rarer class.
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
 class _Cover:
     """Chips that cover the labelled parts of all scenes. counts: (C, K) labelled pixels. hard: bool (C,)."""
 
-    places: list[Place]
+    places: list[ChipPosition]
     counts: Counts
     hard: NDArray[np.bool_]
     dropped: list[DroppedChip]
@@ -80,7 +80,7 @@ class ChipSampler:
         self.steps = config.steps_per_epoch or self._steps_to_see_all(self._at_origin)
         self._rare = int(np.argmin(self._at_origin.counts.sum(axis=0)))
 
-    def epoch(self, epoch: int) -> list[list[Place]]:
+    def epoch(self, epoch: int) -> list[list[ChipPosition]]:
         """The places of the chips of each step of an epoch; only chips with a labelled pixel."""
         random = np.random.default_rng((self._config.seed, epoch))
         offsets = random.integers(self._config.chip_size, size=(len(self._scenes), 2))
@@ -90,7 +90,7 @@ class ChipSampler:
         places = self._exactly(cover, draws, random) if self._exact else self._drawn(cover, draws, random)
         return [places[start : start + self._a_step] for start in range(0, draws, self._a_step)]
 
-    def cut(self, places: Sequence[Place]) -> Batch:
+    def cut(self, places: Sequence[ChipPosition]) -> Batch:
         """The chips at `places`; beyond the edge of its scene a chip is not valid and unlabelled."""
         count, size, bands = len(places), self._config.chip_size, len(self._scenes[0].image)
         image = np.empty((count, size, size, bands), dtype=self._dtype).transpose(0, 3, 1, 2)
@@ -124,15 +124,15 @@ class ChipSampler:
             pixels += np.bincount(self._labels(place, inside).ravel(), minlength=256)
         return pixels[: self._classes]
 
-    def _labels(self, place: Place, inside: Window) -> NDArray[np.uint8]:
+    def _labels(self, place: ChipPosition, inside: Window) -> NDArray[np.uint8]:
         """What a chip says of its pixels; of an extra copy the rarer class only."""
         labels = self._scenes[place.scene].mask[inside.slices]
         return np.where(labels == self._rare, labels, np.uint8(UNLABELLED)) if place.extra else labels
 
-    def _drawn(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[Place]:
+    def _drawn(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[ChipPosition]:
         return [cover.places[i] for i in draw(self._wanted(cover), draws, random)]
 
-    def _exactly(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[Place]:
+    def _exactly(self, cover: _Cover, draws: int, random: np.random.Generator) -> list[ChipPosition]:
         """Each chip at the origin once, as it is, and as many extra copies of chips of `cover` as there is room for."""
         _, wanted = extra_copies(cover.counts)
         originals = self._at_origin.places
@@ -152,7 +152,12 @@ class ChipSampler:
     def _cover(self, offsets: NDArray[np.int64]) -> _Cover:
         """The usable labelled chips of all scenes, each scene's grid moved by its offset (rows, cols)."""
         size = self._config.chip_size
-        places, counts, hard, dropped = list[Place](), list[NDArray[np.int64]](), list[bool](), list[DroppedChip]()
+        places, counts, hard, dropped = (
+            list[ChipPosition](),
+            list[NDArray[np.int64]](),
+            list[bool](),
+            list[DroppedChip](),
+        )
         for place in self._grid(offsets):
             scene = self._scenes[place.scene]
             chip = np.s_[place.row : place.row + size, place.col : place.col + size]
@@ -167,7 +172,7 @@ class ChipSampler:
             hard.append(scene.hard is not None and bool(scene.hard[chip].any()))
         return _Cover(places, np.array(counts, dtype=np.int64).reshape(-1, self._classes), np.array(hard), dropped)
 
-    def _grid(self, offsets: NDArray[np.int64]) -> Iterator[Place]:
+    def _grid(self, offsets: NDArray[np.int64]) -> Iterator[ChipPosition]:
         """Places that cover every scene."""
         size = self._config.chip_size
         for index, (scene, offset) in enumerate(zip(self._scenes, offsets, strict=True)):
@@ -175,7 +180,7 @@ class ChipSampler:
             rows, cols = (
                 _starts(length, size, int(by), once=once) for length, by in zip(scene.mask.shape, offset, strict=True)
             )
-            yield from (Place(index, row, col) for row in rows for col in cols)
+            yield from (ChipPosition(index, row, col) for row in rows for col in cols)
 
     def _fault(self, scene: CachedScene, chip: tuple[slice, slice]) -> ChipFault | None:
         image, valid = scene.image[:, *chip], scene.valid[chip]

@@ -9,8 +9,7 @@ from ml.checkpoint_header import read_header
 from ml.compare_checkpoints import compare_headers
 from ml.data import TrainingData
 from ml.evaluation.comparison import Comparison
-from ml.evaluation.plan import Plan, plan_faults
-from ml.evaluation.plan import Run as PlannedRun
+from ml.evaluation.plan import Plan, PlannedTraining, plan_faults
 from ml.faults import InputRefused, refuse_any
 from ml.figures.catalogue import Trained
 from ml.figures.cutouts import load_pictures
@@ -35,14 +34,14 @@ def run_experiment(
     return compare_headers([(run.variant, run.header) for run in finished]), finished
 
 
-def _run_all(runs: tuple[PlannedRun, ...], data: TrainingData, out: Path, watch: Watch) -> Iterator[Trained]:
+def _run_all(runs: tuple[PlannedTraining, ...], data: TrainingData, out: Path, watch: Watch) -> Iterator[Trained]:
     for number, run in enumerate(runs, 1):
         folder = out / run.variant.replace("/", "-") / str(run.seed)
         stage = f"run {number} of {len(runs)}: {run.variant}, seed {run.seed}"
         yield _finished(run, data, folder) or _train(run, data, folder, _under(stage, watch))
 
 
-def _train(run: PlannedRun, data: TrainingData, folder: Path, watch: Watch) -> Trained:
+def _train(run: PlannedTraining, data: TrainingData, folder: Path, watch: Watch) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     result = train(run.config, data, folder, watch)
     (folder / "series.json").write_text(json.dumps(result.series), encoding="utf-8")
@@ -51,7 +50,7 @@ def _train(run: PlannedRun, data: TrainingData, folder: Path, watch: Watch) -> T
     return Trained(run.variant, result.header, result.series, load_pictures(folder / "pictures.npz"))
 
 
-def _finished(run: PlannedRun, data: TrainingData, folder: Path) -> Trained | None:
+def _finished(run: PlannedTraining, data: TrainingData, folder: Path) -> Trained | None:
     """The run, if it was trained before with the same config on the same data."""
     try:
         header = read_header(folder / "model.safetensors")

@@ -18,19 +18,19 @@ from ml.nn.checkpoint import load_tensors, save_tensors
 from ml.nn.training.execution import Execution
 from ml.nn.unet import UNet, make_net
 
-Row = dict[str, float | int | None]
+EpochRow = dict[str, float | int | None]
 
 
 class _Kept(Frozen):
     """What is written beside the tensors. job: fingerprint of config and data."""
 
     job: str
-    series: tuple[Row, ...]
+    series: tuple[EpochRow, ...]
     best_epoch: int
     best_metrics: Metrics | None
 
 
-class Run:
+class TrainingState:
     """A training as it stands after `len(series)` epochs.
 
     series: one row an epoch. best: the net's tensors after `best_epoch` (from 1; 0 = none yet), the epoch whose
@@ -45,12 +45,12 @@ class Run:
             net = make_net(data.contract, config.net).to(execution.device)
         self.net: UNet = net.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
         self.optimizer = _optimizer(config.optimizer, self.net, fused=execution.fused)
-        self.series: list[Row] = []
+        self.series: list[EpochRow] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
         self.best_metrics: Metrics | None = None
 
-    def finish_epoch(self, row: Row, val: Metrics) -> None:
+    def finish_epoch(self, row: EpochRow, val: Metrics) -> None:
         """Add an epoch's `row` to the series, and keep the net if its metrics on the val split are the best."""
         self.series.append(row)
         if self.best_metrics is None or _iou(val) > _iou(self.best_metrics):

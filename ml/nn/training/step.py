@@ -14,15 +14,15 @@ from ml.contract import Contract
 from ml.nn.normalise import normalise
 from ml.nn.prediction.prefetch import prefetched
 from ml.nn.training.augment import augment
-from ml.nn.training.chips import Batch, ChipSampler, Place
+from ml.nn.training.chips import Batch, ChipPosition, ChipSampler
 from ml.nn.training.execution import Execution
 from ml.nn.training.losses import total_loss
-from ml.nn.training.state import Run
+from ml.nn.training.state import TrainingState
 
 AHEAD, THREADS = 4, 2  # batches that wait for the net at most, and who cuts them
 
 
-class Stages:
+class StageTimer:
     """Seconds by stage since the last `line`.
 
     They are the host's: a GPU is not waited for, so its work shows where the host next needs a result.
@@ -56,8 +56,8 @@ class Stages:
 class Stepper:
     """Moves the weights of a run. stages: where the time of its steps goes."""
 
-    def __init__(self, config: TrainConfig, contract: Contract, run: Run, execution: Execution) -> None:
-        self.stages = Stages()
+    def __init__(self, config: TrainConfig, contract: Contract, run: TrainingState, execution: Execution) -> None:
+        self.stages = StageTimer()
         self._config, self._contract, self._execution = config, contract, execution
         self._optimizer, self._ranks = run.optimizer, execution.ranks
         self._weights = list(run.net.parameters())
@@ -72,7 +72,7 @@ class Stepper:
         self._count = 0
 
     def batches(
-        self, sampler: ChipSampler, steps: Sequence[Sequence[Place]]
+        self, sampler: ChipSampler, steps: Sequence[Sequence[ChipPosition]]
     ) -> AbstractContextManager[Iterator[Batch]]:
         """This rank's parts of the batches of `steps`, cut ahead by threads that end with the context."""
         size = self._config.batch_size
@@ -80,18 +80,18 @@ class Stepper:
         parts = (batch[self._ranks.part(size)] for batch in batches)
         return prefetched(partial(_cut, sampler, self._execution.device), parts, ahead=AHEAD, threads=THREADS)
 
-    def step(self, batches: Iterator[Batch], number: int, lr: float, still_alive: Callable[[], None]) -> None:
+    def step(self, batches: Iterator[Batch], number: int, lr: float, check_stop: Callable[[], None]) -> None:
         """Take `accumulate` of `batches` and move the weights by the mean of their gradients, those of all ranks.
 
         number: of steps before this one in the whole training; with the seed it decides the augmentation. lr: learning
-        rate. still_alive: called between two batches, may raise `Stopped`.
+        rate. check_stop: called between two batches, may raise `Stopped`.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.zero_grad()
         for part in range(self._config.accumulate):
             if part:
-                still_alive()
+                check_stop()
             with self.stages("wait"):
                 batch = next(batches)
             self._add_gradient(batch, number * self._config.accumulate + part)
@@ -152,7 +152,7 @@ class Stepper:
         self._count += 1
 
 
-def _cut(sampler: ChipSampler, device: torch.device, places: Sequence[Place]) -> Batch:
+def _cut(sampler: ChipSampler, device: torch.device, places: Sequence[ChipPosition]) -> Batch:
     """The chips at `places`; for a GPU in pinned memory, from which it copies while it computes."""
     batch = sampler.cut(places)
     return batch if device.type == "cpu" else Batch(*(tensor.pin_memory() for tensor in batch))

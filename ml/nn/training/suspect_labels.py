@@ -8,18 +8,18 @@ from ml.contract import UNLABELLED, Contract
 from ml.data import LabelledScene
 from ml.evaluation.report import SuspectLabels
 from ml.geo.windows import blocks
-from ml.nn.evaluate import Seen, see
+from ml.nn.evaluate import EvaluatedWindow, evaluated_windows
 from ml.nn.prediction.row_stream import StreamNet
 from ml.nn.unet import PROBABILITY_STEPS, probability_byte
 
-BLOCK_PX = 64  # divides the height of what `see` gives: no block is cut
+BLOCK_PX = 64  # divides the height of what `evaluated_windows` gives: no block is cut
 SURE = 0.8  # probability of another class than the label
 SHARE = 0.5  # of a block's labelled pixels
 LEAST_PX = 16
 
 
 def suspect_labels(
-    net: StreamNet, contract: Contract, scenes: Sequence[LabelledScene], *, still_alive: Callable[[], None]
+    net: StreamNet, contract: Contract, scenes: Sequence[LabelledScene], *, check_stop: Callable[[], None]
 ) -> tuple[SuspectLabels, ...]:
     """Blocks of 64 x 64 px with over half of the labels contradicted at a probability of 0.8 or more, worst first.
 
@@ -29,13 +29,13 @@ def suspect_labels(
     found = [
         suspect
         for scene in scenes
-        for seen in see(net, contract, scene, still_alive=still_alive)
+        for seen in evaluated_windows(net, contract, scene, check_stop=check_stop)
         for suspect in _in_window(scene.name, seen, BLOCK_PX)
     ]
     return tuple(sorted(found, key=lambda suspect: -suspect.contradicted))
 
 
-def _in_window(scene: str, seen: Seen, block_px: int) -> Iterator[SuspectLabels]:
+def _in_window(scene: str, seen: EvaluatedWindow, block_px: int) -> Iterator[SuspectLabels]:
     byte = probability_byte(seen.logits).cpu().numpy()
     sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= SURE * PROBABILITY_STEPS
     labelled = seen.truth != UNLABELLED

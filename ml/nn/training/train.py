@@ -29,7 +29,7 @@ from ml.nn.training.chips import ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene, open_cached
 from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.ranks import ALONE, Ranks
-from ml.nn.training.state import Row, Run
+from ml.nn.training.state import EpochRow, TrainingState
 from ml.nn.training.step import Stepper
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.progress import Progress, Watch, silent
@@ -47,7 +47,7 @@ class TrainResult(Frozen):
     model: Path
     header: CheckpointHeader
     epochs: int
-    series: tuple[Row, ...]
+    series: tuple[EpochRow, ...]
 
 
 def train(
@@ -74,9 +74,12 @@ def train(
     refuse_any([*_config_faults(config, data), *training_faults(data)])
     with _reproducible(), _chips_of(data, config, out / "scratch", watch, ranks) as sampler:
         report = _report(config, data.contract, sampler)
-        run = Run(config, data, execution).resume(out / "resume.safetensors")
+        run = TrainingState(config, data, execution).resume(out / "resume.safetensors")
         _same_start(run, ranks)
-        clock, stepper = _Clock(config, sampler, run, watch, ranks), Stepper(config, data.contract, run, execution)
+        clock, stepper = (
+            _StepCounter(config, sampler, run, watch, ranks),
+            Stepper(config, data.contract, run, execution),
+        )
         for row in run.series:  # the attempt that measured it may have died before it could tell
             clock.tick(row)
         while clock.done < clock.total:
@@ -92,7 +95,7 @@ def train(
     run.net.load_state_dict(run.best)
 
     def keep() -> CheckpointHeader:
-        header = _header(config, data, run, execution, report, clock.still_alive)
+        header = _header(config, data, run, execution, report, clock.check_stop)
         save_checkpoint(out / "model.safetensors", run.best, header)
         return header
 
@@ -100,42 +103,46 @@ def train(
     return TrainResult(model=out / "model.safetensors", header=header, epochs=len(run.series), series=tuple(run.series))
 
 
-class _Clock:
+class _StepCounter:
     """Counts steps over the whole training and tells `watch`. done: of `total` steps."""
 
-    def __init__(self, config: TrainConfig, sampler: ChipSampler, run: Run, watch: Watch, ranks: Ranks) -> None:
+    def __init__(
+        self, config: TrainConfig, sampler: ChipSampler, run: TrainingState, watch: Watch, ranks: Ranks
+    ) -> None:
         planned = config.epochs * sampler.steps
         self.total = min(planned, config.max_steps or planned)
         self.done = min(self.total, len(run.series) * sampler.steps)
         self._watch, self._ranks = watch, ranks
 
-    def tick(self, row: Row | None = None, note: str = "") -> None:
+    def tick(self, row: EpochRow | None = None, note: str = "") -> None:
         """Told by all ranks at once, so that all stop at one step."""
         self._ranks.together(lambda: self._tell(row or {}, note))
 
-    def still_alive(self) -> None:
+    def check_stop(self) -> None:
         """Told by one rank in work of its own."""
         self._tell({}, "")
 
-    def _tell(self, row: Row, note: str) -> None:
+    def _tell(self, row: EpochRow, note: str) -> None:
         self._watch(Progress("train", self.done, self.total, values=row, note=note))
 
 
-def _same_start(run: Run, ranks: Ranks) -> None:
+def _same_start(run: TrainingState, ranks: Ranks) -> None:
     """Refuse ranks that do not read one resume file: each step would wait for one that somebody else does not take."""
     if len(set(ranks.together(lambda: len(run.series)))) > 1:
         detail = "The processes find different epochs to go on from: they do not share the folder of the training."
         raise InputRefused(Fault("torn_folder", detail, "Start all processes on one machine, with one folder."))
 
 
-def _validated(run: Run, data: TrainingData, ranks: Ranks, clock: _Clock) -> Metrics:
+def _validated(run: TrainingState, data: TrainingData, ranks: Ranks, clock: _StepCounter) -> Metrics:
     """The metrics of the net on the val split, whose scenes the ranks share."""
     mine = data.val[ranks.part(len(data.val))]
-    counts = ranks.together(lambda: count(run.net, data.contract, mine, still_alive=clock.still_alive))
+    counts = ranks.together(lambda: count(run.net, data.contract, mine, check_stop=clock.check_stop))
     return Metrics.from_confusion(np.sum(counts, axis=0))
 
 
-def _train_epoch(config: TrainConfig, sampler: ChipSampler, run: Run, stepper: Stepper, clock: _Clock) -> Losses:
+def _train_epoch(
+    config: TrainConfig, sampler: ChipSampler, run: TrainingState, stepper: Stepper, clock: _StepCounter
+) -> Losses:
     """One pass over the chips of an epoch; the mean of the loss and of its parts."""
     run.net.train()
     with stepper.stages("draw"):
@@ -156,7 +163,7 @@ def learning_rate(config: OptimizerConfig, t: float) -> float:
     return config.lr * (1 + math.cos(math.pi * t)) / 2 if config.schedule == "cosine" else config.lr
 
 
-def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) -> Row:
+def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) -> EpochRow:
     """One row of the series; a part of the loss without weight is None."""
     lovasz = f"loss_{lovasz_of(len(val.confusion))}"
     return {
@@ -207,10 +214,10 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
 def _header(
     config: TrainConfig,
     data: TrainingData,
-    run: Run,
+    run: TrainingState,
     execution: Execution,
     report: TrainReport,
-    still_alive: Callable[[], None],
+    check_stop: Callable[[], None],
 ) -> CheckpointHeader:
     """Everything the checkpoint says, of the kept net on the val and test splits."""
     contract, net = data.contract, for_prediction(run.net)
@@ -219,10 +226,10 @@ def _header(
     for split, scenes in (("val", data.val), ("test", data.test)):
         if scenes:
             metrics[split], details[split] = assess(
-                net, contract, data.references, scenes, boundary_m=config.boundary_m, tell=lambda _: still_alive()
+                net, contract, data.references, scenes, boundary_m=config.boundary_m, tell=lambda _: check_stop()
             )
     if config.review_labels:
-        suspects = suspect_labels(net, contract, data.train, still_alive=still_alive)
+        suspects = suspect_labels(net, contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})
     return CheckpointHeader(
         contract=contract,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.db import migrate
-from app.jobs.queue import Doorbell
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from tests import servers
 from tests.app.api.conftest import SMALL, pixels, put, serving
@@ -71,7 +71,7 @@ def test_a_job_is_accepted_without_the_broker_and_rung_for_when_it_is_back(
         answer = http.post("/v1/datasets", json=body)
         assert answer.status_code in (201, 202), answer.text
         process.start()
-        bell = Doorbell(settings)
+        bell = JobQueue(settings)
         eventually(lambda: bell.messages("light") > 0)
 
 

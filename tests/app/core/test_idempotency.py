@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from app.core.errors import Invalid
-from app.core.idempotency import FRESH, Once
+from app.core.idempotency import FRESH, IdempotentRequest
 from app.jobs import lifecycle
 from app.services import Services
 
 
-def make(services: Services, once: Once, resource: str) -> str:
+def make(services: Services, once: IdempotentRequest, resource: str) -> str:
     with services.database.write() as session:
         if earlier := once.earlier(session, resource):
             return earlier
@@ -18,15 +18,15 @@ def make(services: Services, once: Once, resource: str) -> str:
 
 
 def test_the_same_key_and_body_give_the_first_thing_again(services: Services) -> None:
-    once = Once("key", "body")
+    once = IdempotentRequest("key", "body")
     assert make(services, once, "trn_1") == "trn_1"
     assert make(services, once, "trn_2") == "trn_1"
 
 
 def test_the_same_key_with_another_body_is_refused(services: Services) -> None:
-    make(services, Once("key", "body"), "trn_1")
+    make(services, IdempotentRequest("key", "body"), "trn_1")
     with pytest.raises(Invalid, match="another request"):
-        make(services, Once("key", "other"), "trn_2")
+        make(services, IdempotentRequest("key", "other"), "trn_2")
 
 
 def test_without_a_key_each_request_is_new(services: Services) -> None:
@@ -35,7 +35,7 @@ def test_without_a_key_each_request_is_new(services: Services) -> None:
 
 
 def test_a_refused_request_leaves_its_key_free(services: Services) -> None:
-    once = Once("key", "body")
+    once = IdempotentRequest("key", "body")
     with pytest.raises(RuntimeError), services.database.write() as session:
         once.earlier(session, "trn_1")
         raise RuntimeError
@@ -45,7 +45,7 @@ def test_a_refused_request_leaves_its_key_free(services: Services) -> None:
 def test_fifty_at_once_make_one_job(services: Services) -> None:
     made: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: made.append(make(services, Once("key", "body"), f"trn_{n}")))
+        threading.Thread(target=lambda n=n: made.append(make(services, IdempotentRequest("key", "body"), f"trn_{n}")))
         for n in range(50)
     ]
     for thread in threads:

@@ -25,17 +25,17 @@ def live(folder: Path) -> None:
     from app.jobs import lifecycle
     from app.jobs.sweep import Sweeper
     from app.main import create_app
-    from app.operations.job_counts import Tally
+    from app.operations.job_counts import JobCounter
     from app.operations.readiness import database_faults
     from app.services import Services
     from app.settings import Settings
     from worker import attempt
-    from worker.context import Held, Outcome
+    from worker.context import JobContext, Outcome
 
     settings = Settings(data_dir=folder, log_level="error")
     migrate(settings)
     services = Services.open(settings)
-    tally = Tally(services.database)
+    tally = JobCounter(services.database)
     with services.database.write() as session:
         job = lifecycle.create(session, "srv_1", "survey")
 
@@ -45,8 +45,8 @@ def live(folder: Path) -> None:
     assert "'survey'" in str([each for each in parameters if each["name"] == "processID"])
     assert documents.result_of(job).href == "/v1/surveys/srv_1"
     assert tally.counts() == {("survey", "accepted"): 1}
-    Sweeper(services.database, services.doorbell, settings).sweep()
-    assert services.doorbell.messages("fieldwork") == 1
+    Sweeper(services.database, services.queue, settings).sweep()
+    assert services.queue.messages("fieldwork") == 1
 
     with services.database.write() as session:
         claim = lifecycle.claim_waiting(session, "fieldwork")
@@ -54,7 +54,7 @@ def live(folder: Path) -> None:
     report = folder / "report.txt"
     report.write_text("cane everywhere")
     vars(attempt)["WORK"] = {"survey": lambda *_: Outcome(lambda *_: None, {"report.txt": report})}
-    attempt.work(services, Held(services.database, claim, Pipe()[0]))
+    attempt.work(services, JobContext(services.database, claim, Pipe()[0]))
     tally.renew()
     assert tally.counts() == {("survey", "successful"): 1}
     assert len(list(services.store.keys("surveys/srv_1/"))) == 1

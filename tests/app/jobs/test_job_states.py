@@ -104,7 +104,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: any(known.status == "running" for known in self.known.values()))
     @rule(data=st.data(), stale=st.booleans())
-    def bury(self, data: st.DataObject, stale: bool) -> None:
+    def give_back_or_fail(self, data: st.DataObject, stale: bool) -> None:
         """By a sweep; stale: it saw the job before the worker's last beat."""
         running = [name for name, known in self.known.items() if known.status == "running"]
         name = data.draw(st.sampled_from(running))
@@ -113,7 +113,7 @@ class Life(RuleBasedStateMachine):
             with self.services.database.write() as session:
                 lifecycle.beat(session, known.claims[-1], None, None)
         with self.services.database.write() as session:
-            moved_to = lifecycle.bury(session, seen, max_failures=MAX_FAILURES)
+            moved_to = lifecycle.give_back_or_fail(session, seen, max_failures=MAX_FAILURES)
         if stale:
             assert moved_to is None
             return

@@ -9,7 +9,7 @@ from app.core.columns import now
 from app.core.errors import Conflict, NotFound
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim, Lost
-from app.jobs.queue import Doorbell
+from app.jobs.queue import JobQueue
 from app.jobs.sweep import Sweeper
 from app.services import Services
 from app.tables import Job
@@ -107,7 +107,7 @@ def test_a_beat_shows_progress_and_raises_the_revision(services: Services, job: 
 def test_a_worker_that_was_given_up_can_write_nothing(services: Services, job: Job) -> None:
     zombie = claim(services)
     with services.database.write() as session:
-        assert lifecycle.bury(session, read(services), max_failures=3) == "accepted"
+        assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) == "accepted"
     successor = claim(services)
     assert successor.attempt == 2
     for write in (
@@ -128,7 +128,7 @@ def test_a_job_that_ended_never_moves_again(services: Services, job: Job) -> Non
         lifecycle.succeed(session, taken)
     with services.database.write() as session:
         assert lifecycle.claim(session, "trn_1") is None
-        assert lifecycle.bury(session, read(services), max_failures=3) is None
+        assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) is None
     with pytest.raises(Conflict, match="successful"), services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
     ended = read(services)
@@ -157,7 +157,7 @@ def test_a_dismissed_job_whose_worker_died_is_dismissed_not_done_again(services:
     with services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
     with services.database.write() as session:
-        assert lifecycle.bury(session, read(services), max_failures=3) == "dismissed"
+        assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) == "dismissed"
 
 
 def test_a_released_job_goes_back_without_counting_a_failure(services: Services, job: Job) -> None:
@@ -172,7 +172,7 @@ def test_a_job_that_kills_its_workers_fails_with_the_reason(services: Services, 
     for _ in range(3):
         claim(services)
         with services.database.write() as session:
-            lifecycle.bury(session, read(services), max_failures=3)
+            lifecycle.give_back_or_fail(session, read(services), max_failures=3)
     failed = read(services)
     assert failed.status == "failed"
     assert failed.error is not None
@@ -200,7 +200,7 @@ class Clock:
 
 def test_the_sweep_gives_up_only_a_worker_whose_beat_stands_still(services: Services, job: Job) -> None:
     clock = Clock()
-    sweeper = Sweeper(services.database, services.doorbell, services.settings, clock)
+    sweeper = Sweeper(services.database, services.queue, services.settings, clock)
     taken = claim(services)
     for _ in range(5):
         clock.time_s += 8  # shorter than the lease of 10 s
@@ -217,7 +217,7 @@ def test_the_sweep_gives_up_only_a_worker_whose_beat_stands_still(services: Serv
 
 def test_a_sweep_that_was_held_up_itself_takes_nobody_for_dead(services: Services, job: Job) -> None:
     clock, settings = Clock(), services.settings.model_copy(update={"sweep_s": 1})
-    sweeper = Sweeper(services.database, services.doorbell, settings, clock)
+    sweeper = Sweeper(services.database, services.queue, settings, clock)
     taken = claim(services)
     for _ in range(3):
         sweeper.sweep()
@@ -230,7 +230,7 @@ def test_a_sweep_that_was_held_up_itself_takes_nobody_for_dead(services: Service
 
 def test_two_sweeps_count_one_death_once(services: Services, job: Job) -> None:
     clock = Clock()
-    sweepers = [Sweeper(services.database, services.doorbell, services.settings, clock) for _ in range(2)]
+    sweepers = [Sweeper(services.database, services.queue, services.settings, clock) for _ in range(2)]
     claim(services)
     for _ in range(4):
         for sweeper in sweepers:
@@ -244,7 +244,7 @@ def test_the_sweep_rings_again_when_messages_were_lost_and_leaves_it_at_one_for_
 ) -> None:
     with services.database.write() as session:
         lifecycle.create(session, "trn_2", "training")
-    sweeper = Sweeper(services.database, services.doorbell, services.settings)
+    sweeper = Sweeper(services.database, services.queue, services.settings)
     for _ in range(3):
         sweeper.sweep()
         assert _messages(services) == 2
@@ -256,11 +256,11 @@ def test_the_sweep_rings_again_when_messages_were_lost_and_leaves_it_at_one_for_
 
 def test_the_messages_in_a_queue_are_counted(services: Services, job: Job, redis_url: str) -> None:
     for broker in ("", redis_url):
-        doorbell = Doorbell(services.settings.model_copy(update={"broker_url": broker}))
-        assert [doorbell.messages(queue) for queue in ("training", "light")] == [0, 0]
-        doorbell.ring(job)
-        doorbell.ring(job)
-        assert [doorbell.messages(queue) for queue in ("training", "light")] == [2, 0]
+        queue = JobQueue(services.settings.model_copy(update={"broker_url": broker}))
+        assert [queue.messages(name) for name in ("training", "light")] == [0, 0]
+        queue.notify(job)
+        queue.notify(job)
+        assert [queue.messages(name) for name in ("training", "light")] == [2, 0]
 
 
 def _messages(services: Services) -> int:
@@ -320,7 +320,7 @@ def test_dismissing_an_experiment_dismisses_its_runs(services: Services, experim
 def test_the_sweep_rings_for_an_experiment_only_when_its_runs_have_ended(
     services: Services, experiment: list[str]
 ) -> None:
-    sweeper = Sweeper(services.database, services.doorbell, services.settings)
+    sweeper = Sweeper(services.database, services.queue, services.settings)
     assert {job.id for job in sweeper._waiting()} == {"run_1", "run_2"}
     for run in ("run_1", "run_2"):
         end(services, run)

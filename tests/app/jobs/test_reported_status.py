@@ -4,7 +4,7 @@ import pytest
 
 from app.jobs import lifecycle
 from app.mapping import parts, predictions
-from app.operations.job_counts import Tally
+from app.operations.job_counts import JobCounter
 from app.services import Services
 from app.tables import ModelVersion, Prediction, Scene
 from ml.config import PredictConfig, TrainConfig
@@ -34,7 +34,7 @@ def reported(services: Services, job_id: str) -> str:
         with services.database.read() as session:
             found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
         assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
-    tally = Tally(services.database)
+    tally = JobCounter(services.database)
     tally.renew()
     counts = {status: count for (kind, status), count in tally.counts().items() if kind == "prediction"}
     assert counts == {said: 1}

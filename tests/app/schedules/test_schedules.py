@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Text, cast, select
 
 from app.core.errors import Conflict, Invalid, PreconditionFailed
-from app.core.idempotency import FRESH, Once
+from app.core.idempotency import FRESH, IdempotentRequest
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
 from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
@@ -304,7 +304,7 @@ def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Service
 def test_by_hand_it_runs_at_once_and_the_clock_goes_on(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, enabled=False)
-    once = Once("key", "body")
+    once = IdempotentRequest("key", "body")
     first, again = (schedules.run(services, "nightly", once, clock) for _ in range(2))
     assert first.id == again.id
     assert (first.trigger, first.status) == ("manual", "training")

@@ -5,7 +5,7 @@ import pytest
 from affine import Affine
 from pyproj import CRS, Transformer
 
-from ml.datasets.leaks import Place, duplicate_pixels, overlapping_scenes
+from ml.datasets.leaks import PlacedScene, duplicate_pixels, overlapping_scenes
 from ml.datasets.prepare import Prepared
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.faults import InputRefused
@@ -24,12 +24,12 @@ def world(tmp_path: Any, make_scene: MakeScene) -> World:
     return World(tmp_path, make_scene)
 
 
-def place(col: float, splits: tuple[int, ...], size: int = 100) -> Place:
-    return Place(f"at{col}", Grid(size, size, GRID @ Affine.translation(col, 0), UTM), splits)
+def place(col: float, splits: tuple[int, ...], size: int = 100) -> PlacedScene:
+    return PlacedScene(f"at{col}", Grid(size, size, GRID @ Affine.translation(col, 0), UTM), splits)
 
 
-def lonlat(west: float, splits: tuple[int, ...]) -> Place:
-    return Place(f"at{west}", Grid(100, 100, Affine(1e-4, 0, west, 0, -1e-4, 10.9), DEGREES), splits)
+def lonlat(west: float, splits: tuple[int, ...]) -> PlacedScene:
+    return PlacedScene(f"at{west}", Grid(100, 100, Affine(1e-4, 0, west, 0, -1e-4, 10.9), DEGREES), splits)
 
 
 @pytest.mark.parametrize(("col", "leaks"), [(100, False), (99, False), (98, True), (-98, True), (30, True), (0, True)])
@@ -48,7 +48,7 @@ def test_scenes_of_one_split_or_of_none_may_overlap() -> None:
 
 def test_overlaps_are_found_across_coordinate_systems() -> None:
     west, north = Transformer.from_crs(UTM, DEGREES, always_xy=True).transform(500_000, 1_200_000)
-    corner = Place("b", Grid(100, 100, Affine(1e-4, 0, west, 0, -1e-4, north), DEGREES), VAL)
+    corner = PlacedScene("b", Grid(100, 100, Affine(1e-4, 0, west, 0, -1e-4, north), DEGREES), VAL)
     (fault,) = overlapping_scenes([place(0, TRAIN), corner])
     assert "'at0' (train) and 'b' (val)" in fault.detail
     assert overlapping_scenes([place(0, TRAIN), lonlat(west + 0.1, VAL)]) == []

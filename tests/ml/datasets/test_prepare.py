@@ -9,7 +9,7 @@ from ml.contract import BINARY, ClassDef
 from ml.datasets.prepare import LabelFile
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.geo.raster import open_raster
-from ml.labels.inspect import LabelOptions
+from ml.labels.classes import LabelOptions
 from ml.nn.masks import training_faults
 from ml.progress import Progress
 from tests.ml.conftest import GRID, MakeScene

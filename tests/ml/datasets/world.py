@@ -12,7 +12,7 @@ from ml.data import SceneFile
 from ml.datasets.prepare import LabelFile, Prepared, prepare
 from ml.datasets.splits import BlockSplit, SceneSplit
 from ml.faults import InputRefused
-from ml.labels.inspect import LabelOptions
+from ml.labels.classes import LabelOptions
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.labels.layers import geojson, square
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from ml.evaluation.comparison import Comparison, Difference, Run, compare
+from ml.evaluation.comparison import Comparison, Difference, ScoredTraining, compare
 from ml.evaluation.metrics import BlockCounts, Metrics, as_confusion, pooled
 
 
-def run(variant: str, seed: int, counts: np.ndarray) -> Run:
+def run(variant: str, seed: int, counts: np.ndarray) -> ScoredTraining:
     """A run with these confusions, shape (blocks, classes, classes), in a row of blocks of one scene."""
     blocks = tuple(BlockCounts(row=0, col=256 * i, confusion=as_confusion(block)) for i, block in enumerate(counts))
     metrics = Metrics.from_confusion(pooled(blocks, counts.shape[1]))
-    return Run(variant=variant, seed=seed, metrics=metrics, blocks={"scene": blocks})
+    return ScoredTraining(variant=variant, seed=seed, metrics=metrics, blocks={"scene": blocks})
 
 
 def blocks_with(omitted: np.ndarray, cane: int = 500) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.image import imread
 
 from ml.figures.maps import Panel, draw_row, mask_panel, scene_panel
-from ml.labels.inspect import LabelOptions, burn
+from ml.labels.classes import LabelOptions
+from ml.labels.rasterise import rasterise
 from ml.products.palette import CANE, OTHER, UNOBSERVED
 from ml.synthetic import SyntheticScene, make_scene
 
@@ -20,7 +21,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SyntheticScene:
 @pytest.fixture
 def truth(scene: SyntheticScene, tmp_path: Path) -> Path:
     options = LabelOptions(class_field="crop", classes={"sugarcane": 1, "*": 0})
-    burn([(scene.plots, options)], scene.image, tmp_path / "truth.tif")
+    rasterise([(scene.plots, options)], scene.image, tmp_path / "truth.tif")
     return tmp_path / "truth.tif"
 
 

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from ml.geo.statistics import MOST_PIXELS, ClippedStatistics, Moments, Thinned
+from ml.geo.statistics import MOST_PIXELS, ClippedStatistics, EvenSample, Moments
 
 
 def image_of(shape: tuple[int, int, int]) -> np.ndarray:
     return np.random.default_rng(0).gamma(4, 100, shape).astype(np.float32)
 
 
-def rows_of(image: np.ndarray, valid: np.ndarray, into: Thinned | ClippedStatistics, height: int = 64) -> None:
+def rows_of(image: np.ndarray, valid: np.ndarray, into: EvenSample | ClippedStatistics, height: int = 64) -> None:
     for row in range(0, image.shape[1], height):
         into.update(image[:, row : row + height], valid[row : row + height])
 
@@ -16,7 +16,7 @@ def rows_of(image: np.ndarray, valid: np.ndarray, into: Thinned | ClippedStatist
 def test_few_pixels_are_all_kept() -> None:
     image = image_of((2, 30, 20))
     valid = image[0] > 300
-    sample = Thinned(2)
+    sample = EvenSample(2)
     rows_of(image, valid, sample, height=7)
     assert (sample.pixels() == image[:, valid]).all()
 
@@ -25,14 +25,14 @@ def test_of_many_pixels_every_ninth_is_kept_however_they_are_cut() -> None:
     image = image_of((2, 256, 128))
     valid = np.ones((256, 128), dtype=bool)
     for height in (1, 5, 256):
-        sample = Thinned(2, most=5000)
+        sample = EvenSample(2, most=5000)
         rows_of(image, valid, sample, height)
         assert (sample.pixels() == image.reshape(2, -1)[:, ::9]).all()
 
 
 def test_memory_is_bounded() -> None:
     image = image_of((3, 64, 64))
-    sample = Thinned(3, most=1000)
+    sample = EvenSample(3, most=1000)
     for _ in range(50):
         sample.update(image, np.ones((64, 64), dtype=bool))
         assert sample.pixels().shape[1] <= 1000

@@ -8,7 +8,8 @@ from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
 from ml.geo.crs import to_wgs84
-from ml.labels.inspect import LabelOptions, LabelReport, inspect_labels
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import LabelReport, inspect_labels
 from tests.ml.conftest import MakeScene
 from tests.ml.labels.layers import Item, geojson, square
 

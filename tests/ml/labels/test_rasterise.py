@@ -12,15 +12,15 @@ from ml.faults import InputRefused
 from ml.geo.crs import to_wgs84
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
-from ml.labels.inspect import LabelOptions, burn
-from ml.labels.rasterise import BurnReport
+from ml.labels.classes import LabelOptions
+from ml.labels.rasterise import RasteriseReport, rasterise
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.labels.layers import geojson, square
 
 ROWS, COLS = 80, 100
 CANE = LabelOptions(class_field="v")
 SPARSE = LabelOptions(class_field="v", background=255)
-Burn = Callable[..., tuple[np.ndarray, BurnReport]]
+Burn = Callable[..., tuple[np.ndarray, RasteriseReport]]
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def scene(make_scene: MakeScene) -> Path:
     return make_scene(np.ones((1, ROWS, COLS), dtype=np.uint8))
 
 
-def burnt(labels: list[tuple[Path, LabelOptions]], scene: Path) -> tuple[np.ndarray, BurnReport]:
+def burnt(labels: list[tuple[Path, LabelOptions]], scene: Path) -> tuple[np.ndarray, RasteriseReport]:
     out = scene.with_name("mask.tif")
-    report = burn(labels, scene, out)
+    report = rasterise(labels, scene, out)
     with open_raster(out) as mask, open_raster(scene) as like:
         assert (mask.shape, mask.transform, mask.crs) == (like.shape, like.transform, like.crs)
         assert mask.nodata == 255 and mask.dtypes == ("uint8",)

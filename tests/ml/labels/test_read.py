@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon
 
 from ml.faults import InputRefused
-from ml.labels.features import Layer
+from ml.labels.features import FeatureLayer
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import MAX_CROSSINGS, crossings, repaired
 from ml.labels.shapefile import text_encoding
@@ -280,7 +280,7 @@ def test_a_table_full_of_blanks_is_no_bomb(tmp_path: Path) -> None:
     assert len(read_layer(path).features) == 300
 
 
-def layer_of(tmp_path: Path, *polygons: Polygon) -> Layer:
+def layer_of(tmp_path: Path, *polygons: Polygon) -> FeatureLayer:
     return read_layer(geojson(tmp_path / "x", [(polygon, {}) for polygon in polygons]))
 
 

@@ -13,7 +13,7 @@ from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.labels.rasterise import MaskFile
-from ml.products.cog import Layer, to_cog, write_cog
+from ml.products.cog import MapEncoding, to_cog, write_cog
 from ml.products.web_cog import write_web_cog
 from tests.disks import fill
 from tests.ml.conftest import GRID
@@ -60,7 +60,7 @@ def main(disk: Path, folder: Path) -> None:
             file.write(NOISE[None], Window(0, 0, SIZE_PX, SIZE_PX))
 
     writers: dict[str, Callable[[Path], object]] = {
-        "map.tif": lambda path: write_cog(NOISE, scene, path, Layer("class")),
+        "map.tif": lambda path: write_cog(NOISE, scene, path, MapEncoding("class")),
         "scene.cog.tif": lambda path: to_cog(scene, path),
         "web.tif": lambda path: write_web_cog(scene, path, {value: (value, 99, value) for value in range(250)}),
         "mask.tif": mask,

@@ -6,10 +6,10 @@ import numpy as np
 import rasterio
 
 from ml.geo.raster import open_raster
-from ml.products.cog import Layer, is_cog, to_cog, write_cog
+from ml.products.cog import MapEncoding, is_cog, to_cog, write_cog
 from tests.ml.conftest import MakeScene
 
-LAYER = Layer("class", colours={0: (0, 0, 0, 255), 1: (76, 175, 80, 255)}, tags={"class_1": "sugarcane"})
+LAYER = MapEncoding("class", colours={0: (0, 0, 0, 255), 1: (76, 175, 80, 255)}, tags={"class_1": "sugarcane"})
 
 
 def test_a_map_lies_on_exactly_the_grid_of_its_scene(make_scene: MakeScene, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_overviews_of_classes_hold_only_classes(make_scene: MakeScene, tmp_path:
 
 
 def test_a_scaled_map_says_what_its_numbers_mean(make_scene: MakeScene, tmp_path: Path) -> None:
-    layer = Layer("probability", scale=0.004, offset=0.002, resampling="average")
+    layer = MapEncoding("probability", scale=0.004, offset=0.002, resampling="average")
     write_cog(np.full((64, 64), 125, np.uint8), make_scene(np.zeros((1, 64, 64), np.uint8)), tmp_path / "p.tif", layer)
     with open_raster(tmp_path / "p.tif") as made:
         assert (made.scales, made.offsets) == ((0.004,), (0.002,))

@@ -8,7 +8,7 @@ from torch import Tensor
 from ml.nn.prediction.engines.engine import COLS, ROWS, Rows, height
 
 
-class Window:
+class InputBuffer:
     """The memory of a convolution's input, which is used again each time."""
 
     def __init__(self, channels: int, like: Tensor) -> None:

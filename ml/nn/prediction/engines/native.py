@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ml.native.library import Library
 from ml.nn.prediction.engines import pytorch
 from ml.nn.prediction.engines.engine import COLS, ROWS, Convolution, Engine, Operation, PixelLayer, Rows, height
-from ml.nn.prediction.engines.input_buffer import Window
+from ml.nn.prediction.engines.input_buffer import InputBuffer
 
 Addresses = NDArray[np.int64]
 _TILE, _POINTS = 4, 36
@@ -85,7 +85,7 @@ def _direct(library: Library, layer: nn.Conv2d, lanes: int) -> Convolution:
     inputs, outputs, threads = layer.in_channels, layer.out_channels, torch.get_num_threads()
     # of three pixels side by side all channels lie side by side
     weight, bias = _blocks(layer.weight.permute(2, 3, 1, 0).reshape(1, 9 * inputs, outputs), lanes), _bias(layer)
-    window = Window(inputs, weight)
+    window = InputBuffer(inputs, weight)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         image = window.fill(parts, above, below)

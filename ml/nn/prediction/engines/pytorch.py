@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.nn.prediction.engines.engine import Convolution, Engine, Operation, PixelLayer, Rows
-from ml.nn.prediction.engines.input_buffer import Window
+from ml.nn.prediction.engines.input_buffer import InputBuffer
 
 
 def _convolution(layer: nn.Conv2d, parts: int) -> Convolution:
     weight, bias = layer.weight.detach().contiguous(memory_format=torch.channels_last), layer.bias
-    window = Window(layer.in_channels, weight)
+    window = InputBuffer(layer.in_channels, weight)
 
     def convolve(parts: Sequence[Rows], above: int, below: int) -> Tensor:
         return torch.conv2d(window.fill(parts, above, below), weight, bias).relu_()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
-from ml.nn.prediction.stripe_processes import Lane, share_cores
+from ml.nn.prediction.stripe_processes import StripeProcess, share_cores
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
 
@@ -53,7 +53,7 @@ def test_a_lane_computes_what_this_process_does_even_after_threads() -> None:
         net(torch.randn(4, 2, 128, 128))  # a pool of threads, which a fork leaves behind
     with threads(1):
         ready = for_prediction(net)
-        with Lane(ready) as lane:
+        with StripeProcess(ready) as lane:
             for _ in range(2):
                 there, here = lane.open(), ready.open()
                 assert torch.equal(there.feed(image[:, :64]), here.feed(image[:, :64]))
@@ -61,7 +61,7 @@ def test_a_lane_computes_what_this_process_does_even_after_threads() -> None:
 
 
 def test_what_goes_wrong_in_a_lane_goes_wrong_here() -> None:
-    with threads(1), Lane(for_prediction(UNet(2, 2, 4))) as lane:
+    with threads(1), StripeProcess(for_prediction(UNet(2, 2, 4))) as lane:
         with pytest.raises(RuntimeError, match=r"3|channels"):
             lane.open().feed(torch.zeros(3, 64, 32))
         assert lane.open().feed(torch.zeros(2, 64, 32), last=True).shape == (1, 64, 32)
@@ -69,12 +69,12 @@ def test_what_goes_wrong_in_a_lane_goes_wrong_here() -> None:
 
 def test_a_lane_has_one_thread() -> None:
     with threads(2), pytest.raises(ValueError, match="one thread"):
-        Lane(for_prediction(UNet(2, 2, 4)))
+        StripeProcess(for_prediction(UNet(2, 2, 4)))
 
 
 def test_a_lane_ends_with_its_block() -> None:
     before = active_children()
-    with threads(1), Lane(for_prediction(UNet(2, 2, 4))):
+    with threads(1), StripeProcess(for_prediction(UNet(2, 2, 4))):
         assert len(active_children()) == len(before) + 1
     assert active_children() == before
 
@@ -113,7 +113,7 @@ def predicting() -> Iterator[tuple[ForkProcess, Connection]]:
 
 
 def predict_for_ever(net: StreamNet, test: Connection) -> None:
-    with Lane(net) as lane, Lane(net):
+    with StripeProcess(net) as lane, StripeProcess(net):
         stream = lane.open()
         test.send([child.pid for child in active_children()])
         while True:

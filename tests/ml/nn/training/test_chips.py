@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ml.config import NetConfig, TrainConfig
 from ml.data import TrainingData
 from ml.faults import InputRefused
-from ml.nn.training.chips import ChipSampler, Place, _starts
+from ml.nn.training.chips import ChipPosition, ChipSampler, _starts
 from ml.nn.training.decoded_scenes import cache_scene
 from tests.ml.nn.conftest import contract_of, write_labelled, write_tiff
 
@@ -59,7 +59,7 @@ def test_an_epoch_draws_each_chip_of_an_unbalanced_training_once(tmp_path: Path)
     chips = sampler(tmp_path, [np.zeros((16, 16), np.uint8)] * 8)
     drawn = [place for step in chips.epoch(0) for place in step]
     assert chips.steps == 2
-    assert sorted(drawn) == [Place(i, 0, 0) for i in range(8)]
+    assert sorted(drawn) == [ChipPosition(i, 0, 0) for i in range(8)]
 
 
 def test_the_draw_depends_on_seed_and_epoch_alone(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_draw_depends_on_seed_and_epoch_alone(tmp_path: Path) -> None:
 
 def test_a_scene_smaller_than_a_chip_is_padded_with_nothing(tmp_path: Path) -> None:
     chips = sampler(tmp_path, [np.ones((10, 6), np.uint8)])
-    image, valid, mask, _ = chips.cut([Place(0, 0, 0)])
+    image, valid, mask, _ = chips.cut([ChipPosition(0, 0, 0)])
     assert image.shape == (1, 1, 16, 16)
     assert valid.sum() == 60
     assert valid[0, :10, :6].all()
@@ -92,7 +92,7 @@ def test_chips_of_signed_and_unsigned_scenes_hold_the_numbers_of_both(tmp_path: 
         cache_scene(write_labelled(tmp_path, f"s{i}", image, mask), contract, tmp_path / f"cache{i}")
         for i, image in enumerate(images)
     ]
-    batch = ChipSampler(scenes, CONFIG, contract).cut([Place(0, 0, 0), Place(1, 0, 0)])
+    batch = ChipSampler(scenes, CONFIG, contract).cut([ChipPosition(0, 0, 0), ChipPosition(1, 0, 0)])
     assert [chip.tolist() for chip in batch.image] == [image.tolist() for image in images]
 
 

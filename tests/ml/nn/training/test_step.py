@@ -17,8 +17,8 @@ from ml.data import TrainingData
 from ml.nn.training.chips import Batch, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene
 from ml.nn.training.execution import Execution, choose_execution
-from ml.nn.training.state import Run
-from ml.nn.training.step import Stages, Stepper
+from ml.nn.training.state import TrainingState
+from ml.nn.training.step import StageTimer, Stepper
 
 ROOT = Path(__file__).resolve().parents[4]
 CPU = Execution(torch.device("cpu"))
@@ -58,7 +58,7 @@ def half(batch: Batch, number: int) -> Batch:
 
 def gradients(config: TrainConfig, data: TrainingData, batches: list[Batch], execution: Execution = CPU) -> Tensor:
     """All gradients of one step of a fresh net on `batches`, as one vector."""
-    run = Run(config, data, execution)
+    run = TrainingState(config, data, execution)
     Stepper(config, data.contract, run, execution).step(iter(batches), 0, 1e-3, lambda: None)
     return torch.cat([weight.grad.flatten() for weight in run.net.parameters() if weight.grad is not None])
 
@@ -100,7 +100,7 @@ def test_an_epoch_draws_as_many_chips_in_fewer_steps(training_data: TrainingData
 
 def test_the_caller_is_asked_between_accumulated_batches(training_data: TrainingData, sampler: ChipSampler) -> None:
     config, asked = changed(accumulate=4, batch_size=1), list[int]()
-    run = Run(config, training_data, CPU)
+    run = TrainingState(config, training_data, CPU)
     ones = [Batch(*(tensor[i : i + 1] for tensor in batch_of(sampler))) for i in range(4)]
     Stepper(config, training_data.contract, run, CPU).step(iter(ones), 0, 1e-3, lambda: asked.append(1))
     assert len(asked) == 3
@@ -123,13 +123,15 @@ def test_what_a_gpu_is_given_computes_the_same_and_resumes(
 ) -> None:
     config = changed(batch_size=4, optimizer={"name": optimizer, "lr": 1e-2})
     like_gpu = replace(CPU, memory_format=torch.channels_last, fused=True)
-    plain, undisturbed, stopped = (Run(config, training_data, execution) for execution in (CPU, like_gpu, like_gpu))
+    plain, undisturbed, stopped = (
+        TrainingState(config, training_data, execution) for execution in (CPU, like_gpu, like_gpu)
+    )
     one, two = batch_of(sampler), batch_of(sampler)
     for run, execution in ((plain, CPU), (undisturbed, like_gpu)):
         advance(Stepper(config, training_data.contract, run, execution), [one, two])
     advance(Stepper(config, training_data.contract, stopped, like_gpu), [one])
     stopped.save(tmp_path / "resume.safetensors")
-    resumed = Run(config, training_data, like_gpu).resume(tmp_path / "resume.safetensors")
+    resumed = TrainingState(config, training_data, like_gpu).resume(tmp_path / "resume.safetensors")
     advance(Stepper(config, training_data.contract, resumed, like_gpu), [two], done=1)
     first = next(resumed.net.parameters())
     assert first.is_contiguous(memory_format=torch.channels_last)
@@ -182,7 +184,7 @@ except InputRefused as refused:
 
 
 def test_shares_of_the_time_come_in_order_and_make_up_the_whole() -> None:
-    stages = Stages()
+    stages = StageTimer()
     for _ in range(2):
         for name in ("forward", "loss"):
             with stages(name):
@@ -194,7 +196,7 @@ def test_shares_of_the_time_come_in_order_and_make_up_the_whole() -> None:
 
 
 def test_a_stage_that_fails_is_counted_too() -> None:
-    stages = Stages()
+    stages = StageTimer()
     with pytest.raises(ZeroDivisionError), stages("forward"):
         _ = 1 // 0
     assert "forward" in stages.line()

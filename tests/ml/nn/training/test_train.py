@@ -64,7 +64,7 @@ def check_review(model: Path, folder: Path) -> None:
     mask[64:128, 128:192] = 1 - mask[64:128, 128:192]
     net, header = load_checkpoint(model)
     scene = write_labelled(folder, "wrong", image, mask)
-    (suspect,) = suspect_labels(for_prediction(net), header.contract, [scene], still_alive=lambda: None)
+    (suspect,) = suspect_labels(for_prediction(net), header.contract, [scene], check_stop=lambda: None)
     assert (suspect.scene, suspect.row, suspect.col, suspect.pixels) == ("wrong", 64, 128, 64 * 64)
     assert suspect.contradicted > 0.5
 
@@ -80,7 +80,7 @@ def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
     assert header.best_epoch == 1 + int(np.argmax(ious))
     assert (header.test, header.details["test"]) == (again, parts)
     assert header.versions == made_by | {"ranks": "1"}
-    counts = count(net, header.contract, training_data.test, still_alive=lambda: None)
+    counts = count(net, header.contract, training_data.test, check_stop=lambda: None)
     assert np.array_equal(counts, again.confusion)
     assert np.array_equal(np.sum(header.details["test"].confusions, axis=0), again.confusion)
     assert header.config == CONFIG.for_classes(2)
