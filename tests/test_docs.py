@@ -42,3 +42,12 @@ def test_every_resource_is_documented() -> None:
     page = (ROOT / "docs" / "http-api.md").read_text()
     resources = {re.split(r"[/{]", path)[2] for path in create_app().openapi()["paths"] if path.startswith("/v1/")}
     assert [name for name in resources if f"/v1/{name}" not in page] == []
+
+
+def test_every_path_that_a_page_names_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    path = re.compile(r"`((?:app|ml|worker|migrations|tests|benchmarks|examples|docs)/[\w./-]*)`")
+    missing = [
+        (page.name, name) for page in pages for name in path.findall(page.read_text()) if not (ROOT / name).exists()
+    ]
+    assert missing == []
