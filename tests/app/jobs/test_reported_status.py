@@ -17,7 +17,7 @@ def shared(services: Services) -> list[str]:
     with services.database.write() as session:
         stored = {"sha256": "0" * 64, "size_bytes": 1, "object": "x"}
         session.add(Scene(id="s1", info=SCENE, west=0, south=0, east=1, north=1, **stored))
-        made = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}, "test_blocks": ()}
+        made = {"metrics": UNSCORED, "contract": CONTRACT, "config": TrainConfig(), "versions": {}}
         session.add(ModelVersion(name="a", version=1, **made, **stored))
         lifecycle.create(session, "prd_1", "prediction", total=3)
         session.flush()
