@@ -1,6 +1,6 @@
 """/v1/scenes"""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 class SceneParameters(Frozen):
     """What an upload says of a scene beyond the file itself."""
 
-    acquired: Moment | None = None
+    acquired: Moment | Literal[""] | None = None
     sensor: str | None = Field(None, max_length=200)
     bands: str | None = Field(None, max_length=2000, description="Names in order, for instance b,g,r,nir.")
     nodata: float | None = Field(None, description="Value of pixels without data, when the file does not say.")

@@ -26,7 +26,7 @@ RAW_BODY: dict[str, Any] = {"requestBody": {"content": {"application/octet-strea
 def form_body(parameters: type[BaseModel]) -> dict[str, Any]:
     """A form in OpenAPI. parameters: its fields beside `id` and `file`."""
     fields = parameters.model_json_schema()["properties"]
-    optional = {name: next(iter(field.get("anyOf", [field]))) for name, field in fields.items()}
+    optional = {name: {"anyOf": _kinds(field)} for name, field in fields.items()}
     schema = {
         "type": "object",
         "required": ["id", "file"],
@@ -34,6 +34,10 @@ def form_body(parameters: type[BaseModel]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def _kinds(field: dict[str, Any]) -> list[dict[str, Any]]:
+    return [kind for kind in field.get("anyOf", [field]) if kind != {"type": "null"}]
 
 
 @asynccontextmanager

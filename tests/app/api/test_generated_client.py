@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from tests import servers
 from tests.app.api.conftest import Perform, pixels
 from tests.ml.conftest import MakeScene
 
@@ -25,9 +25,10 @@ PACKAGE = "canemap_generated"
 
 
 @pytest.fixture
-def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+def database_url(migrated_sqlite: str, tmp_path: Path) -> Iterator[str]:
     """What is asked here has nothing to do with the database."""
-    return f"sqlite:///{copyfile(migrated_sqlite, tmp_path / 'registry.sqlite')}"
+    with servers.copy_of(migrated_sqlite, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
