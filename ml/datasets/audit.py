@@ -101,7 +101,7 @@ def _look(number: int, found: Audit) -> RasteriseReport:
     counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.truths), dtype=np.int64)
     with RasterSource(site.scene.path, site.scene.nodata) as source:
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
-            painted = canvas.paint(window)
+            painted = canvas.rasterise(window)
             counts += np.bincount(painted.classes.ravel(), minlength=256)
             replaced += painted.replaced
             found.feature_counts.add(number, painted, site.share.owners(window), source.read_raw(window)[1])

@@ -68,7 +68,7 @@ def write_masks(
         }
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
             owners = share.owners(window)
-            values = rules.mask(canvas.paint(window), owners)
+            values = rules.mask(canvas.rasterise(window), owners)
             image, valid = source.read(window)
             seen, area_ha = np.where(valid, values[0], UNLABELLED), row_area_ha(canvas.grid, window)
             for name, file in files.items():

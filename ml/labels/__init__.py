@@ -1,1 +1,1 @@
-"""Layers of truth: read from polygons or rasters, judged, repaired and drawn onto a grid. Free of torch."""
+"""Label layers: polygons or masks are read from files, checked, repaired and rasterised. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""From attributes of polygons and values of masks to class values."""
+"""Class values, found from the attributes of polygons and from the values of masks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,30 +18,33 @@ ClassValue = Annotated[int, Field(ge=0, le=UNLABELLED)]
 
 
 class LabelOptions(Frozen):
-    """How a layer of labels is to be read.
+    """Options for reading a label layer.
 
-    class_field: attribute that names the class of a polygon; by default the only one that holds keys of `classes`,
-    and without `classes` every polygon is class 1.
-    classes: text of the attribute, or of a mask's value, -> class value; "*" for every other text; 255 is unlabelled.
-    Without it the text itself is the class value.
-    crs: of the coordinates of polygons, where the file does not say it or is wrong, like "EPSG:32648".
-    background: class of what no polygon of the layer covers in a scene that it touches: 0, or 255 for unlabelled.
-    field_id: attribute that polygons of one and the same field share, where a field is cut into several; by default
-    one named field_id, plot_id or parcel_id, and without such each polygon is a field.
+    class_field: Attribute that holds the class of each polygon. By default, it is the only attribute that holds keys
+        of `classes`; without `classes`, every polygon has class 1.
+    classes: Maps each text of the attribute, or each value of a mask, to a class value from 0 to 254, or to 255 for
+        unlabelled. The key "*" stands for every other text. Without `classes`, the text itself is the class value.
+    crs: CRS of the polygons' coordinates as an authority's code, like "EPSG:32648". It is used instead of the CRS
+        in the file, which may be missing or wrong.
+    background: Class of the pixels that no polygon covers, in a scene that the layer touches: 0, or 255 for
+        unlabelled.
+    field_id: Attribute that is equal for all polygons of one field. By default, it is an attribute called field_id,
+        plot_id or parcel_id; without such an attribute, each polygon is a field.
     """
 
     class_field: str | None = None
     classes: dict[str, ClassValue] | None = None
     crs: str | None = None
-    background: Literal[0, 255] = 0  # a Literal takes no name: 255 is UNLABELLED
+    background: Literal[0, 255] = 0  # 255 is UNLABELLED; a Literal cannot contain a name
     field_id: str | None = None
 
 
 @dataclass(frozen=True)
 class FeatureClasses:
-    """What the features of a layer mean.
+    """Classes of the features of a label layer.
 
-    values: class of each, uint8 (features,). names: what the layer itself calls each ("cassava"), "" if nothing.
+    values: Class value of each feature, shape (features,), uint8.
+    names: Text that stands for the class in the layer ("cassava"), one per feature; "" if there is no text.
     """
 
     values: np.ndarray
@@ -49,10 +52,11 @@ class FeatureClasses:
 
 
 def classes_of(features: Sequence[Feature], options: LabelOptions) -> FeatureClasses:
-    """The class of each polygon, and the text that stands for it.
+    """Return the class value of each polygon, and the text from which it was found.
 
     Raises:
-        InputRefused: missing_class, a polygon has no class or the attribute cannot be guessed; unknown_class.
+        InputRefused: missing_class if a polygon has no class or the attribute cannot be guessed; unknown_class if a
+            text is not in `classes`.
     """
     field = options.class_field or _guessed_field(features, options.classes)
     if field is None:
@@ -68,25 +72,31 @@ def classes_of(features: Sequence[Feature], options: LabelOptions) -> FeatureCla
 
 
 def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> np.ndarray:
-    """The class values of a window of a mask, uint8 of the shape of `raw`; 255 where it is not valid.
+    """Return the class values in a window of a mask, uint8, in the shape of `raw`; 255 where `valid` is False.
+
+    raw: Pixels of the mask as they are in the file, shape (rows, cols).
+    valid: True where the mask has a value, shape (rows, cols), bool.
 
     Raises:
-        InputRefused: what `mask_table` raises.
+        InputRefused: The faults that `mask_table` raises.
     """
     values, classes = mask_table(raw, valid, options)
     return np.where(valid, classes[np.searchsorted(values, raw)], UNLABELLED)
 
 
 def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tuple[np.ndarray, np.ndarray]:
-    """The different values in a window of a mask, sorted, and the class of each, uint8.
+    """Return the distinct values in a window of a mask, sorted, and the class value of each, uint8, both (values,).
+
+    raw, valid: Pixels of the mask and their validity, as for `mask_classes`.
 
     Raises:
-        InputRefused: unknown_class; not_a_mask, over 1000 different values.
+        InputRefused: unknown_class if a valid pixel has a value that is not in `classes`; not_a_mask if the window
+            has over 1000 distinct values.
     """
     values = np.unique(raw)
     if len(values) > MAX_MASK_VALUES:
-        detail = f"The raster has over {MAX_MASK_VALUES} different values."
-        hint = "Send a mask whose pixels are class values: is this an image?"
+        detail = f"The raster has over {MAX_MASK_VALUES} distinct values."
+        hint = "Send a mask whose pixels are class values. This file may be an image."
         raise InputRefused(Fault("not_a_mask", detail, hint))
     used = set(np.unique(raw[valid]).tolist())
     table = {value: _class_value(str(value), options.classes) for value in values.tolist()}
@@ -97,7 +107,7 @@ def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tup
 
 
 def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:
-    """The texts that mean each class value: {1: "sugarcane, cane"}."""
+    """Return the texts of `classes` for each class value, like {1: "sugarcane, cane"}."""
     names: dict[int, str] = {}
     for text, value in (classes or {}).items():
         names[value] = f"{names[value]}, {text}" if value in names else text
@@ -105,7 +115,7 @@ def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:
 
 
 def text_of(value: Value) -> str:
-    """What stands in an attribute, as one reads it: 6 for 6.0; "" for nothing."""
+    """Return the value of an attribute as text, stripped: "6" for 6.0, and "" for None."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -120,7 +130,11 @@ def _class_value(text: str, classes: Mapping[str, int] | None) -> int | None:
 
 
 def _guessed_field(features: Sequence[Feature], classes: Mapping[str, int] | None) -> str | None:
-    """The one attribute that holds a key of `classes`; None without `classes`."""
+    """Return the only attribute that holds a key of `classes`; None without `classes`.
+
+    Raises:
+        InputRefused: missing_class if no attribute, or more than one, holds such a key.
+    """
     if classes is None:
         return None
     names = {
@@ -131,27 +145,29 @@ def _guessed_field(features: Sequence[Feature], classes: Mapping[str, int] | Non
     }
     if len(names) == 1:
         return names.pop()
-    found = f"Several attributes hold such values: {_listed(names)}." if names else "No attribute holds any of them."
-    detail = f"`classes` names {_listed(set(classes))}, but not the attribute. {found}"
-    raise InputRefused(Fault("missing_class", detail, f"Name it with class_field: {_fields(features)}."))
+    found = f"Several attributes hold such texts: {_listed(names)}." if names else "No attribute holds any of them."
+    detail = f"`classes` lists {_listed(set(classes))}, but class_field does not name the attribute. {found}"
+    raise InputRefused(Fault("missing_class", detail, f"Name the attribute in class_field. {_attributes(features)}"))
 
 
 def _missing(field: str, texts: Sequence[str], features: Sequence[Feature]) -> Fault:
-    detail = f"{texts.count('')} of {len(texts)} polygons have no {field[:80]!r}."
-    return Fault(
-        "missing_class", detail, f"Fill it in, or name another attribute with class_field: {_fields(features)}."
-    )
+    detail = f"{texts.count('')} of {len(texts)} polygons have no value in the attribute {field[:80]!r}."
+    hint = f"Fill in the values, or name another attribute in class_field. {_attributes(features)}"
+    return Fault("missing_class", detail, hint)
 
 
 def _unknown(text: str, classes: Mapping[str, int] | None) -> Fault:
-    detail = f"{text[:80]!r} is no class."
+    detail = f"{text[:80]!r} is not a known class."
     if classes is None:
-        return Fault("unknown_class", detail, 'Say what it means: classes={"text": value}, values 0 to 254.')
-    return Fault("unknown_class", detail, f"Add it to classes, or catch it with '*'. Known: {_listed(set(classes))}.")
+        hint = 'Map it to a class: classes={"text": value}, with values from 0 to 254, or 255 for unlabelled.'
+        return Fault("unknown_class", detail, hint)
+    hint = f"Add it to classes, or map all other texts with '*'. Known texts: {_listed(set(classes))}."
+    return Fault("unknown_class", detail, hint)
 
 
-def _fields(features: Sequence[Feature]) -> str:
-    return _listed({name for feature in features[:1000] for name in feature.properties}) or "there is none"
+def _attributes(features: Sequence[Feature]) -> str:
+    names = _listed({name for feature in features[:1000] for name in feature.properties})
+    return f"The layer has the attributes {names}." if names else "The layer has no attributes."
 
 
 def _listed(names: set[str]) -> str:

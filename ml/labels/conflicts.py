@@ -1,4 +1,4 @@
-"""Polygons of one layer that give one place two classes."""
+"""Overlaps between polygons of one layer that have different classes."""
 
 import numpy as np
 import shapely
@@ -6,19 +6,20 @@ import shapely
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.labels.features import MAX_FAULTS
 
-TOLERATED = 0.1  # of the smaller polygon: neighbours drawn by hand overlap a little
-MAX_PAIRS = 5_000_000
-_CHUNK = 1000
+TOLERATED = 0.1  # share of the smaller polygon's area; neighbours that were drawn by hand overlap a little
+MAX_PAIRS = 5_000_000  # pairs of polygons whose bounding boxes overlap
+_CHUNK = 1000  # polygons compared with all others in one step
 
 
 def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, ...]:
-    """A note of slight overlaps between polygons of different classes: there, the later one counts.
+    """Return a note if polygons of different classes overlap slightly; where they do, the later polygon counts.
 
-    geometries: valid polygons. values: class of each.
+    geometries: Valid polygons, shape (features,).
+    values: Class value of each polygon, shape (features,).
 
     Raises:
-        InputRefused: conflicting_labels, over a tenth of a polygon lies in one of another class; or the polygons lie
-            on each other in millions.
+        InputRefused: conflicting_labels if over a tenth of the smaller polygon lies in one of another class, or if
+            millions of pairs of polygons have overlapping bounding boxes.
     """
     if len(np.unique(values)) == 1:
         return ()
@@ -29,21 +30,25 @@ def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, .
         one = one + start
         pairs += len(one)
         if pairs > MAX_PAIRS + 50 * len(geometries):
-            detail = "Millions of polygons lie on each other."
+            detail = "Millions of pairs of polygons overlap."
             raise InputRefused(Fault("conflicting_labels", detail, "Dissolve the layer by class before you send it."))
-        wanted = (other > one) & (values[one] != values[other])
-        one, other = one[wanted], other[wanted]
+        differing = (other > one) & (values[one] != values[other])
+        one, other = one[differing], other[differing]
         shared = shapely.area(shapely.intersection(geometries[one], geometries[other]))
         smaller = np.minimum(shapely.area(geometries[one]), shapely.area(geometries[other]))
         grave = shared > TOLERATED * smaller
         slight += int(((shared > 0) & ~grave).sum())
         for a, b in zip(one[grave][:MAX_FAULTS], other[grave][:MAX_FAULTS], strict=True):
-            detail = f"Features {a + 1} (class {values[a]}) and {b + 1} (class {values[b]}) lie on the same place."
-            faults.append(Fault("conflicting_labels", detail, "Remove one of them.", f"/features/{b}"))
+            detail = f"Features {a + 1} (class {values[a]}) and {b + 1} (class {values[b]}) cover the same ground."
+            faults.append(Fault("conflicting_labels", detail, "Remove one of the two features.", f"/features/{b}"))
         if len(faults) >= MAX_FAULTS:
             break
     refuse_any(faults[:MAX_FAULTS])
     if not slight:
         return ()
     detail = f"{slight} pairs of polygons of different classes overlap a little."
-    return (Note(code="overlapping_polygons", detail=detail, hint="There, the later one in the file counts."),)
+    return (
+        Note(
+            code="overlapping_polygons", detail=detail, hint="Where they overlap, the later polygon in the file counts."
+        ),
+    )

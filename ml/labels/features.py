@@ -1,4 +1,4 @@
-"""A layer of polygons, as it stands in a file of any format."""
+"""Polygons and their attributes, as read from a file of any format."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,16 @@ Item = TypeVar("Item")
 
 MAX_FEATURES = 1_000_000
 MAX_FILE_BYTES = 256 << 20
-MAX_FAULTS = 20  # of one kind in one file: nobody reads more
+MAX_FAULTS = 20  # faults of one code that are reported for one file; nobody reads more
 
 
 @dataclass(frozen=True)
 class Feature:
-    """geometry: in the layer's CRS, x before y. properties: attributes by name, of simple values."""
+    """One polygon of a layer, with its attributes.
+
+    geometry: Polygon in the CRS of the layer, with x before y.
+    properties: Simple values of the attributes, by name.
+    """
 
     geometry: Polygon | MultiPolygon
     properties: Mapping[str, Value]
@@ -28,25 +32,33 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureLayer:
-    """crs: None if the file names none. unplaced: features without any geometry, which are left out."""
+    """Polygons of one file.
+
+    crs: CRS of the coordinates; None if the file names none.
+    features: Features in the order of the file, without those that have no geometry.
+    without_geometry: Number of features that were left out because they have no geometry.
+    """
 
     kind: VectorKind
     crs: pyproj.CRS | None
     features: list[Feature]
-    unplaced: int = 0
+    without_geometry: int = 0
 
 
 class NoPolygonError(ValueError):
-    """A feature that is no polygon, and why."""
+    """A feature is not a polygon. The message says why, without a full stop."""
 
 
-def gathered(items: Iterable[Item], read: Callable[[Item], Feature | None]) -> tuple[list[Feature], int]:
-    """The features that `read` makes of `items`, and how many it had no place for (None).
+def read_features(items: Iterable[Item], read: Callable[[Item], Feature | None]) -> tuple[list[Feature], int]:
+    """Read features from `items`; return them and the number of items that have no geometry.
+
+    read: Turns an item into a feature, or returns None if the item has no geometry.
 
     Raises:
-        InputRefused: bad_geometry, for the first 20 items where `read` raised `NoPolygonError`; too_many_features.
+        InputRefused: bad_geometry for the first 20 items for which `read` raises `NoPolygonError`; too_many_features
+            if there are over a million items.
     """
-    features, faults, unplaced = [], list[Fault](), 0
+    features, faults, without_geometry = [], list[Fault](), 0
     for number, item in enumerate(items):
         try:
             feature = read(item)
@@ -57,20 +69,23 @@ def gathered(items: Iterable[Item], read: Callable[[Item], Feature | None]) -> t
             continue
         if number >= MAX_FEATURES:
             detail = f"The layer has over {MAX_FEATURES:,} features."
-            raise InputRefused(Fault("too_many_features", detail, "Send it in parts, one for each region."))
+            raise InputRefused(Fault("too_many_features", detail, "Send several layers, one for each region."))
         if feature is None:
-            unplaced += 1
+            without_geometry += 1
         else:
             features.append(feature)
     refuse_any(faults)
-    return features, unplaced
+    return features, without_geometry
 
 
 def bad_geometry(detail: str, pointer: str = "") -> Fault:
-    """The fault of a feature that is no polygon."""
-    return Fault("bad_geometry", detail, "Labels are polygons: mend or remove the feature.", pointer)
+    """Return the fault for a feature that is not a valid polygon.
+
+    pointer: JSON pointer to the feature, like "/features/3".
+    """
+    return Fault("bad_geometry", detail, "Labels must be polygons. Correct or remove the feature.", pointer)
 
 
-def simple(value: object) -> Value:
-    """An attribute as a simple value; what is not simple has none."""
+def simple_value(value: object) -> Value:
+    """Return the value of an attribute if it is text, a number or a boolean; otherwise None."""
     return value if isinstance(value, str | int | float | bool) else None

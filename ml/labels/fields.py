@@ -1,4 +1,4 @@
-"""Which polygons are parts of one and the same field: a field that is cut in two is still one field."""
+"""Grouping of polygons into fields: a field that is drawn as several polygons is still one field."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,31 +9,35 @@ from ml.faults import Fault, InputRefused
 from ml.labels.classes import text_of
 from ml.labels.features import Feature
 
-_USUAL = ("fieldid", "plotid", "parcelid")
+_USUAL = ("fieldid", "plotid", "parcelid")  # attribute names, in lower case and without _ and -
 
 
 @dataclass(frozen=True)
 class Fields:
-    """numbers: the field of each feature, int64 (features,), from 0. names: what each field is called in a sentence."""
+    """Fields of a label layer.
+
+    numbers: Number of the field of each feature, from 0, shape (features,), int64.
+    names: Name of each field, by its number, as used in messages ("plot_id 7" or "polygon 3").
+    """
 
     numbers: np.ndarray
     names: tuple[str, ...]
 
 
 def fields_of(features: Sequence[Feature], attribute: str | None = None) -> Fields:
-    """Polygons with the same text in `attribute` are one field; those without a text are one each.
+    """Group polygons with the same text in `attribute` into one field; a polygon without a text is a field by itself.
 
-    attribute: by default one that is called field_id, plot_id or parcel_id, in any spelling; without such each polygon
-    is a field.
+    attribute: Name of the attribute. By default, it is one called field_id, plot_id or parcel_id, in upper or lower
+        case, with or without _ and -; without such an attribute, each polygon is a field.
 
     Raises:
-        InputRefused: missing_field_id, no polygon has the attribute.
+        InputRefused: missing_field_id if no polygon has a value in `attribute`.
     """
     name = attribute or _guessed(features)
     ids = [text_of(feature.properties.get(name)) if name else "" for feature in features]
     if attribute and not any(ids):
-        detail = f"No polygon has the attribute {attribute[:80]!r} that says which field it is of."
-        raise InputRefused(Fault("missing_field_id", detail, "Correct field_id, or leave it out."))
+        detail = f"No polygon has a value in the attribute {attribute[:80]!r}, which should identify its field."
+        raise InputRefused(Fault("missing_field_id", detail, "Correct field_id, or omit it."))
     called = [f"{name} {text[:80]}" if text else f"polygon {i + 1}" for i, text in enumerate(ids)]
     numbers = dict[str, int]()
     each = [numbers.setdefault(text, len(numbers)) for text in called]

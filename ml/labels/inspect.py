@@ -1,4 +1,4 @@
-"""Layers of truth: what they hold, and whether they can be used."""
+"""Inspection of label layers: their contents, and whether they can be used."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,14 @@ _BLOCK_PX = 1024
 
 
 class ClassReport(Frozen):
-    """One class of a layer. name: the texts that mean it. features: of polygons; pixels: of a mask."""
+    """One class of a label layer.
+
+    value: Class value from 0 to 254, or 255 for unlabelled.
+    name: Texts that `LabelOptions.classes` maps to this class; None if it has none.
+    features: Number of polygons of this class; None for a mask.
+    pixels: Number of pixels of this class in a mask; None for polygons.
+    area_ha: Ground area of this class, in hectares.
+    """
 
     value: int
     name: str | None
@@ -32,9 +39,13 @@ class ClassReport(Frozen):
 
 
 class LabelReport(Frozen):
-    """What a layer of labels holds. features: polygons, 0 of a mask. bbox: west, south, east, north in degrees.
+    """Contents of a label layer.
 
-    repairs: what was mended to use it. warnings: what its owner should look at.
+    features: Number of polygons; 0 for a mask.
+    crs: Code of the CRS, or its name if it has no code.
+    bbox: West, south, east and north limits, in degrees of WGS 84.
+    repairs: Notes about geometries that were repaired.
+    warnings: Notes about things that the owner should check.
     """
 
     kind: Kind
@@ -47,54 +58,56 @@ class LabelReport(Frozen):
 
 
 def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelReport:
-    """Read a layer of labels of any kind and count what it holds.
+    """Read a label layer of any kind and count its features or pixels, and its hectares, by class.
 
     Raises:
-        InputRefused: with the faults found. Codes: those of `open_layer`, unknown_class, conflicting_labels, no_labels.
+        InputRefused: The faults found. Codes: those of `open_layer`, unknown_class, conflicting_labels, no_labels.
     """
     options = options or LabelOptions()
-    truth = open_layer(path, options)
-    return _polygon_report(truth, options) if isinstance(truth, PolygonLayer) else _mask_report(truth)
+    layer = open_layer(path, options)
+    return _polygon_report(layer, options) if isinstance(layer, PolygonLayer) else _mask_report(layer)
 
 
-def _polygon_report(truth: PolygonLayer, options: LabelOptions) -> LabelReport:
-    overlaps = check_conflicts(truth.geometries, truth.values)
-    area_ha, names = polygon_area_ha(truth.geometries, truth.crs), class_names(options.classes)
+def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
+    overlaps = check_conflicts(layer.geometries, layer.values)
+    area_ha, names = polygon_area_ha(layer.geometries, layer.crs), class_names(options.classes)
     return LabelReport(
-        kind=truth.kind,
-        features=len(truth.values),
-        crs=_crs_name(truth),
-        bbox=wgs84_bounds(truth.geometries, truth.crs),
+        kind=layer.kind,
+        features=len(layer.values),
+        crs=_crs_name(layer),
+        bbox=wgs84_bounds(layer.geometries, layer.crs),
         by_class=tuple(
             ClassReport(
                 value=value,
                 name=names.get(value),
-                features=int((truth.values == value).sum()),
-                area_ha=float(area_ha[truth.values == value].sum()),
+                features=int((layer.values == value).sum()),
+                area_ha=float(area_ha[layer.values == value].sum()),
             )
-            for value in np.unique(truth.values).tolist()
+            for value in np.unique(layer.values).tolist()
         ),
-        repairs=truth.notes,
-        warnings=(*_unplaced(truth), *overlaps),
+        repairs=layer.notes,
+        warnings=(*_without_geometry(layer), *overlaps),
     )
 
 
-def _mask_report(truth: MaskLayer) -> LabelReport:
-    pixels, area_ha, names = np.zeros(256, dtype=np.int64), np.zeros(256), class_names(truth.options.classes)
-    with RasterSource(truth.path) as source:
+def _mask_report(layer: MaskLayer) -> LabelReport:
+    pixels, area_ha, names = np.zeros(256, dtype=np.int64), np.zeros(256), class_names(layer.options.classes)
+    with RasterSource(layer.path) as source:
         for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
             raw, valid = source.read_raw(window)
-            counts, areas = count_by_class(mask_classes(raw[0], valid, truth.options), row_area_ha(truth.grid, window))
+            counts, areas = count_by_class(mask_classes(raw[0], valid, layer.options), row_area_ha(layer.grid, window))
             pixels += counts
             area_ha += areas
     if not pixels[:UNLABELLED].any():
-        detail = f"Every pixel of the mask is nodata or {UNLABELLED}: unlabelled."
-        raise InputRefused(Fault("no_labels", detail, "Look at the declared nodata: it may be one of your classes."))
+        detail = f"Every pixel of the mask is unlabelled: it is nodata or {UNLABELLED}."
+        raise InputRefused(
+            Fault("no_labels", detail, "Check the declared nodata value. It may be one of your classes.")
+        )
     return LabelReport(
         kind="raster",
         features=0,
-        crs=_crs_name(truth),
-        bbox=truth.grid.bbox(),
+        crs=_crs_name(layer),
+        bbox=layer.grid.bbox(),
         by_class=tuple(
             ClassReport(value=value, name=names.get(value), pixels=int(pixels[value]), area_ha=float(area_ha[value]))
             for value in np.flatnonzero(pixels).tolist()
@@ -104,10 +117,10 @@ def _mask_report(truth: MaskLayer) -> LabelReport:
     )
 
 
-def _crs_name(truth: PolygonLayer | MaskLayer) -> str:
-    return crs_code(truth.crs) or truth.crs.name
+def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
+    return crs_code(layer.crs) or layer.crs.name
 
 
-def _unplaced(truth: PolygonLayer) -> Iterator[Note]:
-    if truth.unplaced:
-        yield Note(code="no_geometry", detail=f"{truth.unplaced} features have no geometry and are left out.")
+def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:
+    if layer.without_geometry:
+        yield Note(code="no_geometry", detail=f"{layer.without_geometry} features have no geometry and are left out.")

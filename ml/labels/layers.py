@@ -1,4 +1,4 @@
-"""Truth that can be painted on the grid of any scene: polygons with a class each, or a raster mask."""
+"""Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,60 +26,70 @@ from ml.scenes.source import RasterSource
 from ml.scenes.tiff_safety import check_tiff
 
 NO_FEATURE = -1
-_NOT_VALID = 0  # the feature of a mask that stands for its pixels without a value
-# how long a polygon's edge may be when it is reprojected: its middle is off by 1 % of a pixel of 50 m then
+_NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
+# longest edge of a polygon that is reprojected: the middle of such an edge is then wrong by 1 % of a pixel of 50 m
 _EDGE_PX = 100
-_FINEST = 8  # a mask's pixel may be so many times smaller than a scene's
+_FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
 
 class LayerRasteriser(Protocol):
-    """A layer on the grid of one scene."""
+    """Rasterises one label layer on the grid of one scene."""
 
     @property
     def background(self) -> int:
-        """Class of what the layer leaves unpainted, or 255."""
+        """Class value of the pixels that no feature of the layer covers: 0, or 255 for unlabelled."""
         ...
 
-    def paint(self, window: Window) -> np.ndarray:
-        """Which feature of the layer each pixel shows, int32 (rows, cols); -1 where the layer says nothing."""
+    def rasterise(self, window: Window) -> np.ndarray:
+        """Return the number of the layer's feature at each pixel, shape (rows, cols), int32; -1 where there is none."""
         ...
 
 
 class LabelLayer(Protocol):
-    """A layer of labels. name: what its owner calls it."""
+    """A layer of labels.
+
+    name: Name of the layer in messages.
+    """
 
     name: str
 
     @property
     def fields(self) -> Fields | None:
-        """Which field each feature is of, if that can be known."""
+        """Fields of the features; None for a mask, whose fields cannot be known."""
         ...
 
     @property
     def legend(self) -> FeatureClasses:
-        """What the features mean that have been painted so far."""
+        """Classes of the features. A mask knows only the features that have been rasterised so far."""
         ...
 
     def on(self, grid: Grid) -> LayerRasteriser | None:
-        """The layer on a scene's grid; None if it does not touch it."""
+        """Return a rasteriser of the layer for the grid of a scene; None if the layer does not touch the grid."""
         ...
 
 
 def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLayer | MaskLayer":
-    """A layer of labels of any kind, found from its bytes.
+    """Open a label layer of any kind; the first bytes of the file show which kind it is.
+
+    name: Name of the layer in messages; by default the name of the file without its suffix.
 
     Raises:
-        InputRefused: all that `read_layer`, `repaired` and `classes_of` raise; of a mask what a scene is refused for,
-            and not_a_mask.
+        InputRefused: For polygons, the faults of `read_layer`, `repaired`, `classes_of` and `fields_of`. For a mask,
+            the faults of `check_tiff` and `checked_grid`, corrupt_tiff, and not_a_mask.
     """
     kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
 
 
 class PolygonLayer:
-    """Valid polygons, in the order of the file: where they overlap, the later one counts.
+    """Valid polygons, in the order of the file. Where polygons overlap, the later one counts.
 
-    geometries: shapely, in `crs`. legend: of each. values: class of each, uint8.
+    geometries: shapely polygons in `crs`, shape (features,), object.
+    legend: Classes of the polygons, and the texts that stand for them.
+    values: Class value of each polygon, shape (features,), uint8.
+    fields: Fields that the polygons belong to.
+    notes: Notes about geometries that were repaired.
+    without_geometry: Number of features of the file that were left out because they have no geometry.
     """
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
@@ -88,7 +98,7 @@ class PolygonLayer:
         if layer.crs is None:
             raise ValueError("read_layer gives a CRS")
         features, self.notes = repaired(layer.features)
-        self.kind, self.crs, self.unplaced = layer.kind, layer.crs, layer.unplaced
+        self.kind, self.crs, self.without_geometry = layer.kind, layer.crs, layer.without_geometry
         self.geometries = np.array([feature.geometry for feature in features])
         self.legend, self.fields = classes_of(features, options), fields_of(features, options.field_id)
         self.values = self.legend.values
@@ -96,16 +106,17 @@ class PolygonLayer:
 
     @cached_property
     def tree(self) -> shapely.STRtree:
+        """Spatial index of `geometries`."""
         return shapely.STRtree(self.geometries)
 
     def on(self, grid: Grid) -> "PolygonRasteriser | None":
-        """The polygons in pixels of a scene's grid, or None."""
+        """Return a rasteriser of the polygons near the grid of a scene; None if no polygon touches the grid."""
         outline = np.column_stack(transformer(grid.crs, self.crs).transform(*grid.outline().T))
         if not np.isfinite(outline).all():
             return None
         (left, bottom), (right, top) = outline.min(axis=0), outline.max(axis=0)
-        spare = 0.05 * max(right - left, top - bottom)  # the outline is drawn through a few points only
-        around = shapely.box(left - spare, bottom - spare, right + spare, top + spare)
+        slack = 0.05 * max(right - left, top - bottom)  # because the outline has only a few points
+        around = shapely.box(left - slack, bottom - slack, right + slack, top + slack)
         near = np.sort(self.tree.query(around, predicate="intersects"))
         geometries = shapely.intersection(self.geometries[near], around)
         if not grid.crs.equals(self.crs, ignore_axis_order=True):
@@ -120,35 +131,38 @@ class PolygonLayer:
 
 
 class PolygonRasteriser:
-    """Polygons in pixels of a scene, (col, row) from its corner. A pixel belongs to the polygon that has its middle.
+    """Rasterises polygons on the grid of a scene. A pixel belongs to the polygon that contains its centre.
 
-    numbers: of the features that the geometries are.
+    geometries: Polygons in pixel coordinates, (col, row) from the corner of the grid, shape (polygons,).
+    numbers: Number of the layer's feature for each polygon, shape (polygons,).
+    background: Class value of the pixels that no polygon covers.
     """
 
     def __init__(self, geometries: np.ndarray, numbers: np.ndarray, background: int) -> None:
         self._geometries, self._numbers, self.background = geometries, numbers, background
         self._tree = shapely.STRtree(geometries)
 
-    def paint(self, window: Window) -> np.ndarray:
+    def rasterise(self, window: Window) -> np.ndarray:
         box = shapely.box(window.col, window.row, window.col + window.cols, window.row + window.rows)
         inside = np.sort(self._tree.query(box))
         if len(inside) == 0:
             return np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
         shapes = zip(self._geometries[inside], self._numbers[inside].tolist(), strict=True)
-        painted: np.ndarray = rasterize(
+        features: np.ndarray = rasterize(
             shapes,
             out_shape=(window.rows, window.cols),
             fill=NO_FEATURE,
             transform=Affine.translation(window.col, window.row),
             dtype="int32",
         )
-        return painted
+        return features
 
 
 class MaskLayer:
-    """A raster whose pixels are class values; 255 and its nodata are unlabelled.
+    """A raster with class values. Pixels that are nodata, or 255 without `LabelOptions.classes`, are unlabelled.
 
-    Its features are its different values, numbered as they come to be seen; they are no fields.
+    Each distinct value is a feature; features are numbered in the order in which they are first read. Features of
+    a mask are not fields.
     """
 
     kind = "raster"
@@ -164,39 +178,45 @@ class MaskLayer:
             raise InputRefused(Fault("not_a_mask", detail, "Send one band of whole numbers, the class values."))
         self.path, self.options, self.name = path, options, name
         self._numbers = dict[int, int]()
-        self._classes, self._names = [UNLABELLED], [""]  # of `_NOT_VALID`
+        self._classes, self._names = [UNLABELLED], [""]  # of the feature `_NOT_VALID`
 
     @property
     def crs(self) -> pyproj.CRS:
+        """CRS of the mask."""
         return self.grid.crs
 
     @property
     def legend(self) -> FeatureClasses:
+        """Classes of the features that have been read so far."""
         return FeatureClasses(np.array(self._classes, dtype=np.uint8), tuple(self._names))
 
     def features(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """The number of the value at each pixel of a window, int32 of the shape of `raw`.
+        """Return the number of the feature at each pixel of a window, int32, in the shape of `raw`.
+
+        raw: Pixels of the mask as they are in the file, shape (rows, cols).
+        valid: True where the mask has a value, shape (rows, cols), bool.
 
         Raises:
-            InputRefused: what `mask_table` raises.
+            InputRefused: The faults that `mask_table` raises.
         """
         values, classes = mask_table(raw, valid, self.options)
         each = zip(values.tolist(), classes.tolist(), strict=True)
-        numbers = np.array([self._number(value, into) for value, into in each], dtype=np.int32)
+        numbers = np.array([self._number(value, class_value) for value, class_value in each], dtype=np.int32)
         return np.where(valid, numbers[np.searchsorted(values, raw)], np.int32(_NOT_VALID))
 
-    def _number(self, value: int, into: int) -> int:
+    def _number(self, value: int, class_value: int) -> int:
         if value not in self._numbers:
             self._numbers[value] = len(self._names)
-            self._classes.append(into)
+            self._classes.append(class_value)
             self._names.append(str(value))
         return self._numbers[value]
 
     def on(self, grid: Grid) -> "MaskRasteriser | None":
-        """The mask on a scene's grid, or None.
+        """Return a rasteriser of the mask for the grid of a scene; None if their bounding boxes share no point.
 
         Raises:
-            InputRefused: grid_mismatch, it claims the scene's grid but has another size, or its pixels are far finer.
+            InputRefused: grid_mismatch if both grids have the same corner and the same pixels but different sizes,
+                or if the side of a mask pixel is over 8 times smaller than that of a scene pixel.
         """
         if far_apart(self.grid.bbox(), grid.bbox()):
             return None
@@ -206,31 +226,36 @@ class MaskLayer:
 
 @dataclass(frozen=True)
 class MaskRasteriser:
-    """A mask under a scene's grid: each pixel of the scene takes the value of the mask's pixel under its middle."""
+    """Resamples a mask to the grid of a scene: each pixel takes the value of the mask pixel under its centre.
+
+    mask: Mask to resample.
+    grid: Grid of the scene.
+    background: Class value of the pixels outside the mask, which are unlabelled.
+    """
 
     mask: MaskLayer
     grid: Grid
     background: int = UNLABELLED
 
-    def paint(self, window: Window) -> np.ndarray:
+    def rasterise(self, window: Window) -> np.ndarray:
         rows, cols, under = self._under(window)
-        painted = np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
+        features = np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
         if not under.any():
-            return painted
+            return features
         first_row, first_col = int(rows[under].min()), int(cols[under].min())
         size = int(rows[under].max()) - first_row + 1, int(cols[under].max()) - first_col + 1
         with RasterSource(self.mask.path) as source:
             raw, valid = source.read_raw(Window(first_row, first_col, *size))
-        features = self.mask.features(raw[0], valid)
-        painted[under] = features[rows[under] - first_row, cols[under] - first_col]
-        return painted
+        read = self.mask.features(raw[0], valid)
+        features[under] = read[rows[under] - first_row, cols[under] - first_col]
+        return features
 
     def _under(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row and column of the mask under the middle of each pixel, and whether there is one."""
+        """Return the mask's row and column under the centre of each pixel, and whether the mask has a pixel there."""
         cols, rows = np.meshgrid(window.col + np.arange(window.cols) + 0.5, window.row + np.arange(window.rows) + 0.5)
         there = transformer(self.grid.crs, self.mask.crs)
         cols, rows = self.mask.grid.pixels(*there.transform(*self.grid.xy(cols, rows)))
-        with np.errstate(invalid="ignore"):  # infinite where there is no Earth
+        with np.errstate(invalid="ignore"):  # coordinates are infinite where the CRS cannot place them
             under = (cols >= 0) & (cols < self.mask.grid.cols) & (rows >= 0) & (rows < self.mask.grid.rows)
         return np.where(under, rows, 0).astype(int), np.where(under, cols, 0).astype(int), under
 
@@ -241,11 +266,15 @@ def _mismatch(mask: Grid, scene: Grid) -> list[Fault]:
         return []
     ratio = np.sqrt(abs(scene.transform.determinant / mask.transform.determinant))
     if ratio > _FINEST:
-        detail = f"A pixel of the mask is {ratio:.0f} times smaller than one of the scene."
-        return [Fault("grid_mismatch", detail, "Resample it to the scene's grid with the mode: gdalwarp -r mode ...")]
+        detail = f"The side of a mask pixel is {ratio:.0f} times smaller than that of a scene pixel."
+        return [
+            Fault("grid_mismatch", detail, "Resample the mask to the scene's grid by the mode: gdalwarp -r mode ...")
+        ]
     corner = np.array(scene.pixels(np.array(mask.transform.c), np.array(mask.transform.f)))
     same_pixels = np.allclose(mask.transform[:2] + mask.transform[3:5], scene.transform[:2] + scene.transform[3:5])
     if same_pixels and (np.abs(corner) < 0.5).all() and (mask.rows, mask.cols) != (scene.rows, scene.cols):
-        hint = "One of them was cut or shifted: find out which, and export them on one grid."
-        return [Fault("grid_mismatch", f"{sizes}, from the same corner and with the same pixels.", hint)]
+        hint = "One of them was cropped or shifted. Export both on the same grid."
+        return [
+            Fault("grid_mismatch", f"{sizes}, but both start at the same corner and have the same pixel size.", hint)
+        ]
     return []

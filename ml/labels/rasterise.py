@@ -1,4 +1,4 @@
-"""Labels on the grid of a scene."""
+"""Rasterises label layers on the grid of a scene."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,7 +25,12 @@ _TILES = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SA
 
 @dataclass(frozen=True)
 class RasteriseReport:
-    """counts: pixels by class value, 255 unlabelled. overlaps: where layers contradict. labelled: any label at all."""
+    """Summary of the labels of one scene.
+
+    counts: Number of pixels by class value; 255 is unlabelled.
+    overlaps: Notes about layers that contradict earlier layers.
+    labelled: Whether the scene has at least one labelled pixel.
+    """
 
     counts: dict[int, int]
     overlaps: tuple[Note, ...]
@@ -34,10 +39,12 @@ class RasteriseReport:
 
 @dataclass(frozen=True)
 class RasterisedLabels:
-    """The labels of a window, arrays of (rows, cols).
+    """Labels in a window of a scene. Arrays have the shape (rows, cols) unless stated otherwise.
 
-    classes: uint8, 255 unlabelled. layer, int16: which layer says so; feature, int32: which of its features; both -1
-    where none says anything. replaced: of each layer the labels of others that it gave another class, int64 (layers,).
+    classes: Class values, uint8; 255 is unlabelled.
+    layer: Number of the last layer that covers each pixel, int16; -1 where no layer covers the pixel.
+    feature: Number of that layer's feature, int32; -1 where no layer covers the pixel.
+    replaced: Number of labelled pixels to which each layer gave another class, shape (layers,), int64.
     """
 
     classes: np.ndarray
@@ -46,7 +53,11 @@ class RasterisedLabels:
     replaced: np.ndarray
 
     def look_up(self, tables: Sequence[np.ndarray], nothing: int) -> np.ndarray:
-        """What stands in `tables` for each pixel's feature, one table a layer, of one dtype; else `nothing`."""
+        """Return the value that `tables` hold for the feature at each pixel, shape (rows, cols).
+
+        tables: One array per layer, shape (features,), all of one dtype.
+        nothing: Value of the pixels that no layer covers.
+        """
         found = np.full(self.layer.shape, nothing, dtype=tables[0].dtype)
         for number in np.unique(self.layer[self.layer != NO_FEATURE]):
             here = self.layer == number
@@ -55,44 +66,53 @@ class RasterisedLabels:
 
 
 class LabelRaster:
-    """Layers of truth on the grid of one scene. Where they overlap, the later one counts.
+    """Label layers on the grid of one scene. Where layers overlap, the later one counts.
 
-    What no layer labels is class 0 if a layer of polygons with background 0 touches the scene.
+    Pixels that no layer covers are class 0 if a layer of polygons with background 0 touches the scene, and otherwise
+    unlabelled.
 
     Raises:
-        InputRefused: grid_mismatch of a raster; `paint` raises unknown_class and not_a_mask.
+        InputRefused: grid_mismatch if a mask does not fit the grid.
     """
 
-    def __init__(self, truths: Sequence[LabelLayer], grid: Grid) -> None:
-        self.grid, self._names = grid, [truth.name for truth in truths]
-        on_scene = [(number, truth, truth.on(grid)) for number, truth in enumerate(truths)]
-        self._layers = [(number, truth, painter) for number, truth, painter in on_scene if painter]
-        self._background = min((painter.background for _, _, painter in self._layers), default=UNLABELLED)
+    def __init__(self, layers: Sequence[LabelLayer], grid: Grid) -> None:
+        self.grid, self._names = grid, [layer.name for layer in layers]
+        on_scene = [(number, layer, layer.on(grid)) for number, layer in enumerate(layers)]
+        self._layers = [(number, layer, rasteriser) for number, layer, rasteriser in on_scene if rasteriser]
+        self._background = min((rasteriser.background for _, _, rasteriser in self._layers), default=UNLABELLED)
 
-    def paint(self, window: Window) -> RasterisedLabels:
-        """The labels of a window."""
+    def rasterise(self, window: Window) -> RasterisedLabels:
+        """Return the labels in a window of the scene.
+
+        Raises:
+            InputRefused: unknown_class or not_a_mask, for the pixels of a mask; corrupt_tiff if a mask is damaged.
+        """
         shape = window.rows, window.cols
-        classes, said = np.full(shape, UNLABELLED, dtype=np.uint8), np.zeros(shape, dtype=bool)
+        classes, covered = np.full(shape, UNLABELLED, dtype=np.uint8), np.zeros(shape, dtype=bool)
         layer, feature = np.full(shape, NO_FEATURE, dtype=np.int16), np.full(shape, NO_FEATURE, dtype=np.int32)
         replaced = np.zeros(len(self._names), dtype=np.int64)
-        for number, truth, painter in self._layers:
-            found = painter.paint(window)
+        for number, source, rasteriser in self._layers:
+            found = rasteriser.rasterise(window)
             here = found != NO_FEATURE
-            values, before = truth.legend.values[found[here]], classes[here]
+            values, before = source.legend.values[found[here]], classes[here]
             replaced[number] = ((before != UNLABELLED) & (values != UNLABELLED) & (values != before)).sum()
             classes[here], layer[here], feature[here] = values, number, found[here]
-            said |= here
-        classes[~said] = self._background
+            covered |= here
+        classes[~covered] = self._background
         return RasterisedLabels(classes, layer, feature, replaced)
 
     def report(self, counts: np.ndarray, replaced: np.ndarray) -> RasteriseReport:
-        """counts: pixels by class value, int64 (256,). replaced: as in `RasterisedLabels`, of the whole scene."""
+        """Summarise the labels of the whole scene.
+
+        counts: Number of pixels by class value, shape (256,), int64.
+        replaced: Sum of `RasterisedLabels.replaced` over all windows, shape (layers,), int64.
+        """
         pixels = self.grid.rows * self.grid.cols
         overlaps = tuple(
             Note(
                 code="overlapping_layers",
-                detail=f"{name!r} gives {n} pixels ({n / pixels:.2%}) another class than before.",
-                hint="The later layer counts: put the better one last.",
+                detail=f"{name!r} gives {n} pixels ({n / pixels:.2%}) another class than earlier layers.",
+                hint="Where layers overlap, the later one counts. Put the better layer last.",
             )
             for name, n in zip(self._names, replaced.tolist(), strict=True)
             if n
@@ -102,33 +122,44 @@ class LabelRaster:
 
 
 def rasterise(labels: Sequence[tuple[Path, LabelOptions]], like: Path, out: Path) -> RasteriseReport:
-    """Put layers of labels on the grid of the scene `like`, into a mask: uint8 GeoTIFF, 255 where nothing is labelled.
+    """Rasterise label layers on the grid of a scene and write a mask: a uint8 GeoTIFF with 255 for unlabelled.
 
-    Where layers overlap, the later one counts, and the report says so. What no layer labels is class 0 if a layer of
-    polygons with background 0 touches the scene.
+    Where layers overlap, the later one counts, and the report has a note if their classes differ. Pixels that no
+    layer covers are class 0 if a layer of polygons with background 0 touches the scene, and otherwise 255.
+
+    labels: Path and options of each layer, from the first to the last.
+    like: Path of the scene whose grid the mask gets.
+    out: Path of the mask to write.
 
     Raises:
-        InputRefused: what `open_layer` raises; unknown_class, not_a_mask, grid_mismatch of a raster.
+        InputRefused: The faults that `open_layer` raises; for a mask also unknown_class, not_a_mask, grid_mismatch.
+        OSError: ENOSPC if the disk is full.
     """
     return rasterise_layers([open_layer(path, options) for path, options in labels], like, out)
 
 
-def rasterise_layers(truths: Sequence[LabelLayer], like: Path, out: Path) -> RasteriseReport:
-    """`rasterise` for layers that are open already: for many scenes, open them once."""
+def rasterise_layers(layers: Sequence[LabelLayer], like: Path, out: Path) -> RasteriseReport:
+    """Do the same as `rasterise` with open layers, so that layers of many scenes are opened only once."""
     with open_raster(like) as scene:
-        canvas = LabelRaster(truths, grid_of(scene))
-    counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(truths), dtype=np.int64)
-    with MaskFile(out, canvas.grid) as file:
-        for window in blocks(canvas.grid.rows, canvas.grid.cols, block_px=BLOCK_PX):
-            painted = canvas.paint(window)
-            file.write(painted.classes[None], window)
-            counts += np.bincount(painted.classes.ravel(), minlength=256)
-            replaced += painted.replaced
-    return canvas.report(counts, replaced)
+        raster = LabelRaster(layers, grid_of(scene))
+    counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(layers), dtype=np.int64)
+    with MaskFile(out, raster.grid) as file:
+        for window in blocks(raster.grid.rows, raster.grid.cols, block_px=BLOCK_PX):
+            labels = raster.rasterise(window)
+            file.write(labels.classes[None], window)
+            counts += np.bincount(labels.classes.ravel(), minlength=256)
+            replaced += labels.replaced
+    return raster.report(counts, replaced)
 
 
 class MaskFile:
-    """A mask that is being written: a uint8 GeoTIFF on the grid of a scene; what is not written is 255."""
+    """Writer of a mask, a uint8 GeoTIFF on the grid of a scene. Pixels that are never written are 255.
+
+    Use it as a context manager. On exit, it reads the file back to check that it is complete.
+
+    Raises:
+        OSError: ENOSPC on exit if the disk is full.
+    """
 
     def __init__(self, path: Path, grid: Grid, bands: int = 1) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,5 +179,5 @@ class MaskFile:
         self._stack.__exit__(kind, error, trace)
 
     def write(self, values: np.ndarray, window: Window) -> None:
-        """Put uint8 (bands, rows, cols) into a window."""
+        """Write values, shape (bands, rows, cols), uint8, to a window."""
         self._file.write(values, window=window.rasterio)

@@ -1,4 +1,4 @@
-"""Layers of polygons in any format, found from their bytes and made fit for use."""
+"""Reads layers of polygons in any format. The first bytes of a file show its format."""
 
 from pathlib import Path
 from typing import Literal
@@ -28,16 +28,16 @@ _READERS = {"geojson": read_geojson, "geopackage": read_geopackage, "shapefile":
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of a label file by its first bytes; what is nothing else is taken for GeoJSON."""
+    """Return the kind of a label file by its first bytes; GeoJSON if they match no other kind."""
     with path.open("rb") as file:
         start = file.read(16)
     return next((kind for magic, kind in _MAGIC if start.startswith(magic)), "geojson")
 
 
 def read_layer(path: Path, *, crs: str | None = None) -> FeatureLayer:
-    """The polygons of a file.
+    """Read the polygons of a file and check that they lie on the Earth.
 
-    crs: what their owner declared, like "EPSG:32648"; it goes before what the file says.
+    crs: CRS that the owner declared, like "EPSG:32648"; it overrides the CRS in the file.
 
     Raises:
         InputRefused: bad_json, bad_archive, bad_geometry, bad_crs, unknown_crs, missing_crs, bad_extent, no_features,
@@ -45,31 +45,34 @@ def read_layer(path: Path, *, crs: str | None = None) -> FeatureLayer:
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         detail = f"The file has over {MAX_FILE_BYTES:,} bytes."
-        raise InputRefused(Fault("too_large", detail, "Send it in parts, one for each region."))
+        raise InputRefused(Fault("too_large", detail, "Send several layers, one for each region."))
     layer = _READERS[kind_of(path)](path)
     if crs is not None:
-        layer = FeatureLayer(layer.kind, crs_from_code(crs), layer.features, layer.unplaced)
+        layer = FeatureLayer(layer.kind, crs_from_code(crs), layer.features, layer.without_geometry)
     if not layer.features:
         raise InputRefused(Fault("no_features", "The layer holds no polygon.", "Export the layer again."))
     if layer.crs is None:
-        hint = "Declare it: crs=EPSG:32648, or send the .prj with the Shapefile."
+        hint = "Declare the CRS, like crs=EPSG:32648, or send the .prj file with the Shapefile."
         raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint))
     wgs84_bounds(np.array([feature.geometry for feature in layer.features]), layer.crs)
     return layer
 
 
 def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:
-    """The box around all polygons together.
+    """Return the bounding box of all polygons together, in degrees of WGS 84.
+
+    geometries: Polygons in `crs`, shape (features,).
 
     Raises:
-        InputRefused: bad_extent, the coordinates are no places on the Earth.
+        InputRefused: bad_extent if the coordinates are not places on the Earth.
     """
     left, bottom, right, top = shapely.total_bounds(geometries)
     lon, lat = to_wgs84(crs).transform([left, left, right, right], [bottom, top, bottom, top])
     x, y = ([left, right], [bottom, top]) if crs.is_geographic else (lon, lat)
     if not np.isfinite([*lon, *lat]).all() or np.abs(x).max() > 180 + 1e-6 or np.abs(y).max() > 90 + 1e-6:
-        detail = f"In {crs.name} the bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g} are no place on the Earth."
-        hint = "Declare the CRS of the coordinates (crs=EPSG:32648), put x before y, cut polygons at the date line."
+        bounds = f"{left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
+        detail = f"The bounds {bounds} in {crs.name} are not places on the Earth."
+        hint = "Declare the CRS of the coordinates (crs=EPSG:32648), put x before y, and cut polygons at the date line."
         raise InputRefused(Fault("bad_extent", detail, hint))
-    west, south, east, north = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # looks along the edges, too
+    west, south, east, north = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # also follows the edges
     return west, south, east, north

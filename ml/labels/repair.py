@@ -1,6 +1,7 @@
-"""Polygons that cross themselves: mended where that is plausible, refused where it is hopeless.
+"""Repairs polygons that cross themselves, and refuses those that cross themselves too often.
 
-GEOS needs time that grows with the square of the crossings, so those are counted first, and the counting is bounded.
+GEOS needs time that grows with the square of the number of crossings, so crossings are counted first. Counting stops
+at a limit.
 """
 
 from collections.abc import Sequence
@@ -14,47 +15,43 @@ from ml.faults import Note, refuse_any
 from ml.labels.features import MAX_FAULTS, Feature, bad_geometry
 
 MAX_CROSSINGS = 100
-MAX_PAIRS_PER_EDGE = 10  # of edges whose boxes overlap, on average; neighbours make one
-_FEW_VERTICES = 500  # nothing takes long with so few
-_QUERY_PAIRS = 10_000
+MAX_PAIRS_PER_EDGE = 10  # mean number of edges whose bounding boxes overlap that of one edge; neighbours always do
+_FEW_VERTICES = 500  # a polygon with this few vertices is always processed fast
+_QUERY_PAIRS = 10_000  # pairs of edges that one query should return at most
 
 
 def repaired(features: Sequence[Feature]) -> tuple[list[Feature], tuple[Note, ...]]:
-    """The features with valid polygons, and a note of those that were mended.
+    """Return the features with valid polygons, and a note that lists the repaired ones.
 
     Raises:
-        InputRefused: bad_geometry, a polygon crosses itself too often or has no area.
+        InputRefused: bad_geometry if a polygon crosses itself too often or has no area.
     """
     geometries = np.array([feature.geometry for feature in features])
     valid = np.ones(len(geometries), dtype=bool)
     for i in np.flatnonzero(shapely.get_num_coordinates(geometries) > _FEW_VERTICES).tolist():
         valid[i] = crossings(geometries[i]) <= MAX_CROSSINGS
     valid[valid] = shapely.is_valid(geometries[valid])
-    faults, mended, result = [], [], list(features)
+    faults, repaired_numbers, result = [], [], list(features)
     for i in np.flatnonzero(~valid).tolist():
-        geometry = _mended(geometries[i])
+        geometry = _repair(geometries[i])
         if geometry is None:
-            faults.append(
-                bad_geometry(
-                    f"Feature {i + 1} crosses itself too often to be mended, or has no area.", f"/features/{i}"
-                )
-            )
+            detail = f"Feature {i + 1} crosses itself too often to be repaired, or has no area."
+            faults.append(bad_geometry(detail, f"/features/{i}"))
         else:
-            mended.append(str(i + 1))
+            repaired_numbers.append(str(i + 1))
             result[i] = replace(features[i], geometry=geometry)
     refuse_any(faults[:MAX_FAULTS])
-    if not mended:
+    if not repaired_numbers:
         return result, ()
-    detail = f"{len(mended)} polygons crossed or touched themselves: {', '.join(mended[:20])}."
-    return result, (
-        Note(code="repaired_geometry", detail=detail, hint="Look at them: the repair keeps what was inside."),
-    )
+    detail = f"{len(repaired_numbers)} polygons crossed or touched themselves: {', '.join(repaired_numbers[:20])}."
+    hint = "Check the repaired polygons. The repair keeps the areas that the outlines enclose."
+    return result, (Note(code="repaired_geometry", detail=detail, hint=hint),)
 
 
 def crossings(geometry: Polygon | MultiPolygon) -> int:
-    """How often the edges of a polygon cross, counted up to a little over `MAX_CROSSINGS`.
+    """Count how often the edges of a polygon cross; counting stops soon after `MAX_CROSSINGS`.
 
-    A polygon whose edges' boxes overlap more than is natural counts as crossing too often: GEOS would take minutes.
+    If far too many bounding boxes of edges overlap, return `MAX_CROSSINGS` + 1: GEOS would need minutes.
     """
     edges = _edges(geometry)
     lines = shapely.linestrings(edges)
@@ -74,7 +71,7 @@ def crossings(geometry: Polygon | MultiPolygon) -> int:
 
 
 def _edges(geometry: Polygon | MultiPolygon) -> np.ndarray:
-    """The edges of all rings, float64 (edges, 2 ends, x and y)."""
+    """Return the edges of all rings, shape (edges, 2, 2), float64: edge, start or end, x or y."""
     rings = shapely.get_rings(shapely.get_parts(geometry))
     points, ring_of = shapely.get_coordinates(rings, return_index=True)
     joined = ring_of[:-1] == ring_of[1:]
@@ -82,7 +79,7 @@ def _edges(geometry: Polygon | MultiPolygon) -> np.ndarray:
 
 
 def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether pairs of edges cross inside both: the ends of each lie on different sides of the other. bool (pairs,)."""
+    """Return which pairs of edges cross, shape (pairs,), bool: the ends of each edge lie on two sides of the other."""
 
     def side(line: np.ndarray, point: np.ndarray) -> np.ndarray:
         along, to = line[:, 1] - line[:, 0], point - line[:, 0]
@@ -92,10 +89,10 @@ def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(apart & (side(other, one[:, 0]) * side(other, one[:, 1]) < 0))
 
 
-def _mended(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon | None:
-    """The areas that the edges enclose; None if that cannot be found out in reasonable time, or is nothing."""
+def _repair(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon | None:
+    """Return the areas that the edges enclose; None if there are too many crossings, or no area."""
     if crossings(geometry) > MAX_CROSSINGS:
         return None
-    parts = [part for part in shapely.get_parts(shapely.make_valid(geometry)) if part.geom_type.endswith("Polygon")]
-    merged = shapely.union_all(parts)
+    pieces = shapely.get_parts(shapely.make_valid(geometry))
+    merged = shapely.union_all([piece for piece in pieces if piece.geom_type.endswith("Polygon")])
     return merged if isinstance(merged, Polygon | MultiPolygon) and merged.area > 0 else None

@@ -1,4 +1,4 @@
-"""A zipped Shapefile, read by pyshp from memory; nothing is unpacked to disk."""
+"""Reader for zipped Shapefiles. It uses pyshp on files in memory; nothing is unpacked to disk."""
 
 import codecs
 import io
@@ -16,23 +16,25 @@ from shapely.geometry import LinearRing, MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_wkt
-from ml.labels.features import MAX_FILE_BYTES, Feature, FeatureLayer, NoPolygonError, gathered, simple
+from ml.labels.features import MAX_FILE_BYTES, Feature, FeatureLayer, NoPolygonError, read_features, simple_value
 
-MAX_ENTRIES = 100
-MAX_RATIO = 200  # but of .dbf: twenty wide columns of blanks reach 400, and MAX_FILE_BYTES holds for them, too
+MAX_ENTRIES = 100  # files in a zip
+MAX_RATIO = 200  # not for .dbf: twenty wide columns of blanks compress 400 times; MAX_FILE_BYTES limits them
 _NEEDED = (".shp", ".shx", ".dbf")
 _READ = (*_NEEDED, ".prj", ".cpg")
 
 
 def read_shapefile(path: Path) -> FeatureLayer:
-    """The polygons of the one Shapefile in a zip. Text is read by the .cpg, else by what its bytes look like.
+    """Read the polygons of the only Shapefile in a zip.
+
+    The encoding of attributes comes from the .cpg file, or is guessed from the bytes of the .dbf file.
 
     Raises:
         InputRefused: bad_archive, bad_geometry, unknown_crs, too_many_features.
     """
-    parts = _unzip(path)
-    features, unplaced = gathered(_records(_reader(parts)), _feature)
-    return FeatureLayer("shapefile", _crs(parts), features, unplaced)
+    files = _unzip(path)
+    features, without_geometry = read_features(_records(_reader(files)), _feature)
+    return FeatureLayer("shapefile", _crs(files), features, without_geometry)
 
 
 def _bad(detail: str) -> InputRefused:
@@ -41,17 +43,17 @@ def _bad(detail: str) -> InputRefused:
 
 
 def _unzip(path: Path) -> dict[str, bytes]:
-    """The parts of the one Shapefile by their suffixes, as far as they are read."""
+    """Return the contents of the files of the only Shapefile that are read, by suffix."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {suffix: archive.read(entry) for suffix, entry in _parts(archive).items()}
+            return {suffix: archive.read(entry) for suffix, entry in _entries(archive).items()}
     except InputRefused:
         raise
-    except Exception:  # zipfile raises whatever damaged bytes lead it to
-        raise _bad("The zip is damaged, encrypted or packed by an unknown method.") from None
+    except Exception:  # zipfile raises exceptions of any type on damaged bytes
+        raise _bad("The zip is damaged, encrypted or compressed by an unknown method.") from None
 
 
-def _parts(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir() and "__MACOSX/" not in entry.filename]
     if len(entries) > MAX_ENTRIES:
         raise _bad(f"The zip holds {len(entries)} files.")
@@ -69,34 +71,34 @@ def _parts(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if missing := [suffix for suffix in _NEEDED if suffix not in found]:
         raise _bad(f"The zip lacks the {' and the '.join(missing)} of the Shapefile.")
     if sum(entry.file_size for entry in found.values()) > MAX_FILE_BYTES:
-        raise _bad(f"The Shapefile unfolds to more than {MAX_FILE_BYTES:,} bytes.")
+        raise _bad(f"The Shapefile has more than {MAX_FILE_BYTES:,} bytes when unpacked.")
     return found
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
-        raise _bad("A name in the zip leads out of it.")
+        raise _bad("A file name in the zip points outside the zip.")
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise _bad("The zip holds a symbolic link.")
     if entry.flag_bits & 1:
         raise _bad("The zip is encrypted.")
     if name.suffix.lower() != ".dbf" and entry.file_size > MAX_RATIO * max(entry.compress_size, 1 << 10):
-        raise _bad(f"A file in the zip unfolds to {entry.file_size:,} bytes, over {MAX_RATIO} times its size.")
+        raise _bad(f"A file in the zip unpacks to {entry.file_size:,} bytes, over {MAX_RATIO} times its packed size.")
 
 
-def _reader(parts: dict[str, bytes]) -> shapefile.Reader:
-    streams = {suffix[1:]: io.BytesIO(parts[suffix]) for suffix in _NEEDED}
+def _reader(files: dict[str, bytes]) -> shapefile.Reader:
+    streams = {suffix[1:]: io.BytesIO(files[suffix]) for suffix in _NEEDED}
     try:
-        return shapefile.Reader(**streams, encoding=text_encoding(parts), encodingErrors="replace")
-    except Exception:  # pyshp raises whatever damaged bytes lead it to
+        return shapefile.Reader(**streams, encoding=text_encoding(files), encodingErrors="replace")
+    except Exception:  # pyshp raises exceptions of any type on damaged bytes
         raise _bad("The Shapefile is damaged.") from None
 
 
 def _records(reader: shapefile.Reader) -> Iterator[shapefile.ShapeRecord]:
     try:
         yield from reader.iterShapeRecords()
-    except Exception:  # as above
+    except Exception:  # same reason as above
         raise _bad("The Shapefile is damaged.") from None
 
 
@@ -104,15 +106,19 @@ def _feature(item: shapefile.ShapeRecord) -> Feature | None:
     if item.shape is None or item.shape.shapeType == shapefile.NULL:
         return None
     attributes = item.record.as_dict() if item.record is not None else {}
-    return Feature(_geometry(item.shape), {name: simple(value) for name, value in attributes.items()})
+    return Feature(_geometry(item.shape), {name: simple_value(value) for name, value in attributes.items()})
 
 
-def text_encoding(parts: dict[str, bytes]) -> str:
-    """The Python name of the encoding of the attributes: the .cpg's, else UTF-8, GB 2312 or Latin-1 by the bytes.
+def text_encoding(files: dict[str, bytes]) -> str:
+    """Return the Python name of the encoding of the attributes.
 
-    In Chinese text high bytes come in pairs; in Latin-1 they hardly do.
+    It is the encoding that the .cpg file names. Otherwise the bytes of the .dbf file decide: UTF-8 if they decode as
+    such, GBK if they decode as GB 2312, else Latin-1. In Chinese text, high bytes come in pairs; in Latin-1 text,
+    they rarely do.
+
+    files: Contents of the files of a Shapefile, by suffix.
     """
-    declared = parts.get(".cpg", b"").decode("ascii", "replace").strip()
+    declared = files.get(".cpg", b"").decode("ascii", "replace").strip()
     for name in (declared, f"cp{declared}", re.sub(r"\D*(8859).*?(\d+)$", r"iso-\1-\2", declared)):
         try:
             return codecs.lookup(name).name
@@ -120,7 +126,7 @@ def text_encoding(parts: dict[str, bytes]) -> str:
             continue
     for name in ("utf-8", "gb2312"):
         try:
-            parts[".dbf"][32:].decode(name)
+            files[".dbf"][32:].decode(name)
         except UnicodeDecodeError:
             continue
         return "gbk" if name == "gb2312" else name
@@ -128,10 +134,10 @@ def text_encoding(parts: dict[str, bytes]) -> str:
 
 
 def _geometry(shape: shapefile.Shape) -> Polygon | MultiPolygon:
-    """The rings of a Shapefile polygon: clockwise ones are outlines, the others holes in the smallest around them."""
+    """Build a polygon. Clockwise rings are outlines; every other ring is a hole in the smallest outline around it."""
     if shape.shapeType not in (shapefile.POLYGON, shapefile.POLYGONZ, shapefile.POLYGONM):
-        raise NoPolygonError("its geometry is no polygon")
-    rings = [_ring(part) for part in np.split(np.array(shape.points, dtype=np.float64), list(shape.parts)[1:])]
+        raise NoPolygonError("its geometry is not a polygon")
+    rings = [_ring(points) for points in np.split(np.array(shape.points, dtype=np.float64), list(shape.parts)[1:])]
     outlines = [Polygon(ring) for ring in rings if not ring.is_ccw] or [Polygon(ring) for ring in rings]
     holes = [ring for ring in rings if ring.is_ccw] if len(outlines) < len(rings) else []
     if len(outlines) == 1:
@@ -152,6 +158,6 @@ def _ring(points: np.ndarray) -> LinearRing:
     return LinearRing(points[:, :2])
 
 
-def _crs(parts: dict[str, bytes]) -> pyproj.CRS | None:
-    text = parts.get(".prj", b"").decode("utf-8", "replace").strip()
+def _crs(files: dict[str, bytes]) -> pyproj.CRS | None:
+    text = files.get(".prj", b"").decode("utf-8", "replace").strip()
     return crs_from_wkt(text) if text else None

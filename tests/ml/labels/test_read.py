@@ -116,7 +116,7 @@ def test_a_byte_order_mark_heights_and_features_without_place_are_no_harm(tmp_pa
     features = [{"geometry": {"type": "Polygon", "coordinates": high}, "properties": None}, {"geometry": None}]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8-sig")
     layer = read_layer(path)
-    assert (len(layer.features), layer.unplaced) == (1, 1)
+    assert (len(layer.features), layer.without_geometry) == (1, 1)
     assert not layer.features[0].geometry.has_z
 
 
