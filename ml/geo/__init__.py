@@ -1,1 +1,1 @@
-"""Grids, windows, areas and rasters: what knows no subject. Free of torch."""
+"""General geospatial tools: grids, windows, areas, CRS and rasters. Nothing here imports torch."""

@@ -1,8 +1,9 @@
 """Hectares on the ground, for any CRS.
 
-A pixel's area is that of its parallelogram on the ellipsoid of its CRS: what a surveyor measures, not what a map
-projection makes of it. So degrees, feet, turned grids and Web Mercator (whose squares are 4 times too large at 60
-degrees) all come out right, and UTM loses its up to 0.2 %.
+The area of a pixel is the area of its parallelogram on the ellipsoid of the CRS, as a surveyor would measure it, not
+its area in the map projection. So areas are correct for degrees, feet and rotated grids. They are also correct for
+Web Mercator, in whose plane squares are 4 times too large at 60 degrees, and for UTM, whose plane is wrong by up to
+0.2 %.
 """
 
 from itertools import pairwise
@@ -20,9 +21,9 @@ HECTARE_M2 = 10_000
 
 
 def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Ground area of pixels, in hectares, float64 of the shape of `rows`.
+    """Return the ground area of pixels in hectares, float64, in the shape of `rows`.
 
-    rows, cols: centres of the pixels, counted in pixels from the grid's corner: the first one lies at (0.5, 0.5).
+    rows, cols: Centres of the pixels, in pixels from the corner of the grid; the first pixel has (0.5, 0.5).
     """
     geodetic = grid.crs.geodetic_crs
     to_lonlat = transformer(grid.crs, geodetic)
@@ -35,28 +36,35 @@ def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     return np.asarray(square_m2 / HECTARE_M2)
 
 
+# (col, row) offsets from a pixel's centre to the middles of its left, right, upper and lower sides
 _CROSS = ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))
 
 
 def _square_radian_m2(grid: Grid, latitude: np.ndarray) -> np.ndarray:
-    """Ground area of one radian x one radian: radius of the meridian x radius of the parallel, in square metres."""
+    """Return the ground area of one radian x one radian at a latitude in radians, in square metres.
+
+    It is the radius of curvature of the meridian times the radius of the parallel.
+    """
     geod = geod_of(grid.crs)
     w2 = 1 - geod.es * np.sin(latitude) ** 2
     return np.asarray(geod.a**2 * (1 - geod.es) * np.cos(latitude) / w2**2)
 
 
 def row_area_ha(grid: Grid, window: Window) -> np.ndarray:
-    """Ground area of one pixel in each row of a window, taken at its middle column: hectares, float64 (rows,)."""
+    """Return the ground area of the middle pixel of each row of a window, in hectares, shape (rows,), float64."""
     rows = window.row + 0.5 + np.arange(window.rows)
     return pixel_area_ha(grid, rows, np.full(window.rows, window.col + window.cols / 2))
 
 
 def polygon_area_ha(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.float64]:
-    """Ground area of polygons and multipolygons (n,) in `crs`, less their holes, in hectares (n,); an empty one has 0.
+    """Return the ground area of polygons and multipolygons without their holes, in hectares, shape (n,).
 
-    By Karney's geodesics from corner to corner. Rings may run either way.
+    Edges are Karney's geodesics from corner to corner. The direction of rings does not matter. Empty geometries have
+    an area of 0.
+
+    geometries: shapely geometries in `crs`, shape (n,).
     """
-    if not len(geometries):  # shapely cannot tell what kind they are
+    if not len(geometries):  # shapely cannot find the geometry type of an empty array
         return np.zeros(0)
     _, points, (rings, polygons, *multipolygons) = shapely.to_ragged_array(geometries)
     lon, lat = transformer(crs, crs.geodetic_crs).transform(*points.T)
@@ -71,9 +79,11 @@ def polygon_area_ha(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray
 def count_by_class(
     values: np.ndarray, area_ha: np.ndarray, where: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels, int64 (256,), and hectares, float64 (256,), of each value of a uint8 window (rows, cols).
+    """Return the number of pixels, (256,), int64, and the hectares, (256,), float64, of each value in a window.
 
-    area_ha: of one pixel in each row, (rows,). where: the pixels to count, bool (rows, cols); by default all.
+    values: Pixels of the window, shape (rows, cols), uint8.
+    area_ha: Ground area of one pixel in each row, in hectares, shape (rows,).
+    where: Pixels to count, shape (rows, cols), bool; by default all pixels.
     """
     by_row = np.arange(values.shape[0])[:, None] * 256 + values
     counted = by_row.ravel() if where is None else by_row[where]

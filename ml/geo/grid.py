@@ -1,4 +1,4 @@
-"""The grid of a scene: how pixels lie on the ground, turned and sheared grids and south-up ones included."""
+"""Grid of a scene: where its pixels lie on the ground. Grids may be rotated, sheared or south-up."""
 
 import json
 from dataclasses import dataclass
@@ -14,13 +14,19 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.geo.crs import crs_from_wkt, to_wgs84
 
-Box = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
-_SIDE_POINTS = 8  # per side of a footprint: straight edges of a scene are curves in degrees
+Box = tuple[float, float, float, float]
+"""West, south, east and north limits in degrees; west is larger than east if the box crosses the date line."""
+_SIDE_POINTS = 8  # points per side of a footprint, because the straight edges of a scene are curves in degrees
 
 
 @dataclass(frozen=True)
 class Grid:
-    """rows x cols pixels; transform takes (col, row) of a pixel's corner to x, y of `crs`."""
+    """Pixel grid of a raster.
+
+    rows, cols: Size in pixels.
+    transform: Affine transform from (col, row), in pixels from the corner of the grid, to x, y of `crs`.
+    crs: CRS of the grid.
+    """
 
     rows: int
     cols: int
@@ -28,50 +34,56 @@ class Grid:
     crs: pyproj.CRS
 
     def xy(self, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x, y of places counted in pixels from the grid's corner; (0.5, 0.5) is the middle of the first pixel."""
+        """Return x, y of places in pixels from the corner of the grid; (0.5, 0.5) is the centre of the first pixel."""
         a, b, c, d, e, f = self.transform[:6]
         return a * cols + b * rows + c, d * cols + e * rows + f
 
     def pixels(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The inverse of `xy`: cols, rows."""
+        """Return cols, rows of places in x, y. This is the inverse of `xy`."""
         a, b, c, d, e, f = (~self.transform)[:6]
         return a * x + b * y + c, d * x + e * y + f
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right, top in units of the CRS."""
+        """Left, bottom, right and top of the grid, in units of the CRS."""
         x, y = self.outline().T
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
     def outline(self) -> np.ndarray:
-        """x, y of points around the scene, float64 (points, 2), in order, not closed."""
+        """Return x, y of points along the sides of the grid, in order, not closed, shape (points, 2), float64."""
         steps = np.arange(_SIDE_POINTS) / _SIDE_POINTS
-        up, zero, one = steps, np.zeros_like(steps), np.ones_like(steps)
-        cols = np.concatenate([up, one, 1 - up, zero]) * self.cols
-        rows = np.concatenate([zero, up, one, 1 - up]) * self.rows
+        zero, one = np.zeros_like(steps), np.ones_like(steps)
+        cols = np.concatenate([steps, one, 1 - steps, zero]) * self.cols
+        rows = np.concatenate([zero, steps, one, 1 - steps]) * self.rows
         return np.column_stack(self.xy(cols, rows))
 
     @cached_property
     def outline_wgs84(self) -> np.ndarray:
-        """The outline in degrees of longitude and latitude; continuous, so beyond +-180 across the date line."""
+        """Outline in degrees of longitude and latitude, shape (points, 2), float64.
+
+        Longitudes are continuous, so they go beyond +-180 if the grid crosses the date line.
+        """
         lon, lat = to_wgs84(self.crs).transform(*self.outline().T)
-        with np.errstate(invalid="ignore"):  # infinite where there is no Earth
+        with np.errstate(invalid="ignore"):  # coordinates are infinite where the CRS cannot place them
             return np.column_stack([np.unwrap(lon, period=360), lat])
 
     def footprint(self) -> dict[str, Any]:
-        """GeoJSON Polygon in WGS 84; a MultiPolygon cut at the date line where the scene crosses it (RFC 7946)."""
+        """Return the outline as a GeoJSON Polygon in WGS 84.
+
+        If the grid crosses the date line, it is a MultiPolygon that is cut there (RFC 7946).
+        """
         polygon = Polygon(self.outline_wgs84)
-        parts = []
+        pieces = []
         for turn in (-360, 0, 360):
-            part = shapely.clip_by_rect(polygon, turn - 180, -90, turn + 180, 90)
-            if part.area > 0:
-                parts.append(shapely.transform(part, lambda points, turn=turn: points - (turn, 0)))
-        footprint = parts[0] if len(parts) == 1 else MultiPolygon(parts)
+            piece = shapely.clip_by_rect(polygon, turn - 180, -90, turn + 180, 90)
+            if piece.area > 0:
+                pieces.append(shapely.transform(piece, lambda points, turn=turn: points - (turn, 0)))
+        footprint = pieces[0] if len(pieces) == 1 else MultiPolygon(pieces)
         geojson: dict[str, Any] = json.loads(shapely.to_geojson(footprint))
         return geojson
 
     def bbox(self) -> Box:
-        """The box around the scene."""
+        """Return the bounding box of the outline, in degrees of WGS 84."""
         (west, south), (east, north) = self.outline_wgs84.min(axis=0), self.outline_wgs84.max(axis=0)
         if east - west >= 360:
             return -180.0, float(south), 180.0, float(north)
@@ -79,7 +91,7 @@ class Grid:
 
 
 def far_apart(one: Box, other: Box) -> bool:
-    """Whether two boxes share no point, wherever the date line is."""
+    """Return whether two boxes share no point; boxes may cross the date line."""
     (west, south, east, north), (left, bottom, right, top) = one, other
     east, right = east + 360 * (west > east), right + 360 * (left > right)
     beside = all(left + turn > east or right + turn < west for turn in (-360, 0, 360))
@@ -87,10 +99,10 @@ def far_apart(one: Box, other: Box) -> bool:
 
 
 def grid_of(dataset: DatasetReader) -> Grid:
-    """The grid of an open raster.
+    """Return the grid of an open raster, which must have a CRS.
 
     Raises:
-        InputRefused: unknown_crs.
+        InputRefused: unknown_crs if the CRS cannot be used.
     """
     crs = crs_from_wkt(dataset.crs.to_wkt(version="WKT2_2019"))
     return Grid(dataset.height, dataset.width, dataset.transform, crs)

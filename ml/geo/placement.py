@@ -1,4 +1,4 @@
-"""Whether a raster lies somewhere on the Earth."""
+"""Checks that a raster lies somewhere on the Earth."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from ml.geo.crs import degrees_beyond_use
 from ml.geo.grid import Grid, grid_of
 
 MIN_PIXELS = 64
-_PIXEL_SIDES = (1e-9, 1e6)  # in units of the CRS: degrees, metres or feet
-_BEYOND_USE_DEG = 10  # how far a scene may lie outside the area that its CRS was made for
+_PIXEL_SIDES = (1e-9, 1e6)  # range of pixel sides in units of the CRS: degrees, metres or feet
+_BEYOND_USE_DEG = 10  # how far a scene may lie outside the area of use of its CRS
 
 
 def checked_grid(dataset: DatasetReader) -> Grid:
-    """The grid of an open raster, if it lies somewhere on the Earth.
+    """Return the grid of an open raster that lies somewhere on the Earth.
 
     Raises:
-        InputRefused: with all of missing_crs, unknown_crs, missing_georeference, gcps_unsupported, bad_transform,
-            too_small; or bad_extent.
+        InputRefused: All faults found of missing_crs, unknown_crs, missing_georeference, gcps_unsupported,
+            bad_transform and too_small; if there are none of these, bad_extent.
     """
     faults = list(_placement_faults(dataset))
     try:
@@ -36,19 +36,19 @@ def checked_grid(dataset: DatasetReader) -> Grid:
 def _placement_faults(dataset: DatasetReader) -> Iterator[Fault]:
     transform: Affine = dataset.transform
     if dataset.gcps[0]:
-        detail = f"The image is placed by {len(dataset.gcps[0])} ground control points, not by a grid."
+        detail = f"The image is georeferenced by {len(dataset.gcps[0])} ground control points, not by a grid."
         yield Fault("gcps_unsupported", detail, "Warp it to a grid first: gdalwarp -t_srs EPSG:... in.tif out.tif")
     elif transform == Affine.identity():
         hint = "Export it as a GeoTIFF with its georeference, or set one: gdal_translate -a_ullr ... -a_srs EPSG:..."
-        yield Fault("missing_georeference", "The file does not say where its pixels lie.", hint)
+        yield Fault("missing_georeference", "The file does not define where its pixels lie.", hint)
     elif not _usable_transform(transform):
-        detail = f"The size or the place of its pixels is impossible: {tuple(transform[:6])}."
+        detail = f"The transform of the file is impossible: {tuple(transform[:6])}."
         yield Fault("bad_transform", detail, "Export the image again with its georeference.")
     if not dataset.crs and not dataset.gcps[0]:
-        hint = "Declare it in the file: gdal_translate -a_srs EPSG:... in.tif out.tif"
+        hint = "Set the CRS in the file: gdal_translate -a_srs EPSG:... in.tif out.tif"
         yield Fault("missing_crs", "The file names no coordinate reference system.", hint)
     if dataset.height * dataset.width < MIN_PIXELS:
-        detail = f"The image has {dataset.height} x {dataset.width} px; a scene has at least {MIN_PIXELS}."
+        detail = f"The image has {dataset.height} x {dataset.width} px; a scene must have at least {MIN_PIXELS} px."
         yield Fault("too_small", detail, "Send a larger image.")
 
 
@@ -62,13 +62,13 @@ def _usable_transform(transform: Affine) -> bool:
 
 
 def _extent_faults(grid: Grid) -> Iterator[Fault]:
-    """bad_extent, if the grid leaves the Earth or lies far from where its CRS holds."""
+    """Yield bad_extent if the grid leaves the Earth or lies far from the area of use of its CRS."""
     outline = grid.outline_wgs84
-    hint = "The CRS and the coordinates do not belong together: set the right CRS with gdal_translate -a_srs EPSG:..."
+    hint = "The coordinates do not fit the CRS. Set the correct CRS with gdal_translate -a_srs EPSG:..."
     bounds = ", ".join(f"{side:.6g}" for side in grid.bounds)
     lon, lat = outline.T
     on_earth = np.isfinite(outline).all() and (np.abs(lat) <= 90 + 1e-6).all() and (np.abs(lon) <= 540).all()
     if not on_earth or np.ptp(lon) > 360 + 1e-6:
-        yield Fault("bad_extent", f"In {grid.crs.name} the bounds {bounds} are no place on the Earth.", hint)
+        yield Fault("bad_extent", f"The bounds {bounds} in {grid.crs.name} are not places on the Earth.", hint)
     elif degrees_beyond_use(grid.crs, lon.mean(), lat.mean()) > _BEYOND_USE_DEG:
-        yield Fault("bad_extent", f"The bounds {bounds} lie far from where {grid.crs.name} is used.", hint)
+        yield Fault("bad_extent", f"The bounds {bounds} lie far from the area of use of {grid.crs.name}.", hint)

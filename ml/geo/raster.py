@@ -1,4 +1,4 @@
-"""The one place that opens rasters for reading."""
+"""Opens rasters for reading. No other module opens them."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,19 +14,21 @@ from rasterio.io import DatasetReader
 from ml.faults import Fault, InputRefused
 from ml.geo.windows import ceil_to
 
-LEAST_CACHE = 16 << 20
+LEAST_CACHE = 16 << 20  # bytes
 
 
 def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
-    """Open a GeoTIFF, by the GTiff driver alone, whatever its name says; or one of its overviews, 0 is the largest.
+    """Open a GeoTIFF with the GTiff driver, whatever the name of the file.
 
-    `path` is made by us, never by a client. A client's file goes through `ml.scenes.tiff_safety.check_tiff` first.
+    path: Path of the file, which must not come from a client. A file that a client sent must pass
+        `ml.scenes.tiff_safety.check_tiff` first.
+    overview: Number of the overview to open, where 0 is the largest; by default the full resolution.
 
     Raises:
-        InputRefused: corrupt_tiff, GDAL cannot open it.
+        InputRefused: corrupt_tiff if GDAL cannot open the file or the overview.
     """
     with refusing_damage("The file cannot be opened as a GeoTIFF."), warnings.catch_warnings():
-        # scenes without a georeference are refused with their reasons, by `ml.scenes.inspect`
+        # `ml.scenes.inspect` refuses scenes without a georeference and gives the reasons
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset: DatasetReader = rasterio.open(path, driver="GTiff", **_level(overview))
     return dataset
@@ -38,25 +40,30 @@ def _level(overview: int | None) -> dict[str, int]:
 
 @contextmanager
 def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
-    """GDAL's cache as small as reading all columns from the top down, so many rows at once, can do with."""
-    high, wide = dataset.block_shapes[0]
-    apart = max(high, rows) % min(high, rows)  # then a piece may touch blocks above and below those that it fills
-    touched = ceil_to(rows, high) + (high if apart else 0)
-    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes) + 1  # the mask has a byte
-    needed = touched * ceil_to(dataset.width, wide) * pixel_bytes
-    # each block is decoded once all the same
-    with rasterio.Env(GDAL_CACHEMAX=max(needed * 5 // 4, LEAST_CACHE)):  # of the whole process, unlike other settings
+    """Limit GDAL's cache to the memory that reading a raster from top to bottom needs.
+
+    Each block is still decoded only once.
+
+    rows: Number of rows that are read at once, over all columns.
+    """
+    block_rows, block_cols = dataset.block_shapes[0]
+    unaligned = max(block_rows, rows) % min(block_rows, rows)  # then a read may touch one more row of blocks
+    touched = ceil_to(rows, block_rows) + (block_rows if unaligned else 0)
+    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes) + 1  # the mask needs one byte
+    needed = touched * ceil_to(dataset.width, block_cols) * pixel_bytes
+    # unlike other settings, the size of the cache applies to the whole process
+    with rasterio.Env(GDAL_CACHEMAX=max(needed * 5 // 4, LEAST_CACHE)):
         yield
 
 
 @contextmanager
 def refusing_damage(detail: str) -> Iterator[None]:
-    """Turn what rasterio raises about a damaged file into `InputRefused`: corrupt_tiff, with `detail`."""
+    """Turn rasterio's exceptions about a damaged file into `InputRefused`: corrupt_tiff, with `detail`."""
     hint = "Export or send the file again."
     try:
         yield
     except UnicodeDecodeError:
-        fault = Fault("corrupt_tiff", f"{detail} Its metadata hold text that is not UTF-8.", hint)
+        fault = Fault("corrupt_tiff", f"{detail} Its metadata contain text that is not UTF-8.", hint)
         raise InputRefused(fault) from None
-    except (RasterioError, CPLE_BaseError):  # some errors of GDAL come through as they are
+    except (RasterioError, CPLE_BaseError):  # rasterio does not wrap some errors of GDAL
         raise InputRefused(Fault("corrupt_tiff", detail, hint)) from None

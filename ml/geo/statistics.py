@@ -1,15 +1,20 @@
-"""Statistics of bands over windows, in one pass and bounded memory."""
+"""Statistics of bands, computed window by window in one pass and with bounded memory."""
 
 import numpy as np
 
 from ml.contract import BandStatistics
 
-MOST_PIXELS = 2_000_000
-OUTLIERS = 0.001  # the share of the pixels at either end of a band that count as outliers
+MOST_PIXELS = 2_000_000  # largest size of a sample
+OUTLIERS = 0.001  # share of the pixels at each end of a band that count as outliers
 
 
 class Moments:
-    """Running statistics of `bands` bands, in float64, by the pairwise update of Chan, Golub and LeVeque (1979)."""
+    """Mean, standard deviation, minimum and maximum of bands, in float64.
+
+    The pairwise update is that of Chan, Golub and LeVeque (1979).
+
+    count: Number of valid pixels so far.
+    """
 
     def __init__(self, bands: int) -> None:
         self.count = 0
@@ -19,8 +24,12 @@ class Moments:
         self._max = np.full(bands, -np.inf)
 
     def update(self, image: np.ndarray, valid: np.ndarray) -> None:
-        """Take in the valid pixels of a window: image (bands, rows, cols), valid bool (rows, cols)."""
-        # `image[:, valid]` would put the bands of a pixel side by side, which sums up four times as slowly
+        """Add the valid pixels of a window.
+
+        image: Pixels, shape (bands, rows, cols).
+        valid: True where pixels are valid, shape (rows, cols), bool.
+        """
+        # `image[:, valid]` would put the bands of a pixel next to each other, which makes sums four times slower
         pixels = np.compress(valid.ravel(), image.reshape(len(image), -1), axis=1).astype(np.float64)
         new = pixels.shape[1]
         if new == 0:
@@ -34,7 +43,7 @@ class Moments:
         self.count = total
 
     def statistics(self) -> tuple[BandStatistics, ...]:
-        """One per band, std that of the population; empty if no pixel was valid."""
+        """Return the statistics of each band, with the population's standard deviation; empty if no pixel was valid."""
         if self.count == 0:
             return ()
         std = np.sqrt(self._squares / self.count)
@@ -43,52 +52,60 @@ class Moments:
 
 
 class EvenSample:
-    """Every n-th valid pixel in the order of arrival, float32; n is 1, 3, 9, ..., as large as `most` pixels demand.
+    """Sample of every n-th valid pixel, where n is the smallest of 1, 3, 9, ... that gives at most `most` pixels.
 
-    The same windows in the same order give the same sample. n is odd because windows are often as wide as a power of
-    two: then an even n would take all its pixels from a few columns.
+    The same windows in the same order give the same sample. n is odd because the width of windows is often a power
+    of two: an even n would then take all pixels from a few columns.
     """
 
     def __init__(self, bands: int, most: int = MOST_PIXELS) -> None:
-        self._most, self._step, self._seen = most, 1, 0
-        self._kept = np.empty((bands, 0), dtype=np.float32)
-        self._new: list[np.ndarray] = []  # joined to the kept only when they are many
+        self._most, self._step, self._count = most, 1, 0
+        self._pixels = np.empty((bands, 0), dtype=np.float32)
+        self._new: list[np.ndarray] = []  # new pixels are joined to the sample only when there are many
 
     def update(self, image: np.ndarray, valid: np.ndarray) -> None:
-        """Take in the valid pixels of a window: image (bands, rows, cols), valid bool (rows, cols)."""
+        """Add the valid pixels of a window.
+
+        image: Pixels, shape (bands, rows, cols).
+        valid: True where pixels are valid, shape (rows, cols), bool.
+        """
         where = np.flatnonzero(valid)
-        taken = where[-self._seen % self._step :: self._step]
-        self._seen += where.size
+        taken = where[-self._count % self._step :: self._step]
+        self._count += where.size
         self._new.append(image.reshape(len(image), -1)[:, taken])
         if sum(pixels.shape[1] for pixels in self._new) > self._most // 4:
             self._join()
 
     def pixels(self) -> np.ndarray:
-        """The sample, (bands, at most `most`): all pixels where they are not more."""
+        """Return the sample, shape (bands, pixels), float32, with at most `most` pixels."""
         self._join()
-        return self._kept
+        return self._pixels
 
     def _join(self) -> None:
-        self._kept = np.concatenate([self._kept, *self._new], axis=1, dtype=np.float32)
+        self._pixels = np.concatenate([self._pixels, *self._new], axis=1, dtype=np.float32)
         self._new = []
-        while self._kept.shape[1] > self._most:
-            self._kept = self._kept[:, ::3].copy()
+        while self._pixels.shape[1] > self._most:
+            self._pixels = self._pixels[:, ::3].copy()
             self._step *= 3
 
 
 class ClippedStatistics:
-    """Statistics of `bands` bands, and the limits beyond which a value is an outlier."""
+    """Statistics of bands, and the limits beyond which a value is an outlier."""
 
     def __init__(self, bands: int) -> None:
         self._moments, self._sample = Moments(bands), EvenSample(bands)
 
     def update(self, image: np.ndarray, valid: np.ndarray) -> None:
-        """Take in the valid pixels of a window: image (bands, rows, cols), valid bool (rows, cols)."""
+        """Add the valid pixels of a window.
+
+        image: Pixels, shape (bands, rows, cols).
+        valid: True where pixels are valid, shape (rows, cols), bool.
+        """
         self._moments.update(image, valid)
         self._sample.update(image, valid)
 
     def statistics(self, *, clip: bool) -> tuple[BandStatistics, ...]:
-        """One per band; with `clip` the limits, too; empty if no pixel was valid."""
+        """Return the statistics of each band, with the limits if `clip` is set; empty if no pixel was valid."""
         plain = self._moments.statistics()
         if not clip or not plain:
             return plain
@@ -96,10 +113,10 @@ class ClippedStatistics:
 
 
 def _limited(band: BandStatistics, sample: np.ndarray) -> BandStatistics:
-    """`band` with the 0.1 and 99.9 % quantiles of a sample of its pixels, (n,), as limits.
+    """Return the statistics of a band with the 0.1 and 99.9 % quantiles of a sample, shape (n,), as limits.
 
-    Where nearly all pixels are equal, so that both would be the same, the limits are the band's least and largest
-    value: what few pixels show is then all that the band says.
+    If nearly all pixels are equal, so that both quantiles are the same, the limits are the band's minimum and
+    maximum: the few pixels that differ are then all the information in the band.
     """
     low, high = np.quantile(sample.astype(np.float64), [OUTLIERS, 1 - OUTLIERS]).tolist()
     limits = {"low": band.min, "high": band.max} if low == high else {"low": low, "high": high}

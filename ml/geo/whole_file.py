@@ -1,4 +1,4 @@
-"""Whether a raster that GDAL has written is whole."""
+"""Checks that a raster that GDAL has written is complete."""
 
 import errno
 import os
@@ -15,34 +15,37 @@ from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 
 _READ_PX = 2048
-_LITTLE = 1 << 20  # beside pixels
+_OTHER_BYTES = 1 << 20  # limit on everything in a file that is not pixels
 
 
 @contextmanager
 def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
-    """For a block that writes the raster `path` with GDAL: read all of it at the end.
+    """Run a block that writes the raster `path` with GDAL, then read the whole raster.
 
-    On a full disk GDAL may close a file that lacks its end, and say nothing; or fail, for a reason that does not name
-    the disk, having removed what it had written. most_bytes: what the block can write at most, on the way, too.
+    On a full disk, GDAL may close an incomplete file without an error. Or it may remove the file and raise an error
+    that does not mention the disk.
+
+    most_bytes: Largest number of bytes that the block can write, including temporary files.
 
     Raises:
-        OSError: ENOSPC, it failed or the file cannot be read, and there was less room than `most_bytes`.
+        OSError: ENOSPC if the block failed or the file cannot be read, and the disk had less than `most_bytes` free.
+        RasterioError, CPLE_BaseError, InputRefused: The block failed, or the file cannot be read, for another reason.
     """
-    room = shutil.disk_usage(path.parent).free
+    free_bytes = shutil.disk_usage(path.parent).free
     try:
         yield
         _read_all(path)
     except (RasterioError, CPLE_BaseError, InputRefused) as error:
-        if min(room, shutil.disk_usage(path.parent).free) < most_bytes + _LITTLE:
+        if min(free_bytes, shutil.disk_usage(path.parent).free) < most_bytes + _OTHER_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
 
 def _read_all(path: Path) -> None:
-    """Every block, overviews too: what was compressed shows by itself that it is damaged."""
+    """Read every block of a raster and of its overviews; GDAL raises an error if a compressed block is damaged."""
     with open_raster(path) as file:
         levels = len(file.overviews(1))
     for level in (None, *range(levels)):
         with open_raster(path, overview=level) as file:
-            for part in blocks(file.height, file.width, block_px=_READ_PX):
-                file.read(window=part.rasterio)
+            for window in blocks(file.height, file.width, block_px=_READ_PX):
+                file.read(window=window.rasterio)

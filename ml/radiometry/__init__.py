@@ -1,1 +1,1 @@
-"""Where the values of scenes lie, and how scenes are brought to one radiometry. Free of torch."""
+"""Radiometry of scenes: how it is measured, and how scenes are homogenised. Nothing here imports torch."""

@@ -1,7 +1,7 @@
-"""How a band is brought to the radiometry of a reference: three maps from its pixels to what they should have been.
+"""Three maps that bring the pixels of a band to the radiometry of a reference.
 
-The result of a pixel depends on its value and its place in the scene alone, to the last bit, never on the window it
-is read in: whatever is computed here is computed for each element by itself, in float64, without sums or `np.interp`.
+The result for a pixel depends only on its value and its place in the scene, to the last bit, and never on the window
+in which it is read. So every operation here is element-wise, in float64, without sums and without `np.interp`.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from ml.contract import BandRadiometry
 from ml.geo.windows import Window
 
-CONTRAST = 0.7  # of Wallis' filter: 0 keeps the local contrast, 1 forces it to the reference's
-BRIGHTNESS = 0.9  # of Wallis' filter: 0 keeps the local mean, 1 forces it to the reference's
+CONTRAST = 0.7  # Wallis filter: 0 keeps the local contrast, 1 forces it to the reference's
+BRIGHTNESS = 0.9  # Wallis filter: 0 keeps the local mean, 1 forces it to the reference's
 
 Grid = NDArray[np.float64]
 BandMap = Callable[[np.ndarray, Window], Grid]
-"""From the pixels of one band, float32 (rows, cols), and the window they were read in, to what they become."""
+"""Function from the pixels of one band, (rows, cols), float32, and their window to the new pixels, float64."""
 
 
 def robust(scene: BandRadiometry, reference: BandRadiometry) -> BandMap:
-    """The linear map that gives the scene the reference's median and MAD; a shift if one of the MADs is 0."""
+    """Return the linear map that gives the scene the median and the MAD of the reference.
+
+    If one of the MADs is 0, it only shifts the values.
+    """
     gain = reference.mad / scene.mad if scene.mad and reference.mad else 1.0
     shift = reference.median - gain * scene.median
 
@@ -32,33 +35,35 @@ def robust(scene: BandRadiometry, reference: BandRadiometry) -> BandMap:
 
 
 def histogram(scene: BandRadiometry, reference: BandRadiometry) -> BandMap:
-    """The monotone map that takes each quantile of the scene to that of the reference.
+    """Return the monotone map that takes each quantile of the scene to the same quantile of the reference.
 
-    Linear between the quantiles, with slope 1 beyond the first and the last; a value that is several quantiles of the
-    scene goes to the mean of the reference's.
+    It is linear between quantiles, with slope 1 below the first and above the last. A value that equals several
+    quantiles of the scene goes to the mean of the same quantiles of the reference.
     """
     knots, group = np.unique(scene.quantiles, return_inverse=True)
     targets = np.bincount(group, weights=reference.quantiles) / np.bincount(group)
-    # piece n reaches from knot n - 1 to knot n, but the first one, which has no beginning, counts from knot 0
+    # segment n goes from knot n - 1 to knot n; segment 0 has no lower end, so it is measured from knot 0
     slopes = np.concatenate([[1.0], np.diff(targets) / np.diff(knots), [1.0]])
     start, target = np.concatenate([knots[:1], knots]), np.concatenate([targets[:1], targets])
 
     def change(pixels: np.ndarray, window: Window) -> Grid:
-        piece = np.searchsorted(knots, pixels, side="right")
-        changed: Grid = target[piece] + slopes[piece] * (pixels - start[piece])
+        segment = np.searchsorted(knots, pixels, side="right")
+        changed: Grid = target[segment] + slopes[segment] * (pixels - start[segment])
         return changed
 
     return change
 
 
 def wallis(mean: Grid, std: Grid, cell_px: int, reference: BandRadiometry) -> BandMap:
-    """The filter of Wallis (1976): local mean and contrast are drawn towards those of the reference.
+    """Return the filter of Wallis (1976), which brings local mean and contrast closer to those of the reference.
 
-    mean, std: of the scene's cells, (rows, cols) of them, squares of `cell_px` from its origin. Each cell has its own
-    linear map, with gain s / (c std + (1 - c) s), where s is the reference's std and c is CONTRAST. Often c s is
-    written above the line; without the c, a cell that is like the reference stays as it is. A pixel becomes what the
-    maps of the four cells around it make of it, weighted bilinearly. The contrast is raised 1 / (1 - c) = 3.3 times
-    at most, and left alone if the reference has none.
+    Each cell has its own linear map, with gain s / (c std + (1 - c) s), where s is the reference's std and c is
+    CONTRAST. The numerator is often written c s; without the c, a cell that is like the reference does not change.
+    The gain and the shift of a pixel are interpolated bilinearly between the four cells around it. The contrast
+    increases by a factor of at most 1 / (1 - c) = 3.3, and does not change if the reference's std is 0.
+
+    mean, std: Mean and standard deviation in each cell of the scene, shape (cell rows, cell columns), float64.
+    cell_px: Side of a cell, in pixels; cells are squares from the origin of the scene.
     """
     target = reference.std
     gain = target / (CONTRAST * std + (1 - CONTRAST) * target) if target else np.ones_like(std)
@@ -71,21 +76,29 @@ def wallis(mean: Grid, std: Grid, cell_px: int, reference: BandRadiometry) -> Ba
 
 
 def bilinear(cells: Grid, cell_px: int, window: Window) -> Grid:
-    """Values of cells as they change from centre to centre, at the centres of the pixels of a window, (rows, cols)."""
+    """Interpolate values of cells bilinearly at the centres of the pixels of a window, shape (rows, cols), float64.
+
+    Values apply at the centres of the cells, and are constant beyond the outermost centres.
+    """
     row, down = _between(window.row, window.rows, cell_px, cells.shape[0])
     col, along = _between(window.col, window.cols, cell_px, cells.shape[1])
-    across = cells[:, col] + along * _steps(cells.T).T[:, col]  # one line for each row of cells
+    across = (
+        cells[:, col] + along * _steps(cells.T).T[:, col]
+    )  # interpolated along the columns, one line for each row of cells
     between: Grid = across[row] + down[:, None] * _steps(across)[row]
     return between
 
 
 def _between(first: int, count: int, cell_px: int, cells: int) -> tuple[np.ndarray, Grid]:
-    """Of `count` pixels from `first` on: the cell whose centre lies before it, and how far it is to the next one."""
+    """Locate `count` pixels from `first` on between the centres of cells.
+
+    Return the cell before each pixel, and the distance from its centre as a share of the distance to the next centre.
+    """
     position = ((np.arange(first, first + count) + 0.5) / cell_px - 0.5).clip(0, cells - 1)
     before = position.astype(np.intp)
     return before, position - before
 
 
 def _steps(lines: Grid) -> Grid:
-    """From each line to the next; after the last there is none."""
+    """Return the difference from each line to the next one; it is 0 for the last line."""
     return np.diff(lines, axis=0, append=lines[-1:])

@@ -1,4 +1,4 @@
-"""Scenes brought to one radiometry while they are read: what everything behind sees in their place."""
+"""Homogenisation of scenes while they are read, so that training and prediction see only homogenised pixels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,18 @@ from ml.scenes.source import RasterSource
 
 
 class HomogenisedSource:
-    """A `Source` that hands out the pixels of another one, changed to be like those of a reference.
+    """A `Source` that returns the pixels of another source after homogenisation.
 
-    dtype: float32, whatever the file has. The bits of a pixel do not depend on the window it is read in.
+    The bits of a pixel do not depend on the window in which it is read.
+
+    source: Scene to homogenise.
+    homogenise: Method and reference.
+    radiometry: Radiometry of the scene, as `measure` returns it.
+    dtype: float32, whatever the type of the file.
 
     Raises:
-        ValueError: scene and reference differ in their bands, or the method is "wallis" and the scene's local
-            statistics were not measured.
+        ValueError: Scene and reference have different numbers of bands, or the method is "wallis" and the radiometry
+            has no local statistics.
     """
 
     def __init__(self, source: RasterSource, homogenise: Homogenise, radiometry: SceneRadiometry) -> None:
@@ -34,15 +39,18 @@ class HomogenisedSource:
 
     @property
     def dataset(self) -> DatasetReader:
-        """The open file, for what is not pixels: CRS, transform, blocks."""
+        """Open file, for everything except pixels: CRS, transform, blocks."""
         return self._source.dataset
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """The image, float32 (bands, rows, cols) in the reference's units, 0 where not valid; and valid.
+        """Return image and validity in a window.
+
+        The image has the shape (bands, rows, cols), float32, in the reference's units, with 0 where pixels are not
+        valid. The validity has the shape (rows, cols), bool.
 
         Raises:
-            ValueError: the window leaves the scene.
-            InputRefused: corrupt_tiff, the file is damaged there.
+            ValueError: The window leaves the scene.
+            InputRefused: corrupt_tiff if the file is damaged in the window.
         """
         image, valid = self._source.read(window)
         if valid.any():
@@ -56,12 +64,12 @@ SceneSource = RasterSource | HomogenisedSource
 
 @contextmanager
 def open_homogenised(scene: SceneFile, homogenise: Homogenise | None) -> Iterator[SceneSource]:
-    """The pixels of a scene, homogenised or, for None, as they are; for one thread only.
+    """Open a scene for reading by one thread; its pixels are homogenised unless `homogenise` is None.
 
-    Looks at all of the scene first, if `scene.radiometry` does not hold what the method needs.
+    If `scene.radiometry` lacks what the method needs, the whole scene is measured first.
 
     Raises:
-        InputRefused: corrupt_tiff; no_valid_pixels, when it had to look.
+        InputRefused: corrupt_tiff if the file is damaged; no_valid_pixels if a scene without valid pixels is measured.
     """
     with RasterSource(scene.path, scene.nodata) as source:
         if homogenise is None:
@@ -78,7 +86,7 @@ def _radiometry(scene: SceneFile, source: RasterSource, homogenise: Homogenise) 
 
 
 def _maps(homogenise: Homogenise, scene: SceneRadiometry) -> list[BandMap]:
-    """The map of each band."""
+    """Return the map of each band."""
     if homogenise.method == "wallis":
         return _wallis_maps(homogenise, scene)
     make = robust if homogenise.method == "robust" else histogram

@@ -1,4 +1,4 @@
-"""What homogenisation needs to know of scenes: how the pixels of one are distributed, and what all should be like."""
+"""Measures the radiometry of scenes, and the reference radiometry to which scenes are homogenised."""
 
 from collections.abc import Sequence
 
@@ -12,22 +12,22 @@ from ml.geo.statistics import EvenSample
 from ml.geo.windows import blocks
 from ml.scenes.source import Source
 
-CELL_PX = 256
-_BLOCK_PX = 2 * CELL_PX  # low, so that a row of blocks of a scene 32,000 px wide stays in GDAL's cache
-_FEWEST = CELL_PX**2 // 16  # valid pixels that a cell must have to speak for itself
-_PERCENTS = np.linspace(0, 1, 101)
+CELL_PX = 256  # side of a cell
+_BLOCK_PX = 2 * CELL_PX  # so small that a row of blocks of a scene with 32,000 columns stays in GDAL's cache
+_FEWEST = CELL_PX**2 // 16  # valid pixels that a cell needs to have its own statistics
+_QUANTILES = np.linspace(0, 1, 101)
 
 Grid = NDArray[np.float64]
 
 
 def measure(source: Source, method: Method) -> SceneRadiometry:
-    """Look once at every pixel of a scene, block by block.
+    """Measure the radiometry of a scene; every pixel is read once, block by block.
 
-    Quantiles, median, MAD, mean and std are those of an even sample of at most 2 million valid pixels; the cells of
-    the method "wallis", 256 px wide, count every valid pixel.
+    Quantiles, median, MAD, mean and std of each band are those of an even sample of at most 2 million valid pixels.
+    For the method "wallis", the local statistics of cells of 256 x 256 px use all valid pixels.
 
     Raises:
-        InputRefused: no_valid_pixels, corrupt_tiff.
+        InputRefused: no_valid_pixels if no pixel is valid; corrupt_tiff if the file is damaged.
     """
     sample = EvenSample(source.bands)
     cells = _Cells(source) if method == "wallis" else None
@@ -38,22 +38,22 @@ def measure(source: Source, method: Method) -> SceneRadiometry:
             cells.update(block.row // CELL_PX, block.col // CELL_PX, image, valid)
     pixels = sample.pixels()
     if pixels.shape[1] == 0:
-        hint = "Look at the declared nodata: it may be a value that the image uses."
+        hint = "Check the declared nodata value. The image may use it for valid pixels."
         raise InputRefused(Fault("no_valid_pixels", "Every pixel is nodata, masked or not a number.", hint))
     bands = tuple(_band(values) for values in pixels)
     return SceneRadiometry(bands=bands, local=cells.statistics(bands) if cells else None)
 
 
 def reference_of(scenes: Sequence[SceneRadiometry]) -> tuple[BandRadiometry, ...]:
-    """What every scene is brought to: the middle of the training scenes, band by band, each scene with equal weight.
+    """Return the radiometry to which all scenes are homogenised: the mean of the training scenes for each band.
 
-    Of each number the mean over the scenes. The mean quantile function is the Wasserstein barycentre of the scenes'
-    distributions (Agueh and Carlier 2011, in one dimension); its median and mean are the means of theirs, and its MAD
-    and std, too, if the scenes differ by a gain and an offset alone. To pool the pixels instead would be wrong: casts
-    of different scenes would count as contrast.
+    Each value is the mean over the scenes, with equal weights. The mean quantile function is the Wasserstein
+    barycentre of the scenes' distributions (Agueh and Carlier 2011, in one dimension). Its median and mean are the
+    means of the scenes' medians and means; so are its MAD and std if the scenes differ only by a gain and an offset.
+    Pooling the pixels instead would be wrong: colour casts of single scenes would count as contrast.
 
     Raises:
-        ValueError: there is no scene, or they differ in their bands.
+        ValueError: There is no scene, or scenes have different numbers of bands.
     """
     if not scenes:
         raise ValueError("a reference needs at least one scene")
@@ -76,7 +76,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _band(sample: np.ndarray) -> BandRadiometry:
     values = sample.astype(np.float64)
-    quantiles = np.quantile(values, _PERCENTS)
+    quantiles = np.quantile(values, _QUANTILES)
     median = quantiles[len(quantiles) // 2]
     return BandRadiometry(
         median=float(median),
@@ -88,7 +88,7 @@ def _band(sample: np.ndarray) -> BandRadiometry:
 
 
 class _Cells:
-    """Mean and standard deviation of the valid pixels in each cell of a scene."""
+    """Computes mean and standard deviation of the valid pixels in each cell of a scene."""
 
     def __init__(self, source: Source) -> None:
         self._shape = -(-source.rows // CELL_PX), -(-source.cols // CELL_PX)
@@ -96,7 +96,12 @@ class _Cells:
         self._known = np.zeros(self._shape, dtype=bool)
 
     def update(self, row: int, col: int, image: np.ndarray, valid: np.ndarray) -> None:
-        """Take in a block of whole cells, the first of which is at (row, col) of the grid of cells."""
+        """Add a block that consists of whole cells.
+
+        row, col: Position of the first cell of the block in the grid of cells.
+        image: Pixels of the block, shape (bands, rows, cols).
+        valid: True where pixels are valid, shape (rows, cols), bool.
+        """
         for cell in blocks(*valid.shape, block_px=CELL_PX):
             inside = image[:, *cell.slices].reshape(len(image), -1)
             pixels = inside.compress(valid[cell.slices].ravel(), axis=1).astype(np.float64)
@@ -108,7 +113,11 @@ class _Cells:
                 self._std[:, *at] = np.sqrt(np.square(pixels, out=pixels).mean(axis=1))
 
     def statistics(self, scene: Sequence[BandRadiometry]) -> LocalStatistics:
-        """Of every cell; one with few valid pixels has what is around it, or the scene's own if no cell has many."""
+        """Return the statistics of every cell.
+
+        A cell with few valid pixels gets the mean of the nearest cells that have many. If no cell has many, all cells
+        get the statistics of the whole scene, which are in `scene` for each band.
+        """
         if not self._known.any():
             self._known[:] = True
             self._mean[:] = np.array([band.mean for band in scene])[:, None, None]
@@ -119,10 +128,13 @@ class _Cells:
 
 
 def spread(values: Grid, known: NDArray[np.bool_]) -> Grid:
-    """values, (bands, rows, cols), where `known`, (rows, cols), and elsewhere the mean of the nearest known cells.
+    """Fill unknown cells with the mean of the nearest known cells, ring by ring, outwards from the known cells.
 
-    Outwards from what is known, ring by ring. Haze does not end where the pixels do: with the scene's own numbers in
-    the cells outside, it would stay along the whole border of the valid area.
+    Haze does not end at the border of the valid area. If the cells outside had the statistics of the whole scene,
+    haze would stay along that border.
+
+    values: Values of the cells, shape (bands, rows, cols), float64.
+    known: True where `values` are known, shape (rows, cols), bool; at least one cell must be known.
     """
     while not known.all():
         count = _around(known[None].astype(np.float64))[0]
@@ -133,7 +145,7 @@ def spread(values: Grid, known: NDArray[np.bool_]) -> Grid:
 
 
 def _around(values: Grid) -> Grid:
-    """The sum over 3 x 3 cells around each cell."""
+    """Return the sum over the 3 x 3 cells around each cell, in the shape of `values`."""
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
     total: Grid = sliding_window_view(padded, (3, 3), axis=(1, 2)).sum(axis=(-2, -1))
     return total

@@ -1,1 +1,1 @@
-"""What a scene is: inspected, read by windows, its bands, its safety. Free of torch."""
+"""Scenes: inspection, reading by windows, band names and safety checks. Nothing here imports torch."""

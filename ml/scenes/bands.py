@@ -1,4 +1,4 @@
-"""Names of bands: the owner's, else the file's, else numbers."""
+"""Names of bands: from the scene's owner, otherwise from the file, otherwise numbers."""
 
 import re
 from collections.abc import Sequence
@@ -8,83 +8,92 @@ from rasterio.enums import ColorInterp
 from ml.faults import Fault, InputRefused, Note
 from ml.scenes.source import RasterSource
 
-MAX_NAME = 80
-_SILENT = {ColorInterp.undefined, ColorInterp.gray, ColorInterp.palette}
+MAX_NAME = 80  # characters
+_UNNAMED_COLOURS = {ColorInterp.undefined, ColorInterp.gray, ColorInterp.palette}
 _SHORT = {"b": "blue", "g": "green", "r": "red", "n": "nir"}
-# "B02", "blue", "B02 blue", "Red edge 1": a sensor's code, a part of the spectrum, or both
-_TELLING = re.compile(r"(?:b0?(\d{1,2}a?))?((?:coastal|blue|green|yellow|red|rededge|nir|swir|pan|thermal|cirrus)\d?)?")
+# "B02", "blue", "B02 blue", "Red edge 1": a sensor's band code, a spectral region, or both
+_BAND_NAME = re.compile(
+    r"(?:b0?(\d{1,2}a?))?((?:coastal|blue|green|yellow|red|rededge|nir|swir|pan|thermal|cirrus)\d?)?"
+)
 
 
 def same_band(one: str, other: str) -> bool:
-    """Whether two names may mean one band: not if both say what they are, and say different things.
+    """Return whether two names may mean the same band: "B02 blue" matches "b" and "B2".
 
-    "B02 blue" is "b" and "B2"; a number names nothing, so it may be anything; of a code nobody knows the colour.
+    A number has no meaning, so it matches every name. If both names have a spectral region, the regions must be equal;
+    otherwise, if both have a band code, the codes must be equal. A code alone matches every region alone, because the
+    region of a code depends on the sensor. Any other word matches only itself, in upper or lower case.
     """
     if one.isdecimal() or other.isdecimal():
         return True
-    (code, part), (other_code, other_part) = _meaning(one), _meaning(other)
-    if part and other_part:
-        return part == other_part
+    (code, region), (other_code, other_region) = _meaning(one), _meaning(other)
+    if region and other_region:
+        return region == other_region
     if code and other_code:
         return code == other_code
-    known, other_known = bool(code or part), bool(other_code or other_part)
+    known, other_known = bool(code or region), bool(other_code or other_region)
     return known and other_known if known or other_known else one.casefold() == other.casefold()
 
 
 def telling(names: Sequence[str]) -> int:
-    """How much the names of a scene's bands say: a part of the spectrum more than a code, that more than other words.
+    """Return a score of how much the names of a scene's bands tell.
 
-    Numbers say nothing: they fit every name, so that two scenes which fit a third one by its numbers may contradict.
+    A spectral region scores more than a band code, and a code more than another word. Numbers score 0: they match
+    every name, so two scenes that both match a numbered scene may still contradict each other.
     """
     meanings = [_meaning(name) for name in names if not name.isdecimal()]
-    return sum(1 + bool(code) + 2 * bool(part) for code, part in meanings)
+    return sum(1 + bool(code) + 2 * bool(region) for code, region in meanings)
 
 
 def _meaning(name: str) -> tuple[str | None, str | None]:
-    """A sensor's code and the part of the spectrum that a name tells of."""
+    """Return the band code and the spectral region in a name, each None if absent."""
     letters = re.sub(r"[\W_]+", "", name.casefold())
-    match = _TELLING.fullmatch(_SHORT.get(letters, letters))
+    match = _BAND_NAME.fullmatch(_SHORT.get(letters, letters))
     return (match[1], match[2]) if match else (None, None)
 
 
-def band_names(source: RasterSource, given: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[Note, ...]]:
-    """The name of each band, and what its owner should know about the bands.
+def band_names(source: RasterSource, declared: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[Note, ...]]:
+    """Return the name of each band, and notes about the bands for the scene's owner.
 
-    Without names of the owner's: the file's descriptions if all tell of bands (many hold names of files, processing
-    steps, dates), else each band's colour, else its number from "1".
+    declared: Names that the owner declared, one per band without alpha. If it is None, the names are the file's
+        descriptions if they are distinct and each contains a band code or a spectral region (many files describe
+        dates or processing steps instead); otherwise the colours of the bands, with numbers for bands without a
+        colour, if these are distinct; otherwise the numbers from "1".
 
     Raises:
-        InputRefused: bad_bands, the owner's names do not fit the file.
+        InputRefused: bad_bands if the declared names do not fit the file.
     """
     notes = tuple(_notes(source))
-    if given is not None:
-        _check(given, source)
-        return tuple(name.strip() for name in given), notes
+    if declared is not None:
+        _check(declared, source)
+        return tuple(name.strip() for name in declared), notes
     descriptions = [text[:MAX_NAME] for text in source.descriptions]
     if all(any(_meaning(text)) for text in descriptions) and len(set(descriptions)) == len(descriptions):
         return tuple(descriptions), notes
     colors = [source.dataset.colorinterp[i - 1] for i in source.indexes]
-    named = [str(n) if color in _SILENT else color.name.lower() for n, color in enumerate(colors, 1)]
+    named = [str(n) if color in _UNNAMED_COLOURS else color.name.lower() for n, color in enumerate(colors, 1)]
     names = named if len(set(named)) == len(named) else [str(n) for n in range(1, len(colors) + 1)]
     return tuple(names), notes
 
 
-def _check(given: Sequence[str], source: RasterSource) -> None:
-    names = [name.strip() for name in given]
+def _check(declared: Sequence[str], source: RasterSource) -> None:
+    names = [name.strip() for name in declared]
     if len(names) != source.bands:
-        detail = f"{len(names)} names for {source.bands} bands."
-        hint = "Name each band once, in order; an alpha band is a mask and has no name."
+        detail = f"There are {len(names)} names for {source.bands} bands."
+        hint = "Name each band once, in order. An alpha band is a mask and has no name."
         raise InputRefused(Fault("bad_bands", detail, hint))
     if len(set(names)) < len(names) or not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in names):
-        raise InputRefused(Fault("bad_bands", "Two bands have one name, or a name is empty or too long.", "Rename."))
+        detail = "Two bands have the same name, or a name is empty, too long or not printable."
+        raise InputRefused(Fault("bad_bands", detail, f"Use distinct names of 1 to {MAX_NAME} characters."))
 
 
 def _notes(source: RasterSource) -> list[Note]:
     notes = []
     if source.bands < source.dataset.count:
-        detail = f"{source.dataset.count - source.bands} of {source.dataset.count} bands is alpha: a mask, not a band."
+        alphas = source.dataset.count - source.bands
+        detail = f"{alphas} of {source.dataset.count} bands is alpha, which is used as a mask."
         notes.append(Note(code="alpha_is_mask", detail=detail))
     if source.dataset.colorinterp[0] == ColorInterp.palette:
-        hint = "Send the image with its measured bands."
-        notes.append(Note(code="palette", detail="The pixels are numbers of colours in a palette.", hint=hint))
+        hint = "Send the image with its measured bands instead of palette indices."
+        notes.append(Note(code="palette", detail="The pixels are indices of colours in a palette.", hint=hint))
     return notes

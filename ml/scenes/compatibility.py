@@ -1,4 +1,4 @@
-"""Does a scene fit the model that it is to be used with?"""
+"""Checks whether a scene can be used with a model, or together with another scene."""
 
 from collections.abc import Iterator
 
@@ -7,23 +7,24 @@ from ml.faults import Fault
 from ml.scenes.bands import same_band
 from ml.scenes.inspect import SceneInfo
 
-GSD_RATIO = 1.5
+GSD_RATIO = 1.5  # largest ratio of two ground sampling distances that fit each other
 _ALIKE = ({"float16", "float32", "float64"}, {"int16", "uint16"})
 
 
 def contract_of(info: SceneInfo) -> Contract:
-    """What a scene must be to be used together with this one. Statistics, classes and homogenisation are not known."""
+    """Return the contract for scenes that are used together with this one, without statistics and classes."""
     names = tuple(band.name for band in info.bands)
     return Contract(bands=names, dtype=info.dtype, gsd=info.gsd, nodata=info.nodata, statistics=())
 
 
 def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model was trained on") -> tuple[Fault, ...]:
-    """All differences between a scene and an input contract that forbid to use them together.
+    """Return a fault for each reason why a scene does not fit an input contract.
 
-    owner: begins the other half of the sentence that says what the scene has.
+    owner: Words that precede the contract's values in each message, like "the model was trained on".
 
-    wrong_bands: their number, or their names or order where both sides name them. wrong_dtype: floats are alike, and
-    int16 and uint16. bad_resolution: a ground sampling distance more than 1.5 times larger or smaller.
+    The codes are wrong_bands if the number of bands differs, or the names differ in a place where both sides have
+    meaningful names; wrong_dtype if the types of pixels differ, where all float types are alike, and int16 and
+    uint16 are alike; bad_resolution if the ground sampling distances differ by a factor of over 1.5.
     """
     return tuple(_faults(info, contract, owner))
 
@@ -36,23 +37,23 @@ def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
             "wrong_bands",
             f"The scene has {len(names)} bands ({_listed(names)}){alpha};"
             f" {owner} {len(contract.bands)} ({_listed(contract.bands)}).",
-            "Send the same bands in the same order, or correct the names of the scene's bands.",
+            "Send the same bands in the same order, or correct the names of the bands.",
         )
     if not _alike(info.dtype, contract.dtype):
         detail = f"The scene's pixels are {info.dtype}; {owner} {contract.dtype}."
-        yield Fault("wrong_dtype", detail, "Send the same product, without rescaling it.")
+        yield Fault("wrong_dtype", detail, "Send the same product, without rescaling its values.")
     if not 1 / GSD_RATIO <= info.gsd / contract.gsd <= GSD_RATIO:
-        detail = f"The scene has {info.gsd:.4g} m a pixel; {owner} {contract.gsd:.4g} m."
-        hint = f"Resample it: gdalwarp -tr {contract.gsd:.4g} {contract.gsd:.4g} in.tif out.tif (in metres)"
+        detail = f"The scene has pixels of {info.gsd:.4g} m; {owner} {contract.gsd:.4g} m."
+        hint = f"Resample the scene: gdalwarp -tr {contract.gsd:.4g} {contract.gsd:.4g} in.tif out.tif (in metres)"
         yield Fault("bad_resolution", detail, hint)
 
 
-def _same_bands(names: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    return len(names) == len(wanted) and all(same_band(a, b) for a, b in zip(names, wanted, strict=True))
+def _same_bands(names: tuple[str, ...], expected: tuple[str, ...]) -> bool:
+    return len(names) == len(expected) and all(same_band(a, b) for a, b in zip(names, expected, strict=True))
 
 
-def _alike(dtype: str, wanted: str) -> bool:
-    return dtype == wanted or any({dtype, wanted} <= group for group in _ALIKE)
+def _alike(dtype: str, expected: str) -> bool:
+    return dtype == expected or any({dtype, expected} <= group for group in _ALIKE)
 
 
 def _listed(names: tuple[str, ...]) -> str:

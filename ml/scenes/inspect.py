@@ -1,4 +1,4 @@
-"""What a scene is, and whether it can be one."""
+"""Inspection of GeoTIFFs: their properties, and whether they can be used as scenes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,13 @@ from ml.scenes.tiff_safety import check_tiff
 
 
 class BandInfo(Frozen):
-    """A band. statistics: over a sample of the valid pixels, in physical units."""
+    """One band of a scene.
+
+    name: Name of the band, as `ml.scenes.bands.band_names` finds it.
+    dtype: NumPy name of the pixels' type in the file.
+    description: Description of the band in the file; None if it has none.
+    statistics: Statistics of a sample of the valid pixels, in physical units.
+    """
 
     name: str
     dtype: str
@@ -30,13 +36,21 @@ class BandInfo(Frozen):
 
 
 class SceneInfo(Frozen):
-    """A scene, as its file and its owner describe it.
+    """Properties of a scene, as its file and its owner describe them.
 
-    bands: without alpha, which is a mask. nodata: in the file's own numbers, None if no pixel can equal it.
-    crs: WKT2; crs_code: like "EPSG:32649", None if no authority has it. transform: a, b, c, d, e, f of
-    x = a col + b row + c, y = d col + e row + f. bounds: left, bottom, right, top in the CRS.
-    bbox: west, south, east, north in degrees of WGS 84. footprint: GeoJSON in WGS 84.
-    gsd: ground sampling distance at the centre in metres, the side of a square as large as a pixel on the ground.
+    rows, cols: Size in pixels.
+    bands: Bands in the order of the file, without alpha, which is a mask.
+    dtype: NumPy name of the pixels' type in the file.
+    nodata: Nodata value in the file's units, before scale and offset; None if there is none that a pixel can have.
+    crs: CRS as WKT2.
+    crs_code: Code of the CRS, like "EPSG:32649"; None if no authority lists it.
+    transform: Coefficients a, b, c, d, e, f of x = a col + b row + c, y = d col + e row + f.
+    bounds: Left, bottom, right and top, in units of the CRS.
+    bbox: West, south, east and north limits, in degrees of WGS 84.
+    footprint: Outline on the ground as a GeoJSON geometry in WGS 84.
+    gsd: Ground sampling distance at the centre, in metres: the side of a square as large as the pixel on the ground.
+    size_bytes: Size of the file.
+    warnings: Notes about things that the owner should check.
     """
 
     rows: int
@@ -62,13 +76,14 @@ def inspect_scene(
     nodata: float | None = None,
     windows_per_side: int = WINDOWS_PER_SIDE,
 ) -> SceneInfo:
-    """Read what a GeoTIFF says of itself, and a sample of its pixels.
+    """Read the metadata of a GeoTIFF and a sample of its pixels.
 
-    bands: the owner's names of the bands, in order. nodata: the owner's, in the file's own numbers.
-    windows_per_side: of the sample, at most; at least 2.
+    bands: Names of the bands, in order, as declared by the owner; None to take the names from the file.
+    nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
+    windows_per_side: Largest number of sampled windows along each side of the scene; values below 2 count as 2.
 
     Raises:
-        InputRefused: with every fault found. Codes: those of `check_tiff`, missing_crs, unknown_crs,
+        InputRefused: The faults found. Codes: those of `check_tiff`, missing_crs, unknown_crs,
             missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, bad_bands, no_valid_pixels.
     """
     check_tiff(path)
@@ -105,6 +120,6 @@ def _describe(
 
 
 def ground_sampling_distance(grid: Grid) -> float:
-    """Metres: the side of a square as large as the middle pixel of the grid on the ground."""
+    """Return the side of a square as large as the grid's middle pixel on the ground, in metres."""
     area_ha = pixel_area_ha(grid, np.array([grid.rows / 2]), np.array([grid.cols / 2]))
     return float(np.sqrt(area_ha[0] * HECTARE_M2))

@@ -1,4 +1,4 @@
-"""A quick look at a scene's pixels: a few windows spread evenly, read block by block."""
+"""Samples a scene: reads a few windows that are spread evenly over it, aligned with the blocks of the file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,21 +14,27 @@ from ml.scenes.source import RasterSource
 
 WINDOWS_PER_SIDE = 8
 WINDOW_PX = 256
-_DECODE_BYTES = 1 << 30  # what a sample may decode, all its blocks together
-_SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel looks at 2 Gpx at most
-_SUSPECT_SHARE = 0.05
+_DECODE_BYTES = 1 << 30  # limit on the decoded size of all blocks of a sample
+_SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel reads at most 2 Gpx
+_SUSPECT_SHARE = 0.05  # share of the sampled pixels above which a value may be an undeclared nodata value
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Statistics of each band over the valid pixels of the sample, and what looks odd about them."""
+    """Result of sampling a scene.
+
+    statistics: Statistics of each band over the valid pixels of the sample, in physical units.
+    notes: Notes about values that look wrong.
+    """
 
     statistics: tuple[BandStatistics, ...]
     notes: tuple[Note, ...]
 
 
 def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE) -> Sample:
-    """Look at up to `windows_per_side`^2 windows of up to 256 px; if no pixel is valid, at the whole scene.
+    """Read up to `windows_per_side`^2 windows of up to 256 px a side; if no pixel is valid, search the whole scene.
+
+    Scenes over 2 Gpx are searched in at most 2048 evenly spaced windows.
 
     Raises:
         InputRefused: no_valid_pixels, corrupt_tiff.
@@ -46,7 +52,7 @@ def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE)
 
 
 def _spread(source: RasterSource, windows_per_side: int) -> Iterator[Window]:
-    """Windows on the grid of the file's blocks, evenly over the scene."""
+    """Yield windows that start at blocks of the file and are spread evenly over the scene."""
     block_rows, block_cols = source.dataset.block_shapes[0]
     unit_rows, unit_cols = max(block_rows, ceil_to(WINDOW_PX, block_rows)), max(block_cols, WINDOW_PX)
     block_bytes = block_rows * block_cols * source.bands * source.dtype.itemsize
@@ -57,13 +63,13 @@ def _spread(source: RasterSource, windows_per_side: int) -> Iterator[Window]:
 
 
 def _evenly(length: int, unit: int, most: int) -> list[int]:
-    """At most `most` multiples of `unit` below `length`, from the first to the last."""
+    """Return at most `most` multiples of `unit` below `length`, evenly spaced from the first to the last."""
     units = -(-length // unit)
     return [int(number) * unit for number in np.unique(np.linspace(0, units - 1, min(units, most)).round())]
 
 
 def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
-    """The first window with a valid pixel."""
+    """Return image and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
     total = -(-source.rows // _SEARCH_PX) * -(-source.cols // _SEARCH_PX)
     windows = blocks(source.rows, source.cols, block_px=_SEARCH_PX)
     for window in islice(windows, 0, None, -(-total // _SEARCH_WINDOWS)):
@@ -71,7 +77,7 @@ def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
         if valid.any():
             return image, valid
     detail = "Every pixel is nodata, masked or not a number."
-    hint = f"Look at the declared nodata ({source.declared_nodata or 'none'}): it may be a value that the image uses."
+    hint = f"Check the nodata value ({source.declared_nodata or 'none'}). The image may use it for valid pixels."
     raise InputRefused(Fault("no_valid_pixels", detail, hint))
 
 
@@ -79,19 +85,23 @@ def _nodata_notes(source: RasterSource) -> Iterator[Note]:
     text = source.declared_nodata[:40]
     if not text or source.nodata is not None or text.lower() in ("nan", "+nan", "-nan"):
         return
-    hint = "It is ignored. Declare the right one with nodata= if there is one."
-    yield Note(code="nodata_unusable", detail=f"No pixel of {source.dtype.name} can be nodata {text!r}.", hint=hint)
+    detail = f"No {source.dtype.name} pixel can have the nodata value {text!r}."
+    hint = "This nodata value is ignored. Declare the correct value with nodata= if there is one."
+    yield Note(code="nodata_unusable", detail=detail, hint=hint)
 
 
 def _variance_notes(moments: Moments) -> Iterator[Note]:
     flat = [str(number) for number, band in enumerate(moments.statistics(), 1) if band.std == 0]
     if flat:
         detail = f"Band {', '.join(flat)}: all valid pixels of the sample are equal."
-        yield Note(code="low_variance", detail=detail, hint="Nothing can be told apart by such a band.")
+        yield Note(code="low_variance", detail=detail, hint="Such a band does not help to distinguish classes.")
 
 
 class _Extremes:
-    """Counts the pixels all of whose bands lie at one end of the type: often a nodata that nobody declared."""
+    """Counts pixels that have the same typical nodata value in all bands, because files often do not declare nodata.
+
+    The values are 0 and the limits of an integer type, or 0 and -9999 for float types.
+    """
 
     def __init__(self, source: RasterSource) -> None:
         limits = np.iinfo(source.dtype) if source.dtype.kind in "iu" else None
@@ -107,8 +117,6 @@ class _Extremes:
     def notes(self) -> Iterator[Note]:
         for value, count in self._counts.items():
             if self._valid and _SUSPECT_SHARE < count / self._valid < 1:
-                detail = (
-                    f"{count / self._valid:.0%} of the sampled pixels are {value} in all bands, and count as valid."
-                )
-                hint = f"If they are nodata, say so: nodata={value}."
+                detail = f"{count / self._valid:.0%} of the sampled pixels are {value} in all bands and count as valid."
+                hint = f"If this is the nodata value, declare it: nodata={value}."
                 yield Note(code="suspect_nodata", detail=detail, hint=hint)

@@ -1,4 +1,4 @@
-"""Pixels of a scene by windows, with the truth about which of them are valid."""
+"""Reads the pixels of a scene by windows, and which of them are valid."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,30 +13,36 @@ from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
 from ml.scenes.tiff_directories import nodata_text
 
-LOWEST = -3e38  # ESRI's software writes the lowest float32 where there is no data, and declares nothing
+LOWEST = -3e38  # ESRI software writes the lowest float32 as nodata without declaring it
 
 
 class Source(Protocol):
-    """Anything that hands out pixels by windows.
+    """A scene whose pixels can be read by windows.
 
-    `read` gives the image, float32 (bands, rows, cols) in physical units and 0 where not valid,
-    and valid, bool (rows, cols). The window lies inside the scene.
+    bands: Number of bands, without alpha.
+    rows, cols: Size of the scene in pixels.
     """
 
     bands: int
     rows: int
     cols: int
 
-    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]: ...
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and validity in a window, which must lie inside the scene.
+
+        The image has the shape (bands, rows, cols), float32, in physical units, with 0 where pixels are not valid.
+        The validity has the shape (rows, cols), bool.
+        """
+        ...
 
 
 class RasterSource(AbstractContextManager["RasterSource"]):
-    """A GeoTIFF as a `Source`; a context manager, for one thread only.
+    """A GeoTIFF as a `Source`. It is a context manager and may be used by one thread only.
 
-    Scale and offset of the file are applied here, once. Alpha is a mask, not a band. A pixel is not valid where the
-    internal mask or alpha is 0, where all bands equal nodata, or where any band is NaN, infinite or at most -3e38.
+    Scale and offset of the file are applied here and nowhere else. Alpha is a mask, not a band. A pixel is not valid
+    if the internal mask or alpha is 0, if all bands equal nodata, or if any band is NaN, infinite or at most -3e38.
 
-    nodata: what the scene's owner declared, in the file's own numbers; else what the file declares.
+    nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
     """
 
     def __init__(self, path: Path, nodata: float | None = None) -> None:
@@ -59,30 +65,38 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     @property
     def dataset(self) -> DatasetReader:
-        """The open file, for what is not pixels: CRS, transform, blocks."""
+        """Open file, for everything except pixels: CRS, transform, blocks."""
         return self._dataset
 
     @property
     def descriptions(self) -> tuple[str, ...]:
-        """What the file says of each band, "" for nothing."""
+        """Description of each band in the file; "" if it has none, or if the descriptions are not UTF-8."""
         try:
             texts = self._dataset.descriptions
-        except UnicodeDecodeError:  # GBK, for instance: nobody can tell
+        except UnicodeDecodeError:  # the encoding is unknown; it may be GBK
             return ("",) * self.bands
         return tuple((texts[index - 1] or "").strip() for index in self.indexes)
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """The image, float32 (bands, rows, cols) in physical units, 0 where not valid; and valid, bool (rows, cols).
+        """Return image and validity in a window.
+
+        The image has the shape (bands, rows, cols), float32, in physical units, with 0 where pixels are not valid.
+        The validity has the shape (rows, cols), bool.
 
         Raises:
-            ValueError: the window leaves the scene.
-            InputRefused: corrupt_tiff, the file is damaged there.
+            ValueError: The window leaves the scene.
+            InputRefused: corrupt_tiff if the file is damaged in the window.
         """
         raw, valid = self.read_raw(window)
         return self.physical(raw, valid), valid
 
     def read_raw(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """The image in the file's own type and numbers, (bands, rows, cols), as it stands; and valid."""
+        """Return the image as stored, (bands, rows, cols) in the file's type and units, and the validity.
+
+        Raises:
+            ValueError: The window leaves the scene.
+            InputRefused: corrupt_tiff if the file is damaged in the window.
+        """
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
         with refusing_damage(f"The pixels around row {window.row}, column {window.col} cannot be decoded."):
@@ -90,14 +104,14 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             return raw, self._valid(raw, window)
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """raw as float32 with scale and offset applied, 0 where not valid."""
+        """Return `raw` as float32 with scale and offset applied, and 0 where `valid` is False."""
         image = self._float32(raw)
         if not valid.all():
             np.copyto(image, 0, where=~valid)
         return image
 
     def _float32(self, raw: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is not valid
+        with np.errstate(over="ignore", invalid="ignore"):  # pixels that become infinite are not valid
             image = raw * self._scales + self._offsets if self._scaled else raw
             return image.astype(np.float32)
 
@@ -117,9 +131,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
 
 def usable_nodata(text: str, dtype: np.dtype) -> np.generic | None:
-    """A declared nodata as a value of `dtype`; None where no pixel can equal it: "", "abc", "-9999" of uint16.
+    """Return a declared nodata value as `dtype`; None if no pixel can equal it, like "", "abc", or "-9999" for uint16.
 
-    NaN is None, too: it is never valid, declared or not.
+    NaN gives None too, because pixels that are NaN are never valid, declared or not.
     """
     try:
         value = float(text)

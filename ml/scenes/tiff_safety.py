@@ -1,7 +1,8 @@
-"""What a TIFF of a stranger must be before GDAL may see it.
+"""Checks an untrusted TIFF before GDAL opens it.
 
-GDAL follows references inside a TIFF to other files and hosts, allocates what a header declares, and finds a file
-that was cut short only when it reads the missing pixels. All of that shows in the directories, before any pixel.
+GDAL follows references inside a TIFF to other files and hosts, allocates as much memory as a header declares, and
+detects an incomplete file only when it reads the missing pixels. The directories show all of these before any pixel
+is read.
 """
 
 import html
@@ -20,23 +21,23 @@ MAX_PIXELS = 10_000_000_000
 MAX_SIDE = 1_000_000
 MAX_BANDS = 256
 MAX_BLOCKS = 4_000_000
-MAX_BLOCK_BYTES = 256 << 20
+MAX_BLOCK_BYTES = 256 << 20  # decoded
 
 COMPRESSIONS = {1, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001}
 # none, LZW, JPEG, Deflate, PackBits, old Deflate, LERC, LZMA, ZSTD, WEBP
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # SampleFormat; 4 is untyped, 5 and 6 are complex
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # values of SampleFormat; 4 is untyped, 5 and 6 are complex
 _BITS = {_UNSIGNED: {*range(1, 17), 32}, _SIGNED: {8, 16, 32}, _FLOAT: {16, 24, 32, 64}}
-# Metadata items that make GDAL open another file or URL, with any driver.
+# Metadata items that make GDAL open another file or URL, with any of its drivers.
 _REFERENCES = re.compile(r"\b(OVERVIEW_FILE|MASK_FILE|[XY]_DATASET)\b", re.IGNORECASE)
 
 
 def check_tiff(path: Path) -> None:
-    """Walk the directories of a TIFF or BigTIFF; time and memory are bounded whatever the file says.
+    """Check the directories of a TIFF or BigTIFF; time and memory are bounded for any file.
 
     Raises:
-        InputRefused: with every fault found. Codes: not_a_tiff, corrupt_tiff, multi_page, external_reference,
+        InputRefused: The faults found. Codes: not_a_tiff, corrupt_tiff, multi_page, external_reference,
             rpc_unsupported, unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
             too_many_blocks, block_too_large, overlapping_blocks.
     """
@@ -51,7 +52,12 @@ def check_tiff(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Page:
-    """The shape of one image of the file and of its blocks (tiles or strips)."""
+    """Shape of one image of the file and of its blocks, which are tiles or strips.
+
+    bits: Bits per sample.
+    block_rows, block_cols: Size of a block in pixels.
+    planar: Whether each band has its own blocks.
+    """
 
     rows: int
     cols: int
@@ -64,16 +70,18 @@ class _Page:
 
     @property
     def block_bytes(self) -> int:
-        """Of one decoded block."""
+        """Size of one decoded block."""
         bands = 1 if self.planar else self.bands
         return self.block_rows * -(-self.block_cols * bands * self.bits // 8)
 
     @property
-    def unfolded_bytes(self) -> int:
+    def decoded_bytes(self) -> int:
+        """Size of all decoded blocks."""
         return self.blocks * self.block_bytes
 
     @property
     def blocks(self) -> int:
+        """Number of blocks."""
         across, down = -(-self.cols // self.block_cols), -(-self.rows // self.block_rows)
         return across * down * (self.bands if self.planar else 1)
 
@@ -94,33 +102,33 @@ def _page(directory: Directory) -> _Page:
     )
     if min(page.rows, page.cols, page.bands, page.bits, page.block_rows, page.block_cols) < 1:
         raise corrupt(
-            f"An image of {rows} x {cols} px and {page.bands} bands of {page.bits} bit"
+            f"An image cannot have {rows} x {cols} px and {page.bands} bands of {page.bits} bits"
             f" in blocks of {page.block_rows} x {page.block_cols} px."
         )
     return page
 
 
 def _has_blocks(directory: Directory) -> bool:
-    """False for the JPEG thumbnail that cameras leave behind the image (a reduced image of another kind)."""
+    """Return False for the JPEG thumbnail that cameras add after the image, a reduced image in old-style JPEG."""
     thumbnail = directory.number(tag.COMPRESSION, 1) == 6 and directory.number(tag.NEW_SUBFILE_TYPE, 0) & _REDUCED
     return not thumbnail
 
 
 def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterator[Fault]:
-    """What is wrong with the directory itself; `number` 0 is the image, the others are its overviews and masks."""
+    """Yield the faults of a directory; number 0 is the image, other numbers are its overviews and masks."""
     kind = directory.number(tag.NEW_SUBFILE_TYPE, 0)
     if number and not kind & (_REDUCED | _MASK):
         yield Fault("multi_page", "The file holds several images.", "Send one image per file.")
     if _REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
         yield Fault(
             "external_reference",
-            "The file's GDAL metadata refer to another file.",
-            "Write it anew without them: gdal_translate -co COPY_SRC_MDD=NO in.tif out.tif",
+            "The GDAL metadata of the file refer to another file.",
+            "Rewrite the file without them: gdal_translate -co COPY_SRC_MDD=NO in.tif out.tif",
         )
     if tag.RPC_COEFFICIENTS in directory.entries:
         yield Fault(
             "rpc_unsupported",
-            "The image is placed by rational polynomials (RPC), not by a grid.",
+            "The image is georeferenced by rational polynomials (RPC), not by a grid.",
             "Orthorectify it first: gdalwarp -rpc -t_srs EPSG:... in.tif out.tif",
         )
     if number == 0 or kind & _MASK:
@@ -135,45 +143,52 @@ def _dtype_faults(directory: Directory) -> Iterator[Fault]:
     kind = _UNSIGNED if kind == 4 else kind
     if len(kinds) > 1 or len(widths) > 1 or bits not in _BITS.get(kind, ()):
         names = {_UNSIGNED: "unsigned integer", _SIGNED: "signed integer", _FLOAT: "floating point"}
-        detail = f"Pixels are {names.get(kind, 'complex')} of {sorted(widths)} bit."
+        detail = f"The pixels are {names.get(kind, 'complex')}, of {', '.join(map(str, sorted(widths)))} bits."
         hint = "Pixels must be real: uint8, int8, uint16, int16, uint32, int32, float16, float32 or float64."
         yield Fault("unsupported_dtype", detail, hint)
     compression = directory.number(tag.COMPRESSION, 1)
     if compression not in COMPRESSIONS:
-        hint = "Write it anew with DEFLATE, LZW or ZSTD: gdal_translate -co COMPRESS=DEFLATE in.tif out.tif"
-        yield Fault("unsupported_compression", f"Its blocks are compressed by method {compression}.", hint)
+        hint = "Rewrite the file with DEFLATE, LZW or ZSTD: gdal_translate -co COMPRESS=DEFLATE in.tif out.tif"
+        yield Fault("unsupported_compression", f"The compression method {compression} is not supported.", hint)
     predictor = directory.number(tag.PREDICTOR, 1)
     if predictor not in ({1, 2, 3} if kind == _FLOAT else {1, 2}):
-        raise corrupt(f"Predictor {predictor} does not exist for its pixels.")
+        raise corrupt(f"Predictor {predictor} does not exist for this type of pixels.")
 
 
 def _size_faults(page: _Page) -> Iterator[Fault]:
     if page.rows * page.cols > MAX_PIXELS or max(page.rows, page.cols) > MAX_SIDE:
-        limit = f"at most {MAX_PIXELS:,} px and {MAX_SIDE:,} px a side are read"
-        yield Fault("too_many_pixels", f"The image has {page.rows:,} x {page.cols:,} px; {limit}.", "Send it in parts.")
+        limit = f"the limits are {MAX_PIXELS:,} px and {MAX_SIDE:,} px a side"
+        detail = f"The image has {page.rows:,} x {page.cols:,} px; {limit}."
+        yield Fault("too_many_pixels", detail, "Split it into several scenes.")
     if page.bands > MAX_BANDS:
-        detail = f"The image has {page.bands:,} bands; at most {MAX_BANDS} are read."
-        yield Fault("too_many_bands", detail, "Send the bands that matter: gdal_translate -b 1 -b 2 ...")
+        detail = f"The image has {page.bands:,} bands; the limit is {MAX_BANDS}."
+        yield Fault("too_many_bands", detail, "Send only the bands that you need: gdal_translate -b 1 -b 2 ...")
     if page.block_bytes > MAX_BLOCK_BYTES:
-        detail = f"One block unfolds to {page.block_bytes:,} bytes; at most {MAX_BLOCK_BYTES:,} are read."
-        yield Fault("block_too_large", detail, "Write it anew in tiles: gdal_translate -co TILED=YES in.tif out.tif")
+        detail = f"One block decodes to {page.block_bytes:,} bytes; the limit is {MAX_BLOCK_BYTES:,}."
+        yield Fault("block_too_large", detail, "Rewrite the file in tiles: gdal_translate -co TILED=YES in.tif out.tif")
     if page.blocks > MAX_BLOCKS and page.rows * page.cols <= MAX_PIXELS:
-        detail = f"The image is cut into {page.blocks:,} blocks; at most {MAX_BLOCKS:,} are read."
-        yield Fault("too_many_blocks", detail, "Write it anew in tiles: gdal_translate -co TILED=YES in.tif out.tif")
+        detail = f"The image has {page.blocks:,} blocks; the limit is {MAX_BLOCKS:,}."
+        yield Fault("too_many_blocks", detail, "Rewrite the file in tiles: gdal_translate -co TILED=YES in.tif out.tif")
 
 
 def _block_faults(directory: Directory, page: _Page, size: int) -> Iterator[Fault]:
-    """Every block must lie inside the file. In a large image each has bytes of its own; 0 bytes mean an empty block."""
+    """Yield the faults of the blocks. A block of 0 bytes is empty.
+
+    Every block must lie inside the file, else corrupt_tiff is raised. If the decoded image is over 256 MiB, no two
+    blocks may share bytes.
+    """
     offsets = directory.array(tag.TILE_OFFSETS if page.tiled else tag.STRIP_OFFSETS).astype(np.uint64)
     counts = directory.array(tag.TILE_BYTE_COUNTS if page.tiled else tag.STRIP_BYTE_COUNTS).astype(np.uint64)
     if not page.blocks == len(offsets) == len(counts):
-        raise corrupt(f"{page.blocks} blocks, but {len(offsets)} offsets and {len(counts)} byte counts.")
+        raise corrupt(f"The image has {page.blocks} blocks, but {len(offsets)} offsets and {len(counts)} byte counts.")
     offsets, counts = offsets[counts > 0], counts[counts > 0]
     if (offsets > size).any() or (counts > size - offsets).any():
-        raise corrupt(f"{int((counts > size - np.minimum(offsets, size)).sum())} blocks lie beyond the file's end.")
+        raise corrupt(
+            f"{int((counts > size - np.minimum(offsets, size)).sum())} blocks lie beyond the end of the file."
+        )
     order = np.argsort(offsets)
     ends = (offsets + counts)[order]
     shared = int((offsets[order][1:] < ends[:-1]).sum())
-    if shared and page.unfolded_bytes > MAX_BLOCK_BYTES:
-        detail = f"{shared} blocks share their bytes with another: the file unfolds to more than it holds."
-        yield Fault("overlapping_blocks", detail, "Write it anew: gdal_translate in.tif out.tif")
+    if shared and page.decoded_bytes > MAX_BLOCK_BYTES:
+        detail = f"{shared} blocks share bytes with another block, so the file decodes to far more than it contains."
+        yield Fault("overlapping_blocks", detail, "Rewrite the file: gdal_translate in.tif out.tif")
