@@ -1,4 +1,4 @@
-"""A raster is whole, or whoever writes it is told that there was no room, however full the disk."""
+"""Writes rasters on disks of many sizes: a raster is complete, or writing it raises that the disk is full."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.disks import on_a_small_disk
 
 
-def test_a_raster_is_whole_or_there_was_no_room_for_it(tmp_path: Path) -> None:
+def test_a_raster_is_complete_or_writing_it_raises_that_the_disk_is_full(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     command = [*on_a_small_disk(disk, 16), sys.executable, "-m", "tests.ml.products.on_a_small_disk", disk, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

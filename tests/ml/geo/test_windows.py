@@ -10,13 +10,13 @@ def test_blocks_come_row_by_row() -> None:
     assert list(blocks(3, 5, block_px=4)) == [Window(0, 0, 3, 4), Window(0, 4, 3, 1)]
 
 
-def test_a_window_counts_from_the_corner_of_another() -> None:
+def test_within_counts_from_the_corner_of_the_outer_window() -> None:
     inner, outer = Window(10, 20, 3, 4), Window(8, 15, 9, 9)
     scene = np.arange(900).reshape(30, 30)
     assert (scene[outer.slices][inner.within(outer).slices] == scene[inner.slices]).all()
 
 
-def test_rasterio_reads_the_same_pixels(make_scene: MakeScene) -> None:
+def test_the_window_for_rasterio_has_the_same_pixels(make_scene: MakeScene) -> None:
     image = np.arange(900, dtype=np.uint16).reshape(1, 30, 30)
     window = Window(3, 17, 5, 11)
     with open_raster(make_scene(image)) as dataset:

@@ -1,4 +1,4 @@
-"""Small layers of polygons in every format, made on the spot."""
+"""Small layers of polygons in every format, written for tests."""
 
 import json
 import zipfile
@@ -19,13 +19,14 @@ Item = tuple[Polygon | MultiPolygon, Properties]
 
 
 def square(col: float, row: float, size: float = 10) -> Polygon:
-    """A square of `size` px on the grid of `make_scene`, in EPSG:32648; its corner at (col, row)."""
+    """Return a square of `size` px on the grid of `make_scene`, EPSG:32648; (col, row) is its upper left corner."""
     left, top = 500_000 + 10 * col, 1_200_000 - 10 * row
     polygon: Polygon = box(left, top - 10 * size, left + 10 * size, top)
     return polygon
 
 
 def geojson(path: Path, items: Sequence[Item], crs: str | None = "EPSG:32648", **members: Any) -> Path:
+    """Write a FeatureCollection with an old `crs` member; `crs=None` leaves the member out."""
     features = [{"type": "Feature", "properties": p, "geometry": mapping(g)} for g, p in items]
     document: dict[str, Any] = {"type": "FeatureCollection", "features": features}
     if crs:
@@ -35,7 +36,7 @@ def geojson(path: Path, items: Sequence[Item], crs: str | None = "EPSG:32648", *
 
 
 def geopackage(path: Path, items: Sequence[Item], crs: int = 32648, layers: Sequence[str] = ("plots",)) -> Path:
-    """Every layer holds all items; attributes are text."""
+    """Write a GeoPackage in which every layer contains all items; attributes are text."""
     system = SpatialReferenceSystem("a", "EPSG", crs, CRS(crs).to_wkt("WKT1_GDAL"))
     package = GeoPackage.create(path.with_suffix(".gpkg"))
     names = list(items[0][1])
@@ -62,14 +63,15 @@ def zipped_shapefile(
     cpg: str | None = None,
     leave_out: str = "",
 ) -> Path:
+    """Write a zipped Shapefile; `leave_out` is the suffix of a file that is missing from the zip."""
     stem = path.with_suffix("")
     writer: Any = shapefile.Writer(str(stem), shapeType=shapefile.POLYGON, encoding=encoding)
     for name in items[0][1]:
         writer.field(name, "C", size=40)
     for geometry, properties in items:
-        parts = geometry.geoms if isinstance(geometry, MultiPolygon) else [geometry]
-        clockwise = [orient(part, -1) for part in parts]
-        writer.poly([list(ring.coords) for part in clockwise for ring in (part.exterior, *part.interiors)])
+        polygons = geometry.geoms if isinstance(geometry, MultiPolygon) else [geometry]
+        clockwise = [orient(polygon, -1) for polygon in polygons]
+        writer.poly([list(ring.coords) for polygon in clockwise for ring in (polygon.exterior, *polygon.interiors)])
         writer.record(*properties.values())
     writer.close()
     if prj:
@@ -77,7 +79,7 @@ def zipped_shapefile(
     if cpg:
         stem.with_suffix(".cpg").write_text(cpg)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in sorted(path.parent.glob(f"{stem.name}.*")):
-            if part != path and part.suffix != leave_out:
-                archive.write(part, part.name)
+        for file in sorted(path.parent.glob(f"{stem.name}.*")):
+            if file != path and file.suffix != leave_out:
+                archive.write(file, file.name)
     return path

@@ -15,7 +15,7 @@ from tests.ml.labels.layers import Item, geojson, square
 
 CLASSES = {"cane": 1, "maize": 0}
 ITEMS: list[Item] = [(square(0, 0), {"crop": "cane", "no": 1}), (square(20, 0, 20), {"crop": "maize", "no": 2})]
-HECTARE = 1 / 0.9996**2  # UTM shrinks lengths by 0.9996 on its middle meridian
+HECTARE = 1 / 0.9996**2  # UTM scales lengths by 0.9996 on its central meridian
 
 
 def codes(path: Path, **options: Any) -> list[str]:
@@ -34,8 +34,8 @@ def test_the_report_counts_features_and_hectares_by_class(tmp_path: Path) -> Non
     assert LabelReport.model_validate_json(report.model_dump_json()) == report
 
 
-def test_the_box_holds_the_layer_also_where_it_is_wider_than_its_corners(tmp_path: Path) -> None:
-    # Asia, in Albers' projection
+def test_the_bounding_box_contains_a_layer_that_bulges_beyond_its_corners(tmp_path: Path) -> None:
+    # Asia in an Albers projection
     wide = Polygon([(-2e6, 2e6), (0, 2e6), (2e6, 2e6), (2e6, 5e6), (0, 5e6), (-2e6, 5e6)])
     west, south, east, north = inspect_labels(geojson(tmp_path / "x", [(wide, {})], crs="ESRI:102025")).bbox
     lon, lat = to_wgs84(pyproj.CRS("ESRI:102025")).transform([-2e6, 0, 2e6, 0], [5e6, 5e6, 2e6, 2e6])
@@ -48,7 +48,7 @@ def test_without_classes_every_polygon_is_class_1(tmp_path: Path) -> None:
     assert (only.value, only.features) == (1, 2)
 
 
-def test_the_attribute_is_found_from_the_classes(tmp_path: Path) -> None:
+def test_the_class_attribute_is_guessed_from_the_classes(tmp_path: Path) -> None:
     report = inspect_labels(geojson(tmp_path / "x", ITEMS), LabelOptions(classes=CLASSES))
     assert [item.value for item in report.by_class] == [0, 1]
 
@@ -59,13 +59,13 @@ def test_numbers_are_matched_by_their_text(tmp_path: Path) -> None:
     assert report.by_class[0].value == 1
 
 
-def test_an_attribute_without_classes_is_the_class_value(tmp_path: Path) -> None:
+def test_without_classes_the_attribute_is_the_class_value(tmp_path: Path) -> None:
     path = geojson(tmp_path / "x", ITEMS)
     assert [item.value for item in inspect_labels(path, LabelOptions(class_field="no")).by_class] == [1, 2]
     assert codes(path, class_field="crop") == ["unknown_class", "unknown_class"]
 
 
-def test_a_star_catches_every_other_value(tmp_path: Path) -> None:
+def test_a_star_maps_every_other_value(tmp_path: Path) -> None:
     items = [*ITEMS, (square(60, 0), {"crop": None})]
     options = LabelOptions(class_field="crop", classes={"cane": 1, "*": 0})
     assert [item.features for item in inspect_labels(geojson(tmp_path / "x", items), options).by_class] == [2, 1]
@@ -90,22 +90,22 @@ def test_a_polygon_without_a_known_class_is_refused(
     assert codes(geojson(tmp_path / "x", [(square(0, 0), properties)]), **options) == [code]
 
 
-def test_two_classes_on_one_place_are_refused(tmp_path: Path) -> None:
+def test_polygons_of_two_classes_in_one_place_are_refused(tmp_path: Path) -> None:
     items = [*ITEMS, (square(1, 1), {"crop": "maize"})]
     assert codes(geojson(tmp_path / "x", items), class_field="crop", classes=CLASSES) == ["conflicting_labels"]
 
 
-def test_neighbours_may_overlap_a_little_and_the_owner_hears_of_it(tmp_path: Path) -> None:
+def test_a_small_overlap_of_neighbours_is_accepted_with_a_warning(tmp_path: Path) -> None:
     items = [*ITEMS, (square(9.5, 0), {"crop": "maize"})]
     report = inspect_labels(geojson(tmp_path / "x", items), LabelOptions(class_field="crop", classes=CLASSES))
     assert [note.code for note in report.warnings] == ["overlapping_polygons"]
 
 
-def test_one_class_twice_on_one_place_is_no_conflict(tmp_path: Path) -> None:
+def test_overlapping_polygons_of_one_class_are_no_conflict(tmp_path: Path) -> None:
     assert inspect_labels(geojson(tmp_path / "x", [ITEMS[0], ITEMS[0]])).warnings == ()
 
 
-def test_a_mask_is_counted_by_pixels(make_scene: MakeScene) -> None:
+def test_pixels_of_a_mask_are_counted_by_class(make_scene: MakeScene) -> None:
     mask = np.full((1, 50, 60), 255, dtype=np.uint8)
     mask[0, :10], mask[0, 10:12], mask[0, 12] = 1, 0, 7
     report = inspect_labels(make_scene(mask, nodata=7))
@@ -114,7 +114,7 @@ def test_a_mask_is_counted_by_pixels(make_scene: MakeScene) -> None:
     assert report.by_class[1].area_ha == pytest.approx(6 * HECTARE, rel=1e-4)
 
 
-def test_values_of_a_mask_go_through_the_classes(make_scene: MakeScene) -> None:
+def test_values_of_a_mask_are_mapped_by_the_classes(make_scene: MakeScene) -> None:
     mask = np.repeat(np.array([[[0, 6, 36, 300]]], dtype=np.uint16), 40, axis=1)
     path = make_scene(mask)
     report = inspect_labels(path, LabelOptions(classes={"0": 255, "6": 1, "*": 0}))
@@ -132,9 +132,9 @@ def test_values_of_a_mask_go_through_the_classes(make_scene: MakeScene) -> None:
         (np.full((1, 40, 40), 255, dtype=np.uint8), "no_labels"),
     ],
 )
-def test_an_image_is_no_mask(make_scene: MakeScene, image: np.ndarray, code: str) -> None:
+def test_an_image_is_refused_as_a_mask(make_scene: MakeScene, image: np.ndarray, code: str) -> None:
     assert codes(make_scene(image)) == [code]
 
 
-def test_a_mask_needs_a_place_as_a_scene_does(make_scene: MakeScene) -> None:
+def test_a_mask_without_a_crs_is_refused(make_scene: MakeScene) -> None:
     assert codes(make_scene(np.ones((1, 40, 40), dtype=np.uint8), crs=None)) == ["missing_crs"]

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from tests.ml.labels.layers import geojson, square
 ROWS, COLS = 80, 100
 CANE = LabelOptions(class_field="v")
 SPARSE = LabelOptions(class_field="v", background=255)
-Burn = Callable[..., tuple[np.ndarray, RasteriseReport]]
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def scene(make_scene: MakeScene) -> Path:
     return make_scene(np.ones((1, ROWS, COLS), dtype=np.uint8))
 
 
-def burnt(labels: list[tuple[Path, LabelOptions]], scene: Path) -> tuple[np.ndarray, RasteriseReport]:
+def rasterised(labels: list[tuple[Path, LabelOptions]], scene: Path) -> tuple[np.ndarray, RasteriseReport]:
     out = scene.with_name("mask.tif")
     report = rasterise(labels, scene, out)
     with open_raster(out) as mask, open_raster(scene) as like:
@@ -39,18 +37,18 @@ def burnt(labels: list[tuple[Path, LabelOptions]], scene: Path) -> tuple[np.ndar
     return values, report
 
 
-def test_polygons_fill_exactly_their_pixels(tmp_path: Path, scene: Path) -> None:
+def test_a_polygon_fills_exactly_its_pixels(tmp_path: Path, scene: Path) -> None:
     path = geojson(tmp_path / "x", [(square(10, 20), {"v": 1})])
-    mask, report = burnt([(path, CANE)], scene)
+    mask, report = rasterised([(path, CANE)], scene)
     expected = np.zeros((ROWS, COLS), dtype=np.uint8)
     expected[20:30, 10:20] = 1
     assert (mask == expected).all() and report.labelled and report.overlaps == ()
     expected[expected == 0] = 255
-    assert (burnt([(path, SPARSE)], scene)[0] == expected).all()
+    assert (rasterised([(path, SPARSE)], scene)[0] == expected).all()
 
 
 @pytest.mark.parametrize("transform", [GRID, GRID @ Affine.rotation(20) @ Affine.shear(10), GRID @ Affine.scale(1, -1)])
-def test_a_pixel_belongs_to_the_polygon_that_has_its_middle(
+def test_a_pixel_belongs_to_the_polygon_that_contains_its_centre(
     tmp_path: Path, make_scene: MakeScene, transform: Affine
 ) -> None:
     scene = make_scene(np.ones((1, ROWS, COLS), dtype=np.uint8), transform=transform)
@@ -60,23 +58,23 @@ def test_a_pixel_belongs_to_the_polygon_that_has_its_middle(
     middle = np.array(grid.xy(np.array(COLS / 2), np.array(ROWS / 2)))
     angles = np.sort(random.random(40)) * 2 * np.pi
     star = Polygon(middle + 300 * (0.3 + random.random((40, 1))) * np.column_stack([np.cos(angles), np.sin(angles)]))
-    mask, _ = burnt([(geojson(tmp_path / "x", [(star, {"v": 1})]), CANE)], scene)
+    mask, _ = rasterised([(geojson(tmp_path / "x", [(star, {"v": 1})]), CANE)], scene)
     cols, rows = np.meshgrid(np.arange(COLS) + 0.5, np.arange(ROWS) + 0.5)
     assert (mask == shapely.contains_xy(star, *grid.xy(cols, rows))).all()
 
 
-def test_polygons_in_degrees_fall_where_they_belong(tmp_path: Path, scene: Path) -> None:
+def test_polygons_in_degrees_are_reprojected_to_the_scene(tmp_path: Path, scene: Path) -> None:
     to_degrees = Transformer.from_crs("EPSG:32648", "OGC:CRS84", always_xy=True)
     field = shapely.transform(square(10, 20), lambda xy: np.column_stack(to_degrees.transform(*xy.T)))
-    mask, _ = burnt([(geojson(tmp_path / "x", [(field, {"v": 1})], crs=None), CANE)], scene)
+    mask, _ = rasterised([(geojson(tmp_path / "x", [(field, {"v": 1})], crs=None), CANE)], scene)
     assert (mask[20:30, 10:20] == 1).all() and (mask == 1).sum() == 100
 
 
-def test_long_edges_bend_with_the_projection(tmp_path: Path, make_scene: MakeScene) -> None:
-    """A parallel is no straight line in UTM: far from the middle meridian its middle is pixels off."""
+def test_long_edges_are_reprojected_as_curves(tmp_path: Path, make_scene: MakeScene) -> None:
+    """A parallel is a curve in UTM: far from the central meridian, a straight edge would be wrong by several pixels."""
     scene = make_scene(np.ones((1, 400, 4000), dtype=np.uint8), transform=Affine(50, 0, 700_000, 0, -50, 4_000_000))
     half = Polygon([(100, 36.05), (115, 36.05), (115, 40), (100, 40)])
-    mask, _ = burnt([(geojson(tmp_path / "x", [(half, {"v": 1})], crs=None), CANE)], scene)
+    mask, _ = rasterised([(geojson(tmp_path / "x", [(half, {"v": 1})], crs=None), CANE)], scene)
     with open_raster(scene) as dataset:
         grid = grid_of(dataset)
     cols, rows = np.meshgrid(np.arange(4000) + 0.5, np.arange(400) + 0.5)
@@ -84,10 +82,10 @@ def test_long_edges_bend_with_the_projection(tmp_path: Path, make_scene: MakeSce
     assert ((lat > 36.05) != (mask == 1)).sum() < 50
 
 
-def test_the_later_polygon_and_the_later_layer_count(tmp_path: Path, scene: Path) -> None:
+def test_later_polygons_and_later_layers_replace_earlier_ones(tmp_path: Path, scene: Path) -> None:
     first = geojson(tmp_path / "a", [(square(0, 0), {"v": 1}), (square(9, 0), {"v": 2})])
     second = geojson(tmp_path / "b", [(square(5, 5), {"v": 3})])
-    mask, report = burnt([(first, SPARSE), (second, SPARSE)], scene)
+    mask, report = rasterised([(first, SPARSE), (second, SPARSE)], scene)
     assert (mask[0, 8], mask[0, 9], mask[5, 5], mask[60, 60]) == (1, 2, 3, 255)
     (note,) = report.overlaps
     assert note.code == "overlapping_layers" and " 50 " in note.detail
@@ -95,56 +93,56 @@ def test_the_later_polygon_and_the_later_layer_count(tmp_path: Path, scene: Path
 
 def test_background_fills_only_scenes_that_the_layer_touches(tmp_path: Path, scene: Path) -> None:
     far = geojson(tmp_path / "x", [(square(10_000, 0), {"v": 1})])
-    mask, report = burnt([(far, CANE)], scene)
+    mask, report = rasterised([(far, CANE)], scene)
     assert (mask == 255).all() and not report.labelled
 
 
-def test_what_a_polygon_calls_unlabelled_is_no_background(tmp_path: Path, scene: Path) -> None:
+def test_a_polygon_of_class_255_is_unlabelled_and_not_background(tmp_path: Path, scene: Path) -> None:
     path = geojson(tmp_path / "x", [(square(0, 0, 40), {"v": 1}), (square(10, 10), {"v": 255})])
-    mask, _ = burnt([(path, CANE)], scene)
+    mask, _ = rasterised([(path, CANE)], scene)
     assert (mask[10:20, 10:20] == 255).all() and mask[70, 70] == 0 and mask[0, 0] == 1
 
 
-def test_a_mask_on_the_same_grid_is_taken_as_it_is(make_scene: MakeScene, scene: Path) -> None:
+def test_a_mask_on_the_same_grid_is_copied_unchanged(make_scene: MakeScene, scene: Path) -> None:
     values = np.random.default_rng(0).choice(np.array([0, 1, 255], dtype=np.uint8), (1, ROWS, COLS))
-    mask, _ = burnt([(make_scene(values, "labels.tif"), LabelOptions())], scene)
+    mask, _ = rasterised([(make_scene(values, "labels.tif"), LabelOptions())], scene)
     assert (mask == values[0]).all()
 
 
 def test_a_mask_may_cover_more_or_less_than_the_scene(make_scene: MakeScene, scene: Path) -> None:
     values = np.random.default_rng(0).integers(0, 2, (1, 50, 50), dtype=np.uint8)
     labels = make_scene(values, "labels.tif", transform=GRID @ Affine.translation(70, -20))
-    mask, _ = burnt([(labels, LabelOptions())], scene)
+    mask, _ = rasterised([(labels, LabelOptions())], scene)
     assert (mask[:30, 70:] == values[0, 20:, :30]).all()
     assert (mask[30:] == 255).all() and (mask[:, :70] == 255).all()
 
 
-def test_a_mask_in_another_crs_gives_each_pixel_its_nearest(make_scene: MakeScene, scene: Path) -> None:
+def test_a_mask_in_another_crs_is_resampled_to_the_nearest_pixel(make_scene: MakeScene, scene: Path) -> None:
     values = np.zeros((1, 300, 300), dtype=np.uint8)
     values[0, :, 150:] = 1
     labels = make_scene(values, "labels.tif", crs="EPSG:4326", transform=Affine(5e-5, 0, 104.997, 0, -5e-5, 10.8575))
-    mask, _ = burnt([(labels, LabelOptions())], scene)
+    mask, _ = rasterised([(labels, LabelOptions())], scene)
     border = (104.997 + 150 * 5e-5 - 105) * 109_400 / 10  # in pixels; a degree of longitude is 109.4 km here
     assert (mask[40, : int(border) - 1] == 0).all() and (mask[40, int(border) + 2 :] == 1).all()
 
 
-def test_a_mask_of_another_size_on_the_same_corner_is_refused(make_scene: MakeScene, scene: Path) -> None:
+def test_a_mask_of_another_size_at_the_same_corner_is_refused(make_scene: MakeScene, scene: Path) -> None:
     labels = make_scene(np.zeros((1, ROWS + 3, COLS), dtype=np.uint8), "labels.tif")
     with pytest.raises(InputRefused) as refused:
-        burnt([(labels, LabelOptions())], scene)
+        rasterised([(labels, LabelOptions())], scene)
     assert refused.value.faults[0].code == "grid_mismatch" and "83 x 100" in refused.value.faults[0].detail
 
 
 def test_a_mask_far_finer_than_the_scene_is_refused(make_scene: MakeScene, scene: Path) -> None:
     labels = make_scene(np.zeros((1, 90, 90), dtype=np.uint8), "labels.tif", transform=GRID @ Affine.scale(0.05))
     with pytest.raises(InputRefused, match="20 times smaller"):
-        burnt([(labels, LabelOptions())], scene)
+        rasterised([(labels, LabelOptions())], scene)
 
 
 def test_a_scene_larger_than_a_block_has_no_seams(tmp_path: Path, make_scene: MakeScene) -> None:
     scene = make_scene(np.ones((1, 1100, 2100), dtype=np.uint8))
     path = geojson(tmp_path / "x", [(square(1000, 1000, 60), {"v": 1}), (square(2040, 3, 30), {"v": 1})])
-    mask, _ = burnt([(path, CANE)], scene)
+    mask, _ = rasterised([(path, CANE)], scene)
     expected = np.zeros((1100, 2100), dtype=np.uint8)
     expected[1000:1060, 1000:1060] = expected[3:33, 2040:2070] = 1
     assert (mask == expected).all()

@@ -13,30 +13,31 @@ from ml.radiometry.measure import measure, reference_of
 from ml.scenes.source import RasterSource
 from tests.ml.conftest import MakeScene
 
-SIDE = 320  # two by two cells, the outer ones small
+SIDE = 320  # two by two cells, of which the outer ones are small
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def landscape(seed: int = 0, side: int = SIDE) -> np.ndarray:
-    """Plots of 20 px and their grain, two bands, about alike everywhere; float32 (2, side, side)."""
+    """Return plots of 20 px with noise, similar everywhere, shape (2, side, side), float32."""
     random = np.random.default_rng(seed)
     plots = np.kron(random.gamma(9, 60, (2, side // 20, side // 20)), np.ones((20, 20)))
     return np.asarray(plots + random.normal(300, 20, plots.shape), np.float32)
 
 
 def cast(image: np.ndarray) -> np.ndarray:
+    """Add a colour cast: a gain and an offset for each of the two bands."""
     gain, offset = np.array([[1.3, 0.7], [-60, 90]])[..., None, None]
     return np.asarray(gain * image + offset, np.float32)
 
 
 def hazy(image: np.ndarray) -> np.ndarray:
-    """A veil that thickens from the upper left to the lower right corner."""
+    """Add haze that grows from the upper left to the lower right corner."""
     rows, cols = np.indices(image.shape[1:]) / image.shape[1]
     return np.asarray(image + 900 * (rows + cols) / 2, np.float32)
 
 
 def to_match(clean: Path, method: Method) -> Homogenise:
-    """Homogenisation to the radiometry of one scene."""
+    """Return the homogenisation to the radiometry of one scene."""
     with RasterSource(clean, 0) as source:
         return Homogenise(method=method, reference=reference_of([measure(source, method)]))
 
@@ -47,12 +48,12 @@ def read(path: Path, homogenise: Homogenise | None) -> tuple[np.ndarray, np.ndar
 
 
 def distance(image: np.ndarray, clean: np.ndarray) -> float:
-    """Root of the mean square difference, in standard deviations of the clean band; of the worse band."""
+    """Return the root mean square difference of the worse band, in standard deviations of the clean band."""
     return float((np.sqrt(np.mean((image - clean) ** 2, axis=(1, 2))) / clean.std(axis=(1, 2))).max())
 
 
 @pytest.mark.parametrize("method", ["robust", "histogram"])
-def test_a_known_cast_is_taken_away(make_scene: MakeScene, method: Method) -> None:
+def test_a_known_colour_cast_is_removed(make_scene: MakeScene, method: Method) -> None:
     clean = landscape()
     homogenise = to_match(make_scene(clean, "clean.tif"), method)
     path = make_scene(cast(clean), "cast.tif")
@@ -60,14 +61,14 @@ def test_a_known_cast_is_taken_away(make_scene: MakeScene, method: Method) -> No
     assert distance(read(path, homogenise)[0], clean) < 0.002
 
 
-def test_a_known_cast_is_taken_away_from_another_place_too(make_scene: MakeScene) -> None:
-    """The reference is of another scene with the same kind of fields: then some difference stays."""
+def test_a_known_colour_cast_is_removed_from_a_scene_of_another_place(make_scene: MakeScene) -> None:
+    """The reference comes from another scene with the same kind of fields, so some difference remains."""
     clean = landscape(1, side=600)
     homogenise = to_match(make_scene(landscape(side=600), "clean.tif"), "robust")
     assert distance(read(make_scene(cast(clean), "cast.tif"), homogenise)[0], clean) < 0.1
 
 
-def test_wallis_takes_haze_away_and_robust_cannot(make_scene: MakeScene) -> None:
+def test_wallis_removes_haze_better_than_the_global_methods(make_scene: MakeScene) -> None:
     clean = landscape(side=900)
     reference, path = make_scene(clean, "clean.tif"), make_scene(hazy(clean), "hazy.tif")
     by = {method: distance(read(path, to_match(reference, method))[0], clean) for method in METHODS}
@@ -76,7 +77,7 @@ def test_wallis_takes_haze_away_and_robust_cannot(make_scene: MakeScene) -> None
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_scene_that_is_the_reference_stays_as_it_is(make_scene: MakeScene, method: Method) -> None:
+def test_the_reference_scene_does_not_change(make_scene: MakeScene, method: Method) -> None:
     image = landscape()[:, :256, :256]  # one cell: its local statistics are the scene's own
     path = make_scene(image, nodata=0)
     assert np.allclose(read(path, to_match(path, method))[0], image, rtol=1e-6)
@@ -92,13 +93,13 @@ def test_a_pixel_has_the_same_bits_in_every_window(make_scene: MakeScene, method
         for _ in range(40):
             row, col = (int(n) for n in random.integers(0, SIDE, 2))
             window = Window(row, col, *(int(n) for n in random.integers(1, 200, 2))).clip(SIDE, SIDE)
-            part, _ = source.read(window)
-            assert part.dtype == np.float32
-            assert part.tobytes() == whole[:, *window.slices].tobytes()
+            image, _ = source.read(window)
+            assert image.dtype == np.float32
+            assert image.tobytes() == whole[:, *window.slices].tobytes()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_not_valid_is_0_and_moves_nothing(make_scene: MakeScene, method: Method) -> None:
+def test_pixels_that_are_not_valid_become_0_and_do_not_affect_others(make_scene: MakeScene, method: Method) -> None:
     homogenise = to_match(make_scene(landscape(), "clean.tif"), method)
     image = landscape(1)
     image[:, :200] = 0
@@ -122,7 +123,7 @@ def test_a_constant_band_stays_constant(make_scene: MakeScene, method: Method) -
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_was_measured_before_is_not_measured_again(make_scene: MakeScene, method: Method) -> None:
+def test_stored_radiometry_is_not_measured_again(make_scene: MakeScene, method: Method) -> None:
     clean = make_scene(landscape(), "clean.tif")
     homogenise = to_match(clean, method)
     with RasterSource(clean, 0) as source:
@@ -134,7 +135,7 @@ def test_what_was_measured_before_is_not_measured_again(make_scene: MakeScene, m
         assert (source.read(window)[0] == by_stored).all()
 
 
-def test_what_was_measured_for_another_method_is_measured_again(make_scene: MakeScene) -> None:
+def test_radiometry_stored_for_another_method_is_measured_again(make_scene: MakeScene) -> None:
     path = make_scene(landscape())
     with RasterSource(path) as source:
         scene = SceneFile(name="scene", path=path, radiometry=measure(source, "robust"))
@@ -142,7 +143,7 @@ def test_what_was_measured_for_another_method_is_measured_again(make_scene: Make
         assert source.read(Window(0, 0, 9, 9))[1].all()
 
 
-def test_a_scene_as_it_is_and_a_homogenised_one_show_the_same_file(make_scene: MakeScene) -> None:
+def test_a_homogenised_source_has_the_size_and_transform_of_the_file(make_scene: MakeScene) -> None:
     path = make_scene(landscape().astype(np.uint16))
     scene = SceneFile(name="scene", path=path)
     with open_homogenised(scene, None) as plain, open_homogenised(scene, to_match(path, "robust")) as changed:
@@ -151,7 +152,7 @@ def test_a_scene_as_it_is_and_a_homogenised_one_show_the_same_file(make_scene: M
         assert (plain.bands, plain.rows, plain.cols) == (changed.bands, changed.rows, changed.cols)
 
 
-def test_a_reference_of_other_bands_is_an_error(make_scene: MakeScene) -> None:
+def test_a_reference_with_other_bands_is_an_error(make_scene: MakeScene) -> None:
     homogenise = to_match(make_scene(landscape(), "clean.tif"), "wallis")
     path = make_scene(landscape()[:1])
     with pytest.raises(ValueError):

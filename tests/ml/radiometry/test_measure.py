@@ -13,7 +13,7 @@ def measured(make_scene: MakeScene, image: np.ndarray, method: Method = "robust"
         return measure(source, method)
 
 
-def test_a_band_is_described_as_numpy_would(make_scene: MakeScene) -> None:
+def test_the_radiometry_of_a_band_equals_that_of_numpy(make_scene: MakeScene) -> None:
     image = np.random.default_rng(1).gamma(3, 200, (2, 600, 70)).astype(np.float32) + 1
     image[:, :200] = 0
     radiometry = measured(make_scene, image)
@@ -27,7 +27,7 @@ def test_a_band_is_described_as_numpy_would(make_scene: MakeScene) -> None:
         assert band.quantiles == pytest.approx(np.percentile(pixels, range(101)))
 
 
-def test_each_cell_is_described_by_its_own_valid_pixels(make_scene: MakeScene) -> None:
+def test_statistics_of_a_cell_are_those_of_its_valid_pixels(make_scene: MakeScene) -> None:
     image = np.random.default_rng(2).normal(500, 50, (2, 600, 800)).astype(np.float32)
     image[:, 300:340, 550:600] = 0
     local = measured(make_scene, image, "wallis").local
@@ -40,7 +40,7 @@ def test_each_cell_is_described_by_its_own_valid_pixels(make_scene: MakeScene) -
         assert std[:, row, col] == pytest.approx(pixels.std(axis=1))
 
 
-def test_a_cell_with_few_valid_pixels_has_what_is_around_it(make_scene: MakeScene) -> None:
+def test_a_cell_with_few_valid_pixels_gets_the_values_of_its_neighbours(make_scene: MakeScene) -> None:
     image = np.zeros((1, 256, 1024), dtype=np.float32)
     image[:, :, :256] = 100
     image[:, :5, 256:512] = 999  # too few to count
@@ -48,14 +48,14 @@ def test_a_cell_with_few_valid_pixels_has_what_is_around_it(make_scene: MakeScen
     assert local and local.mean == (100, 100, 100, 100)
 
 
-def test_where_no_cell_has_many_pixels_all_have_the_scene_s_own(make_scene: MakeScene) -> None:
+def test_without_cells_of_many_pixels_all_cells_get_the_statistics_of_the_scene(make_scene: MakeScene) -> None:
     image = np.arange(1, 601, dtype=np.float32).reshape(1, 2, 300)
     radiometry = measured(make_scene, image, "wallis")
     assert radiometry.local and radiometry.local.mean == (300.5, 300.5)
     assert radiometry.local.std == (radiometry.bands[0].std,) * 2
 
 
-def test_holes_are_filled_from_the_nearest_cells() -> None:
+def test_unknown_cells_get_the_mean_of_the_nearest_known_cells() -> None:
     values = np.array([[[1.0, -1, -1, -1], [3.0, -1, -1, 8.0]]])
     filled = spread(values, values[0] > 0)
     assert filled.tolist() == [[[1, 2, 8, 8], [3, 2, 8, 8]]]
@@ -67,18 +67,18 @@ def test_a_scene_without_a_valid_pixel_is_refused(make_scene: MakeScene) -> None
     assert [fault.code for fault in refused.value.faults] == ["no_valid_pixels"]
 
 
-def test_the_reference_lies_in_the_middle_whatever_the_casts(make_scene: MakeScene) -> None:
-    """Scenes that differ by a gain and an offset alone: the reference has the mean gain and the mean offset."""
-    truth = np.random.default_rng(3).gamma(4, 100, (1, 100, 100)).astype(np.float32) + 50
+def test_the_reference_is_the_mean_of_scenes_with_different_casts(make_scene: MakeScene) -> None:
+    """The scenes differ only by a gain and an offset; the reference has the mean gain and the mean offset."""
+    clean = np.random.default_rng(3).gamma(4, 100, (1, 100, 100)).astype(np.float32) + 50
     casts = [(0.8, 40.0), (1.1, -30.0), (1.4, 20.0)]
-    scenes = [measured(make_scene, gain * truth + offset) for gain, offset in casts]
-    ((reference,), (middle,)) = reference_of(scenes), measured(make_scene, 1.1 * truth + 10).bands
+    scenes = [measured(make_scene, gain * clean + offset) for gain, offset in casts]
+    ((reference,), (middle,)) = reference_of(scenes), measured(make_scene, 1.1 * clean + 10).bands
     for name in ("median", "mad", "mean", "std"):
         assert getattr(reference, name) == pytest.approx(getattr(middle, name), rel=1e-3)
     assert reference.quantiles == pytest.approx(middle.quantiles, rel=1e-3)
 
 
-def test_no_scene_has_no_reference() -> None:
+def test_a_reference_needs_scenes_with_the_same_bands() -> None:
     band = BandRadiometry(median=1, mad=1, mean=1, std=1, quantiles=(0, 2))
     with pytest.raises(ValueError, match="at least one scene"):
         reference_of([])

@@ -30,7 +30,7 @@ def contract(**changes: Any) -> Contract:
     return Contract(**(fields | changes))
 
 
-def test_a_scene_says_what_and_where_it_is(make_scene: MakeScene) -> None:
+def test_a_scene_is_described_with_its_place_and_bands(make_scene: MakeScene) -> None:
     path = make_scene(IMAGE, nodata=0)
     info = inspect_scene(path, bands=["b", "g", "r", "nir"])
     assert (info.rows, info.cols, info.dtype, info.nodata, info.crs_code) == (60, 80, "uint16", 0, "EPSG:32648")
@@ -42,7 +42,7 @@ def test_a_scene_says_what_and_where_it_is(make_scene: MakeScene) -> None:
     assert SceneInfo.model_validate_json(info.model_dump_json()) == info
 
 
-def test_statistics_are_those_of_the_valid_pixels(make_scene: MakeScene) -> None:
+def test_statistics_are_computed_from_valid_pixels_only(make_scene: MakeScene) -> None:
     image = IMAGE.copy()
     image[:, :10] = 0
     bands = inspect_scene(make_scene(image, nodata=0)).bands
@@ -57,14 +57,14 @@ def test_latitude_and_longitude_are_not_swapped(make_scene: MakeScene) -> None:
     assert info.gsd == pytest.approx(math.sqrt(11.074 * 10.253), rel=1e-3)
 
 
-def test_turned_sheared_and_south_up_grids_keep_their_pixel_size(make_scene: MakeScene) -> None:
+def test_rotated_sheared_and_south_up_grids_keep_their_pixel_size(make_scene: MakeScene) -> None:
     turn = Affine.translation(500_000, 1_200_000) @ Affine.rotation(30)
     for matrix in (Affine.scale(10, -10), Affine.scale(10, 10), Affine(10, 4, 0, 0, -10, 0)):
         info = inspect_scene(make_scene(IMAGE, transform=turn @ matrix))
         assert info.gsd == pytest.approx(10.004, abs=1e-3)
 
 
-def test_a_scene_across_the_date_line_is_cut_there(make_scene: MakeScene) -> None:
+def test_the_footprint_of_a_scene_across_the_date_line_is_cut_there(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE, crs="EPSG:4326", transform=Affine(1e-4, 0, 179.996, 0, -1e-4, -16)))
     assert info.footprint["type"] == "MultiPolygon"
     assert info.bbox == pytest.approx((179.996, -16.006, -179.996, -16))
@@ -89,7 +89,7 @@ def test_a_scene_without_a_place_on_earth_is_refused(
     assert codes(make_scene(IMAGE, crs=crs, transform=transform)) == [code]
 
 
-def test_all_faults_come_at_once(make_scene: MakeScene) -> None:
+def test_all_faults_of_a_scene_are_reported_together(make_scene: MakeScene) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         path = make_scene(np.ones((1, 2, 2), dtype=np.uint8), crs=None, transform=Affine.identity())
@@ -100,14 +100,14 @@ def test_a_scene_without_a_valid_pixel_is_refused(make_scene: MakeScene) -> None
     assert codes(make_scene(np.zeros((1, 40, 40), dtype=np.uint8), nodata=0)) == ["no_valid_pixels"]
 
 
-def test_one_valid_pixel_is_found_wherever_it_is(make_scene: MakeScene) -> None:
+def test_a_single_valid_pixel_is_found_anywhere(make_scene: MakeScene) -> None:
     image = np.zeros((1, 1500, 5000), dtype=np.uint8)
     image[0, 1200, 4000] = 7
     info = inspect_scene(make_scene(image, nodata=0, compress="deflate"))
     assert info.bands[0].statistics.max == 7
 
 
-def test_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: MakeScene) -> None:
+def test_band_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: MakeScene) -> None:
     path = make_scene(IMAGE[:3].astype(np.uint8), photometric="RGB")
     assert [band.name for band in inspect_scene(path).bands] == ["red", "green", "blue"]
     with rasterio.open(path, "r+") as dataset:
@@ -117,7 +117,7 @@ def test_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: Ma
     assert [band.name for band in inspect_scene(make_scene(IMAGE)).bands] == ["1", "2", "3", "4"]
 
 
-def test_descriptions_that_tell_of_files_and_not_of_bands_name_nothing(make_scene: MakeScene) -> None:
+def test_descriptions_that_are_not_band_names_are_ignored(make_scene: MakeScene) -> None:
     path = make_scene(IMAGE)
     with rasterio.open(path, "r+") as dataset:
         dataset.descriptions = [f"tile{number}_Amazon_1052.tiff-006-002" for number in range(1, 5)]
@@ -126,7 +126,7 @@ def test_descriptions_that_tell_of_files_and_not_of_bands_name_nothing(make_scen
     assert bands[0].description == "tile1_Amazon_1052.tiff-006-002"
 
 
-def test_descriptions_in_another_encoding_are_no_harm(make_scene: MakeScene) -> None:
+def test_descriptions_that_are_not_utf_8_are_ignored(make_scene: MakeScene) -> None:
     path = make_scene(IMAGE)
     with rasterio.open(path, "r+") as dataset:
         dataset.descriptions = ["AAAA", "green", "red", "nir"]
@@ -150,16 +150,16 @@ def test_descriptions_in_another_encoding_are_no_harm(make_scene: MakeScene) -> 
         ("vv", "red", False),
     ],
 )
-def test_names_of_bands_are_compared_by_what_they_tell(one: str, other: str, same: bool) -> None:
+def test_band_names_are_compared_by_their_meaning(one: str, other: str, same: bool) -> None:
     assert same_band(one, other) is same and same_band(other, one) is same
 
 
 @pytest.mark.parametrize("names", [["r", "g"], ["r", "r", "g", "b"], ["r", "g", "b", ""], ["r", "g", "b", "\0"]])
-def test_names_that_do_not_fit_are_refused(make_scene: MakeScene, names: list[str]) -> None:
+def test_band_names_that_do_not_fit_the_scene_are_refused(make_scene: MakeScene, names: list[str]) -> None:
     assert codes(make_scene(IMAGE), bands=names) == ["bad_bands"]
 
 
-def test_the_owner_is_told_what_looks_odd(make_scene: MakeScene) -> None:
+def test_suspicious_values_give_warnings(make_scene: MakeScene) -> None:
     image = np.full((1, 40, 40), 9, dtype=np.uint8)
     assert [note.code for note in inspect_scene(make_scene(image)).warnings] == ["low_variance"]
     image[0, :20] = 255
@@ -168,7 +168,7 @@ def test_the_owner_is_told_what_looks_odd(make_scene: MakeScene) -> None:
     assert [note.code for note in notes] == ["nodata_unusable", "suspect_nodata"]
 
 
-def test_a_scene_fits_its_own_contract(make_scene: MakeScene) -> None:
+def test_a_scene_fits_a_contract_for_the_same_bands(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE), bands=["B", "green", "r", "nir"])
     assert contract_faults(info, contract()) == ()
     assert contract_faults(inspect_scene(make_scene(IMAGE)), contract()) == ()
@@ -184,18 +184,18 @@ def test_a_scene_fits_its_own_contract(make_scene: MakeScene) -> None:
         ({"gsd": 16.0}, "bad_resolution"),
     ],
 )
-def test_each_difference_from_the_contract_is_named(make_scene: MakeScene, changes: dict[str, Any], code: str) -> None:
+def test_each_difference_from_a_contract_is_a_fault(make_scene: MakeScene, changes: dict[str, Any], code: str) -> None:
     info = inspect_scene(make_scene(IMAGE), bands=["b", "g", "r", "nir"])
     (fault,) = contract_faults(info, contract(**changes))
     assert fault.code == code and fault.hint
 
 
-def test_signed_and_unsigned_16_bit_are_alike(make_scene: MakeScene) -> None:
+def test_signed_and_unsigned_16_bit_types_are_compatible_and_so_are_float_types(make_scene: MakeScene) -> None:
     assert contract_faults(inspect_scene(make_scene(IMAGE)), contract(dtype="int16")) == ()
     assert contract_faults(inspect_scene(make_scene(IMAGE.astype("f4"))), contract(dtype="float64")) == ()
 
 
-def test_alpha_is_no_near_infrared(make_scene: MakeScene) -> None:
+def test_alpha_does_not_count_as_near_infrared(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE, photometric="RGB", alpha="YES"))
     (fault,) = contract_faults(info, contract(bands=("red", "green", "blue", "nir")))
     assert fault.code == "wrong_bands" and "alpha" in fault.detail

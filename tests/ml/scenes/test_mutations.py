@@ -1,4 +1,4 @@
-"""However a GeoTIFF is damaged, inspecting it ends with what it is or with a refusal, and with nothing else."""
+"""Inspects randomly damaged GeoTIFFs: each is either described or refused, and no other error occurs."""
 
 import struct
 from pathlib import Path
@@ -25,7 +25,7 @@ ODD = [0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 
 @st.composite
 def damages(draw: st.DrawFn, content: bytes) -> bytes:
-    """`content` with some numbers replaced, mostly in its directory, and perhaps cut short."""
+    """Draw a copy of `content` with some numbers replaced, mostly in the directory, and possibly truncated."""
     directory = int.from_bytes(content[4:8], "little") if content[:4] == b"II*\0" else 16
     near = st.integers(0, min(600, len(content) - 5)).map(lambda offset: (directory + offset) % (len(content) - 4))
     places = near | st.integers(0, len(content) - 5)
@@ -37,7 +37,7 @@ def damages(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def scene(**profile: object) -> bytes:
-    """Of 4 bands and 40 x 50 pixels."""
+    """Return the bytes of a GeoTIFF with 4 bands and 40 x 50 pixels."""
     image = np.random.default_rng(0).integers(1, 3000, (4, 40, 50), dtype=np.uint16)
     shape = {"count": 4, "height": 40, "width": 50, "dtype": "uint16"}
     with MemoryFile() as memory:

@@ -17,7 +17,7 @@ from tests.ml.conftest import MakeScene
 ALL = Window(0, 0, 2, 3)
 
 
-def test_a_pixel_is_nodata_only_where_every_band_says_so(make_scene: MakeScene) -> None:
+def test_a_pixel_is_nodata_only_if_all_bands_are_nodata(make_scene: MakeScene) -> None:
     image = np.array([[[0, 0, 5], [1, 2, 3]], [[0, 7, 5], [1, 2, 3]]], dtype=np.uint16)
     with RasterSource(make_scene(image, nodata=0)) as source:
         read, valid = source.read(ALL)
@@ -25,13 +25,13 @@ def test_a_pixel_is_nodata_only_where_every_band_says_so(make_scene: MakeScene) 
     assert read.dtype == np.float32 and (read == image).all()
 
 
-def test_the_owner_knows_nodata_better_than_the_file(make_scene: MakeScene) -> None:
+def test_a_declared_nodata_overrides_the_nodata_of_the_file(make_scene: MakeScene) -> None:
     image = np.array([[[0, 255, 5], [1, 2, 3]]], dtype=np.uint8)
     with RasterSource(make_scene(image, nodata=0), nodata=255) as source:
         assert source.read(ALL)[1].tolist() == [[True, False, True], [True, True, True]]
 
 
-def test_not_a_number_in_any_band_is_never_valid(make_scene: MakeScene) -> None:
+def test_a_pixel_with_a_band_that_is_not_finite_is_never_valid(make_scene: MakeScene) -> None:
     image = np.ones((2, 2, 3), dtype=np.float32)
     image[1, 0] = np.nan, np.inf, -3.4e38
     with RasterSource(make_scene(image)) as source:
@@ -40,14 +40,14 @@ def test_not_a_number_in_any_band_is_never_valid(make_scene: MakeScene) -> None:
     assert (read[:, 0] == 0).all()
 
 
-def test_a_nodata_that_no_pixel_can_have_is_no_nodata(make_scene: MakeScene) -> None:
+def test_a_nodata_value_that_no_pixel_can_have_is_ignored(make_scene: MakeScene) -> None:
     path = make_scene(np.zeros((1, 2, 3), dtype=np.uint16))
     with RasterSource(path, nodata=-9999) as source:
         assert source.nodata is None
         assert source.read(ALL)[1].all()
 
 
-def test_alpha_is_a_mask_and_no_band(make_scene: MakeScene) -> None:
+def test_alpha_is_a_mask_and_not_a_band(make_scene: MakeScene) -> None:
     image = np.full((4, 2, 3), 9, dtype=np.uint8)
     image[3, 0, 0] = 0
     path = make_scene(image, photometric="RGB", alpha="YES")
@@ -57,7 +57,7 @@ def test_alpha_is_a_mask_and_no_band(make_scene: MakeScene) -> None:
     assert valid.tolist() == [[False, True, True], [True, True, True]]
 
 
-def test_four_bands_without_alpha_stay_four(make_scene: MakeScene) -> None:
+def test_a_scene_with_four_bands_and_no_alpha_keeps_four_bands(make_scene: MakeScene) -> None:
     path = make_scene(np.ones((4, 2, 3), dtype=np.uint8))
     with rasterio.open(path, "r+") as dataset:
         dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined]
@@ -65,7 +65,7 @@ def test_four_bands_without_alpha_stay_four(make_scene: MakeScene) -> None:
         assert source.bands == 4
 
 
-def test_the_internal_mask_is_honoured(make_scene: MakeScene) -> None:
+def test_pixels_outside_the_internal_mask_are_not_valid(make_scene: MakeScene) -> None:
     path = make_scene(np.ones((3, 2, 3), dtype=np.uint8))
     with rasterio.open(path, "r+") as dataset:
         dataset.write_mask(np.array([[0, 255, 255], [255, 255, 0]], dtype=np.uint8))
@@ -84,7 +84,7 @@ def test_scale_and_offset_are_applied_once(make_scene: MakeScene) -> None:
 
 
 @pytest.mark.parametrize(("scale", "value"), [(np.nan, 1), (np.inf, 1), (1e300, 1e300), (1, 1e300)])
-def test_what_no_float32_can_hold_is_never_valid(make_scene: MakeScene, scale: float, value: float) -> None:
+def test_values_that_overflow_float32_are_never_valid(make_scene: MakeScene, scale: float, value: float) -> None:
     path = make_scene(np.full((1, 2, 3), value))
     with rasterio.open(path, "r+") as dataset:
         dataset.scales = [scale]
@@ -93,7 +93,7 @@ def test_what_no_float32_can_hold_is_never_valid(make_scene: MakeScene, scale: f
     assert not valid.any() and (read == 0).all()
 
 
-def test_a_damaged_block_is_refused_where_it_lies(make_scene: MakeScene) -> None:
+def test_the_message_locates_a_damaged_block(make_scene: MakeScene) -> None:
     path = make_scene(np.arange(12, dtype=np.uint8).reshape(1, 4, 3), compress="deflate")
     path.write_bytes(path.read_bytes().replace(b"x\x9c", b"\0\0").replace(b"x\x01", b"\0\0").replace(b"x^", b"\0\0"))
     with RasterSource(path) as source, pytest.raises(InputRefused, match="around row 0, column 0"):
@@ -108,9 +108,9 @@ def test_a_window_that_leaves_the_scene_is_an_error(make_scene: MakeScene) -> No
         source.read(Window(1, 0, 2, 1))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts the bytes that the system gave")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the I/O counters in /proc")
 @pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 256, "blockysize": 256}, {"blockysize": 48}])
-def test_with_a_small_cache_each_block_is_read_once(tmp_path: Path, blocks: dict[str, int]) -> None:
+def test_each_block_is_read_once_with_the_limited_cache(tmp_path: Path, blocks: dict[str, int]) -> None:
     path, rows = tmp_path / "wide.tif", 1024
     kind = {"driver": "GTiff", "count": 4, "dtype": "uint16", "transform": Affine(2, 0, 0, 0, -2, 0), **blocks}
     with rasterio.open(path, "w", height=rows, width=8192, **kind) as file:
@@ -124,5 +124,5 @@ def test_with_a_small_cache_each_block_is_read_once(tmp_path: Path, blocks: dict
 
 
 def bytes_read() -> int:
-    """By this process, from files and caches of the system."""
+    """Return the number of bytes that this process has read, from files and from the system's caches."""
     return int(Path("/proc/self/io").read_text().split()[1])
