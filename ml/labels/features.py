@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 MAX_FEATURES = 1_000_000
 MAX_FILE_BYTES = 256 << 20
-MAX_FAULTS = 20  # faults of one code that are reported for one file; nobody reads more
+MAX_FAULTS = 20  # faults of one kind that are reported for one file, because longer lists are not read
 
 
 @dataclass(frozen=True)

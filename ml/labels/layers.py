@@ -27,7 +27,7 @@ from ml.scenes.tiff_safety import check_tiff
 
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
-# longest edge of a polygon that is reprojected: the middle of such an edge is then wrong by 1 % of a pixel of 50 m
+# longest edge, in pixels, when a polygon is reprojected: the middle of an edge is wrong by 1 % of a pixel of 50 m then
 _EDGE_PX = 100
 _FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
@@ -96,7 +96,7 @@ class PolygonLayer:
         self.name = name
         layer = read_layer(path, crs=options.crs)
         if layer.crs is None:
-            raise ValueError("read_layer gives a CRS")
+            raise ValueError("read_layer returned a layer without a CRS")
         features, self.notes = repaired(layer.features)
         self.kind, self.crs, self.without_geometry = layer.kind, layer.crs, layer.without_geometry
         self.geometries = np.array([feature.geometry for feature in features])

@@ -17,7 +17,7 @@ _BLOCK_PX = 2 * CELL_PX  # so small that a row of blocks of a scene with 32,000 
 _FEWEST = CELL_PX**2 // 16  # valid pixels that a cell needs to have its own statistics
 _QUANTILES = np.linspace(0, 1, 101)
 
-Grid = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 def measure(source: Source, method: Method) -> SceneRadiometry:
@@ -127,7 +127,7 @@ class _Cells:
         return LocalStatistics(cell_px=CELL_PX, rows=rows, cols=cols, mean=tuple(mean), std=tuple(std))
 
 
-def spread(values: Grid, known: NDArray[np.bool_]) -> Grid:
+def spread(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
     """Fill unknown cells with the mean of the nearest known cells, ring by ring, outwards from the known cells.
 
     Haze does not end at the border of the valid area. If the cells outside had the statistics of the whole scene,
@@ -144,8 +144,8 @@ def spread(values: Grid, known: NDArray[np.bool_]) -> Grid:
     return values
 
 
-def _around(values: Grid) -> Grid:
+def _around(values: FloatArray) -> FloatArray:
     """Return the sum over the 3 x 3 cells around each cell, in the shape of `values`."""
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    total: Grid = sliding_window_view(padded, (3, 3), axis=(1, 2)).sum(axis=(-2, -1))
+    total: FloatArray = sliding_window_view(padded, (3, 3), axis=(1, 2)).sum(axis=(-2, -1))
     return total
