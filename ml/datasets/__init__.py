@@ -1,1 +1,1 @@
-"""Scenes and labels made into masks, splits and statistics, and checked. Free of torch."""
+"""Turn scenes and labels into masks, splits and statistics, and check them. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""The first look at a dataset: labels on the grid of every scene, counted but not yet written, and leaks."""
+"""Audit of a dataset before its masks are written: count the labels on the grid of each scene, and find leaks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from ml.scenes.source import RasterSource
 
 @dataclass(frozen=True)
 class DatasetScene:
-    """A scene, its grid, and how it is divided among the splits."""
+    """A scene of a dataset, its grid, and how its pixels are divided among the splits."""
 
     scene: SceneFile
     grid: Grid
@@ -32,16 +32,21 @@ class DatasetScene:
 
     @property
     def place(self) -> PlacedScene:
-        """For the audit."""
+        """The scene as the search for leaks needs it."""
         return PlacedScene(self.scene.name, self.grid, self.share.splits)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """census: of the features of all labels. prints: fingerprints of each scene. notes, faults: of the labels there."""
+    """What the audit of a dataset found.
 
-    sites: Sequence[DatasetScene]
-    truths: Sequence[LabelLayer]
+    entries: Scenes of the dataset. layers: Layers of labels, in the order of the labels of the dataset.
+    feature_counts: Pixels of each feature of the labels in each split. prints: Fingerprints of each scene.
+    notes, faults: What is odd or wrong with the labels of single scenes.
+    """
+
+    entries: Sequence[DatasetScene]
+    layers: Sequence[LabelLayer]
     feature_counts: FeatureCounts
     prints: list[Prints] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -49,38 +54,39 @@ class Audit:
 
 
 def audit(
-    sites: Sequence[DatasetScene], truths: Sequence[LabelLayer], classes: Sequence[ClassDef], watch: Watch
+    entries: Sequence[DatasetScene], layers: Sequence[LabelLayer], classes: Sequence[ClassDef], watch: Watch
 ) -> Audit:
-    """Look at every scene with its labels; `watch` hears of each.
+    """Count the labels on every scene and take its fingerprints; `watch` is called before each scene and at the end.
 
     Raises:
-        InputRefused: what `LabelRaster` raises; corrupt_tiff.
+        InputRefused: The faults that `LabelRaster` raises; corrupt_tiff.
     """
-    found = Audit(sites, truths, FeatureCounts(len(truths)))
-    for number, site in enumerate(sites):
-        watch(Progress("audit", number, len(sites), site.scene.name))
-        with naming(site.scene.name):
-            report = _look(number, found)
+    found = Audit(entries, layers, FeatureCounts(len(layers)))
+    for number, entry in enumerate(entries):
+        watch(Progress("audit", number, len(entries), entry.scene.name))
+        with naming(entry.scene.name):
+            report = _count_features(number, found)
         found.notes.extend(
-            note.model_copy(update={"detail": f"{site.scene.name}: {note.detail}"}) for note in report.overlaps
+            note.model_copy(update={"detail": f"{entry.scene.name}: {note.detail}"}) for note in report.overlaps
         )
-        found.faults.extend(fault.at(f"/scenes/{number}") for fault in _label_faults(site.scene, report, classes))
-    watch(Progress("audit", len(sites), len(sites)))
+        found.faults.extend(fault.at(f"/scenes/{number}") for fault in _label_faults(entry.scene, report, classes))
+    watch(Progress("audit", len(entries), len(entries)))
     return found
 
 
 def settle_leaks(found: Audit, leaks: Leaks) -> tuple[list[np.ndarray], list[Note]]:
-    """Look for leaks between the splits, and do with them as `leaks` says: see `ml.datasets.prepare.prepare`.
+    """Find leaks between the splits, then refuse, mend or allow them; see `leaks` of `ml.datasets.prepare.prepare`.
 
     Returns:
-        What `drop_shared_fields` gives, if fields must be dropped, else nothing; and what was tolerated or mended.
+        The arrays of `drop_shared_fields` if fields must be dropped, else an empty list; and one note for each leak
+        that was allowed, or one for all fields that were dropped.
 
     Raises:
-        InputRefused: with the survey's faults and the leaks that are not tolerated.
+        InputRefused: The faults of the audit, and the leaks that are not allowed.
     """
-    places = [site.place for site in found.sites]
+    places = [entry.place for entry in found.entries]
     of_scenes = [*overlapping_scenes(places), *duplicate_pixels(places, found.prints)]
-    of_fields = shared_fields(places, found.truths, found.feature_counts)
+    of_fields = shared_fields(places, found.layers, found.feature_counts)
     if leaks == "allow":
         refuse_any(found.faults)
         return [], [Note(code=leak.code, detail=leak.detail, hint=leak.hint) for leak in (*of_scenes, *of_fields)]
@@ -88,25 +94,25 @@ def settle_leaks(found: Audit, leaks: Leaks) -> tuple[list[np.ndarray], list[Not
     if not of_fields:
         return [], []
     before = found.feature_counts.pixels
-    only = drop_shared_fields(found.truths, found.feature_counts)
-    detail = f"{before - found.feature_counts.pixels:,} labelled pixels of fields in several splits are unlabelled now."
-    hint = "Each of these fields is left to the split that has most of it."
+    only = drop_shared_fields(found.layers, found.feature_counts)
+    detail = f"{before - found.feature_counts.pixels:,} labelled pixels of fields in several splits are now unlabelled."
+    hint = "Each of these fields stays labelled only in the split that has most of its pixels."
     return only, [Note(code=of_fields[0].code, detail=detail, hint=hint)]
 
 
-def _look(number: int, found: Audit) -> RasteriseReport:
-    """Add scene number `number` to the census and its fingerprints to the others."""
-    site = found.sites[number]
-    canvas = LabelRaster(found.truths, site.grid)
-    counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.truths), dtype=np.int64)
-    with RasterSource(site.scene.path, site.scene.nodata) as source:
+def _count_features(number: int, found: Audit) -> RasteriseReport:
+    """Count the features of the scene at index `number` in `found`, and add the fingerprints of the scene."""
+    entry = found.entries[number]
+    raster = LabelRaster(found.layers, entry.grid)
+    counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.layers), dtype=np.int64)
+    with RasterSource(entry.scene.path, entry.scene.nodata) as source:
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
-            painted = canvas.rasterise(window)
-            counts += np.bincount(painted.classes.ravel(), minlength=256)
-            replaced += painted.replaced
-            found.feature_counts.add(number, painted, site.share.owners(window), source.read_raw(window)[1])
+            labels = raster.rasterise(window)
+            counts += np.bincount(labels.classes.ravel(), minlength=256)
+            replaced += labels.replaced
+            found.feature_counts.add(number, labels, entry.share.owners(window), source.read_raw(window)[1])
         found.prints.append(fingerprints(source))
-    return canvas.report(counts, replaced)
+    return raster.report(counts, replaced)
 
 
 def _label_faults(scene: SceneFile, report: RasteriseReport, classes: Sequence[ClassDef]) -> Iterator[Fault]:
@@ -115,6 +121,6 @@ def _label_faults(scene: SceneFile, report: RasteriseReport, classes: Sequence[C
         yield Fault("no_overlap", f"No label falls on scene {scene.name!r}.", hint)
     known = {item.value for item in classes} | {UNLABELLED}
     for value in sorted(report.counts.keys() - known):
-        detail = f"Labels on scene {scene.name!r} have class {value}, which the dataset does not name."
-        hint = "Name it in classes, or map it to one of them when you send the labels."
+        detail = f"Labels on scene {scene.name!r} have class {value}, which is not a class of the dataset."
+        hint = "Add it to classes, or map it to one of them when you upload the labels."
         yield Fault("unknown_class", detail, hint)

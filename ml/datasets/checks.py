@@ -1,4 +1,4 @@
-"""Can scenes, labels, classes and a split be one dataset? What can be known before labels are put on grids."""
+"""Check that scenes, classes and a split can form one dataset, as far as possible before labels are rasterised."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from ml.scenes.inspect import SceneInfo
 
 @contextmanager
 def naming(name: str, pointer: str = "") -> Iterator[None]:
-    """Name the file in what is refused within, and point there."""
+    """Add the name of a file to the detail of every fault that is raised in this context, and set its pointer."""
     try:
         yield
     except InputRefused as refused:
@@ -23,27 +23,38 @@ def naming(name: str, pointer: str = "") -> Iterator[None]:
 
 
 def named(fault: Fault, name: str, pointer: str = "") -> Fault:
-    """The fault with the name of its file; pointer: where the file is named, by default where the fault points."""
+    """The fault with the name of its file in the detail.
+
+    pointer: Where the request names the file; by default, the pointer of the fault stays.
+    """
     return replace(fault, detail=f"{name}: {fault.detail}", pointer=pointer or fault.pointer)
 
 
 def class_faults(classes: Sequence[ClassDef]) -> Iterator[Fault]:
-    """too_few_classes; same_class, two have one value or one name; unsupported_classes, two that are not 0 and 1."""
+    """The faults of a list of classes.
+
+    too_few_classes: There are fewer than two. same_class: Two classes share a value or a name. unsupported_classes:
+    There are exactly two classes, but their values are not 0 and 1, in this order.
+    """
     values, names = [item.value for item in classes], [item.name for item in classes]
     if len(classes) < 2:
-        detail = f"The dataset has {len(classes)} classes: one alone cannot be told from anything."
-        yield Fault("too_few_classes", detail, "Name at least two.", "/classes")
+        detail = f"The dataset has {len(classes)} classes: there must be at least two to tell apart."
+        yield Fault("too_few_classes", detail, "Name at least two classes.", "/classes")
     if twice := [repr(item) for item, count in Counter([*values, *names]).items() if count > 1]:
-        hint = "Give each class a value and a name of its own."
+        hint = "Use a different value and a different name for each class."
         yield Fault("same_class", f"Several classes have {', '.join(twice)}.", hint, "/classes")
     if len(classes) == 2 and values != [0, 1]:
         detail = f"The two classes have the values {values}."
-        hint = "Give them the values 0 and 1, in this order: what is mapped is class 1, everything else class 0."
+        hint = "Give them the values 0 and 1, in this order: class 1 is what is mapped, class 0 is everything else."
         yield Fault("unsupported_classes", detail, hint, "/classes")
 
 
 def split_faults(split: Split, scenes: Sequence[str]) -> Iterator[Fault]:
-    """repeated_scene, one of `scenes` is named twice; unknown_scenes and split_overlap of a split by scenes."""
+    """The faults of a split and of the names of the scenes.
+
+    repeated_scene: A name stands twice in `scenes`. unknown_scenes: A split by scenes names one that is not in
+    `scenes`. split_overlap: A split by scenes names one scene twice.
+    """
     known = set[str]()
     for number, name in enumerate(scenes):
         if name in known:
@@ -59,23 +70,25 @@ def split_faults(split: Split, scenes: Sequence[str]) -> Iterator[Fault]:
             if name not in known:
                 yield Fault("unknown_scenes", f"{name!r} is not among the scenes.", "Add it, or leave it out.", pointer)
             if name in owner:
-                detail = f"Scene {name!r} is in {owner[name]} and in {part}: what is learnt by heart would be scored."
+                detail = f"Scene {name!r} is in {owner[name]} and in {part}: its pixels would be learnt and scored."
                 yield Fault("split_overlap", detail, "Keep each scene in one split.", pointer)
             owner[name] = part
 
 
 def standard_scene(scenes: Mapping[str, SceneInfo]) -> str:
-    """The name of the scene that the others must be like, and that the dataset's contract describes.
+    """The name of the scene that all others are compared with, and that the dataset's contract describes.
 
-    It is the first of those whose names of bands tell most: what fits a scene without names may contradict another.
+    It is the scene whose band names say most about the bands; of several such scenes, the first. Two scenes that both
+    fit a scene without band names may still contradict each other.
     """
     return max(scenes, key=lambda name: telling([band.name for band in scenes[name].bands]))
 
 
 def scene_faults(names: Sequence[str], scenes: Mapping[str, SceneInfo]) -> Iterator[Fault]:
-    """Scenes of one dataset must fit one model: wrong_bands, wrong_dtype, bad_resolution, as of `contract_faults`.
+    """The faults of scenes that cannot be used with one model: wrong_bands, wrong_dtype, bad_resolution.
 
-    names: of all scenes of the dataset, in order. scenes: those of them that are known.
+    `ml.scenes.compatibility.contract_faults` defines these faults. names: Names of all scenes of the dataset, in order.
+    scenes: The scenes among them that were inspected, by name.
     """
     if not scenes:
         return
@@ -88,18 +101,21 @@ def scene_faults(names: Sequence[str], scenes: Mapping[str, SceneInfo]) -> Itera
 
 
 def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
-    """empty_split: nothing is labelled in train or in val. labelled: by split what is, or whether anything is."""
+    """empty_split: The split train or the split val has no labelled pixel.
+
+    labelled: By split, a value that is false if nothing in the split is labelled.
+    """
     for name in ("train", "val"):
         if not labelled[name]:
-            hint = "Give the split scenes with labels; with blocks take smaller ones."
+            hint = "Add scenes with labels to the split; if the split is by blocks, use smaller blocks."
             yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
 
 
 def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fault]:
-    """Why a net cannot learn from a dataset: empty_split; one_class, all labels of train are of one class.
+    """Why a net cannot learn from a dataset: empty_split, or one_class, when all labels of train are of one class.
 
-    A class may be absent beside two others: `ml.datasets.prepare` notes it. classes: their names. pixels: by split,
-    then by class, how many valid ones have its label.
+    If at least two classes are labelled, others may be absent; `ml.datasets.prepare` writes a note then. classes: Names
+    of the classes. pixels: By split, then by class name, the number of valid pixels with this label.
     """
     found = {split: [name for name in classes if pixels[split].get(name)] for split in ("train", "val")}
     yield from empty_faults(found)

@@ -1,4 +1,4 @@
-"""What a part of a dataset holds: pixels, shares and hectares of each class."""
+"""Pixels, shares and hectares of each class in a split, in a scene or in a whole dataset."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,11 @@ from ml.frozen import Frozen
 
 
 class SplitStatistics(Frozen):
-    """What a part of a dataset holds, by class name, for a dataset's document.
+    """The classes of a split, of a scene or of a whole dataset, by class name, as a dataset's document shows them.
 
-    pixels, area_ha: "unlabelled" has the pixels that are not labelled or not valid. fraction: share of the labelled
-    pixels, None where there is none.
+    pixels: Number of pixels of each class. area_ha: Area of each class in hectares. In both, the key "unlabelled"
+    counts the pixels that are not labelled or not valid. fraction: Share of each class in the labelled pixels, 0 to 1;
+    None if no pixel is labelled.
     """
 
     pixels: dict[str, int]
@@ -23,23 +24,26 @@ class SplitStatistics(Frozen):
 
 @dataclass
 class ClassCounts:
-    """Found so far by class value: pixels, int64 (256,), and area_ha, float64 (256,); 255 is what is not labelled."""
+    """Pixels and area counted so far by class value; index 255 counts what is not labelled or not valid.
+
+    pixels: Number of pixels, int64 (256,). area_ha: Hectares, float64 (256,).
+    """
 
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     area_ha: np.ndarray = field(default_factory=lambda: np.zeros(256))
 
     def add(self, pixels: np.ndarray, area_ha: np.ndarray) -> None:
-        """Take in what `count_by_class` found."""
+        """Add the pixels and hectares that `ml.geo.areas.count_by_class` returned."""
         self.pixels += pixels
         self.area_ha += area_ha
 
     @property
     def labelled(self) -> bool:
-        """Whether any pixel is."""
+        """Whether any pixel counted so far is labelled."""
         return bool(self.pixels[:UNLABELLED].any())
 
     def statistics(self, classes: Sequence[ClassDef]) -> SplitStatistics:
-        """For a dataset's document."""
+        """The counts as statistics for a dataset's document."""
         values = {item.name: item.value for item in classes}
         labelled = int(sum(self.pixels[value] for value in values.values()))
         everything = values | {"unlabelled": UNLABELLED}
@@ -50,9 +54,9 @@ class ClassCounts:
         )
 
 
-def together(tallies: Iterable[ClassCounts]) -> ClassCounts:
-    """The sum of tallies."""
+def together(parts: Iterable[ClassCounts]) -> ClassCounts:
+    """The sum of all `parts`."""
     total = ClassCounts()
-    for tally in tallies:
-        total.add(tally.pixels, tally.area_ha)
+    for part in parts:
+        total.add(part.pixels, part.area_ha)
     return total

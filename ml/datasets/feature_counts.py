@@ -13,16 +13,17 @@ from ml.labels.rasterise import RasterisedLabels
 
 @dataclass
 class LayerFeatureCounts:
-    """One layer. pixels: labelled and valid ones, int64 (features, splits). scene: number of the last with such pixels.
+    """The pixels of each feature of one layer of labels in each split.
 
-    Both are as long as the features seen so far demand.
+    pixels: Number of labelled and valid pixels, int64 (features, splits). scene: Index of the last scene with such
+    pixels, int32 (features, splits). Both arrays grow when a feature with a higher number is counted.
     """
 
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SPLITS)), dtype=np.int64))
     scene: np.ndarray = field(default_factory=lambda: np.zeros((0, len(SPLITS)), dtype=np.int32))
 
     def add(self, scene: int, pixels: np.ndarray) -> None:
-        """Take in the pixels of a part of a scene, int64 (features, splits)."""
+        """Add the pixels of one window of the scene at index `scene`; pixels: int64 (features, splits)."""
         if missing := max(0, len(pixels) - len(self.pixels)):
             self.pixels = np.pad(self.pixels, ((0, missing), (0, 0)))
             self.scene = np.pad(self.scene, ((0, missing), (0, 0)))
@@ -31,16 +32,19 @@ class LayerFeatureCounts:
 
 
 class FeatureCounts:
-    """All layers. layers: in the order of the labels."""
+    """The pixels of each feature of all layers of labels. layers: One entry a layer, in the order of the labels."""
 
     def __init__(self, layers: int) -> None:
         self.layers = [LayerFeatureCounts() for _ in range(layers)]
 
-    def add(self, scene: int, painted: RasterisedLabels, owners: Owners, valid: np.ndarray) -> None:
-        """Count a window of scene number `scene`; valid: bool (rows, cols)."""
-        counted = valid & (owners != NOBODY) & (painted.classes != UNLABELLED)
-        layer = painted.layer[counted]
-        keys = painted.feature[counted] * len(SPLITS) + owners[counted]
+    def add(self, scene: int, labels: RasterisedLabels, owners: Owners, valid: np.ndarray) -> None:
+        """Count the features in one window of the scene at index `scene`.
+
+        owners: Index of the split of each pixel, int8 (rows, cols). valid: Whether a pixel has data, bool (rows, cols).
+        """
+        counted = valid & (owners != NOBODY) & (labels.classes != UNLABELLED)
+        layer = labels.layer[counted]
+        keys = labels.feature[counted] * len(SPLITS) + owners[counted]
         for number in np.unique(layer[layer >= 0]):
             counts = np.bincount(keys[layer == number])
             counts = np.pad(counts, (0, -len(counts) % len(SPLITS)))
@@ -48,14 +52,14 @@ class FeatureCounts:
 
     @property
     def pixels(self) -> int:
-        """All that were counted."""
+        """Number of all pixels counted so far."""
         return sum(int(layer.pixels.sum()) for layer in self.layers)
 
-    def by_reference(self, truths: Sequence[LabelLayer]) -> dict[str, int]:
-        """Pixels of all splits by what the layers call them, sorted by name; what has no name is left out."""
+    def by_reference(self, layers: Sequence[LabelLayer]) -> dict[str, int]:
+        """Pixels of all splits by the name that the labels give them, sorted; pixels without a name are left out."""
         total = dict[str, int]()
-        for truth, layer in zip(truths, self.layers, strict=True):
-            names, pixels = truth.legend.names, layer.pixels.sum(axis=1)
+        for layer, counts in zip(layers, self.layers, strict=True):
+            names, pixels = layer.legend.names, counts.pixels.sum(axis=1)
             for feature in np.flatnonzero(pixels).tolist():
                 total[names[feature]] = total.get(names[feature], 0) + int(pixels[feature])
         return {name: total[name] for name in sorted(total) if name}

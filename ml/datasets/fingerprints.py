@@ -1,9 +1,10 @@
-"""Fingerprints of pixels: where two scenes hold the same ones, they tell, wherever the files say that these lie.
+"""Fingerprints of pixels: they show that two scenes hold the same pixels, even if the files place them elsewhere.
 
-Every neighbourhood of 16 x 16 px has a hash, and those whose hash is among the lowest 1/1024 stand for the scene: the
-content itself decides which, so a copy has the same ones however it is shifted (Manber 1994, "Finding similar files in
-a large file system"). The hash is the polynomial one of Karp and Rabin (1987), over columns, then over rows, modulo
-2^64; a sum over 16 is made of two over 8, and so on: four steps an axis.
+Every neighbourhood of 16 x 16 px has a hash, and the hashes in the lowest 1/1024 of all values represent the scene. The
+content itself decides which hashes these are, so a copy has the same ones however it is shifted (Manber 1994, "Finding
+similar files in a large file system"). The hash is the polynomial hash of Karp and Rabin (1987), first down the
+columns, then along the rows, modulo 2^64; a sum over 16 values is made of two sums over 8, and so on, in four steps for
+each axis.
 """
 
 from collections.abc import Sequence
@@ -19,17 +20,18 @@ Prints = NDArray[np.uint64]
 
 SIDE_PX = 16
 ONE_IN = 1024
-_BLOCK_PX = 512  # arrays of 2 MB stay near the processor
-_MOST_COPIES = 32  # of one fingerprint that are compared each with each
-_BASES = (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03)  # odd, of columns and rows: nothing is lost modulo 2^64
+_BLOCK_PX = 512  # arrays of 2 MB stay in the processor's cache
+_MOST_COPIES = 32  # up to this many copies of one fingerprint, each is compared with every other
+_BASES = (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03)  # one for each axis; odd, so that no bit is lost modulo 2^64
 _MASK = 2**64 - 1
 
 
 def fingerprints(source: RasterSource) -> Prints:
-    """The fingerprints of a scene's raw pixels, sorted, each once; about one for 1024 px.
+    """The fingerprints of a scene's raw pixels, sorted and without repeats, uint64; about one for every 1024 px.
 
-    Those that the scene has twice are left out (flat areas, patterns), and those with a pixel that is not valid.
-    Memory does not grow with the scene but by 8 bytes for each fingerprint; time grows with the pixels.
+    Fingerprints that occur more than once in the scene (flat areas, patterns) are left out, and so are those of a
+    neighbourhood with a pixel that is not valid. Memory grows only by 8 bytes for each fingerprint; time grows with the
+    number of pixels.
     """
     rows, cols = source.rows - SIDE_PX + 1, source.cols - SIDE_PX + 1
     once, repeated = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
@@ -44,9 +46,10 @@ def fingerprints(source: RasterSource) -> Prints:
 
 
 def shared_prints(scenes: Sequence[Prints]) -> dict[tuple[int, int], int]:
-    """How many fingerprints two scenes share, by their indices, the lower first; pairs that share none are left out.
+    """How many fingerprints each pair of scenes shares, by the indices of both scenes, the lower index first.
 
-    Of a fingerprint that many scenes have, each is compared with the next 31: time grows with the fingerprints.
+    Pairs that share none are left out. If many scenes have one fingerprint, each copy is compared only with the next
+    31, so that time grows in proportion to the number of fingerprints.
     """
     prints = np.concatenate(scenes)
     owner = np.repeat(np.arange(len(scenes)), [len(scene) for scene in scenes])
@@ -65,7 +68,7 @@ def shared_prints(scenes: Sequence[Prints]) -> dict[tuple[int, int], int]:
 
 
 def _of_window(raw: np.ndarray, valid: np.ndarray) -> tuple[Prints, Prints]:
-    """The fingerprints that a window has once, of valid pixels, and those that it has several times."""
+    """The fingerprints that occur once in a window, of valid pixels alone, and those that occur several times."""
     hashes = _one_number(raw)
     for axis, base in enumerate(_BASES):
         hashes = _rolled(hashes, base, axis)
@@ -79,7 +82,7 @@ def _of_window(raw: np.ndarray, valid: np.ndarray) -> tuple[Prints, Prints]:
 
 
 def _one_number(raw: np.ndarray) -> Prints:
-    """All bands of each pixel as one random-looking number, uint64 (rows, cols)."""
+    """All bands of each pixel mixed into one pseudo-random number, uint64 (rows, cols)."""
     if raw.dtype.kind == "f":  # scenes of one dataset may have floats of different sizes
         with np.errstate(over="ignore"):
             raw = raw.astype(np.float32)
@@ -91,7 +94,7 @@ def _one_number(raw: np.ndarray) -> Prints:
 
 
 def _mixed(values: Prints) -> Prints:
-    """Each value as a random-looking one, none lost: the finaliser of MurmurHash3 (Appleby), changing `values`."""
+    """Map each value to a pseudo-random one, one to one and in place: the finaliser of MurmurHash3 (Appleby)."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         values ^= values >> np.uint64(33)
         values *= np.uint64(factor)
@@ -100,7 +103,7 @@ def _mixed(values: Prints) -> Prints:
 
 
 def _rolled(values: Prints, base: int, axis: int) -> Prints:
-    """The sum of v[i + k] base^k over k < 16 for each i along an axis, which becomes 15 shorter."""
+    """The sum of v[i + k] base^k over k < 16 for each i along `axis`; the axis becomes 15 elements shorter."""
     step = 1
     while step < SIDE_PX:
         near, far = (values[:-step], values[step:]) if axis == 0 else (values[:, :-step], values[:, step:])

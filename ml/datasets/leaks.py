@@ -1,7 +1,7 @@
-"""Leaks between splits: what is learnt from one of them and asked about in another.
+"""Leaks between splits: what a net learns from one split and is scored on in another.
 
-Three ways: scenes that lie on the same ground, scenes that hold the same pixels wherever their files say that they
-lie, and fields that are labelled in two splits.
+There are three kinds: scenes that cover the same ground, scenes that hold the same pixels wherever their files place
+them, and fields that are labelled in two splits.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from ml.geo.crs import transformer
 from ml.geo.grid import Grid
 from ml.labels.layers import LabelLayer
 
-_NAMED = 7  # of each kind: nobody reads more than some twenty faults
-_WIDER_PX = 1.5  # than this an overlap must be: neighbours may share an edge, not quite exactly
+_NAMED = 7  # faults listed of each kind: nobody reads more than about twenty in all
+_WIDER_PX = 1.5  # an overlap must be wider than this: the edges of neighbouring scenes may not meet exactly
 _FEWEST_PRINTS = 3
 _ONE_SPLIT = "Put both into the same split, or leave one of them out."
 _ONE_SPLIT_A_FIELD = (
-    "Put the scenes of a field into one split, or drop what is shared: each field is left to the split that has most of"
-    " it. If a polygon is many fields dissolved into one, send them one by one."
+    "Put all scenes of a field into one split, or set leaks to drop: each field then stays labelled only in the split"
+    " that has most of it. If one polygon is many fields dissolved together, upload each field as a polygon."
 )
 
 
 @dataclass(frozen=True)
 class PlacedScene:
-    """A scene for the audit. splits: those that have a part of it, as indices into SPLITS."""
+    """A scene, where it lies, and the splits that have a part of it, as indices into SPLITS."""
 
     name: str
     grid: Grid
@@ -42,7 +42,7 @@ class PlacedScene:
 
 
 def overlapping_scenes(places: Sequence[PlacedScene]) -> list[Fault]:
-    """leak_overlapping_scenes: scenes of different splits that lie on each other by more than a pixel or so."""
+    """leak_overlapping_scenes: Scenes of different splits whose overlap is wider than 1.5 pixels."""
     pairs = [pair for pair in _neighbours(places) if _may_leak(places, pair)]
     found = [(pair, pixels) for pair in pairs if (pixels := _overlap_px(*(places[index].grid for index in pair)))]
 
@@ -55,7 +55,7 @@ def overlapping_scenes(places: Sequence[PlacedScene]) -> list[Fault]:
 
 
 def duplicate_pixels(places: Sequence[PlacedScene], prints: Sequence[Prints]) -> list[Fault]:
-    """leak_duplicate_pixels: scenes of different splits that share at least 3 fingerprints."""
+    """leak_duplicate_pixels: Scenes of different splits that share at least 3 fingerprints."""
     shared = sorted(shared_prints(prints).items())
     found = [(pair, count) for pair, count in shared if count >= _FEWEST_PRINTS and _may_leak(places, pair)]
 
@@ -67,44 +67,44 @@ def duplicate_pixels(places: Sequence[PlacedScene], prints: Sequence[Prints]) ->
 
 
 def shared_fields(
-    places: Sequence[PlacedScene], truths: Sequence[LabelLayer], feature_counts: FeatureCounts
+    places: Sequence[PlacedScene], layers: Sequence[LabelLayer], feature_counts: FeatureCounts
 ) -> list[Fault]:
-    """leak_shared_fields: fields with labelled pixels in two splits or more."""
+    """leak_shared_fields: Fields with labelled pixels in two splits or more."""
     pixels = [
-        _by_field(truth.fields.numbers, layer) if truth.fields else np.zeros((0, len(SPLITS)))
-        for truth, layer in zip(truths, feature_counts.layers, strict=True)
+        _by_field(layer.fields.numbers, counts) if layer.fields else np.zeros((0, len(SPLITS)))
+        for layer, counts in zip(layers, feature_counts.layers, strict=True)
     ]
     found = [(number, field) for number, by_field in enumerate(pixels) for field in _shared(by_field)]
 
     def fault(number: int, field: int) -> Fault:
-        truth, layer, counts = truths[number], feature_counts.layers[number], pixels[number][field]
+        layer, counts, by_split = layers[number], feature_counts.layers[number], pixels[number][field]
         there = ", ".join(
-            f"{counts[split]} px in {SPLITS[split]} ({places[_scene_of(truth, layer, field, split)].name})"
-            for split in np.flatnonzero(counts).tolist()
+            f"{by_split[split]} px in {SPLITS[split]} ({places[_scene_of(layer, counts, field, split)].name})"
+            for split in np.flatnonzero(by_split).tolist()
         )
-        name = truth.fields.names[field] if truth.fields else ""
-        detail = f"One field ({name} of {truth.name!r}) has {there}."
+        name = layer.fields.names[field] if layer.fields else ""
+        detail = f"One field ({name} of {layer.name!r}) has {there}."
         return Fault("leak_shared_fields", detail, _ONE_SPLIT_A_FIELD, f"/labels/{number}")
 
     return _capped(found, fault)
 
 
-def drop_shared_fields(truths: Sequence[LabelLayer], feature_counts: FeatureCounts) -> list[np.ndarray]:
-    """Leave each field to the split that has most of its pixels, and take the others off the census.
+def drop_shared_fields(layers: Sequence[LabelLayer], feature_counts: FeatureCounts) -> list[np.ndarray]:
+    """Keep each field only in the split that has most of its pixels, and set its counts in the other splits to 0.
 
     Returns:
-        For each layer the only split in which a feature may be labelled, int8 (features,), or -1 for any.
+        For each layer, the only split in which each feature may be labelled, int8 (features,); -1 allows any split.
     """
     only = []
-    for truth, layer in zip(truths, feature_counts.layers, strict=True):
-        owner = np.full(len(truth.legend.names), NOBODY, dtype=np.int8)
-        if truth.fields:
-            pixels = _by_field(truth.fields.numbers, layer)
+    for layer, counts in zip(layers, feature_counts.layers, strict=True):
+        owner = np.full(len(layer.legend.names), NOBODY, dtype=np.int8)
+        if layer.fields:
+            pixels = _by_field(layer.fields.numbers, counts)
             owners = np.full(len(pixels), NOBODY, dtype=np.int8)
             owners[_shared(pixels)] = pixels[_shared(pixels)].argmax(axis=1)
-            owner = owners[truth.fields.numbers]
-            bound = owner[: len(layer.pixels), None]
-            layer.pixels[(bound != NOBODY) & (bound != np.arange(len(SPLITS)))] = 0
+            owner = owners[layer.fields.numbers]
+            bound = owner[: len(counts.pixels), None]
+            counts.pixels[(bound != NOBODY) & (bound != np.arange(len(SPLITS)))] = 0
         only.append(owner)
     return only
 
@@ -120,14 +120,14 @@ def _pair_fault(code: str, places: Sequence[PlacedScene], pair: tuple[int, int],
 
 
 def _capped(found: Sequence[tuple[Any, ...]], fault: Callable[..., Fault]) -> list[Fault]:
-    """The faults of what was found first, and how many more there are."""
+    """The faults of the first `_NAMED` items of `found`, and one more fault that says how many items are left."""
     named = [fault(*item) for item in found[:_NAMED]]
     more = len(found) - len(named)
     return [*named, *(Fault(item.code, f"There are {more} more of these.", item.hint) for item in named[:1] if more)]
 
 
 def _neighbours(places: Sequence[PlacedScene]) -> list[tuple[int, int]]:
-    """Pairs of scenes whose boxes in degrees touch, wherever the date line is; the lower index first."""
+    """Pairs of scenes whose bounding boxes in degrees touch, also across the date line; the lower index first."""
     corners = np.array([[*p.grid.outline_wgs84.min(axis=0), *p.grid.outline_wgs84.max(axis=0)] for p in places])
     tree = shapely.STRtree(shapely.box(*corners.T))
     pairs = set[tuple[int, int]]()
@@ -138,9 +138,9 @@ def _neighbours(places: Sequence[PlacedScene]) -> list[tuple[int, int]]:
 
 
 def _overlap_px(one: Grid, other: Grid) -> float:
-    """Pixels of `one` that `other` covers, fractions counted; 0 if they are no wider than a pixel or so."""
+    """Pixels of `one` that `other` covers, with fractions; 0 if the overlap is nowhere wider than 1.5 pixels."""
     x, y = transformer(other.crs, one.crs).transform(*other.outline().T)
-    if one.crs.is_geographic:  # one of them may count beyond 180 degrees
+    if one.crs.is_geographic:  # the longitudes of one of them may go beyond 180 degrees
         x = x + 360 * np.round((one.outline()[:, 0].mean() - x.mean()) / 360)
     outline = np.column_stack(one.pixels(x, y))
     if not np.isfinite(outline).all():
@@ -149,10 +149,10 @@ def _overlap_px(one: Grid, other: Grid) -> float:
     return 0.0 if shapely.is_empty(shapely.buffer(common, -_WIDER_PX / 2)) else float(common.area)
 
 
-def _by_field(numbers: np.ndarray, layer: LayerFeatureCounts) -> np.ndarray:
+def _by_field(numbers: np.ndarray, counts: LayerFeatureCounts) -> np.ndarray:
     """Pixels of each field in each split, int64 (fields, splits)."""
     total = np.zeros((int(numbers.max()) + 1, len(SPLITS)), dtype=np.int64)
-    np.add.at(total, numbers[: len(layer.pixels)], layer.pixels)
+    np.add.at(total, numbers[: len(counts.pixels)], counts.pixels)
     return total
 
 
@@ -162,8 +162,8 @@ def _shared(by_field: np.ndarray) -> list[int]:
     return fields
 
 
-def _scene_of(truth: LabelLayer, layer: LayerFeatureCounts, field: int, split: int) -> int:
-    """The number of a scene in which a field has pixels of a split."""
-    numbers = truth.fields.numbers[: len(layer.pixels)] if truth.fields else np.zeros(0)
-    seen = np.flatnonzero((numbers == field) & (layer.pixels[:, split] > 0))
-    return int(layer.scene[seen[-1], split])
+def _scene_of(layer: LabelLayer, counts: LayerFeatureCounts, field: int, split: int) -> int:
+    """The index of a scene in which a field has pixels of a split."""
+    numbers = layer.fields.numbers[: len(counts.pixels)] if layer.fields else np.zeros(0)
+    features = np.flatnonzero((numbers == field) & (counts.pixels[:, split] > 0))
+    return int(counts.scene[features[-1], split])

@@ -1,4 +1,4 @@
-"""Masks: the labels of a scene, divided among the splits, written and counted."""
+"""Masks: write the labels of each scene as one raster for each split, and count their classes."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,10 +20,11 @@ from ml.radiometry.homogenise import open_homogenised
 
 @dataclass(frozen=True)
 class MaskRules:
-    """How a mask is made of painted features, by layer and feature.
+    """How rasterised features become a mask; both fields have one array for each layer of labels.
 
-    only: int8 (features,), the one split in which a feature may be labelled, -1 for any; empty: every feature in any.
-    references: uint8 (features,), what band 2 says; empty: there is no band 2.
+    only: The one split in which each feature may be labelled, int8 (features,), -1 for any; if empty, every feature may
+    be labelled in any split. references: Value of band 2 for each feature, uint8 (features,); if empty, there is no
+    band 2.
     """
 
     only: Sequence[np.ndarray] = ()
@@ -31,58 +32,59 @@ class MaskRules:
 
     @property
     def bands(self) -> int:
-        """Of a mask."""
+        """Number of bands in a mask."""
         return 2 if self.references else 1
 
-    def mask(self, painted: RasterisedLabels, owners: Owners) -> np.ndarray:
+    def mask(self, labels: RasterisedLabels, owners: Owners) -> np.ndarray:
         """The mask of all splits together, uint8 (bands, rows, cols)."""
-        classes = painted.classes
+        classes = labels.classes
         if self.only:
-            only = painted.look_up(self.only, NOBODY)
+            only = labels.look_up(self.only, NOBODY)
             classes = np.where((only == NOBODY) | (only == owners), classes, UNLABELLED)
         if not self.references:
             return classes[None]
-        references = painted.look_up(self.references, UNLABELLED)
+        references = labels.look_up(self.references, UNLABELLED)
         return np.stack([classes, np.where(classes == UNLABELLED, UNLABELLED, references)])
 
 
 def write_masks(
     scene: SceneFile,
     share: Share,
-    canvas: LabelRaster,
+    raster: LabelRaster,
     rules: MaskRules,
     out: Path,
     train: ClippedStatistics,
     homogenise: Homogenise | None = None,
 ) -> dict[str, ClassCounts]:
-    """Write a scene's mask of each split that has a part of it, and count what that holds: by split.
+    """Write the masks of one scene, one for each split that has a part of the scene, and count their classes by split.
 
-    train: takes in the scene's pixels of the training split, homogenised. A mask without a labelled pixel is not kept.
+    raster: Labels on the grid of the scene. train: Statistics to which the homogenised pixels of the training split are
+    added. A mask without a labelled pixel is deleted again.
     """
-    tallies = {SPLITS[index]: ClassCounts() for index in share.splits}
+    by_split = {SPLITS[index]: ClassCounts() for index in share.splits}
     with ExitStack() as stack:
         source = stack.enter_context(open_homogenised(scene, homogenise))
         files = {
-            name: stack.enter_context(MaskFile(mask_path(out, name, scene), canvas.grid, rules.bands))
-            for name in tallies
+            name: stack.enter_context(MaskFile(mask_path(out, name, scene), raster.grid, rules.bands))
+            for name in by_split
         }
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
             owners = share.owners(window)
-            values = rules.mask(canvas.rasterise(window), owners)
+            values = rules.mask(raster.rasterise(window), owners)
             image, valid = source.read(window)
-            seen, area_ha = np.where(valid, values[0], UNLABELLED), row_area_ha(canvas.grid, window)
+            classes, area_ha = np.where(valid, values[0], UNLABELLED), row_area_ha(raster.grid, window)
             for name, file in files.items():
-                mine = owners == SPLITS.index(name)
-                if mine.any():  # what is not written is unlabelled
-                    file.write(np.where(mine & valid, values, UNLABELLED), window)
-                    tallies[name].add(*count_by_class(seen, area_ha, where=mine))
+                in_split = owners == SPLITS.index(name)
+                if in_split.any():  # a block that is not written is unlabelled
+                    file.write(np.where(in_split & valid, values, UNLABELLED), window)
+                    by_split[name].add(*count_by_class(classes, area_ha, where=in_split))
             train.update(image, valid & (owners == SPLITS.index("train")))
-    for name, tally in tallies.items():
-        if not tally.labelled:
+    for name, counts in by_split.items():
+        if not counts.labelled:
             mask_path(out, name, scene).unlink()
-    return tallies
+    return by_split
 
 
 def mask_path(out: Path, split: str, scene: SceneFile) -> Path:
-    """Where the mask of a split lies."""
+    """The path of the mask of `scene` for one split."""
     return out / "masks" / split / f"{scene.name}.tif"

@@ -1,4 +1,4 @@
-"""What decides a dataset beside its files and its split."""
+"""The options of a dataset, beside its files and its split."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Leaks = Literal["refuse", "drop", "allow"]
 
 
 class DatasetOptions(Frozen):
-    """A part of POST /v1/datasets, and a file of `python -m ml`."""
+    """The options that are a part of POST /v1/datasets and the whole of the file that `python -m ml --data` reads."""
 
     classes: tuple[ClassDef, ...] = BINARY
     homogenise: Literal["none"] | Method = Field("none", description="Bring all scenes to one radiometry.")
@@ -19,10 +19,10 @@ class DatasetOptions(Frozen):
         True, description="Clip pixels to the 0.1 and 99.9 percentiles of the training split, band by band."
     )
     leaks: Leaks = Field(
-        "refuse", description="When splits share ground, pixels or fields: refuse, drop such fields, or only say so."
+        "refuse", description="When splits share ground, pixels or fields: refuse, drop such fields, or note it."
     )
 
     @property
     def method(self) -> Method | None:
-        """How scenes are homogenised; None: they are taken as they are."""
+        """How scenes are homogenised; None if they are used as they are."""
         return None if self.homogenise == "none" else self.homogenise

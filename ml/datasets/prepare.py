@@ -1,4 +1,4 @@
-"""Datasets: labels on the grids of scenes, split, audited, counted and described."""
+"""Prepare a dataset: rasterise labels on the grids of scenes, split them, find leaks, and count classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,11 +29,11 @@ from ml.scenes.compatibility import contract_of
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from ml.scenes.source import RasterSource
 
-_MAX_REFERENCES = UNLABELLED  # as many as band 2 of a mask can tell apart
+_MAX_REFERENCES = UNLABELLED  # band 2 of a mask can tell this many names apart
 
 
 class LabelFile(Frozen):
-    """A layer of truth on disk, and how to read it."""
+    """A file of labels, and how to read it."""
 
     name: str
     path: Path
@@ -44,10 +44,10 @@ class LabelFile(Frozen):
 class Prepared:
     """A dataset ready to train on.
 
-    training_data: the scenes as they were given, with the masks just written. statistics: by split what it holds.
-    by_scene: the same by scene, of its pixels in any split, without scenes that are in none. total: of all splits.
-    references: labelled valid pixels of all splits by what the labels call them, for the names of band 2.
-    notes: what the owner should look at.
+    training_data: The scenes, with the masks that were written. statistics: Pixels and areas of each class, by split.
+    by_scene: The same by scene, over its pixels in all splits; scenes that are in no split are absent. total: The same
+    over all splits. references: Number of labelled and valid pixels in all splits, by the name that the labels give
+    them, for the names of band 2. notes: What the owner should look at.
     """
 
     training_data: TrainingData
@@ -69,18 +69,18 @@ def prepare(
     homogenise: Method | None = None,
     clip: bool = True,
 ) -> Prepared:
-    """Put the labels on the grid of every scene, and give each split its part: `out`/masks/{split}/{scene}.tif.
+    """Rasterise the labels on the grid of every scene, one mask for each split: `out`/masks/{split}/{scene}.tif.
 
-    A mask is uint8 on the scene's own grid: class values, and 255 where nothing is labelled or valid, or where
-    another split has it; in a second band, if the labels name anything, the index of the name in
-    `TrainingData.references`. A scene without a labelled pixel in a split has no mask there. Labels find their scenes
-    by location; where two layers overlap, the later one counts. `watch` hears of each scene twice: when it is audited
-    and when its masks are written.
+    A mask is uint8 on the grid of its scene. Band 1 has class values, and 255 where a pixel is not labelled, is not
+    valid or belongs to another split. If the labels name their features, band 2 has the index of the name in
+    `TrainingData.references`. A scene without a labelled pixel in a split has no mask for that split. Labels are
+    matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each scene in
+    each stage: "audit", "measure" (only with `homogenise`) and "rasterise".
 
-    leaks: what is done when one split shows what another is asked about. "refuse" refuses the dataset, naming them;
-    "drop" leaves a field in several splits to the one that has most of it, and refuses other leaks; "allow" tells them
-    in the notes. homogenise: bring all scenes to the mean radiometry of those with a part in the training split. clip:
-    let outliers be clipped to the 0.1 and 99.9 percentiles of the training split.
+    leaks: What to do if a net could learn from one split what it is scored on in another. "refuse" refuses the dataset
+    and names the leaks; "drop" keeps a field of several splits only in the split that has most of it, and refuses other
+    leaks; "allow" names the leaks in the notes. homogenise: Bring all scenes to the mean radiometry of the scenes with
+    a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split.
 
     Raises:
         InputRefused: with every fault found. Codes: what `inspect_scene` and `open_layer` raise; those of
@@ -93,22 +93,22 @@ def prepare(
     infos = {scene.name: _inspected(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
     refuse_any(scene_faults(names, infos))
     standard = infos[standard_scene(infos)]
-    truths = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
-    sites = _sites(scenes, [*infos.values()], split)
-    found = audit(sites, truths, classes, watch)
+    layers = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
+    entries = _entries(scenes, [*infos.values()], split)
+    found = audit(entries, layers, classes, watch)
     only, leak_notes = settle_leaks(found, leaks)
-    counts = found.feature_counts.by_reference(truths)
+    counts = found.feature_counts.by_reference(layers)
     references, name_notes = _names(counts)
-    rules = MaskRules(only, _references(references, truths))
-    sites, common = _measured(sites, homogenise, watch) if homogenise else (sites, None)
-    written = _write(sites, truths, rules, out, ClippedStatistics(len(standard.bands)), common, watch)
+    rules = MaskRules(only, _references(references, layers))
+    entries, common = _measured(entries, homogenise, watch) if homogenise else (entries, None)
+    written = _write(entries, layers, rules, out, ClippedStatistics(len(standard.bands)), common, watch)
     refuse_any(empty_faults(written.masks))
     return Prepared(
         training_data=_training_data(
             written, _contract(standard, written.train.statistics(clip=clip), classes, common), references
         ),
-        statistics={name: tally.statistics(classes) for name, tally in written.splits.items()},
-        by_scene={name: tally.statistics(classes) for name, tally in written.scenes.items()},
+        statistics={name: each.statistics(classes) for name, each in written.splits.items()},
+        by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
         notes=(*found.notes, *leak_notes, *name_notes, *_balance_notes(written.splits["train"], classes)),
@@ -117,7 +117,11 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Written:
-    """masks: by split the scenes that have one. splits, scenes: what each holds. train: of the training pixels."""
+    """The masks that were written, and what was counted on the way.
+
+    masks: Scenes with a mask, by split. splits, scenes: Class counts by split, and by scene. train: Statistics of the
+    training pixels.
+    """
 
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, ClassCounts]
@@ -135,46 +139,49 @@ def _opened(label: LabelFile, pointer: str) -> LabelLayer:
         return open_layer(label.path, label.options, label.name)
 
 
-def _sites(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[DatasetScene]:
+def _entries(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[DatasetScene]:
     divided = shares([scene.name for scene in scenes], [(info.rows, info.cols) for info in infos], split)
     grids = [Grid(info.rows, info.cols, Affine(*info.transform), crs_from_wkt(info.crs)) for info in infos]
     return [DatasetScene(*each) for each in zip(scenes, grids, divided, strict=True)]
 
 
-def _measured(sites: Sequence[DatasetScene], method: Method, watch: Watch) -> tuple[list[DatasetScene], Homogenise]:
-    """The scenes with their radiometry, and what they are brought to: the mean of those in the training split."""
+def _measured(entries: Sequence[DatasetScene], method: Method, watch: Watch) -> tuple[list[DatasetScene], Homogenise]:
+    """The scenes with their radiometry, and the mean radiometry of those in the training split as their reference."""
     measured = []
-    for number, site in enumerate(sites):
-        watch(Progress("measure", number, len(sites), site.scene.name))
-        with naming(site.scene.name), RasterSource(site.scene.path, site.scene.nodata) as source:
-            known = site.scene.model_copy(update={"radiometry": measure(source, method)})
-        measured.append(replace(site, scene=known))
-    watch(Progress("measure", len(sites), len(sites)))
+    for number, entry in enumerate(entries):
+        watch(Progress("measure", number, len(entries), entry.scene.name))
+        with naming(entry.scene.name), RasterSource(entry.scene.path, entry.scene.nodata) as source:
+            known = entry.scene.model_copy(update={"radiometry": measure(source, method)})
+        measured.append(replace(entry, scene=known))
+    watch(Progress("measure", len(entries), len(entries)))
     learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]
-    refuse_any(empty_faults({"train": learnt, "val": sites}))
+    refuse_any(empty_faults({"train": learnt, "val": entries}))
     return measured, Homogenise(method=method, reference=reference_of(learnt))
 
 
 def _names(counts: Mapping[str, int]) -> tuple[tuple[str, ...], list[Note]]:
-    """The references that band 2 of the masks names; none, and a note, if it could not tell them apart."""
+    """The names for band 2 of the masks; if there are more than it can tell apart, no names and a note."""
     if len(counts) <= _MAX_REFERENCES:
         return tuple(counts), []
-    detail = f"The labels have {len(counts)} different names: more than {_MAX_REFERENCES}, so masks do not hold them."
-    hint = "Errors cannot be told apart by reference class then: name the attribute of the crop with class_field."
+    detail = f"The labels have {len(counts)} different names, more than {_MAX_REFERENCES}, so masks do not store them."
+    hint = "Errors are then not counted by reference class: set class_field to the attribute with the crop."
     return (), [Note(code="too_many_references", detail=detail, hint=hint)]
 
 
-def _references(names: Sequence[str], truths: Sequence[LabelLayer]) -> list[np.ndarray]:
-    """Of each layer the index into `names` of each feature, uint8 (features,), 255 for none; nothing without names."""
+def _references(names: Sequence[str], layers: Sequence[LabelLayer]) -> list[np.ndarray]:
+    """For each layer, the index of each feature in `names`, uint8 (features,), 255 if it is not there.
+
+    The list is empty if there are no names.
+    """
     index = {name: number for number, name in enumerate(names)}
     if not index:
         return []
-    return [np.array([index.get(name, UNLABELLED) for name in t.legend.names], dtype=np.uint8) for t in truths]
+    return [np.array([index.get(name, UNLABELLED) for name in t.legend.names], dtype=np.uint8) for t in layers]
 
 
 def _write(
-    sites: Sequence[DatasetScene],
-    truths: Sequence[LabelLayer],
+    entries: Sequence[DatasetScene],
+    layers: Sequence[LabelLayer],
     rules: MaskRules,
     out: Path,
     train: ClippedStatistics,
@@ -183,18 +190,18 @@ def _write(
 ) -> _Written:
     """Write and count the masks of all scenes."""
     written = _Written({name: [] for name in SPLITS}, {name: ClassCounts() for name in SPLITS}, {}, train)
-    for number, site in enumerate(sites):
-        scene = site.scene
-        watch(Progress("rasterise", number, len(sites), scene.name))
+    for number, entry in enumerate(entries):
+        scene = entry.scene
+        watch(Progress("rasterise", number, len(entries), scene.name))
         with naming(scene.name):
-            tallies = write_masks(scene, site.share, LabelRaster(truths, site.grid), rules, out, train, homogenise)
-        for name, tally in tallies.items():
-            written.splits[name].add(tally.pixels, tally.area_ha)
-            if tally.labelled:
+            by_split = write_masks(scene, entry.share, LabelRaster(layers, entry.grid), rules, out, train, homogenise)
+        for name, counts in by_split.items():
+            written.splits[name].add(counts.pixels, counts.area_ha)
+            if counts.labelled:
                 written.masks[name].append(LabelledScene(**scene.model_dump(), mask=mask_path(out, name, scene)))
-        if tallies:
-            written.scenes[scene.name] = together(tallies.values())
-    watch(Progress("rasterise", len(sites), len(sites)))
+        if by_split:
+            written.scenes[scene.name] = together(by_split.values())
+    watch(Progress("rasterise", len(entries), len(entries)))
     return written
 
 
@@ -208,12 +215,12 @@ def _balance_notes(train: ClassCounts, classes: Sequence[ClassDef]) -> Iterator[
     if absent:
         code = "single_class" if len(absent) == len(classes) - 1 else "absent_class"
         detail = f"The training split has no pixel of {', '.join(absent)}."
-        yield Note(code=code, detail=detail, hint="A net cannot learn what it never sees: add such labels.")
+        yield Note(code=code, detail=detail, hint="A net cannot learn a class without examples: add labels of it.")
 
 
 def _contract(
     info: SceneInfo, statistics: tuple[BandStatistics, ...], classes: Sequence[ClassDef], common: Homogenise | None
 ) -> Contract:
-    """What a scene must be like for a model of this dataset."""
+    """The input contract of a model that is trained on this dataset."""
     known = {"statistics": statistics, "classes": tuple(classes), "homogenise": common}
     return contract_of(info).model_copy(update=known)

@@ -1,4 +1,4 @@
-"""Splits: which pixels are trained on, which choose the epoch, and which are scored once at the end."""
+"""Splits: which pixels train the net (train), choose the epoch (val), or are scored once at the end (test)."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Owners = NDArray[np.int8]  # (rows, cols) of a window: index into SPLITS, or NOB
 
 
 class SceneSplit(Frozen):
-    """Whole scenes, by name. test may be empty: then the model has no test metrics."""
+    """A split of whole scenes, by name. If `test` is empty, the model has no test metrics."""
 
     by: Literal["scene"]
     train: tuple[str, ...] = Field(min_length=1)
@@ -29,7 +29,7 @@ class SceneSplit(Frozen):
 
 
 class Fractions(Frozen):
-    """Shares of the blocks; they add up to 1."""
+    """Shares of the blocks that each split has; they add up to 1."""
 
     train: float = Field(0.7, gt=0, le=1)
     val: float = Field(0.15, gt=0, le=1)
@@ -44,20 +44,20 @@ class Fractions(Frozen):
 
 
 class BlockSplit(Frozen):
-    """Square blocks within the scenes, dealt out at random, with a buffer that no split may use between them."""
+    """A split of square blocks within the scenes, assigned at random, with an unused buffer between the splits."""
 
     by: Literal["block"]
-    block_px: int = Field(1024, ge=64, le=100_000, description="Side of a block.")
+    block_px: int = Field(1024, ge=64, le=100_000, description="Side of a block in pixels.")
     fractions: Fractions = Fractions()
     seed: int = Field(0, ge=0, lt=2**32)
     buffer_px: int = Field(
-        96, ge=0, description="Pixels between splits; at least the reach of the nets to be trained, 6 * 2^depth."
+        96, ge=0, description="Pixels between splits; at least the reach of the net to be trained, 6 * 2^depth."
     )
 
     @model_validator(mode="after")
     def _room_within(self) -> Self:
         if 2 * self.buffer_px > self.block_px:
-            raise ValueError(f"a buffer of {self.buffer_px} px leaves little of blocks of {self.block_px} px")
+            raise ValueError(f"a buffer of {self.buffer_px} px is more than half of a block of {self.block_px} px")
         return self
 
 
@@ -65,10 +65,13 @@ Split = SceneSplit | BlockSplit
 
 
 def assign_blocks(shapes: Sequence[tuple[int, int]], split: BlockSplit) -> list[Blocks]:
-    """Deal the blocks of scenes of `shapes` (rows, cols) out: for each scene the split of each of its blocks.
+    """Assign the blocks of all scenes to splits at random.
+
+    Returns:
+        For each scene of `shapes` (rows, cols), the split of each of its blocks.
 
     Raises:
-        InputRefused: too_few_blocks, when a split that should have some would get none.
+        InputRefused: too_few_blocks, if a split with a share above 0 would have no block.
     """
     sizes = [(math.ceil(rows / split.block_px), math.ceil(cols / split.block_px)) for rows, cols in shapes]
     total = sum(rows * cols for rows, cols in sizes)
@@ -77,16 +80,19 @@ def assign_blocks(shapes: Sequence[tuple[int, int]], split: BlockSplit) -> list[
     owners = np.searchsorted(ends, np.arange(total), side="right").clip(0, 2)
     if any(share and not (owners == index).any() for index, share in enumerate(shares)):
         raise InputRefused(_too_few(total, split))
-    dealt = np.random.default_rng(split.seed).permutation(owners).astype(np.int8)
-    parts = np.split(dealt, np.cumsum([rows * cols for rows, cols in sizes])[:-1])
+    assigned = np.random.default_rng(split.seed).permutation(owners).astype(np.int8)
+    parts = np.split(assigned, np.cumsum([rows * cols for rows, cols in sizes])[:-1])
     return [part.reshape(size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def owners(blocks: Blocks, window: Window, shape: tuple[int, int], split: BlockSplit) -> Owners:
-    """The split that each pixel of `window` belongs to, if it lies clear of the other splits; else -1.
+    """The split that each pixel of `window` belongs to, or -1 if the pixel lies in the buffer beside another split.
 
-    Each side of a border gives up half the buffer. A pixel is clear when the blocks half a buffer away from it in the
-    four diagonal directions are of its own split: blocks are larger than the buffer, so none hides between.
+    Half of the buffer lies on each side of a border. A pixel is clear of the buffer if the blocks half a buffer away
+    from it in the four diagonal directions are of its own split. These four points are enough, since a block is at
+    least twice as large as the buffer.
+
+    blocks: Split of each block of the scene. shape: Rows and columns of the scene.
     """
     half = math.ceil(split.buffer_px / 2)
 
@@ -104,14 +110,18 @@ def owners(blocks: Blocks, window: Window, shape: tuple[int, int], split: BlockS
 
 @dataclass(frozen=True)
 class Share:
-    """How one scene is divided. splits: those with a part of it, as indices into SPLITS; none: it is unused."""
+    """How the pixels of one scene are divided among the splits.
+
+    splits: Splits that have a part of the scene, as indices into SPLITS; empty if the scene is not used. shape: Rows
+    and columns of the scene. blocks: Split of each block, and the split by blocks itself; None for a split by scenes.
+    """
 
     splits: tuple[int, ...]
     shape: tuple[int, int]
     blocks: tuple[Blocks, BlockSplit] | None = None
 
     def owners(self, window: Window) -> Owners:
-        """The split that each pixel of `window` belongs to, -1 for none."""
+        """The split that each pixel of `window` belongs to, or -1 if it belongs to none."""
         if self.blocks is None:
             return np.full((window.rows, window.cols), self.splits[0] if self.splits else NOBODY, dtype=np.int8)
         blocks, split = self.blocks
@@ -119,14 +129,14 @@ class Share:
 
 
 def shares(names: Sequence[str], shapes: Sequence[tuple[int, int]], split: Split) -> list[Share]:
-    """How the scenes of those names and shapes (rows, cols) are divided.
+    """How each scene is divided among the splits; shapes: (rows, cols) of each scene.
 
     Raises:
         InputRefused: too_few_blocks.
     """
     if isinstance(split, BlockSplit):
-        dealt = zip(shapes, assign_blocks(shapes, split), strict=True)
-        return [Share(tuple(np.unique(blocks).tolist()), shape, (blocks, split)) for shape, blocks in dealt]
+        assigned = zip(shapes, assign_blocks(shapes, split), strict=True)
+        return [Share(tuple(np.unique(blocks).tolist()), shape, (blocks, split)) for shape, blocks in assigned]
     members = [getattr(split, part) for part in SPLITS]
     each = zip(names, shapes, strict=True)
     return [Share(tuple(i for i, part in enumerate(members) if name in part), shape) for name, shape in each]
@@ -140,7 +150,7 @@ def _blocks_along(start: int, size: int, shift: int, end: int, block_px: int) ->
 def _too_few(total: int, split: BlockSplit) -> Fault:
     return Fault(
         "too_few_blocks",
-        f"The scenes have {total} blocks of {split.block_px} px: too few for the fractions asked for.",
-        "Take a smaller block_px, larger fractions, or more scenes.",
+        f"The scenes have {total} blocks of {split.block_px} px: too few for these fractions.",
+        "Use a smaller block_px, larger fractions, or more scenes.",
         "/split/block_px",
     )

@@ -1,4 +1,4 @@
-"""Chips from which nothing can be learnt: too little valid area, constant, cloud."""
+"""Chips from which nothing can be learnt: they have too few valid pixels, are constant, or show cloud."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,12 +10,12 @@ from ml.contract import BandStatistics
 from ml.frozen import Frozen
 
 ChipFault = Literal["little_valid", "constant", "cloud"]
-CLOUD_STD = 3.0  # so many standard deviations above the mean in every band is as bright as cloud
-CLOUD_SHARE = 0.5
+CLOUD_STD = 3.0  # cloud is brighter than the mean by this many standard deviations, in every band
+CLOUD_SHARE = 0.5  # a chip is cloud if more than this share of its valid pixels is
 
 
 class DroppedChip(Frozen):
-    """A chip that is not trained on. row, col: of its upper left pixel."""
+    """A chip that is not trained on. row, col: Position of its upper left pixel in the scene."""
 
     scene: str
     row: int
@@ -26,11 +26,14 @@ class DroppedChip(Frozen):
 def chip_fault(
     image: np.ndarray, valid: NDArray[np.bool_], statistics: Sequence[BandStatistics], *, min_valid: float
 ) -> ChipFault | None:
-    """Why a chip is to be dropped, or None.
+    """Why a chip must be dropped, or None if it is usable.
 
-    image: (bands, rows, cols), in the units of `statistics`, which are those of the training split; valid: bool
-    (rows, cols). "little_valid": a smaller share than `min_valid` is valid. "constant": all valid pixels are the
-    same. "cloud": more than half of them are 3 standard deviations brighter than the mean in every band.
+    image: Pixels of the chip, shape (bands, rows, cols), in the units of `statistics`. valid: Whether a pixel has data,
+    bool (rows, cols). statistics: Mean and standard deviation of each band in the training split.
+
+    "little_valid": No pixel is valid, or a smaller share than `min_valid` is. "constant": All valid pixels are the
+    same. "cloud": More than half of the valid pixels are 3 standard deviations brighter than the mean in every band. A
+    single valid pixel is neither constant nor cloud.
     """
     count = np.count_nonzero(valid)
     if not count or count / valid.size < min_valid:
@@ -40,12 +43,12 @@ def chip_fault(
     bright = valid
     for band, usual in zip(image, statistics, strict=True):
         bright = bright & (band > np.float64(usual.mean + CLOUD_STD * usual.std))
-        if np.count_nonzero(bright) <= CLOUD_SHARE * count:  # further bands only take away: mostly the first tells
+        if np.count_nonzero(bright) <= CLOUD_SHARE * count:  # a further band can only lower this count
             return None
     return "cloud"
 
 
 def _constant(image: np.ndarray, valid: NDArray[np.bool_]) -> bool:
-    """Whether all valid pixels, of which there must be one, are the same; of most images one band tells."""
+    """Whether all valid pixels are the same; at least one must be valid. For most images the first band decides."""
     row, col = divmod(int(valid.argmax()), valid.shape[1])
     return all(((band == value) | ~valid).all() for band, value in zip(image, image[:, row, col], strict=True))
