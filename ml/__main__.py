@@ -32,27 +32,29 @@ from ml.labels.classes import LabelOptions
 from ml.native import library
 from ml.progress import Progress, Watch
 
-EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # as of `canemap`
+EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # the command `canemap` has the same exit codes
 
 
 cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 
 Scenes = Annotated[Path, typer.Option(help="Folder of GeoTIFFs.", exists=True, file_okay=False)]
-Labels = Annotated[list[Path], typer.Option(help="Polygons, a mask, or a folder of them; repeat.", exists=True)]
-SplitFile = Annotated[Path, typer.Option(help="CSV: name of a scene first, a column `split`.", exists=True)]
+Labels = Annotated[list[Path], typer.Option(help="Polygons, a mask, or a folder of them; repeatable.", exists=True)]
+SplitFile = Annotated[Path, typer.Option(help="CSV: the name of a scene first, and a column `split`.", exists=True)]
 DataFile = Annotated[
     Path | None,
-    typer.Option("--data", help="JSON: classes, homogenise, clip_outliers, leaks, as POST /v1/datasets.", exists=True),
+    typer.Option(
+        "--data", help="JSON as in POST /v1/datasets: classes, homogenise, clip_outliers, leaks.", exists=True
+    ),
 ]
-ClassField = Annotated[str | None, typer.Option(help="Attribute of the polygons that holds the class.")]
-Classes = Annotated[str | None, typer.Option(help='Its values as JSON, like {"cane": 1, "*": 0}.')]
-FigureFormat = Annotated[Format, typer.Option("--figures", help="How the figures are drawn.")]
-Background = Annotated[int, typer.Option(help="Where no polygon lies: 0 other, 255 unlabelled.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeat.")]
+ClassField = Annotated[str | None, typer.Option(help="Attribute of the polygons with the class.")]
+Classes = Annotated[str | None, typer.Option(help='Class of each of its values as JSON, like {"cane": 1, "*": 0}.')]
+FigureFormat = Annotated[Format, typer.Option("--figures", help="File format of the figures.")]
+Background = Annotated[int, typer.Option(help="Class of pixels outside all polygons: 0 other, 255 unlabelled.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeatable.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
-Bands = Annotated[str | None, typer.Option(help="Names of the bands in order, like blue,green,red,nir.")]
-Nodata = Annotated[float | None, typer.Option(help="Value of pixels without data, where the files do not say so.")]
+Bands = Annotated[str | None, typer.Option(help="Names of the bands in their order, like blue,green,red,nir.")]
+Nodata = Annotated[float | None, typer.Option(help="Value of pixels without data, if the files do not declare it.")]
 
 
 @cli.command("train")
@@ -71,13 +73,13 @@ def train_command(
     background: Background = 0,
     figures: FigureFormat = "png",
 ) -> None:
-    """Train a U-Net on scenes and labels; the same command goes on where it was interrupted.
+    """Train a U-Net on scenes and labels; after an interruption, the same command continues the training.
 
-    `torchrun --nproc-per-node 2 -m ml train ...` shares each batch between two processes.
+    `torchrun --nproc-per-node 2 -m ml train ...` divides each batch between two processes.
     """
     from ml.nn.training.pictures import training_pictures
     from ml.nn.training.ranks import joined
-    from ml.nn.training.train import train  # torch takes seconds to load: not for --help
+    from ml.nn.training.train import train  # torch takes seconds to load, so --help does not load it
 
     with joined() as ranks, refusals(), progress_line() as watch:
         console.quiet = not ranks.first
@@ -107,12 +109,12 @@ def compare_command(
     scenes: Scenes,
     labels: Labels,
     split: SplitFile,
-    out: Annotated[Path, typer.Option(help="Folder for the runs, the table and the figures.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trainings, the table and the figures.")],
     lovasz: Annotated[str, typer.Option(help="Weights of the Lovász loss, like 0,0.25,0.5,1; 0 is CE alone.")] = "",
     plan: Annotated[
-        Path | None, typer.Option(help="JSON with `variants`, as POST /v1/experiments.", exists=True)
+        Path | None, typer.Option(help="JSON with `variants`, as in POST /v1/experiments.", exists=True)
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     config: ConfigFile = None,
     settings: Settings = None,
     options: DataFile = None,
@@ -123,7 +125,7 @@ def compare_command(
     background: Background = 0,
     figures: FigureFormat = "png",
 ) -> None:
-    """Train variants x seeds and compare them: the paper's Table 1; by default CE against CE + 0.5 * Lovász."""
+    """Train each variant with each seed and compare them: the paper's Table 1; by default CE and CE + 0.5 * Lovász."""
     from ml.nn.training.local_experiment import run_experiment
     from ml.nn.training.ranks import refuse_ranks
 
@@ -146,7 +148,7 @@ def compare_command(
 
 @cli.command("check-table")
 def check_table_command(accuracy: float, iou: float, kappa: float, decimals: int = 4) -> None:
-    """Can one confusion matrix have this accuracy, IoU and kappa? Exit code 4 if not."""
+    """Check whether one confusion matrix can have this accuracy, IoU and kappa; the exit code is 4 if none can."""
     verdict = check(accuracy, iou, kappa, decimals=decimals)
     console.print(verdict.statement, soft_wrap=True)
     if not verdict.possible:
@@ -155,14 +157,14 @@ def check_table_command(accuracy: float, iou: float, kappa: float, decimals: int
 
 @cli.command("engine")
 def engine_command() -> None:
-    """What computes predictions on this CPU, and how to make them faster."""
+    """Show what computes predictions on this CPU, and how to make them faster."""
     for line in filter(None, library.describe()):
         console.print(line, soft_wrap=True)
 
 
 @cli.command("predict")
 def predict_command(
-    model: Annotated[Path, typer.Option(help="A checkpoint, model.safetensors.", exists=True)],
+    model: Annotated[Path, typer.Option(help="A checkpoint: the file model.safetensors.", exists=True)],
     scene: Annotated[Path, typer.Option(help="A GeoTIFF.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder for the maps.")],
     config: ConfigFile = None,
@@ -170,7 +172,7 @@ def predict_command(
     bands: Bands = None,
     nodata: Nodata = None,
 ) -> None:
-    """Map a scene; the same command goes on where it was interrupted."""
+    """Map a scene; after an interruption, the same command continues the prediction."""
     from ml.nn.prediction.predict import predict
     from ml.nn.training.ranks import refuse_ranks
 
@@ -186,7 +188,11 @@ def predict_command(
 
 
 def label_options(class_field: str | None, classes: str | None, background: int) -> LabelOptions:
-    """How the labels are to be read; classes: JSON."""
+    """The options for reading labels.
+
+    class_field: Attribute with the class. classes: Class of each value of the attribute, a JSON object. background:
+    Class of pixels outside all polygons.
+    """
     given = {"class_field": class_field, "classes": json.loads(classes or "null"), "background": background}
     return LabelOptions.model_validate(given)
 
@@ -202,7 +208,11 @@ def prepared(
     nodata: float | None,
     watch: Watch,
 ) -> Prepared:
-    """The dataset of a folder of scenes and their labels, split as the CSV says."""
+    """The dataset of the scenes in a folder and their labels.
+
+    split: CSV with the split of each scene. out: Folder for the masks. labelled: How to read the labels. options: JSON
+    file of `DatasetOptions`. bands: Names of the bands, separated by commas. nodata: Value of pixels without data.
+    """
     chosen = DatasetOptions.model_validate_json(options.read_text(encoding="utf-8")) if options else DatasetOptions()
     by_split = read_split(split)
     names = [name for members in by_split.values() for name in members]
@@ -223,17 +233,17 @@ def prepared(
 
 
 def scene_file(path: Path, bands: str | None, nodata: float | None) -> SceneFile:
-    """The scene at `path`, with what its owner says of it."""
+    """The scene at `path`, with the bands and the nodata value that the user declares."""
     return SceneFile(name=path.stem, path=path, nodata=nodata, bands=tuple(bands.split(",")) if bands else None)
 
 
 def merged(config: Path | None, settings: Sequence[str] | None) -> dict[str, Any]:
-    """The settings of the file `config`, overridden by those like "net.width=16" (values are JSON or plain text)."""
+    """The settings in the file `config`, overridden by `settings` like "net.width=16" (a value is JSON or text)."""
     tree: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config else {}
     for setting in settings or ():
         key, equals, text = setting.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{setting} is no setting: write key=value")
+            raise typer.BadParameter(f"{setting} is not a setting: write key=value")
         *branches, leaf = key.split(".")
         node = tree
         for branch in branches:
@@ -246,7 +256,7 @@ def merged(config: Path | None, settings: Sequence[str] | None) -> dict[str, Any
 
 
 def read_split(path: Path) -> dict[str, tuple[str, ...]]:
-    """Names of scenes by split, from a CSV whose first column is the scene's name and that has a column `split`."""
+    """Names of scenes by split, from a CSV: the first column is the scene's name, the column `split` its split."""
     names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
@@ -256,14 +266,14 @@ def read_split(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def files_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and of folders the files in them."""
+    """The files in `paths`; a folder stands for the files directly in it, sorted by name."""
     for path in paths:
         yield from sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Print what is wrong with an input, every fault with its remedy, instead of a traceback."""
+    """Print every fault of an input with its remedy instead of a traceback, and exit with `EXIT_REFUSED`."""
     try:
         yield
     except InputRefused as refused:
@@ -278,7 +288,7 @@ def refusals() -> Iterator[None]:
 
 @contextmanager
 def progress_line() -> Iterator[Watch]:
-    """A watch that shows one bar a stage, and each row of a training's series and each note as a line above it."""
+    """A watch that shows a bar for each stage, and prints the metrics of each epoch and each note as lines above it."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console) as bar:
         tasks: dict[str, TaskID] = {}
@@ -296,7 +306,7 @@ def progress_line() -> Iterator[Watch]:
 
 
 def draw_all(figures: Figures, out: Path, format_: Format) -> None:
-    """Each figure as a file in `out`."""
+    """Draw each figure into a file in the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for name, draw in figures.items():
         path = out / f"{name}.{format_}"
@@ -305,16 +315,17 @@ def draw_all(figures: Figures, out: Path, format_: Format) -> None:
 
 
 def print_metrics(metrics: dict[str, Metrics | None]) -> None:
-    """A table: one line a split."""
+    """Print a table of metrics with one row for each split."""
     names = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
     table = Table("split", *names)
-    for split, figures in metrics.items():
-        if figures is not None:
-            table.add_row(split, *(shown(getattr(figures, name)) for name in names))
+    for split, found in metrics.items():
+        if found is not None:
+            table.add_row(split, *(shown(getattr(found, name)) for name in names))
     console.print(table)
 
 
 def shown(value: float | int | None) -> str:
+    """The number with four significant digits, or a dash if there is none."""
     return "-" if value is None else f"{value:.4g}"
 
 

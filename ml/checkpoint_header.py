@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, readable without torch.
+"""The header of a checkpoint, which can be read without torch.
 
 A checkpoint is one safetensors file: 8 bytes with the length of a JSON header, the header, the tensors. The header's
 `__metadata__` holds, under the key `canemap`, one JSON document of the closed schema `CheckpointHeader`.
@@ -20,15 +20,18 @@ from ml.faults import Fault, InputRefused
 from ml.frozen import Frozen
 
 METADATA_KEY = "canemap"
-HEADER_LIMIT_BYTES = 100_000_000  # as safetensors itself
+HEADER_LIMIT_BYTES = 100_000_000  # safetensors has the same limit
 
 
 class CheckpointHeader(Frozen):
-    """All that stands in a checkpoint beside its tensors.
+    """Everything that a checkpoint holds beside its tensors.
 
-    val: of the kept epoch. test: None without a test split. details: of each split, by its name. best_epoch: the kept
-    one, counted from 1. dataset_sha256: `TrainingData.sha256`. versions: what made it, by name:
-    `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`, of the last attempt if there were several.
+    contract: Which scenes the model can be used on. config: Settings of the training. val: Metrics of the kept epoch on
+    the validation split. test: Metrics on the test split, or None if there is no such split. details: Parts of the
+    metrics, by the name of the split. report: What the training says beside its metrics. best_epoch: Number of the kept
+    epoch, counted from 1. dataset_sha256: `TrainingData.sha256` of the training's dataset. versions: Software and
+    hardware that made the checkpoint, by name: `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`;
+    of several attempts, those of the last one.
     """
 
     format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"
@@ -45,7 +48,7 @@ class CheckpointHeader(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _without_what_stood_twice(cls, document: Any) -> Any:
-        """Older checkpoints have `test_blocks`, too: the confusions of `details["test"]`."""
+        """Drop `test_blocks`, which older checkpoints have and which repeats the confusions of `details["test"]`."""
         return {k: v for k, v in document.items() if k != "test_blocks"} if isinstance(document, dict) else document
 
 
@@ -53,7 +56,7 @@ def read_header(path: Path) -> CheckpointHeader:
     """The header of the checkpoint at `path`; no tensor is read.
 
     Raises:
-        InputRefused: code `bad_checkpoint`: no safetensors file, or no checkpoint of canemap's.
+        InputRefused: bad_checkpoint, if the file is not a safetensors file or not a checkpoint of canemap.
     """
     try:
         return CheckpointHeader.model_validate_json(read_metadata(path, METADATA_KEY))
@@ -62,7 +65,11 @@ def read_header(path: Path) -> CheckpointHeader:
 
 
 def read_metadata(path: Path, key: str) -> str:
-    """The text under `key` in the metadata of the safetensors file at `path`; else InputRefused `bad_checkpoint`."""
+    """The text under `key` in the metadata of the safetensors file at `path`.
+
+    Raises:
+        InputRefused: bad_checkpoint, if there is no such text.
+    """
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -74,8 +81,8 @@ def read_metadata(path: Path, key: str) -> str:
 
 
 def bad_checkpoint(why: str) -> InputRefused:
-    """The refusal of a file as a checkpoint."""
-    hint = "Take model.safetensors as canemap wrote it, unchanged and whole."
+    """The error `bad_checkpoint`; why: the reason, as a clause that ends the sentence of the detail."""
+    hint = "Use the whole file model.safetensors, unchanged since canemap wrote it."
     return InputRefused(Fault("bad_checkpoint", f"The file cannot be used as a checkpoint: {why}.", hint))
 
 

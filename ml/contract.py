@@ -1,4 +1,4 @@
-"""What a scene must be for a model to be used on it: the checkpoint carries it, prediction demands it."""
+"""The contract of a model: what a scene must be like to be predicted. It stands in the model's checkpoint."""
 
 from typing import Literal
 
@@ -6,12 +6,16 @@ from pydantic import Field
 
 from ml.frozen import Frozen
 
-UNLABELLED = 255  # in a mask: no class is known there, or no name; such a pixel is neither trained on nor counted
+UNLABELLED = 255  # in a mask: the class or the name is unknown; such a pixel is neither trained on nor counted
 MAP_NODATA = 255  # in a map: the scene has no data there
 
 
 class ClassDef(Frozen):
-    """One class of a mask. value: 0 to 254, so below `UNLABELLED`. colour: "#rrggbb", or None for a default."""
+    """One class of a mask.
+
+    value: Pixel value of the class, 0 to 254, which is below `UNLABELLED`. name: Name of the class. colour: Colour as
+    "#rrggbb", or None for a default.
+    """
 
     value: int = Field(ge=0, le=UNLABELLED - 1)
     name: str = Field(min_length=1, max_length=80)
@@ -22,9 +26,10 @@ BINARY = (ClassDef(value=0, name="other"), ClassDef(value=1, name="sugarcane"))
 
 
 class BandStatistics(Frozen):
-    """One band over the valid pixels of a training split, in the band's own units.
+    """Statistics of one band over the valid pixels of a training split, in the units of the band.
 
-    low, high: what lies outside is an outlier and is clipped before the net sees it; None: nothing is clipped.
+    mean, std: Mean and standard deviation. min, max: Lowest and highest value. low, high: Limits to which outliers are
+    clipped before they enter the net; None if nothing is clipped.
     """
 
     mean: float
@@ -36,9 +41,9 @@ class BandStatistics(Frozen):
 
 
 class BandRadiometry(Frozen):
-    """The distribution of one band over the valid pixels of a scene, or of a reference, in the band's own units.
+    """The distribution of one band over the valid pixels of a scene, or of a reference, in the units of the band.
 
-    mad: median absolute deviation from the median. quantiles: at 0, 1, ..., 100 %.
+    mad: Median absolute deviation from the median. quantiles: Values at 0, 1, ..., 100 %.
     """
 
     median: float
@@ -51,7 +56,8 @@ class BandRadiometry(Frozen):
 class LocalStatistics(Frozen):
     """Mean and standard deviation in square cells of a scene, anchored at its origin.
 
-    mean, std: (bands, rows, cols) of cells, flattened row by row; a cell with few valid pixels has what is around it.
+    cell_px: Side of a cell in pixels. rows, cols: Number of cells down and across the scene. mean, std: Values of shape
+    (bands, rows, cols), flattened row by row; a cell with few valid pixels has the values of the cells around it.
     """
 
     cell_px: int
@@ -62,7 +68,10 @@ class LocalStatistics(Frozen):
 
 
 class SceneRadiometry(Frozen):
-    """What homogenisation needs to know of one scene, computed once. local: for the method "wallis" only."""
+    """The statistics of one scene that homogenisation needs, computed once.
+
+    bands: Distribution of each band. local: Statistics by cells, for the method "wallis" only.
+    """
 
     bands: tuple[BandRadiometry, ...]
     local: LocalStatistics | None = None
@@ -72,7 +81,11 @@ Method = Literal["robust", "histogram", "wallis"]
 
 
 class Homogenise(Frozen):
-    """How scenes are brought to one radiometry before anything else sees them. reference: of the training split."""
+    """How scenes are brought to one radiometry before anything else is computed from them.
+
+    method: Method of homogenisation. reference: Distribution of each band that all scenes are brought to: the mean of
+    the scenes in the training split.
+    """
 
     method: Method
     reference: tuple[BandRadiometry, ...]
@@ -81,9 +94,10 @@ class Homogenise(Frozen):
 class Contract(Frozen):
     """The input contract of a model.
 
-    bands: role or name of each band, in order; a name "1", "2", ... means that nobody named it.
-    dtype: numpy name of the pixel type. gsd: ground sampling distance in metres. nodata: None if none was declared.
-    statistics: of the pixels after homogenisation, which is None where scenes are taken as they are.
+    bands: Role or name of each band, in order; a number like "1" means that the band has no name. dtype: numpy name of
+    the pixel type. gsd: Ground sampling distance in metres. nodata: Value of pixels without data, or None if none was
+    declared. statistics: Statistics of each band, after homogenisation. classes: Classes that the model maps.
+    homogenise: How scenes are homogenised, or None if they are used as they are.
     """
 
     bands: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The files that a training works on."""
+"""The files of a training: scenes, masks and their contract."""
 
 import hashlib
 import json
@@ -11,9 +11,10 @@ from ml.frozen import Frozen
 
 
 class SceneFile(Frozen):
-    """A scene on disk. nodata, bands: what its owner declared, or None to believe the file.
+    """A scene on disk.
 
-    radiometry: what homogenisation found in it before; None: it has to look itself.
+    nodata, bands: Nodata value and band names that the owner declared, or None to use those in the file. radiometry:
+    Statistics for homogenisation, or None if they must still be computed.
     """
 
     name: str
@@ -26,18 +27,19 @@ class SceneFile(Frozen):
 class LabelledScene(SceneFile):
     """A scene with the mask of one split.
 
-    mask: uint8 GeoTIFF on exactly the scene's grid. Band 1: class values, 255 where unlabelled, not valid or of another
-    split. Band 2, if there is one: index into `TrainingData.references`, 255 where the labels name none.
+    mask: Path of a uint8 GeoTIFF on exactly the scene's grid. Band 1 has class values, and 255 where a pixel is
+    unlabelled, not valid or in another split. Band 2, if there is one, has an index into `TrainingData.references`, and
+    255 where the labels give no name.
     """
 
     mask: Path
 
 
 class TrainingData(Frozen):
-    """The splits of a dataset, and the contract its training pixels imply.
+    """The splits of a dataset, and the contract that follows from its training pixels.
 
-    references: names of what the labels call the pixels ("cassava"), before they were mapped to classes.
-    sha256: of scenes, masks and contract, so that two trainings can be known to have seen the same; "" if not computed.
+    references: Names that the labels give to pixels ("cassava"), before these names were mapped to classes. sha256:
+    Hash of scenes, masks and contract, which shows whether two trainings used the same data; "" if not computed.
     """
 
     train: tuple[LabelledScene, ...]
@@ -48,7 +50,7 @@ class TrainingData(Frozen):
     sha256: str = ""
 
     def hashed(self) -> Self:
-        """The same with its `sha256`, in hexadecimal: of contract, references, and by split names, scenes and masks."""
+        """The same data with its `sha256` in hexadecimal, over contract, references and the files of each split."""
         of_file = cache(_file_sha256)  # with blocks, a scene is in every split
         files = [
             [split, scene.name, scene.nodata, of_file(scene.path), of_file(scene.mask)]

@@ -1,6 +1,6 @@
-"""What is wrong with an input, where, and how to mend it; or what its owner should know though it is accepted.
+"""Faults, for which an input is refused, and notes on an input that is accepted.
 
-The caller decides what a fault means for it.
+The caller decides what to do about a fault.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from ml.frozen import Frozen
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One thing that is wrong with an input.
 
-    code: stable, snake_case, for programs. detail: what is wrong, with the figures. hint: how to mend it.
-    pointer: where, as a JSON pointer into the request, or "" for the file itself.
+    code: Stable name in snake_case, for programs. detail: What is wrong, with the numbers. hint: How to mend it.
+    pointer: Where it is wrong, as a JSON pointer into the request, or "" for the file itself.
     """
 
     code: str
@@ -23,14 +23,14 @@ class Fault:
     pointer: str = ""
 
     def at(self, pointer: str) -> "Fault":
-        """The same fault, found at `pointer`."""
+        """The same fault with another `pointer`."""
         return replace(self, pointer=pointer)
 
 
 class Note(Frozen):
-    """What is odd about an input that is accepted.
+    """Something odd about an input that is accepted.
 
-    code: stable, snake_case. detail: what was found, with the figures. hint: what to do about it, if anything.
+    code: Stable name in snake_case. detail: What was found, with the numbers. hint: What to do about it, or "".
     """
 
     code: str
@@ -39,14 +39,14 @@ class Note(Frozen):
 
 
 class InputRefused(Exception):
-    """An input that must not be used, with every fault found in it."""
+    """Raised to refuse an input, with every fault that was found in it."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(fault.detail for fault in faults))
         self.faults = faults
 
     def __reduce__(self) -> tuple[type["InputRefused"], tuple[Fault, ...]]:
-        """Made again from its faults in another process."""
+        """Pickle the exception as its faults, so that it can pass to another process."""
         return type(self), self.faults
 
 

@@ -1,4 +1,4 @@
-"""How long work tells what it has done."""
+"""How long work reports its progress, and how it is stopped."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """done of total units of real work in a stage; `values` is one row of a training's series, `note` a line to log.
+    """A report on the progress of work.
 
-    pixels: of the scene, mapped so far; earlier attempts included.
+    stage: Name of the current stage. done, total: Units of work finished in the stage, and all of them. message: Text
+    for people. values: Losses and metrics of an epoch, one row of a training's series. note: A line for the log.
+    pixels: Pixels of the scene that are mapped so far, also by earlier attempts.
     """
 
     stage: str
@@ -21,11 +23,11 @@ class Progress:
 
 
 class Stopped(Exception):
-    """Raised by a `Watch` to end the work at once: somebody dismissed it, or took it over."""
+    """Raised by a `Watch` to end the work at once, since the job was dismissed or another worker has taken it over."""
 
 
 Watch = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """A `Watch` that hears and says nothing."""
+    """A `Watch` that does nothing."""

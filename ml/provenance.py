@@ -1,4 +1,4 @@
-"""What made a result: code, libraries and processor, which decide its bits together with what computed its net."""
+"""The software and the processor that made a result; with the engine of the net they determine its exact bits."""
 
 import hashlib
 import platform
@@ -9,15 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 LIBRARIES = ("numpy", "rasterio", "pyproj", "shapely", "scipy", "torch")
-# sets of instructions by which libraries choose how they add and multiply, as Linux calls them
+# instruction sets, by their names in Linux, by which libraries choose how to add and multiply
 _INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 
 
 @cache
 def software() -> dict[str, str]:
-    """By name: canemap, `code` (a fingerprint of the sources of `ml`), python, the libraries, and the processor.
+    """Versions by name: canemap, `code` (a fingerprint of the sources of `ml`), python, the libraries, the processor.
 
-    The processor is `machine` (its architecture), `cpu` (its model) and `instructions` (those of its sets that matter).
+    The processor has three entries: `machine` is its architecture, `cpu` its model, and `instructions` lists its
+    instruction sets, as far as results depend on them.
     """
     libraries = {name: version(name) for name in LIBRARIES}
     ours = {"canemap": version("canemap"), "code": _fingerprint(), "python": platform.python_version()}
@@ -25,7 +26,7 @@ def software() -> dict[str, str]:
 
 
 def all_of(made_by: Iterable[dict[str, str]]) -> dict[str, str]:
-    """What made a result of which several machines made a part: by name all that they had, joined by " + "."""
+    """Provenance of a result that several machines made: by name, all different values, sorted and joined by " + "."""
     found: dict[str, set[str]] = {}
     for each in made_by:
         for name, value in each.items():
@@ -35,7 +36,7 @@ def all_of(made_by: Iterable[dict[str, str]]) -> dict[str, str]:
 
 def _processor() -> dict[str, str]:
     facts: dict[str, str] = {}
-    with suppress(OSError):  # there is such a file on Linux alone
+    with suppress(OSError):  # only Linux has this file
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     there = (facts.get("flags") or facts.get("Features") or "").split()
@@ -44,7 +45,7 @@ def _processor() -> dict[str, str]:
 
 
 def _fingerprint() -> str:
-    """Of all sources of this package: a version number does not change with each edit."""
+    """A hash of all sources of this package, since a version number does not change with each edit."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".c")):

@@ -1,8 +1,8 @@
-"""Scenes with a known truth, for the demonstration and the tests: fields, look-alike crops, haze and a colour cast.
+"""Synthetic scenes with known crops, for demonstration and tests: fields, look-alike crops, haze and a colour cast.
 
-Sugarcane and maize reflect almost the same, and two plots of one crop differ more than the crops do on average; what
-tells them apart is texture (cane stands in rows that can be seen, maize does not) and the plots around. Every scene
-of another seed lies at another place in Guangxi, so that the plots of one never fall into another.
+Sugarcane and maize reflect almost the same, and two plots of one crop differ more than the crops do on average. Texture
+(cane has visible rows, maize does not) and the plots around tell them apart. Scenes with different seeds lie at
+different places in Guangxi, so that the plots of one scene never fall into another.
 """
 
 import json
@@ -36,8 +36,9 @@ Image = NDArray[np.float32]
 class Appearance:
     """How a surface appears.
 
-    colour: mean value of each band. rows_m: distance between plant rows in metres. The other numbers are contrasts
-    relative to the mean: of the rows, of leaf-sized grain, of clumps some metres wide, and between two plots.
+    colour: Mean value of each band. rows_m: Distance between plant rows in metres. The other fields are contrasts
+    relative to the mean. rows: Contrast of the plant rows. grain: Contrast of single pixels. clumps: Contrast of clumps
+    some metres wide. between_plots: Contrast between two plots of one crop.
     """
 
     colour: tuple[float, float, float, float]
@@ -48,7 +49,7 @@ class Appearance:
     between_plots: float = 0.0
 
 
-LOOKS = {
+APPEARANCES = {
     "ground": Appearance((560, 720, 690, 1500), grain=0.08, clumps=0.08),
     "road": Appearance((1050, 1120, 1160, 1280), grain=0.04),
     "water": Appearance((520, 560, 380, 210), grain=0.03),
@@ -59,7 +60,7 @@ LOOKS = {
     "eucalyptus": Appearance((340, 450, 320, 1700), grain=0.16, clumps=0.10, between_plots=0.06),
     "fallow": Appearance((760, 920, 1080, 1420), rows_m=4.2, rows=0.05, grain=0.04, clumps=0.06, between_plots=0.10),
 }
-SURFACES = tuple(LOOKS)
+SURFACES = tuple(APPEARANCES)
 GROUND, ROAD, WATER = 0, 1, 2
 CROPS = {"sugarcane": 0.40, "maize": 0.17, "cassava": 0.16, "rice": 0.09, "eucalyptus": 0.08, "fallow": 0.10}
 _TEXTURE_BY_BAND = np.array([0.5, 0.7, 0.6, 1.0], np.float32)
@@ -69,7 +70,11 @@ _HAZE_BY_BAND = np.array([1.0, 0.75, 0.6, 0.2], np.float32)
 
 @dataclass(frozen=True)
 class Plot:
-    """A field. outline: in the scene's CRS. angle: direction of its rows in radians."""
+    """A field.
+
+    outline: Polygon in the CRS of the scene. crop: Name of the crop, a key of `CROPS`. angle: Direction of the plant
+    rows in radians.
+    """
 
     outline: Polygon
     crop: str
@@ -78,10 +83,10 @@ class Plot:
 
 @dataclass(frozen=True)
 class SyntheticScene:
-    """A scene on disk with its truth.
+    """A synthetic scene on disk with its true crops.
 
-    image: GeoTIFF, uint16, blue, green, red, nir. plots: GeoJSON (WGS 84), every field with its `crop`.
-    truth_ha: hectares of each crop on the ground (geodesic), where the scene has pixels.
+    image: GeoTIFF, uint16, with the bands blue, green, red, nir. plots: GeoJSON (WGS 84) of all fields, each with its
+    `crop`. truth_ha: Geodesic area of each crop in hectares, where the scene has pixels.
     """
 
     name: str
@@ -95,8 +100,9 @@ def make_scene(
 ) -> SyntheticScene:
     """Write `folder/name.tif` and `folder/name.geojson`: the same bytes for the same arguments.
 
-    seed: of everything, and of the place: scenes whose seeds differ by less than 400 lie apart (up to 5 km wide).
-    nodata_fraction: about this share of the pixels, in one corner, is nodata, and no plot reaches into it.
+    seed: Seed of all random numbers and of the place; scenes of up to 5 km whose seeds differ by less than 400 do not
+    overlap. size_px: Rows and columns of the scene. gsd_m: Side of a pixel in metres. nodata_fraction: Approximate
+    share of pixels, in one corner, that are nodata; no plot reaches into this corner.
     """
     random = np.random.default_rng(seed)
     grid = _grid(seed, gsd_m)
@@ -112,13 +118,13 @@ def make_scene(
 
 
 def _grid(seed: int, gsd_m: float) -> Affine:
-    """The affine transform of the scene of this seed: its own cell of 5 km."""
+    """The affine transform of the scene with this seed, whose origin is the corner of a cell of 5 km."""
     row, col = divmod(seed % _CELLS**2, _CELLS)
     return Affine(gsd_m, 0, _WEST_M + col * _CELL_M, 0, -gsd_m, _NORTH_M - row * _CELL_M)
 
 
 def _extent(grid: Affine, size_px: int, nodata_fraction: float) -> Polygon:
-    """Where the scene has pixels: the square, without a triangle at its upper left corner."""
+    """The area where the scene has data: its square without a triangle at the upper left corner."""
     west, north = grid @ (0, 0)
     side = size_px * grid.a
     cut = side * (2 * nodata_fraction) ** 0.5
@@ -131,7 +137,7 @@ def _extent(grid: Affine, size_px: int, nodata_fraction: float) -> Polygon:
 
 
 def _landscape(random: np.random.Generator, extent: Polygon) -> tuple[list[Plot], list[tuple[Polygon, int]]]:
-    """Fields in blocks of one direction each; roads between the blocks, and a river through them."""
+    """Fields in blocks with one direction each, and the surfaces around them: roads between the blocks, and a river."""
     west, south, east, north = extent.bounds
     side = east - west
     centres = MultiPoint(random.uniform((west, south), (east, north), size=(5, 2)))
@@ -146,7 +152,7 @@ def _landscape(random: np.random.Generator, extent: Polygon) -> tuple[list[Plot]
 
 
 def _fields(random: np.random.Generator, block: Polygon) -> Iterator[Plot]:
-    """The block cut into strips along a random direction, and each strip into fields, with paths between them."""
+    """The fields of a block, which is cut into strips along a random direction and then across, with paths between."""
     angle = random.uniform(0, np.pi)
     centre = block.centroid
     upright = shapely.affinity.rotate(block, -angle, origin=centre, use_radians=True)
@@ -163,7 +169,7 @@ def _fields(random: np.random.Generator, block: Polygon) -> Iterator[Plot]:
 def _cuts(
     random: np.random.Generator, start: float, end: float, least: float, most: float
 ) -> Iterator[tuple[float, float]]:
-    """Intervals of random length from start to end, in metres, with a path of three metres between two of them."""
+    """Intervals of random length from `start` to `end`, in metres, with a path of three metres after each."""
     while start < end:
         stop = start + random.uniform(least, most)
         yield start, min(stop, end)
@@ -180,10 +186,10 @@ def _render(
     grid: Affine,
     size_px: int,
 ) -> NDArray[np.uint16]:
-    """The scene as the satellite sees it, shape (4, size_px, size_px)."""
+    """The pixels of the scene, uint16 (4, size_px, size_px)."""
     shape = (size_px, size_px)
     backdrop = rasterize(surroundings, shape, fill=GROUND, transform=grid, dtype="int32")
-    # Surface 1 + n is plot n, 0 the backdrop: then every property of a pixel is one look-up.
+    # The pixels of plot n, counted from 1, have the number n; 0 is the backdrop. Every property is then one look-up.
     numbers = rasterize(
         [(plot.outline, number) for number, plot in enumerate(plots, 1)], shape, transform=grid, dtype="int32"
     )
@@ -192,7 +198,7 @@ def _render(
     surface = np.where(numbers > 0, crops[numbers], backdrop)
     texture = _texture(random, surface, angles, grid.a)
     brightness = _between_plots(random, crops)[numbers]
-    colour = np.array([look.colour for look in LOOKS.values()], np.float32)[surface]
+    colour = np.array([appearance.colour for appearance in APPEARANCES.values()], np.float32)[surface]
     image = colour * (brightness * (1 + texture[..., None] * _TEXTURE_BY_BAND))
     image = np.stack([_smooth(image[..., band], 0.5) for band in range(len(BANDS))], -1)
     image = _through_the_air(random, image)
@@ -200,10 +206,10 @@ def _render(
 
 
 def _texture(random: np.random.Generator, surface: NDArray[np.int64], angles: Image, gsd_m: float) -> Image:
-    """Relative contrast of each pixel inside its surface, shape (rows, cols), about 0."""
+    """Relative contrast of each pixel within its surface, shape (rows, cols), with a mean of about 0."""
 
     def of(name: str) -> Image:
-        return np.array([getattr(look, name) for look in LOOKS.values()], np.float32)[surface]
+        return np.array([getattr(appearance, name) for appearance in APPEARANCES.values()], np.float32)[surface]
 
     rows, cols = np.indices(surface.shape, dtype=np.float32) * gsd_m
     wobble = _noise(random, surface.shape, 12.0 / gsd_m)
@@ -215,14 +221,17 @@ def _texture(random: np.random.Generator, surface: NDArray[np.int64], angles: Im
 
 
 def _between_plots(random: np.random.Generator, crops: NDArray[np.int64]) -> Image:
-    """Brightness of each plot by band, shape (plots, 4), about 1: age, soil and water differ from plot to plot."""
-    spread = np.array([look.between_plots for look in LOOKS.values()], np.float32)[crops, None]
+    """Relative brightness of each plot by band, about 1, shape (plots + 1, 4); entry 0 is the backdrop.
+
+    Age, soil and water differ from plot to plot.
+    """
+    spread = np.array([appearance.between_plots for appearance in APPEARANCES.values()], np.float32)[crops, None]
     common, own = random.standard_normal((len(crops), 1)), random.standard_normal((len(crops), len(BANDS)))
     return (1 + spread * (0.8 * common + 0.5 * own)).clip(0.6, 1.4).astype(np.float32)
 
 
 def _through_the_air(random: np.random.Generator, image: Image) -> Image:
-    """Haze thickening in one direction, a colour cast of the whole scene, and noise of the sensor."""
+    """Add haze that thickens in one direction, a colour cast of the whole scene, and sensor noise."""
     rows, cols = np.indices(image.shape[:2], dtype=np.float32) / max(image.shape)
     direction = random.uniform(0, 2 * np.pi)
     slope = 0.5 + (rows - 0.5) * np.sin(direction) + (cols - 0.5) * np.cos(direction)
@@ -235,7 +244,7 @@ def _through_the_air(random: np.random.Generator, image: Image) -> Image:
 
 
 def _noise(random: np.random.Generator, shape: tuple[int, ...], radius_px: float) -> Image:
-    """Noise of mean 0 and standard deviation 1, smooth over `radius_px` pixels."""
+    """Noise of mean 0 and standard deviation 1, blurred by a Gaussian of standard deviation `radius_px` pixels."""
     white = random.standard_normal(shape, dtype=np.float32)
     smooth = _smooth(white, radius_px) if radius_px else white
     noise: Image = (smooth - smooth.mean()) / smooth.std()
@@ -243,7 +252,7 @@ def _noise(random: np.random.Generator, shape: tuple[int, ...], radius_px: float
 
 
 def _smooth(values: Image, radius_px: float) -> Image:
-    """Gaussian blur of standard deviation `radius_px`, by Fourier; the edges wrap."""
+    """Gaussian blur with standard deviation `radius_px`, by Fourier transform; the edges wrap around."""
     rows, cols = np.fft.fftfreq(values.shape[0])[:, None], np.fft.rfftfreq(values.shape[1])
     passes = np.exp(-2 * (np.pi * radius_px) ** 2 * (rows**2 + cols**2))
     smooth: Image = np.fft.irfft2(np.fft.rfft2(values) * passes, values.shape).astype(np.float32)
@@ -251,7 +260,7 @@ def _smooth(values: Image, radius_px: float) -> Image:
 
 
 def _outside(image: NDArray[np.uint16], extent: Polygon, grid: Affine) -> None:
-    """Make what lies outside the extent nodata."""
+    """Set all pixels outside the extent to nodata, in place."""
     image[:, rasterize([extent], image.shape[1:], transform=grid) == 0] = NODATA
 
 

@@ -1,4 +1,4 @@
-"""`python -m ml`: train and predict from a shell."""
+"""`python -m ml` trains and predicts from a shell."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ SMALL = ("net.depth=2", "net.width=2", "chip_size=32", "batch_size=4", "epochs=1
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """scenes/, labels/ (one raster mask a scene) and split.csv."""
+    """A folder with scenes/, labels/ (one raster mask for each scene) and split.csv."""
     for name in ("scenes", "labels"):
         (tmp_path / name).mkdir()
     with (tmp_path / "split.csv").open("w", newline="") as file:
@@ -50,7 +50,7 @@ def train_arguments(folder: Path, *settings: str) -> list[str | Path]:
     return ["train", *files, "--out", folder / "out", *(word for setting in settings for word in ("--set", setting))]
 
 
-def test_train_then_predict(folder: Path) -> None:
+def test_a_model_is_trained_and_then_used_to_predict(folder: Path) -> None:
     code, output = run(*train_arguments(folder, *SMALL))
     assert code == 0, output
     assert "kappa" in output
@@ -64,7 +64,7 @@ def test_train_then_predict(folder: Path) -> None:
     assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
 
 
-def test_two_processes_train_one_model_and_one_of_them_speaks(folder: Path) -> None:
+def test_two_processes_train_one_model_and_only_one_of_them_prints(folder: Path) -> None:
     code, output = launch("-m", "ml", *train_arguments(folder, *SMALL))
     assert code == 0, output
     assert output.count("epoch 1 of 1 is kept") == 1
@@ -73,8 +73,10 @@ def test_two_processes_train_one_model_and_one_of_them_speaks(folder: Path) -> N
     assert not (folder / "out" / "scratch").exists()
 
 
-def test_what_one_process_does_is_refused_in_several(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "as the launcher says it")
+def test_comparison_and_prediction_are_refused_in_several_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "set by the launcher")
     code, output = run("compare", *train_arguments(folder, *SMALL)[1:])
     assert code == EXIT_REFUSED
     assert "one_process" in output
@@ -83,7 +85,7 @@ def test_what_one_process_does_is_refused_in_several(folder: Path, monkeypatch: 
     assert "Start it without torchrun" in output
 
 
-def test_compare_makes_table_and_figures_and_does_nothing_twice(folder: Path) -> None:
+def test_compare_writes_the_table_and_the_figures_and_repeats_no_finished_training(folder: Path) -> None:
     arguments = ["compare", *train_arguments(folder, *SMALL)[1:], "--seeds", "0,1", "--figures", "svg"]
     code, output = run(*arguments)
     assert code == 0, output
@@ -96,30 +98,30 @@ def test_compare_makes_table_and_figures_and_does_nothing_twice(folder: Path) ->
     assert len(models) == 4
     code, output = run(*arguments)
     assert code == 0, output
-    assert [model.stat().st_mtime_ns for model in models] == written, "finished runs are not trained again"
+    assert [model.stat().st_mtime_ns for model in models] == written, "finished trainings are not repeated"
 
 
-def test_a_printed_table_is_checked() -> None:
+def test_check_table_tells_possible_metrics_from_impossible_ones() -> None:
     code, output = run("check-table", "0.8942", "0.7462", "0.7780")
     assert code == 4
     assert "cannot come from the same confusion" in output.replace("\n", " ")
     assert run("check-table", "0.9", "0.6667", "0.7368")[0] == 0
 
 
-def test_the_engine_of_this_cpu_is_said() -> None:
+def test_the_engine_command_describes_the_engine_of_this_cpu() -> None:
     code, output = run("engine")
     assert (code, output.splitlines()[0]) == (0, library.describe()[0])
 
 
-def test_what_is_refused_is_said_with_its_remedy_and_no_traceback(folder: Path) -> None:
+def test_a_refused_input_is_reported_with_its_remedy_and_without_a_traceback(folder: Path) -> None:
     (folder / "model").write_text("no model")
     code, output = run("predict", "--model", folder / "model", "--scene", folder / "split.csv", "--out", folder / "map")
     assert code == EXIT_REFUSED
     assert "bad_checkpoint" in output
-    assert "Take model.safetensors" in output
+    assert "Use the whole file model.safetensors" in output
 
 
-def test_a_file_of_options_means_what_a_request_means(folder: Path) -> None:
+def test_a_file_of_options_is_checked_like_a_request(folder: Path) -> None:
     options = {"homogenise": "none", "clip_outliers": False, "classes": [{"value": 0, "name": "all"}]}
     (folder / "options.json").write_text(json.dumps(options))
     code, output = run(*train_arguments(folder), "--data", folder / "options.json")
@@ -127,13 +129,13 @@ def test_a_file_of_options_means_what_a_request_means(folder: Path) -> None:
     assert output.split()[0] == "too_few_classes"
 
 
-def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
+def test_an_unknown_setting_is_refused_and_named(folder: Path) -> None:
     code, output = run(*train_arguments(folder, "net.wdith=3"))
     assert code == EXIT_REFUSED
     assert "net.wdith" in output
 
 
-def test_settings_override_the_file(tmp_path: Path) -> None:
+def test_settings_override_the_config_file(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"net": {"depth": 3, "width": 8}, "epochs": 5}))
     settings = ["net.width=16", "optimizer.name=adamw", "augment=[]", "max_steps=null"]
     assert merged(tmp_path / "c.json", settings) == {
@@ -151,10 +153,10 @@ def test_a_setting_without_a_value_is_a_usage_error() -> None:
         merged(None, ["net.width"])
 
 
-def test_the_split_takes_names_from_the_first_column(folder: Path) -> None:
+def test_the_split_file_has_the_names_of_scenes_in_its_first_column(folder: Path) -> None:
     assert read_split(folder / "split.csv") == {"train": ("s0", "s1"), "val": ("s2",), "test": ()}
 
 
-def test_folders_stand_for_the_files_in_them(folder: Path) -> None:
+def test_a_folder_stands_for_the_files_in_it(folder: Path) -> None:
     found = list(files_in([folder / "split.csv", folder / "labels"]))
     assert [path.name for path in found] == ["split.csv", "s0.tif", "s1.tif", "s2.tif", "s3.tif"]
