@@ -34,7 +34,7 @@ def create(services: Services, request: ExperimentRequest, once: IdempotentReque
         classes = len(dataset.request.classes)
         if faults := tuple(plan_faults(request, classes)):
             raise Invalid("invalid-experiment", *faults)
-        runs = request.runs(classes)
+        runs = request.trainings(classes)
         trainings.check_configs(dataset, [run.config for run in runs])
         lifecycle.create(session, id_, "experiment", total=len(runs) + 1)
         experiment = Experiment(id=id_, dataset=dataset.id, request=request)

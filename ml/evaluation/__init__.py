@@ -1,1 +1,1 @@
-"""What a map is worth: metrics from confusion counts, and hectares with an interval. Free of torch."""
+"""The accuracy of maps: metrics from confusion counts, and areas with an interval. Nothing here imports torch."""

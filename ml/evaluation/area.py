@@ -1,4 +1,4 @@
-"""Hectares one can defend: the area of a class from the map AND from how often the map was wrong."""
+"""The area of a class, estimated from the map and from the errors of the map."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,14 +23,17 @@ def adjusted_area(
     """The area of class `value` in hectares, adjusted for the map's errors, and its 95 % confidence interval.
 
     The stratified estimator of Olofsson et al. 2014 (doi 10.1016/j.rse.2014.02.015, eq. 9 and 10): the map classes
-    are the strata, and of each stratum's mapped area goes to class `value` what the test pixels mapped so truly are,
-    sum over i of mapped_ha[i] * n_i,value / n_i. It rests on the test scenes being like the mapped one.
-    The interval is the 2.5 and 97.5 percentile over `resamples` bootstraps of whole blocks, since pixels that are
-    neighbours err together.
+    are the strata. The mapped area of each stratum i counts for class `value` by the share of the test pixels mapped as
+    i that truly are of this class: the sum over i of mapped_ha[i] * n_i,value / n_i. The estimate assumes that the test
+    scenes are like the mapped scene. The interval is the 2.5 and 97.5 percentile over `resamples` bootstraps of whole
+    blocks, since the errors of neighbouring pixels are not independent.
 
-    mapped_ha: hectares by map class, each the class's place in the confusion. confusion, blocks: test pixels by true
-    and mapped class, in all and by block (`ml.evaluation.metrics.block_confusions`). None if a mapped class has no test
-    pixel, or with fewer than two blocks, of which no interval can be had.
+    mapped_ha: Hectares by map class, which is the index of the class in the confusion. confusion, blocks: Test pixels
+    by true and mapped class, in all and by block (`ml.evaluation.metrics.block_confusions`). value: Class whose area is
+    estimated. seed: Seed of the bootstrap.
+
+    Returns:
+        The area and its interval, or None if a mapped class has no test pixel or there are fewer than two blocks.
     """
     strata_ha = np.array([mapped_ha.get(mapped, 0.0) for mapped in range(len(confusion))])
     estimate = float(_truly(value, strata_ha, np.asarray(confusion)))
@@ -44,7 +47,10 @@ def adjusted_area(
 
 
 def _truly(value: int, strata_ha: Floats, counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Hectares of class `value`; counts: (..., truth, map class). NaN where a mapped stratum has no test pixel."""
+    """Estimated hectares of class `value`, shape (...), NaN where a mapped stratum has no test pixel.
+
+    strata_ha: Mapped hectares by class, shape (classes,). counts: Test pixels, shape (..., true class, map class).
+    """
     tested = counts.sum(axis=-2)
     share = np.divide(counts[..., value, :], tested, out=np.full(tested.shape, np.nan), where=tested > 0)
     hectares: NDArray[Any] = np.where(strata_ha > 0, strata_ha * share, 0.0).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""One split in detail: what each scene, each block and each look-alike crop has to do with the pooled figures."""
+"""The metrics of one split in detail: by scene, by block and by look-alike crop."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ AVERAGED = ("accuracy", "iou", "kappa")
 
 
 class Assessment(Frozen):
-    """The parts of one split's `Metrics`.
+    """The parts of the `Metrics` of one split.
 
-    scenes: each scene by itself. scene_mean: accuracy, iou and kappa as the means over the scenes where they are
-    defined, to stand beside the pooled ones, which weigh a scene by its pixels. false_positives: pixels of class 0 that
-    are mapped as class 1, by what the labels call them ("cassava"); empty for more than two classes.
-    blocks: the counts of each scene's blocks, alike for all nets that are scored on one split, so that they can be
-    paired by scene, row and col. boundary_m: the distance of the boundary IoU in metres; None: it was not counted.
+    scenes: Metrics of each scene. scene_mean: Means of accuracy, iou and kappa over the scenes where they are defined;
+    the pooled metrics, in contrast, weight each scene by its pixels. false_positives: Pixels of class 0 that are mapped
+    as class 1, by the name that the labels give them ("cassava"); empty for more than two classes. blocks: Counts of
+    the blocks of each scene; all nets that are scored on one split have the same blocks, so that blocks can be paired
+    by scene, row and col. boundary_m: Distance of the boundary IoU in metres, or None if it was not counted.
     """
 
     scenes: dict[str, Metrics]
@@ -31,16 +31,17 @@ class Assessment(Frozen):
 
     @property
     def confusions(self) -> tuple[Confusion, ...]:
-        """Those of all blocks, for `ml.evaluation.area.adjusted_area`."""
+        """The confusions of all blocks, for `ml.evaluation.area.adjusted_area`."""
         return tuple(block.confusion for blocks in self.blocks.values() for block in blocks)
 
 
 @dataclass(frozen=True)
 class SceneCounts:
-    """What was counted in one whole scene.
+    """The counts of one whole scene.
 
-    blocks: of `ml.evaluation.metrics.block_confusions`. boundary: of `ml.evaluation.boundary.boundary_counts`, for
-    class 1 alone where there are two classes, else for each class. false_positives: of `false_positives` below.
+    scene: Name of the scene. blocks: Results of `ml.evaluation.metrics.block_confusions`. boundary: Results of
+    `ml.evaluation.boundary.boundary_counts`, for class 1 alone if there are two classes, else for each class.
+    false_positives: Result of the function `false_positives`.
     """
 
     scene: str
@@ -52,10 +53,12 @@ class SceneCounts:
 def assessment(
     scenes: Sequence[SceneCounts], classes: int = 2, boundary_m: float | None = None
 ) -> tuple[Metrics, Assessment]:
-    """The figures of all scenes pooled, and their parts. classes: how many. boundary_m: as in `Assessment`.
+    """The metrics of all scenes pooled, and their parts.
+
+    classes: Number of classes. boundary_m: Distance of the boundary IoU in metres, as in `Assessment`.
 
     Raises:
-        ValueError: a scene was counted twice.
+        ValueError: A scene was counted twice.
     """
     if twice := [name for name, times in Counter(counts.scene for counts in scenes).items() if times > 1]:
         raise ValueError(f"scene {twice[0]!r} was counted twice")
@@ -77,9 +80,9 @@ def _metrics(scenes: Sequence[SceneCounts], classes: int) -> Metrics:
 
 
 def boundary_iou(boundaries: Sequence[Sequence[tuple[int, int]]]) -> float | None:
-    """The boundary IoU over scenes: (intersection, union) pooled by class, then the mean over classes with a boundary.
+    """The boundary IoU over scenes: pooled by class, then the mean over the classes with a boundary; None without one.
 
-    boundaries: by scene, then by class. None without any boundary.
+    boundaries: Pixels (intersection, union) by scene, then by class.
     """
     totals = [[sum(counts) for counts in zip(*of_class, strict=True)] for of_class in zip(*boundaries, strict=True)]
     return _mean(intersection / union if union else None for intersection, union in totals)
@@ -88,10 +91,10 @@ def boundary_iou(boundaries: Sequence[Sequence[tuple[int, int]]]) -> float | Non
 def false_positives(
     truth: NDArray[np.uint8], predicted: NDArray[np.uint8], reference: NDArray[np.uint8], names: Sequence[str]
 ) -> dict[str, int]:
-    """Pixels of class 0 that are mapped as class 1, by what the labels call them.
+    """Pixels of class 0 that are mapped as class 1, by the name that the labels give them.
 
-    truth, predicted: one shape, 0, 1 or `UNLABELLED`. reference: of that shape, index into `names`, or `UNLABELLED`
-    where the labels name nothing: such pixels are wrong too, but no name is theirs. Names with no such pixel are left
+    truth, predicted: Class values 0, 1 or `UNLABELLED`, arrays of one shape. reference: Index into `names`, of the same
+    shape, or `UNLABELLED` where the labels give no name; such pixels are not counted. Names without a pixel are left
     out.
     """
     wrong = reference[(truth == 0) & (predicted == 1)]

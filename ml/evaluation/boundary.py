@@ -1,4 +1,4 @@
-"""Boundary IoU: how well a map draws the edges of its fields, where pixels inside large fields say nothing."""
+"""Boundary IoU: how well a map follows the edges of fields; pixels inside large fields do not count."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt  # type: ignore[attr-defined]  
 
 from ml.contract import UNLABELLED
 
-STRIP_ROWS = 1024  # a distance transform needs some 40 bytes a pixel: too many for a whole scene at once
+STRIP_ROWS = 1024  # a distance transform needs about 40 bytes for each pixel: too much for a whole scene at once
 
 
 def boundary_counts(
@@ -18,20 +18,21 @@ def boundary_counts(
     distance_m: float,
     value: int,
 ) -> tuple[int, int]:
-    """Pixels in the intersection and in the union of the boundary bands of class `value`, truth and map.
+    """Pixels in the intersection and in the union of the boundary bands of class `value` in truth and map.
 
-    Their ratio is the boundary IoU of Cheng et al. 2021 (arXiv:2103.16562, eq. 1); add them over scenes first. The
-    band of a class is its pixels within `distance_m` of a pixel of another class, from centre to centre, so that a
-    distance below one pixel leaves no band. A pixel that is unlabelled in either is not counted and makes no boundary,
-    nor does the edge of the scene.
+    Their ratio is the boundary IoU of Cheng et al. 2021 (arXiv:2103.16562, eq. 1); the counts of several scenes must be
+    added first. The band of a class consists of its pixels within `distance_m` of a pixel of another class, from centre
+    to centre, so that a distance below one pixel gives no band. A pixel that is unlabelled in truth or map is not
+    counted and makes no boundary, and neither does the edge of the scene.
 
-    truth, predicted: shape (rows, cols), class values or `UNLABELLED`. pixel_m: height and width of a pixel in metres.
+    truth, predicted: Class values or `UNLABELLED`, shape (rows, cols). pixel_m: Height and width of a pixel in metres.
+    distance_m: Width of the band in metres.
     """
     reach = math.ceil(distance_m / pixel_m[0])
     intersection = union = 0
     for row in range(0, truth.shape[0], STRIP_ROWS):
         above = min(reach, row)
-        around = slice(row - above, row + STRIP_ROWS + reach)  # what the strip's own rows can be near to
+        around = slice(row - above, row + STRIP_ROWS + reach)  # the rows of the strip, and those within reach of them
         own = slice(above, above + STRIP_ROWS)
         counted = (truth[around] != UNLABELLED) & (predicted[around] != UNLABELLED)
         t, p = (_band(m[around] == value, counted, pixel_m, distance_m)[own] for m in (truth, predicted))
@@ -43,8 +44,9 @@ def boundary_counts(
 def _band(
     inside: NDArray[np.bool_], counted: NDArray[np.bool_], pixel_m: tuple[float, float], distance_m: float
 ) -> NDArray[np.bool_]:
+    """The counted pixels of the class within `distance_m` of a counted pixel of another class, bool (rows, cols)."""
     other = counted & ~inside
-    if not other.any():  # scipy would measure to a pixel that is not there
+    if not other.any():  # without such a pixel, the distances of scipy mean nothing
         return np.zeros_like(inside)
-    near = distance_transform_edt(~other, sampling=pixel_m) <= distance_m * (1 + 1e-9)  # 3 x 0.1 m are within 0.3 m
+    near = distance_transform_edt(~other, sampling=pixel_m) <= distance_m * (1 + 1e-9)  # so 3 x 0.1 m is within 0.3 m
     return np.asarray(inside & counted & near)

@@ -1,4 +1,4 @@
-"""Variants of a training compared: each one's figures over its seeds, and whether a difference is more than luck."""
+"""Compare variants of a training: the metrics of each variant over its seeds, and intervals of their differences."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -7,17 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ml.evaluation.metrics import BlockCounts, Counts, Floats, Metrics, figures
+from ml.evaluation.metrics import BlockCounts, Counts, Floats, Metrics, metrics_of
 from ml.frozen import Frozen
 
 Compared = Literal["accuracy", "iou", "kappa"]
 COMPARED: tuple[Compared, ...] = get_args(Compared)
-FEW_SEEDS = 5  # resampling n runs shows (n - 1) / n of their variance
-_CHUNK = 100  # resamples at once: bounds the memory, whatever the number of blocks
+FEW_SEEDS = 5  # resampling n trainings shows (n - 1) / n of their variance
+_CHUNK = 100  # resamples computed at once, which limits the memory
 
 
 class ScoredTraining(Frozen):
-    """One training of a variant, scored on one split. blocks: by scene, as in `ml.evaluation.assessment.Assessment`."""
+    """One training of a variant, scored on one split.
+
+    blocks: Counts of blocks by scene, as in `ml.evaluation.assessment.Assessment`.
+    """
 
     variant: str
     seed: int
@@ -26,14 +29,18 @@ class ScoredTraining(Frozen):
 
 
 class Spread(Frozen):
-    """A figure over runs. sd: with n - 1, None of a single run. Both are None if the figure is undefined in any run."""
+    """Mean and standard deviation of a metric over trainings.
+
+    sd: Standard deviation with the divisor n - 1, or None for a single training. Both fields are None if the metric is
+    undefined for any of the trainings.
+    """
 
     mean: float | None
     sd: float | None
 
 
 class VariantRow(Frozen):
-    """One variant: the spread of each figure of `Metrics` over its runs, and how many runs these are."""
+    """One variant: the spread of each metric of `Metrics` over its trainings. runs: Number of these trainings."""
 
     variant: str
     split: str
@@ -49,14 +56,15 @@ class VariantRow(Frozen):
     runs: int
 
 
-FIGURES = tuple(name for name, field in VariantRow.model_fields.items() if field.annotation is Spread)
+METRICS = tuple(name for name, field in VariantRow.model_fields.items() if field.annotation is Spread)
 
 
 class Difference(Frozen):
-    """What variant `a` has more of `metric` than the baseline `b`.
+    """How much more of `metric` variant `a` has than the baseline `b`.
 
-    mean: over the seeds that both have. ci95: 95 % interval of it. share_positive: share of the resamples in which `a`
-    is ahead. Each is None where it cannot be had. paired_seeds: how many both have. statement: all this for people.
+    mean: Mean difference over the seeds that both variants have. ci95: 95 % interval of the mean difference.
+    share_positive: Share of the resamples in which `a` is ahead, 0 to 1. Each of these is None if it is undefined.
+    paired_seeds: Number of seeds that both variants have. statement: The difference as text for people.
     """
 
     a: str
@@ -70,80 +78,89 @@ class Difference(Frozen):
 
 
 class Comparison(Frozen):
-    """table: variants in the order they came. differences: each later one against the first. notes: their limits."""
+    """The comparison of all variants.
+
+    table: One row for each variant, in the order of their first trainings. differences: Differences of each other
+    variant from the first. notes: Limits of these differences, for people.
+    """
 
     table: tuple[VariantRow, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
 
 
-def compare(runs: Sequence[ScoredTraining], *, split: str = "test", seed: int = 0, resamples: int = 2000) -> Comparison:
-    """Compare variants on one split; the first run's variant is the baseline.
+def compare(
+    scored: Sequence[ScoredTraining], *, split: str = "test", seed: int = 0, resamples: int = 2000
+) -> Comparison:
+    """Compare variants on one split; the variant of the first training is the baseline.
 
-    The interval is a paired bootstrap: whole blocks are drawn with replacement, the same for every run, since
-    neighbouring pixels err together and a hard block is hard for all; then the seeds that both variants have are drawn
-    with replacement. Each drawn run's blocks are pooled into one confusion, and the difference is the mean over the
-    drawn seeds. Percentiles 2.5 and 97.5 over `resamples`, without those in which the metric is undefined.
+    The interval comes from a paired bootstrap. Whole blocks are drawn with replacement, the same for every training,
+    since the errors of neighbouring pixels are not independent and a hard block is hard for all trainings. Then the
+    seeds that both variants have are drawn with replacement. The drawn blocks of each training are pooled into one
+    confusion, and the difference is the mean over the drawn seeds. The interval is the 2.5 and 97.5 percentile over
+    `resamples`, without those in which the metric is undefined.
 
     Raises:
-        ValueError: two runs of one variant and seed, or runs that were scored on different blocks.
+        ValueError: Two trainings have the same variant and seed, or trainings were scored on different blocks.
     """
-    placed = _by_variant_and_seed(runs)
-    counts = _aligned(runs)
+    placed = _by_variant_and_seed(scored)
+    counts = _aligned(scored)
     rng = np.random.default_rng(seed)
-    resampled = _resampled_figures(counts, resamples, rng)
+    resampled = _resampled_metrics(counts, resamples, rng)
     differences: list[Difference] = []
     notes = ["Fewer than two blocks were scored: there is no interval."] if len(counts) < 2 else []
     for a, b in [(later, next(iter(placed))) for later in list(placed)[1:]]:
         pairs = [(placed[a][s], placed[b][s]) for s in sorted(placed[a].keys() & placed[b].keys())]
         drawn = rng.integers(max(1, len(pairs)), size=(resamples, len(pairs)))
         for metric in COMPARED:
-            observed = [_minus(getattr(runs[i].metrics, metric), getattr(runs[j].metrics, metric)) for i, j in pairs]
+            observed = [
+                _minus(getattr(scored[i].metrics, metric), getattr(scored[j].metrics, metric)) for i, j in pairs
+            ]
             ahead = _drawn_means(resampled[metric], pairs, drawn)
             differences.append(_difference(a, b, metric, observed, ahead))
         notes += _seed_notes(a, b, len(pairs))
-    table = tuple(_row(name, split, [runs[i].metrics for i in of.values()]) for name, of in placed.items())
+    table = tuple(_row(name, split, [scored[i].metrics for i in of.values()]) for name, of in placed.items())
     return Comparison(table=table, differences=tuple(differences), notes=tuple(notes))
 
 
-def _by_variant_and_seed(runs: Sequence[ScoredTraining]) -> dict[str, dict[int, int]]:
-    """Where in `runs` each variant's runs are, by seed; variants in the order they came."""
+def _by_variant_and_seed(scored: Sequence[ScoredTraining]) -> dict[str, dict[int, int]]:
+    """Indices of `scored` by variant and seed; the variants are in the order of their first trainings."""
     placed: dict[str, dict[int, int]] = {}
-    for index, run in enumerate(runs):
-        if placed.setdefault(run.variant, {}).setdefault(run.seed, index) != index:
-            raise ValueError(f"variant {run.variant!r} has two runs of seed {run.seed}")
+    for index, training in enumerate(scored):
+        if placed.setdefault(training.variant, {}).setdefault(training.seed, index) != index:
+            raise ValueError(f"variant {training.variant!r} has two trainings of seed {training.seed}")
     return placed
 
 
-def _aligned(runs: Sequence[ScoredTraining]) -> Counts:
-    """The blocks of all runs, shape (blocks, runs, classes, classes), every run's in the order of the first's."""
-    by_place = [{(s, b.row, b.col): b.confusion for s, of in run.blocks.items() for b in of} for run in runs]
+def _aligned(scored: Sequence[ScoredTraining]) -> Counts:
+    """The blocks of all trainings, shape (blocks, trainings, classes, classes), in the order of the first training."""
+    by_place = [{(s, b.row, b.col): b.confusion for s, of in each.blocks.items() for b in of} for each in scored]
     places = by_place[0].keys() if by_place else ()
     if any(blocks.keys() != places for blocks in by_place):
-        raise ValueError("the runs were scored on different blocks: only runs on one split can be compared")
+        raise ValueError("the trainings were scored on different blocks: compare trainings on one split only")
     if not places:
-        return np.zeros((0, len(runs), 2, 2), dtype=np.int64)
+        return np.zeros((0, len(scored), 2, 2), dtype=np.int64)
     counts = np.array([[blocks[place] for blocks in by_place] for place in places], dtype=np.int64)
     truth = counts.sum(axis=-1)
     if (truth != truth[:, :1]).any():
-        raise ValueError("the runs were scored against different labels: only runs on one split can be compared")
+        raise ValueError("the trainings were scored on different labels: compare trainings on one split only")
     return counts
 
 
-def _resampled_figures(counts: Counts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """The compared figures of each run over each draw of blocks: (resamples, runs) each, NaN where undefined.
+def _resampled_metrics(counts: Counts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """The compared metrics by name, each of shape (resamples, trainings), NaN where undefined.
 
-    counts: (blocks, runs, classes, classes). With fewer than two blocks there is nothing to draw: all NaN.
+    counts: Pixels, shape (blocks, trainings, classes, classes). With fewer than two blocks, all metrics are NaN.
     """
     blocks, *shape = counts.shape
     found: dict[str, Floats] = {name: np.full((resamples, shape[0]), np.nan) for name in COMPARED}
     if blocks < 2:
         return found
-    flat = counts.reshape(blocks, -1).astype(np.float64)  # exact, and BLAS multiplies no integers
+    flat = counts.reshape(blocks, -1).astype(np.float64)  # exact for these counts, and BLAS has no product of integers
     for start in range(0, resamples, _CHUNK):
         draws = rng.integers(blocks, size=(min(_CHUNK, resamples - start), blocks))
         often = np.stack([np.bincount(draw, minlength=blocks) for draw in draws]).astype(np.float64)
-        drawn = figures((often @ flat).reshape(len(draws), *shape))
+        drawn = metrics_of((often @ flat).reshape(len(draws), *shape))
         for name in COMPARED:
             found[name][start : start + len(draws)] = drawn[name]
     return found
@@ -152,7 +169,8 @@ def _resampled_figures(counts: Counts, resamples: int, rng: np.random.Generator)
 def _drawn_means(resampled: Floats, pairs: Sequence[tuple[int, int]], drawn: NDArray[np.int64]) -> Floats:
     """The mean difference over the drawn pairs in each resample, without those where it is undefined.
 
-    resampled: (resamples, runs). drawn: (resamples, pairs), indices into `pairs` of (run of a, run of b).
+    resampled: Metric, shape (resamples, trainings). pairs: Indices of the trainings of a and of b with one seed. drawn:
+    Indices into `pairs`, shape (resamples, pairs).
     """
     if not pairs:
         return np.empty(0)
@@ -162,7 +180,10 @@ def _drawn_means(resampled: Floats, pairs: Sequence[tuple[int, int]], drawn: NDA
 
 
 def _difference(a: str, b: str, metric: Compared, observed: Sequence[float | None], resampled: Floats) -> Difference:
-    """observed: of each pair. resampled: means over pairs, none of them NaN."""
+    """The difference of one metric.
+
+    observed: Difference of each pair of trainings. resampled: Mean difference in each resample, without NaN.
+    """
     mean = _spread(observed).mean
     ci95 = share = None
     if mean is not None and len(resampled) > 0:
@@ -192,18 +213,19 @@ def _seed_notes(a: str, b: str, seeds: int) -> list[str]:
     if seeds == 0:
         return [f"{a} and {b} have no seed in common: they cannot be paired."]
     if seeds == 1:
-        return [f"{a} and {b} have one seed in common: the interval knows how blocks differ, not how runs do."]
+        return [f"{a} and {b} have one seed in common: the interval shows how blocks vary, not how trainings vary."]
     if seeds < FEW_SEEDS:
-        return [f"{a} and {b} have {seeds} seeds in common: so few leave the interval somewhat too narrow."]
+        return [f"{a} and {b} have {seeds} seeds in common: with so few, the interval is somewhat too narrow."]
     return []
 
 
 def _row(variant: str, split: str, metrics: Sequence[Metrics]) -> VariantRow:
-    spreads = {name: _spread([getattr(run, name) for run in metrics]) for name in FIGURES}
+    spreads = {name: _spread([getattr(run, name) for run in metrics]) for name in METRICS}
     return VariantRow(variant=variant, split=split, runs=len(metrics), **spreads)
 
 
 def _spread(values: Sequence[float | None]) -> Spread:
+    """The mean and the standard deviation of `values`; both are None if any value is None or there are no values."""
     defined = [value for value in values if value is not None]
     if not values or len(defined) < len(values):
         return Spread(mean=None, sd=None)

@@ -1,24 +1,25 @@
-"""A comparison as text: CSV for spreadsheets, Markdown for people."""
+"""Write a comparison as text: CSV for spreadsheets, Markdown for people."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from ml.evaluation.comparison import COMPARED, FIGURES, Comparison, Difference, Spread, in_points
+from ml.evaluation.comparison import COMPARED, METRICS, Comparison, Difference, Spread, in_points
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line a variant: mean and sd of each figure, then its difference from the baseline with the 95 % interval.
+    """A CSV with one line for each variant: mean and sd of each metric, then its differences from the baseline.
 
-    What is unknown is empty, as are the differences of the baseline itself. Figures are shares of 1.
+    Each difference has its 95 % interval. Undefined values and the differences of the baseline itself are empty.
+    Metrics are shares, 0 to 1, and not percent.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    spreads = [f"{name}_{part}" for name in FIGURES for part in ("mean", "sd")]
+    spreads = [f"{name}_{part}" for name in METRICS for part in ("mean", "sd")]
     differences = [f"{name}_difference{part}" for name in COMPARED for part in ("", "_low", "_high")]
     writer.writerow(["variant", "split", "runs", *spreads, "baseline", "paired_seeds", *differences])
     for row in comparison.table:
-        means = [value for name in FIGURES for value in _spread(getattr(row, name))]
+        means = [value for name in METRICS for value in _spread(getattr(row, name))]
         of_row = {found.metric: found for found in comparison.differences if found.a == row.variant}
         paired = next(iter(of_row.values()), None)
         pairing = [paired.b, paired.paired_seeds] if paired else [None, None]
@@ -28,10 +29,10 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """The table of variants, mean ± sd; the differences in points (hundredths) with 95 % intervals; the notes."""
-    titles = ["variant", "split", *(name.replace("_", " ") for name in FIGURES), "runs"]
+    """Two tables, of variants (mean ± sd) and of differences in points (hundredths, 95 % intervals), and the notes."""
+    titles = ["variant", "split", *(name.replace("_", " ") for name in METRICS), "runs"]
     rows = [
-        [row.variant, row.split, *(_shown(getattr(row, name)) for name in FIGURES), str(row.runs)]
+        [row.variant, row.split, *(_shown(getattr(row, name)) for name in METRICS), str(row.runs)]
         for row in comparison.table
     ]
     parts = ["\n".join(_table(titles, rows))]
@@ -68,5 +69,5 @@ def _shown(spread: Spread) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Marks that Markdown would take for its own: "ce+0.5*lovasz" is a name, not emphasis."""
+    """The text with the special characters of Markdown escaped, since "ce+0.5*lovasz" is a name and not emphasis."""
     return "".join(f"\\{mark}" if mark in "\\|*_`<" else mark for mark in text)

@@ -1,4 +1,4 @@
-"""Experiments: variants of one config x seeds, each a training of its own, compared at the end (Table 1)."""
+"""The plan of an experiment: each variant is trained with each seed, and the variants are compared (Table 1)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +10,12 @@ from ml.faults import Fault
 from ml.frozen import Frozen
 
 Settings = dict[str, Any]
-MERGED = ("net", "optimizer")  # of these a variant may name single fields; anything else it replaces whole
-MOST_RUNS = 200
+MERGED = ("net", "optimizer")  # a variant may change single fields of these; it replaces all other settings whole
+MOST_TRAININGS = 200
 
 
 class Variant(Frozen):
-    """What one variant changes in the experiment's config."""
+    """One variant. config: Settings that differ from the config of the experiment."""
 
     name: str = Field(min_length=1, max_length=80)
     config: Settings = Field(default_factory=dict)
@@ -30,7 +30,11 @@ class PlannedTraining(Frozen):
 
 
 class Plan(Frozen):
-    """variants x seeds on one config; `lovasz_weights` adds the variants of the paper's sweep, 0 being CE alone."""
+    """An experiment: every variant with every seed.
+
+    config: Settings that all variants share. lovasz_weights: Weights of the Lovász loss in the paper's sweep; each adds
+    a variant, and 0 means cross-entropy alone.
+    """
 
     config: Settings = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field((), max_length=50)
@@ -38,7 +42,7 @@ class Plan(Frozen):
     lovasz_weights: tuple[float, ...] = Field((), max_length=20, description="Adds CE + w * Lovász for each w.")
 
     def all_variants(self, classes: int) -> tuple[Variant, ...]:
-        """Those named and those of the sweep, for data with so many classes; the first one is the baseline."""
+        """The named variants, then those of the sweep; the first one is the baseline. classes: Number of classes."""
         part = lovasz_of(classes)
         swept = (
             Variant(name=f"ce+{weight:g}*lovasz" if weight else "ce", config={"loss": {"ce": 1.0, part: weight}})
@@ -46,10 +50,11 @@ class Plan(Frozen):
         )
         return (*self.variants, *swept)
 
-    def runs(self, classes: int) -> tuple[PlannedTraining, ...]:
+    def trainings(self, classes: int) -> tuple[PlannedTraining, ...]:
         """Every training, seed by seed, so that the variants of the first seed can be compared early.
 
-        Raises ValidationError for a config that is wrong; see `plan_faults`.
+        Raises:
+            ValidationError: A config is wrong; see `plan_faults`.
         """
         return tuple(
             PlannedTraining(
@@ -60,7 +65,7 @@ class Plan(Frozen):
         )
 
     def settings(self, variant: Variant, seed: int) -> Settings:
-        """The config of one run, not yet checked."""
+        """The config of one training, not yet validated."""
         merged = {
             name: {**self.config[name], **variant.config[name]}
             for name in MERGED
@@ -70,18 +75,18 @@ class Plan(Frozen):
 
 
 def plan_faults(plan: Plan, classes: int) -> Iterator[Fault]:
-    """Everything wrong with a plan, at its place."""
+    """All faults of a plan, with pointers into the request. classes: Number of classes of the dataset."""
     variants = plan.all_variants(classes)
     names = [variant.name for variant in variants]
     if not variants:
-        hint = "Name variants, or lovasz_weights for the paper's sweep, like [0, 0.25, 0.5, 1]."
-        yield Fault("no_variants", "There is nothing to compare.", hint, "/variants")
+        hint = "Add variants, or lovasz_weights for the paper's sweep, like [0, 0.25, 0.5, 1]."
+        yield Fault("no_variants", "The plan has no variants to compare.", hint, "/variants")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield Fault("same_name", f"Several variants are called {', '.join(twice)}.", "Rename them.", "/variants")
     if len(set(plan.seeds)) < len(plan.seeds):
-        yield Fault("same_seed", "A seed stands twice: it would make the same run twice.", "Name it once.", "/seeds")
-    if (runs := len(variants) * len(plan.seeds)) > MOST_RUNS:
-        yield Fault("too_many_runs", f"That makes {runs} runs.", f"Ask for {MOST_RUNS} at most.", "/seeds")
+        yield Fault("same_seed", "A seed stands twice: both trainings would be the same.", "Name it once.", "/seeds")
+    if (count := len(variants) * len(plan.seeds)) > MOST_TRAININGS:
+        yield Fault("too_many_runs", f"The plan has {count} trainings.", f"Plan at most {MOST_TRAININGS}.", "/seeds")
     for number, variant in enumerate(variants):
         at = f"/variants/{number}/config" if number < len(plan.variants) else "/config"
         yield from _config_faults(plan, variant, at)

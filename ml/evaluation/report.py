@@ -1,15 +1,16 @@
-"""What a training has to say beside its metrics: how it balanced, what it left out, which labels it doubts."""
+"""The report of a training beside its metrics: balancing, chips that were left out, and doubtful labels."""
 
 from ml.datasets.unusable_chips import DroppedChip
 from ml.frozen import Frozen
 
-LISTED = 200  # a report names so many chips and blocks at most; it always counts all
+LISTED = 200  # a report lists at most this number of chips and of blocks; it always counts all
 
 
 class BalanceReport(Frozen):
     """Labelled pixels of the training split by class name.
 
-    before: as they are. after: in all chips of the first epoch, counted by drawing it, before augmentation.
+    mode: Setting `balance` of the training. before: Pixels in the masks. after: Pixels in all chips that the first
+    epoch draws, before augmentation.
     """
 
     mode: str
@@ -18,7 +19,11 @@ class BalanceReport(Frozen):
 
 
 class SuspectLabels(Frozen):
-    """A block of a training scene. contradicted: share of its `pixels` labelled ones that the net is sure are wrong."""
+    """A block of a training scene with doubtful labels.
+
+    row, col: Position of its upper left pixel in the scene. rows, cols: Size in pixels. pixels: Number of its labelled
+    pixels. contradicted: Share of them that the net is sure are wrong, 0 to 1.
+    """
 
     scene: str
     row: int
@@ -30,9 +35,11 @@ class SuspectLabels(Frozen):
 
 
 class TrainReport(Frozen):
-    """dropped: chips by reason; dropped_chips, suspect_labels: the first of them, and the most doubtful.
+    """The report of one training.
 
-    suspects: how many blocks are doubtful in all; None if nobody looked. warnings: settings that are unwise.
+    dropped: Number of chips that were not trained on, by reason. dropped_chips: The first of them. suspects: Number of
+    all blocks with doubtful labels, or None if labels were not reviewed. suspect_labels: The most doubtful of these
+    blocks. warnings: Settings that are allowed but unwise.
     """
 
     balance: BalanceReport

@@ -30,7 +30,7 @@ def run_experiment(
     """
     classes = len(data.contract.classes)
     refuse_any(plan_faults(plan, classes))
-    finished = list(_run_all(plan.runs(classes), data, out, watch))
+    finished = list(_run_all(plan.trainings(classes), data, out, watch))
     return compare_headers([(run.variant, run.header) for run in finished]), finished
 
 

@@ -1,4 +1,4 @@
-"""Which scenes, classes and splits can be one dataset."""
+"""Scenes, classes and splits that cannot form one dataset are refused."""
 
 from pathlib import Path
 
@@ -35,36 +35,36 @@ def named(scene: SceneFile, *bands: str) -> SceneFile:
     ("values", "code"),
     [((1,), "too_few_classes"), ((), "too_few_classes"), ((4, 4, 5), "same_class"), ((1, 2), "unsupported_classes")],
 )
-def test_classes_that_cannot_be_told_apart_are_refused(world: World, values: tuple[int, ...], code: str) -> None:
+def test_unusable_lists_of_classes_are_refused(world: World, values: tuple[int, ...], code: str) -> None:
     classes = [ClassDef(value=value, name=f"crop {number}") for number, value in enumerate(values)]
     assert world.faults(classes=classes) == {"/classes": code}
 
 
-def test_two_classes_of_one_name_are_refused(world: World) -> None:
+def test_two_classes_with_one_name_are_refused(world: World) -> None:
     classes = [*BINARY, ClassDef(value=2, name="sugarcane")]
     assert world.faults(classes=classes) == {"/classes": "same_class"}
 
 
-def test_a_scene_that_is_named_twice_would_count_twice(world: World) -> None:
+def test_a_scene_that_is_named_twice_is_refused(world: World) -> None:
     scenes = [*world.scenes, world.scenes[0]]
     assert world.faults(scenes=scenes) == {"/scenes/3": "repeated_scene"}
     blocks = BlockSplit(by="block", block_px=64, buffer_px=0, fractions=Fractions(train=0.5, val=0.25, test=0.25))
     assert world.faults(blocks, scenes=scenes) == {"/scenes/3": "repeated_scene"}
 
 
-def test_bands_may_have_other_names_of_the_same_meaning(world: World) -> None:
+def test_bands_may_have_different_names_with_the_same_meaning(world: World) -> None:
     first, second, third = world.scenes
     scenes = [named(first, "b", "nir"), named(second, "blue", "B08"), named(third, "B02 blue", "N")]
     assert world.prepare(scenes=scenes).training_data.contract.bands == ("B02 blue", "N")
 
 
-def test_a_scene_without_names_of_bands_does_not_make_contradictions_fit(world: World) -> None:
+def test_scenes_that_contradict_each_other_are_refused_beside_one_without_band_names(world: World) -> None:
     first, second, third = world.scenes
     scenes = [first, named(second, "blue", "red"), named(third, "red", "blue")]
     assert world.faults(scenes=scenes) == {"/scenes/2": "wrong_bands"}
 
 
-def test_the_contract_has_the_names_of_the_scene_that_tells_most(world: World) -> None:
+def test_the_contract_has_the_band_names_of_the_scene_whose_names_say_most(world: World) -> None:
     first, second, third = world.scenes
     contract = world.prepare(scenes=[first, second, named(third, "blue", "red")]).training_data.contract
     assert contract.bands == ("blue", "red")
@@ -72,7 +72,7 @@ def test_the_contract_has_the_names_of_the_scene_that_tells_most(world: World) -
     assert [fault.code for fault in contract_faults(wrong, contract)] == ["wrong_bands"]
 
 
-def test_signed_and_unsigned_pixels_of_16_bit_are_one_dataset_and_no_number_changes(world: World) -> None:
+def test_int16_and_uint16_scenes_form_one_dataset_without_changing_a_value(world: World) -> None:
     first, second, third = (image() for _ in range(3))
     second[:, 5:9] = 32_767
     of_types = [
@@ -94,7 +94,7 @@ def test_signed_and_unsigned_pixels_of_16_bit_are_one_dataset_and_no_number_chan
 
 
 @pytest.mark.parametrize(("one", "other"), [("uint16", "int16"), ("float32", "float64")])
-def test_a_copy_in_another_type_that_fits_is_a_leak(world: World, one: str, other: str) -> None:
+def test_a_copy_of_a_scene_in_another_pixel_type_is_a_leak(world: World, one: str, other: str) -> None:
     pixels, others = RNG.integers(1, 1000, (2, 1, 256, 256))
     kinds = ("a", pixels, one), ("b", pixels, other), ("c", others, one)
     scenes = [world.scene(name, 300 * n, image.astype(kind)) for n, (name, image, kind) in enumerate(kinds)]

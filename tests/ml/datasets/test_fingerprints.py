@@ -34,8 +34,8 @@ def test_about_one_neighbourhood_in_a_thousand_is_a_fingerprint(prints_of: Print
     assert len(prints_of(noise(600, 700, dtype))) == pytest.approx(expected, abs=4 * expected**0.5)
 
 
-def test_a_copy_is_known_wherever_it_lies(prints_of: PrintsOf) -> None:
-    """Its fingerprints are those of the neighbourhoods that lie in it as a whole, across the seams of blocks too."""
+def test_a_copy_is_recognised_at_any_position(prints_of: PrintsOf) -> None:
+    """The copy has the fingerprints of all neighbourhoods that lie in it as a whole, also across borders of blocks."""
     copy = noise(300, 300)
     other = noise(700, 650)
     other[:, 333:633, 301:601] = copy
@@ -44,20 +44,20 @@ def test_a_copy_is_known_wherever_it_lies(prints_of: PrintsOf) -> None:
     assert len(np.intersect1d(within, prints_of(noise(700, 650)))) == 0
 
 
-def test_one_band_that_differs_makes_another_picture(prints_of: PrintsOf) -> None:
+def test_images_that_differ_in_one_band_share_no_fingerprint(prints_of: PrintsOf) -> None:
     image = noise(300, 300)
     other = image.copy()
     other[1] += 1
     assert len(np.intersect1d(prints_of(image), prints_of(other))) == 0
 
 
-def test_what_a_scene_repeats_is_no_fingerprint(prints_of: PrintsOf) -> None:
+def test_content_that_a_scene_repeats_has_no_fingerprint(prints_of: PrintsOf) -> None:
     pattern = noise(64, 64)
     assert len(prints_of(np.tile(pattern, (1, 12, 12)))) == 0
     assert len(prints_of(np.full((2, 600, 600), 9, dtype=np.uint16))) == 0
 
 
-def test_pixels_that_are_not_valid_leave_no_fingerprint(prints_of: PrintsOf) -> None:
+def test_pixels_that_are_not_valid_have_no_fingerprint(prints_of: PrintsOf) -> None:
     image = noise(300, 300)
     whole = prints_of(image)
     image[:, 140:150] = 0
@@ -65,7 +65,7 @@ def test_pixels_that_are_not_valid_leave_no_fingerprint(prints_of: PrintsOf) -> 
     assert np.array_equal(prints_of(image, nodata=0), np.sort(both)) and len(both) < len(whole)
 
 
-def test_a_scene_smaller_than_a_neighbourhood_has_none(prints_of: PrintsOf) -> None:
+def test_a_scene_smaller_than_a_neighbourhood_has_no_fingerprint(prints_of: PrintsOf) -> None:
     assert len(prints_of(noise(15, 100))) == 0
 
 

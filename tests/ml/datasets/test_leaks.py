@@ -33,7 +33,7 @@ def lonlat(west: float, splits: tuple[int, ...]) -> PlacedScene:
 
 
 @pytest.mark.parametrize(("col", "leaks"), [(100, False), (99, False), (98, True), (-98, True), (30, True), (0, True)])
-def test_scenes_leak_that_overlap_by_more_than_a_pixel(col: int, leaks: bool) -> None:
+def test_scenes_that_overlap_by_more_than_a_pixel_leak(col: int, leaks: bool) -> None:
     faults = overlapping_scenes([place(0, TRAIN), place(col, VAL)])
     assert [fault.code for fault in faults] == ["leak_overlapping_scenes"] * leaks
     if leaks:
@@ -60,12 +60,12 @@ def test_overlaps_are_found_across_the_date_line() -> None:
     assert overlapping_scenes([lonlat(179.985, TRAIN), lonlat(-180.0, VAL)]) == []
 
 
-def test_many_leaks_are_summed_up() -> None:
+def test_of_many_leaks_only_the_first_are_listed() -> None:
     faults = overlapping_scenes([place(0, TRAIN), *(place(number, VAL) for number in range(1, 31))])
     assert len(faults) == 8 and faults[-1].detail == "There are 23 more of these."
 
 
-def test_two_fingerprints_are_chance_and_three_are_a_leak() -> None:
+def test_three_shared_fingerprints_are_a_leak_and_two_are_not() -> None:
     places = [place(0, TRAIN), place(500, VAL), place(1000, TRAIN)]
     prints = [np.array(each, dtype=np.uint64) for each in ([1, 2, 3], [2, 3, 4, 5], [1, 2, 3, 4, 5])]
     (fault,) = duplicate_pixels(places, prints)
@@ -78,7 +78,7 @@ def test_a_copy_under_another_georeference_is_refused(world: World) -> None:
     scenes = [world.scene("a", 0, image), world.scene("b", 1000, np.roll(image, 30, axis=2)), world.scenes[2]]
     plots = world.label("both", [(square(col, 0), {}) for col in (0, 1000, 200)])
     assert world.faults(scenes=scenes, labels=[plots]) == {"/scenes/1": "leak_duplicate_pixels"}
-    with pytest.raises(InputRefused, match="same pixels"):  # nothing can be dropped but a scene
+    with pytest.raises(InputRefused, match="same pixels"):  # "drop" drops fields only
         world.prepare(scenes=scenes, labels=[plots], leaks="drop")
     (note,) = world.prepare(scenes=scenes, labels=[plots], leaks="allow").notes
     assert note.code == "leak_duplicate_pixels"
@@ -103,7 +103,7 @@ class Halves:
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_field_in_two_splits_is_refused_dropped_or_told(world: World, cut: bool) -> None:
+def test_a_field_in_two_splits_is_refused_dropped_or_noted(world: World, cut: bool) -> None:
     halves = Halves(world)
     with pytest.raises(InputRefused) as refused:
         halves.prepare(cut)
@@ -112,9 +112,9 @@ def test_a_field_in_two_splits_is_refused_dropped_or_told(world: World, cut: boo
     assert fault.code == "leak_shared_fields" and fault.pointer == "/labels/1"
     assert fault.detail == f"One field ({name}) has 60 px in train (a), 40 px in val (b)."
 
-    told = halves.prepare(cut, leaks="allow")
-    assert [note.detail for note in told.notes] == [fault.detail]
-    assert [told.statistics[part].pixels["sugarcane"] for part in ("train", "val")] == [160, 140]
+    allowed = halves.prepare(cut, leaks="allow")
+    assert [note.detail for note in allowed.notes] == [fault.detail]
+    assert [allowed.statistics[part].pixels["sugarcane"] for part in ("train", "val")] == [160, 140]
 
     dropped = halves.prepare(cut, leaks="drop")
     assert [note.detail.split()[0] for note in dropped.notes] == ["40"]
@@ -124,7 +124,7 @@ def test_a_field_in_two_splits_is_refused_dropped_or_told(world: World, cut: boo
         assert (mask.read(1)[20:30, :4] == 255).all()
 
 
-def test_references_count_what_was_not_dropped(world: World) -> None:
+def test_references_do_not_count_dropped_pixels(world: World) -> None:
     halves = Halves(world)
     named = world.label("named", [(square(58, 20), {"crop": "cane"})], class_field="crop", classes={"cane": 1})
     labels = [halves.rest, named]
@@ -134,7 +134,7 @@ def test_references_count_what_was_not_dropped(world: World) -> None:
     assert references == [{"cane": 60}, {"cane": 100}]
 
 
-def test_pixels_without_image_or_beneath_another_layer_leak_nothing(world: World) -> None:
+def test_pixels_without_data_or_beneath_another_layer_are_not_a_leak(world: World) -> None:
     halves = Halves(world)
     image = RNG.integers(1, 1000, (2, 64, 64), dtype=np.uint16)
     image[:, 20:25, :4] = 0
@@ -144,7 +144,7 @@ def test_pixels_without_image_or_beneath_another_layer_leak_nothing(world: World
     assert prepared.notes == ()
 
 
-def test_fields_across_blocks_are_left_to_one_split(world: World) -> None:
+def test_a_field_across_blocks_stays_labelled_in_one_split_only(world: World) -> None:
     scene = world.scene("big", 0, RNG.integers(1, 999, (2, 256, 256), dtype=np.uint16))
     split = BlockSplit(by="block", block_px=64, buffer_px=0, fractions=Fractions(train=0.5, val=0.25, test=0.25))
     plots: list[Item] = [(square(2 + 20 * col, 2 + 20 * row, 18), {}) for col in range(12) for row in range(12)]

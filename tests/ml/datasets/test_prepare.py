@@ -68,7 +68,7 @@ def test_pixels_that_are_not_valid_are_unlabelled_and_unmeasured(world: World) -
     assert (first.min, first.max, first.mean, first.std) == (300, 500, 400, 100)
 
 
-def test_a_mask_says_nothing_of_pixels_without_data(world: World) -> None:
+def test_pixels_without_data_are_unlabelled_in_the_mask(world: World) -> None:
     image = np.full((2, SIZE, SIZE), 500, dtype=np.uint16)
     image[:, :10, :10] = 0
     prepared = world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]])
@@ -77,7 +77,7 @@ def test_a_mask_says_nothing_of_pixels_without_data(world: World) -> None:
     assert (read(prepared.training_data.train[0].mask)[:10, :10] == 255).all()
 
 
-def test_the_contract_is_that_of_the_training_split_alone(world: World) -> None:
+def test_the_contract_has_the_statistics_of_the_training_split_alone(world: World) -> None:
     scenes = [
         world.scenes[0],
         world.scene("b", 100, np.full((2, SIZE, SIZE), 60_000, dtype=np.uint16)),
@@ -107,7 +107,7 @@ def test_blocks_of_one_scene_go_to_all_splits_and_leave_a_buffer(world: World) -
     assert counted == [mask.sum() for mask in masks] and sum(counted) < 256**2
 
 
-def test_the_owner_hears_of_layers_that_contradict_and_of_classes_that_are_missing(world: World) -> None:
+def test_contradicting_layers_and_missing_classes_are_noted(world: World) -> None:
     again = world.label("again", [(square(5, 0), {"v": 0})], class_field="v", background=255)
     (note,) = world.prepare(BY_SCENE, again).notes
     assert note.code == "overlapping_layers" and note.detail.startswith("a: 'again' gives 50 pixels")
@@ -116,7 +116,7 @@ def test_the_owner_hears_of_layers_that_contradict_and_of_classes_that_are_missi
     assert note.code == "single_class" and "other" in note.detail
 
 
-def test_every_scene_is_reported(world: World) -> None:
+def test_progress_is_reported_for_every_scene(world: World) -> None:
     heard: list[Progress] = []
     world.prepare(watch=heard.append)
     assert [(item.stage, item.done, item.total) for item in heard] == [
@@ -124,12 +124,12 @@ def test_every_scene_is_reported(world: World) -> None:
     ]
 
 
-def test_every_scene_without_a_label_is_named(world: World) -> None:
+def test_every_scene_without_a_label_is_refused_by_name(world: World) -> None:
     only_a = world.label("a-only", [(square(0, 0), {})])
     assert world.faults(labels=[only_a]) == {"/scenes/1": "no_overlap", "/scenes/2": "no_overlap"}
 
 
-def test_scenes_must_be_alike(world: World) -> None:
+def test_scenes_with_different_contracts_are_refused(world: World) -> None:
     three = world.scene("b", 100, np.ones((3, SIZE, SIZE), dtype=np.uint16))
     coarse = world.scene("c", 200, np.ones((2, SIZE, SIZE), dtype=np.float32))
     assert world.faults(scenes=[world.scenes[0], three, coarse]) == {
@@ -138,17 +138,17 @@ def test_scenes_must_be_alike(world: World) -> None:
     }
 
 
-def test_a_scene_in_two_splits_or_in_none_is_refused(world: World) -> None:
+def test_a_scene_that_is_in_two_splits_or_unknown_is_refused(world: World) -> None:
     split = SceneSplit(by="scene", train=("a", "z"), val=("a",))
     assert world.faults(split) == {"/split/train/1": "unknown_scenes", "/split/val/0": "split_overlap"}
 
 
-def test_a_class_that_the_dataset_does_not_name_is_refused(world: World) -> None:
+def test_a_label_of_a_class_outside_the_dataset_is_refused(world: World) -> None:
     other = world.label("other", [(square(30, 30), {"v": 3})], class_field="v")
     assert world.faults(BY_SCENE, other) == {"/scenes/0": "unknown_class"}
 
 
-def test_a_faulty_layer_is_named(world: World) -> None:
+def test_a_faulty_layer_of_labels_is_refused_with_its_pointer(world: World) -> None:
     assert world.faults(BY_SCENE, world.label("none", [])) == {"/labels/1": "no_features"}
 
 
@@ -176,7 +176,7 @@ def test_scenes_and_splits_add_up_to_the_whole(world: World) -> None:
     assert prepared.total.fraction["sugarcane"] == pytest.approx(100 / SIZE**2)
 
 
-def test_the_second_band_keeps_what_the_labels_call_each_pixel(world: World) -> None:
+def test_the_second_band_has_the_name_that_the_labels_give_each_pixel(world: World) -> None:
     plots = [(square(100 * number + 20 * row, 0), {"crop": crop}) for number in range(3) for row, crop in CROPS]
     crops = world.label("crops", plots, class_field="crop", classes={"cane": 1, "?": 255, "*": 0}, background=255)
     raster = world.make_scene(np.full((1, 8, 8), 7, np.uint8), "raster", transform=GRID @ Affine.translation(50, 50))
@@ -191,12 +191,12 @@ def test_the_second_band_keeps_what_the_labels_call_each_pixel(world: World) -> 
     assert (read(data.train[0].mask) == np.array([0, 1, 0, *[255] * 253], dtype=np.uint8)[expected]).all()
 
 
-def test_labels_without_names_have_one_band(world: World) -> None:
+def test_masks_of_labels_without_names_have_one_band(world: World) -> None:
     data = world.prepare().training_data
     assert data.references == () and bands(data.train[0].mask) == 1
 
 
-def test_too_many_names_for_a_band_are_left_out(world: World) -> None:
+def test_names_are_left_out_if_there_are_too_many_for_a_band(world: World) -> None:
     plots = [(square(100 * n + c % 16, c // 16, 1), {"id": f"{n}-{c:03}"}) for n in range(3) for c in range(100)]
     prepared = world.prepare(labels=[world.label("ids", plots, class_field="id", classes={"*": 1})])
     assert prepared.training_data.references == () and bands(prepared.training_data.val[0].mask) == 1
@@ -204,7 +204,7 @@ def test_too_many_names_for_a_band_are_left_out(world: World) -> None:
     assert note.code == "too_many_references" and "300" in note.detail
 
 
-def test_classes_may_be_many_and_of_any_values(world: World) -> None:
+def test_a_dataset_may_have_many_classes_with_any_values(world: World) -> None:
     classes = tuple(ClassDef(value=value, name=name) for value, name in ((7, "rice"), (254, "cane"), (0, "rest")))
     plots = [(square(100 * n + 20 * v, 0), {"v": value}) for n in range(3) for v, value in enumerate((7, 254))]
     labels = [world.label("plots3", plots, class_field="v")]
@@ -217,7 +217,7 @@ def test_classes_may_be_many_and_of_any_values(world: World) -> None:
     assert note.code == "absent_class" and note.detail.endswith("no pixel of maize.")
 
 
-def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> None:
+def test_the_hash_depends_on_every_pixel_and_not_on_the_folder(world: World) -> None:
     data = world.prepare().training_data
     assert data.sha256 == world.prepare().training_data.sha256 and len(data.sha256) == 64
     swapped = SceneSplit(by="scene", train=("b",), val=("a",), test=("c",))
@@ -226,7 +226,7 @@ def test_the_hash_knows_every_pixel_and_nothing_of_the_place(world: World) -> No
     assert len({data.sha256, *(prepared.training_data.sha256 for prepared in changed)}) == 3
 
 
-def test_outliers_of_the_training_split_have_limits_unless_told_otherwise(world: World) -> None:
+def test_outliers_are_clipped_to_limits_of_the_training_split_unless_switched_off(world: World) -> None:
     image = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
     image[0, 0, 0] = 60_000
     scenes = [world.scene("a", 0, image), *world.scenes[1:]]
@@ -239,7 +239,7 @@ def test_outliers_of_the_training_split_have_limits_unless_told_otherwise(world:
     assert (first.low, first.high) == (None, None)
 
 
-def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(world: World) -> None:
+def test_homogenised_scenes_have_their_radiometry_and_the_contract_has_the_reference(world: World) -> None:
     dark, other, third = (RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16) for _ in range(3))
     scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * other + 50), world.scene("c", 200, third)]
     split = SceneSplit(by="scene", train=("a", "b"), val=("c",))
@@ -249,6 +249,6 @@ def test_homogenised_scenes_carry_their_numbers_and_the_contract_the_reference(w
     medians = [scene.radiometry.bands[0].median for scene in data.train if scene.radiometry]
     assert common.reference[0].median == pytest.approx(np.mean(medians))
     assert all(scene.radiometry for scene in data.val)
-    # both training scenes lie on the reference now, so together they are no wider than one
+    # both training scenes now have the radiometry of the reference, so together they spread no wider than one
     (first, _) = data.contract.statistics
     assert first.std == pytest.approx(2 * dark[0].std(), rel=0.05)

@@ -11,15 +11,15 @@ from ml.faults import InputRefused
 from ml.geo.windows import Window
 
 
-def test_blocks_are_dealt_out_by_their_fractions() -> None:
+def test_blocks_are_assigned_to_splits_by_their_fractions() -> None:
     (blocks,) = assign_blocks([(10_000, 10_000)], BlockSplit(by="block", block_px=1000))
     assert np.bincount(blocks.ravel()).tolist() == [70, 15, 15]
 
 
-def test_the_seed_decides() -> None:
-    deals = [assign_blocks([(5000, 5000)], BlockSplit(by="block", block_px=500, seed=seed))[0] for seed in (0, 0, 1)]
-    assert np.array_equal(deals[0], deals[1])
-    assert not np.array_equal(deals[0], deals[2])
+def test_the_seed_determines_the_split_of_each_block() -> None:
+    splits = [assign_blocks([(5000, 5000)], BlockSplit(by="block", block_px=500, seed=seed))[0] for seed in (0, 0, 1)]
+    assert np.array_equal(splits[0], splits[1])
+    assert not np.array_equal(splits[0], splits[2])
 
 
 def test_too_few_blocks_for_all_splits_are_refused() -> None:
@@ -27,14 +27,14 @@ def test_too_few_blocks_for_all_splits_are_refused() -> None:
         assign_blocks([(512, 512)], BlockSplit(by="block", block_px=256))
 
 
-def test_without_a_test_fraction_nothing_is_tested() -> None:
+def test_without_a_test_fraction_no_block_is_in_the_test_split() -> None:
     fractions = Fractions(train=0.5, val=0.5, test=0)
     (blocks,) = assign_blocks([(512, 512)], BlockSplit(by="block", block_px=256, fractions=fractions))
     assert sorted(blocks.ravel()) == [0, 0, 1, 1]
 
 
 def grown(mask: np.ndarray, by: int) -> np.ndarray:
-    """The pixels at most `by` rows and columns from one of `mask`."""
+    """The pixels within `by` rows and columns of a pixel of `mask`, bool (rows, cols)."""
     for axis in (0, 1):
         padded = np.pad(mask, [(by, by) if axis == a else (0, 0) for a in (0, 1)])
         mask = np.asarray(sliding_window_view(padded, 2 * by + 1, axis=axis).any(axis=-1))
@@ -54,7 +54,7 @@ def test_no_two_splits_come_closer_than_the_buffer(rows: int, cols: int, buffer_
             assert not (mask & grown(other, buffer_px)).any()
 
 
-def test_a_window_sees_what_the_whole_scene_sees() -> None:
+def test_the_owners_of_a_window_are_those_in_the_whole_scene() -> None:
     split = BlockSplit(by="block", block_px=64, buffer_px=20)
     (blocks,) = assign_blocks([(300, 200)], split)
     whole = owners(blocks, Window(0, 0, 300, 200), (300, 200), split)

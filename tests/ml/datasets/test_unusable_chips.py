@@ -1,4 +1,4 @@
-"""What is wrong with a chip, against the plain definition."""
+"""The fault of a chip agrees with the plain definition."""
 
 import numpy as np
 from hypothesis import given
@@ -11,7 +11,7 @@ BAND = BandStatistics(mean=10.2, std=3.1, min=0, max=255)
 
 
 def plainly(image: np.ndarray, valid: np.ndarray, min_valid: float) -> ChipFault | None:
-    """The definition, on the gathered valid pixels."""
+    """The fault by its definition, computed from all valid pixels at once."""
     if not valid.any() or valid.mean() < min_valid:
         return "little_valid"
     pixels = image[:, valid]
@@ -22,7 +22,9 @@ def plainly(image: np.ndarray, valid: np.ndarray, min_valid: float) -> ChipFault
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.2, 0.8, 1.0]), st.sampled_from([0.0, 0.5, 0.7, 1.0]))
-def test_a_chip_is_dropped_for_what_the_definition_says(seed: int, valid_share: float, cloud_share: float) -> None:
+def test_the_fault_of_a_random_chip_agrees_with_the_definition(
+    seed: int, valid_share: float, cloud_share: float
+) -> None:
     random = np.random.default_rng(seed)
     valid = random.random((6, 5)) < valid_share
     image = np.where(random.random((2, 6, 5)) < cloud_share, 60, 12).astype(np.uint8 if seed % 2 else np.float32)

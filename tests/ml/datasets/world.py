@@ -1,4 +1,4 @@
-"""Three small scenes with labels, to make datasets of."""
+"""Three small scenes with labels, from which tests make datasets."""
 
 from pathlib import Path
 from typing import Any

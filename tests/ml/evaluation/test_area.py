@@ -1,4 +1,4 @@
-"""The adjusted area against the published example and against truth that is known."""
+"""The adjusted area agrees with values computed by hand and with known true areas."""
 
 import numpy as np
 import pytest
@@ -8,35 +8,35 @@ from ml.evaluation.metrics import Confusion, as_confusion
 
 
 def blocks_of_errors(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Blocks whose map leaves out about 20 % of class 1 and adds 5 % of class 0, each block in its own way."""
+    """Blocks whose map omits about 20 % of class 1 and adds 5 % of class 0, with shares that differ by block."""
     omitted, added = rng.beta(4, 16, count), rng.beta(1, 19, count)
     fn, fp = rng.binomial(300, omitted), rng.binomial(700, added)
     return np.stack([np.stack([700 - fp, fp], axis=1), np.stack([fn, 300 - fn], axis=1)], axis=1)
 
 
-def test_a_perfect_map_is_left_as_it_is() -> None:
+def test_the_area_of_a_perfect_map_is_not_adjusted() -> None:
     block = ((50, 0), (0, 50))
     estimate = adjusted_area({0: 60.0, 1: 40.0}, ((100, 0), (0, 100)), [block, block])
     assert estimate == (40.0, (40.0, 40.0))
 
 
-def test_the_estimator_by_hand() -> None:
-    # of 100 ha mapped other 10 of 90 test pixels are cane; of 50 ha mapped cane 40 of 50
+def test_the_estimate_agrees_with_a_computation_by_hand() -> None:
+    # 100 ha are mapped as other, where 10 of 90 test pixels are cane, and 50 ha as cane, where 40 of 50 are
     counts: Confusion = ((80, 10), (10, 40))
     estimate = adjusted_area({0: 100.0, 1: 50.0}, counts, [counts, counts])
     assert estimate is not None
     assert estimate[0] == pytest.approx(100 * 10 / 90 + 50 * 40 / 50)
 
 
-def test_any_class_of_many_by_hand() -> None:
+def test_the_estimates_of_many_classes_agree_with_a_computation_by_hand() -> None:
     counts: Confusion = ((8, 1, 1), (2, 6, 0), (0, 3, 9))
     estimates = [adjusted_area({0: 100.0, 1: 50.0, 2: 20.0}, counts, [counts] * 2, value=value) for value in range(3)]
     areas = [estimate[0] for estimate in estimates if estimate is not None]
     assert areas == pytest.approx([100 * 8 / 10 + 50 * 1 / 10 + 20 * 1 / 10, 100 * 2 / 10 + 50 * 6 / 10, 50 * 0.3 + 18])
-    assert sum(areas) == pytest.approx(170), "what is mapped goes to one class or another"
+    assert sum(areas) == pytest.approx(170), "the estimates add up to the mapped area"
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_95_percent_interval_covers_the_true_area_in_about_95_percent_of_samples() -> None:
     rng = np.random.default_rng(0)
     world = blocks_of_errors(rng, 20_000)
     total = world.sum(axis=0)
@@ -66,5 +66,5 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     [(((80, 0), (20, 0)), 9), (((0, 0), (0, 0)), 9), (((80, 10), (10, 40)), 1), (((80, 10), (10, 40)), 0)],
     ids=["a mapped class without test pixels", "no test pixels", "one block", "no blocks"],
 )
-def test_without_the_means_for_it_there_is_no_estimate(counts: Confusion, blocks: int) -> None:
+def test_too_little_data_gives_no_estimate(counts: Confusion, blocks: int) -> None:
     assert adjusted_area({0: 100.0, 1: 50.0}, counts, [counts] * blocks) is None

@@ -1,4 +1,4 @@
-"""A split taken apart: scenes, blocks, boundaries and look-alikes add up to the whole."""
+"""The assessment of a split: scenes, blocks, boundaries and look-alike crops add up to the whole."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ BAD = BlockCounts(row=0, col=256, confusion=((2, 2), (2, 4)))
 BARE = BlockCounts(row=0, col=0, confusion=((10, 0), (0, 0)))
 
 
-def test_pooled_figures_weigh_pixels_and_means_weigh_scenes() -> None:
+def test_pooled_metrics_weight_pixels_and_means_weight_scenes() -> None:
     a = SceneCounts("a", (GOOD,), [(30, 40)], {"cassava": 2})
     b = SceneCounts("b", (BAD,), [(0, 10)], {"cassava": 1, "maize": 1})
     metrics, parts = assessment([a, b], boundary_m=4.0)
@@ -25,7 +25,7 @@ def test_pooled_figures_weigh_pixels_and_means_weigh_scenes() -> None:
     assert Assessment.model_validate_json(parts.model_dump_json()) == parts
 
 
-def test_a_scene_without_a_figure_is_left_out_of_its_mean() -> None:
+def test_a_scene_with_an_undefined_metric_is_left_out_of_the_mean() -> None:
     metrics, parts = assessment([SceneCounts("a", (BAD,)), SceneCounts("bare", (BARE,))])
     assert parts.scenes["bare"].iou is None
     assert parts.scene_mean["iou"] == pytest.approx(0.5)
@@ -33,18 +33,18 @@ def test_a_scene_without_a_figure_is_left_out_of_its_mean() -> None:
     assert metrics.boundary_iou is None
 
 
-def test_a_split_without_scenes_has_no_figures() -> None:
+def test_a_split_without_scenes_has_no_metrics() -> None:
     metrics, parts = assessment([], classes=3)
     assert np.shape(metrics.confusion) == (3, 3)
     assert set(parts.scene_mean.values()) == {None}
 
 
-def test_a_scene_counts_once() -> None:
+def test_a_scene_that_was_counted_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="'a' was counted twice"):
         assessment([SceneCounts("a", (GOOD,)), SceneCounts("a", (GOOD,))])
 
 
-def test_many_classes_pool_like_the_whole() -> None:
+def test_the_pooled_confusion_of_two_halves_is_that_of_the_whole() -> None:
     truth, predicted = np.random.default_rng(0).integers(3, size=(2, 50, 70), dtype=np.uint8)
     halves = {"above": np.s_[:25], "below": np.s_[25:]}
     counts = [
@@ -60,7 +60,7 @@ def test_boundaries_are_pooled_by_class_before_classes_are_averaged() -> None:
     assert boundary_iou([]) is None
 
 
-def test_look_alikes_are_counted_by_their_name() -> None:
+def test_look_alike_crops_are_counted_by_name() -> None:
     truth = np.array([0, 0, 0, 0, 1, 255], dtype=np.uint8)
     predicted = np.array([1, 1, 1, 0, 1, 1], dtype=np.uint8)
     reference = np.array([2, 2, 255, 0, 1, 2], dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Boundary bands counted by hand, and whole scenes against pairs of pixels."""
+"""Boundary bands agree with counts by hand and with the definition, which compares pairs of pixels."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def field(rows: slice, cols: slice, shape: tuple[int, int] = (9, 9)) -> np.ndarr
 
 
 def counted_by_pairs(truth: np.ndarray, predicted: np.ndarray, pixel_m: tuple[float, float], d: float) -> list[int]:
-    """The definition itself: every pixel against every other."""
+    """The counts by the definition, from the distances of all pairs of pixels."""
     counted = (truth != 255) & (predicted != 255)
     places = np.argwhere(counted) * pixel_m
     far = np.linalg.norm(places[:, None] - places[None], axis=2)
@@ -28,20 +28,20 @@ def test_the_band_of_a_square_field_is_its_rim() -> None:
     truth = field(np.s_[2:7], np.s_[2:7])
     assert boundary_counts(truth, truth, (1, 1), 1, 1) == (16, 16)
     assert boundary_counts(truth, truth, (1, 1), 2, 1) == (24, 24)
-    assert boundary_counts(truth, truth, (1, 1), 0.9, 1) == (0, 0), "no neighbour is so near"
+    assert boundary_counts(truth, truth, (1, 1), 0.9, 1) == (0, 0), "no neighbour is within 0.9 m"
 
 
-def test_a_field_shifted_by_a_pixel_by_hand() -> None:
+def test_the_bands_of_a_field_shifted_by_a_pixel_agree_with_a_count_by_hand() -> None:
     truth, predicted = field(np.s_[2:7], np.s_[2:7]), field(np.s_[2:7], np.s_[3:8])
-    # the rims of 16 px share 4 + 4 px of the upper and lower edge; the sides lie one beside the other
+    # the rims of 16 px share 4 px of the upper and 4 px of the lower edge; their sides lie beside each other
     assert boundary_counts(truth, predicted, (1, 1), 1, 1) == (8, 24)
 
 
 def test_distances_are_in_metres_along_each_axis() -> None:
     truth = field(np.s_[2:7], np.s_[2:7])
-    # 1.5 m reach one row of 1 m, and no column of 2 m
+    # a distance of 1.5 m reaches one row of 1 m, but no column of 2 m
     assert boundary_counts(truth, truth, (1, 2), 1.5, 1) == (10, 10)
-    # and 3 x 0.1 m are 0.3 m, whatever floats make of it
+    # 3 x 0.1 m count as 0.3 m in spite of rounding
     assert boundary_counts(truth, truth, (0.1, 0.1), 0.3, 1) == (25, 25)
 
 
@@ -54,14 +54,14 @@ def test_the_edge_of_the_scene_and_unlabelled_pixels_make_no_boundary() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 2])
-def test_another_class_is_any_other_labelled_one(value: int) -> None:
+def test_pixels_of_any_other_labelled_class_make_a_boundary(value: int) -> None:
     mask = np.array([[0, 0, 1, 1, 2, 2]], dtype=np.uint8)
     assert boundary_counts(mask, mask, (1, 1), 1, value) == (1, 1)
     assert boundary_counts(mask, mask, (1, 1), 1, 1) == (2, 2)
 
 
 @pytest.mark.parametrize("d", [1.0, 2.3, 4.0])
-def test_random_maps_agree_with_the_definition(d: float) -> None:
+def test_counts_of_random_maps_agree_with_the_definition(d: float) -> None:
     rng = np.random.default_rng(0)
     truth, predicted = (np.kron(rng.integers(2, size=(4, 5)), np.ones((5, 5))).astype(np.uint8) for _ in range(2))
     truth[rng.random(truth.shape) < 0.1] = 255
@@ -71,8 +71,8 @@ def test_random_maps_agree_with_the_definition(d: float) -> None:
 
 
 @pytest.mark.parametrize("above", [2, 7])
-def test_strips_leave_no_seam(above: int) -> None:
+def test_a_field_across_two_strips_is_counted_as_a_whole(above: int) -> None:
     shape = (STRIP_ROWS + 40, 12)
-    around_the_seam = field(np.s_[STRIP_ROWS - above : STRIP_ROWS - above + 9], np.s_[0:12], shape)
-    # 9 rows, of which the 3 m from above and from below leave out 3
-    assert boundary_counts(around_the_seam, around_the_seam, (1, 1), 3, 1) == (6 * 12, 6 * 12)
+    across_two_strips = field(np.s_[STRIP_ROWS - above : STRIP_ROWS - above + 9], np.s_[0:12], shape)
+    # the field has 9 rows; all but the middle 3 are within 3 m of its upper or lower edge
+    assert boundary_counts(across_two_strips, across_two_strips, (1, 1), 3, 1) == (6 * 12, 6 * 12)

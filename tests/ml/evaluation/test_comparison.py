@@ -1,4 +1,4 @@
-"""Comparisons: the table by hand, and intervals that know luck from skill."""
+"""Comparisons: the table agrees with a computation by hand, and intervals cover the true difference."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,15 @@ from ml.evaluation.comparison import Comparison, Difference, ScoredTraining, com
 from ml.evaluation.metrics import BlockCounts, Metrics, as_confusion, pooled
 
 
-def run(variant: str, seed: int, counts: np.ndarray) -> ScoredTraining:
-    """A run with these confusions, shape (blocks, classes, classes), in a row of blocks of one scene."""
+def training(variant: str, seed: int, counts: np.ndarray) -> ScoredTraining:
+    """A scored training with these confusions, shape (blocks, classes, classes), in a row of blocks of one scene."""
     blocks = tuple(BlockCounts(row=0, col=256 * i, confusion=as_confusion(block)) for i, block in enumerate(counts))
     metrics = Metrics.from_confusion(pooled(blocks, counts.shape[1]))
     return ScoredTraining(variant=variant, seed=seed, metrics=metrics, blocks={"scene": blocks})
 
 
 def blocks_with(omitted: np.ndarray, cane: int = 500) -> np.ndarray:
-    """Blocks of 1000 px, half of them cane, of which the map omits so many."""
+    """Confusions of blocks of 1000 px with `cane` pixels of cane, of which the map omits `omitted` in each block."""
     other = np.full_like(omitted, 1000 - cane)
     return np.stack([np.stack([other, 0 * other], 1), np.stack([omitted, cane - omitted], 1)], 1)
 
@@ -25,28 +25,28 @@ def found(comparison: Comparison, metric: str = "accuracy") -> Difference:
     return difference
 
 
-def test_the_table_by_hand() -> None:
-    runs = [run("ce", seed, blocks_with(np.array([100 + 20 * seed, 100 + 20 * seed]))) for seed in range(3)]
-    (row,) = compare(runs, split="val").table
+def test_the_table_agrees_with_a_computation_by_hand() -> None:
+    trainings = [training("ce", seed, blocks_with(np.array([100 + 20 * seed, 100 + 20 * seed]))) for seed in range(3)]
+    (row,) = compare(trainings, split="val").table
     assert (row.variant, row.split, row.runs) == ("ce", "val", 3)
     assert row.accuracy.mean == pytest.approx(0.88)
     assert row.accuracy.sd == pytest.approx(0.02)
     assert row.omission.mean == pytest.approx(0.24)
-    assert row.boundary_iou.mean is None, "nobody counted it"
+    assert row.boundary_iou.mean is None, "it was not counted"
 
 
-def test_one_run_has_no_sd_and_an_undefined_figure_no_mean() -> None:
-    (row,) = compare([run("ce", 0, blocks_with(np.array([500, 500])))]).table
+def test_one_training_has_no_sd_and_an_undefined_metric_has_no_mean() -> None:
+    (row,) = compare([training("ce", 0, blocks_with(np.array([500, 500])))]).table
     assert (row.recall.mean, row.recall.sd) == (0, None)
     assert row.precision.mean is None, "nothing is mapped"
 
 
-def test_a_difference_hidden_among_hard_and_easy_blocks_is_seen_because_blocks_are_paired() -> None:
+def test_paired_blocks_show_a_difference_that_is_smaller_than_that_between_blocks() -> None:
     rng = np.random.default_rng(0)
     hard = rng.integers(50, 450, size=60)
-    runs = [run("ce", s, blocks_with(hard + rng.integers(-3, 4, size=60))) for s in range(3)]
-    runs += [run("lovasz", s, blocks_with(hard - 10 + rng.integers(-3, 4, size=60))) for s in range(3)]
-    comparison = compare(runs)
+    trainings = [training("ce", s, blocks_with(hard + rng.integers(-3, 4, size=60))) for s in range(3)]
+    trainings += [training("lovasz", s, blocks_with(hard - 10 + rng.integers(-3, 4, size=60))) for s in range(3)]
+    comparison = compare(trainings)
     for metric in ("accuracy", "iou", "kappa"):
         difference = found(comparison, metric)
         assert (difference.a, difference.b, difference.paired_seeds) == ("lovasz", "ce", 3)
@@ -65,9 +65,11 @@ def test_a_difference_hidden_among_hard_and_easy_blocks_is_seen_because_blocks_a
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0
-    for _ in range(150):  # the map of a is truly 20 of 1000 px better, each block in its own way
+    for _ in range(150):  # the map of a is better by 20 of 1000 px on average, with differences between blocks
         ce, better = rng.integers(100, 200, size=40), rng.integers(0, 41, size=40)
-        comparison = compare([run("ce", 0, blocks_with(ce)), run("a", 0, blocks_with(ce - better))], resamples=300)
+        comparison = compare(
+            [training("ce", 0, blocks_with(ce)), training("a", 0, blocks_with(ce - better))], resamples=300
+        )
         low, high = found(comparison).ci95 or (0, 0)
         covered += low <= 0.02 <= high
     assert 0.88 <= covered / 150 <= 0.99
@@ -75,8 +77,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
     steady, unsteady = (
-        [run("ce", s, blocks_with(np.full(50, 200))) for s in range(3)]
-        + [run("a", s, blocks_with(np.full(50, 190 + spread * (s - 1)))) for s in range(3)]
+        [training("ce", s, blocks_with(np.full(50, 200))) for s in range(3)]
+        + [training("a", s, blocks_with(np.full(50, 190 + spread * (s - 1)))) for s in range(3)]
         for spread in (0, 60)
     )
     assert found(compare(steady)).ci95 == pytest.approx((0.01, 0.01))
@@ -85,26 +87,26 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert 0 < (found(compare(unsteady)).share_positive or 0) < 1
 
 
-def test_runs_are_paired_by_seed_in_whatever_order_they_come() -> None:
-    runs = [run("ce", s, blocks_with(np.full(9, 100 + 10 * s))) for s in (0, 1, 2)]
-    runs += [run("a", s, blocks_with(np.full(9, 90 + 10 * s))) for s in (7, 2, 1, 0)]
-    difference = found(compare(runs))
+def test_trainings_are_paired_by_seed_in_any_order() -> None:
+    trainings = [training("ce", s, blocks_with(np.full(9, 100 + 10 * s))) for s in (0, 1, 2)]
+    trainings += [training("a", s, blocks_with(np.full(9, 90 + 10 * s))) for s in (7, 2, 1, 0)]
+    difference = found(compare(trainings))
     assert difference.paired_seeds == 3
-    assert difference.ci95 == pytest.approx((0.01, 0.01)), "each seed is ahead by just as much"
+    assert difference.ci95 == pytest.approx((0.01, 0.01)), "the difference is the same for each seed"
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     rng = np.random.default_rng(0)
-    runs = [run(name, 0, blocks_with(rng.integers(100, 200, size=30))) for name in ("ce", "a")]
-    assert compare(runs) == compare(runs)
-    assert found(compare(runs)).ci95 != found(compare(runs, seed=1)).ci95
+    trainings = [training(name, 0, blocks_with(rng.integers(100, 200, size=30))) for name in ("ce", "a")]
+    assert compare(trainings) == compare(trainings)
+    assert found(compare(trainings)).ci95 != found(compare(trainings, seed=1)).ci95
 
 
-def test_many_classes_and_many_variants() -> None:
+def test_several_variants_of_many_classes_are_compared_with_the_first() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(10, 20, size=(20, 4, 4))
     better = base + 5 * np.eye(4, dtype=np.int64) - np.roll(5 * np.eye(4, dtype=np.int64), 1, axis=1)
-    comparison = compare([run("ce", 0, base), run("a", 0, better), run("b", 0, base)])
+    comparison = compare([training("ce", 0, base), training("a", 0, better), training("b", 0, base)])
     assert [(d.a, d.b) for d in comparison.differences] == [("a", "ce")] * 3 + [("b", "ce")] * 3
     assert comparison.differences[1].share_positive == 1
     assert comparison.differences[4].ci95 == (0, 0), "b is the baseline under another name"
@@ -114,9 +116,9 @@ def test_many_classes_and_many_variants() -> None:
     ("seeds", "blocks", "note"),
     [(1, 9, "one seed in common"), (3, 9, "too narrow"), (1, 1, "Fewer than two blocks"), (1, 0, "Fewer than two")],
 )
-def test_notes_say_what_an_interval_does_not_know(seeds: int, blocks: int, note: str) -> None:
+def test_notes_state_the_limits_of_an_interval(seeds: int, blocks: int, note: str) -> None:
     counts = blocks_with(np.full(blocks, 100))
-    comparison = compare([run(name, s, counts) for name in ("ce", "a") for s in range(seeds)])
+    comparison = compare([training(name, s, counts) for name in ("ce", "a") for s in range(seeds)])
     assert note in " ".join(comparison.notes)
     assert (found(comparison).ci95 is None) == (blocks < 2)
     assert found(comparison).mean == (0 if blocks else None)
@@ -124,27 +126,27 @@ def test_notes_say_what_an_interval_does_not_know(seeds: int, blocks: int, note:
 
 def test_variants_without_a_common_seed_are_not_paired() -> None:
     counts = blocks_with(np.full(9, 100))
-    comparison = compare([run("ce", 0, counts), run("a", 1, counts)])
+    comparison = compare([training("ce", 0, counts), training("a", 1, counts)])
     assert (found(comparison).mean, found(comparison).ci95, found(comparison).paired_seeds) == (None, None, 0)
     assert "no seed in common" in " ".join(comparison.notes)
 
 
-def test_resamples_in_which_a_figure_is_undefined_are_left_out() -> None:
+def test_resamples_in_which_a_metric_is_undefined_are_left_out() -> None:
     counts = blocks_with(np.array([0, 0, 0]), cane=0)
     counts[0] = [[900, 0], [50, 50]]
-    difference = found(compare([run("ce", 0, counts), run("a", 0, counts)]), "iou")
+    difference = found(compare([training("ce", 0, counts), training("a", 0, counts)]), "iou")
     assert difference.ci95 == (0, 0)
 
 
-def test_no_runs_are_an_empty_comparison() -> None:
+def test_a_comparison_of_no_trainings_is_empty() -> None:
     assert (compare([]).table, compare([]).differences) == ((), ())
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_trainings_with_different_blocks_or_labels_or_with_one_seed_twice_are_refused() -> None:
     three, two = blocks_with(np.full(3, 100)), blocks_with(np.full(2, 100))
     with pytest.raises(ValueError, match="different blocks"):
-        compare([run("ce", 0, three), run("a", 0, two)])
+        compare([training("ce", 0, three), training("a", 0, two)])
     with pytest.raises(ValueError, match="different labels"):
-        compare([run("ce", 0, three), run("a", 0, blocks_with(np.full(3, 100), cane=400))])
-    with pytest.raises(ValueError, match="two runs of seed 0"):
-        compare([run("ce", 0, three), run("ce", 0, three)])
+        compare([training("ce", 0, three), training("a", 0, blocks_with(np.full(3, 100), cane=400))])
+    with pytest.raises(ValueError, match="two trainings of seed 0"):
+        compare([training("ce", 0, three), training("ce", 0, three)])

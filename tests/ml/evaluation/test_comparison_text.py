@@ -1,4 +1,4 @@
-"""Comparisons as text that spreadsheets and people read."""
+"""Comparisons as text, for spreadsheets and for people."""
 
 import csv
 
@@ -7,14 +7,20 @@ import pytest
 
 from ml.evaluation.comparison import Comparison, compare
 from ml.evaluation.comparison_text import as_csv, as_markdown
-from tests.ml.evaluation.test_comparison import blocks_with, run
+from tests.ml.evaluation.test_comparison import blocks_with, training
 
 
 @pytest.fixture
 def comparison() -> Comparison:
     better = np.array([80, 90, 60])
-    runs = [run("ce", seed, blocks_with(np.array([100, 100, 100 + 30 * seed]))) for seed in range(2)]
-    return compare([*runs, run("ce+0.5*lovasz", 0, blocks_with(better)), run("ce+0.5*lovasz", 1, blocks_with(better))])
+    trainings = [training("ce", seed, blocks_with(np.array([100, 100, 100 + 30 * seed]))) for seed in range(2)]
+    return compare(
+        [
+            *trainings,
+            training("ce+0.5*lovasz", 0, blocks_with(better)),
+            training("ce+0.5*lovasz", 1, blocks_with(better)),
+        ]
+    )
 
 
 def test_csv_has_a_line_for_each_variant(comparison: Comparison) -> None:
@@ -40,13 +46,13 @@ def test_markdown_has_means_with_sd_and_differences_in_points(comparison: Compar
     assert all(len(set(columns)) == 1 for columns in tables), "each row has a cell for each title"
 
 
-def test_a_variant_named_like_a_cell_stays_in_its_cell() -> None:
+def test_a_bar_in_the_name_of_a_variant_is_escaped() -> None:
     counts = blocks_with(np.full(2, 100))
-    text = as_markdown(compare([run("a | b", 0, counts)]))
+    text = as_markdown(compare([training("a | b", 0, counts)]))
     assert r"| a \| b | test |" in text
 
 
-def test_statements_say_who_is_ahead_of_whom(comparison: Comparison) -> None:
+def test_a_statement_names_both_variants_and_their_difference(comparison: Comparison) -> None:
     statement = comparison.differences[0].statement
     assert statement.startswith("ce+0.5*lovasz against ce: +2.83 points [")
     assert statement.endswith("] of accuracy")

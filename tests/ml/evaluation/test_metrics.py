@@ -1,11 +1,11 @@
-"""Metrics against scikit-learn, and where they are undefined."""
+"""Metrics agree with scikit-learn, and are None where they are undefined."""
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from sklearn import metrics as oracle
 
-from ml.evaluation.metrics import Metrics, block_confusions, confusion, figures, pooled
+from ml.evaluation.metrics import Metrics, block_confusions, confusion, metrics_of, pooled
 
 
 def random_maps(seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -59,10 +59,10 @@ def test_means_are_over_the_classes_that_occur() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_many_confusions_at_once_have_the_figures_of_each(classes: int) -> None:
+def test_many_confusions_at_once_have_the_metrics_of_each(classes: int) -> None:
     many = np.random.default_rng(0).integers(50, size=(4, 3, classes, classes))
-    many[0, 0, 1:, 1:] = many[0, 0, 0, 1:, None] = 0  # one with undefined figures among them
-    for name, values in figures(many).items():
+    many[0, 0, 1:, 1:] = many[0, 0, 0, 1:, None] = 0  # one of them has undefined metrics
+    for name, values in metrics_of(many).items():
         one_by_one = [[getattr(Metrics.from_confusion(counts), name) for counts in row] for row in many]
         np.testing.assert_array_equal(values, np.array(one_by_one, dtype=np.float64), err_msg=name)
 
@@ -77,22 +77,22 @@ def test_unlabelled_and_nodata_pixels_are_never_counted(classes: int) -> None:
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("places", [(1, 0), (0, 1)], ids=["truth", "map"])
-def test_a_value_that_is_no_class_is_refused(classes: int, places: tuple[int, int]) -> None:
+def test_a_value_that_is_not_a_class_is_refused(classes: int, places: tuple[int, int]) -> None:
     truth, predicted = (np.array([0, place * classes], dtype=np.uint8) for place in places)
-    with pytest.raises(ValueError, match=f"neither below {classes} nor 255"):
+    with pytest.raises(ValueError, match=f"neither a class below {classes} nor 255"):
         confusion(truth, predicted, classes)
 
 
-def test_what_is_undefined_is_none() -> None:
+def test_undefined_metrics_are_none() -> None:
     empty = Metrics.from_confusion(np.zeros((2, 2), dtype=np.int64))
     assert set(empty.model_dump(exclude={"confusion", "by_class"}).values()) == {None}
     without_class_1 = Metrics.from_confusion(np.array([[9, 0], [0, 0]]))
     assert without_class_1.accuracy == 1
     assert without_class_1.iou is None, "the union is empty"
-    assert without_class_1.kappa is None, "chance alone agrees everywhere"
+    assert without_class_1.kappa is None, "the agreement that is expected by chance is 1"
 
 
-def test_counts_beyond_32_bits_lose_nothing() -> None:
+def test_counts_beyond_32_bits_are_exact() -> None:
     metrics = Metrics.from_confusion(np.array([[4 * 10**10, 10**10], [10**10, 4 * 10**10]]))
     assert metrics.kappa == pytest.approx(0.6, abs=1e-15)
 
@@ -105,14 +105,14 @@ def test_block_confusions_add_up_to_the_whole() -> None:
     assert (pooled(blocks) == confusion(truth, predicted)).all()
 
 
-def test_a_block_says_where_it_lies() -> None:
+def test_a_block_has_the_position_of_its_upper_left_pixel() -> None:
     truth, predicted = random_maps(3, classes=3)
     last = list(block_confusions(truth, predicted, 3, 16))[-1]
     assert (last.row, last.col) == (32, 48)
     assert np.array_equal(last.confusion, confusion(truth[32:, 48:], predicted[32:, 48:], 3))
 
 
-def test_a_document_from_before_the_newer_figures_still_loads() -> None:
+def test_a_document_from_before_the_newer_metrics_still_loads() -> None:
     old = """{"accuracy": 0.85, "iou": 0.75, "kappa": 0.7, "precision": 0.8, "recall": 0.9, "f1": 0.86,
               "confusion": [[40, 10], [5, 45]]}"""
     metrics = Metrics.model_validate_json(old)
