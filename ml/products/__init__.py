@@ -1,1 +1,1 @@
-"""What is made of a map: COGs, polygons, styles and tiles for the web. Free of torch."""
+"""The products made from a map: COGs, polygons, styles and web tiles. Nothing here imports torch."""

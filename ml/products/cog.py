@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs: what is published."""
+"""Write maps and scenes as cloud-optimised GeoTIFFs (COGs), the form in which they are published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,17 +16,19 @@ from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
 
 BLOCK_PX = 512
-_QUICK = {"level": 1}  # of maps: half the time of level 6 and a fifth more bytes at most
+_QUICK = {"level": 1}  # compression of maps: half the time of level 6 and at most a fifth more bytes
 _COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER"}
-_COPIES = 4  # at most as many bytes as so many plain copies of the pixels are written on the way to a COG
+_COPIES = 4  # writing a COG takes at most the bytes of this number of uncompressed copies of the pixels
 Colour = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class MapEncoding:
-    """How a uint8 map is to be read. A pixel means `scale * value + offset`; one of `MAP_NODATA` was not observed.
+    """How the pixels of a uint8 map are encoded.
 
-    colours: value -> red, green, blue, alpha. tags: metadata. resampling: of the overviews; "mode" for classes.
+    description: Description of the band. scale, offset: A pixel means `scale * value + offset`, except that
+    `MAP_NODATA` means that it was not observed. colours: Red, green, blue and alpha of each value, 0 to 255. tags:
+    Metadata of the file. resampling: Resampling method of the overviews, "mode" for classes.
     """
 
     description: str
@@ -38,37 +40,38 @@ class MapEncoding:
 
 
 class Raster(Protocol):
-    """What a map is written from: an array of uint8 (rows, cols), or what reads like one, window by window."""
+    """The pixels of a map, uint8 (rows, cols): an array, or an object that is read like one, window by window."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and of columns."""
 
     def __getitem__(self, window: tuple[slice, slice], /) -> np.ndarray:
-        """The pixels of a window."""
+        """The pixels of a window, uint8 (rows, cols)."""
 
 
-def write_cog(values: Raster, like: Path, out: Path, layer: MapEncoding) -> None:
-    """Write `values`, read once, by blocks, as a COG on exactly the grid of the scene `like`.
+def write_cog(values: Raster, like: Path, out: Path, encoding: MapEncoding) -> None:
+    """Write `values` as a COG on exactly the grid of the scene `like`; they are read once, by blocks.
 
-    Raises `OSError` for want of room.
+    Raises:
+        OSError: There is not enough room on the disk.
     """
     with open_raster(like) as scene:
         grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
     rows, cols = (ceil_to(size, BLOCK_PX) for size in values.shape)
     with verified_whole(out, _COPIES * rows * cols):
-        _write(values, grid, out, layer)
+        _write(values, grid, out, encoding)
 
 
-def _write(values: Raster, grid: Mapping[str, object], out: Path, layer: MapEncoding) -> None:
+def _write(values: Raster, grid: Mapping[str, object], out: Path, encoding: MapEncoding) -> None:
     plain = out.with_name(out.name + ".plain")
     tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
     with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=MAP_NODATA, **tiled, **grid) as file:
-        _describe(file, layer)
+        _describe(file, encoding)
         for window in blocks(*values.shape, block_px=BLOCK_PX):
             file.write(values[window.slices], 1, window=window.rasterio)
     with open_raster(plain) as dataset:
-        rasterio.shutil.copy(dataset, out, overview_resampling=layer.resampling, **_COG, **_QUICK)
+        rasterio.shutil.copy(dataset, out, overview_resampling=encoding.resampling, **_COG, **_QUICK)
     plain.unlink()
 
 
@@ -79,20 +82,23 @@ def is_cog(path: Path) -> bool:
 
 
 def to_cog(path: Path, out: Path) -> None:
-    """Copy a scene into a COG; no pixel changes. Overviews are made anew: those in the file may show anything."""
+    """Copy a scene into a COG without changing a pixel.
+
+    Overviews are computed from the pixels, since those in the file need not belong to them.
+    """
     with open_raster(path) as dataset:
         resampling = "nearest" if dataset.colorinterp[0] == ColorInterp.palette else "average"
-        afresh = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
+        options = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
         pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes)
         with verified_whole(
             out, _COPIES * pixel_bytes * ceil_to(dataset.height, BLOCK_PX) * ceil_to(dataset.width, BLOCK_PX)
         ):
-            rasterio.shutil.copy(dataset, out, **afresh, **_COG)
+            rasterio.shutil.copy(dataset, out, **options, **_COG)
 
 
-def _describe(file: rasterio.io.DatasetWriter, layer: MapEncoding) -> None:
-    file.set_band_description(1, layer.description)
-    file.scales, file.offsets = (layer.scale,), (layer.offset,)
-    file.update_tags(**layer.tags)
-    if layer.colours:
-        file.write_colormap(1, dict(layer.colours))
+def _describe(file: rasterio.io.DatasetWriter, encoding: MapEncoding) -> None:
+    file.set_band_description(1, encoding.description)
+    file.scales, file.offsets = (encoding.scale,), (encoding.offset,)
+    file.update_tags(**encoding.tags)
+    if encoding.colours:
+        file.write_colormap(1, dict(encoding.colours))

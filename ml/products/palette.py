@@ -11,8 +11,8 @@ OTHER: Rgb = (0, 0, 0)
 CANE: Rgb = (76, 175, 80)
 UNOBSERVED: Rgb = (190, 190, 190)
 CANE_NAMES = ("cane", "甘蔗")
-# of more than two classes: Paul Tol's qualitative schemes "bright" and "muted" (SRON/EPS/TN/09-002), without grey and
-# without the greens, so that cane stays the only green
+# For more than two classes: Paul Tol's qualitative schemes "bright" and "muted" (SRON/EPS/TN/09-002) without grey and
+# without the greens, so that cane stays the only green.
 _OTHERS: tuple[Rgb, ...] = (
     (68, 119, 170),
     (238, 102, 119),
@@ -32,7 +32,11 @@ _OTHERS: tuple[Rgb, ...] = (
 
 
 def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
-    """The colour of each class value: its own if it has one, else cane is green and others are told apart by all."""
+    """The colour of each class value.
+
+    A class has the colour that it defines. Otherwise, cane is green and the others have colours that all people can
+    tell apart; of two classes, class 1 is green and class 0 black, whatever their names.
+    """
     chosen = {item.value: _hex(item.colour) for item in classes if item.colour}
     if len(classes) == 2:
         return {item.value: CANE if item.value == 1 else OTHER for item in classes} | chosen
@@ -42,7 +46,7 @@ def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
 
 
 def classes_qml(classes: Sequence[ClassDef]) -> str:
-    """A QGIS style for class maps: the .qml text that gives each class value its name and colour, and nodata none."""
+    """A QGIS style for class maps: the text of a .qml file with the name and the colour of each class value."""
     root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")

@@ -1,4 +1,4 @@
-"""What was mapped as polygons, in files: GeoJSON for the web and GeoPackage for a GIS."""
+"""Write the polygons of a class map to files: GeoJSON for the web and GeoPackage for a GIS."""
 
 import json
 import struct
@@ -21,7 +21,7 @@ from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.products.polygons import Patches, patches
 
-DECIMALS = 7  # of a degree: a centimetre
+DECIMALS = 7  # of a degree, which is about a centimetre
 _LAYER = "classes"
 _LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _OWN_SRS = 100_000  # for a CRS that no authority has numbered
@@ -32,9 +32,13 @@ Write = Callable[[Patches], None]
 def write_polygons(
     classes: Path, names: Sequence[ClassDef], geojson: Path, geopackage: Path, *, min_area_ha: float
 ) -> int:
-    """Trace every patch of a class above 0 in the map `classes`; how many were written.
+    """Trace every patch of a class above 0 in a class map, and write the patches to both files.
 
-    Patches smaller than `min_area_ha` are left out.
+    classes: Path of the class map. names: Classes with their names; a class without a name has its value as name.
+    min_area_ha: Patches smaller than this are left out.
+
+    Returns:
+        The number of patches that were written.
     """
     with open_raster(classes) as dataset:
         crs = grid_of(dataset).crs
@@ -51,7 +55,7 @@ def write_polygons(
 
 @contextmanager
 def _geojson(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
-    """Features in degrees of WGS 84, rings by the right-hand rule (RFC 7946), one a line."""
+    """Write GeoJSON: features in degrees of WGS 84, one on each line, rings by the right-hand rule (RFC 7946)."""
     to_degrees = to_wgs84(crs)
     separator = "\n"
     with path.open("w", encoding="utf-8") as file:
@@ -73,8 +77,8 @@ def _geojson(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterato
 
 @contextmanager
 def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
-    """Features in the CRS of the map."""
-    path.unlink(missing_ok=True)  # of an attempt that was killed
+    """Write a GeoPackage: features in the CRS of the map."""
+    path.unlink(missing_ok=True)  # an attempt that was killed may have left it
     package = GeoPackage.create(path)
     fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
     system = _spatial_reference(crs)
@@ -90,13 +94,16 @@ def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[W
             connection.executemany(insert, rows)
 
         yield write
-        # the time of writing would be the one thing in which two equal predictions differ
+        # two equal predictions would otherwise differ in the time of writing
         connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
     package.connection.close()
 
 
 def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:
-    """A geometry by the GeoPackage specification, 2.1.3: before WKB a header with an envelope, little endian."""
+    """A geometry as in section 2.1.3 of the GeoPackage specification: a header with an envelope, then WKB.
+
+    wkb: Geometry in little endian. bounds: Left, bottom, right, top. srs_id: Number of the CRS in the file.
+    """
     left, bottom, right, top = bounds
     return struct.pack("<2sBBi4d", b"GP", 0, 0b11, srs_id, left, right, bottom, top) + wkb
 
@@ -109,7 +116,7 @@ def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
 
 
 def _definition(crs: pyproj.CRS) -> str:
-    """WKT 1, as the specification wants it; WKT 2 where that cannot say it."""
+    """The definition as WKT 1, which the specification requires, or as WKT 2 if WKT 1 cannot describe the CRS."""
     try:
         return crs.to_wkt("WKT1_GDAL")
     except CRSError:

@@ -1,7 +1,7 @@
-"""From a class map to polygons: every patch of a class, traced along its pixels.
+"""Turn a class map into polygons: each patch of a class is traced along its pixels.
 
 The whole map is traced at once, so no polygon is cut at a window; GDAL reads it row by row, so memory grows with the
-polygons and not with the map. They are handled by the thousand: calls for each alone took three times as long.
+polygons and not with the map. Polygons are processed by the thousand: separate calls took three times as long.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,20 +28,26 @@ _BLOCK_PX = 2048
 
 @dataclass(frozen=True)
 class Patches:
-    """Some patches (n,). geometries: polygons in the CRS of the map. values: their classes. areas_ha: on the ground."""
+    """Some patches of a map, arrays of shape (n,).
+
+    geometries: Polygons in the CRS of the map. values: Class value of each patch. areas_ha: Geodesic areas in hectares.
+    """
 
     geometries: NDArray[np.object_]
     values: NDArray[np.uint8]
     areas_ha: NDArray[np.float64]
 
     def of_at_least(self, area_ha: float) -> "Patches":
-        """Those that are so large."""
+        """The patches with at least `area_ha` hectares."""
         large = self.areas_ha >= area_ha
         return Patches(self.geometries[large], self.values[large], self.areas_ha[large])
 
 
 def patches(classes: Path) -> Iterator[Patches]:
-    """Every patch of a class above 0 in the map `classes`, in no order; pixels that touch at a corner only are two."""
+    """Every patch of a class above 0 in the map `classes`, in any order.
+
+    Pixels that touch only at a corner belong to different patches.
+    """
     traced = classes.with_name(classes.name + ".traced")
     try:
         _mask_background(classes, traced)
@@ -58,7 +64,7 @@ def patches(classes: Path) -> Iterator[Patches]:
 
 
 def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
-    """Those of GeoJSON as shapely's."""
+    """The polygons of GeoJSON as polygons of shapely, shape (n,)."""
     rings = [ring for geometry in geometries for ring in geometry["coordinates"]]
     points = np.array([*chain.from_iterable(rings)], np.float64)
     offsets = [np.cumsum([0, *counts]) for counts in (map(len, rings), (len(g["coordinates"]) for g in geometries))]
@@ -66,7 +72,7 @@ def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
 
 
 def _mask_background(classes: Path, out: Path) -> None:
-    """Write the map with a second band that is 1 where there is something to trace: GDAL reads a mask from a band."""
+    """Write the map with a second band that is 1 where a patch must be traced; GDAL reads its mask from this band."""
     with open_raster(classes) as source:
         profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None}
         most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)

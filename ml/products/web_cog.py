@@ -1,4 +1,4 @@
-"""Class maps as web COGs: coloured, in Web Mercator, each block of the file a map tile of its own."""
+"""Write class maps as web COGs: coloured, in Web Mercator, so that each block of the file is a map tile."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +18,8 @@ from ml.products.palette import Rgb
 from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
 
 _STEP_PX = 4 * TILE_PX
-_MOST_BYTES = 16  # of a pixel: twice four bands, whatever their compression makes of them, and overviews
-# quality 100 is lossless; nearest makes no colour that is no class
+_MOST_BYTES = 16  # written for each pixel: four bands twice, even if compression makes them larger, and overviews
+# quality 100 is lossless; nearest keeps to the colours of classes
 _COG = {
     "driver": "COG",
     "compress": "WEBP",
@@ -34,12 +34,15 @@ _COG = {
 
 
 def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
-    """Draw a class map (uint8) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
+    """Write a class map (uint8) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
 
-    Blocks are lossless WEBP on the tiles of GoogleMapsCompatible (WebMercatorQuad), at the zoom whose pixels are
-    nearest in size to the map's and as its overviews at smaller ones, down to one where the map is no larger than a
-    tile. Pixels are the nearest ones of the map. What has no class of `colours` is transparent; tiles of nothing else
-    are not stored. False, and no file, for a map beyond the 85th parallels, where the tiles end.
+    Blocks are lossless WEBP and coincide with the tiles of GoogleMapsCompatible (WebMercatorQuad). The file itself has
+    the zoom whose pixels are nearest in size to those of the map. Its overviews have the smaller zooms, down to one
+    where the map is no larger than a tile. Each pixel has the colour of the nearest pixel of the map. Pixels without a
+    class in `colours` are transparent, and tiles of only such pixels are not stored.
+
+    Returns:
+        False if the map lies beyond the 85th parallels, where the tiles end; then no file is written.
     """
     with open_raster(classes) as source:
         web = web_grid(grid_of(source))
@@ -57,14 +60,14 @@ def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) ->
     with WarpedVRT(source, src_nodata=MAP_NODATA, nodata=MAP_NODATA, **shape) as warped:
         _colour(warped, web, plain, table)
     with open_raster(plain) as dataset:
-        # without overviews of its own GDAL adds what it thinks fit
+        # otherwise GDAL would choose the overviews by itself
         levels = {"overview_count": web.levels} if web.levels else {"overviews": "NONE"}
         rasterio.shutil.copy(dataset, out, **levels, **_COG)
     plain.unlink()
 
 
 def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> None:
-    """Write the RGBA of the tiles that the scene touches, tile rows at a time."""
+    """Write red, green, blue and alpha of the tiles that the scene touches, in windows of 4 x 4 tiles."""
     profile = {"crs": warped.crs, "transform": warped.transform, "width": warped.width, "height": warped.height}
     tiled = {"tiled": True, "blockxsize": TILE_PX, "blockysize": TILE_PX, "compress": "LZW", "sparse_ok": True}
     bands = {"count": 4, "dtype": "uint8", "photometric": "RGB", "alpha": "yes", "bigtiff": "IF_SAFER"}

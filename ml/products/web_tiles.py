@@ -1,4 +1,4 @@
-"""Map tiles straight from the bytes of a web COG: nothing is decoded, nothing is encoded."""
+"""Read map tiles from the bytes of a web COG, without decoding or encoding."""
 
 import mmap
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from ml.scenes.tiff_directories import Directory, directories
 
 @dataclass(frozen=True)
 class _Level:
-    """One zoom of the file: offsets and counts are the bytes of its tiles, int64 (rows, cols); 0 for an empty tile.
+    """The tiles of one zoom in the file.
 
-    col, row: numbers of its first tile.
+    col, row: Column and row of the first tile. offsets, counts: Position and number of the bytes of each tile, int64
+    (rows, cols); 0 for an empty tile.
     """
 
     col: int
@@ -28,7 +29,7 @@ class _Level:
     counts: np.ndarray
 
     def find(self, col: int, row: int) -> tuple[int, int]:
-        """Where the bytes of a tile begin and how many they are: none outside."""
+        """Position and number of the bytes of a tile, counted from the first tile; (0, 0) outside the level."""
         rows, cols = self.offsets.shape
         if not (0 <= row < rows and 0 <= col < cols):
             return 0, 0
@@ -38,7 +39,7 @@ class _Level:
 class WebTiles:
     """A file that `ml.products.web_cog.write_web_cog` wrote, open for reading by any number of threads.
 
-    The file is mapped into memory, so it is closed when nobody holds this any longer, and may be deleted before.
+    The file is mapped into memory. It is closed when this object is deleted, and may be removed from disk before.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,11 +55,11 @@ class WebTiles:
         self.min_zoom = min(self._levels)
 
     def read(self, zoom: int, col: int, row: int) -> bytes | None:
-        """The WEBP file of tile z/x/y of WebMercatorQuad, 256 x 256 px RGBA; None where the map shows nothing."""
+        """The tile zoom/col/row of WebMercatorQuad as a WEBP file, 256 x 256 px RGBA, or None if the tile is empty."""
         level = self._levels.get(zoom)
         if level is None:
             return None
-        for beyond in (0, -(1 << zoom), 1 << zoom):  # the map may lie across the date line
+        for beyond in (0, -(1 << zoom), 1 << zoom):  # a map may extend across the date line
             offset, count = level.find(col + beyond - level.col, row - level.row)
             if count:
                 return self._bytes[offset : offset + count]
@@ -66,7 +67,7 @@ class WebTiles:
 
     @cached_property
     def window(self) -> Window:
-        """The pixels of the largest zoom that hold all tiles which are not empty; all of them if there is none."""
+        """The pixels of the largest zoom that enclose all tiles with content; all pixels if every tile is empty."""
         counts = self._levels[self.max_zoom].counts
         rows, cols = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
         if not len(rows):
@@ -76,16 +77,16 @@ class WebTiles:
 
 
 def preview(tiles: WebTiles, max_size: int) -> np.ndarray:
-    """The whole map, uint8 RGBA (rows, cols, 4), at most `max_size` px a side, without empty margins."""
+    """The whole map without empty margins, uint8 RGBA (rows, cols, 4), with sides of at most `max_size` px."""
     window = tiles.window
     shrink = min(1.0, max_size / max(window.rows, window.cols))
     rows, cols = (max(1, round(side * shrink)) for side in (window.rows, window.cols))
     with open_raster(tiles.path) as dataset:
         image: np.ndarray = np.moveaxis(dataset.read(window=window.rasterio, out_shape=(4, rows, cols)), 0, -1)
-    seen = image[..., 3] > 0
-    if not seen.any():
+    visible = image[..., 3] > 0
+    if not visible.any():
         return image
-    down, across = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    down, across = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
     return image[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
 
 

@@ -1,4 +1,4 @@
-"""What a finished prediction is turned into: COGs, polygons, a style, hectares."""
+"""Write the products of a finished prediction: COGs, polygons, a style and areas."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ml.products.web_cog import write_web_cog
 from ml.provenance import software
 from ml.scenes.source import RasterSource
 
-FILES = {  # by what a config calls `outputs`
+FILES = {  # by the names in `PredictConfig.outputs`
     "classes": ("classes.tif", "classes.qml"),
     "probability": ("probability.tif",),
     "polygons": ("polygons.geojson", "polygons.gpkg"),
@@ -34,9 +34,11 @@ PROBABILITY = MapEncoding(
 
 
 class PredictResult(Frozen):
-    """files: what was asked for, by name, like "classes.tif". area_ha: hectares by class value.
+    """The products of one prediction.
 
-    observed_ha, unobserved_ha: hectares of the scene's valid pixels, and of the others. software: all that made it.
+    files: Paths of the requested files, by name, like "classes.tif". area_ha: Hectares by class value. observed_ha,
+    unobserved_ha: Hectares of the scene's valid pixels, and of the others. software: Software and hardware that made
+    the products, by name.
     """
 
     files: dict[str, Path]
@@ -49,15 +51,17 @@ class PredictResult(Frozen):
 def write_products(
     classes: Raster, probability: Raster, scene: Path, contract: Contract, config: PredictConfig, out: Path
 ) -> PredictResult:
-    """Turn two maps into files in `out` on the grid of `scene`.
+    """Write the files of a prediction, which `config.outputs` names, into the folder `out`, on the grid of `scene`.
+
+    classes, probability: Maps, uint8 (rows, cols).
 
     "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
     and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
     A probability byte b means (b + 0.5) / 250, as its scale and offset say.
     """
     files = {name: out / name for output in config.outputs for name in FILES[output]}
-    map_ = out / "classes.tif"  # areas and polygons are taken from it, whether it was asked for or not
-    write_cog(classes, scene, map_, _classes_layer(contract))
+    map_ = out / "classes.tif"  # areas and polygons are computed from it, even if it is not requested
+    write_cog(classes, scene, map_, _classes_encoding(contract))
     area_ha = class_areas_ha(map_)
     if "probability" in config.outputs:
         write_cog(probability, scene, files["probability.tif"], PROBABILITY)
@@ -81,14 +85,14 @@ def write_products(
     )
 
 
-def _classes_layer(contract: Contract) -> MapEncoding:
+def _classes_encoding(contract: Contract) -> MapEncoding:
     opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
     return MapEncoding("class", colours=opaque, tags=tags)
 
 
 def class_areas_ha(path: Path) -> dict[int, float]:
-    """Hectares of each value of a uint8 class raster, by blocks; `MAP_NODATA` is what was not observed."""
+    """Hectares of each value in a uint8 class raster, computed by blocks; `MAP_NODATA` means not observed."""
     total = np.zeros(256)
     with open_raster(path) as dataset:
         grid = grid_of(dataset)

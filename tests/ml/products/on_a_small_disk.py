@@ -1,4 +1,7 @@
-"""A program that writes maps on a disk with more and more room, until they are whole; it needs a disk of its own."""
+"""A program that writes maps on a small disk, with more room each time, until they are whole.
+
+Nothing else may use the disk.
+"""
 
 import errno
 import json
@@ -19,12 +22,12 @@ from tests.disks import fill
 from tests.ml.conftest import GRID
 
 SIZE_PX = 512
-STEPS = 16  # from a disk without room to one that has enough
-NOISE = np.random.default_rng(0).integers(0, 250, (SIZE_PX, SIZE_PX), dtype=np.uint8)  # no compression makes it small
+STEPS = 16  # from a disk without room to one with enough room
+NOISE = np.random.default_rng(0).integers(0, 250, (SIZE_PX, SIZE_PX), dtype=np.uint8)  # it cannot be compressed
 
 
 def outcomes(disk: Path, write: Callable[[Path], object], calm: Path) -> Iterator[str]:
-    """What became of each attempt: "no room", "whole", which ends them, or something else."""
+    """The outcome of each attempt: "no room", or "whole", which ends the attempts, or something else."""
     write(calm)
     outcome, room = "", 4096
     while outcome != "whole":

@@ -1,4 +1,4 @@
-"""Published rasters."""
+"""Maps and scenes are written as cloud-optimised GeoTIFFs."""
 
 from pathlib import Path
 
@@ -28,14 +28,14 @@ def test_a_map_lies_on_exactly_the_grid_of_its_scene(make_scene: MakeScene, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.tif", "scene.tif"]
 
 
-def test_overviews_of_classes_hold_only_classes(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_overviews_of_a_class_map_have_only_values_of_classes(make_scene: MakeScene, tmp_path: Path) -> None:
     values = np.random.default_rng(0).choice(np.array([0, 200], np.uint8), (1100, 1100))
     write_cog(values, make_scene(np.zeros((1, 1100, 1100), np.uint8)), tmp_path / "classes.tif", LAYER)
     with open_raster(tmp_path / "classes.tif") as made:
         assert set(np.unique(made.read(1, out_shape=(275, 275)))) <= {0, 200}
 
 
-def test_a_scaled_map_says_what_its_numbers_mean(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_scaled_map_has_its_scale_and_its_offset(make_scene: MakeScene, tmp_path: Path) -> None:
     layer = MapEncoding("probability", scale=0.004, offset=0.002, resampling="average")
     write_cog(np.full((64, 64), 125, np.uint8), make_scene(np.zeros((1, 64, 64), np.uint8)), tmp_path / "p.tif", layer)
     with open_raster(tmp_path / "p.tif") as made:
@@ -53,7 +53,7 @@ def test_a_scene_becomes_a_cog_without_changing_a_pixel(make_scene: MakeScene, t
         assert made.nodata == 0
 
 
-def test_overviews_of_a_scene_are_made_anew(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_overviews_of_a_scene_are_computed_from_its_pixels(make_scene: MakeScene, tmp_path: Path) -> None:
     scene = make_scene(np.full((1, 1100, 1100), 7, np.uint8))
     with rasterio.open(scene, "r+") as dataset:
         dataset.build_overviews([2])

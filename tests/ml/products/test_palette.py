@@ -13,21 +13,21 @@ CROPS = [
 ]
 
 
-def test_of_two_classes_one_is_green_and_zero_black_whatever_their_names() -> None:
+def test_of_two_classes_class_1_is_green_and_class_0_black_with_any_names() -> None:
     assert colours(BINARY) == {0: OTHER, 1: CANE}
     assert colours([ClassDef(value=1, name="rape"), ClassDef(value=0, name="cane?")]) == {0: OTHER, 1: CANE}
 
 
-def test_a_colour_of_ones_own_wins() -> None:
+def test_a_class_with_a_colour_of_its_own_keeps_it() -> None:
     assert colours([BINARY[0], ClassDef(value=1, name="甘蔗", colour="#0A0b0C")])[1] == (10, 11, 12)
 
 
-def test_of_many_classes_cane_is_green_by_its_name() -> None:
+def test_of_many_classes_the_one_named_cane_is_green() -> None:
     assert colours(CROPS)[2] == CANE
     assert colours([*CROPS[:2], ClassDef(value=9, name="新植甘蔗")])[9] == CANE
 
 
-def test_classes_are_told_apart_from_each_other_and_from_what_is_unobserved() -> None:
+def test_the_colours_of_classes_differ_from_each_other_and_from_that_of_unobserved_pixels() -> None:
     of_value = colours(CROPS)
     assert all(dist(a, b) > 40 for a, b in combinations([*of_value.values(), UNOBSERVED], 2))
 
@@ -36,7 +36,7 @@ def test_there_are_colours_for_as_many_classes_as_a_mask_can_have() -> None:
     assert len(colours([ClassDef(value=value, name=f"class {value}") for value in range(255)])) == 255
 
 
-def test_in_the_qgis_style_each_class_has_its_name_and_colour() -> None:
+def test_the_qgis_style_has_the_name_and_the_colour_of_each_class() -> None:
     text = classes_qml([ClassDef(value=0, name="other"), ClassDef(value=1, name="甘蔗 <cane>")])
     entries = ElementTree.fromstring(text.split("\n", 1)[1]).iter("paletteEntry")
     assert [(entry.get("value"), entry.get("label"), entry.get("color")) for entry in entries] == [

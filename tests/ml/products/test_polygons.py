@@ -1,4 +1,4 @@
-"""From a class map to polygons."""
+"""A class map is turned into polygons."""
 
 import json
 import sqlite3
@@ -21,7 +21,7 @@ from tests.ml.conftest import MakeScene
 
 @pytest.fixture
 def classes(make_scene: MakeScene) -> Path:
-    """A square field of 400 pixels with a hole of 16, a single pixel at its corner, and nodata."""
+    """A class map with a square field of 400 pixels, a hole of 16 in it, a single pixel at its corner, and nodata."""
     values = np.zeros((1, 100, 100), np.uint8)
     values[0, 10:30, 10:30] = 1
     values[0, 15:19, 15:19] = 0
@@ -38,7 +38,7 @@ def test_polygons_cover_exactly_the_pixels_of_the_class(classes: Path) -> None:
     assert not list(classes.parent.glob("*.traced"))
 
 
-def test_both_files_hold_the_same_polygons(classes: Path, tmp_path: Path) -> None:
+def test_both_files_have_the_same_polygons(classes: Path, tmp_path: Path) -> None:
     geojson, geopackage = tmp_path / "polygons.geojson", tmp_path / "polygons.gpkg"
     assert write_polygons(classes, BINARY, geojson, geopackage, min_area_ha=0) == 2
     features = json.loads(geojson.read_text())["features"]
@@ -61,7 +61,7 @@ def test_small_patches_are_left_out_on_request(classes: Path, tmp_path: Path) ->
     assert [write_polygons(classes, BINARY, *files, min_area_ha=ha) for ha in (0.5, 500)] == [1, 0]
 
 
-def test_patches_come_by_the_thousand_and_none_is_lost(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_no_patch_is_lost_among_thousands(make_scene: MakeScene, tmp_path: Path) -> None:
     lonely = np.zeros((1, 160, 160), np.uint8)
     lonely[0, ::2, ::2] = 1
     path = make_scene(lonely, "lonely.tif", nodata=255)
@@ -81,7 +81,7 @@ def test_a_map_without_the_class_gives_valid_empty_files(make_scene: MakeScene, 
     assert json.loads((tmp_path / "a.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
 
 
-def test_a_map_in_degrees_has_hectares_on_the_ground(make_scene: MakeScene) -> None:
+def test_the_areas_of_a_map_in_degrees_are_geodesic(make_scene: MakeScene) -> None:
     degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
     values = np.ones((1, 50, 50), np.uint8)
     path = make_scene(values, "degrees.tif", crs="EPSG:4326", transform=degrees, nodata=255)
@@ -89,7 +89,7 @@ def test_a_map_in_degrees_has_hectares_on_the_ground(make_scene: MakeScene) -> N
     assert found.areas_ha.tolist() == [pytest.approx(class_areas_ha(path)[1], rel=1e-6)]
 
 
-def test_a_crs_without_a_number_is_described_in_the_geopackage(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_crs_without_an_authority_is_defined_in_the_geopackage(make_scene: MakeScene, tmp_path: Path) -> None:
     degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
     path = make_scene(np.ones((1, 9, 9), np.uint8), "crs84.tif", crs="OGC:CRS84", transform=degrees)
     write_polygons(path, BINARY, tmp_path / "a.geojson", tmp_path / "a.gpkg", min_area_ha=0)
@@ -103,5 +103,5 @@ def test_the_same_map_gives_the_same_bytes_at_any_time(classes: Path, tmp_path: 
         files = tmp_path / f"{name}.geojson", tmp_path / f"{name}.gpkg"
         write_polygons(classes, BINARY, *files, min_area_ha=0)
         written.append([file.read_bytes() for file in files])
-        time.sleep(0.01)  # the GeoPackage would say when it was written, in milliseconds
+        time.sleep(0.01)  # a GeoPackage normally stores the time of writing in milliseconds
     assert written[0] == written[1]

@@ -1,4 +1,4 @@
-"""Map tiles: aligned with the web's grid, equal to the COG they lie in bit by bit, and on the right ground."""
+"""Map tiles are aligned with the grid of the web, equal to the pixels of their COG, and at the right place."""
 
 import io
 from functools import cache
@@ -25,7 +25,7 @@ TURNED = Affine.translation(500_000, 1_200_000) @ Affine.rotation(30) @ Affine.s
 
 
 def classes_of(make_scene: MakeScene, rows: int, cols: int, **grid: object) -> Path:
-    """A class map of fields of 16 x 16 px, a corner of it not observed."""
+    """A class map of fields of 16 x 16 px with a corner that was not observed."""
     fields = np.random.default_rng(0).choice(np.array(list(COLOURS), np.uint8), (-(-rows // 16), -(-cols // 16)))
     values = np.kron(fields, np.ones((16, 16), np.uint8))[None, :rows, :cols]
     values[:, : rows // 3, : cols // 3] = 255
@@ -46,7 +46,7 @@ def image_of(tile: bytes) -> np.ndarray:
 
 
 def tile_at(lon: float, lat: float, zoom: int) -> tuple[int, int, int, int]:
-    """Column and row of the tile, and of the pixel in it, by pyproj's own Web Mercator."""
+    """Column and row of a tile, then of a pixel in it, computed by the Web Mercator of pyproj."""
     x, y = transformer(WGS84, WEB).transform(lon, lat)
     side = TILE_PX << zoom
     col, row = int((x / WORLD_M + 0.5) * side), int((0.5 - y / WORLD_M) * side)
@@ -84,11 +84,11 @@ def test_every_tile_is_a_whole_webp_and_equals_the_same_window_of_the_cog(
     [
         ("EPSG:32648", GRID),
         ("EPSG:32648", TURNED),
-        ("EPSG:4326", Affine(1e-4, 0, -0.02, 0, -1e-4, 0.03)),  # four quarters of the globe meet in it
+        ("EPSG:4326", Affine(1e-4, 0, -0.02, 0, -1e-4, 0.03)),  # it lies in all four quarters of the globe
         ("EPSG:32701", UTM_1),
     ],
 )
-def test_the_colour_at_a_place_is_that_of_the_class_there(make_scene: MakeScene, crs: str, transform: Affine) -> None:
+def test_a_tile_has_the_colour_of_the_class_at_each_place(make_scene: MakeScene, crs: str, transform: Affine) -> None:
     path = classes_of(make_scene, 640, 800, crs=crs, transform=transform)
     tiles = web(path)
     with open_raster(path) as dataset:
@@ -104,7 +104,7 @@ def test_the_colour_at_a_place_is_that_of_the_class_there(make_scene: MakeScene,
         assert seen == ((*COLOURS[value], 255) if value != 255 else (0, 0, 0, 0))
 
 
-def test_every_zoom_shows_colours_of_classes_only(make_scene: MakeScene) -> None:
+def test_every_zoom_has_only_the_colours_of_classes(make_scene: MakeScene) -> None:
     tiles = web(classes_of(make_scene, 900, 1300))
     allowed = {(0, 0, 0, 0), *((*colour, 255) for colour in COLOURS.values())}
     assert tiles.min_zoom < tiles.max_zoom - 1
@@ -115,7 +115,7 @@ def test_every_zoom_shows_colours_of_classes_only(make_scene: MakeScene) -> None
         assert {tuple(pixel) for pixel in image_of(tile).reshape(-1, 4)} <= allowed
 
 
-def test_there_is_nothing_outside(make_scene: MakeScene) -> None:
+def test_there_are_no_tiles_outside_the_map(make_scene: MakeScene) -> None:
     tiles = web(classes_of(make_scene, 300, 300))
     col, row, *_ = tile_at(105.01, 10.84, tiles.max_zoom)
     assert tiles.read(tiles.max_zoom, col, row)
@@ -130,7 +130,7 @@ def test_a_map_without_any_class_has_no_tiles(make_scene: MakeScene) -> None:
     assert not preview(tiles, 64).any()
 
 
-def test_the_preview_shows_the_whole_map_and_no_margin(make_scene: MakeScene) -> None:
+def test_the_preview_shows_the_whole_map_without_a_margin(make_scene: MakeScene) -> None:
     image = preview(web(classes_of(make_scene, 600, 300)), 128)
     rows, cols = image.shape[:2]
     assert max(rows, cols) <= 128
@@ -139,7 +139,7 @@ def test_the_preview_shows_the_whole_map_and_no_margin(make_scene: MakeScene) ->
     assert (image[rows // 2 :, 2:-2, 3] == 255).mean() > 0.95
 
 
-def test_the_zoom_is_the_nearest_to_the_pixels_of_the_map() -> None:
+def test_the_largest_zoom_has_pixels_nearest_in_size_to_those_of_the_map() -> None:
     for factor, zoom in [(1.0, 16), (1.4, 16), (1.42, 15), (0.71, 16), (0.7, 17)]:
         pixel = factor * WORLD_M / (TILE_PX << 16)
         web = web_grid(Grid(512, 512, Affine(pixel, 0, 0, 0, -pixel, 0), WEB))
@@ -147,7 +147,7 @@ def test_the_zoom_is_the_nearest_to_the_pixels_of_the_map() -> None:
         assert web.zoom == zoom
 
 
-def test_beyond_the_85th_parallels_there_are_no_tiles(make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_map_beyond_the_85th_parallels_has_no_tiles(make_scene: MakeScene, tmp_path: Path) -> None:
     pole = classes_of(make_scene, 40, 40, crs="EPSG:3995", transform=Affine(10, 0, 100, 0, -10, 100))
     assert not write_web_cog(pole, tmp_path / "web.tif", COLOURS)
     assert [path.name for path in tmp_path.iterdir()] == ["classes.tif"]
