@@ -1,6 +1,7 @@
-"""Figures: what people would rather look at. One palette everywhere: cane green, other black, unobserved grey.
+"""Figures of datasets, trainings and experiments. In all of them cane is green, other black and unobserved grey.
 
-This file says how figures may be asked for, without loading what draws them: matplotlib takes seconds.
+This file has only the languages and the file formats of figures, so that it loads without matplotlib, which takes
+seconds.
 """
 
 from typing import Literal

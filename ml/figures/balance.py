@@ -1,4 +1,4 @@
-"""How many labelled pixels each class has, before and after balancing (paper, Figs 2 and 5)."""
+"""Draw how many labelled pixels each class has, before and after balancing (paper, Figs 2 and 5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ml.figures import Lang
 from ml.figures.texts import words
 from ml.products.palette import Rgb
 
-MOST_IN_A_PIE = 4  # nobody compares more slices than that
+MOST_IN_A_PIE = 4  # more slices are hard to compare
 _EDGE = "0.35"
 
 
@@ -24,9 +24,10 @@ def draw_balance(
     area_ha: Mapping[str, float] | None = None,
     lang: Lang = "en",
 ) -> Figure:
-    """Labelled pixels by class name, with their share: pies as in the paper, horizontal bars for many classes.
+    """The shares of the classes in the labelled pixels: pies as in the paper, or horizontal bars for many classes.
 
-    after: the same once the classes are balanced, if they are. area_ha: hectares by class name, before balancing.
+    before, after: Labelled pixels by class name before and after balancing; after is None if there is no balancing.
+    colours: Colour of each class by name. area_ha: Hectares by class name, before balancing.
     """
     say = words(lang)
     if after is None:
@@ -45,7 +46,11 @@ def draw_balance(
 
 @dataclass(frozen=True)
 class _Slice:
-    """share: in percent of all labelled pixels. amount: the pixels, and the hectares if they are known."""
+    """One class in the figure.
+
+    name: Name of the class. share: Percent of all labelled pixels. amount: Text with the pixels, and with the hectares
+    if they are known. colour: Red, green and blue, 0 to 1.
+    """
 
     name: str
     share: float
@@ -69,7 +74,7 @@ def _slice(
 
 
 def _pie(axes: Axes, slices: Sequence[_Slice], lang: Lang) -> None:
-    """The figures stand below: beside thin slices they would cover each other."""
+    """Draw a pie with its numbers in a legend below it; beside thin slices they would overlap."""
     if any(item.share for item in slices):
         axes.pie(
             [item.share for item in slices],
@@ -99,5 +104,5 @@ def _bars(axes: Axes, slices: Sequence[_Slice], lang: Lang) -> None:
         text = f"{item.share:.2f} %  ({item.amount})"
         axes.annotate(text, (item.share, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.9 * max(1.0, *(item.share for item in slices)))  # room for the figures beside the longest bar
+    axes.set_xlim(0, 1.9 * max(1.0, *(item.share for item in slices)))  # room for the numbers beside the longest bar
     axes.set_xlabel(words(lang)("share"))

@@ -1,4 +1,4 @@
-"""Which figures a dataset, a training and an experiment have: by name, each drawn only when it is asked for."""
+"""The figures of a dataset, of a training and of an experiment, by name; each is drawn only when it is requested."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,16 @@ from ml.products.palette import Rgb, colours
 
 Row = Mapping[str, float | int | None]
 Pictures = Mapping[str, Picture]
-Figures = dict[str, Callable[..., Figure]]  # by name: called with lang=
+Figures = dict[str, Callable[..., Figure]]  # by name: a function with the argument lang that draws the figure
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training to draw. series: one row an epoch. pictures: what `ml.nn.training.pictures` left."""
+    """A training to draw.
+
+    variant: Name of its variant. header: Header of its checkpoint. series: Losses and metrics, one row for each epoch.
+    pictures: Pictures that `ml.nn.training.pictures` wrote.
+    """
 
     variant: str
     header: CheckpointHeader
@@ -43,7 +47,10 @@ class Trained:
 
 
 def dataset_figures(statistics: SplitStatistics, classes: Sequence[ClassDef], pictures: Pictures) -> Figures:
-    """Samples, class balance, and homogenisation where there is any. statistics: of the training split."""
+    """The figures of a dataset: samples, class balance, and homogenisation if it is used.
+
+    statistics: Classes of the training split. pictures: Pictures that `ml.figures.cutouts.dataset_pictures` wrote.
+    """
     pixels = {item.name: statistics.pixels[item.name] for item in classes}
     area_ha = {item.name: statistics.area_ha[item.name] for item in classes}
     before, after = _numbered("before", pictures), _numbered("after", pictures)
@@ -55,7 +62,7 @@ def dataset_figures(statistics: SplitStatistics, classes: Sequence[ClassDef], pi
 
 
 def training_figures(trained: Trained) -> Figures:
-    """What the paper shows of one training."""
+    """The figures that the paper has of one training."""
     header, pictures = trained.header, trained.pictures
     classes, net = header.contract.classes, header.config.net
     outputs = 1 if len(classes) == 2 else len(classes)
@@ -76,12 +83,12 @@ def training_figures(trained: Trained) -> Figures:
     return figures
 
 
-def experiment_figures(comparison: Comparison, runs: Sequence[Trained]) -> Figures:
-    """The paper's comparison: curves, panels, the table, its differences, and the sweep over the Lovász weight."""
+def experiment_figures(comparison: Comparison, trainings: Sequence[Trained]) -> Figures:
+    """The figures of the paper's comparison: table, curves, panels, differences, and the sweep of the Lovász weight."""
     series: dict[str, list[Sequence[Row]]] = {}
-    for run in runs:
-        series.setdefault(run.variant, []).append(run.series)
-    first = {run.variant: run for run in reversed(runs)}
+    for each in trainings:
+        series.setdefault(each.variant, []).append(each.series)
+    first = {each.variant: each for each in reversed(trainings)}
     figures: Figures = {
         "table": partial(draw_table, [row.model_dump() for row in comparison.table]),
         "loss": partial(draw_losses, series),
@@ -90,18 +97,18 @@ def experiment_figures(comparison: Comparison, runs: Sequence[Trained]) -> Figur
     }
     if comparison.differences:
         figures["differences"] = partial(draw_differences, [row.model_dump() for row in comparison.differences])
-    swept = [(_lovasz_weight(run.header), run.header.config.seed, _scores(run.header)) for run in runs]
+    swept = [(_lovasz_weight(each.header), each.header.config.seed, _scores(each.header)) for each in trainings]
     if len({weight for weight, _, _ in swept}) > 2:
         figures["sweep"] = partial(draw_sweep, swept)
     return figures
 
 
-def _panels(runs: Sequence[Trained], *, lang: Lang = "en") -> Figure:
-    """All maps are of the same window, which was chosen by the labels alone."""
-    picture = runs[0].pictures["panel"]
-    maps = {run.variant: run.pictures["panel"].masks[MAPPED] for run in runs}
-    scores = {run.variant: _scores(run.header) for run in runs}
-    return draw_panels(picture, maps, runs[0].header.contract.classes, scores=scores, lang=lang)
+def _panels(trainings: Sequence[Trained], *, lang: Lang = "en") -> Figure:
+    """The maps of all trainings for the same window, which was chosen by the labels alone."""
+    picture = trainings[0].pictures["panel"]
+    maps = {each.variant: each.pictures["panel"].masks[MAPPED] for each in trainings}
+    scores = {each.variant: _scores(each.header) for each in trainings}
+    return draw_panels(picture, maps, trainings[0].header.contract.classes, scores=scores, lang=lang)
 
 
 def _scores(header: CheckpointHeader) -> dict[str, float | None]:

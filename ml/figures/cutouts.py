@@ -1,4 +1,4 @@
-"""Cut-outs of scenes with their masks, kept beside a result so that its figures can be drawn at any time."""
+"""Cut-outs of scenes with their masks, stored beside a result so that its figures can be drawn at any time."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,17 @@ from ml.radiometry.homogenise import open_homogenised
 
 SAMPLES, SAMPLE_PX = 6, 256
 COMPARED, COMPARED_PX = 3, 512
-MAPPED = "mapped"  # name of the mask that a net made
+MAPPED = "mapped"  # name of the mask that a net predicted
 _META = "pictures.json"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """image: uint8 (rows, cols, 3), in true colour as far as the bands allow. pixel_m: side of a pixel in metres.
+    """A cut-out of a scene.
 
-    masks: by name, uint8 (rows, cols), class values, 255 where unlabelled.
+    name: Name of the scene. image: Pixels in true colour, as far as the bands allow, uint8 (rows, cols, 3). masks:
+    Class values by name of the mask, uint8 (rows, cols), 255 where unlabelled. pixel_m: Side of a pixel in metres, if
+    known.
     """
 
     name: str
@@ -37,21 +39,24 @@ class Picture:
 def dataset_pictures(data: TrainingData, out: Path) -> None:
     """Write the pictures of a dataset to the file `out`.
 
-    "sample N": telling windows of the training scenes with their "truth". "before N", "after N": scenes without and
-    with homogenisation, if there is any.
+    "sample N" is a window with many classes from a training scene, with its mask "truth". "before N" and "after N" are
+    one scene without and with homogenisation, if the dataset is homogenised.
     """
     pictures: dict[str, Picture] = {}
-    for number, scene in enumerate(_spread(data.train, SAMPLES), 1):
+    for number, scene in enumerate(_evenly_spaced(data.train, SAMPLES), 1):
         pictures[f"sample {number}"] = _cut(scene, data.contract, SAMPLE_PX, data.contract.homogenise)
     if data.contract.homogenise:
-        for number, scene in enumerate(_spread(data.train + data.val + data.test, COMPARED), 1):
+        for number, scene in enumerate(_evenly_spaced(data.train + data.val + data.test, COMPARED), 1):
             pictures[f"before {number}"] = _cut(scene, data.contract, COMPARED_PX, None)
             pictures[f"after {number}"] = _cut(scene, data.contract, COMPARED_PX, data.contract.homogenise)
     save_pictures(out, pictures)
 
 
 def _cut(scene: LabelledScene, contract: Contract, size_px: int, homogenise: Homogenise | None) -> Picture:
-    """The most telling window of a scene; all in one stretch, so that scenes can be compared."""
+    """The window of a scene with the greatest variety of labels.
+
+    All scenes have the same stretch of values, so that they can be compared.
+    """
     window = telling_window(scene, size_px)
     with open_homogenised(scene, homogenise) as source:
         image, valid = source.read(window)
@@ -59,13 +64,13 @@ def _cut(scene: LabelledScene, contract: Contract, size_px: int, homogenise: Hom
     return picture_of(scene, contract, window, true_colour(image, valid, contract.bands, (low, high)))
 
 
-def _spread(scenes: Sequence[LabelledScene], most: int) -> list[LabelledScene]:
-    """At most so many, evenly from the first to the last."""
+def _evenly_spaced(scenes: Sequence[LabelledScene], most: int) -> list[LabelledScene]:
+    """At most `most` scenes, evenly spaced from the first to the last."""
     return [scenes[i] for i in np.unique(np.linspace(0, len(scenes) - 1, min(most, len(scenes))).round().astype(int))]
 
 
 def save_pictures(path: Path, pictures: Mapping[str, Picture]) -> None:
-    """Write them into one compressed file, by key."""
+    """Write all pictures into one compressed file, by key."""
     arrays: dict[str, np.ndarray] = {}
     meta = {}
     for key, picture in pictures.items():
@@ -77,7 +82,7 @@ def save_pictures(path: Path, pictures: Mapping[str, Picture]) -> None:
 
 
 def load_pictures(path: Path) -> dict[str, Picture]:
-    """What `save_pictures` wrote, in the same order."""
+    """The pictures that `save_pictures` wrote, in the same order."""
     with np.load(path, allow_pickle=False) as file:
         meta = json.loads(file[_META].tobytes())
         return {
@@ -92,17 +97,24 @@ def load_pictures(path: Path) -> dict[str, Picture]:
 
 
 def telling_scene(scenes: Sequence[LabelledScene]) -> LabelledScene:
-    """Of 20 scenes at most, evenly chosen, the one with most labelled pixels that are not of its commonest class."""
+    """The scene with the greatest variety of labels, among at most 20 evenly spaced scenes.
+
+    The variety is the number of labelled pixels that are not of the most frequent class of their block of 1024 px.
+    """
 
     def variety(scene: LabelledScene) -> int:
         with open_raster(scene.mask) as mask:
             return sum(_variety(mask.read(1, window=w.rasterio))[0] for w in blocks(*mask.shape, block_px=1024))
 
-    return max(_spread(scenes, 20), key=variety)
+    return max(_evenly_spaced(scenes, 20), key=variety)
 
 
 def telling_window(scene: LabelledScene, size_px: int) -> Window:
-    """The square of `size_px` at most where most labelled pixels are not of the square's commonest class."""
+    """The window of at most `size_px` x `size_px` px with the greatest variety of labels.
+
+    The variety is the number of labelled pixels that are not of the most frequent class of the window; the number of
+    all labelled pixels counts as well, with a quarter of the weight.
+    """
     with open_raster(scene.mask) as mask:
         windows = list(blocks(*mask.shape, block_px=size_px))
         scores = [_variety(mask.read(1, window=window.rasterio)) for window in windows]
@@ -115,10 +127,11 @@ def true_colour(
     bands: Sequence[str],
     limits: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> NDArray[np.uint8]:
-    """An image (bands, rows, cols) as uint8 (rows, cols, 3), each band stretched between its `limits`.
+    """An image in true colour, uint8 (rows, cols, 3); pixels that are not valid are grey.
 
-    limits: lowest and highest value by band; by default the 2nd and the 98th percentile. Shown are the bands named
-    red, green and blue if there are such, else 3, 2, 1 of four or more, else the first three.
+    image: Pixels, shape (bands, rows, cols). valid: Whether a pixel has data, bool (rows, cols). bands: Names of the
+    bands; see `colour_bands`. limits: Values of each band that become black and full colour; by default the 2nd and
+    98th percentile.
     """
     percentiles = np.percentile(image[:, valid], (2, 98), axis=1) if valid.any() else (np.zeros(1), np.ones(1))
     low, high = percentiles if limits is None else limits
@@ -129,7 +142,11 @@ def true_colour(
 
 
 def colour_bands(bands: Sequence[str]) -> list[int]:
-    """Which bands are shown as red, green and blue."""
+    """The indices of the bands that are shown as red, green and blue.
+
+    They are the bands with these names, if all three exist; else the bands 3, 2, 1 of four or more, the first three of
+    three, or the first band alone.
+    """
     names = [band.lower() for band in bands]
     if {"red", "green", "blue"} <= set(names):
         return [names.index(colour) for colour in ("red", "green", "blue")]
@@ -137,13 +154,13 @@ def colour_bands(bands: Sequence[str]) -> list[int]:
 
 
 def picture_of(scene: LabelledScene, contract: Contract, window: Window, image: NDArray[np.uint8]) -> Picture:
-    """A cut-out with its truth."""
+    """A cut-out of a scene with its mask under the name "truth"."""
     with open_raster(scene.mask) as mask:
         truth = mask.read(1, window=window.rasterio)
     return Picture(scene.name, image, {"truth": truth}, contract.gsd)
 
 
 def _variety(mask: NDArray[np.uint8]) -> tuple[int, int]:
-    """Labelled pixels that are not of the commonest class, and labelled pixels."""
+    """Number of labelled pixels that are not of the most frequent class, and number of all labelled pixels."""
     counts = np.bincount(mask.ravel(), minlength=256)[:UNLABELLED]
     return int(counts.sum() - counts.max()), int(counts.sum())

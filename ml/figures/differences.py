@@ -1,4 +1,4 @@
-"""How much better one variant is than another, and whether that is more than luck: a forest plot."""
+"""Draw the differences between variants with their intervals, as a forest plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from ml.figures import Lang
 from ml.figures.style import CURVES
 from ml.figures.texts import words
 
-_SURE, _UNSURE = CURVES[0], "0.5"  # the interval leaves 0 out, or not
-_WIDTH_IN, _ROW_IN = 4.4, 0.62  # inches, of a panel
+_SURE, _UNSURE = CURVES[0], "0.5"  # the interval excludes 0, or includes it
+_WIDTH_IN, _ROW_IN = 4.4, 0.62  # width of a panel and height of a row, in inches
 Row = Mapping[str, Any]
 
 
 def draw_differences(differences: Sequence[Row], *, lang: Lang = "en") -> Figure:
-    """The difference of each pair of variants with its 95 % interval, in points of 0.01, a panel for each metric.
+    """The difference of each pair of variants with its 95 % interval, in points of 0.01, with a panel for each metric.
 
-    differences: {"a", "b", "metric", "mean": or None, "ci95": [low, high] or None}, of a minus b, 0 to 1. A filled
-    point with a thick line has an interval that leaves 0 out.
+    A filled point with a thick line means that the interval excludes 0. differences: Rows with "a", "b", "metric",
+    "mean" (or None) and "ci95" ([low, high] or None) of a minus b, where metrics are 0 to 1.
     """
     say = words(lang)
     metrics = list(dict.fromkeys(row["metric"] for row in differences)) or ["no data"]
@@ -44,12 +44,15 @@ def draw_differences(differences: Sequence[Row], *, lang: Lang = "en") -> Figure
 
 
 def _draw(axes: Axes, place: int, mean: float, interval: Sequence[float] | None) -> None:
-    """mean: in points. interval: 0 to 1."""
+    """Draw one difference.
+
+    place: Number of the row. mean: Difference in points of 0.01. interval: Its interval, where metrics are 0 to 1.
+    """
     low, high = (100 * end for end in interval) if interval else (mean, mean)
     sure = interval is not None and not low <= 0 <= high
     colour = _SURE if sure else _UNSURE
     axes.plot([low, high], [place, place], color=colour, linewidth=3 if sure else 1.6, solid_capstyle="butt")
     axes.plot([mean], [place], marker="o", markersize=8, color=colour, markerfacecolor=colour if sure else "white")
     text = f"{mean:+.2f}" + (f" [{low:+.2f}, {high:+.2f}]" if interval else "")
-    clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # also where the zero line runs
+    clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # keeps the text readable across the line at zero
     axes.annotate(text, (mean, place), (0, 9), textcoords="offset points", ha="center", fontsize=9.5, bbox=clear)

@@ -1,4 +1,4 @@
-"""What errors cost: the hinge beside its relatives, and the Lovász weights of a batch of errors (paper, Fig 6)."""
+"""Draw loss functions: the hinge beside similar ones, and the Lovász weights of an example (paper, Fig 6)."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,15 +9,16 @@ from ml.figures import Lang
 from ml.figures.style import CURVES, LINES
 from ml.figures.texts import words
 
-PIXELS, POSITIVES = 40, 12  # of the example
+PIXELS, POSITIVES = 40, 12  # all pixels of the example, and those of class 1
 _SEED = 3
 
 
 def lovasz_weights(positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The weight of each error in the Lovász hinge, (errors,), from whether its pixel is of class 1.
+    """The weight of each error in the Lovász hinge, float64 (pixels,).
 
-    positive: (errors,), the largest error first, all pixels of the image. Closed form of Berman, Triki and Blaschko
-    2018 (arXiv:1705.08790), algorithm 1: the growth of the Jaccard loss as one error after another is counted.
+    positive: Whether each pixel is of class 1, bool (pixels,), for all pixels of the image, the largest error first.
+    This is the closed form of Berman, Triki and Blaschko 2018 (arXiv:1705.08790), algorithm 1: the growth of the
+    Jaccard loss as one error after another is counted.
     """
     total = np.count_nonzero(positive)
     missed, wrong = np.cumsum(positive), np.cumsum(~positive)
@@ -26,7 +27,7 @@ def lovasz_weights(positive: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def draw_hinge(*, lang: Lang = "en") -> Figure:
-    """The loss of one pixel against its margin t * F, and how much each error of an example counts by its rank."""
+    """The loss of one pixel by its margin t * F, and the weight of each error of an example by its rank."""
     figure = Figure(figsize=(11, 4.3), layout="constrained")
     left, right = figure.subplots(1, 2)
     _surrogates(left, lang)

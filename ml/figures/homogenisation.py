@@ -1,4 +1,4 @@
-"""Scenes before and after they are brought to one radiometry, and the histograms of their bands (paper, Fig 3)."""
+"""Draw scenes before and after homogenisation, and the histograms of their bands (paper, Fig 3)."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ _CHANNELS = 3
 
 
 def draw_homogenisation(before: Sequence[Picture], after: Sequence[Picture], *, lang: Lang = "en") -> Figure:
-    """The scenes before, the same after, and below the histograms of the three shown channels, a curve a scene.
+    """The scenes before and after, and below them the histograms of the three channels, with a curve for each scene.
 
-    before, after: the same scenes in the same order, uint8 images in one stretch. Histograms that come together are
-    what homogenisation is for.
+    Homogenisation should bring the histograms together. before, after: The same scenes in the same order, uint8 images
+    with the same stretch of values.
     """
     say = words(lang)
     columns = max(len(before), 2)
@@ -56,7 +56,7 @@ def _histograms(axes: Axes, scenes: Sequence[Picture], channel: int) -> None:
 
 
 def _histogram(scene: Picture, channel: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of the pixels, and the edges of the bins; what is painted grey as unobserved is not counted."""
+    """Share of the pixels in each bin, and the edges of the bins; grey pixels, which are unobserved, are left out."""
     observed = (scene.image != UNOBSERVED).any(axis=-1)
     counts, edges = np.histogram(scene.image[observed, channel], bins=_BINS, range=(0, 256))
     return counts / max(1, counts.sum()), edges

@@ -1,4 +1,4 @@
-"""Scenes, masks and maps beside each other, straight from their files."""
+"""Draw scenes, masks and maps beside each other, directly from their files."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,17 @@ from ml.products.palette import CANE, OTHER, UNOBSERVED
 from ml.products.write import class_areas_ha
 from ml.scenes.source import RasterSource
 
-PANEL_PX = 1024  # scenes are shown at most so wide: nobody sees more
+PANEL_PX = 1024  # scenes are shown with at most this number of pixels a side; more would not be visible
 Rgb = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row. image: (rows, cols, 3), 0 to 1. pixel_m: width of one of its pixels, for a scale bar."""
+    """One picture of a row.
+
+    title: Title of the picture. image: Colours from 0 to 1, shape (rows, cols, 3). pixel_m: Width of a pixel in metres
+    for a scale bar, or None for no scale bar.
+    """
 
     title: str
     image: Rgb
@@ -37,7 +41,7 @@ class Panel:
 
 
 def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
-    """A scene in true colour, as far as its bands allow: bands 3, 2, 1 of four or more, else its first three."""
+    """A scene in true colour, as far as its bands allow; see `ml.figures.cutouts.colour_bands`."""
     with RasterSource(path, nodata) as source:
         image, valid = _thinned(source)
     shown = true_colour(image, valid, bands=[""] * len(image)) / 255
@@ -48,7 +52,7 @@ def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
 
 
 def mask_panel(title: str, path: Path) -> Panel:
-    """A mask or a class map: class 1 green, others black, 255 grey; its hectares stand in the title."""
+    """A mask or a class map: class 1 is green, others are black, 255 is grey. The title has the hectares of class 1."""
     with RasterSource(path, nodata=MAP_NODATA) as source:
         values, valid = _thinned(source)
     image = np.full((*valid.shape, 3), _unit(OTHER))
@@ -58,7 +62,7 @@ def mask_panel(title: str, path: Path) -> Panel:
 
 
 def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "", mapped: str = "sugarcane") -> None:
-    """Draw panels beside each other, as PNG or SVG by the name of `out`; the legend calls class 1 `mapped`."""
+    """Draw panels in a row into the file `out`, a PNG or an SVG by its name; the legend calls class 1 `mapped`."""
     figure = Figure(figsize=(5 * len(panels), 5.6), layout="constrained")
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         axes.imshow(panel.image, interpolation="nearest")
@@ -74,7 +78,10 @@ def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "", mapped: s
 
 
 def scale_bar(axes: Axes, shape: tuple[int, ...], pixel_m: float) -> None:
-    """A bar of a round length, at most a third of the picture wide, at its lower left."""
+    """Draw a scale bar of a round length, at most a third of the picture wide, at the lower left.
+
+    shape: Shape of the picture, rows and columns first. pixel_m: Width of a pixel in metres.
+    """
     rows, cols = shape[:2]
     most_m = cols * pixel_m / 3
     power = 10 ** math.floor(math.log10(most_m))
@@ -87,7 +94,7 @@ def scale_bar(axes: Axes, shape: tuple[int, ...], pixel_m: float) -> None:
 
 
 def _thinned(source: RasterSource) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Every n-th pixel, by strips, so that a large scene needs no more memory than its picture."""
+    """Every n-th pixel and its validity, read by strips, so that a large scene needs little memory."""
     step = max(1, -(-max(source.rows, source.cols) // PANEL_PX))
     strips = []
     for row in range(0, source.rows, 256 * step):

@@ -1,4 +1,4 @@
-"""What figures with pictures have in common: cut-outs of scenes, painted masks, and the legend of their colours."""
+"""Functions for all figures with pictures: show an image, colour a mask, and make the legend of its colours."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,11 @@ from ml.products.palette import UNOBSERVED, Rgb, colours
 Mask = NDArray[np.uint8]
 
 
-def painted(mask: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
-    """`mask`, (rows, cols), in the colours of its classes, (rows, cols, 3); what has no class is grey."""
+def coloured(mask: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
+    """The mask in the colours of its classes, uint8 (rows, cols, 3); pixels without a class are grey.
+
+    mask: Class values, uint8 (rows, cols).
+    """
     table = np.full((UNLABELLED + 1, 3), UNOBSERVED, dtype=np.uint8)
     for value, colour in colours(classes).items():
         table[value] = colour
@@ -24,7 +27,7 @@ def painted(mask: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
 
 
 def show(axes: Axes, image: NDArray[np.uint8] | NDArray[np.floating], title: str = "", fontsize: float = 11) -> None:
-    """A picture with its title and nothing else around it."""
+    """Show an image with a title, without ticks."""
     axes.imshow(image, interpolation="nearest")
     axes.set_title(title, fontsize=fontsize)
     axes.set_xticks([])
@@ -34,7 +37,7 @@ def show(axes: Axes, image: NDArray[np.uint8] | NDArray[np.floating], title: str
 
 
 def class_patches(classes: Sequence[ClassDef], lang: Lang) -> list[Patch]:
-    """The legend of a painted mask."""
+    """The entries of the legend of a coloured mask."""
     of_value = colours(classes)
     return [patch(of_value[item.value], item.name) for item in classes] + [patch(UNOBSERVED, words(lang)("unlabelled"))]
 

@@ -1,4 +1,4 @@
-"""Image, truth and the maps of some variants beside each other, and where each map errs (paper, Fig 9)."""
+"""Draw an image, its truth and the maps of variants beside each other, and the errors of each map (paper, Fig 9)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,14 @@ from ml.contract import MAP_NODATA, UNLABELLED, ClassDef
 from ml.figures import Lang
 from ml.figures.cutouts import Picture
 from ml.figures.maps import scale_bar
-from ml.figures.painting import Mask, class_patches, painted, patch, show
+from ml.figures.painting import Mask, class_patches, coloured, patch, show
 from ml.figures.texts import words
 from ml.products.palette import Rgb
 
-# Okabe & Ito 2008: orange and sky blue, for everybody far from each other, and bright before what is right and dimmed
+# Okabe & Ito 2008: orange and sky blue, which all people can tell apart, and bright beside the dimmed correct pixels
 OMISSION: Rgb = (230, 159, 0)
 COMMISSION: Rgb = (86, 180, 233)
-_DIMMED = 0.5  # how bright a right pixel is left
+_DIMMED = 0.5  # share of its brightness that a correct pixel keeps
 _SIDE_IN = 3.3  # inches
 _METRICS = ("accuracy", "iou", "kappa")
 Scores = Mapping[str, Mapping[str, float | None]]
@@ -31,10 +31,11 @@ def draw_panels(
     scores: Scores | None = None,
     lang: Lang = "en",
 ) -> Figure:
-    """The image, its mask "truth" and each map, uint8 (rows, cols), under its name.
+    """The image, its mask "truth" and each map under its name.
 
-    scores: by map, its "accuracy", "iou" and "kappa", shown in the title. Of two classes a second row shows where each
-    map misses or wrongly finds class 1.
+    If there are two classes, a second row shows where each map misses or wrongly finds class 1. picture: The image with
+    its mask. maps: Class values by name of the map, uint8 (rows, cols). scores: Values of "accuracy", "iou" and "kappa"
+    by name of the map, for its title.
     """
     say, truth = words(lang), picture.masks["truth"]
     errors = len(classes) == 2
@@ -45,9 +46,9 @@ def draw_panels(
     show(grid[0, 0], picture.image, say("image", name=picture.name))
     if picture.pixel_m:
         scale_bar(grid[0, 0], picture.image.shape, picture.pixel_m)
-    show(grid[0, 1], painted(truth, classes), say("truth"))
+    show(grid[0, 1], coloured(truth, classes), say("truth"))
     for axes, (name, mapped) in zip(grid[0, 2:], maps.items(), strict=True):
-        show(axes, painted(mapped, classes), _titled(name, (scores or {}).get(name), lang))
+        show(axes, coloured(mapped, classes), _titled(name, (scores or {}).get(name), lang))
     handles = class_patches(classes, lang)
     if errors:
         for axes, (name, mapped) in zip(grid[1, 2:], maps.items(), strict=True):
@@ -62,9 +63,12 @@ def draw_panels(
 
 
 def error_map(truth: Mask, mapped: Mask, classes: Sequence[ClassDef]) -> NDArray[np.uint8]:
-    """Where `mapped` misses or wrongly finds class 1, (rows, cols, 3); right is dimmed, unknown grey."""
+    """The errors of a map, uint8 (rows, cols, 3).
+
+    Pixels where `mapped` misses or wrongly finds class 1 are bright, correct ones dimmed, and unknown ones grey.
+    """
     known = (truth != UNLABELLED) & (mapped != MAP_NODATA)
-    image = painted(np.where(known, truth, UNLABELLED).astype(np.uint8), classes)
+    image = coloured(np.where(known, truth, UNLABELLED).astype(np.uint8), classes)
     image[known] = (_DIMMED * image[known]).astype(np.uint8)
     image[known & (truth == 1) & (mapped != 1)] = OMISSION
     image[known & (truth != 1) & (mapped == 1)] = COMMISSION
@@ -72,7 +76,7 @@ def error_map(truth: Mask, mapped: Mask, classes: Sequence[ClassDef]) -> NDArray
 
 
 def _titled(name: str, scores: Mapping[str, float | None] | None, lang: Lang) -> str:
-    """The name of a map, and below it what it scores."""
+    """The name of a map, and its scores on the line below."""
     short = {"accuracy": "OA", "iou": words(lang)("iou"), "kappa": words(lang)("kappa")}
     known = [f"{short[key]} {value:.3f}" for key in _METRICS if (value := (scores or {}).get(key)) is not None]
     return "\n".join([name, "  ".join(known)] if known else [name])

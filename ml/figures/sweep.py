@@ -1,4 +1,4 @@
-"""What the weight of the Lovász loss does: accuracy, IoU and kappa against it."""
+"""Draw accuracy, IoU and kappa by the weight of the Lovász loss."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,14 +14,14 @@ METRICS = ("accuracy", "iou", "kappa")
 ScoredTraining = tuple[float, int, Mapping[str, float | None]]  # weight, seed, metrics
 
 
-def draw_sweep(runs: Sequence[ScoredTraining], *, lang: Lang = "en") -> Figure:
-    """Each run as a point, the mean over the seeds as a line, a panel for each metric; the best mean is ringed."""
+def draw_sweep(trainings: Sequence[ScoredTraining], *, lang: Lang = "en") -> Figure:
+    """A panel for each metric: trainings as points, the mean over the seeds as a line, and a ring at the best mean."""
     say = words(lang)
     figure = Figure(figsize=(12.6, 4.3), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
-        known = [(weight, value) for weight, _, metrics in runs if (value := metrics.get(metric)) is not None]
-        told = _draw(axes, known, lang) if known else say("no data")
-        axes.set_title(f"{say(metric)}\n{told}", fontsize=11)
+        known = [(weight, value) for weight, _, metrics in trainings if (value := metrics.get(metric)) is not None]
+        best = _draw(axes, known, lang) if known else say("no data")
+        axes.set_title(f"{say(metric)}\n{best}", fontsize=11)
         axes.set_xlabel(say("lovasz weight"))
         axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -31,7 +31,7 @@ def draw_sweep(runs: Sequence[ScoredTraining], *, lang: Lang = "en") -> Figure:
 
 
 def _draw(axes: Axes, points: Sequence[tuple[float, float]], lang: Lang) -> str:
-    """points: weight and value. Gives what the best mean is, in words."""
+    """Draw one metric; return a text with the best mean. points: Weight and value of each training."""
     say, (across, up) = words(lang), np.array(points).T
     weights = np.unique(across)
     means = np.array([up[across == weight].mean() for weight in weights])

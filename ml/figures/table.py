@@ -1,4 +1,4 @@
-"""The comparison of variants as a typeset table (paper, Table 1)."""
+"""Draw the comparison of variants as a typeset table (paper, Table 1)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1", "omission", 
 LESS_IS_BETTER = ("omission", "commission")
 _COLUMN_IN, _ROW_IN, _LETTER_IN = 1.55, 0.36, 0.088  # inches
 _BEST = "#E4F1E4"
-_BOLD = {"weight": "bold", "family": "DejaVu Sans"}  # the fonts with Chinese may have no bold figures
+_BOLD = {"weight": "bold", "family": "DejaVu Sans"}  # fonts with Chinese may have no bold digits
 _NONE = "–"
 Row = Mapping[str, Any]
 
 
 def draw_table(table: Sequence[Row], *, lang: Lang = "en") -> Figure:
-    """Mean ± standard deviation of each metric by variant, the best mean of each split bold.
+    """Mean ± standard deviation of each metric by variant; the best mean of each split is bold.
 
-    table: {"variant", "split", "runs", "accuracy": {"mean", "sd"}, "iou": ..., ...}; a metric that no variant has is
-    left out.
+    table: Rows {"variant", "split", "runs", "accuracy": {"mean", "sd"}, "iou": ..., ...}; a metric that no variant has
+    is left out.
     """
     say = words(lang)
     metrics = [metric for metric in METRICS if any(_mean(row, metric) is not None for row in table)]
@@ -43,10 +43,14 @@ def draw_table(table: Sequence[Row], *, lang: Lang = "en") -> Figure:
 
 
 class _Sheet:
-    """Lines of cells from top to bottom: the first column is left, the others centred."""
+    """Lines of cells from top to bottom; the first column is aligned left, the others are centred."""
 
     def __init__(self, names: float, metrics: int, lines: int) -> None:
-        """names: the width of the first column, in widths of the others."""
+        """Make an empty sheet.
+
+        names: Width of the first column, in widths of the others. metrics: Number of columns of metrics. lines: Number
+        of lines.
+        """
         self._next = 0
         self._centres = [0.0, names + 0.4, *(names + 1.3 + index for index in range(metrics)), names + metrics + 1.1]
         right = self._centres[-1] + 0.3
@@ -56,6 +60,7 @@ class _Sheet:
         self._axes.set_axis_off()
 
     def line(self, cells: Sequence[str], bold: Sequence[bool] = ()) -> None:
+        """Add a line of cells; bold: Whether each cell is bold, by default none."""
         for index, text in enumerate(cells):
             strong = index < len(bold) and bold[index]
             align = "left" if index == 0 else "center"
@@ -72,11 +77,12 @@ class _Sheet:
         self._next += 1
 
     def rule(self, above: int, width: float) -> None:
+        """Draw a rule above the line with the number `above`; width: Width of the rule in points."""
         self._axes.axhline(above, color="black", linewidth=width)
 
 
 def _letters(text: str) -> int:
-    """The width of a text; a Chinese letter is as wide as two."""
+    """The width of a text in Latin letters; a Chinese character is as wide as two of them."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -94,5 +100,6 @@ def _cell(row: Row, metric: str) -> str:
 
 
 def _is_best(row: Row, rivals: Sequence[Row], metric: str) -> bool:
+    """Whether the mean of a metric in `row` is the best of all `rivals`, which include `row`."""
     means = [mean for rival in rivals if (mean := _mean(rival, metric)) is not None]
     return bool(means) and _mean(row, metric) == (min if metric in LESS_IS_BETTER else max)(means)

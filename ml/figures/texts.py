@@ -1,4 +1,4 @@
-"""What figures say, in English and in the Chinese of the field. Names that users gave are shown as they are."""
+"""The texts of figures, in English and in the Chinese terms of the field. Names from users are shown as they are."""
 
 from collections.abc import Callable
 from typing import Any
@@ -116,9 +116,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
 
 
 def words(lang: Lang) -> Callable[..., str]:
-    """A function from a text's key, and what is to be filled in, to the text; a key without a text is its own.
+    """A function that returns the text of a key, with values filled in; a key without a text is returned as it is.
 
-    Without a font that has Chinese, the texts are English: a row of empty boxes would tell nobody anything.
+    Without a font that has Chinese, the texts are in English, since Chinese would appear as empty boxes.
     """
     column = 1 if lang == "zh" and HAS_CHINESE else 0
 

@@ -1,4 +1,4 @@
-"""The net as a picture: its levels with their sizes, the ways between them, and the table of its layers (Fig 7)."""
+"""Draw the net: its levels with their sizes, the connections between them, and a table of its layers (Fig 7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ml.figures import Lang
 from ml.figures.style import CURVES
 from ml.figures.texts import words
 
-_WAYS = {"pool": CURVES[1], "up": CURVES[2], "skip": "0.45", "head": CURVES[3]}
+_CONNECTIONS = {"pool": CURVES[1], "up": CURVES[2], "skip": "0.45", "head": CURVES[3]}
 _INTO = "0.15"
 _BOX, _PLAIN = "#CFE3F1", "#EEEEEE"
 _HALF_WIDTH, _HALF_HEIGHT = 0.42, 0.25  # of a box; boxes are one unit apart
@@ -22,9 +22,10 @@ _COLUMN_IN, _LEVEL_IN, _ROW_IN, _TABLE_IN = 1.0, 1.0, 0.27, 4.9  # inches
 
 @dataclass(frozen=True)
 class NetBlock:
-    """A block of the net. kind: "input", "encoder", "bottom", "up-conv", "decoder" or "output". level: 1 is the finest.
+    """A block of the net.
 
-    channels, size: of what it puts out, size in pixels a side. parameters: numbers to learn.
+    kind: "input", "encoder", "bottom", "up-conv", "decoder" or "output". level: Level of the block; 1 is the finest.
+    channels: Number of its output channels. size: Side of its output in pixels. parameters: Number of its parameters.
     """
 
     kind: str
@@ -35,9 +36,9 @@ class NetBlock:
 
 
 def unet_layers(bands: int, depth: int, width: int, outputs: int, size: int) -> tuple[NetBlock, ...]:
-    """The blocks of `ml.nn.unet.UNet(bands, depth, width, outputs)` for chips of `size` pixels, in their order.
+    """The blocks of `ml.nn.unet.UNet(bands, depth, width, outputs)` for chips of `size` pixels, from input to output.
 
-    size: a multiple of 2^depth.
+    size: Side of the chips in pixels, a multiple of 2^depth.
     """
     layers, channels = [NetBlock("input", 1, bands, size, 0)], bands
     for level in range(1, depth + 2):
@@ -53,7 +54,7 @@ def unet_layers(bands: int, depth: int, width: int, outputs: int, size: int) -> 
 
 
 def draw_unet(bands: int, depth: int, width: int, outputs: int, size: int, *, lang: Lang = "en") -> Figure:
-    """The U of the net that `unet_layers` lists, and the list beside it."""
+    """The net as a drawing in the form of a U, beside the table of the blocks that `unet_layers` returns."""
     say, layers = words(lang), unet_layers(bands, depth, width, outputs, size)
     across = (2 * depth + 3) * _COLUMN_IN
     height = max((depth + 1) * _LEVEL_IN + 1.6, (len(layers) + 2) * _ROW_IN + 0.6)
@@ -66,12 +67,12 @@ def draw_unet(bands: int, depth: int, width: int, outputs: int, size: int, *, la
 
 
 def _double_conv(inputs: int, outputs: int) -> int:
-    """Two 3x3 convolutions without bias, each with the scale and shift of its BatchNorm."""
+    """Parameters of two 3x3 convolutions without bias, each with the scale and the shift of its BatchNorm."""
     return 9 * inputs * outputs + 9 * outputs * outputs + 4 * outputs
 
 
 def _draw_net(axes: Axes, boxes: Sequence[NetBlock], depth: int, lang: Lang) -> None:
-    """One column for each box, one row for each level."""
+    """Draw the boxes and the arrows, with one column for each box and one row for each level."""
     say = words(lang)
     for column, layer in enumerate(boxes):
         _draw_box(axes, column, layer)
@@ -86,12 +87,12 @@ def _draw_net(axes: Axes, boxes: Sequence[NetBlock], depth: int, lang: Lang) -> 
     axes.set(xlim=(-0.5, last + 0.5), ylim=(-depth - 1.5, -0.3))
     axes.set_axis_off()
     box = Patch(facecolor=_BOX, edgecolor="0.3", label=say("box"))
-    told = Patch(facecolor=_PLAIN, edgecolor="0.3", label=say("boxes"))
-    ways = [
+    sizes = Patch(facecolor=_PLAIN, edgecolor="0.3", label=say("boxes"))
+    connections = [
         Line2D([], [], color=colour, linestyle="--" if key == "skip" else "-", label=say(key))
-        for key, colour in _WAYS.items()
+        for key, colour in _CONNECTIONS.items()
     ]
-    handles = [told, box, *ways]
+    handles = [sizes, box, *connections]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=9)
 
 
@@ -106,9 +107,9 @@ def _draw_box(axes: Axes, column: int, layer: NetBlock) -> None:
     axes.text(column, -layer.level, text, ha="center", va="center", fontsize=9, linespacing=1.25)
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], way: str) -> None:
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], connection: str) -> None:
     arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, shrinkA=0, shrinkB=0)
-    arrow.set(color=_WAYS.get(way, _INTO), linestyle="--" if way == "skip" else "-", linewidth=1.5)
+    arrow.set(color=_CONNECTIONS.get(connection, _INTO), linestyle="--" if connection == "skip" else "-", linewidth=1.5)
     axes.add_patch(arrow)
 
 

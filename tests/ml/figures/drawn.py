@@ -1,4 +1,4 @@
-"""What figures are drawn of in tests, and what stands in them."""
+"""Data for the figures in tests, and functions that read texts and points from figures."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,28 +13,28 @@ SIDE = 24
 
 
 def texts(figure: Figure) -> list[str]:
-    """All texts in a figure; `findobj` does not look into the cells of tables."""
+    """All texts in a figure, also those in the cells of tables, which `findobj` does not find."""
     cells = [cell for axes in figure.axes for table in axes.tables for cell in table.get_celld().values()]
     found = [*figure.findobj(Text), *(cell.get_text() for cell in cells)]
     return [text for item in found if isinstance(item, Text) and (text := item.get_text())]
 
 
 def points(line: Line2D) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Across and up."""
+    """The x and the y of all points of a line."""
     across, up = line.get_data()
     return np.asarray(across, dtype=float), np.asarray(up, dtype=float)
 
 
 def picture(name: str = "scene", level: int = 100) -> Picture:
-    """A uniform scene whose left half is class 1; its first row is unlabelled."""
+    """A uniform picture whose left half is class 1 and whose first row is unlabelled."""
     truth = np.zeros((SIDE, SIDE), dtype=np.uint8)
     truth[:, : SIDE // 2] = 1
     truth[0] = 255
     return Picture(name, np.full((SIDE, SIDE, 3), level, dtype=np.uint8), {"truth": truth}, pixel_m=0.8)
 
 
-def run(*, epochs: int = 4, shift: float = 0.0, lovasz: bool = True) -> list[Row]:
-    """Rows of a training; the loss falls by 0.1 an epoch, the best IoU is that of the last but one epoch."""
+def training(*, epochs: int = 4, shift: float = 0.0, lovasz: bool = True) -> list[Row]:
+    """The series of a training: the loss falls by 0.1 in each epoch, and the last epoch but one has the best IoU."""
     rows: list[Row] = []
     for epoch in range(1, epochs + 1):
         score = 0.5 + 0.1 * epoch if epoch < epochs else 0.5
@@ -44,12 +44,12 @@ def run(*, epochs: int = 4, shift: float = 0.0, lovasz: bool = True) -> list[Row
 
 
 def compared(variant: str, accuracy: float, omission: float | None = None) -> dict[str, object]:
-    """A row of the table of a comparison."""
+    """A row in the table of a comparison."""
     row: dict[str, object] = {"variant": variant, "split": "test", "runs": 3, "kappa": {"mean": None, "sd": None}}
     row["accuracy"] = {"mean": accuracy, "sd": 0.0031}
     return row | ({"omission": {"mean": omission, "sd": None}} if omission is not None else {})
 
 
 def difference(a: str, metric: str, mean: float | None, ci95: tuple[float, float] | None) -> dict[str, object]:
-    """What variant `a` has more than the baseline "CE"."""
+    """The difference of variant `a` from the baseline "CE"."""
     return {"a": a, "b": "CE", "metric": metric, "mean": mean, "ci95": ci95}

@@ -1,4 +1,4 @@
-"""The table, the differences and the sweep."""
+"""The figures of a comparison: the table, the differences and the sweep."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def bold(figure: Figure) -> set[str]:
     return {item.get_text() for item in found if isinstance(item, Text)}
 
 
-def test_the_best_mean_is_bold_and_of_errors_the_smallest_is_best() -> None:
+def test_the_best_mean_is_bold_and_the_best_error_is_the_smallest() -> None:
     assert bold(draw_table(TABLE)) == {"0.9167 ± 0.0031", "0.1000"}
 
 
@@ -29,7 +29,7 @@ def test_a_single_variant_is_not_called_best_and_an_undefined_metric_has_no_colu
     assert "kappa" not in texts(figure)
 
 
-def test_columns_keep_clear_of_long_names() -> None:
+def test_long_names_do_not_overlap_the_next_column() -> None:
     name = "cross-entropy and half a Lovász hinge, every image by itself"
     figure = draw_table([compared(name, 0.9), compared("CE", 0.8)])
     figure.draw_without_rendering()
@@ -37,7 +37,7 @@ def test_columns_keep_clear_of_long_names() -> None:
     assert boxes[name].x1 < boxes["test"].x0
 
 
-def test_an_interval_that_leaves_zero_out_is_seen_at_once() -> None:
+def test_an_interval_that_excludes_zero_has_a_filled_point() -> None:
     rows = [
         difference("sure", "iou", 0.02, (0.01, 0.03)),
         difference("unsure", "iou", 0.02, (-0.01, 0.05)),
@@ -51,9 +51,9 @@ def test_an_interval_that_leaves_zero_out_is_seen_at_once() -> None:
     assert axes.get_yticklabels()[0].get_text() == "sure − CE"
 
 
-def test_a_sweep_shows_each_seed_the_mean_and_the_best_weight() -> None:
-    runs = [(weight, seed, {"iou": 0.7 + weight / 10 + seed / 100}) for weight in (0.0, 0.5) for seed in (0, 2)]
-    figure = draw_sweep(runs)
+def test_a_sweep_shows_each_seed_and_the_mean_and_the_best_weight() -> None:
+    trainings = [(weight, seed, {"iou": 0.7 + weight / 10 + seed / 100}) for weight in (0.0, 0.5) for seed in (0, 2)]
+    figure = draw_sweep(trainings)
     iou = figure.axes[1]
     assert points(iou.lines[0])[1] == pytest.approx([0.71, 0.76])
     assert len(np.asarray(iou.collections[0].get_offsets())) == 4

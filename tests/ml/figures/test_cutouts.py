@@ -1,4 +1,4 @@
-"""Samples, homogenisation, augmentation and panels: the right colours at the right places."""
+"""Figures with pictures have the right colours at the right places."""
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -7,7 +7,7 @@ from ml.contract import BINARY, ClassDef
 from ml.figures.augmentation import draw_augmentation
 from ml.figures.cutouts import Picture
 from ml.figures.homogenisation import draw_homogenisation
-from ml.figures.painting import painted
+from ml.figures.painting import coloured
 from ml.figures.panels import COMMISSION, OMISSION, draw_panels, error_map
 from ml.figures.samples import draw_samples
 from ml.products.palette import CANE, OTHER, UNOBSERVED
@@ -16,8 +16,8 @@ from tests.ml.figures.drawn import SIDE, picture, points, texts
 CLASSES = (*BINARY, ClassDef(value=7, name="cassava", colour="#010203"))
 
 
-def test_a_mask_is_painted_in_the_colours_of_its_classes() -> None:
-    image = painted(np.array([[0, 1, 255, 7]], dtype=np.uint8), CLASSES)
+def test_a_mask_has_the_colours_of_its_classes() -> None:
+    image = coloured(np.array([[0, 1, 255, 7]], dtype=np.uint8), CLASSES)
     assert [tuple(pixel) for pixel in image[0]][1:] == [CANE, UNOBSERVED, (1, 2, 3)]
 
 
@@ -34,7 +34,7 @@ def peak(line: Line2D) -> float:
     return float(across[up.argmax()])
 
 
-def test_histograms_show_where_the_pixels_of_each_scene_lie() -> None:
+def test_histograms_show_the_pixel_values_of_each_scene() -> None:
     scenes = [picture("dark", level=40), picture("bright", level=200)]
     figure = draw_homogenisation(scenes, [picture("dark"), picture("bright")])
     before, after = figure.axes[4], figure.axes[7]
@@ -44,7 +44,7 @@ def test_histograms_show_where_the_pixels_of_each_scene_lie() -> None:
     assert points(before.lines[0])[1].max() == 100  # percent
 
 
-def test_unobserved_grey_is_in_no_histogram() -> None:
+def test_unobserved_pixels_are_in_no_histogram() -> None:
     scene = picture(level=100)
     scene.image[: SIDE // 2] = UNOBSERVED
     before = draw_homogenisation([scene], [scene]).axes[2]
@@ -57,7 +57,7 @@ def test_augmentations_are_named_and_the_rejected_one_is_marked() -> None:
     assert tuple(np.asarray(figure.axes[2].images[0].get_array())[0, 0]) == UNOBSERVED
 
 
-def test_errors_are_told_apart_and_what_is_unknown_is_no_error() -> None:
+def test_both_kinds_of_errors_have_colours_and_unknown_pixels_are_not_errors() -> None:
     truth = np.array([[1, 0, 1, 0, 255, 1]], dtype=np.uint8)
     mapped = np.array([[0, 1, 1, 0, 1, 255]], dtype=np.uint8)
     found = [tuple(pixel) for pixel in error_map(truth, mapped, BINARY)[0]]
@@ -65,7 +65,7 @@ def test_errors_are_told_apart_and_what_is_unknown_is_no_error() -> None:
     assert found == [OMISSION, COMMISSION, dimmed, OTHER, UNOBSERVED, UNOBSERVED]
 
 
-def test_panels_show_image_truth_maps_and_where_they_err() -> None:
+def test_panels_show_image_and_truth_and_maps_and_their_errors() -> None:
     scene = picture()
     maps = {"CE": scene.masks["truth"], "Lovász": np.ones((SIDE, SIDE), dtype=np.uint8)}
     scores = {"CE": {"accuracy": 0.8942, "iou": None, "kappa": 0.778}}
@@ -75,7 +75,7 @@ def test_panels_show_image_truth_maps_and_where_they_err() -> None:
     assert "omission: sugarcane missed" in texts(figure)
 
 
-def test_panels_of_many_classes_have_no_errors_row_and_no_scale_without_a_pixel_size() -> None:
+def test_panels_of_many_classes_have_no_row_of_errors_and_no_scale_bar_without_a_pixel_size() -> None:
     scene = Picture("scene", picture().image, picture().masks)
     figure = draw_panels(scene, {"CE": scene.masks["truth"]}, CLASSES)
     assert len(figure.axes) == 3

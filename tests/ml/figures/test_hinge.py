@@ -1,4 +1,4 @@
-"""The Lovász weights against their definition."""
+"""The Lovász weights agree with their definition."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from ml.figures.hinge import PIXELS, POSITIVES, draw_hinge, lovasz_weights
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
-def test_a_weight_is_what_the_jaccard_loss_grows_by(positive: list[bool]) -> None:
+def test_a_weight_is_the_growth_of_the_jaccard_loss(positive: list[bool]) -> None:
     def loss(errors: int) -> float:
         wrong = sum(not item for item in positive[:errors])
         return errors / (sum(positive) + wrong) if errors else 0.0
@@ -19,7 +19,7 @@ def test_a_weight_is_what_the_jaccard_loss_grows_by(positive: list[bool]) -> Non
     assert lovasz_weights(np.array(positive)) == pytest.approx(expected)
 
 
-def test_all_errors_of_the_example_are_drawn_and_sum_to_one() -> None:
+def test_all_weights_of_the_example_are_drawn_and_sum_to_one() -> None:
     left, right = draw_hinge().axes
     assert len(left.lines) == 3
     heights = [bar.get_height() for bar in right.patches if isinstance(bar, Rectangle)]

@@ -1,4 +1,4 @@
-"""Figures: the right colours at the right places, and the right numbers."""
+"""Panels of scenes and maps have the right colours at the right places, and the right numbers."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def colours(panel: Panel) -> set[tuple[int, ...]]:
     return set(map(tuple, (panel.image.reshape(-1, 3) * 255).round().astype(int).tolist()))
 
 
-def test_a_mask_is_green_and_black_and_its_hectares_stand_in_the_title(scene: SyntheticScene, truth: Path) -> None:
+def test_a_mask_is_green_and_black_and_has_its_hectares_in_the_title(scene: SyntheticScene, truth: Path) -> None:
     panel = mask_panel("truth", truth)
     assert {CANE, OTHER} <= colours(panel) <= {CANE, OTHER, UNOBSERVED}
     title, hectares = panel.title.split(": ")
@@ -40,11 +40,11 @@ def test_a_mask_is_green_and_black_and_its_hectares_stand_in_the_title(scene: Sy
 def test_nodata_is_grey_in_the_picture_of_a_scene(scene: SyntheticScene) -> None:
     panel = scene_panel("image", scene.image)
     assert tuple((panel.image[0, 0] * 255).round()) == UNOBSERVED
-    assert np.ptp(panel.image[128:]) > 0.8  # the rest is stretched to be seen
+    assert np.ptp(panel.image[128:]) > 0.8  # the other pixels are stretched to the full range
     assert panel.pixel_m == pytest.approx(0.8, rel=0.01)
 
 
-def test_a_large_scene_is_thinned_and_keeps_its_scale(tmp_path: Path) -> None:
+def test_a_large_scene_is_thinned_and_has_the_right_scale(tmp_path: Path) -> None:
     panel = scene_panel("image", make_scene(tmp_path, "s", seed=2, size_px=1100).image)
     assert max(panel.image.shape) <= 1024
     assert panel.pixel_m == pytest.approx(1.6, rel=0.01)

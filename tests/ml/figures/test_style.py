@@ -1,4 +1,4 @@
-"""All figures: saved in both formats, in both languages, from any thread."""
+"""All figures can be saved in both formats, in both languages, from any thread."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from ml.figures.style import drawing, render
 from ml.figures.sweep import draw_sweep
 from ml.figures.table import draw_table
 from ml.figures.unet import draw_unet
-from tests.ml.figures.drawn import compared, difference, picture, run, texts
+from tests.ml.figures.drawn import compared, difference, picture, texts, training
 
 _BEFORE, _COLOURS = {"other": 6154, "sugarcane": 3846}, {"other": (0, 0, 0), "sugarcane": (76, 175, 80)}
 _PICTURE = picture()
@@ -35,8 +35,8 @@ DRAWN: dict[str, Callable[..., Figure]] = {
     "augmentation": lambda **lang: draw_augmentation({"flip": _PICTURE}, BINARY, **lang),
     "hinge": draw_hinge,
     "unet": lambda **lang: draw_unet(4, 1, 8, 1, 64, **lang),
-    "losses": lambda **lang: draw_losses({"CE": [run()]}, **lang),
-    "validation": lambda **lang: draw_validation({"CE": [run()]}, **lang),
+    "losses": lambda **lang: draw_losses({"CE": [training()]}, **lang),
+    "validation": lambda **lang: draw_validation({"CE": [training()]}, **lang),
     "panels": lambda **lang: draw_panels(_PICTURE, {"CE": _PICTURE.masks["truth"]}, BINARY, **lang),
     "table": lambda **lang: draw_table([compared("CE", 0.9)], **lang),
     "differences": lambda **lang: draw_differences([difference("b", "iou", 0.1, (0, 0.2))], **lang),
@@ -45,9 +45,9 @@ DRAWN: dict[str, Callable[..., Figure]] = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_each_figure_speaks_chinese_without_a_missing_glyph(name: str) -> None:
+def test_each_figure_has_chinese_texts_without_a_missing_glyph(name: str) -> None:
     figure = DRAWN[name](lang="zh")
-    figure.set_layout_engine("none")  # quicker, and no matter here
+    figure.set_layout_engine("none")  # this is quicker, and the layout does not matter here
     figure.draw_without_rendering()  # a glyph that no font has is a warning, and so an error here
     assert re.search("[\u4e00-\u9fff]", "".join(texts(figure)))
 
@@ -57,7 +57,7 @@ def test_without_a_font_with_chinese_figures_are_english(monkeypatch: pytest.Mon
     assert "overall accuracy" in texts(draw_table([compared("CE", 0.9)], lang="zh"))
 
 
-def test_a_figure_becomes_a_png_or_an_svg() -> None:
+def test_a_figure_is_rendered_as_png_or_svg() -> None:
     figure = Figure(figsize=(2, 1))
     figure.text(0.1, 0.5, "甘蔗 $5$ or $")
     assert imread(BytesIO(render(figure, "png"))).shape == (110, 220, 4)
@@ -67,13 +67,13 @@ def test_a_figure_becomes_a_png_or_an_svg() -> None:
 def test_the_same_figure_gives_the_same_bytes() -> None:
     def figure() -> Figure:
         drawn = Figure(figsize=(2, 1))
-        drawn.subplots().plot([0, 1], marker="o")  # its marker gets an id in the file
+        drawn.subplots().plot([0, 1], marker="o")  # the marker has an id in the file
         return drawn
 
     assert render(figure(), "svg") == render(figure(), "svg")
 
 
-def test_threads_may_draw_at_once_and_one_may_hold_matplotlib_while_it_saves() -> None:
+def test_threads_may_draw_at_once_and_one_may_render_while_it_holds_the_lock() -> None:
     def draw(number: int) -> bytes:
         with drawing():
             figure = Figure(figsize=(1, 1))

@@ -1,4 +1,4 @@
-"""The drawn net and its table."""
+"""The drawing of the net and its table."""
 
 import pytest
 
@@ -24,10 +24,10 @@ def test_each_level_doubles_the_channels_and_halves_the_size() -> None:
 @pytest.mark.parametrize("depth", [1, 6])
 def test_every_layer_is_in_the_table_and_no_box_touches_another(depth: int) -> None:
     figure = draw_unet(4, depth, 8, 1, 64 * 2**depth)
-    told = texts(figure)
+    shown = texts(figure)
     for layer in unet_layers(4, depth, 8, 1, 64 * 2**depth):
-        assert f"{layer.channels} × {layer.size} × {layer.size}" in told
-    assert f"{sum(layer.parameters for layer in unet_layers(4, depth, 8, 1, 64 * 2**depth)):,}" in told
+        assert f"{layer.channels} × {layer.size} × {layer.size}" in shown
+    assert f"{sum(layer.parameters for layer in unet_layers(4, depth, 8, 1, 64 * 2**depth)):,}" in shown
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 2 * depth + 3
