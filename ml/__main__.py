@@ -133,16 +133,16 @@ def compare_command(
         refuse_ranks("An experiment")
         named: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan else {}
         weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, 0.5])
-        given = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
-        chosen = Plan.model_validate({**given, "config": merged(config, settings)})
+        document = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
+        chosen = Plan.model_validate({**document, "config": merged(config, settings)})
         labelled = label_options(class_field, classes, background)
         found = prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
         data = found.training_data
-        comparison, runs = run_experiment(chosen, data, out / "runs", watch)
+        comparison, trainings = run_experiment(chosen, data, out / "runs", watch)
     (out / "table.json").write_text(comparison.model_dump_json(indent=1), encoding="utf-8")
     (out / "table.csv").write_text(as_csv(comparison), encoding="utf-8-sig")
     (out / "table.md").write_text(as_markdown(comparison), encoding="utf-8")
-    draw_all(experiment_figures(comparison, runs), out / "figures", figures)
+    draw_all(experiment_figures(comparison, trainings), out / "figures", figures)
     console.print(as_markdown(comparison), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -193,8 +193,8 @@ def label_options(class_field: str | None, classes: str | None, background: int)
     class_field: Attribute with the class. classes: Class of each value of the attribute, a JSON object. background:
     Class of pixels outside all polygons.
     """
-    given = {"class_field": class_field, "classes": json.loads(classes or "null"), "background": background}
-    return LabelOptions.model_validate(given)
+    document = {"class_field": class_field, "classes": json.loads(classes or "null"), "background": background}
+    return LabelOptions.model_validate(document)
 
 
 def prepared(

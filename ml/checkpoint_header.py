@@ -28,7 +28,7 @@ class CheckpointHeader(Frozen):
 
     contract: Which scenes the model can be used on. config: Settings of the training. val: Metrics of the kept epoch on
     the validation split. test: Metrics on the test split, or None if there is no such split. details: Parts of the
-    metrics, by the name of the split. report: What the training says beside its metrics. best_epoch: Number of the kept
+    metrics, by the name of the split. report: Report of the training beside its metrics. best_epoch: Number of the kept
     epoch, counted from 1. dataset_sha256: `TrainingData.sha256` of the training's dataset. versions: Software and
     hardware that made the checkpoint, by name: `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`;
     of several attempts, those of the last one.

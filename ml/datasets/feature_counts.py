@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ml.contract import UNLABELLED
-from ml.datasets.splits import NOBODY, SPLITS, Owners
+from ml.datasets.splits import NO_SPLIT, SPLITS, Owners
 from ml.labels.layers import LabelLayer
 from ml.labels.rasterise import RasterisedLabels
 
@@ -42,7 +42,7 @@ class FeatureCounts:
 
         owners: Index of the split of each pixel, int8 (rows, cols). valid: Whether a pixel has data, bool (rows, cols).
         """
-        counted = valid & (owners != NOBODY) & (labels.classes != UNLABELLED)
+        counted = valid & (owners != NO_SPLIT) & (labels.classes != UNLABELLED)
         layer = labels.layer[counted]
         keys = labels.feature[counted] * len(SPLITS) + owners[counted]
         for number in np.unique(layer[layer >= 0]):

@@ -13,7 +13,7 @@ import shapely
 
 from ml.datasets.feature_counts import FeatureCounts, LayerFeatureCounts
 from ml.datasets.fingerprints import ONE_IN, Prints, shared_prints
-from ml.datasets.splits import NOBODY, SPLITS
+from ml.datasets.splits import NO_SPLIT, SPLITS
 from ml.faults import Fault
 from ml.geo.crs import transformer
 from ml.geo.grid import Grid
@@ -97,14 +97,14 @@ def drop_shared_fields(layers: Sequence[LabelLayer], feature_counts: FeatureCoun
     """
     only = []
     for layer, counts in zip(layers, feature_counts.layers, strict=True):
-        owner = np.full(len(layer.legend.names), NOBODY, dtype=np.int8)
+        owner = np.full(len(layer.legend.names), NO_SPLIT, dtype=np.int8)
         if layer.fields:
             pixels = _by_field(layer.fields.numbers, counts)
-            owners = np.full(len(pixels), NOBODY, dtype=np.int8)
+            owners = np.full(len(pixels), NO_SPLIT, dtype=np.int8)
             owners[_shared(pixels)] = pixels[_shared(pixels)].argmax(axis=1)
             owner = owners[layer.fields.numbers]
             bound = owner[: len(counts.pixels), None]
-            counts.pixels[(bound != NOBODY) & (bound != np.arange(len(SPLITS)))] = 0
+            counts.pixels[(bound != NO_SPLIT) & (bound != np.arange(len(SPLITS)))] = 0
         only.append(owner)
     return only
 

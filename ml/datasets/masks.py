@@ -10,7 +10,7 @@ import numpy as np
 from ml.contract import UNLABELLED, Homogenise
 from ml.data import SceneFile
 from ml.datasets.class_counts import ClassCounts
-from ml.datasets.splits import NOBODY, SPLITS, Owners, Share
+from ml.datasets.splits import NO_SPLIT, SPLITS, Owners, Share
 from ml.geo.areas import count_by_class, row_area_ha
 from ml.geo.statistics import ClippedStatistics
 from ml.geo.windows import blocks
@@ -39,8 +39,8 @@ class MaskRules:
         """The mask of all splits together, uint8 (bands, rows, cols)."""
         classes = labels.classes
         if self.only:
-            only = labels.look_up(self.only, NOBODY)
-            classes = np.where((only == NOBODY) | (only == owners), classes, UNLABELLED)
+            only = labels.look_up(self.only, NO_SPLIT)
+            classes = np.where((only == NO_SPLIT) | (only == owners), classes, UNLABELLED)
         if not self.references:
             return classes[None]
         references = labels.look_up(self.references, UNLABELLED)

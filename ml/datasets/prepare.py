@@ -83,10 +83,11 @@ def prepare(
     a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split.
 
     Raises:
-        InputRefused: with every fault found. Codes: what `inspect_scene` and `open_layer` raise; those of
-            `class_faults`, `split_faults` and `scene_faults`; no_overlap, a scene without any label; unknown_class;
-            too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels, leak_shared_fields; empty_split, no labels
-            in train or val.
+        InputRefused: All faults that were found in one step. Their codes are those that `inspect_scene` and
+        `open_layer`
+            raise; those of `class_faults`, `split_faults` and `scene_faults`; no_overlap, if a scene has no label;
+            unknown_class; too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels, leak_shared_fields; and
+            empty_split, if train or val has no labels.
     """
     names = [scene.name for scene in scenes]
     refuse_any([*class_faults(classes), *split_faults(split, names)])

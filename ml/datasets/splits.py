@@ -14,9 +14,9 @@ from ml.frozen import Frozen
 from ml.geo.windows import Window
 
 SPLITS = ("train", "val", "test")
-NOBODY = -1
+NO_SPLIT = -1  # owner of a pixel that no split may use
 Blocks = NDArray[np.int8]  # (block rows, block cols): index into SPLITS
-Owners = NDArray[np.int8]  # (rows, cols) of a window: index into SPLITS, or NOBODY
+Owners = NDArray[np.int8]  # (rows, cols) of a window: index into SPLITS, or NO_SPLIT
 
 
 class SceneSplit(Frozen):
@@ -105,7 +105,7 @@ def owners(blocks: Blocks, window: Window, shape: tuple[int, int], split: BlockS
     clear = np.ones(own.shape, dtype=bool)
     for down, right in ((-half, -half), (-half, half), (half, -half), (half, half)):
         clear &= at(down, right) == own
-    return np.where(clear, own, NOBODY)
+    return np.where(clear, own, NO_SPLIT)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Share:
     def owners(self, window: Window) -> Owners:
         """The split that each pixel of `window` belongs to, or -1 if it belongs to none."""
         if self.blocks is None:
-            return np.full((window.rows, window.cols), self.splits[0] if self.splits else NOBODY, dtype=np.int8)
+            return np.full((window.rows, window.cols), self.splits[0] if self.splits else NO_SPLIT, dtype=np.int8)
         blocks, split = self.blocks
         return owners(blocks, window, self.shape, split)
 

@@ -220,7 +220,7 @@ def _seed_notes(a: str, b: str, seeds: int) -> list[str]:
 
 
 def _row(variant: str, split: str, metrics: Sequence[Metrics]) -> VariantRow:
-    spreads = {name: _spread([getattr(run, name) for run in metrics]) for name in METRICS}
+    spreads = {name: _spread([getattr(each, name) for each in metrics]) for name in METRICS}
     return VariantRow(variant=variant, split=split, runs=len(metrics), **spreads)
 
 

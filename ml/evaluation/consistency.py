@@ -32,17 +32,17 @@ def check(accuracy: float, iou: float, kappa: float, decimals: int = 4) -> Consi
     if not (0 <= accuracy <= 1 and 0 <= iou <= 1 and -1 <= kappa <= 1):
         raise ValueError("accuracy and iou must lie between 0 and 1, kappa between -1 and 1")
     half = 0.5 * 10.0**-decimals + _SLACK
-    given = f"an accuracy of {accuracy:.{decimals}f} and an IoU of {iou:.{decimals}f}"
+    pair = f"an accuracy of {accuracy:.{decimals}f} and an IoU of {iou:.{decimals}f}"
     wrong = max(0.0, 1 - accuracy - half), min(1.0, 1 - accuracy + half)
     ious = max(0.0, iou - half), min(1.0, iou + half, 1 - wrong[0])
     if ious[0] > ious[1]:
-        statement = f"No confusion has {given}: an IoU is never above the accuracy."
+        statement = f"No confusion has {pair}: an IoU is never above the accuracy."
         return Consistency(possible=False, kappa_range=None, statement=statement)
     low, high = _lowest(wrong, ious), _highest(wrong, ious)
     possible = low - half <= kappa <= high + half
     verdict = "is possible" if possible else "cannot come from the same confusion"
     shown = f"[{low:.{decimals + 1}f}, {high:.{decimals + 1}f}]"
-    statement = f"With {given}, kappa lies in {shown}: a kappa of {kappa:.{decimals}f} {verdict}."
+    statement = f"With {pair}, kappa lies in {shown}: a kappa of {kappa:.{decimals}f} {verdict}."
     return Consistency(possible=possible, kappa_range=(low, high), statement=statement)
 
 

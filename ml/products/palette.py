@@ -46,7 +46,10 @@ def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
 
 
 def classes_qml(classes: Sequence[ClassDef]) -> str:
-    """A QGIS style for class maps: the text of a .qml file with the name and the colour of each class value."""
+    """A QGIS style for class maps: the text of a .qml file with the name and the colour of each class value.
+
+    Nodata has no colour in it.
+    """
     root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")

@@ -24,8 +24,8 @@ class WebGrid:
     zoom: Largest zoom. levels: Number of smaller zooms. left, top, right, bottom: Range of tiles of `zoom` that the
     scene touches; right and bottom are exclusive. Columns continue across the date line, below 0 or from 2^zoom on.
 
-    The file has the tiles [col, col + cols) x [row, row + rows). These four numbers are multiples of 2^levels, so that
-    the tiles of every zoom are complete.
+    The web COG has the tiles [col, col + cols) x [row, row + rows). These four numbers are multiples of 2^levels, so
+    that the tiles of every zoom are complete.
     """
 
     zoom: int
@@ -37,12 +37,12 @@ class WebGrid:
 
     @property
     def col(self) -> int:
-        """Column of the first tile of the file at `zoom`."""
+        """Column of the first tile of the web COG at `zoom`."""
         return self.left >> self.levels << self.levels
 
     @property
     def row(self) -> int:
-        """Row of the first tile of the file at `zoom`."""
+        """Row of the first tile of the web COG at `zoom`."""
         return self.top >> self.levels << self.levels
 
     @property

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ml.datasets.splits import NOBODY, SPLITS, BlockSplit, Fractions, SceneSplit, assign_blocks, owners, shares
+from ml.datasets.splits import NO_SPLIT, SPLITS, BlockSplit, Fractions, SceneSplit, assign_blocks, owners, shares
 from ml.faults import InputRefused
 from ml.geo.windows import Window
 
@@ -66,7 +66,7 @@ def test_whole_scenes_belong_to_their_split_or_to_none() -> None:
     a, b, c = shares(["a", "b", "c"], [(20, 30)] * 3, split)
     assert [share.splits for share in (a, b, c)] == [(SPLITS.index("train"),), (SPLITS.index("val"),), ()]
     window = Window(5, 5, 10, 10)
-    assert (b.owners(window) == 1).all() and (c.owners(window) == NOBODY).all()
+    assert (b.owners(window) == 1).all() and (c.owners(window) == NO_SPLIT).all()
     assert a.owners(window).shape == (10, 10)
 
 
