@@ -1,1 +1,1 @@
-"""Everything durable and everything HTTP: registry, job states, storage, API, client. Never imports torch."""
+"""Everything durable and everything HTTP: registry, job states, storage, API, client. It never imports torch."""

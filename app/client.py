@@ -1,4 +1,4 @@
-"""The Python client: httpx and the standard library only, one file that a portal can copy.
+"""The Python client. It needs only httpx and the standard library, and is one file that a portal can copy.
 
 c = Client("http://127.0.0.1:8000")
 c.upload_scene("s1.tif", acquired="2018-10-12")
@@ -32,11 +32,15 @@ Show = Callable[[Json], None]
 FINAL = ("successful", "failed", "dismissed")
 TRIES = 5
 TRANSIENT = (423, 429, 503)
-PIECE_BYTES = 32 * 1024**2  # larger files are sent in such pieces
+PIECE_BYTES = 32 * 1024**2  # a larger file is uploaded in pieces of this size
 
 
 class CanemapError(Exception):
-    """A request that the service refused. errors: every fault, each with pointer, code, detail and hint."""
+    """The service refused a request.
+
+    status: the HTTP status, 0 if unknown. type: the stable code of the problem. detail: the problem in one sentence.
+    errors: all faults of the request, each with pointer, code, detail and hint.
+    """
 
     def __init__(self, problem: Json) -> None:
         self.status: int = problem.get("status", 0)
@@ -51,17 +55,19 @@ class CanemapError(Exception):
 
 
 class JobFailed(CanemapError):
-    """The work could not be done."""
+    """The job failed."""
 
 
 class JobDismissed(CanemapError):
-    """Somebody dismissed the work."""
+    """The job was dismissed."""
 
 
 class Client:
     """A connection to a canemap service.
 
-    url: by default the environment's CANEMAP_URL, else http://127.0.0.1:8000. key: by default CANEMAP_KEY, if any.
+    url: Address of the service; by default the environment variable CANEMAP_URL, or http://127.0.0.1:8000 without it.
+    key: API key, sent as a bearer token; by default the environment variable CANEMAP_KEY, if it is set.
+    timeout_s: Longest time that one request may wait for the service, in seconds.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout_s: float = 120) -> None:
@@ -71,7 +77,7 @@ class Client:
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
 
     def __enter__(self) -> Self:
-        """Close the connection after the block."""
+        """Return this client, which is closed at the end of the `with` block."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +98,10 @@ class Client:
         bands: Sequence[str] | None = None,
         nodata: float | None = None,
     ) -> Json:
-        """Upload a GeoTIFF, by default under the name of its file; its STAC Item. The same file again is harmless."""
+        """Upload a GeoTIFF and return its STAC Item. Uploading the same file again is harmless.
+
+        id: by default the name of the file up to its first dot. acquired: date or RFC 3339 time.
+        """
         parameters = {
             "acquired": acquired,
             "sensor": sensor,
@@ -112,7 +121,10 @@ class Client:
         background: int | None = None,
         field_id: str | None = None,
     ) -> Json:
-        """Upload polygons or a raster of truth, by default under the name of the file; answers with the report."""
+        """Upload labels, as polygons or as a raster, and return their document with the report of the inspection.
+
+        id: by default the name of the file up to its first dot. classes: class value of each value of `class_field`.
+        """
         parameters = {
             "class_field": class_field,
             "classes": json.dumps(classes, ensure_ascii=False) if classes else None,
@@ -134,13 +146,17 @@ class Client:
         split: Json | None = None,
         **more: Any,
     ) -> "Work":
-        """Make a new version of a dataset. Give the scenes of each split, or `split` as the API has it."""
+        """Create a new version of a dataset.
+
+        train, val, test: The scenes of each split. split: Replaces these three; see `split` in docs/http-api.md.
+        more: Further fields of the request.
+        """
         by_scene = {"by": "scene", "train": list(train), "val": list(val), "test": list(test)}
         body = {"name": name, "scenes": list(scenes), "labels": list(labels), "split": split or by_scene, **more}
         return Work(self, "datasets", self._post("/v1/datasets", body))
 
     def train(self, dataset: str, *, register_as: str | None = None, config: Json | None = None) -> "Training":
-        """Train a net on a dataset."""
+        """Train a net on a dataset. register_as: name of the model; by default the dataset's name."""
         body = {"dataset": dataset, "register_as": register_as, "config": config or {}}
         return Training(self, "trainings", self._post("/v1/trainings", body))
 
@@ -154,7 +170,10 @@ class Client:
         config: Json | None = None,
         register_as: str | None = None,
     ) -> "Experiment":
-        """Train each variant with each seed and compare them: {"name": "ce", "config": {"loss": {"ce": 1}}}, ..."""
+        """Train each variant with each seed and compare the variants.
+
+        variants: Each is like {"name": "ce", "config": {"loss": {"ce": 1}}}.
+        """
         body = {
             "dataset": dataset,
             "variants": list(variants),
@@ -168,7 +187,7 @@ class Client:
     def predict(self, scene: str, *, model: str, config: Json | None = None, parts: int = 1) -> "Prediction":
         """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion.
 
-        parts: into how many jobs the map is cut, which all workers share.
+        parts: Number of jobs that the map is divided into, so that several workers share it.
         """
         body = {"scene": scene, "model": model, "config": config or {}, "parts": parts}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
@@ -176,7 +195,10 @@ class Client:
     def create_schedule(
         self, name: str, *, cron: str, training: Json, timezone: str = "UTC", promote: Json | None = None, **more: Any
     ) -> Json:
-        """Retrain by cron: training={"dataset": "gx", "register_as": "cane"}, promote={"min_gain": 0.005}."""
+        """Retrain at the times of a cron expression.
+
+        For example training={"dataset": "gx", "register_as": "cane"} and promote={"min_gain": 0.005}.
+        """
         body = {"name": name, "cron": cron, "timezone": timezone, "training": training, "promote": promote, **more}
         return self._post("/v1/schedules", body)
 
@@ -186,27 +208,27 @@ class Client:
         return answer
 
     def delete_schedule(self, name: str) -> None:
-        """Forget a schedule and its runs; what they trained stays."""
+        """Delete a schedule and its runs. The models that they trained stay."""
         self._send("DELETE", f"/v1/schedules/{quote(name)}")
 
     def run_schedule(self, name: str) -> Json:
-        """Run a schedule now; the run, whose `training` is the id of its job."""
+        """Run a schedule now and return the run; `training` in it is the id of the training and of its job."""
         return self._post(f"/v1/schedules/{quote(name)}/run", {})
 
     def dataset(self, id: str) -> "Work":
-        """A dataset by "name:version"."""
+        """The dataset with the id "name:version"."""
         return Work(self, "datasets", self.get(f"/v1/datasets/{quote(id)}"))
 
     def training(self, id: str) -> "Training":
-        """A training that was started before."""
+        """The training with this id."""
         return Training(self, "trainings", self.get(f"/v1/trainings/{quote(id)}"))
 
     def experiment_of(self, id: str) -> "Experiment":
-        """An experiment that was started before."""
+        """The experiment with this id."""
         return Experiment(self, "experiments", self.get(f"/v1/experiments/{quote(id)}"))
 
     def prediction(self, id: str) -> "Prediction":
-        """A prediction that was started before."""
+        """The prediction with this id."""
         return Prediction(self, "predictions", self.get(f"/v1/predictions/{quote(id)}"))
 
     def schedules(self) -> Iterator[Json]:
@@ -214,7 +236,7 @@ class Client:
         return self._list("/v1/schedules", {})
 
     def schedule_runs(self, name: str) -> Iterator[Json]:
-        """The runs of a schedule, newest first, each with its verdict."""
+        """All runs of a schedule, newest first, each with its verdict."""
         return self._list(f"/v1/schedules/{quote(name)}/runs", {})
 
     def scenes(self, **filters: Any) -> Iterator[Json]:
@@ -246,20 +268,20 @@ class Client:
         return self._list("/v1/jobs", filters)
 
     def job(self, id: str, *, wait_s: float = 0) -> Json:
-        """A job; with `wait_s` as soon as it has ended, at the latest after so many seconds (60 at most)."""
+        """The job with this id. wait_s: wait until the job has ended, at most this number of seconds (60 at most)."""
         return self.get(f"/v1/jobs/{quote(id)}", wait=wait_s or None)
 
     def dismiss(self, id: str) -> Json:
-        """Stop a job."""
+        """Dismiss a job and return it. A running job stops as soon as its worker has noticed."""
         answer: Json = self._send("DELETE", f"/v1/jobs/{quote(id)}").json()
         return answer
 
     def log(self, id: str) -> str:
-        """A job's own log."""
+        """The log of a job, as text."""
         return self._send("GET", f"/v1/jobs/{quote(id)}/log").text
 
     def models(self) -> Iterator[Json]:
-        """All models by name, each with its newest version."""
+        """All models in the order of their names, each with its newest version."""
         return self._list("/v1/models", {})
 
     def model(self, name: str) -> Json:
@@ -267,22 +289,22 @@ class Client:
         return self.get(f"/v1/models/{quote(name)}")
 
     def model_version(self, name: str, which: str | int = "@champion") -> Json:
-        """A version by number or alias, with its metrics and contract."""
+        """A version of a model with its metrics and contract. which: its number, or "@" and an alias."""
         return self.get(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}")
 
     def evaluate(self, name: str, dataset: str, *, which: str | int = "@champion", split: str = "test") -> "Work":
-        """Score a version on one split of a dataset, its own or any other; `metrics` is in the document at the end."""
+        """Score a model version on one split of any dataset. When it has ended, the document holds `metrics`."""
         path = f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/evaluations"
         return Work(self, "evaluations", self._post(path, {"dataset": dataset, "split": split}))
 
     def promote(self, name: str, version: int, *, alias: str = "champion", reason: str = "") -> Json:
-        """Point an alias at a version; the same call rolls back."""
+        """Point an alias at a version. To undo this, point it at the earlier version again."""
         url = f"/v1/models/{quote(name)}/aliases/{quote(alias)}"
         answer: Json = self._send("PUT", url, json={"version": version, "reason": reason}).json()
         return answer
 
     def export_model(self, name: str, path: str | Path, which: str | int = "@champion") -> Path:
-        """Download a version as one file, which `import_model` of any canemap takes."""
+        """Download a version as one file, which `import_model` of any canemap service accepts."""
         return self._download(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/bundle", Path(path))
 
     def import_model(self, name: str, path: str | Path) -> Json:
@@ -292,69 +314,73 @@ class Client:
         return answer
 
     def ready(self) -> bool:
-        """Whether the service and everything it needs is there."""
+        """Whether the service can be reached and everything that it needs is available."""
         try:
             return self._http.get("/readyz").is_success
         except httpx.TransportError:
             return False
 
     def get(self, path: str, **parameters: Any) -> Json:
-        """The JSON at a path of the API."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        answer: Json = self._send("GET", path, params=given).json()
+        """The JSON document at a path of the API. parameters: query parameters; those that are None are left out."""
+        query = {name: value for name, value in parameters.items() if value is not None}
+        answer: Json = self._send("GET", path, params=query).json()
         return answer
 
     def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
         with path.open("rb") as file:
             digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
         url, headers = f"/v1/{kind}/{quote(id_ or path.name.split('.')[0])}", {"Content-Digest": f"sha-256=:{digest}:"}
-        given = {key: value for key, value in parameters.items() if value is not None}
+        query = {key: value for key, value in parameters.items() if value is not None}
 
-        def whole() -> httpx.Response:
-            with path.open("rb") as file:  # streamed; opened anew for each try
-                return self._http.put(url, content=file, params=given, headers=headers)
+        def send_whole() -> httpx.Response:
+            with path.open("rb") as file:  # streamed; opened anew for each attempt
+                return self._http.put(url, content=file, params=query, headers=headers)
 
         if path.stat().st_size > PIECE_BYTES:
-            sent = given | {"upload": self._send_pieces(path)}
+            with_upload = query | {"upload": self._send_pieces(path)}
             try:
-                answer = self._send("PUT", url, params=sent, headers=headers)
+                answer = self._send("PUT", url, params=with_upload, headers=headers)
             except CanemapError as error:
                 if error.status != 404:
                     raise
-                answer = _insist(whole)  # made already, but that answer was lost: the same again is harmless
+                # the upload was used already and that answer was lost: sending the same file again is harmless
+                answer = _send_with_retries(send_whole)
         else:
-            answer = _insist(whole)
+            answer = _send_with_retries(send_whole)
         document: Json = answer.json()
         return document
 
     def _send_pieces(self, path: Path) -> str:
-        """The id of an upload of the file's bytes: when the line breaks, what has arrived is not sent again."""
-        id_: str = _insist(lambda: self._http.post("/v1/uploads")).json()["id"]
+        """Upload the file in pieces and return the id of the upload.
+
+        When the connection breaks, bytes that have arrived are not sent again.
+        """
+        id_: str = _send_with_retries(lambda: self._http.post("/v1/uploads")).json()["id"]
         url, size = f"/v1/uploads/{id_}", path.stat().st_size
 
         def send_next() -> httpx.Response:
-            if (kept := self._http.head(url)).is_error:
-                return kept
-            offset = _offset(kept)
+            if (state := self._http.head(url)).is_error:
+                return state
+            offset = _offset(state)
             with path.open("rb") as file:
                 file.seek(offset)
                 piece = file.read(PIECE_BYTES)
             return self._http.patch(url, content=piece, headers={"Upload-Offset": str(offset)})
 
-        while _offset(_insist(send_next)) < size:
+        while _offset(_send_with_retries(send_next)) < size:
             pass
         return id_
 
     def _post(self, path: str, body: Json) -> Json:
-        given = {key: value for key, value in body.items() if value is not None}
-        headers = {"Idempotency-Key": str(uuid.uuid4())}  # so that a try again cannot start the work twice
-        answer: Json = _insist(lambda: self._http.post(path, json=given, headers=headers)).json()
+        content = {key: value for key, value in body.items() if value is not None}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}  # so that a second attempt cannot start the work twice
+        answer: Json = _send_with_retries(lambda: self._http.post(path, json=content, headers=headers)).json()
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        if method == "POST":  # without a key it must not be tried again
+        if method == "POST":  # without an Idempotency-Key it must not be sent twice
             return _checked(self._http.request(method, path, **options))
-        return _insist(lambda: self._http.request(method, path, **options))
+        return _send_with_retries(lambda: self._http.request(method, path, **options))
 
     def _list(self, path: str, filters: Json) -> Iterator[Json]:
         token = None
@@ -367,7 +393,7 @@ class Client:
                 return
 
     def _download(self, path: str, target: Path) -> Path:
-        """To a file beside `target` first: what stands there is always whole."""
+        """Download to a file beside `target` and rename it at the end, so that `target` is always complete."""
         part = target.with_name(target.name + ".part")
 
         def send() -> httpx.Response:
@@ -381,12 +407,12 @@ class Client:
                         file.write(chunk)
                 return answer
 
-        _insist(send)
+        _send_with_retries(send)
         return part.replace(target)
 
 
 class Work:
-    """Something whose job is under way, or done. document: as the API has it."""
+    """A resource that a job makes. document: the resource as the API last returned it."""
 
     def __init__(self, client: Client, kind: str, document: Json) -> None:
         self.client = client
@@ -395,28 +421,31 @@ class Work:
 
     @property
     def id(self) -> str:
-        """Of the resource and of its job."""
+        """Id of the resource, and of its job."""
         return str(self.document["id"])
 
     @property
     def status(self) -> str:
-        """Of the job, as of the last look."""
+        """Status of the job when the document was last fetched."""
         return str(self.document["job"]["status"])
 
     def refresh(self) -> Self:
-        """Look again."""
+        """Fetch the document again."""
         self.document = self.client.get(f"/v1/{self.kind}/{quote(self.id)}")
         return self
 
     def wait(self, *, progress: bool | Show = False, timeout_s: float | None = None) -> Self:
-        """Wait for the end of the work.
+        """Wait until the job has succeeded, and fetch the document.
 
-        progress: True draws a line on standard error; a function gets each job document.
+        progress: True shows the progress as a line on standard error; a function is called with each job document.
+        timeout_s: Longest time to wait, in seconds; None waits without a limit.
 
         Raises:
-            JobFailed, JobDismissed: how else it can end. TimeoutError: it goes on; the work is not stopped.
+            JobFailed: The job failed.
+            JobDismissed: The job was dismissed.
+            TimeoutError: The job has not ended within `timeout_s`. It is not stopped.
         """
-        show = progress if callable(progress) else _draw if progress else _ignore
+        show = progress if callable(progress) else _show_line if progress else _ignore
         deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
         while True:
             job = self.client.job(self.id, wait_s=1 if progress else 30)
@@ -432,12 +461,15 @@ class Work:
         return self.refresh()
 
     def dismiss(self) -> Self:
-        """Stop the work."""
+        """Dismiss the job and fetch the document."""
         self.client.dismiss(self.id)
         return self.refresh()
 
     def figures(self, folder: str | Path, *, language: str = "en", format: str = "png") -> list[Path]:
-        """Draw the figures of a dataset, training or experiment into `folder`. language: en, zh. format: png, svg."""
+        """Download all figures of a dataset, training or experiment into `folder`.
+
+        language: "en" or "zh". format: "png" or "svg".
+        """
         base = f"/v1/{self.kind}/{quote(self.id)}/figures"
         names = [item["name"] for item in self.client.get(base)["items"]]
         return [
@@ -447,41 +479,42 @@ class Work:
 
 
 class Training(Work):
-    """A training."""
+    """A training and its job."""
 
     def series(self, after: int = 0) -> list[Json]:
-        """What each epoch after `after` measured; also while it runs."""
+        """The measured values of each epoch later than `after`. They can be read while the training still runs."""
         rows: list[Json] = self.client.get(f"/v1/trainings/{quote(self.id)}/series", after=after)["items"]
         return rows
 
     @property
     def model(self) -> Json:
-        """The model version that it made, with its metrics."""
+        """The model version that the training registered, with its metrics."""
         made = self.document["model"]
         return self.client.model_version(made["name"], made["version"])
 
 
 class Experiment(Work):
-    """Variants x seeds; its document has the table and the differences."""
+    """The comparison of variants, each trained with several seeds. The document holds the table and differences."""
 
     def table(self, f: str = "md") -> str:
-        """The table as "md", "csv" or "json"."""
+        """The table of the comparison, as text. f: its format, "md", "csv" or "json"."""
         return self.client._send("GET", f"/v1/experiments/{quote(self.id)}", params={"f": f}).text
 
 
 class Prediction(Work):
-    """A prediction."""
+    """The map of one scene, made by one model version, and its job."""
 
     def replay(self) -> "Prediction":
-        """Make the same prediction again: the same scene, model version and config."""
+        """Start a new prediction with the same scene, model version and config."""
         properties = self.document["properties"]
         model = "{name}:{version}".format(**properties["model"])
         return self.client.predict(properties["scene"], model=model, config=properties["config"])
 
     def differences(self, other: "Prediction") -> list[str]:
-        """What differs between two predictions: products byte by byte, and if any does, what made them.
+        """The differences between two predictions, one sentence each; empty if all products are equal byte by byte.
 
-        Engine, precision, processor, number of threads, libraries and code are told, as far as both have recorded them.
+        If a product differs, differences of what made the two are listed, too: model, engine, precision, processor,
+        number of threads, libraries and code, as far as they are recorded.
         """
         mine, theirs = (self.refresh().document, other.refresh().document)
         sums = [{name: asset["file:checksum"] for name, asset in d["assets"].items()} for d in (mine, theirs)]
@@ -497,19 +530,25 @@ class Prediction(Work):
         return [f"{name} differs" for name in changed] + (causes or ["what made them is the same"])
 
     def areas(self) -> list[Json]:
-        """Hectares of class 1, or of each class of more: observed, mapped, adjusted with a 95 % interval."""
+        """Areas in hectares of class 1, or of each class if there are more than two.
+
+        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval.
+        """
         rows: list[Json] = self.client.get(f"/v1/predictions/{quote(self.id)}/areas")["items"]
         return rows
 
     def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
-        """Download the files of the result, or those of `names`, into `folder`."""
+        """Download the files of the result into `folder`. names: of these files; by default of all."""
         wanted = self.refresh().document["assets"] if names is None else names
         base = f"/v1/predictions/{quote(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
 
-def _insist(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """Send something that may be sent twice; try again while the service is away or asks for patience."""
+def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send a request that may be sent twice, `TRIES` times at most, until the service answers and is not busy.
+
+    Raises `CanemapError` when the service refuses the request, httpx.TransportError when it cannot be reached.
+    """
     for attempt in range(TRIES):
         pause_s = 0.5 * 2**attempt
         try:
@@ -544,8 +583,8 @@ def _ignore(job: Json) -> None:
     pass
 
 
-def _draw(job: Json) -> None:
-    """One line on standard error, drawn over until the job ends."""
+def _show_line(job: Json) -> None:
+    """Show the job's progress as one line on standard error, which the next call overwrites until the job ends."""
     left = f", about {job['eta_s']:.0f} s left" if job["eta_s"] else ""
     line = f"{job['processID']} {job['status']} {job['stage']} {job['done']}/{job['total']}{left}"
     sys.stderr.write(f"\r\x1b[K{line}" + ("\n" if job["status"] in FINAL else ""))

@@ -1,1 +1,1 @@
-"""What every use case stands on: the database, errors, pages, names, repeated requests, the start of a process."""
+"""What every use case needs: the database, errors, pages, names, repeated requests, the start of a process."""

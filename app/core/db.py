@@ -1,6 +1,6 @@
-"""The database: one engine, reading and writing transactions, and the schema's version.
+"""The database: one engine, reading and writing transactions, and the version of the schema.
 
-The only place that commits.
+This is the only module that commits.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
 
 
 class Database:
-    """Transactions on the registry. `read()` never blocks a writer; `write()` commits at its end or not at all."""
+    """Transactions on the database. `read()` never blocks a writer; `write()` commits at its end or not at all."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
@@ -32,7 +32,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session on one consistent state; what is changed in it is forgotten."""
+        """A session that sees one consistent state. Changes made in it are not saved."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
@@ -43,12 +43,12 @@ class Database:
             yield session
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for `url`, with SQLite made durable and safe for several processes."""
+    """An engine for the database at `url`. SQLite is configured to be durable and safe for several processes."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return _create_engine(
@@ -63,7 +63,7 @@ def make_engine(url: str) -> Engine:
 
 
 def _create_engine(url: URL, **options: Any) -> Engine:
-    # JSON passes through as text: `PydanticJSON` makes values of it at once, without dicts in between
+    # JSON is passed on as text: `PydanticJSON` converts it to values directly, without dicts in between
     return create_engine(url, hide_parameters=True, json_serializer=_unchanged, json_deserializer=_unchanged, **options)
 
 
@@ -72,18 +72,18 @@ def _unchanged(text: Any) -> Any:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # `_begin_sqlite` says BEGIN itself
+    connection.isolation_level = None  # the driver must not begin transactions: `_begin_sqlite` does
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that will write takes the lock at once: one that upgrades later can fail although it waits.
+    # A transaction that will write takes the write lock at its start: taking it later can fail in spite of the timeout.
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to `revision`. Safe when several processes do it at once: they take turns."""
+    """Migrate the schema to `revision`. Several processes may do this at the same time: they wait for each other."""
     engine = make_engine(settings.database)
     try:
         with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
@@ -95,14 +95,14 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 
 def run_alembic(connection: Connection, revision: str) -> None:
-    """Move the schema on `connection` up or down to `revision`, in its transaction."""
+    """Migrate the schema up or down to `revision`, in the transaction of `connection`."""
     config = alembic_config(connection)
     down = revision == "base" or revision.startswith("-")
     (command.downgrade if down else command.upgrade)(config, revision)
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for work on an open connection."""
+    """The configuration with which Alembic works on an open connection."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
@@ -110,11 +110,11 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def schema_of(connection: Connection) -> str | None:
-    """The revision of the schema; None where nobody has migrated yet."""
+    """The revision of the schema; None if the database was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 @cache
 def schemas() -> tuple[str, ...]:
-    """All revisions that this canemap knows, the newest, which it works with, first."""
+    """All revisions that this canemap has, newest first. It works with the newest."""
     return tuple(script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())

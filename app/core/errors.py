@@ -1,6 +1,6 @@
-"""What can go wrong with a request, in the words of the use cases; `app.api.http.problems` picks the HTTP status.
+"""The errors of use cases, and the problem document (RFC 9457) that describes one.
 
-And how it is told: a problem document (RFC 9457), which the API answers and a failed job keeps.
+The API answers with such a document, and a failed job keeps one. `app.api.http.problems` chooses the HTTP status.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from pydantic import Field
 from ml.faults import Fault, InputRefused
 from ml.frozen import Frozen
 
-# faults of a file that are about its size: the service could not hold what it unfolds to
+# codes of faults about the size of a file: its decoded content would be too much for the service
 TOO_LARGE = {
     "too_many_pixels",
     "too_many_bands",
@@ -23,9 +23,10 @@ TOO_LARGE = {
 
 
 class ProblemDocument(Frozen):
-    """A problem as in RFC 9457. type: the stable code. errors: each fault with its fix. instance: the path asked for.
+    """A problem document as in RFC 9457.
 
-    Both are left out where there is nothing to say.
+    type: the stable code. errors: all faults, each with a hint how to mend it; left out if there are none.
+    instance: the path of the request; left out if it is None.
     """
 
     type: str
@@ -37,7 +38,7 @@ class ProblemDocument(Frozen):
 
 
 class Problem(Exception):
-    """A request that cannot be granted. code: stable, kebab-case; faults: every single reason, if there are several."""
+    """A request that cannot be granted. code: stable, in kebab-case. faults: the single reasons, each with a hint."""
 
     title = "The request cannot be granted"
 
@@ -49,13 +50,13 @@ class Problem(Exception):
 
 
 class Unreadable(Problem):
-    """The request itself is malformed."""
+    """The request is malformed."""
 
     title = "The request cannot be read"
 
 
 class NotFound(Problem):
-    """Nothing of that name."""
+    """There is no resource with the requested name. kind: what it would be, in words."""
 
     title = "Not found"
 
@@ -64,19 +65,19 @@ class NotFound(Problem):
 
 
 class NotReady(Problem):
-    """It will exist when its job has succeeded."""
+    """The resource will exist when its job has succeeded."""
 
     title = "Not ready"
 
 
 class Conflict(Problem):
-    """The state of things forbids it."""
+    """The request conflicts with the current state of the resource."""
 
     title = "Conflict"
 
 
 class Invalid(Problem):
-    """The content is wrong; faults say what, where and how to mend it."""
+    """The content of the request is wrong. faults: what is wrong, where, and how to mend it."""
 
     title = "The content is wrong"
 
@@ -85,31 +86,31 @@ class Invalid(Problem):
 
 
 class Locked(Problem):
-    """Somebody else is at work on it."""
+    """The resource is being changed by another request."""
 
     title = "In use"
 
 
 class PreconditionFailed(Problem):
-    """It has changed since the client looked."""
+    """The resource has changed since the client read it."""
 
     title = "It has changed meanwhile"
 
 
 class TooLarge(Problem):
-    """The body is over the limit."""
+    """The body of the request is larger than the limit."""
 
     title = "Too large"
 
 
 class Encoded(Problem):
-    """The body came in an encoding that is not taken."""
+    """The body of the request has a content encoding that is not supported."""
 
     title = "Unsupported encoding"
 
 
 class TooSlow(Problem):
-    """The body did not arrive in time."""
+    """The body of the request did not arrive in time."""
 
     title = "Too slow"
 
@@ -121,29 +122,29 @@ class NoRoom(Problem):
 
 
 class Damaged(Problem):
-    """A file of the store is missing or has other bytes than were put there: it must not be used."""
+    """A file of the store is missing, or its bytes are not those that were stored: it must not be used."""
 
     title = "A stored file cannot be used"
 
 
 class StoreAway(Problem):
-    """The store cannot be reached, or refuses what it is asked."""
+    """The store cannot be reached, or refuses a request."""
 
     title = "Not now"
 
 
 def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:
-    """`Invalid` with one fault."""
+    """An `Invalid` with one fault, whose code is `code` in snake_case."""
     return Invalid(code, Fault(code.replace("-", "_"), detail, hint, pointer))
 
 
 def document(status: int, code: str, title: str, detail: str, faults: Sequence[Fault] = ()) -> ProblemDocument:
-    """The document of a problem."""
+    """A problem document without an instance. status: the HTTP status."""
     return ProblemDocument(type=code, title=title, status=status, detail=detail, errors=tuple(faults))
 
 
 def refusal(refused: InputRefused) -> ProblemDocument:
-    """The document of a refused file."""
+    """The problem document of a refused input: status 413 if a fault is about its size, otherwise 422."""
     status = 413 if any(fault.code in TOO_LARGE for fault in refused.faults) else 422
     code = refused.faults[0].code.replace("_", "-")
     return document(status, code, "The input cannot be used", str(refused), refused.faults)

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same request twice makes one thing."""
+"""Idempotency-Key: a request that is sent twice creates only one resource."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
 
 
 class IdempotencyKey(Base):
-    """The first use of an Idempotency-Key: which request it came with, and what that made."""
+    """The first use of an Idempotency-Key. fingerprint: of the request. resource: id of what the request created."""
 
     __tablename__ = "idempotency_keys"
 
@@ -30,16 +30,18 @@ class IdempotencyKey(Base):
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A request that may come again. key: None when the client gave none; fingerprint: of method, path and body."""
+    """A request that may be repeated. key: its Idempotency-Key, if any. fingerprint: hash of method, path and body."""
 
     key: str | None
     fingerprint: str
 
     def earlier(self, session: Session, resource: str) -> str | None:
-        """What the same request made before; None when this is the first, which will make `resource`.
+        """The id of what the same request created before; None for the first one, which will create `resource`.
 
-        Works for many at once: the row is inserted in the transaction that makes the resource, so the others wait for
-        it and then find it, and a request that is refused leaves the key free.
+        Simultaneous requests are safe: the row is inserted in the transaction that creates the resource, so the others
+        wait for it and then find it. A request that is refused leaves the key unused.
+
+        Raises `Invalid` when the key was used with another request.
         """
         if self.key is None:
             return None
@@ -51,7 +53,7 @@ class IdempotentRequest:
         if first.fingerprint != self.fingerprint:
             raise invalid(
                 "idempotency-key-reused",
-                "This Idempotency-Key came with another request before.",
+                "This Idempotency-Key was used with another request before.",
                 "Use a new key for a new request; use the old key only to repeat the old request, byte for byte.",
             )
         return first.resource

@@ -1,4 +1,4 @@
-"""Names that users give, and ids that canemap makes."""
+"""Names that users choose, and ids that canemap makes."""
 
 import re
 import secrets
@@ -8,32 +8,32 @@ from app.core.errors import invalid
 from app.requests import storable
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
-ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, what `new_id` gives, or "name:version"
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter is taken for a digit
+ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, an id from `new_id`, or "name:version"
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter can be mistaken for a digit
 
 
 def check_name(name: str, pointer: str = "/id") -> str:
-    """`name`, if it may name an uploaded thing; else `Invalid`."""
+    """Return `name` if an uploaded file may have it; otherwise raise `Invalid`."""
     if NAME.fullmatch(name):
         return name
     raise invalid(
         "invalid-name",
-        "The name has characters that a name cannot have, or it is empty, too long or starts with a dot.",
-        "Use 1 to 80 of the letters A-Z a-z, digits, dot, underscore and hyphen, and no dot in front.",
+        "The name has characters that are not allowed in a name, or it is empty, too long or starts with a dot.",
+        "Use 1 to 80 of the letters A-Z a-z, digits, dot, underscore and hyphen; the first must not be a dot.",
         pointer,
     )
 
 
 def printable(text: str, pointer: str) -> str:
-    """`text`, if it is storable; else `Invalid`."""
+    """Return `text` if it can be stored; raise `Invalid` if it holds control characters or lone surrogates."""
     try:
         return storable(text)
     except ValueError as error:
-        raise invalid("invalid-text", "There are control characters in it.", "Take them out.", pointer) from error
+        raise invalid("invalid-text", "The text holds control characters.", "Remove them.", pointer) from error
 
 
 def new_id(prefix: str) -> str:
-    """An id like "trn_06d8t3...": sorts by time of creation, cannot be guessed."""
+    """A new id like "trn_06d8t3...". Ids of one prefix sort by the time of creation, and cannot be guessed."""
     milliseconds = int(time.time() * 1000)
     number = (milliseconds << 60) | secrets.randbits(60)
     digits = (_ALPHABET[(number >> shift) & 31] for shift in range(100, -1, -5))

@@ -1,4 +1,4 @@
-"""Lists in pages: newest first, by a token that stays right while rows come and go."""
+"""Lists in pages, newest first. The token of a page stays valid while rows are added and deleted."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """Some rows, and the token of the next page or None."""
+    """One page of a list. rows: at most as many as asked for. next: token of the next page; None on the last one."""
 
     rows: Sequence[Row]
     next: str | None
@@ -32,7 +32,10 @@ def page(
     limit: int,
     token: str | None,
 ) -> Page[Row]:
-    """`limit` rows of `select`, ordered by (created, key) descending, after `token`."""
+    """At most `limit` rows of `select`, ordered by (created, key) descending.
+
+    token: where the page begins; None for the first page. Raises `Invalid` for a token that no list returned.
+    """
     if token:
         select = select.where(tuple_(created, key) < tuple_(*_decode(token)))
     rows = session.scalars(select.order_by(created.desc(), key.desc()).limit(limit + 1)).all()
@@ -43,7 +46,7 @@ def page(
 
 
 def encode(created: datetime, key: str) -> str:
-    """The token of the page after the row of `created` and `key`."""
+    """The token of the page that begins after the row with this `created` and `key`."""
     return base64.urlsafe_b64encode(json.dumps([created.isoformat(), key]).encode()).decode().rstrip("=")
 
 
@@ -59,6 +62,6 @@ def _decode(token: str) -> tuple[datetime, str]:
 
 
 def bad_token() -> Invalid:
-    """The error for a token that no list gave."""
-    hint = "Start without a token, and pass on `next` of each answer unchanged."
-    return invalid("invalid-token", "The token is not one that a list gave.", hint, "/token")
+    """The error for a token that no list returned."""
+    hint = "Start without a token, and use `next` of each answer unchanged as the token of the following request."
+    return invalid("invalid-token", "The token is not one that a list returned.", hint, "/token")

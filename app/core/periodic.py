@@ -1,4 +1,4 @@
-"""What is done again and again, beside a process's own work."""
+"""Work that a process repeats in the background until it is stopped."""
 
 import threading
 from collections.abc import Callable
@@ -10,22 +10,22 @@ log = structlog.get_logger()
 
 
 def every(seconds: float, do: Callable[[], object], stop: threading.Event, *, name: str) -> None:
-    """Call `do` at once, and again `seconds` after it has ended, until `stop` is set.
+    """Call `do` now, and again `seconds` after each call has returned, until `stop` is set.
 
-    An error is logged under `name` and never ends the loop: what is away, a database perhaps, may come back.
+    An error is logged under `name` and does not end the loop: the database, for instance, may become available again.
     """
     while not stop.is_set():
         try:
             do()
         except OperationalError as error:
-            log.warning("the database is away, will try again", what=name, error=str(error))
+            log.warning("the database cannot be reached, will try again", what=name, error=str(error))
         except Exception:
             log.exception("failed, will try again", what=name)
         stop.wait(seconds)
 
 
 def start_every(seconds: float, do: Callable[[], object], stop: threading.Event, *, name: str) -> threading.Thread:
-    """The same in a thread of its own, which does not keep the process alive."""
+    """Do the same as `every` in a new thread, which does not keep the process alive. Returns the thread."""
     thread = threading.Thread(target=every, args=(seconds, do, stop), kwargs={"name": name}, name=name, daemon=True)
     thread.start()
     return thread

@@ -12,7 +12,7 @@ Row = TypeVar("Row", bound=Base)
 
 
 def getter(table: type[Row], word: str) -> Callable[[Session, str], Row]:
-    """A function that gives the row of an id; where there is none it raises `NotFound`, which calls it `word`."""
+    """A function that returns the row of `table` with an id, or raises `NotFound`. word: what such a row is called."""
 
     def get(session: Session, id_: str) -> Row:
         row = session.get(table, id_)

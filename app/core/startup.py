@@ -1,4 +1,4 @@
-"""What a process sets up when it starts: its logs, and when Python looks for garbage."""
+"""What a process sets up when it starts: its logs, and how often Python collects garbage."""
 
 import gc
 import logging
@@ -8,11 +8,14 @@ import structlog
 
 from app.settings import Settings
 
-GARBAGE_THRESHOLDS = (50_000, 20, 50)  # of `gc`, for which a full look takes 0.14 s
+GARBAGE_THRESHOLDS = (50_000, 20, 50)  # for `gc.set_threshold`; a full collection takes 0.14 s
 
 
 def configure_logs(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers to standard error, as lines for people or JSON for machines."""
+    """Write the logs of structlog and of the standard library to standard error.
+
+    Settings choose the level, and the format: lines for people, or JSON for machines.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -38,9 +41,9 @@ def configure_logs(settings: Settings) -> None:
 
 
 def calm_collection() -> None:
-    """Look for cycles of garbage seldom, and not among what was imported.
+    """Make Python collect garbage cycles seldom, and never among the objects of imported modules.
 
-    A page of documents is many objects and no cycle; while Python looks, nobody is answered and no job goes on.
+    A page of documents is many objects without a cycle; during a collection no request is answered and no job proceeds.
     """
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
