@@ -1,1 +1,1 @@
-"""A job's life: the states it can have, how workers hear of it, what becomes of it when one dies."""
+"""The life of a job: its states, how workers are notified of it, and what happens to it when a worker dies."""

@@ -1,13 +1,15 @@
-"""The kinds of jobs: the one place that names them, beside the functions of the worker that do the work."""
+"""The kinds of jobs. They are named only here, and in `worker.attempt`, which has the functions that do the work."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """queue: of the workers that do it. collection: under /v1, where its result is found by the job's id.
+    """A kind of job.
 
-    for_parent: its result is its parent's, so it is found by the parent's id.
+    queue: Queue in which jobs of this kind wait; workers serve some queues.
+    collection: Collection under /v1 that has the result of such a job under the job's id.
+    for_parent: Whether the result belongs to the parent job, and so has the parent's id in the collection.
     """
 
     queue: str
@@ -27,5 +29,5 @@ QUEUES = sorted({kind.queue for kind in KINDS.values()})
 
 
 def kinds_in(queue: str) -> list[str]:
-    """The names of the kinds that wait in a queue."""
+    """The names of the kinds whose jobs wait in `queue`."""
     return [name for name, kind in KINDS.items() if kind.queue == queue]

@@ -1,9 +1,11 @@
-"""The life of a job: one table of legal moves, one guarded UPDATE.
+"""The life of a job: one table of legal moves, and one guarded UPDATE that makes every move.
 
-    accepted -> running -> successful | failed | dismissed,  and  running -> accepted  when its worker died
+    accepted -> running -> successful | failed | dismissed
+    running -> accepted      when its worker died, or gives the job back
+    accepted -> dismissed    when it is dismissed before a worker has claimed it
 
-Nothing else writes `status`. A worker names its attempt in each write: once the job was claimed anew, the writes of
-the worker that was given up match no row, and `Lost` tells it to stop.
+Nothing else writes `status`. A worker names its attempt in each write. When another worker has claimed the job since,
+these writes match no row, and `Lost` makes the worker stop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +25,7 @@ from app.jobs.kinds import KINDS, kinds_in
 from app.tables import Job, JobLog
 from ml.progress import Progress
 
-# target: where a job may come from
+# target status: the statuses from which a job may move to it
 LEGAL: dict[str, tuple[str, ...]] = {
     "running": ("accepted",),
     "accepted": ("running",),
@@ -32,18 +34,21 @@ LEGAL: dict[str, tuple[str, ...]] = {
     "dismissed": ("accepted", "running"),
 }
 log_line = structlog.get_logger()
-CANDIDATES = 8  # how many waiting jobs to try: others may be taking the oldest ones in this moment
+CANDIDATES = 8  # number of waiting jobs to try: other workers may be claiming the oldest ones at this moment
 FINAL = ("successful", "failed", "dismissed")
 get = getter(Job, "job")
 
 
 class Lost(Exception):
-    """The job belongs to somebody else by now: stop, and publish nothing."""
+    """The claim is no longer valid, so its worker must stop and publish nothing."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a job, until somebody claims it anew."""
+    """The right to work on a job, until another worker claims it.
+
+    attempt: how often the job was claimed, this time included. parent: id of the parent job, if it has one.
+    """
 
     job_id: str
     kind: str
@@ -52,26 +57,27 @@ class Claim:
 
 
 def create(session: Session, job_id: str, kind: str, *, parent: str | None = None, total: int = 0) -> Job:
-    """A new accepted job. The row is the outbox: committed means that it will be worked on.
+    """Insert a new accepted job. Once the row is committed, a worker will do the job, even if no message arrives.
 
-    kind: a name in `KINDS`, else `KeyError`.
+    kind: a name in `KINDS`, otherwise `KeyError` is raised. parent: id of the job that waits for this one.
+    total: number of steps, if it is known already.
     """
     queue = KINDS[kind].queue
     job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
     session.add(job)
     session.flush()
-    # the one line that has the request's id and the job's
+    # the only line of the log that has both the id of the request and the id of the job
     log_line.info("creating a job", job=job_id, kind=kind, queue=queue)
     return job
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Job]:
-    """These jobs, by their ids."""
+    """The jobs with these ids, by their ids. Ids without a job are left out."""
     return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(list(ids))))}
 
 
 def find(session: Session, *, status: str | None, kind: str | None, limit: int, token: str | None) -> Page[Job]:
-    """Jobs of a status and a kind, or of any, newest first."""
+    """A page of jobs, newest first. status: as clients see it; None for all. kind: None for all."""
     wanted = select(Job)
     if status:
         wanted = wanted.where(Job.reported_status == status)
@@ -81,41 +87,46 @@ def find(session: Session, *, status: str | None, kind: str | None, limit: int, 
 
 
 def claim(session: Session, job_id: str) -> Claim | None:
-    """Take an accepted job; None when it is not to be had: claimed, ended or dismissed, waiting, or never there."""
+    """Claim an accepted job.
+
+    Returns None when it cannot be claimed: it is running, has ended, waits for its child jobs, or does not exist.
+    """
     values = {"attempt": Job.attempt + 1, "started": now(), "message": "", "stage": "starting"}
-    job = _move(session, job_id, "running", ~waits_for_runs(), **values)
+    job = _move(session, job_id, "running", ~waits_for_children(), **values)
     if job is None:
         return None
-    _tell_parent(session, job)
+    _update_parent(session, job)
     return Claim(job.id, job.kind, job.attempt, job.parent)
 
 
 def claim_waiting(session: Session, queue: str) -> Claim | None:
-    """Take the oldest accepted job of a queue; None when none waits."""
-    return next((taken for job_id in waiting(session, queue) if (taken := claim(session, job_id))), None)
+    """Claim the oldest accepted job of a queue; None when no job waits there."""
+    return next((claimed for job_id in waiting(session, queue) if (claimed := claim(session, job_id))), None)
 
 
 def waiting(session: Session, queue: str) -> Sequence[str]:
-    """The ids of the oldest accepted jobs of a queue that could be claimed, `CANDIDATES` at most."""
-    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds_in(queue)), ~waits_for_runs())
+    """The ids of the oldest jobs of a queue that can be claimed, `CANDIDATES` at most, oldest first."""
+    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds_in(queue)), ~waits_for_children())
     return session.scalars(accepted.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
 
 
-def waits_for_runs() -> ColumnElement[bool]:
-    """Whether a job has runs of its own that have not ended."""
-    run = aliased(Job)
-    return exists(select(run.id).where(run.parent == Job.id, run.status.not_in(FINAL)))
+def waits_for_children() -> ColumnElement[bool]:
+    """The SQL condition that a job has child jobs that have not ended."""
+    child = aliased(Job)
+    return exists(select(child.id).where(child.parent == Job.id, child.status.not_in(FINAL)))
 
 
-def runs(session: Session, job_id: str) -> list[Job]:
-    """The jobs whose parent this is, in the order in which they were made."""
+def children(session: Session, job_id: str) -> list[Job]:
+    """The child jobs of a job, oldest first: the trainings of an experiment, or the parts of a prediction."""
     return list(session.scalars(select(Job).where(Job.parent == job_id).order_by(Job.created, Job.id)))
 
 
 def beat(session: Session, claim: Claim, progress: Progress | None, eta_s: float | None) -> bool:
-    """Show that the worker lives and how far it is; True when the job shall be dismissed.
+    """Record a heartbeat of the worker and its progress. Returns True when the worker must dismiss the job.
 
-    Raises `Lost` when the job is no longer ours.
+    progress: None leaves the recorded progress as it is. eta_s: estimated seconds until the end of the stage.
+
+    Raises `Lost` when the claim is no longer valid.
     """
     values: dict[str, Any] = {"beat_seq": Job.beat_seq + 1, "updated": now()}
     if progress is not None:
@@ -127,7 +138,7 @@ def beat(session: Session, claim: Claim, progress: Progress | None, eta_s: float
             "eta_s": eta_s,
             "revision": Job.revision + 1,
         }
-    statement = update(Job).where(*_ours(claim)).values(**values).returning(Job.dismissal_requested)
+    statement = update(Job).where(*_holds(claim)).values(**values).returning(Job.dismissal_requested)
     requested = session.execute(statement).scalar_one_or_none()
     if requested is None:
         raise Lost(claim.job_id)
@@ -135,75 +146,81 @@ def beat(session: Session, claim: Claim, progress: Progress | None, eta_s: float
 
 
 def succeed(session: Session, claim: Claim) -> None:
-    """The commit point of a job: everything that the work made is recorded in this transaction, or none of it."""
+    """End a job that succeeded. The caller records all results in the same transaction.
+
+    Raises `Lost` when the claim is no longer valid.
+    """
     job = _finish(session, claim, "successful", message="done")
     job.done = job.total = max(job.total, 1)
     job.eta_s = 0.0
 
 
 def fail(session: Session, claim: Claim, error: ProblemDocument) -> None:
-    """End a job that cannot be done; `error` is a problem document."""
+    """End a job that cannot be done, and keep `error` as the reason. Raises `Lost`."""
     _finish(session, claim, "failed", message=error.detail, error=error)
 
 
 def dismissed(session: Session, claim: Claim) -> None:
-    """End a job whose dismissal its worker has obeyed."""
+    """End a dismissed job whose worker has stopped. Raises `Lost`."""
     _finish(session, claim, "dismissed", message="dismissed")
 
 
 def release(session: Session, claim: Claim) -> None:
-    """Give a job back unfinished, at no fault of its own: its worker is being stopped."""
-    if (
-        _move(session, claim.job_id, "accepted", *_ours(claim), message="its worker stopped; waiting for another")
-        is None
-    ):
+    """Give an unfinished job back because its worker cannot continue. This is no failure of the job. Raises `Lost`."""
+    message = "its worker stopped; waiting for another"
+    if _move(session, claim.job_id, "accepted", *_holds(claim), message=message) is None:
         raise Lost(claim.job_id)
 
 
 def give_back_or_fail(
-    session: Session, job: Job, *, max_failures: int, cause: str = "was not heard of any more"
+    session: Session, job: Job, *, max_failures: int, cause: str = "sent no heartbeat any more"
 ) -> str | None:
-    """Its worker died: back to accepted, or failed for good. `job` is what was seen; None when it has moved since.
+    """Move a job whose process died back to accepted; end it if it was dismissed or has failed too often.
 
-    cause: how the process that did the job ended.
+    job: The running job as it was read. max_failures: Number of such deaths after which the job fails.
+    cause: How the process ended, as the predicate of a sentence.
+
+    Returns the new status; None when the job has changed since it was read, and nothing was done.
     """
-    unmoved = (Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
+    unchanged = (Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
     failures = job.failures + 1
     if job.dismissal_requested:
         target, values = "dismissed", {"message": "dismissed", "finished": now()}
     elif failures < max_failures:
-        target, values = "accepted", {"message": f"its process {cause} (time {failures}); waiting for another"}
+        target, values = "accepted", {"message": f"its process {cause} (failure {failures}); waiting for another"}
     else:
-        detail = f"Its process died {failures} times; the last one {cause}, in stage {job.stage!r}."
+        detail = f"The process of the job died {failures} times; the last one {cause}, in stage {job.stage!r}."
         error = document(500, "worker-lost", "The work could not be done", detail)
         target, values = "failed", {"message": detail, "error": error, "finished": now()}
-    moved = _move(session, job.id, target, *unmoved, failures=failures, **values)
+    moved = _move(session, job.id, target, *unchanged, failures=failures, **values)
     if moved is not None and target in FINAL:
-        _tell_parent(session, moved, done=Job.done + 1)
+        _update_parent(session, moved, done=Job.done + 1)
     return None if moved is None else target
 
 
 def dismiss(session: Session, job_id: str) -> Job:
-    """End a waiting job at once; ask the worker of a running one to stop. Dismissing twice is harmless.
+    """End a waiting job at once, or ask the worker of a running one to stop. Dismissing twice is harmless.
 
-    The runs of an experiment, and the parts of a prediction, are dismissed with it.
+    The trainings of an experiment and the parts of a prediction are dismissed with it.
+
+    Raises `Conflict` when the job has already succeeded or failed, `NotFound` when it does not exist.
     """
-    # all runs first, then their parent: whoever ends a run locks the two in this order, too
-    for run in runs(session, job_id):
-        if run.status not in FINAL:
-            _dismiss(session, run.id)
+    # the child jobs first, then their parent: ending a child job locks the two in this order, too
+    for child in children(session, job_id):
+        if child.status not in FINAL:
+            _dismiss(session, child.id)
     job = _dismiss(session, job_id)
     if job is None:
         job = get(session, job_id)
         if job.status in ("successful", "failed"):
             raise Conflict("job-ended", f"Job {job_id!r} has already ended: it is {job.status}.")
         return job
-    _tell_parent(session, job, done=Job.done + 1)
+    _update_parent(session, job, done=Job.done + 1)
     return job
 
 
 def _dismiss(session: Session, job_id: str) -> Job | None:
-    """End a waiting job and return it; ask the worker of a running one to stop."""
+    """End a waiting job and return it; otherwise ask the worker of a running job to stop and return None."""
     job = _move(session, job_id, "dismissed", Job.status == "accepted", message="dismissed", finished=now())
     if job is not None:
         return job
@@ -217,29 +234,33 @@ def _dismiss(session: Session, job_id: str) -> Job | None:
 
 
 def log(session: Session, claim: Claim, lines: list[tuple[datetime, str]]) -> None:
-    """Append lines to the job's own log."""
+    """Append lines to the log of a job. lines: the time and the text of each."""
     session.add_all(JobLog(job_id=claim.job_id, attempt=claim.attempt, at=at, text=text) for at, text in lines)
 
 
 def read_log(session: Session, job_id: str) -> list[JobLog]:
-    """The job's own log, oldest line first."""
+    """The log of a job, oldest line first."""
     return list(session.scalars(select(JobLog).where(JobLog.job_id == job_id).order_by(JobLog.id)))
 
 
-def _ours(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+def _holds(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The SQL conditions that `claim` is still valid."""
     return (Job.id == claim.job_id, Job.status == "running", Job.attempt == claim.attempt)
 
 
 def _finish(session: Session, claim: Claim, target: str, **values: Any) -> Job:
-    job = _move(session, claim.job_id, target, *_ours(claim), finished=now(), **values)
+    job = _move(session, claim.job_id, target, *_holds(claim), finished=now(), **values)
     if job is None:
         raise Lost(claim.job_id)
-    _tell_parent(session, job, done=Job.done + 1)
+    _update_parent(session, job, done=Job.done + 1)
     return job
 
 
 def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[bool], **values: Any) -> Job | None:
-    """The one UPDATE that writes `status`; None when the guards match no row."""
+    """Move a job to the status `target` and return it; None when the guards match no row.
+
+    This is the only UPDATE that writes `status`.
+    """
     statement = (
         update(Job)
         .where(Job.id == job_id, Job.status.in_(LEGAL[target]), *guards)
@@ -252,8 +273,8 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
     return session.execute(statement).scalar_one_or_none()
 
 
-def _tell_parent(session: Session, job: Job, **values: Any) -> None:
-    """Show in an experiment or a prediction in parts, which no worker holds meanwhile, how its runs go on."""
+def _update_parent(session: Session, job: Job, **values: Any) -> None:
+    """Record the progress of a child job in its parent, which no worker holds while its child jobs are running."""
     if job.parent:
-        told = update(Job).where(Job.id == job.parent, Job.status == "accepted")
-        session.execute(told.values(stage="runs", updated=now(), revision=Job.revision + 1, **values))
+        parent = update(Job).where(Job.id == job.parent, Job.status == "accepted")
+        session.execute(parent.values(stage="runs", updated=now(), revision=Job.revision + 1, **values))

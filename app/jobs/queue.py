@@ -1,7 +1,8 @@
-"""The doorbell: a Celery message that says that a job waits in a queue.
+"""The job queue: Celery messages that notify workers that a job waits.
 
-The database is the truth. A message may be lost, doubled or late: the sweep rings again, and only a claim decides. The
-job's id in it is for those who look into the broker: a worker takes the oldest jobs of its queues, one after the other.
+Only the database decides which job is done. A message may be lost, duplicated or late: the sweep sends it again, and a
+worker needs a claim. The id of the job in a message only helps people who inspect the broker: whatever the message, a
+worker does the oldest jobs of its queues, one after the other.
 """
 
 import structlog
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 
 def make_celery(settings: Settings) -> Celery:
-    """Celery at its plainest: early acknowledgement, no results, nothing fetched ahead."""
+    """A Celery app in its simplest configuration: early acknowledgement, no results, no prefetched messages."""
     celery = Celery("canemap", broker=settings.broker, set_as_current=False)
     celery.conf.update(
         task_ignore_result=True,
@@ -44,31 +45,32 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "data_folder_out": str(folder),
         "control_folder": str(folder / "control"),
         "store_processed": False,
-        "polling_interval": 0.1,  # seconds a worker sleeps after each message: stale ones must not hold up the next job
+        # seconds that a worker sleeps after each message; short, so that stale messages do not delay the next job
+        "polling_interval": 0.1,
     }
 
 
 class JobQueue:
-    """Tells the workers that a job waits. It never fails: what nobody hears is rung again by the sweep."""
+    """Notifies workers of waiting jobs. Lost notifications do no harm, because the sweep repeats them."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
-        # by itself kombu tries for six seconds, which whoever orders a job would wait for
+        # by default kombu tries for six seconds, and the client that requests a job would wait for it
         self._celery.conf.broker_transport_options |= {"max_retries": 1, "interval_start": 0}
 
     def notify(self, job: Job) -> None:
-        """Send the job's id to the queue of its kind. Ring after the commit, never before."""
+        """Send the id of a job to the queue of its kind. Never raises. Call it after the commit, never before."""
         try:
             self._celery.send_task(TASK, args=[job.id], queue=KINDS[job.kind].queue, retry=False, ignore_result=True)
-        except Exception as error:  # a broker away is no reason to refuse a job that is safe in the database
-            log.warning("broker away, the sweep will ring again", job=job.id, error=str(error))
+        except Exception as error:  # without the broker the job is still safe in the database: do not refuse it
+            log.warning("the broker cannot be reached, the sweep will notify again", job=job.id, error=str(error))
 
     def messages(self, queue: str) -> int:
-        """How many messages wait in a queue; raises when the broker is away."""
+        """The number of messages that wait in a queue. Raises an error of kombu when the broker cannot be reached."""
         with self._celery.connection_for_write(connect_timeout=2) as connection:
             try:
                 count: int = connection.default_channel.queue_declare(queue, passive=True).message_count
-            except ChannelError:  # a queue without messages may not be there at all
+            except ChannelError:  # the broker may not have a queue that never had a message
                 return 0
         return count
 

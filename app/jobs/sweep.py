@@ -1,6 +1,6 @@
-"""The sweep: finds jobs whose worker died, and jobs that nobody heard of.
+"""The sweep: finds jobs whose worker died, and waiting jobs whose notification was lost.
 
-Runs in every process; doubled it is harmless.
+Every process of the service sweeps; several sweeps at the same time are harmless.
 """
 
 import time
@@ -17,28 +17,30 @@ from app.jobs.queue import JobQueue
 from app.settings import Settings
 from app.tables import Job
 
-PER_KIND = 10
-ROUNDS_HELD_UP = 2
+PER_KIND = 10  # number of waiting jobs of each kind that are notified again
+MAX_INTERVALS = 2  # a longer time between two sweeps counts as this number of intervals of `sweep_s`
 log = structlog.get_logger()
 
 
 @dataclass
 class Sweeper:
-    """Takes a worker for dead when its beat has not moved for the lease on OUR monotonic clock.
+    """Considers a worker dead when its heartbeat has not changed for the lease, by the monotonic clock of this process.
 
-    Wall clocks are never compared: they jump, and they differ between machines. While the sweep itself was held up,
-    for instance by a database that stood still, beats may have been, too: such a time counts as two rounds at most.
+    Wall clocks are never compared: they jump, and they differ between machines. When the sweep itself was delayed, for
+    instance by a slow database, heartbeats may have been delayed, too. So the time between two sweeps counts as at most
+    `MAX_INTERVALS` intervals.
     """
 
     database: Database
     queue: JobQueue
     settings: Settings
     clock: Callable[[], float] = time.monotonic
-    _seen: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)  # the last beat, and for how long
-    _looked: float = 0.0
+    # by job: its attempt and beat at the last sweep, and the seconds for which they have not changed
+    _beats: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    _last_sweep: float = 0.0
 
     def sweep(self) -> None:
-        """One round."""
+        """Give back or end the jobs of dead workers, and repeat missing notifications of waiting jobs."""
         with self.database.read() as session:
             running = session.scalars(select(Job).where(Job.status == "running")).all()
         for job in self._silent(running):
@@ -46,22 +48,23 @@ class Sweeper:
                 moved_to = lifecycle.give_back_or_fail(session, job, max_failures=self.settings.max_failures)
             if moved_to:
                 log.warning("worker lost", job=job.id, attempt=job.attempt, now=moved_to)
-        self._ring_again()
+        self._notify_again()
 
     def _silent(self, running: Sequence[Job]) -> list[Job]:
-        last_look, self._looked = self._looked, self.clock()
-        passed = min(self._looked - last_look, ROUNDS_HELD_UP * self.settings.sweep_s)
-        before, self._seen = self._seen, {}
+        """The jobs whose heartbeat has not changed for longer than the lease."""
+        last_sweep, self._last_sweep = self._last_sweep, self.clock()
+        passed_s = min(self._last_sweep - last_sweep, MAX_INTERVALS * self.settings.sweep_s)
+        before, self._beats = self._beats, {}
         for job in running:
             beat = (job.attempt, job.beat_seq)
-            last_beat, still_s = before.get(job.id, (None, 0.0))
-            self._seen[job.id] = (beat, still_s + passed if beat == last_beat else 0.0)
-        return [job for job in running if self._seen[job.id][1] > self.settings.lease_s]
+            last_beat, unchanged_s = before.get(job.id, (None, 0.0))
+            self._beats[job.id] = (beat, unchanged_s + passed_s if beat == last_beat else 0.0)
+        return [job for job in running if self._beats[job.id][1] > self.settings.lease_s]
 
-    def _ring_again(self) -> None:
-        """Ring until each queue holds a message for each of its oldest waiting jobs: no more, or stale ones pile up.
+    def _notify_again(self) -> None:
+        """Send messages until each queue holds one for each of its oldest waiting jobs. More would pile up unused.
 
-        Whose message it is does not matter: a worker takes the oldest job that waits in its queue.
+        It does not matter which job a message names: a worker takes the oldest job that waits in its queue.
         """
         waiting: dict[str, list[Job]] = {}
         for job in self._waiting():
@@ -72,13 +75,14 @@ class Sweeper:
                 self.queue.notify(job)
 
     def _waiting(self) -> list[Job]:
+        """The oldest jobs of each kind that can be claimed, `PER_KIND` at most."""
         with self.database.read() as session:
             return [
                 job
                 for kind in KINDS
                 for job in session.scalars(
                     select(Job)
-                    .where(Job.status == "accepted", Job.kind == kind, ~lifecycle.waits_for_runs())
+                    .where(Job.status == "accepted", Job.kind == kind, ~lifecycle.waits_for_children())
                     .order_by(Job.created)
                     .limit(PER_KIND)
                 )

@@ -36,7 +36,7 @@ def delete(session: Session, prediction_id: str) -> None:
     for part in of(session, prediction_id):
         session.delete(part)
     session.flush()
-    for job in lifecycle.runs(session, prediction_id):
+    for job in lifecycle.children(session, prediction_id):
         session.delete(job)
 
 

@@ -1,6 +1,6 @@
-"""The object store: files by key, written once. The database points to them by key and sha256.
+"""The object store: files by key, each written once. The database refers to them by key and sha256.
 
-`open_store` gives a folder or a bucket, behind one small interface (`store.py`).
+`open_store` opens a folder or a bucket; both have the same small interface (`store.py`).
 """
 
 from app.storage.cache import Cache

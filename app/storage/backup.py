@@ -1,4 +1,4 @@
-"""The files of a store as a folder, and back: half of a backup; the other half is the database's own."""
+"""Copies the files of a store into a folder, and back. A backup also needs a copy of the database."""
 
 import secrets
 import shutil
@@ -10,30 +10,36 @@ from app.core.errors import Damaged
 from app.storage import Store, sha256_of
 from app.storage.store import sha256_in
 
-PASSING = ("resume/",)  # gone before the copy is needed: a job that was at work starts afresh
+TEMPORARY = ("resume/",)  # not copied: after a restore, a job that was running starts from the beginning
 
 
 def save(store: Store, folder: Path) -> Iterator[tuple[str, str]]:
-    """Copy every file into `folder` under its key, unless it is there: (key, "" or what is wrong with it)."""
+    """Copy every file of the store into `folder` under its key, unless the folder has it already.
+
+    Yields the key of each file, and "" or what is wrong with the file. A damaged file is not copied.
+    """
     for key in store.keys(""):
         target = folder / key
-        if key.startswith(PASSING) or target.exists():
+        if key.startswith(TEMPORARY) or target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".part-{secrets.token_hex(8)}")
         try:
-            with TemporaryDirectory(dir=folder) as passing:
-                shutil.copyfile(store.take(key, Path(passing)), part)
+            with TemporaryDirectory(dir=folder) as temporary:
+                shutil.copyfile(store.take(key, Path(temporary)), part)
             part.replace(target)
             yield key, ""
-        except Damaged as error:  # a backup of all the others is better than none
+        except Damaged as error:  # a backup of all other files is better than none
             yield key, error.detail
         finally:
             part.unlink(missing_ok=True)
 
 
 def restore(folder: Path, store: Store) -> Iterator[tuple[str, str]]:
-    """Put every file of `folder` into the store, under the key it had: (key, "" or what is wrong with it)."""
+    """Put every file of `folder`, as `save` made it, into the store under the key that it had.
+
+    Yields the key of each file, and "" or what is wrong with the file. A damaged file is not stored.
+    """
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         key = path.relative_to(folder).as_posix()
         try:

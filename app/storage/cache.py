@@ -1,4 +1,4 @@
-"""Copies on this machine of what lies elsewhere or can be made again: bounded, and safe to lose."""
+"""Copies on this machine of files that are stored elsewhere or can be made again. They may be deleted at any time."""
 
 import os
 import secrets
@@ -13,7 +13,10 @@ _LOCKS = 64
 
 
 class Cache:
-    """Files by name, in a folder that any number of processes share; those unused for the longest time go first."""
+    """Files by name in a folder that several processes may share.
+
+    limit_bytes: When the folder holds more, the files that were not used for the longest time are deleted.
+    """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
@@ -22,29 +25,30 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, name: str, make: Callable[[Path], None]) -> Path:
-        """The file `name`, to be opened at once; if it is not there, what `make` writes to the path that it is given.
+        """The path of the file `name`. Open it at once, because it may be deleted later.
 
-        name: must say what is in the file, for instance by a sha256.
+        name: Must identify the content, for instance by a sha256.
+        make: Writes the file to the path in its argument; called only if the cache does not have the file.
         """
         path = self.folder / name
-        with self._making[hash(name) % _LOCKS]:  # twenty tiles of one map: one download
+        with self._making[hash(name) % _LOCKS]:  # twenty simultaneous requests for tiles of a map download it once
             if not self._touch(path):
                 part = self.folder / f"part-{secrets.token_hex(16)}"
                 try:
                     make(part)
                     part.replace(path)
-                    self._touch(path)  # by the clock of all touches: that of a new file is coarser
+                    self._touch(path)  # the file system's own clock for new files is coarser than `time_ns`
                 finally:
                     part.unlink(missing_ok=True)
                 self._shrink(path)
         return path
 
     def drop(self, name: str) -> None:
-        """Forget a file."""
+        """Delete the file `name`, if it is there."""
         (self.folder / name).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> bool:
-        """Note that it is used, by its time of access; False when it is not there."""
+        """Set the time of access of a file to now. Returns False when there is no such file."""
         try:
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         except FileNotFoundError:
@@ -52,7 +56,10 @@ class Cache:
         return True
 
     def _shrink(self, newest: Path) -> None:
-        """Remove the longest unused files until the rest is within the limit; the newest stays, however large."""
+        """Delete the files that were not used for the longest time until the rest is within the limit.
+
+        newest: Never deleted, however large it is.
+        """
         remove_leftovers(self.folder.glob("part-*"))
         files = []
         for entry in os.scandir(self.folder):

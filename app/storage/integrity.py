@@ -1,4 +1,4 @@
-"""Whether a file holds the bytes that its key names."""
+"""Checks that a file holds the bytes that its key names."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +11,15 @@ _REMEMBERED = 10_000
 
 @dataclass
 class Checker:
-    """Remembers what was found intact, so that a file which is served many times is read for its sha256 once."""
+    """Checks files by their sha256. It remembers intact files, so one that is served many times is hashed only once."""
 
     _intact: dict[Path, tuple[int, ...]] = field(default_factory=dict)
 
     def check(self, path: Path, key: str, *, again: bool = False) -> None:
-        """Raise `Damaged` unless `path` holds the bytes of `key`. again: even if it was intact and is untouched."""
+        """Raise `Damaged` unless the file at `path` exists and holds the bytes that `key` names.
+
+        again: Check even if the file was found intact before and has not changed since.
+        """
         try:
             identity = _identity(path)
             if self._intact.get(path) == identity and not again:

@@ -12,7 +12,10 @@ from app.storage.store import Stored, key_for, remove_leftovers, sha256_of
 
 
 class LocalStore:
-    """What stands under a key is complete and on the disk: written beside, synced, then renamed."""
+    """A store in the folder `root`.
+
+    A file under a key is always complete and on the disk: it is written elsewhere in the folder, synced, then renamed.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -25,12 +28,12 @@ class LocalStore:
 
     @property
     def url(self) -> str:
-        """As in CANEMAP_STORE_URL."""
+        """URL of the folder, in the form of CANEMAP_STORE_URL."""
         return self.root.as_uri()
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
-        """A path on the store's own disk."""
+        """A path for a new file, on the store's own disk. The file is deleted at the end of the block."""
         path = self._incoming / secrets.token_hex(16)
         try:
             yield path
@@ -38,49 +41,49 @@ class LocalStore:
             path.unlink(missing_ok=True)
 
     def partial(self, name: str) -> Path:
-        """A path on the store's own disk."""
+        """The path of an unfinished upload, on the store's own disk."""
         return self._incoming / f"upload-{name}"
 
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
-        """Link `source` into the store; copy it if it lies on another disk."""
+        """Link `source` into the store, or copy it if it is on another disk."""
         stored = Stored(key_for(place, sha256 or (found := sha256_of(source))), sha256 or found, source.stat().st_size)
         target = self.path(stored.object)
         with self.incoming() as staged:
             _link(source, staged)
             _sync(staged)
             self._make_folder(target.parent)
-            staged.replace(target)  # over one that is there already: it has the same bytes, unless it was damaged
+            staged.replace(target)  # an existing file is replaced: it has the same bytes, unless it is damaged
         _sync(target.parent)
         return stored
 
     def path(self, key: str) -> Path:
-        """Where the bytes of `key` lie, unchecked. Keys are made by canemap, never by a client."""
+        """The path of the object, which is not checked. key: made by canemap, never by a client."""
         return self._objects / key
 
     def file(self, key: str) -> Path:
-        """The object itself."""
+        """The path of the object itself, checked unless it was intact before and has not changed."""
         path = self.path(key)
         self._checker.check(path, key)
         return path
 
     def take(self, key: str, folder: Path) -> Path:
-        """The object itself: what work uses is not deleted meanwhile."""
+        """The path of the object itself, checked now. No object that a job uses is deleted while the job runs."""
         path = self.path(key)
         self._checker.check(path, key, again=True)
         return path
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """All keys that begin with `prefix`."""
+        """All keys that begin with `prefix`, sorted."""
         top = self.path(prefix.rpartition("/")[0])
         found = (path.relative_to(self._objects).as_posix() for path in top.rglob("*") if path.is_file())
         yield from sorted(key for key in found if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Unlink the object."""
+        """Delete the object, if it is there."""
         self.path(key).unlink(missing_ok=True)
 
     def fault(self) -> str | None:
-        """Try to write a file."""
+        """Write a file and delete it. Returns what went wrong, or None."""
         try:
             with self.incoming() as path:
                 path.write_bytes(b"ready")
@@ -89,7 +92,7 @@ class LocalStore:
         return None
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder`, and make sure that the entry of each new folder is on the disk, too."""
+        """Create `folder` and its parents, and sync the directory entry of each new folder to the disk."""
         new = [folder, *folder.parents]
         new = new[: new.index(next(path for path in new if path.is_dir()))]
         folder.mkdir(parents=True, exist_ok=True)

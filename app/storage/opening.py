@@ -1,4 +1,4 @@
-"""Which store a URL names."""
+"""Opens the store that a URL names."""
 
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -11,23 +11,27 @@ _OPTIONS = {"endpoint", "region"}
 
 
 def check_url(url: str) -> str:
-    """`url` itself; ValueError when it names no store."""
+    """Return `url` unchanged, or raise ValueError when it names no store."""
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return url
     if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc and set(parse_qs(parts.query)) <= _OPTIONS:
         return url
     raise ValueError(
-        "write file:///folder or s3://bucket/prefix?endpoint=http://host:port&region=name; keys are not part of it"
+        "write file:///folder or s3://bucket/prefix?endpoint=http://host:port&region=name; "
+        "access keys do not belong in the URL"
     )
 
 
 def open_store(url: str, cache: Cache) -> Store:
-    """The store that a URL as in CANEMAP_STORE_URL names. cache: for copies of what lies elsewhere."""
+    """Open the store at `url`, which has the form of CANEMAP_STORE_URL.
+
+    cache: For copies of files of a store that is not on this machine.
+    """
     parts = urlsplit(check_url(url))
     if parts.scheme == "file":
         return LocalStore(Path(unquote(parts.path)))
-    from app.storage.s3 import S3Store  # its library takes a while to import: only who uses it waits
+    from app.storage.s3 import S3Store  # imported only when it is used, because its library is slow to import
 
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     prefix = parts.path.strip("/")

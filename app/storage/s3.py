@@ -1,4 +1,4 @@
-"""A store in a bucket: AWS S3 and whatever speaks its protocol and honours conditional puts."""
+"""A store in a bucket of AWS S3, or of another server that has the same protocol and honours conditional puts."""
 
 import os
 import secrets
@@ -17,11 +17,11 @@ from app.storage.cache import Cache
 from app.storage.integrity import Checker
 from app.storage.store import Stored, key_for, missing, sha256_in, sha256_of
 
-PART_BYTES = 64 * 1024**2  # 10,000 parts are allowed: objects of up to 640 GB
+PART_BYTES = 64 * 1024**2  # of a multipart upload; S3 allows 10,000 of them, so objects of up to 640 GB
 _MISSING = {"404", "NoSuchKey"}
 _TAKEN = {"412", "PreconditionFailed"}
-# every body is signed, so a server refuses what was damaged on the way; checksums of AWS's own kind are not needed
-# then, and not every server knows them
+# Every body is signed, so the server refuses one that was damaged in transit. The checksums that AWS added are not
+# needed then, and not every server supports them.
 _PLAIN: dict[str, Any] = {
     "s3": {"addressing_style": "path", "payload_signing_enabled": True},
     "request_checksum_calculation": "when_required",
@@ -32,7 +32,10 @@ _HASTY = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", 
 
 
 class S3Store:
-    """Keys are names in a bucket under a prefix. Credentials come from where AWS's own tools look for them."""
+    """A store whose keys are names in a bucket, after a prefix.
+
+    Credentials come from the same sources as for the tools of AWS, for instance environment variables.
+    """
 
     def __init__(self, bucket: str, prefix: str, cache: Cache, *, endpoint: str | None, region: str | None) -> None:
         self._bucket, self._prefix, self._cache = bucket, prefix, cache
@@ -44,12 +47,12 @@ class S3Store:
 
     @property
     def url(self) -> str:
-        """As in CANEMAP_STORE_URL, without its options."""
+        """URL of the bucket and prefix, in the form of CANEMAP_STORE_URL without its options."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
-        """A path on this machine, beside the cache."""
+        """A path for a new file, in the folder of the cache. The file is deleted at the end of the block."""
         path = self._cache.folder / f"part-{secrets.token_hex(16)}"
         try:
             yield path
@@ -57,35 +60,35 @@ class S3Store:
             path.unlink(missing_ok=True)
 
     def partial(self, name: str) -> Path:
-        """A path on this machine, beside the cache."""
+        """The path of an unfinished upload, in the folder of the cache."""
         return self._cache.folder / f"part-upload-{name}"
 
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
-        """Upload `source`, unless its bytes are there already."""
+        """Upload `source`, unless the bucket has its bytes under this key already."""
         digest = sha256 or sha256_of(source)
         stored = Stored(key_for(place, digest), digest, source.stat().st_size)
-        with self._asking(stored.object) as target:
+        with self._request(stored.object) as target:
             send = self._put_whole if stored.size_bytes <= PART_BYTES else self._put_parts
-            if not _unless_taken(lambda: send(source, target)) and not self._has(target, stored):
-                self._client.delete_object(**target)  # a torn one: nobody could use it
+            if not _put_if_absent(lambda: send(source, target)) and not self._has(target, stored):
+                self._client.delete_object(**target)  # an incomplete object, which nobody could use
                 send(source, target)
         return stored
 
     def file(self, key: str) -> Path:
-        """A copy in the cache."""
+        """The path of a copy in the cache, checked unless it was intact before and has not changed."""
         path = self._cached(key)
         self._checker.check(path, key)
         return path
 
     def take(self, key: str, folder: Path) -> Path:
-        """A link in `folder` to the copy in the cache, which may be removed from there meanwhile."""
+        """The path of a copy in `folder`, checked now. It is linked to the copy in the cache, which may be deleted."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / sha256_in(key)
         if not path.exists():
             self._link(key, path)
         try:
             self._checker.check(path, key, again=True)
-        except Exception:  # the copy rotted on this disk: the next attempt shall fetch another
+        except Exception:  # the copy is damaged on this disk: the next attempt must download another
             self._cache.drop(path.name)
             path.unlink(missing_ok=True)
             raise
@@ -94,23 +97,23 @@ class S3Store:
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`."""
         pages = self._client.get_paginator("list_objects_v2")
-        with self._asking(prefix):
+        with self._request(prefix):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", ()):
                     yield item["Key"].removeprefix(self._prefix)
 
     def delete(self, key: str) -> None:
-        """Delete the object, and the copy of it here."""
-        with self._asking(key) as target:
+        """Delete the object, if it is there, and its copy in the cache."""
+        with self._request(key) as target:
             self._client.delete_object(**target)
         self._cache.drop(sha256_in(key))
 
     def fault(self) -> str | None:
-        """Write an object, try to write it again, delete it."""
+        """Write an object, try to write it again, and delete it. Returns what went wrong, or None."""
         target = {"Bucket": self._bucket, "Key": f"{self._prefix}ready/{secrets.token_hex(16)}"}
         try:
             self._hasty.put_object(Body=b"ready", IfNoneMatch="*", **target)
-            honoured = not _unless_taken(lambda: self._hasty.put_object(Body=b"again", IfNoneMatch="*", **target))
+            honoured = not _put_if_absent(lambda: self._hasty.put_object(Body=b"again", IfNoneMatch="*", **target))
             self._hasty.delete_object(**target)
         except (BotoCoreError, ClientError) as error:
             return f"{self.url} cannot be written: {error}"
@@ -124,12 +127,12 @@ class S3Store:
         cached = self._cached(key)
         try:
             os.link(cached, part)
-        except OSError:  # another disk, or removed from the cache this very moment
+        except OSError:  # on another disk, or just deleted from the cache
             self._download(key, part)
         part.replace(path)
 
     def _download(self, key: str, path: Path) -> None:
-        with self._asking(key) as target, path.open("wb") as file:
+        with self._request(key) as target, path.open("wb") as file:
             shutil.copyfileobj(self._client.get_object(**target)["Body"], file, 1024**2)
         self._checker.check(path, key, again=True)
 
@@ -141,7 +144,7 @@ class S3Store:
             self._client.put_object(Body=file, IfNoneMatch="*", **target)
 
     def _put_parts(self, source: Path, target: dict[str, str]) -> None:
-        """The same for files that no single request should carry; nothing stands under the key before the last call."""
+        """Upload a large file in several requests. The object appears under its key only with the last one."""
         upload = target | {"UploadId": self._client.create_multipart_upload(**target)["UploadId"]}
         try:
             parts: list[dict[str, object]] = []
@@ -156,8 +159,8 @@ class S3Store:
             raise
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[dict[str, str]]:
-        """What names an object in a request; errors of the library become ours."""
+    def _request(self, key: str) -> Iterator[dict[str, str]]:
+        """The arguments that name an object in a request. Errors of the library become `Damaged` or `StoreAway`."""
         try:
             yield {"Bucket": self._bucket, "Key": self._prefix + key}
         except ClientError as error:
@@ -165,13 +168,13 @@ class S3Store:
                 raise missing(key) from error
             raise _away(self.url, error) from error
         except (BotoCoreError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # of the disk here, not of the store
+            if isinstance(error, OSError) and error.errno:  # an error of the local disk, not of the store
                 raise
             raise _away(self.url, error) from error
 
 
-def _unless_taken(send: Callable[[], object]) -> bool:
-    """Whether `send` did it; False when the key was taken already."""
+def _put_if_absent(send: Callable[[], object]) -> bool:
+    """Call `send`, a conditional put. Returns False when the key exists already."""
     try:
         send()
     except ClientError as error:
@@ -186,4 +189,4 @@ def _code(error: ClientError) -> str:
 
 
 def _away(url: str, error: Exception) -> StoreAway:
-    return StoreAway("store-away", f"The store {url} does not do what it is asked ({type(error).__name__}: {error}).")
+    return StoreAway("store-away", f"The store {url} cannot be used ({type(error).__name__}: {error}).")

@@ -1,7 +1,7 @@
-"""What every store can do, and what its keys mean.
+"""The interface of every store, and the form of its keys.
 
-A key names its own bytes: its last part begins with their sha256. So whatever is read can be checked with nothing but
-the key, a key is written once, and two writers of one key write the same.
+The last component of a key begins with the sha256 of the object's bytes. So an object can be checked with nothing but
+its key, a key is written only once, and two writers of the same key write the same bytes.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from typing import Protocol
 
 from app.core.errors import Damaged
 
-_LAST_PART = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
-_LEFT_BEHIND_S = 86_400  # an upload that stalls is ended long before
+_LAST_COMPONENT = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
+_LEFT_BEHIND_S = 86_400  # an upload that stalls is aborted long before this
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A received file: where it lies, and its sha256."""
+    """A received file. sha256: of its bytes, in hex."""
 
     path: Path
     sha256: str
@@ -29,7 +29,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file in the store."""
+    """A file in the store. object: its key. sha256: of its bytes, in hex."""
 
     object: str
     sha256: str
@@ -37,56 +37,60 @@ class Stored:
 
 
 class Store(Protocol):
-    """Files by key. Every call may raise `StoreAway`; those that read raise `Damaged`, which names the key."""
+    """Files by key. Every method may raise `StoreAway`. Those that read an object raise `Damaged`, which names it."""
 
     @property
     def url(self) -> str:
-        """Which store this is, without credentials."""
+        """URL of the store, without credentials."""
 
     def incoming(self) -> AbstractContextManager[Path]:
-        """A path for a file on its way in, which is gone after the block."""
+        """A path on this machine for a new file, which is deleted at the end of the block."""
 
     def partial(self, name: str) -> Path:
-        """Where a file that comes in pieces grows, on this machine; it goes when nobody has written to it for a day."""
+        """The path on this machine of an upload in pieces. It may be deleted when it was not written to for a day."""
 
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
-        """Publish `source`, which must never change afterwards, under `place` with its sha256 in the last part.
+        """Store the file `source` durably, under the key that `key_for` makes of `place` and its sha256.
 
-        Durable when this returns. place: "scenes/s1/scene.tif". sha256: when it is known already.
+        source: Must not change afterwards. place: A path like "scenes/s1/scene.tif".
+        sha256: Of the bytes of `source`, in hex; computed if it is None.
         """
 
     def file(self, key: str) -> Path:
-        """The bytes of `key` as a file, to be opened at once; checked, unless it was and has not been touched since."""
+        """The path of a file with the bytes of `key`. Open it at once, because it may be deleted later.
+
+        The file is checked, unless it was intact before and has not changed since.
+        """
 
     def take(self, key: str, folder: Path) -> Path:
-        """The same for work that lasts: checked now, and there until `folder` is removed."""
+        """The path of a file with the bytes of `key`, checked now. The file stays until `folder` is removed."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, in order."""
 
     def delete(self, key: str) -> None:
-        """Forget `key`, if it is there."""
+        """Delete the object, if it is there."""
 
     def fault(self) -> str | None:
-        """What is wrong with the store, found out within seconds; None when it can be written and read."""
+        """Test within seconds whether the store can be used. Returns what is wrong, as a sentence, or None."""
 
 
 def key_for(place: str, sha256: str) -> str:
-    """Where the bytes with this sha256 lie."""
+    """The key of bytes with this sha256: `place` with the sha256 and "-" before its last component."""
     path = PurePosixPath(place)
     return str(path.with_name(f"{sha256}-{path.name}"))
 
 
 def sha256_in(key: str) -> str:
-    """The sha256 of the bytes under `key`."""
-    match = _LAST_PART.fullmatch(key.rpartition("/")[2])
+    """The sha256 in a key, in hex. Raises `Damaged` when the key has none."""
+    match = _LAST_COMPONENT.fullmatch(key.rpartition("/")[2])
     if match is None:
         raise Damaged("damaged-object", f"The object {key!r} does not name its sha256, so it cannot be checked.")
     return match["sha256"]
 
 
 def missing(key: str) -> Damaged:
-    """An object that a row points to is not there."""
+    """The error for an object that is missing from the store."""
     return Damaged("missing-object", f"The object {key!r} is missing from the store. Restore it from a backup.")
 
 
@@ -97,8 +101,8 @@ def sha256_of(path: Path) -> str:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove those of `paths` that nobody has written to for a day: a process that was killed could not remove them."""
+    """Delete those of the files that were not written to for a day. Processes that were killed left them behind."""
     for path in paths:
-        with suppress(FileNotFoundError):  # whose it is has removed it just now
+        with suppress(FileNotFoundError):  # its owner has just deleted it
             if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
                 path.unlink()

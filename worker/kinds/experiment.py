@@ -1,4 +1,4 @@
-"""Experiments: when all runs have ended, compare them."""
+"""Experiments: compare the variants when all trainings have ended."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +15,17 @@ from worker.context import JobContext, Outcome
 
 
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Compare the runs of the experiment of the job; those that failed are left out, and named in the log."""
+    """Compare the trainings of the job's experiment. Those that failed are left out and named in the job's log."""
     with services.database.read() as session:
         trained = experiments.runs(session, context.claim.job_id)
-        failed = {
-            job.id: job.message for job in lifecycle.runs(session, context.claim.job_id) if job.status != "successful"
-        }
+        jobs = lifecycle.children(session, context.claim.job_id)
+        failed = {job.id: job.message for job in jobs if job.status != "successful"}
     for training_id, why in failed.items():
         context.log(f"{training_id} is left out: {why}")
     headers = [(training.variant or "", training.header) for training in trained if training.header]
     if not headers:
-        hint = "Look at the log of one of them, mend the config, and make a new experiment."
-        raise InputRefused(Fault("no_run_succeeded", f"None of the {len(trained)} runs succeeded.", hint))
+        hint = "Read the log of one of them, correct the config, and create a new experiment."
+        raise InputRefused(Fault("no_run_succeeded", f"None of the {len(trained)} trainings succeeded.", hint))
     comparison = compare_headers(headers)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
