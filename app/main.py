@@ -35,7 +35,10 @@ from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API on what `settings`, or else the environment, name. The schema must be there: `canemap migrate`."""
+    """Create the API. The database must have its schema already: `canemap migrate` makes it.
+
+    settings: by default those of the environment.
+    """
     chosen = settings or Settings()
     configure_logs(chosen)
 
@@ -43,13 +46,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.open(chosen)
         stop = threading.Event()
-        tally = JobCounter(services.database)
-        app.state.services, app.state.tally, app.state.readiness = services, tally, Readiness(services)
-        rounds = [start_every(RENEW_S, tally.renew, stop, name="tally"), *start_rounds(services, stop)]
+        counter = JobCounter(services.database)
+        app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
+        threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         calm_collection()
         yield
         stop.set()
-        for thread in rounds:
+        for thread in threads:
             thread.join()
         services.close()
 
@@ -57,13 +60,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     body_limits.install(app, chosen.upload_idle_s)
     request_log.install(app)
-    # routes are tried in turn: jobs first, whose status most requests ask for; tiles before predictions, whose
-    # `/{id}/{product}` would take tilejson.json and preview.png
-    rooms = (
+    # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
+    # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
+    modules = (
         *(jobs, uploads, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
         *(schedules, tiles, predictions, health),
     )
-    for part in rooms:
-        app.include_router(part.router)
+    for module in modules:
+        app.include_router(module.router)
     heads.install(app)
     return app

@@ -1,4 +1,4 @@
-"""The bodies of requests for work, as `docs/http-api.md` has them. An unknown key is refused."""
+"""The bodies of requests, as `docs/http-api.md` describes them. A body with an unknown key is refused."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,9 +12,12 @@ from ml.frozen import Frozen
 
 
 def storable(text: str) -> str:
-    """`text`, if no control character or lone surrogate is in it, which databases and terminals choke on."""
+    """Return `text` unchanged, or raise ValueError if it has control characters or lone surrogates.
+
+    Databases and terminals cannot handle these. A newline and a tab are allowed.
+    """
     if not all(char.isprintable() or char in "\n\t" for char in text):
-        raise ValueError("take out the control characters")
+        raise ValueError("remove the control characters")
     return text
 
 
@@ -30,7 +33,7 @@ Moment = Annotated[
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
-    Field(description="1 to 80 of A-Z a-z 0-9 . _ - and no dot in front."),
+    Field(description="1 to 80 characters of A-Z a-z 0-9 . _ - of which the first is not a dot."),
 ]
 FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
@@ -41,7 +44,7 @@ def _example(body: dict[str, Any]) -> ConfigDict:
 
 
 class DatasetRequest(DatasetOptions):
-    """An immutable version of scenes + labels + split."""
+    """Create an immutable version of scenes + labels + split."""
 
     model_config = _example(
         {
@@ -59,26 +62,28 @@ class DatasetRequest(DatasetOptions):
 
 
 class TrainingRequest(Frozen):
-    """Train a net on a dataset and register what comes out."""
+    """Train a net on a dataset and register it as a model version."""
 
     model_config = _example(
         {"dataset": "gx2018:1", "register_as": "cane", "config": {"epochs": 40, "net": {"width": 32}}}
     )
 
     dataset: Reference
-    register_as: Name | None = Field(None, description="Name of the model; by default the dataset's.")
+    register_as: Name | None = Field(None, description="Name of the model; by default the name of the dataset.")
     config: TrainConfig = TrainConfig()
 
 
 class ExperimentRequest(Plan):
-    """Variants x seeds on a dataset, compared on its test split, or on val if it has none."""
+    """Train variants with several seeds on a dataset, and compare them on its test split, or on val without one."""
 
     model_config = _example(
         {"dataset": "gx2018:1", "seeds": [0, 1, 2], "config": {"epochs": 40}, "lovasz_weights": [0, 0.25, 0.5, 1]}
     )
 
     dataset: Reference
-    register_as: Name | None = Field(None, description="Register each run as a version of this model; else none is.")
+    register_as: Name | None = Field(
+        None, description="Register each training as a version of this model; by default none is registered."
+    )
 
 
 class PredictionRequest(Frozen):
@@ -93,7 +98,8 @@ class PredictionRequest(Frozen):
         1,
         ge=1,
         le=1000,
-        description="Cut the map into so many jobs of some rows each, which all workers share. The same pixels.",
+        description="Number of jobs that the map is divided into, each with some of its rows, so that several workers "
+        "share it. The pixels are the same for any number.",
     )
 
 
@@ -106,27 +112,32 @@ class EvaluationRequest(Frozen):
     split: Literal["train", "val", "test"] = "test"
 
 
-Figure = Literal["accuracy", "iou", "kappa", "precision", "recall", "f1"]
+Metric = Literal["accuracy", "iou", "kappa", "precision", "recall", "f1"]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 
 
 class PromoteRequest(Frozen):
-    """The gate: when a new version takes an alias. All figures are of one split of the training's dataset."""
+    """The gate: conditions for moving an alias to a new version, by metrics on a split of the training's dataset."""
 
     alias: Name = "champion"
-    metric: Figure = "iou"
-    split: Literal["test"] = Field("test", description="val has chosen the epoch, train was learnt from.")
-    min_gain: Difference = Field(0.0, description="Least of new - standing in `metric`.")
-    guards: dict[Figure, Difference] = Field(
-        default_factory=dict, description="Least of new - standing in other metrics: -0.01 allows to lose 0.01."
+    metric: Metric = "iou"
+    split: Literal["test"] = Field(
+        "test", description="Only test: the epoch was chosen by val, the net learnt from train."
     )
-    floors: dict[Figure, Difference] = Field(
-        default_factory=dict, description="Least values, also where there is no version to compare with."
+    min_gain: Difference = Field(
+        0.0, description="Least difference in `metric`: new version - version that the alias points at."
+    )
+    guards: dict[Metric, Difference] = Field(
+        default_factory=dict, description="Least difference in other metrics: -0.01 allows a loss of 0.01."
+    )
+    floors: dict[Metric, Difference] = Field(
+        default_factory=dict,
+        description="Least values of metrics of the new version, even if the alias points at no version yet.",
     )
 
 
 class ScheduleRequest(Frozen):
-    """Retraining by the clock."""
+    """Retrain at the times of a cron expression."""
 
     model_config = _example(
         {
@@ -140,21 +151,27 @@ class ScheduleRequest(Frozen):
 
     name: Name
     cron: Annotated[Text, Field(max_length=200, description="Minute hour day-of-month month day-of-week.")]
-    timezone: Annotated[Text, Field(max_length=80, description="Of the IANA database, like Asia/Shanghai.")] = "UTC"
-    training: TrainingRequest = Field(description="A dataset without version is the newest at each run.")
-    promote: PromoteRequest | None = Field(None, description="null: each run registers, none promotes.")
+    timezone: Annotated[Text, Field(max_length=80, description="A name of the IANA database, like Asia/Shanghai.")] = (
+        "UTC"
+    )
+    training: TrainingRequest = Field(
+        description="A dataset without a version means its newest version at the time of each run."
+    )
+    promote: PromoteRequest | None = Field(
+        None, description="The gate. null: each run registers a version, and the alias is not moved."
+    )
     enabled: bool = True
 
 
 class SchedulePatch(Frozen):
-    """What can change about a schedule; a field that is absent stays."""
+    """Change a schedule. A field that is absent stays as it is."""
 
     model_config = _example({"cron": "30 3 1,15 * *", "enabled": False})
 
     cron: Annotated[Text, Field(max_length=200)] | None = None
     timezone: Annotated[Text, Field(max_length=80)] | None = None
     training: TrainingRequest | None = None
-    promote: PromoteRequest | None = Field(None, description="null takes the gate away.")
+    promote: PromoteRequest | None = Field(None, description="null removes the gate.")
     enabled: bool | None = None
 
 
@@ -168,7 +185,7 @@ class AliasRequest(Frozen):
 
 
 class ScenePatch(Frozen):
-    """What can be corrected about a scene; a field that is absent stays."""
+    """Correct the metadata of a scene. A field that is absent stays as it is."""
 
     model_config = _example({"acquired": "2018-10-12", "sensor": "GF-2"})
 

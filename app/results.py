@@ -1,6 +1,6 @@
-"""What jobs found, as rows keep it and answers show it, where `ml` does not describe it already.
+"""The results of jobs that `ml` does not define already, as they are stored in rows and shown in answers.
 
-A field with a default came later than its table: older rows lack it.
+A field with a default was added later than its table, so older rows do not have it.
 """
 
 from typing import Literal
@@ -15,11 +15,16 @@ from ml.frozen import Frozen
 
 
 class PreparedDataset(Frozen):
-    """A dataset that can be trained on.
+    """The result of preparing a dataset, which can then be trained on.
 
-    statistics: by split. by_scene: by the scene's id, of its pixels in any split. total: of all splits. references:
-    labelled pixels by what the labels call them. sha256: of `ml.data.TrainingData`. radiometry: by the scene's id,
-    empty unless scenes are homogenised. masks: by split, then by the scene's id, the key of the mask in the store.
+    statistics: Statistics of each split.
+    by_scene: Statistics of the pixels of each scene in any split, by the id of the scene.
+    total: Statistics of all splits together.
+    references: Number of labelled pixels by the value that the labels have before it is mapped to a class.
+    sha256: Checksum of `ml.data.TrainingData`, in hex.
+    radiometry: By the id of the scene; empty unless the scenes are homogenised.
+    contract: What a scene must be for a model that is trained on the dataset.
+    masks: By split and then by the id of the scene, the key of the mask in the store.
     """
 
     statistics: dict[str, SplitStatistics]
@@ -34,18 +39,21 @@ class PreparedDataset(Frozen):
 
 
 class ModelMetrics(Frozen):
-    """What a training measured on its own dataset; test is None without a test split."""
+    """The metrics of a training on its own dataset. val, test: of each split; None if it was not measured."""
 
     val: Metrics | None
     test: Metrics | None
 
     def of(self, split: str) -> Metrics | None:
-        """The metrics on a split; nobody measures them on train."""
+        """The metrics on a split; None for train, on which they are never measured."""
         return {"val": self.val, "test": self.test}.get(split)
 
 
 class MappedAreas(Frozen):
-    """Hectares of a map. area_ha: by class value. observed_ha, unobserved_ha: of valid pixels, and of the others."""
+    """The areas of a map, in hectares.
+
+    area_ha: Area of each class, by class value. observed_ha: Area of the valid pixels. unobserved_ha: Of all others.
+    """
 
     area_ha: dict[int, float]
     observed_ha: float
@@ -53,9 +61,11 @@ class MappedAreas(Frozen):
 
 
 class Check(Frozen):
-    """One condition. rule: gain and guard are about candidate - champion, floor about the candidate alone.
+    """The result of one condition of the gate.
 
-    value: what must be at least `least`; None when a figure is undefined, which never passes.
+    rule: "gain" and "guard" limit the difference candidate - champion, "floor" limits the metric of the candidate.
+    candidate, champion: Metric of each version; None if it is undefined or not compared.
+    value: The difference or the metric, which must be at least `least`. None if it is undefined, which never passes.
     """
 
     rule: Literal["gain", "guard", "floor"]
@@ -68,16 +78,17 @@ class Check(Frozen):
 
 
 class ScoredVersion(Frozen):
-    """A version with its metrics on the split that decided."""
+    """A model version with its metrics on the split of the gate."""
 
     version: int
     metrics: Metrics
 
 
 class Verdict(Frozen):
-    """Whether the candidate takes the alias, and every number that this hung on. champion: None where there was none.
+    """The verdict of the gate: whether the alias is moved to the candidate, and all values that were compared.
 
-    champion: the version that the alias pointed at in the transaction that decided.
+    champion: The version that the alias pointed at in the transaction of the verdict; None if there was none, or if it
+        was the candidate itself.
     """
 
     promote: bool

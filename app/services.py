@@ -1,4 +1,4 @@
-"""What the use cases work with, put together once per process."""
+"""The services that use cases need, opened once in each process."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from app.storage import Cache, Store, open_store
 
 @dataclass(frozen=True)
 class Services:
-    """The database, the store, the doorbell and the cache of one process."""
+    """The settings, the database, the store, the job queue and the cache of a process."""
 
     settings: Settings
     database: Database
@@ -20,11 +20,11 @@ class Services:
 
     @classmethod
     def open(cls, settings: Settings) -> "Services":
-        """Connect to what `settings` name."""
+        """Open the services that `settings` name, and create the data folder if it is missing."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
         return cls(settings, Database(settings.database), open_store(settings.store, cache), JobQueue(settings), cache)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections to the database."""
         self.database.close()

@@ -12,38 +12,48 @@ GIB = 1024**3
 
 
 class Settings(BaseSettings):
-    """Every setting has a default that works on one machine with no server installed."""
+    """The settings of a process. Their defaults work on one machine where no server is installed."""
 
     model_config = SettingsConfigDict(env_prefix="CANEMAP_", frozen=True, hide_input_in_errors=True)
 
-    data_dir: Path = Field(Path("canemap-data"), description="Folder of everything that must survive a restart.")
+    data_dir: Path = Field(Path("canemap-data"), description="Folder of all files that must survive a restart.")
     database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
     broker_url: str = Field("", description="Celery broker URL; by default plain files under the data folder.")
-    store_url: str = Field("", description="Where files lie: file:///folder or s3://bucket/prefix?endpoint=URL.")
-    cache_limit_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of copies of stored files on this machine.")
-    upload_limit_bytes: int = Field(20 * GIB, gt=0, description="Largest body of one upload.")
+    store_url: str = Field("", description="Store of the files: file:///folder or s3://bucket/prefix?endpoint=URL.")
+    cache_limit_bytes: int = Field(
+        50 * GIB, gt=0, description="Largest size of the copies of stored files on this machine, in bytes."
+    )
+    upload_limit_bytes: int = Field(20 * GIB, gt=0, description="Largest body of one upload, in bytes.")
     upload_idle_s: float = Field(
-        30, gt=0, description="A body that brings under 1 KiB a second for so long is given up."
+        30, gt=0, description="An upload that is slower than 1 KiB a second for this number of seconds is aborted."
     )
-    scene_limit_px: int = Field(40_000_000_000, gt=0, description="Most pixels of one scene.")
-    heartbeat_s: float = Field(1.0, gt=0, description="How often a worker reports progress and asks whether to stop.")
-    lease_s: float = Field(20, gt=0, description="A worker not heard of for so long is taken for dead.")
+    scene_limit_px: int = Field(40_000_000_000, gt=0, description="Largest number of pixels of one scene.")
+    heartbeat_s: float = Field(
+        1.0, gt=0, description="Seconds between two heartbeats, which report progress and ask whether to stop the job."
+    )
+    lease_s: float = Field(
+        20, gt=0, description="A worker that has not reported for this number of seconds is considered dead."
+    )
     sweep_s: float = Field(
-        5, gt=0, description="How often dead workers, unheard jobs and due schedules are looked for."
+        5, gt=0, description="Seconds between two searches for dead workers, waiting jobs and schedules that are due."
     )
-    max_failures: int = Field(3, ge=1, description="A job whose worker died so often fails for good.")
-    stall_s: float = Field(1800, gt=0, description="A job that makes no progress for so long is ended and tried again.")
+    max_failures: int = Field(3, ge=1, description="A job fails when its worker has died this number of times.")
+    stall_s: float = Field(
+        1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
+    )
     torch_threads: int = Field(
         0,
         ge=0,
-        description="Threads of one worker's net, or processes of one thread each that map a wide scene; 0 leaves the "
-        "choice to torch.",
+        description="Number of threads of a worker's net, or of processes with one thread each that map a wide scene; "
+        "0 leaves the choice to torch.",
     )
     worker_metrics: str = Field(
-        "", pattern=r"^(.+:\d+)?$", description="host:port where a worker answers Prometheus; none by default."
+        "",
+        pattern=r"^(.+:\d+)?$",
+        description="host:port where a worker serves metrics to Prometheus; by default none.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity that is logged."
+        "info", description="Lowest severity that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
 
@@ -59,20 +69,20 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database URL in force."""
+        """URL of the database, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve()}/canemap.db"
 
     @property
     def broker(self) -> str:
-        """The broker URL in force."""
+        """URL of the broker, with the default filled in."""
         return self.broker_url or "filesystem://"
 
     @property
     def store(self) -> str:
-        """The store's URL in force."""
+        """URL of the store, with the default filled in."""
         return self.store_url or (self.data_dir.resolve() / "store").as_uri()
 
     @property
     def broker_dir(self) -> Path:
-        """Where the file-based broker keeps its messages."""
+        """The folder of the messages of the broker that uses plain files."""
         return self.data_dir.resolve() / "broker"

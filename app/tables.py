@@ -1,4 +1,4 @@
-"""The tables. The row is the truth: about scenes, jobs and models alike."""
+"""The tables of the database. What a row says about a scene, a job or a model is authoritative."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, PydanticJSON, now
 from app.core.errors import ProblemDocument
-from app.core.idempotency import IdempotencyKey as IdempotencyKey  # beside its one use, and in the schema with the rest
+from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
 from app.results import MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
@@ -34,7 +34,11 @@ Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _
 
 
 class Scene(Base):
-    """An uploaded GeoTIFF. info: what was found in it; object: the key of its bytes in the store."""
+    """An uploaded GeoTIFF.
+
+    sha256: of the file, in hex. object: key of the file in the store. info: result of the inspection.
+    west, south, east, north: bounding box, in degrees. revision: grows with each change.
+    """
 
     __tablename__ = "scenes"
 
@@ -44,7 +48,7 @@ class Scene(Base):
     object: Mapped[str] = mapped_column(Text)
     acquired: Mapped[datetime | None]
     sensor: Mapped[str | None] = mapped_column(String(200))
-    nodata: Mapped[float | None]  # as declared by the uploader; None: believe the file
+    nodata: Mapped[float | None]  # as declared with the upload; None if the file's own value counts
     info: Mapped[SceneInfo]
     west: Mapped[float]
     south: Mapped[float]
@@ -54,12 +58,15 @@ class Scene(Base):
     updated: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
 
-    # with all that lists filter by: a page is found in the index, however few scenes match
+    # has all columns that lists filter by, so that a page is read from the index even if few scenes match
     __table_args__ = (Index("ix_scenes_created", "created", "id", "west", "south", "east", "north", "acquired"),)
 
 
 class LabelSet(Base):
-    """An uploaded layer of truth. options: how it is to be read; report: what was found in it."""
+    """An uploaded file of labels.
+
+    object: key of the file in the store. options: how the file is read. report: result of the inspection.
+    """
 
     __tablename__ = "labels"
 
@@ -74,19 +81,23 @@ class LabelSet(Base):
     __table_args__ = (Index("ix_labels_created", "created", "id"),)
 
 
-_HAS_PARENT = text("parent IS NOT NULL")  # most have none
-# what has runs or parts is running as soon as one of them was claimed, though no worker holds it before all have ended
+_HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
+# A job with child jobs is reported as running as soon as one of them was claimed, although no worker can claim it
+# before all of them have ended.
 _REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE status END"
 
 
 class Job(Base):
-    """One piece of work and its state; see `app.jobs.lifecycle` for who may move it where.
+    """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 
-    reported_status: what clients are told, by the database from `status`; every document, filter and count takes it.
-    attempt: how often it was claimed, and the fencing token of each write of a worker. beat_seq: grows while its worker
-    lives. revision: grows with each change. failures: how many workers died on it. parent: the job of the experiment
-    that it is a run of, or of the prediction that it is a part of; that one cannot be claimed before all its runs have
-    ended.
+    parent: Id of the job of the experiment to which a training belongs, or of the prediction to which a part belongs.
+        That job cannot be claimed before all its child jobs have ended.
+    reported_status: The status that clients see, which the database computes from `status` and `stage`. All documents,
+        filters and counts use it.
+    attempt: How often the job was claimed; the fencing token of each write of a worker.
+    beat_seq: Grows with each heartbeat and each move.
+    failures: How often the process of the job died.
+    revision: Grows with each change that clients can see.
     """
 
     __tablename__ = "jobs"
@@ -124,7 +135,7 @@ class Job(Base):
 
 
 class JobLog(Base):
-    """One line of a job's own log."""
+    """One line of the log of a job."""
 
     __tablename__ = "job_log"
 
@@ -138,7 +149,7 @@ class JobLog(Base):
 class Dataset(Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
-    prepared: what the job found; None until then. figures: key of the pictures for its figures.
+    prepared: result of the job. figures: key of the pictures for the figures. Both are None until the job succeeded.
     """
 
     __tablename__ = "datasets"
@@ -162,8 +173,10 @@ class Dataset(Base):
 class Training(Base):
     """A training; `id` is also the id of its job.
 
-    register_as: "" when what comes out is not to be registered. experiment, variant: of a run of an experiment.
-    header: of its checkpoint; figures: key of the pictures for its figures; None until then.
+    register_as: Name of the model; "" if the net is not registered. version: The version that was registered.
+    experiment, variant: The experiment to which the training belongs, if any, and the name of the variant.
+    header: Header of the checkpoint. figures: Key of the pictures for the figures. Both are None until the job
+        succeeded.
     """
 
     __tablename__ = "trainings"
@@ -183,9 +196,9 @@ class Training(Base):
 
 
 class Experiment(Base):
-    """Variants x seeds on one dataset; `id` is also the id of its job, and each run is a training of its own.
+    """Variants, each trained with several seeds on one dataset; `id` is also the id of its job.
 
-    comparison: of its runs; None until the job succeeded.
+    comparison: Comparison of the trainings; None until the job succeeded.
     """
 
     __tablename__ = "experiments"
@@ -200,7 +213,7 @@ class Experiment(Base):
 
 
 class SeriesRow(Base):
-    """What one epoch of a training measured."""
+    """The measured values of one epoch of a training."""
 
     __tablename__ = "series"
 
@@ -210,7 +223,11 @@ class SeriesRow(Base):
 
 
 class ModelVersion(Base):
-    """A registered checkpoint. metrics, contract, config, versions, details, report: as in its checkpoint's header."""
+    """A registered checkpoint.
+
+    metrics, contract, config, versions, details, report: As in the header of the checkpoint.
+    dataset: Id of the dataset that it was trained on. object: Key of the checkpoint in the store.
+    """
 
     __tablename__ = "model_versions"
 
@@ -221,7 +238,7 @@ class ModelVersion(Base):
     metrics: Mapped[ModelMetrics]
     contract: Mapped[Contract]
     config: Mapped[TrainConfig]
-    versions: Mapped[Software]  # of the software that made it
+    versions: Mapped[Software]  # of the software that made the checkpoint
     details: Mapped[dict[str, Assessment] | None]  # by split
     report: Mapped[TrainReport | None]
     dataset_sha256: Mapped[str | None] = mapped_column(String(64))
@@ -232,7 +249,7 @@ class ModelVersion(Base):
 
 
 class Alias(Base):
-    """A movable name for a version of a model."""
+    """A name for a version of a model, which can be moved to another version."""
 
     __tablename__ = "aliases"
 
@@ -246,7 +263,7 @@ class Alias(Base):
 
 
 class AliasMove(Base):
-    """One move of an alias, for ever; version None: it was removed."""
+    """One move of an alias, which is never deleted. version: None if the alias was removed."""
 
     __tablename__ = "alias_moves"
 
@@ -263,7 +280,7 @@ class AliasMove(Base):
 class Evaluation(Base):
     """One model version scored on one split of a dataset; `id` is also the id of its job.
 
-    metrics, details: what was found; software: what made them; None until the job succeeded.
+    metrics, details: The result. software: What made it. All are None until the job succeeded.
     """
 
     __tablename__ = "evaluations"
@@ -285,10 +302,11 @@ class Evaluation(Base):
 
 
 class Part(Base):
-    """Some rows of a prediction's map, worked on as a job of its own; `id` is also the id of that job.
+    """A part of a prediction: some rows of its map, which one job makes; `id` is also the id of that job.
 
-    object: the rows in the store, as `ml.nn.prediction.predict.predict_rows` made them; software: what made them; None
-    until the job succeeded.
+    first_row, end_row: The rows from `first_row` to before `end_row`.
+    object: Key in the store of the file that `ml.nn.prediction.predict.predict_rows` made. software: What made it.
+        Both are None until the job succeeded.
     """
 
     __tablename__ = "parts"
@@ -302,9 +320,11 @@ class Part(Base):
 
 
 class Schedule(Base):
-    """Retraining by the clock. training: what each run asks for; promote: the gate, None: nothing is promoted.
+    """A training that is repeated at the times of a cron expression.
 
-    due: when it is to run next, None while it is disabled. Whoever moves `due` on makes the run, in one transaction.
+    training: The request for the training of each run. promote: The gate; None if no version is promoted.
+    due: When the next run is due, in UTC; None while the schedule is disabled. The transaction that changes `due` also
+        adds the run.
     """
 
     __tablename__ = "schedules"
@@ -323,15 +343,16 @@ class Schedule(Base):
     __table_args__ = (Index("ix_schedules_created", "created", "id"),)
 
 
-_IS_OPEN = text("finished IS NULL")  # few are
+_IS_OPEN = text("finished IS NULL")  # an index of these rows is small: most runs have ended
 
 
 class ScheduleRun(Base):
-    """One time that a schedule was due; `app.schedules.schedule_runs` says what its statuses mean.
+    """A run: one time that a schedule was due. `app.schedules.schedule_runs` explains its statuses.
 
-    missed: how many earlier times this run also stands for, because nothing ran then. promote: as the schedule had it
-    when the run began. training: its job, None for a run that was skipped or refused. evaluations: of the versions that
-    the new one had to be compared with. finished: None while it goes on.
+    missed: Number of earlier times that were due and got no run. promote: The gate when the run began.
+    training: Id of the training and of its job; None if the run was skipped or refused.
+    evaluations: Ids of the evaluations of versions with which the new one is compared.
+    finished: When the run ended, in UTC; None before.
     """
 
     __tablename__ = "schedule_runs"
@@ -359,9 +380,10 @@ class ScheduleRun(Base):
 
 
 class Prediction(Base):
-    """One scene mapped by one model version; `id` is also the id of its job.
+    """The map of one scene, made by one model version; `id` is also the id of its job.
 
-    products: the files, by their names; areas: hectares by class; software: what made it; None until the job succeeded.
+    products: Files of the result, by their names. areas: Areas of the map. software: What made the map. All are None
+        until the job succeeded.
     """
 
     __tablename__ = "predictions"
@@ -384,7 +406,10 @@ class Prediction(Base):
 
 
 class Worker(Base):
-    """A worker process that lives, or did a moment ago. For /readyz only: no decision about a job hangs on it."""
+    """A worker process that has reported. Only /readyz and the doctor use this; no decision about a job depends on it.
+
+    seen: When it reported last, in UTC.
+    """
 
     __tablename__ = "workers"
 

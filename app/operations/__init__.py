@@ -1,1 +1,1 @@
-"""What whoever runs the service asks and does: readiness, doctor, child processes, counts."""
+"""What an operator of the service needs: readiness, doctor, child processes, counts of jobs."""

@@ -1,4 +1,4 @@
-"""What every process does beside its own work: look for dead workers, unheard jobs and schedules that are due."""
+"""The background threads of every process: they look for dead workers, waiting jobs and schedules that are due."""
 
 import threading
 
@@ -9,7 +9,7 @@ from app.services import Services
 
 
 def start_rounds(services: Services, stop: threading.Event) -> list[threading.Thread]:
-    """Sweep and tick, each in a thread of its own, until `stop` is set."""
+    """Start a thread that sweeps and one that ticks, both until `stop` is set. Returns the threads."""
     sweeper = Sweeper(services.database, services.queue, services.settings)
     rounds = {"sweep": sweeper.sweep, "tick": Ticker(services).tick}
     return [start_every(services.settings.sweep_s, do, stop, name=name) for name, do in rounds.items()]

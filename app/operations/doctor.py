@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, seen from the machine that asks, and how to mend it."""
+"""Checks a deployment from this machine: what is wrong, and how to mend it."""
 
 import os
 import shutil
@@ -25,21 +25,26 @@ from ml.geo.gdal import locked_drivers
 from ml.native import library
 
 GIB = 1024**3
-LITTLE_SPACE, NO_SPACE = 10 * GIB, GIB
-SKEW_S, LARGE_SKEW_S = 2.0, 15.0  # /readyz takes a worker for gone after 30 s, by the clocks of both machines
-PATIENCE_S = 60.0
+LITTLE_SPACE, NO_SPACE = 10 * GIB, GIB  # less free space than this is a warning, or a fault
+# more skew than this is a warning, or a fault: /readyz compares the clocks of two machines with 30 s
+SKEW_S, LARGE_SKEW_S = 2.0, 15.0
+TIMEOUT_S = 60.0
 TORCH = """
 import torch
 cuda = torch.cuda.is_available()
 name = torch.cuda.get_device_name() if cuda else "no GPU"
 print(f"torch {torch.__version__}, {name}", int(cuda), sep="|")
 """
+NO_TORCH = "torch is not installed: this machine only serves the API, and workers run on other machines"
 Level = Literal["ok", "warning", "fault"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one part. hint: how to mend it; "" when there is nothing to mend."""
+    """The result of one check.
+
+    part: name of the check, a key of `CHECKS`. detail: what was found. hint: how to mend it; "" if nothing is wrong.
+    """
 
     part: str
     level: Level
@@ -48,15 +53,15 @@ class Finding:
 
 
 def examine(services: Services, only: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Look at every part, or at those of CHECKS that `only` names; each has a minute at most."""
+    """Run all checks of `DEFAULT`, or those of `CHECKS` that `only` names, each for `TIMEOUT_S` at most."""
     for part in only or DEFAULT:
         probe = Probe(part, partial(_faults, part, services))
-        found = probe.begin().faults(PATIENCE_S)
+        found = probe.begin().faults(TIMEOUT_S)
         yield from (_as_finding(part, fault) for fault in found)
 
 
 def _faults(part: str, services: Services) -> list[Fault]:
-    """The findings of a part in the form that a probe carries: the code is the level."""
+    """The findings of a check as faults, which is what a probe returns. The code of each is the level."""
     return [Fault(item.level, item.detail, item.hint) for item in CHECKS[part](services)]
 
 
@@ -76,22 +81,22 @@ def _database(services: Services) -> Iterator[Finding]:
     if fault:
         yield Finding("database", "fault", fault.detail, fault.hint)
     elif found not in schemas():
-        yield Finding("database", "warning", f"Its schema {found} is newer than this canemap.", "Update canemap here.")
+        yield Finding("database", "warning", f"The schema {found} is newer than this canemap.", "Update canemap here.")
     else:
         yield Finding("database", "ok", f"{name}, schema {found}")
 
 
 def _clock(services: Services) -> Iterator[Finding]:
     if services.database.engine.dialect.name != "postgresql":
-        yield Finding("clock", "ok", "the database has the clock of this machine")
+        yield Finding("clock", "ok", "the database uses the clock of this machine")
         return
     with services.database.engine.connect() as connection:
         before = now()
-        theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-        skew_s = (theirs.astimezone(UTC) - before - (now() - before) / 2).total_seconds()
+        database_time: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        skew_s = (database_time.astimezone(UTC) - before - (now() - before) / 2).total_seconds()
     level: Level = "ok" if abs(skew_s) < SKEW_S else "warning" if abs(skew_s) < LARGE_SKEW_S else "fault"
-    detail = f"the database is {abs(skew_s):.1f} s {'ahead' if skew_s > 0 else 'behind'}"
-    yield Finding("clock", level, detail, "" if level == "ok" else "Let NTP set the clocks of both machines.")
+    detail = f"the clock of the database is {abs(skew_s):.1f} s {'ahead' if skew_s > 0 else 'behind'}"
+    yield Finding("clock", level, detail, "" if level == "ok" else "Synchronise the clocks of both machines by NTP.")
 
 
 def _broker(services: Services) -> Iterator[Finding]:
@@ -105,17 +110,17 @@ def _storage(services: Services) -> Iterator[Finding]:
     if fault := services.store.fault():
         yield Finding("storage", "fault", fault, readiness.STORE_HINT)
     else:
-        yield Finding("storage", "ok", f"{services.store.url} can be written, once")
+        yield Finding("storage", "ok", f"{services.store.url} can be written")
 
 
 def _disk(services: Services) -> Iterator[Finding]:
     folder = services.settings.data_dir.resolve()
     if not os.access(folder, os.W_OK):
-        yield Finding("disk", "fault", f"{folder} cannot be written.", "Mend its owner, or set CANEMAP_DATA_DIR.")
+        yield Finding("disk", "fault", f"{folder} cannot be written.", "Correct its owner, or set CANEMAP_DATA_DIR.")
         return
     free = shutil.disk_usage(folder).free
     level: Level = "fault" if free < NO_SPACE else "warning" if free < LITTLE_SPACE else "ok"
-    hint = "" if level == "ok" else "Make room, or set CANEMAP_DATA_DIR; the folder `cache` in it may be emptied."
+    hint = "" if level == "ok" else "Free some space, or set CANEMAP_DATA_DIR; its folder `cache` may be emptied."
     yield Finding("disk", level, f"{free / GIB:.1f} GiB free in {folder}", hint)
 
 
@@ -123,7 +128,7 @@ def _workers(services: Services) -> Iterator[Finding]:
     faults = list(readiness.database_faults(services))
     yield from (Finding("workers", "fault", fault.detail, fault.hint) for fault in faults)
     if not faults:
-        yield Finding("workers", "ok", "every queue has one")
+        yield Finding("workers", "ok", "every queue has a worker")
 
 
 def _this_worker(services: Services) -> Iterator[Finding]:
@@ -131,30 +136,30 @@ def _this_worker(services: Services) -> Iterator[Finding]:
     if queues := readiness.living_queues(services, host):
         yield Finding("this-worker", "ok", f"works on {', '.join(sorted(queues))}")
     else:
-        yield Finding("this-worker", "fault", f"No worker on {host} was heard of lately.", "Start it anew.")
+        yield Finding("this-worker", "fault", f"No worker on {host} has reported lately.", "Restart it.")
 
 
 def _gpu(_: Services) -> Iterator[Finding]:
     if find_spec("torch") is None:
-        yield Finding("gpu", "ok", "no torch here: this machine serves, and others work")
+        yield Finding("gpu", "ok", NO_TORCH)
         return
-    # in a process of its own: nothing here may import torch, and a broken driver may kill who asks
+    # in another process: this one must not import torch, and a broken driver may kill a process that uses it
     asked = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, check=False)
     detail, _bar, cuda = asked.stdout.strip().partition("|")
     if asked.returncode:
-        yield Finding("gpu", "fault", f"torch does not start: {_last_line(asked.stderr)}", "Install it anew.")
+        yield Finding("gpu", "fault", f"torch cannot be imported: {_last_line(asked.stderr)}", "Install it again.")
     elif cuda == "1":
         yield Finding("gpu", "ok", detail)
     elif shutil.which("nvidia-smi"):
-        hint = "Install a torch with CUDA, or a newer driver; in a container, hand the GPU to it."
-        yield Finding("gpu", "fault", f"{detail} for torch, though nvidia-smi is here", hint)
+        hint = "Install a torch with CUDA, or a newer driver; give a container access to the GPU."
+        yield Finding("gpu", "fault", f"{detail} for torch, although nvidia-smi is installed", hint)
     else:
-        yield Finding("gpu", "warning", detail, "Predictions do well without; trainings are many times slower.")
+        yield Finding("gpu", "warning", detail, "Predictions work well without a GPU; trainings are many times slower.")
 
 
 def _convolutions(_: Services) -> Iterator[Finding]:
     if find_spec("torch") is None:
-        yield Finding("convolutions", "ok", "no torch here: this machine serves, and others work")
+        yield Finding("convolutions", "ok", NO_TORCH)
         return
     detail, hint = library.describe()
     yield Finding("convolutions", "warning" if hint else "ok", detail, hint)
@@ -169,8 +174,8 @@ def _gdal(_: Services) -> Iterator[Finding]:
     if missing := {"GTiff", "COG", "MEM"} - drivers:
         detail = f"GDAL {rasterio.__gdal_version__} lacks {', '.join(sorted(missing))}."
         yield Finding("gdal", "fault", detail, "Install rasterio from PyPI.")
-    elif open_doors := drivers & locked_drivers():
-        detail = f"GDAL {rasterio.__gdal_version__} would open {', '.join(sorted(open_doors))}."
+    elif unlocked := drivers & locked_drivers():
+        detail = f"GDAL {rasterio.__gdal_version__} can open {', '.join(sorted(unlocked))}, which is not safe."
         yield Finding("gdal", "fault", detail, "Do not import rasterio before canemap does.")
     else:
         yield Finding("gdal", "ok", f"GDAL {rasterio.__gdal_version__} opens GeoTIFFs and nothing else")
@@ -181,7 +186,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _last_line(text_: str) -> str:
-    return (text_.strip().splitlines() or ["it says nothing"])[-1]
+    return (text_.strip().splitlines() or ["no error message"])[-1]
 
 
 CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
@@ -196,4 +201,4 @@ CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
     "gdal": _gdal,
     "this-worker": _this_worker,
 }
-DEFAULT = tuple(part for part in CHECKS if part != "this-worker")  # which is for health checks of containers
+DEFAULT = tuple(part for part in CHECKS if part != "this-worker")  # that one is for health checks of containers

@@ -1,4 +1,4 @@
-"""How many jobs there are: what /metrics shows."""
+"""Counts of jobs, which /metrics shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ Counts = dict[tuple[str, str], int]  # by kind and status
 
 @dataclass(eq=False)
 class JobCounter:
-    """Counts of jobs. Those that have ended are counted in the background: among a million that takes too long."""
+    """Counts jobs. Those that have ended are counted in the background, because a million of them takes too long."""
 
     database: Database
     _ended: Counts = field(default_factory=dict)
 
     def counts(self) -> Counts:
-        """Jobs by kind and status: those that wait or run as of now, the others as of the last `renew`."""
+        """The number of jobs by kind and status. Jobs that have ended are counted as of the last `renew`."""
         return self._ended | self._count([status for status in lifecycle.LEGAL if status not in lifecycle.FINAL])
 
     def renew(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether every part that a job needs is there, found out in seconds, whatever hangs."""
+"""Tests within seconds whether everything that a job needs is available, even when one of these services hangs."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,74 +15,81 @@ from app.services import Services
 from app.tables import Worker
 from ml.faults import Fault
 
-PATIENCE_S = 4.0
-HEARD_OF = timedelta(seconds=30)
+TIMEOUT_S = 4.0
+WORKER_TIMEOUT = timedelta(seconds=30)  # a worker that has not reported for this time counts as gone
 Ask = Callable[[], list[Fault]]
 
 DATABASE_AWAY = Fault(
     "database",
     "The database cannot be reached.",
-    "Start it, or mend CANEMAP_DATABASE_URL; then `canemap migrate`.",
+    "Start it, or correct CANEMAP_DATABASE_URL; then run `canemap migrate`.",
 )
 BROKER_AWAY = Fault(
-    "broker", "The broker cannot be reached.", "Start it, or mend CANEMAP_BROKER_URL. Jobs are accepted meanwhile."
+    "broker", "The broker cannot be reached.", "Start it, or correct CANEMAP_BROKER_URL. Jobs are accepted meanwhile."
 )
 MIGRATE = "canemap migrate"
-STORE_HINT = "See CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
+STORE_HINT = "Check CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
 
 
 @dataclass
 class Probe:
-    """One question. A part that hangs holds one thread, however often it is asked for."""
+    """Asks one question in a thread. A service that hangs blocks only one thread, however often it is asked.
 
-    part: str
+    name: what is asked, in words. ask: returns the faults that it finds.
+    """
+
+    name: str
     ask: Ask
     _asked: "_Question | None" = None
 
     def begin(self) -> "_Question":
-        """Ask, unless the question before has not been answered yet."""
+        """Start to ask, unless the last question still waits for its answer. Returns the question."""
         if self._asked is None or self._asked.thread is None or not self._asked.thread.is_alive():
-            self._asked = _Question(self.part, self.ask)
+            self._asked = _Question(self.name, self.ask)
             self._asked.start()
         return self._asked
 
 
 @dataclass
 class _Question:
-    part: str
+    name: str
     ask: Ask
     answer: list[Fault] | None = None
     thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._run, name=f"probe-{self.part}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"probe-{self.name}", daemon=True)
         self.thread.start()
 
-    def faults(self, patience_s: float) -> list[Fault]:
+    def faults(self, timeout_s: float) -> list[Fault]:
+        """The faults in the answer, or one fault if there is no answer within `timeout_s` seconds."""
         if self.thread:
-            self.thread.join(patience_s)
+            self.thread.join(timeout_s)
         if self.answer is not None:
             return self.answer
-        detail = f"The {self.part} did not answer within {patience_s:g} s."
-        return [Fault(self.part, detail, "See whether it is overloaded, paused, or cut off from the network.")]
+        detail = f"The {self.name} did not answer within {timeout_s:g} s."
+        return [Fault(self.name, detail, "Check whether it is overloaded, paused, or cut off from the network.")]
 
     def _run(self) -> None:
         try:
             self.answer = self.ask()
-        except Exception as error:  # whatever it is, it must not make the question look unanswered
-            self.answer = [Fault(self.part, f"The {self.part} fails: {type(error).__name__}.", "See the log.")]
+        except Exception as error:  # otherwise the question would seem to have no answer yet
+            self.answer = [Fault(self.name, f"The {self.name} fails: {type(error).__name__}.", "See the log.")]
 
 
 @dataclass
 class Readiness:
-    """The parts of a service, each asked at the same time as the others."""
+    """Tests the database, the broker, the store and the workers of the service, all at the same time.
+
+    timeout_s: Longest time to wait for an answer, in seconds.
+    """
 
     services: Services
-    patience_s: float = PATIENCE_S
+    timeout_s: float = TIMEOUT_S
     _probes: list[Probe] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make a probe for each part."""
+        """Make the probes, which live as long as this object."""
         self._probes = [
             Probe("database", lambda: list(database_faults(self.services))),
             Probe("broker", lambda: [] if self.services.queue.answers() else [BROKER_AWAY]),
@@ -90,13 +97,13 @@ class Readiness:
         ]
 
     def faults(self) -> list[Fault]:
-        """What is missing; empty when all is well."""
+        """All faults; empty if the service is ready."""
         questions = [probe.begin() for probe in self._probes]
-        return [fault for question in questions for fault in question.faults(self.patience_s)]
+        return [fault for question in questions for fault in question.faults(self.timeout_s)]
 
 
 def database_faults(services: Services) -> Iterator[Fault]:
-    """The database answers, has its schema, and knows a living worker for each queue."""
+    """The faults of the database, of its schema, and of queues without a living worker."""
     try:
         if fault := schema_fault(services.database):
             yield fault
@@ -107,14 +114,16 @@ def database_faults(services: Services) -> Iterator[Fault]:
         return
     for queue in sorted(set(QUEUES) - queues):
         yield Fault(
-            "no_worker", f"No worker listens to the queue {queue!r}.", f"Start one: canemap worker --queues {queue}"
+            "no_worker", f"No worker serves the queue {queue!r}.", f"Start one: canemap worker --queues {queue}"
         )
 
 
 def schema_fault(database: Database) -> Fault | None:
-    """The schema is not there, or is an old one. Raises what SQLAlchemy does when there is no database to ask.
+    """The fault of a schema that is missing or too old; None if there is no fault.
 
-    A newer one is none: where an update is under way, the new canemap migrates before the last old process has ended.
+    A newer schema is no fault: during an update, the new canemap migrates before the last old process has ended.
+
+    Raises SQLAlchemyError when the database cannot be reached.
     """
     with database.engine.connect() as connection:
         found = schema_of(connection)
@@ -126,15 +135,15 @@ def schema_fault(database: Database) -> Fault | None:
 
 
 def living_queues(services: Services, host: str = "") -> set[str]:
-    """The queues of all workers that were heard of lately; host: of those on one machine only."""
-    heard = select(Worker).where(Worker.seen > now() - HEARD_OF)
+    """The queues of all workers that have reported lately. host: only of workers on this machine, if it is not ""."""
+    living = select(Worker).where(Worker.seen > now() - WORKER_TIMEOUT)
     if host:
-        heard = heard.where(Worker.id.startswith(f"{host}:", autoescape=True))
+        living = living.where(Worker.id.startswith(f"{host}:", autoescape=True))
     with services.database.read() as session:
-        return {queue for worker in session.scalars(heard) for queue in worker.queues}
+        return {queue for worker in session.scalars(living) for queue in worker.queues}
 
 
 def storage_faults(services: Services) -> Iterator[Fault]:
-    """The store can be written."""
+    """The fault of a store that cannot be written, if any."""
     if fault := services.store.fault():
         yield Fault("storage", fault, STORE_HINT)

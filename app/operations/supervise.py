@@ -1,7 +1,8 @@
-"""Child processes of one command: started, restarted when they crash, and ended with it, also on kill -9.
+"""The child processes of one command. They are restarted when they crash, and end with the command, also on kill -9.
 
-Each child holds the reading end of a pipe as its standard input. Whatever ends the parent closes the other end, and
-`die_with_parent` in the child sees that: no signal, no process group and no operating system's special call needed.
+Each child has the reading end of a pipe as its standard input. However the parent ends, the other end of the pipe is
+closed, and `die_with_parent` in the child notices that. This needs no signal, no process group and no special call of
+the operating system.
 """
 
 import os
@@ -20,14 +21,14 @@ from app.core.periodic import start_every
 
 GRACE_S = 20.0
 LONGEST_PAUSE_S = 30.0
-HEALTHY_S = 60.0  # who has lived for so long is restarted without a pause
-LOOK_S = 0.2  # how often to look whether a child has ended
+HEALTHY_S = 60.0  # a child that has lived longer than this is restarted after the shortest pause
+POLL_S = 0.2  # how often to check whether a child has ended
 STDERR = 2
 log = structlog.get_logger()
 
 
 def die_with_parent() -> None:
-    """End this process, first gently, when its standard input ends."""
+    """End this process when its standard input ends: by SIGTERM, and after `GRACE_S` seconds by force."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1):
@@ -41,7 +42,10 @@ def die_with_parent() -> None:
 
 @dataclass
 class Child:
-    """One child process, started anew when it crashes."""
+    """A child process that is restarted when it ends.
+
+    started: when it was started last. due: when it may be started again. Both by the monotonic clock, in seconds.
+    """
 
     name: str
     command: Sequence[str]
@@ -51,16 +55,19 @@ class Child:
     due: float = 0.0
 
     def tend(self, environment: Mapping[str, str], output: IO[bytes] | None) -> None:
-        """Start it if it does not run and its pause is over; `output` takes what it says, by default standard error."""
+        """Start the process if it is not running and its pause is over.
+
+        output: File for its standard output and standard error; by default the standard error of this process.
+        """
         if self.process is not None and self.process.poll() is not None:
             self._note_crash(self.process.returncode)
-            self._let_go()
+            self._release()
         if self.process is None and time.monotonic() >= self.due:
-            # a session of its own: Ctrl-C reaches the parent alone, which ends its children in order
+            # in a new session, Ctrl-C reaches only the parent, which ends its children in order
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
-                stdout=output or STDERR,  # standard output is the parent's own: it may be read as JSON
+                stdout=output or STDERR,  # only the parent writes to standard output, which may be read as JSON
                 stderr=output,
                 env=dict(environment),
                 start_new_session=True,
@@ -68,7 +75,7 @@ class Child:
             self.started = time.monotonic()
 
     def end(self, deadline: float) -> None:
-        """Wait for it to end until `deadline`, then end it."""
+        """Wait until the process has ended, and kill it at `deadline`, by the monotonic clock."""
         if self.process is None:
             return
         try:
@@ -76,9 +83,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self.process and self.process.stdin:
             self.process.stdin.close()
         self.process = None
@@ -87,12 +94,12 @@ class Child:
         lived_s = time.monotonic() - self.started
         self.pause_s = 0.5 if lived_s > HEALTHY_S else min(LONGEST_PAUSE_S, max(0.5, 2 * self.pause_s))
         self.due = time.monotonic() + self.pause_s
-        log.warning("child ended, will start it again", child=self.name, status=status, pause_s=self.pause_s)
+        log.warning("a child process ended, will start it again", child=self.name, status=status, pause_s=self.pause_s)
 
 
 @dataclass
 class Supervisor:
-    """Keeps children running for the length of a `with` block."""
+    """Keeps child processes running during a `with` block."""
 
     children: Sequence[Child]
     environment: Mapping[str, str]
@@ -102,11 +109,11 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         """Start all children."""
-        self._thread = start_every(LOOK_S, self._tend, self._stop, name="supervisor")
+        self._thread = start_every(POLL_S, self._tend, self._stop, name="supervisor")
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all children: SIGTERM, and SIGKILL for those that have not ended after the grace."""
+        """End all children by SIGTERM, and by SIGKILL those that have not ended after `GRACE_S` seconds."""
         self._stop.set()
         if self._thread:
             self._thread.join()

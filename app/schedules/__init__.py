@@ -1,1 +1,1 @@
-"""Trainings that are repeated by the clock."""
+"""Schedules, which repeat a training at the times of a cron expression."""

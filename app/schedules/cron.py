@@ -1,7 +1,7 @@
-"""Times by cron in a time zone, by the rules of Debian's cron.
+"""The times of a cron expression in a time zone, by the rules of Debian's cron.
 
-A fixed local time that a change of the clocks skips happens right after the gap; one that comes twice happens the first
-time only. Cron expressions with a star for the minute or the hour follow the elapsed time instead.
+If a change of the clocks skips a fixed local time, it is due right after the gap; if a local time occurs twice, only
+the first one is due. Cron expressions with a star for the minute or the hour follow the elapsed time instead.
 """
 
 from collections.abc import Iterator
@@ -20,38 +20,41 @@ COUNTED = 1000  # missed times are counted up to here
 
 @dataclass(frozen=True)
 class Missed:
-    """due: the latest time that has come, in UTC. earlier: how many came before it since nothing ran, at most 1000."""
+    """The times at which a schedule was due and that were not handled yet.
+
+    due: The latest of them, in UTC. earlier: Number of the others, counted up to `COUNTED`.
+    """
 
     due: datetime
     earlier: int
 
 
 def faults(cron: str, timezone: str) -> Iterator[Fault]:
-    """What is wrong with a cron expression of five fields and the name of a time zone."""
+    """The faults of a cron expression, which must have five fields, and of the name of a time zone."""
     try:
         if len(cron.split()) != 5:
             raise CronSimError("Wrong number of fields")
         next(CronSim(cron, datetime(2000, 1, 1)))
     except (CronSimError, StopIteration) as error:
-        why = str(error) or "it never comes"
+        why = str(error) or "it has no time at all"
         hint = "Write minute hour day-of-month month day-of-week: 0 2 1 * * is 2:00 on the first of each month."
-        yield Fault("bad_cron", f"{cron!r} is no cron expression: {why}.", hint, "/cron")
-    zones = available_timezones() - {"Factory", "localtime"}  # no places: they mean what the machine says
+        yield Fault("bad_cron", f"{cron!r} is not a valid cron expression: {why}.", hint, "/cron")
+    zones = available_timezones() - {"Factory", "localtime"}  # these depend on the machine
     if timezone not in zones:
         near = get_close_matches(timezone, sorted(zones), n=1)
-        hint = f"Did you mean {near[0]}?" if near else "Write a name of the IANA database, like Asia/Shanghai or UTC."
+        hint = f"Did you mean {near[0]}?" if near else "Use a name of the IANA database, like Asia/Shanghai or UTC."
         yield Fault("unknown_timezone", f"There is no time zone {timezone!r}.", hint, "/timezone")
 
 
 def after(cron: str, timezone: str, moment: datetime) -> datetime:
-    """The first time after `moment`, in UTC."""
-    # in an hour that comes twice cron would give what has already come
+    """The first time of the cron expression after `moment`, in UTC."""
+    # in an hour that occurs twice, the iterator may return times that have already passed
     return next(time for time in _times(cron, timezone, moment) if time > moment)
 
 
-def come(cron: str, timezone: str, first: datetime, moment: datetime) -> Missed:
-    """The times from `first`, which has come, to `moment`."""
-    # from a second later: cron gives no time that it starts from, and going back it must not be given a fraction
+def missed(cron: str, timezone: str, first: datetime, moment: datetime) -> Missed:
+    """The times of the cron expression from `first`, which is one of them and has passed, to `moment`."""
+    # start a second later: the iterator leaves out its start, and backwards it cannot start within a second
     start = moment.replace(microsecond=0) + timedelta(seconds=1)
     newer = takewhile(lambda time: time > first, _times(cron, timezone, start, reverse=True))
     counted = list(islice(newer, COUNTED))

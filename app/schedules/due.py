@@ -1,4 +1,7 @@
-"""The tick: finds schedules that are due and runs that can go on. Runs in every process; doubled it is harmless."""
+"""The tick: finds schedules that are due, and runs that can continue.
+
+Every process of the service ticks; several ticks at the same time are harmless.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +16,19 @@ from app.schedules import cron, schedule_runs
 from app.services import Services
 from app.tables import Job, Schedule, ScheduleRun
 
-LATE = timedelta(minutes=5)
+LATE = timedelta(minutes=5)  # a run that starts later than this has the trigger "catch_up"
 log = structlog.get_logger()
 
 
 @dataclass
 class Ticker:
-    """clock: the time of day by which schedules are due."""
+    """Starts runs of schedules and moves them on. clock: returns the current time, by which schedules are due."""
 
     services: Services
     clock: Callable[[], datetime] = now
 
     def tick(self) -> None:
-        """One round; a schedule that goes wrong does not hold up the others."""
+        """Start the runs that are due and move on all unfinished runs. An error in one does not affect the others."""
         with self.services.database.read() as session:
             due = session.scalars(select(Schedule).where(Schedule.due <= self.clock())).all()
         for schedule in due:
@@ -42,23 +45,27 @@ class Ticker:
         except Exception:
             log.exception("not moved on, will try again", what=what)
 
-    def _fire(self, seen: Schedule) -> list[Job]:
-        """Move `due` on and make the run, in one transaction: who finds `due` moved already makes none."""
+    def _fire(self, read: Schedule) -> list[Job]:
+        """Set the next `due` and begin the run, in one transaction, unless another process has changed `due` already.
+
+        read: The schedule as it was read. Returns the jobs to notify workers of.
+        """
         moment = self.clock()
-        assert seen.due is not None
-        come = cron.come(seen.cron, seen.timezone, seen.due, moment)
+        assert read.due is not None
+        missed = cron.missed(read.cron, read.timezone, read.due, moment)
         with self.services.database.write() as session:
             moved = session.scalars(
                 update(Schedule)
-                .where(Schedule.id == seen.id, Schedule.due == seen.due, Schedule.revision == seen.revision)
-                .values(due=cron.after(seen.cron, seen.timezone, moment))
+                .where(Schedule.id == read.id, Schedule.due == read.due, Schedule.revision == read.revision)
+                .values(due=cron.after(read.cron, read.timezone, moment))
                 .returning(Schedule)
             ).one_or_none()
-            if moved is None or schedule_runs.at(session, seen.id, come.due):  # the latter after a clock was set back
+            # there is a run already when the clock was set back
+            if moved is None or schedule_runs.at(session, read.id, missed.due):
                 return []
-            late = come.earlier > 0 or moment - come.due > LATE
+            late = missed.earlier > 0 or moment - missed.due > LATE
             trigger = "catch_up" if late else "cron"
-            job = schedule_runs.begin(session, moved, come.due, moment, trigger=trigger, missed=come.earlier)
+            job = schedule_runs.begin(session, moved, missed.due, moment, trigger=trigger, missed=missed.earlier)
         return [job] if job else []
 
     def _advance(self, id_: str) -> list[Job]:

@@ -1,4 +1,4 @@
-"""The gate before a promotion: numbers in, verdict out."""
+"""The gate before a promotion: compares the metrics of a new version with conditions."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,7 +9,7 @@ from ml.evaluation.metrics import Metrics
 
 
 def checks(request: PromoteRequest, candidate: Metrics, champion: Metrics | None) -> Iterator[Check]:
-    """Every condition of `request`; those that compare are left out without a champion."""
+    """The result of every condition of `request`. Without a champion there is nothing to compare, only the floors."""
     if champion is not None:
         yield _compared("gain", request.metric, candidate, champion, request.min_gain)
         for metric, least in request.guards.items():
@@ -23,7 +23,7 @@ def checks(request: PromoteRequest, candidate: Metrics, champion: Metrics | None
 
 
 def reason(found: tuple[Check, ...], champion: int | None) -> str:
-    """In words why the gate is open or shut."""
+    """The reason of the verdict, in words. champion: the version of the champion, if there is one."""
     failed = [
         f"{check.rule} of {check.metric}: {_text(check.value)} < {check.least:g}" for check in found if not check.passed
     ]
@@ -39,7 +39,7 @@ def _compared(
     rule: Literal["gain", "guard"], metric: str, candidate: Metrics, champion: Metrics, least: float
 ) -> Check:
     new, old = getattr(candidate, metric), getattr(champion, metric)
-    # a rounding error of the subtraction must not decide: 0.75 - 0.745 is a gain of 0.005
+    # rounded, so that a rounding error of the subtraction does not decide: 0.75 - 0.745 is a gain of 0.005
     value = None if new is None or old is None else round(new - old, 12)
     passed = value is not None and value >= least
     return Check(rule=rule, metric=metric, candidate=new, champion=old, value=value, least=least, passed=passed)

@@ -1,13 +1,14 @@
-"""The runs of schedules: each is a row that moves from its training over evaluations to a verdict.
+"""The runs of schedules. A run trains a model, has the versions evaluated, and ends with a verdict. Its statuses are
 
     training -> evaluating -> promoted | kept        with a gate
-    training -> trained                              without
-    training -> failed | dismissed                   as its job ended
-    skipped, failed                                  never began: the run before still went on, or it was refused
+    training -> trained                              without a gate
+    training -> failed | dismissed                   when the job of the training has ended so
+    skipped                                          when the run before had not ended
+    failed                                           when the training was refused
 
-The verdict falls in one transaction that holds the model: it reads where the alias points now, compares with that
-version on the same split, and moves the alias. A version that was never scored there is scored first, and then the
-alias is looked at again: a verdict is never about a version that the alias has left.
+The verdict is made in one transaction that locks the model. It reads which version the alias points at now, compares
+the new version with it on the same split, and moves the alias. If that version was never scored on the split, it is
+scored first, and then the alias is read again. So a verdict never compares with a version that the alias has left.
 """
 
 from datetime import datetime
@@ -32,20 +33,20 @@ get = getter(ScheduleRun, "run")
 
 
 def find(session: Session, schedule: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
-    """The runs of a schedule, newest first."""
+    """A page of the runs of a schedule, newest first."""
     wanted = select(ScheduleRun).where(ScheduleRun.schedule == schedule)
     return page(session, wanted, ScheduleRun.created, ScheduleRun.id, limit=limit, token=token)
 
 
-def going_on(session: Session, schedule: str) -> ScheduleRun | None:
-    """The run of a schedule that has not ended."""
+def unfinished(session: Session, schedule: str) -> ScheduleRun | None:
+    """The run of a schedule that has not ended, if there is one."""
     return session.scalar(
         select(ScheduleRun).where(ScheduleRun.schedule == schedule, ScheduleRun.finished.is_(None)).limit(1)
     )
 
 
 def at(session: Session, schedule: str, due: datetime) -> ScheduleRun | None:
-    """The run of a schedule that was due at a time."""
+    """The run of a schedule that was due at the time `due`, if there is one."""
     return session.scalar(select(ScheduleRun).where(ScheduleRun.schedule == schedule, ScheduleRun.due == due))
 
 
@@ -59,11 +60,14 @@ def begin(
     missed: int = 0,
     id_: str = "",
 ) -> Job | None:
-    """A new run, not yet committed; ring for its job, if it has one, afterwards.
+    """Add a new run and its training. The caller notifies the workers of the returned job after the commit.
 
-    While another run of the schedule goes on, it is skipped; a training that would be refused makes a failed run.
+    The run is skipped if the run before has not ended, and failed if its training is refused; both have no job.
+
+    due: When the schedule was due. moment: The current time. trigger: "cron", "catch_up" or "manual".
+    missed: Number of earlier times at which no run was made. id_: Id of the run; by default a new one.
     """
-    before = going_on(session, schedule.id)
+    before = unfinished(session, schedule.id)
     run = ScheduleRun(
         id=id_ or new_id("run"),
         schedule=schedule.id,
@@ -76,7 +80,7 @@ def begin(
     )
     session.add(run)
     if before:
-        _end(run, "skipped", f"run {before.id} of {before.due:%Y-%m-%dT%H:%M:%SZ} still went on", moment)
+        _end(run, "skipped", f"run {before.id} of {before.due:%Y-%m-%dT%H:%M:%SZ} had not ended", moment)
         return None
     try:
         job = _train(session, schedule)
@@ -96,7 +100,10 @@ def _train(session: Session, schedule: Schedule) -> Job:
 
 
 def advance(session: Session, id_: str, moment: datetime) -> list[Job]:
-    """Move a run on as far as it goes; the jobs to ring for. Harmless when somebody else does so at the same time."""
+    """Move a run on as far as possible, and return the new jobs, of which the caller notifies the workers.
+
+    Several processes may do this at the same time.
+    """
     run = session.get(ScheduleRun, id_, with_for_update=True, populate_existing=True)
     if run is None or run.finished or run.training is None:
         return []
@@ -107,7 +114,7 @@ def advance(session: Session, id_: str, moment: datetime) -> list[Job]:
     if job.status != "successful":
         return []
     if run.promote is None:
-        _end(run, "trained", f"version {training.version} is registered; nothing is promoted", moment)
+        _end(run, "trained", f"version {training.version} is registered, and nothing is promoted", moment)
         return []
     return _decide(session, run, run.promote, training, moment)
 
@@ -115,11 +122,12 @@ def advance(session: Session, id_: str, moment: datetime) -> list[Job]:
 def _decide(
     session: Session, run: ScheduleRun, request: PromoteRequest, training: Training, moment: datetime
 ) -> list[Job]:
+    """End the run with a verdict, or return the job that scores the version that the alias points at."""
     name = training.register_as
     standing = registry.standing(session, name, request.alias)
     candidate = registry.get(session, name, str(training.version))
     if candidate.metrics.of(request.split) is None:
-        _end(run, "failed", f"{training.dataset} has no {request.split} split to decide on", moment)
+        _end(run, "failed", f"{training.dataset} has no {request.split} split to compare the versions on", moment)
         return []
     if standing is None or standing == candidate.version:
         _judge(session, run, request, candidate, None, moment)
@@ -135,11 +143,13 @@ def _decide(
 def _evaluate(
     session: Session, run: ScheduleRun, champion: ModelVersion, dataset_id: str, split: str, moment: datetime
 ) -> list[Job]:
-    """Have the standing version scored on the candidate's split; once: what fails or cannot be keeps the alias."""
+    """Have the version that the alias points at scored on the split that decides. Returns the new job, if any.
+
+    This is tried only once: if the evaluation fails or is not possible, the run ends and the alias stays.
+    """
     dataset = datasets.get(session, dataset_id)
     for id_ in run.evaluations:
-        asked = evaluations.get(session, id_)
-        if asked.version != champion.version:
+        if evaluations.get(session, id_).version != champion.version:
             continue
         job = lifecycle.get(session, id_)
         if job.status in JOB_ENDS:
@@ -148,7 +158,7 @@ def _evaluate(
         return []
     if faults := evaluations.faults(session, champion, dataset, split):
         why = "; ".join(fault.detail for fault in faults)
-        run.error = document(422, "contract-mismatch", "The two cannot be compared", why, faults)
+        run.error = document(422, "contract-mismatch", "The versions cannot be compared", why, faults)
         _end(run, "kept", f"version {champion.version} cannot be scored on {dataset.id}: {why}", moment)
         return []
     job = evaluations.add(session, champion, dataset, split)
@@ -165,16 +175,17 @@ def _judge(
     champion: ModelVersion | None,
     moment: datetime,
 ) -> None:
+    """End the run with a verdict, and point the alias at the candidate if all checks pass."""
     dataset, split = candidate.dataset or "", request.split
-    theirs = evaluations.known(session, champion, dataset, split) if champion else None
-    ours = candidate.metrics.of(split)
-    assert ours is not None, "without such a split there is no decision"
-    found = tuple(gate.checks(request, ours, theirs))
+    old = evaluations.known(session, champion, dataset, split) if champion else None
+    new = candidate.metrics.of(split)
+    assert new is not None, "`_decide` has checked that the candidate was scored on this split"
+    found = tuple(gate.checks(request, new, old))
     promote = all(check.passed for check in found)
     why = gate.reason(found, champion.version if champion else None)
     standing = registry.standing(session, candidate.name, request.alias)
-    if standing == candidate.version:  # as the first of its name, or moved by hand
-        why += f"; {request.alias} pointed at it already"
+    if standing == candidate.version:  # it is the first version of the model, or the alias was moved by hand
+        why += f"; {request.alias} pointed at this version already"
     verdict = Verdict(
         promote=promote,
         reason=why,
@@ -182,8 +193,8 @@ def _judge(
         alias=request.alias,
         dataset=dataset,
         split=split,
-        candidate=ScoredVersion(version=candidate.version, metrics=ours),
-        champion=ScoredVersion(version=champion.version, metrics=theirs) if champion and theirs else None,
+        candidate=ScoredVersion(version=candidate.version, metrics=new),
+        champion=ScoredVersion(version=champion.version, metrics=old) if champion and old else None,
         checks=found,
     )
     run.verdict = verdict

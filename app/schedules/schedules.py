@@ -1,4 +1,4 @@
-"""Schedules: retraining by cron in a time zone."""
+"""Schedules: retraining at the times of a cron expression in a time zone."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -27,11 +27,11 @@ get = getter(Schedule, "schedule")
 
 
 def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, clock: Clock = now) -> Schedule:
-    """A new schedule under its name, all its faults at once."""
+    """Create a schedule. Raises `Conflict` when its name is taken, `Invalid` with all faults when it is wrong."""
     if earlier := once.earlier(session, request.name):
         return get(session, earlier)
     if session.get(Schedule, request.name):
-        raise _taken(request.name)
+        raise _name_taken(request.name)
     _check(session, request.cron, request.timezone, request.training, request.promote)
     row = Schedule(
         id=request.name,
@@ -45,49 +45,60 @@ def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, 
     session.add(row)
     try:
         session.flush()
-    except IntegrityError as error:  # somebody else made one of this name at the same time
-        raise _taken(request.name) from error
+    except IntegrityError as error:  # another request has created one of this name at the same time
+        raise _name_taken(request.name) from error
     return row
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Schedule]:
-    """All schedules, newest first."""
+    """A page of all schedules, newest first."""
     return page(session, select(Schedule), Schedule.created, Schedule.id, limit=limit, token=token)
 
 
 def patch(session: Session, id_: str, change: SchedulePatch, if_match: int | None, clock: Clock = now) -> Schedule:
-    """Change what `change` names. New times count from now: what was due while it was disabled is not caught up."""
-    row = _held(session, id_, if_match)
-    given: dict[str, Any] = {
+    """Change the fields that `change` has. Times that were due while the schedule was disabled are not made up for.
+
+    if_match: The revision that the client has read; None changes any revision.
+
+    Raises `NotFound`, `PreconditionFailed` for another revision, `Invalid` with all faults.
+    """
+    row = _locked(session, id_, if_match)
+    changed: dict[str, Any] = {
         name: value
         for name, value in change
         if name in change.model_fields_set and (value is not None or name == "promote")
     }
-    whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | given
+    whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | changed
     parsed = ScheduleRequest.model_validate({"name": id_, **whole})
     _check(session, parsed.cron, parsed.timezone, parsed.training, parsed.promote)
-    for name, value in given.items():
+    for name, value in changed.items():
         setattr(row, name, value)
-    if given.keys() & {"cron", "timezone", "enabled"}:
+    if changed.keys() & {"cron", "timezone", "enabled"}:
         row.due = cron.after(row.cron, row.timezone, clock()) if row.enabled else None
     row.updated, row.revision = now(), row.revision + 1
     return row
 
 
 def delete(session: Session, id_: str, if_match: int | None) -> None:
-    """Forget a schedule and its runs; a training that goes on ends as any other, and nothing is promoted."""
-    session.delete(_held(session, id_, if_match))
+    """Delete a schedule and its runs. A running training continues, and its version is not promoted.
+
+    if_match: The revision that the client has read; None deletes any revision.
+    """
+    session.delete(_locked(session, id_, if_match))
 
 
 def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = now) -> ScheduleRun:
-    """Run now, also when disabled; `Conflict` while a run goes on. The next time by the clock stays."""
+    """Run a schedule now, even if it is disabled. The next time when it is due stays as it is.
+
+    Raises `NotFound`, or `Conflict` when the last run has not ended.
+    """
     run_id = new_id("run")
     with services.database.write() as session:
         if earlier := once.earlier(session, run_id):
             return schedule_runs.get(session, earlier)
-        row = _held(session, id_, None)
-        if before := schedule_runs.going_on(session, id_):
-            raise Conflict("run-goes-on", f"Run {before.id!r} of this schedule goes on: it is {before.status}.")
+        row = _locked(session, id_, None)
+        if before := schedule_runs.unfinished(session, id_):
+            raise Conflict("run-goes-on", f"Run {before.id!r} of this schedule has not ended: it is {before.status}.")
         moment = clock()
         job = schedule_runs.begin(session, row, moment, moment, trigger="manual", id_=run_id)
         made = schedule_runs.get(session, run_id)
@@ -97,24 +108,25 @@ def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = no
 
 
 def runs(session: Session, id_: str, *, limit: int, token: str | None) -> Page[ScheduleRun]:
-    """The runs of a schedule, newest first; `NotFound` when there is no such schedule."""
+    """A page of the runs of a schedule, newest first. Raises `NotFound` when there is no such schedule."""
     get(session, id_)
     return schedule_runs.find(session, id_, limit=limit, token=token)
 
 
 def run_of(session: Session, id_: str, run_id: str) -> ScheduleRun:
-    """A run of a schedule, or `NotFound`."""
+    """The run `run_id` of a schedule. Raises `NotFound` when the schedule has no such run."""
     row = schedule_runs.get(session, run_id) if run_id.isprintable() else None
     if row is None or row.schedule != id_:
         raise NotFound("run", run_id if run_id.isprintable() else "?")
     return row
 
 
-def _taken(name: str) -> Conflict:
-    return Conflict("name-taken", f"There is another schedule {name!r}: change it, or choose another name.")
+def _name_taken(name: str) -> Conflict:
+    return Conflict("name-taken", f"There is already a schedule {name!r}: change it, or choose another name.")
 
 
-def _held(session: Session, id_: str, if_match: int | None) -> Schedule:
+def _locked(session: Session, id_: str, if_match: int | None) -> Schedule:
+    """The row of a schedule, locked until the end of the transaction."""
     row = session.get(Schedule, id_, with_for_update=True)
     if row is None:
         raise NotFound("schedule", id_)
@@ -137,13 +149,12 @@ def _training_faults(session: Session, training: TrainingRequest, promote: Promo
         trainings.check_configs(dataset, [training.config])
     except Problem as problem:
         unready = Fault(
-            problem.code.replace("-", "_"), problem.detail, "Wait for its job, or name another.", "/dataset"
+            problem.code.replace("-", "_"), problem.detail, "Wait for its job, or name another dataset.", "/dataset"
         )
         faults = problem.faults or (unready,)
         yield from (fault.at(f"/training{fault.pointer}") for fault in faults)
         return
     if promote and not datasets.prepared(dataset).masks[promote.split]:
-        hint = f"Make a version of the dataset with scenes in split.{promote.split}, or leave promote out."
-        yield Fault(
-            "no_test_split", f"{dataset.id!r} has no {promote.split} split to decide on.", hint, "/promote/split"
-        )
+        hint = f"Create a version of the dataset with scenes in split.{promote.split}, or leave promote out."
+        detail = f"{dataset.id!r} has no {promote.split} split to compare the versions on."
+        yield Fault("no_test_split", detail, hint, "/promote/split")

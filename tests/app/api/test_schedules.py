@@ -40,7 +40,7 @@ def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(h
         split = {"by": "scene", "train": ["s3"], "val": ["s2"], "test": ["s1"]}
         assert make_dataset(http, do, split=split) == "gx:2"
         second = client.run_schedule("monthly")
-        with pytest.raises(CanemapError, match="goes on"):
+        with pytest.raises(CanemapError, match="has not ended"):
             client.run_schedule("monthly")
         do(second["training"])
         (evaluation,) = eventually(http, second["id"], "evaluating")["evaluations"]

@@ -187,7 +187,7 @@ def test_a_time_that_comes_while_a_run_goes_on_is_skipped_with_the_reason(servic
     first, *others = history(services)
     assert [run.status for run in (first, *others)] == ["training", "skipped", "skipped"]
     assert first.id in others[0].message
-    with pytest.raises(Conflict, match="goes on"):
+    with pytest.raises(Conflict, match="has not ended"):
         schedules.run(services, "nightly", FRESH)
     train(services, first, confusion(500))
     Ticker(services, clock).tick()
@@ -389,11 +389,11 @@ def test_a_skipped_local_time_happens_after_the_gap_and_a_doubled_one_once() -> 
 def test_no_time_is_caught_up_before_it_has_come(second: float) -> None:
     first = datetime(2026, 10, 1, 2, tzinfo=UTC)
     moment = datetime(2026, 10, 3, 1, 59, tzinfo=UTC) + timedelta(seconds=second)
-    assert cron.come("0 2 * * *", "UTC", first, moment) == cron.Missed(first + timedelta(days=1), 1)
+    assert cron.missed("0 2 * * *", "UTC", first, moment) == cron.Missed(first + timedelta(days=1), 1)
     at = datetime(2026, 10, 3, 2, tzinfo=UTC)
-    assert cron.come("0 2 * * *", "UTC", first, at) == cron.Missed(at, 2)
-    assert cron.come("0 2 * * *", "UTC", first, first) == cron.Missed(first, 0)
-    assert cron.come("* * * * *", "UTC", first, first + timedelta(days=365)).earlier == 1000
+    assert cron.missed("0 2 * * *", "UTC", first, at) == cron.Missed(at, 2)
+    assert cron.missed("0 2 * * *", "UTC", first, first) == cron.Missed(first, 0)
+    assert cron.missed("* * * * *", "UTC", first, first + timedelta(days=365)).earlier == 1000
 
 
 def test_what_an_imported_bundle_says_of_itself_is_not_believed(services: Services, dataset: str) -> None:
