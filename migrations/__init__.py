@@ -1,1 +1,1 @@
-"""The history of the schema (Alembic). Run by `canemap migrate` and by `canemap up`."""
+"""The history of the schema, as migrations of Alembic. `canemap migrate` and `canemap up` apply them."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: works on the connection that `app.core.db` hands over."""
+"""The environment script of Alembic. It works on the connection that `app.core.db` passes to it."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""`python -m worker --queues training,prediction,light`"""
+"""The command line of a worker: `python -m worker --queues training,prediction,light`."""
 
 import argparse
 
@@ -7,13 +7,13 @@ from app.operations.supervise import die_with_parent
 from app.settings import Settings
 from worker.main import run
 
-parser = argparse.ArgumentParser(prog="canemap worker", description="Work on the jobs of some queues.")
-parser.add_argument("--queues", default=",".join(QUEUES), help=f"comma-separated; of {', '.join(QUEUES)}")
-parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
+parser = argparse.ArgumentParser(prog="canemap worker", description="Do the jobs of some queues.")
+parser.add_argument("--queues", default=",".join(QUEUES), help=f"names of queues, comma-separated: {', '.join(QUEUES)}")
+parser.add_argument("--with-parent", action="store_true", help="stop when standard input is closed")
 arguments = parser.parse_args()
 chosen = arguments.queues.split(",")
 if unknown := set(chosen) - set(QUEUES):
-    parser.error(f"unknown queues: {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}")
+    parser.error(f"unknown queues: {', '.join(sorted(unknown))}; the queues are {', '.join(QUEUES)}")
 if arguments.with_parent:
     die_with_parent()
 run(Settings(), chosen)

@@ -1,4 +1,4 @@
-"""The frame around every kind of work: scratch folder, watch, outcome, one transaction."""
+"""One attempt at a job of any kind: prepares its scratch folder, does the work, publishes the outcome, ends the job."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,27 +32,27 @@ WORK: Mapping[str, Work] = {
 
 
 def work(services: Services, context: JobContext) -> None:
-    """Do the job and end it, or give it back."""
+    """Do a claimed job and end it, or give it back if this worker cannot do it now."""
     context.log("claimed")
     try:
         _work(services, context)
     except (Abandoned, lifecycle.Lost):
-        log.warning("given up: the job is somebody else's")
+        log.warning("given up: the claim is no longer valid")
     except Released:
         _end(services, context, "given back", lifecycle.release)
-    except StoreAway as error:  # it may come back: the job waits for that, and the sweep rings for it
-        log.warning("the store is away", error=error.detail)
-        _end(services, context, "given back: the store is away", lifecycle.release)
+    except StoreAway as error:  # the store may become available again: the job waits, and the sweep notifies workers
+        log.warning("the store cannot be reached", error=error.detail)
+        _end(services, context, "given back: the store cannot be reached", lifecycle.release)
     except OperationalError as error:
-        log.warning("the database is away", error=str(error))
-        _end(services, context, "given back: the database was away", lifecycle.release)
-    except NoRoom as error:  # somebody may make room, or another worker has some
-        log.warning("no room", error=error.detail)
+        log.warning("the database cannot be reached", error=str(error))
+        _end(services, context, "given back: the database could not be reached", lifecycle.release)
+    except NoRoom as error:  # an operator may free some space, or another worker has enough
+        log.warning("the disk is full", error=error.detail)
         _end(services, context, "given back: the disk of its worker is full", lifecycle.release)
 
 
 def _work(services: Services, context: JobContext) -> None:
-    """Do the job and end it; what is left to the caller is a job that is not ours to end."""
+    """Do the job and end it. Raises if the job must be given back, or if the claim is no longer valid."""
     root = services.settings.data_dir / "scratch"
     try:
         folder = scratch.prepare(root, context.claim)
@@ -77,7 +77,10 @@ def _work(services: Services, context: JobContext) -> None:
 
 
 def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
-    """Files first, then ONE fenced transaction: it makes the result true. Without it the files are taken back."""
+    """Store the files, then record the outcome and end the job in one transaction that requires a valid claim.
+
+    If that fails, the files are deleted again.
+    """
     place = outcome.place or f"{KINDS[context.claim.kind].collection}/{context.claim.job_id.replace(':', '/')}"
     stored: dict[str, Stored] = {}
     try:
@@ -86,7 +89,7 @@ def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
         context.log("successful")
         _write(services, context, lambda session: _record(session, context.claim, outcome, stored))
     except BaseException:
-        _take_back(services, context, stored)
+        _delete_unused(services, context, stored)
         raise
     log.info("successful")
 
@@ -96,8 +99,8 @@ def _record(session: Session, claim: lifecycle.Claim, outcome: Outcome, stored: 
     outcome.record(session, stored)
 
 
-def _take_back(services: Services, context: JobContext, stored: Mapping[str, Stored]) -> None:
-    """Delete files that no row points to; but a commit may have succeeded though its answer was lost."""
+def _delete_unused(services: Services, context: JobContext, stored: Mapping[str, Stored]) -> None:
+    """Delete the files of an outcome, unless it was recorded: a commit may succeed although its answer is lost."""
     with services.database.read() as session:
         job = lifecycle.get(session, context.claim.job_id)
     if (job.status, job.attempt) == ("successful", context.claim.attempt):
@@ -117,11 +120,14 @@ def _end(services: Services, context: JobContext, line: str, move: Callable[...,
 
 
 def _write(services: Services, context: JobContext, change: Callable[[Session], None]) -> None:
-    """In one transaction, with the log; tried again for as long as the job is ours, for the database may come back."""
+    """Write `change` and the lines of the log in one transaction.
+
+    While the database cannot be reached this is tried again, for as long as the lease lasts.
+    """
 
     def once() -> None:
         with context.writing() as session:
-            # how far it came, which the keeper may not have said
+            # the last progress, which the supervisor may not have recorded
             lifecycle.beat(session, context.claim, context.progress, None)
             change(session)
 
@@ -130,7 +136,7 @@ def _write(services: Services, context: JobContext, change: Callable[[Session], 
 
 def _unexpected(error: Exception) -> ProblemDocument:
     if isinstance(error, MemoryError):
-        hint = "Take a smaller batch_size, chip_size or stripe_px."
+        hint = "Use a smaller batch_size, chip_size or stripe_px."
         return document(500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}")
-    detail = f"The worker met an error that it did not expect ({type(error).__name__}); its log says more."
+    detail = f"The worker met an unexpected error ({type(error).__name__}); its log has the details."
     return document(500, "internal-error", "The work could not be done", detail)

@@ -1,4 +1,4 @@
-"""A claimed job as the process sees that does it: what it tells, the signs to stop that it obeys, and what it made."""
+"""The context of a claimed job in the process that does it: reports of progress, requests to stop, and the outcome."""
 
 import os
 import threading
@@ -20,30 +20,31 @@ from app.jobs import lifecycle
 from app.storage import Stored
 from ml.progress import Progress, Stopped
 
-TELL_S = 0.2  # at least, between two reports of progress within a stage
-LOG_S = 2.0  # at least, between two writes of the job's log
+REPORT_S = 0.2  # least time between two reports of progress within a stage
+LOG_S = 2.0  # least time between two writes of the job's log
 log = structlog.get_logger()
 
 
 class Dismissed(Stopped):
-    """Somebody dismissed the job."""
+    """The job was dismissed."""
 
 
 class Released(Stopped):
-    """This worker is being stopped: the job goes back, unfinished."""
+    """This worker is being stopped, so it gives the unfinished job back."""
 
 
 class Abandoned(Stopped):
-    """The job is, or must be taken to be, somebody else's: publish nothing."""
+    """The claim is no longer valid, or must be assumed to be invalid: publish nothing."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a piece of work made.
+    """The outcome of a job that succeeded.
 
-    files: name -> file in the scratch folder. record: called with what the store made of them, in the
-    transaction that also ends the job: everything is recorded, or nothing. place: where in the store, if not where
-    results lie.
+    record: Writes the result. It is called with the stored files, in the transaction that also ends the job, so either
+        everything is recorded or nothing.
+    files: Paths of the files in the scratch folder, by name.
+    place: Place of the files in the store; None for the usual place of results.
     """
 
     record: Callable[[Session, Mapping[str, Stored]], None]
@@ -52,25 +53,29 @@ class Outcome:
 
 
 class JobContext:
-    """The right to work on one job. `watch` is what the work calls; it raises as soon as the work must stop."""
+    """A claimed job and the connection to its supervisor. The work calls `watch`, which raises when it must stop."""
 
     def __init__(self, database: Database, claim: lifecycle.Claim, supervisor: Connection) -> None:
-        """keeper: takes `Progress` and gives a class of `Stopped`; when it ends, so does this process."""
+        """Make the context of a job.
+
+        supervisor: Connection that receives `Progress` and sends a subclass of `Stopped`. When the supervisor closes
+            it, this process ends.
+        """
         self.claim = claim
         self.progress: Progress | None = None
         self.on_values: Callable[[Session, Progress], None] | None = None
         self._database = database
-        self._keeper = supervisor
+        self._supervisor = supervisor
         self._reason: type[Stopped] | None = None
         self._ended = False
-        self._told = self._logged = 0.0
+        self._reported = self._logged = 0.0
         self._lines: list[tuple[datetime, str]] = []
 
     def watch(self, progress: Progress) -> None:
-        """Take note of progress; raises a kind of `Stopped` when the work must end."""
+        """Report progress to the supervisor and write its log and values. Raises `Stopped` when the work must stop."""
         if self._reason:
             raise self._reason
-        self._tell(progress)
+        self._report(progress)
         self.progress = progress
         if progress.note:
             self.log(progress.note)
@@ -80,12 +85,12 @@ class JobContext:
             self._write_log()
 
     def log(self, text: str) -> None:
-        """A line for the job's own log."""
+        """Add a line to the log of the job. It is written later."""
         self._lines.append((now(), text))
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that writes the waiting lines of the log, too; if it fails, they go on waiting."""
+        """A transaction that also writes the waiting lines of the log. If it fails, they stay and wait."""
         with self._database.write() as session:
             yield session
             logged = len(self._lines)
@@ -95,8 +100,11 @@ class JobContext:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear the signs to stop in a thread of its own: also in the middle of a long step, and that of an orphan."""
-        threading.Thread(target=self._listen, name="keeper", daemon=True).start()
+        """Receive requests to stop in a thread during the block, so that they arrive in the middle of a long step, too.
+
+        The thread ends this process when its supervisor has died.
+        """
+        threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
         try:
             yield
         finally:
@@ -105,23 +113,23 @@ class JobContext:
     def _listen(self) -> None:
         try:
             while True:
-                self._reason = self._keeper.recv()
+                self._reason = self._supervisor.recv()
         except (EOFError, OSError):
             if not self._ended:
-                os._exit(1)  # our keeper died: nobody beats for us, and the job will be somebody else's
+                os._exit(1)  # the supervisor has died: it sends no heartbeats, and another worker will claim the job
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         if self.progress is None or progress.stage != self.progress.stage:
             self.log(f"{progress.stage}: {progress.total} to do")
-        elif time.monotonic() - self._told < TELL_S and progress.done < progress.total:
+        elif time.monotonic() - self._reported < REPORT_S and progress.done < progress.total:
             return
-        self._told = time.monotonic()
-        self._keeper.send(progress)
+        self._reported = time.monotonic()
+        self._supervisor.send(progress)
 
     def _record(self, progress: Progress) -> None:
         with self.writing() as session:
             try:
-                lifecycle.beat(session, self.claim, None, None)  # the fence: Lost rolls the values back
+                lifecycle.beat(session, self.claim, None, None)  # raises Lost without a valid claim: nothing is written
             except lifecycle.Lost:
                 raise Abandoned from None
             if self.on_values:
@@ -131,5 +139,5 @@ class JobContext:
         try:
             with self.writing():
                 pass
-        except OperationalError as error:  # the database may come back in time
-            log.warning("no line of the log was written", error=str(error))
+        except OperationalError as error:  # the database may become available again in time
+            log.warning("the job's log could not be written", error=str(error))

@@ -1,4 +1,4 @@
-"""The composition root of the worker: a Celery app with one task, a sweep, and a sign of life."""
+"""The composition root of the worker: a Celery app with one task, the background threads, and reports for /readyz."""
 
 import os
 import socket
@@ -23,14 +23,14 @@ from worker import metrics, resume, scratch
 from worker.process import prepare
 from worker.supervisor import perform_all
 
-SIGN_OF_LIFE_S = 5.0
+REPORT_S = 5.0
 log = structlog.get_logger()
 
 
 def run(settings: Settings, queues: list[str]) -> None:
-    """Work until told to stop. SIGTERM gives the job in hand back and ends."""
+    """Do the jobs of some queues until the process is asked to stop. On SIGTERM a running job is given back."""
     configure_logs(settings)
-    # as root Celery warns of messages that are pickled; ours are JSON, the only kind that is accepted
+    # run by root, Celery warns of pickled messages; this app accepts only JSON
     warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)
     scratch.sweep(settings.data_dir / "scratch", services.database)
@@ -45,7 +45,7 @@ def run(settings: Settings, queues: list[str]) -> None:
         perform_all(services, queues, stopping)
 
     celery.task(name=TASK)(do)
-    setup_logging.connect(lambda **_: None, weak=False)  # structlog has set logging up already
+    setup_logging.connect(lambda **_: None, weak=False)  # `configure_logs` has set up logging already
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
     celery.worker_main(_arguments(celery, queues))
@@ -54,7 +54,7 @@ def run(settings: Settings, queues: list[str]) -> None:
 
 
 def _arguments(celery: Celery, queues: list[str]) -> list[str]:
-    # one job at a time, kept by a thread: a solo worker cannot be reached while busy
+    # one job at a time, supervised by a thread: with the pool "solo" Celery cannot be reached while a job runs
     name = f"{'-'.join(queues)}-{os.getpid()}@%h"
     arguments = [
         "--quiet",
@@ -72,18 +72,18 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
     calm_collection()
     start_rounds(services, stopping)
-    threading.Thread(target=_live, args=(services, queues, stopping), daemon=True).start()
+    threading.Thread(target=_report_living, args=(services, queues, stopping), daemon=True).start()
     log.info("worker ready", queues=queues)
 
 
-def _live(services: Services, queues: list[str], stopping: threading.Event) -> None:
-    """Show for /readyz that this worker is here."""
+def _report_living(services: Services, queues: list[str], stopping: threading.Event) -> None:
+    """Report regularly, for /readyz, that this worker lives; delete the report at the end."""
     worker_id = f"{socket.gethostname()}:{os.getpid()}"
 
-    def show() -> None:
+    def report() -> None:
         with services.database.write() as session:
             session.merge(Worker(id=worker_id, queues=queues, seen=now()))
 
-    every(SIGN_OF_LIFE_S, show, stopping, name="sign of life")
+    every(REPORT_S, report, stopping, name="report of this worker")
     with services.database.write() as session:
         session.execute(delete(Worker).where(Worker.id == worker_id))

@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus of its jobs, at an address of its own: no API knows how it gets on."""
+"""The metrics of a worker for Prometheus, served at an address of its own because the API does not have them."""
 
 import structlog
 from prometheus_client import Counter, Histogram, start_http_server
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 def serve(address: str) -> None:
-    """Answer at "host:port" in a thread. Where somebody else listens already, work goes on without."""
+    """Serve the metrics at "host:port" in a thread. If the port is in use, log an error and work without metrics."""
     host, _, port = address.rpartition(":")
     try:
         start_http_server(int(port), host)

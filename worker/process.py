@@ -1,7 +1,7 @@
-"""The processes that jobs are done in: one for each, fresh, and quick to start.
+"""The processes that do jobs: a new one for each job.
 
-They are forked from a process that has imported everything and used nothing: they start in milliseconds, and never
-inherit a lock that is held, a thread pool, or a GPU.
+They are forked from a server process that has imported everything and used nothing. So they start in milliseconds, and
+never inherit a lock that is held, a thread pool, or a GPU.
 """
 
 import os
@@ -23,11 +23,11 @@ from worker.context import JobContext
 
 Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 
-# what libraries read once, when a process starts; what the operator has set stays
+# environment variables that libraries read once, when a process starts; those that the operator has set stay
 _ENVIRONMENT = {
-    # OpenMP threads that spin while they wait slow a net severalfold on a machine that others use, too
+    # OpenMP threads that spin while they wait make a net several times slower when other processes use the CPU, too
     "OMP_WAIT_POLICY": "PASSIVE",
-    # glibc: arenas of threads grow by 64 MB, where large pieces that come and go leave holes between what GDAL keeps
+    # each thread's arena of glibc grows by 64 MB; large blocks that are freed leave holes between those that GDAL keeps
     "MALLOC_ARENA_MAX": "1",
 }
 _server = get_context("forkserver")
@@ -35,7 +35,7 @@ _server.set_forkserver_preload([__name__, "ml.nn.training.train", "ml.nn.predict
 
 
 def prepare() -> None:
-    """See that the process lives that the others come from, and has imported everything: that takes seconds."""
+    """Start the server process that jobs' processes are forked from, and wait for its imports, which take seconds."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     process = _server.Process(target=int)
@@ -45,24 +45,27 @@ def prepare() -> None:
 
 @contextmanager
 def waiting_process(settings: Settings, main: Main) -> Iterator[tuple[ForkServerProcess, Connection]]:
-    """A process that waits to be sent its claim, then runs `main`; it ends with the block at the latest.
+    """A new process, and the connection to it. It waits for a claim, then runs `main`; it is killed after the block.
 
-    Raises `OSError` or `EOFError` when the process that it should come from has just died.
+    Raises `OSError` or `EOFError` when the server process has just died.
     """
-    ours, its = _server.Pipe()
-    process = _server.Process(target=wait_for_claim, args=(main, settings, its))
-    with ours:
-        with its:
+    connection, its_connection = _server.Pipe()
+    process = _server.Process(target=wait_for_claim, args=(main, settings, its_connection))
+    with connection:
+        with its_connection:
             process.start()
         try:
-            yield process, ours
+            yield process, connection
         finally:
             process.kill()
             process.join()
 
 
 def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> None:
-    """Do the job whose claim the keeper sends; end if it has none to give. The keeper alone decides when to stop."""
+    """Receive a claim from the supervisor and run `main`; end without one when the supervisor closes the connection.
+
+    Signals are ignored, because only the supervisor decides when this process stops.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -73,7 +76,7 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
 
 
 def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
-    """Do the claimed job and end it, whatever comes of it."""
+    """Do a claimed job in this process, and end it or give it back."""
     configure_logs(settings)
     calm_collection()
     _limit_threads(settings)

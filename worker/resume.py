@@ -1,4 +1,4 @@
-"""What a job goes on from, kept in the store so that another machine can: epochs of a training, parts of a map."""
+"""Unfinished results in the store, from which another machine resumes a job: epochs of a training, parts of a map."""
 
 import shutil
 from pathlib import Path
@@ -18,9 +18,10 @@ log = structlog.get_logger()
 
 
 class ResumeFile:
-    """The resume file of one attempt. Each has keys of its own: who was given up cannot reach its successor's.
+    """The resume file of one attempt at a training, in the scratch folder and in the store.
 
-    A store that is away is no reason to stop: without the file, the next attempt has more to do again.
+    Each attempt has different keys in the store, so a worker that lost its claim cannot change the file of the next
+    attempt. If the store cannot be reached, the work continues: without the file, the next attempt must repeat more.
     """
 
     def __init__(self, store: Store, claim: Claim, folder: Path) -> None:
@@ -32,18 +33,18 @@ class ResumeFile:
         self._count = 0
 
     def fetch(self) -> None:
-        """Bring what the attempt before left, unless the scratch folder has it: the newest file that is intact."""
+        """Copy the newest intact file of an earlier attempt into the scratch folder, unless there is one already."""
         if self._path.exists():
             return
         try:
             for key in sorted(self._store.keys(place_of(self._claim.job_id)), key=_age, reverse=True):
-                if self._bring(key):
+                if self._copy(key):
                     return
         except StoreAway as error:
-            log.warning("nothing to resume from: the store is away", error=error.detail)
+            log.warning("nothing to resume from: the store cannot be reached", error=error.detail)
 
     def keep(self) -> None:
-        """Put the file into the store, if it is another than the last time, and delete that one."""
+        """Store the file if it has changed since the last call, and delete the older one from the store."""
         if not self._path.exists() or (sha256 := sha256_of(self._path)) == self._sha256:
             return
         place = f"{place_of(self._claim.job_id)}{self._claim.attempt:06d}-{self._count:06d}-{FILE}"
@@ -53,13 +54,14 @@ class ResumeFile:
             if last:
                 self._store.delete(last)
         except StoreAway as error:
-            log.warning("epoch not kept: the store is away", error=error.detail)
+            log.warning("the epoch was not stored: the store cannot be reached", error=error.detail)
 
-    def _bring(self, key: str) -> bool:
+    def _copy(self, key: str) -> bool:
+        """Copy the object into the scratch folder. Returns False when it is damaged."""
         try:
             found = self._store.take(key, self._path.parent.with_name("inputs"))
         except Damaged as error:
-            log.warning("cannot resume from it", error=error.detail)
+            log.warning("cannot resume from a damaged file", error=error.detail)
             return False
         part = self._path.with_suffix(".part")
         shutil.copyfile(found, part)
@@ -68,20 +70,20 @@ class ResumeFile:
 
 
 def forget(store: Store, job_id: str) -> None:
-    """Delete what is kept for a job that has ended."""
+    """Delete the unfinished results of a job that has ended."""
     try:
         for key in list(store.keys(place_of(job_id))):
             store.delete(key)
     except StoreAway as error:
-        log.warning("left for the sweep: the store is away", error=error.detail)
+        log.warning("unfinished results stay until the next sweep: the store cannot be reached", error=error.detail)
 
 
 def sweep(store: Store, database: Database) -> None:
-    """Forget what is kept for jobs that have ended without a worker, or are gone."""
+    """Delete the unfinished results of all jobs that have ended or do not exist."""
     try:
         kept = {key.split("/")[1] for key in store.keys("resume/")}
     except StoreAway as error:
-        log.warning("not swept: the store is away", error=error.detail)
+        log.warning("unfinished results were not swept: the store cannot be reached", error=error.detail)
         return
     with database.read() as session:
         unfinished = select(Job.id).where(Job.status.not_in(lifecycle.FINAL))
@@ -90,10 +92,10 @@ def sweep(store: Store, database: Database) -> None:
 
 
 def _age(key: str) -> str:
-    """By attempt, then by epoch: what follows the sha256 in the last part of a key."""
+    """The sort key of a file by attempt, then by epoch: what follows the sha256 in the last component of `key`."""
     return key.rpartition("/")[2].partition("-")[2]
 
 
 def place_of(job_id: str) -> str:
-    """Where in the store: what lies there is forgotten when the job has ended."""
+    """The place in the store of a job's unfinished results, which are deleted when the job has ended."""
     return f"resume/{job_id}/"

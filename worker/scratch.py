@@ -1,4 +1,4 @@
-"""Scratch folders: one for each attempt at a job, on the disk of the worker."""
+"""Scratch folders on the disk of the worker, one for each attempt at a job."""
 
 import errno
 import shutil
@@ -15,14 +15,16 @@ from app.jobs.lifecycle import Claim
 from app.storage import Store
 from app.tables import Job
 
-LEAST_BYTES = 2**20  # with less than this nothing can be done
+LEAST_BYTES = 2**20  # with less free space than this the disk counts as full
 
 
 def prepare(root: Path, claim: Claim) -> Path:
-    """The folder of this attempt, holding a copy of what the last one left here, so that work resumes.
+    """Make the scratch folder of an attempt and return it, with a copy of the last attempt's files to resume from.
 
-    A copy, whole or not there: a worker that was given up but still writes cannot reach into the folder of its
-    successor. Raises `NoRoom`.
+    The folder appears only when the copy is complete. Files are copied because a process that lost its claim may still
+    write to its own folder.
+
+    Raises `NoRoom` when the disk is full.
     """
     folder = _folder(root, claim.job_id) / str(claim.attempt)
     part = folder.with_name(f"{claim.attempt}.part")
@@ -42,17 +44,23 @@ def prepare(root: Path, claim: Claim) -> Path:
 
 
 def full(root: Path) -> NoRoom:
-    """The error that says so."""
-    return NoRoom("no-room", f"The disk of this worker is full. Make room in {root}.")
+    """The error for a full disk."""
+    return NoRoom("no-room", f"The disk of this worker is full. Free some space in {root}.")
 
 
 def fetcher(store: Store, folder: Path) -> Callable[[str], Path]:
-    """A function that brings an object of the store, checked, to where all attempts at a job keep their inputs."""
+    """A function that fetches an object of the store, checked, into the folder of inputs that all attempts share.
+
+    folder: The scratch folder of an attempt.
+    """
     return lambda key: store.take(key, folder.with_name("inputs"))
 
 
 def no_room(root: Path, error: BaseException | None) -> bool:
-    """Whether the disk of `root` is full, or was when `error` came: what writes files may hide it, and clean up."""
+    """Whether the disk of `root` is full, or was full when `error` occurred.
+
+    Libraries that write files may raise another error from that one, and delete the file.
+    """
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -64,12 +72,12 @@ def no_room(root: Path, error: BaseException | None) -> bool:
 
 
 def remove(root: Path, job_id: str) -> None:
-    """Forget all attempts at a job."""
+    """Delete the scratch folders of all attempts at a job."""
     shutil.rmtree(_folder(root, job_id), ignore_errors=True)
 
 
 def sweep(root: Path, database: Database) -> None:
-    """Forget the folders of jobs that have ended without a worker, or are gone."""
+    """Delete the scratch folders of all jobs that have ended or do not exist."""
     with database.read() as session:
         open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(lifecycle.FINAL)))
         wanted = {_folder(root, job_id).name for job_id in open_jobs}
@@ -79,4 +87,4 @@ def sweep(root: Path, database: Database) -> None:
 
 
 def _folder(root: Path, job_id: str) -> Path:
-    return root / job_id.replace(":", "@")  # no name has an @, so no two jobs share a folder
+    return root / job_id.replace(":", "@")  # no id has an @, so no two jobs share a folder

@@ -1,4 +1,4 @@
-"""Keeps a job while a child process does it: beats for it, watches over the child, and passes on the signs to stop."""
+"""Supervises a child process that does a job: sends heartbeats, passes requests to stop on, and ends the process."""
 
 import signal
 import threading
@@ -21,43 +21,44 @@ from worker.context import Abandoned, Dismissed, Released
 from worker.metrics import ATTEMPTS, PIXELS
 from worker.process import Main, main, waiting_process
 
-GIVE_UP = 0.6  # of the lease: who could not beat for so long must expect that somebody else has the job
-# Seconds that a child has to obey. A worker must be gone 20 s after SIGTERM; what is somebody else's ends at once.
+GIVE_UP = 0.6  # fraction of the lease: after this time without a heartbeat, another worker may soon claim the job
+# Seconds in which a child must stop. A worker must have ended 20 s after SIGTERM; without a claim a child is killed at
+# once.
 GRACE_S: dict[type[Stopped], float] = {Dismissed: 10, Released: 12, Abandoned: 0}
-LOOK_S = 0.2  # how often to look whether this worker shall end
+POLL_S = 0.2  # how often to check whether this worker must stop
 log = structlog.get_logger()
 
 
 def perform_all(services: Services, queues: Sequence[str], stopping: threading.Event) -> None:
-    """See through what waits in `queues`, one job of each in turn, until a round has ended none.
+    """Do the jobs that wait in `queues`, one of each queue in turn, until a round has ended no job.
 
-    A job that was given back waits for the next ring: what it lacks, a store perhaps, will still be away.
+    A job that was given back waits for the next notification, because the store, for instance, is still unreachable.
     """
     while sum(perform(services, queue, stopping) for queue in queues):
         pass
 
 
 def perform(services: Services, queue: str, stopping: threading.Event, main: Main = main) -> bool:
-    """See the oldest job of a queue through, if one waits; whether it has ended.
+    """Do the oldest job of a queue, if one waits. Returns whether the job has ended.
 
-    stopping: set when this worker shall end: then it claims nothing more. main: what the child runs.
+    stopping: Set when this worker must stop; then it claims no more jobs. main: The function that the child runs.
     """
     if stopping.is_set():
-        return False  # the job it has just given back rings here, too; the sweep rings again for another worker
+        return False  # even if notified of the job that it has given back; the sweep notifies another worker
     with services.database.read() as session:
         if not lifecycle.waiting(session, queue):
             return False
     with ExitStack() as stack:
         try:
-            # before the claim: if what children come from has died, this takes seconds, in which nobody would beat
+            # before the claim: if the server process has died, this takes seconds, without heartbeats
             process, connection = stack.enter_context(waiting_process(services.settings, main))
         except (OSError, EOFError) as error:
-            log.warning("no process for a job", error=str(error))
+            log.warning("the process for a job could not be started", error=str(error))
             return False
-        return _claim_and_keep(services, queue, stopping, process, connection)
+        return _claim_and_supervise(services, queue, stopping, process, connection)
 
 
-def _claim_and_keep(
+def _claim_and_supervise(
     services: Services, queue: str, stopping: threading.Event, process: ForkServerProcess, connection: Connection
 ) -> bool:
     with services.database.write() as session:
@@ -67,7 +68,7 @@ def _claim_and_keep(
     with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
         since = time.monotonic()
-        JobSupervisor(services, claim, stopping).keep(process, connection)
+        JobSupervisor(services, claim, stopping).supervise(process, connection)
         status = _status_after(services, claim)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
     return status in lifecycle.FINAL
@@ -76,49 +77,50 @@ def _claim_and_keep(
 def _status_after(services: Services, claim: lifecycle.Claim) -> str:
     with services.database.read() as session:
         job = lifecycle.get(session, claim.job_id)
-        if job.parent:  # perhaps the last run that an experiment waited for: whether it was, its claim decides
+        if job.parent:  # the parent may have waited for this job only; it can be claimed if it did
             services.queue.notify(lifecycle.get(session, job.parent))
     return job.status
 
 
 class JobSupervisor:
-    """Of one claimed job, until its child has ended."""
+    """Supervises the child process of one claimed job until the process has ended."""
 
     def __init__(self, services: Services, claim: lifecycle.Claim, stopping: threading.Event) -> None:
         self._services, self._claim, self._stopping = services, claim, stopping
         self._progress: Progress | None = None
         self._reason: type[Stopped] | None = None
-        self._killed = ""  # why, if we had to
+        self._killed = ""  # why the child was killed, if it was
         self._kill_at = float("inf")
         self._last_beat = self._last_progress = time.monotonic()
         self._stage_start = (time.monotonic(), 0)
 
-    def keep(self, process: ForkServerProcess, connection: Connection) -> None:
-        """Send the waiting child its claim and stay until it has ended, and the job has been ended or given back."""
+    def supervise(self, process: ForkServerProcess, connection: Connection) -> None:
+        """Send the claim to the waiting child. Return when it has ended, and the job has ended or was given back."""
         try:
-            with suppress(OSError):  # it has died already
+            with suppress(OSError):  # the child has died already
                 connection.send(self._claim)
-            self._stay(process, connection)
+            self._watch(process, connection)
         finally:
             process.kill()
             process.join()
         self._settle(process.exitcode)
 
-    def _stay(self, process: ForkServerProcess, connection: Connection) -> None:
-        talking, next_beat = True, time.monotonic()
+    def _watch(self, process: ForkServerProcess, connection: Connection) -> None:
+        """Receive progress, send heartbeats and requests to stop, until the child has ended."""
+        is_open, next_beat = True, time.monotonic()
         while True:
-            ready = wait([connection, process.sentinel] if talking else [process.sentinel], timeout=LOOK_S)
+            ready = wait([connection, process.sentinel] if is_open else [process.sentinel], timeout=POLL_S)
             if connection in ready:
-                talking = self._hear(connection)
+                is_open = self._receive(connection)
             elif process.sentinel in ready:
                 return
             if time.monotonic() >= next_beat:
                 self._beat()
                 next_beat = time.monotonic() + self._services.settings.heartbeat_s
-            self._tell(process, connection)
+            self._stop_child(process, connection)
 
-    def _hear(self, connection: Connection) -> bool:
-        """Take a report of progress; False when the child has no more to say."""
+    def _receive(self, connection: Connection) -> bool:
+        """Receive a report of progress. Returns False when the child has closed the connection."""
         try:
             progress: Progress = connection.recv()
         except (EOFError, OSError):
@@ -139,18 +141,18 @@ class JobSupervisor:
             self._last_beat = time.monotonic()
         except lifecycle.Lost:
             self._reason = Abandoned
-        except Exception as error:  # the database may come back in time
-            log.warning("no heartbeat", error=str(error))
+        except Exception as error:  # the database may become available again in time
+            log.warning("a heartbeat could not be sent", error=str(error))
             if time.monotonic() - self._last_beat > GIVE_UP * settings.lease_s:
                 self._reason = Abandoned
 
-    def _tell(self, process: ForkServerProcess, connection: Connection) -> None:
-        """Pass a reason to stop on, once; kill a child that does not obey in time, or makes no progress at all."""
+    def _stop_child(self, process: ForkServerProcess, connection: Connection) -> None:
+        """Send a reason to stop, if any, once. Kill a child that does not stop in time or makes no progress."""
         if self._stopping.is_set():
             self._reason = self._reason or Released
         if self._reason and self._kill_at == float("inf"):
             self._kill_at = time.monotonic() + GRACE_S[self._reason]
-            with suppress(OSError):  # it has just ended
+            with suppress(OSError):  # the child has just ended
                 connection.send(self._reason)
         stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
         if stalled or time.monotonic() >= self._kill_at:
@@ -158,15 +160,18 @@ class JobSupervisor:
             process.kill()
 
     def _settle(self, exitcode: int | None) -> None:
-        """End, or give back, the job that the child did not end itself; tried again while the database is away."""
+        """End the job, or give it back, unless the child has done so. Tried again while the database is unreachable."""
         cause = self._killed or _cause(exitcode)
         settle = partial(self._end_or_give_back, cause)
         ended = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
-        if ended:  # a process that has just recorded its success may have been ended before it could clean up
+        if ended:  # the child may have been killed after it recorded its success and before it deleted its folder
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
 
     def _end_or_give_back(self, cause: str) -> bool:
-        """Whether the job has ended. If it is still ours, nobody else has it: its process is dead."""
+        """End the job or give it back if the claim is still valid. Returns whether the job has ended.
+
+        The process of the job is dead, so nothing else can end the job at the same time.
+        """
         with self._services.database.write() as session:
             job = lifecycle.get(session, self._claim.job_id)
             if (job.status, job.attempt) == ("running", self._claim.attempt):
@@ -182,7 +187,7 @@ class JobSupervisor:
             return job.status in lifecycle.FINAL
 
     def _eta_s(self) -> float | None:
-        """Seconds left in this stage, at the pace that it had so far."""
+        """Estimated seconds until the end of the stage, from its speed so far; None before the first progress in it."""
         if self._progress is None:
             return None
         start, first = self._stage_start
@@ -191,8 +196,8 @@ class JobSupervisor:
 
 
 def _cause(exitcode: int | None) -> str:
-    """How a process ended: by a signal, if the code is negative."""
+    """How a process ended, as the predicate of a sentence. exitcode: negative if a signal ended it."""
     if exitcode is not None and exitcode < 0:
-        hint = ", perhaps for want of memory" if -exitcode == signal.SIGKILL else ""
+        hint = ", perhaps because memory ran out" if -exitcode == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-exitcode).name}{hint}"
     return f"ended with code {exitcode}"

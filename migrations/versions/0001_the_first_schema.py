@@ -16,7 +16,7 @@ JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
 def upgrade() -> None:
-    """The first schema."""
+    """Create the tables of the first schema."""
     op.create_table(
         "alias_moves",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -234,7 +234,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo it."""
+    """Drop all tables."""
     with op.batch_alter_table("predictions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_predictions_scene"))
         batch_op.drop_index("ix_predictions_created")

@@ -1,4 +1,4 @@
-"""Experiments, and what trainings, models and predictions have to say of themselves
+"""Experiments, and details of trainings, models and predictions
 
 Revision: 0002; after 0001.
 """
@@ -32,7 +32,7 @@ INDICES = (
 
 
 def upgrade() -> None:
-    """New columns are empty for what is there already: no row has to be touched."""
+    """Add a table and columns. The columns are null in existing rows, so no row has to be changed."""
     for table, name, type_ in COLUMNS:
         op.add_column(table, sa.Column(name, type_, nullable=True))
     for table, name in INDICES:
@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget experiments."""
+    """Drop experiments and the new columns."""
     op.drop_table("experiments")
     for table, name in INDICES:
         op.drop_index(f"ix_{table}_{name}", table)

@@ -1,4 +1,4 @@
-"""Indices by which each list finds its pages, also among a million rows
+"""Indices with which each list finds its pages, even among a million rows
 
 Revision: 0003; after 0002.
 """
@@ -31,7 +31,7 @@ AFTER = (
 
 
 def upgrade() -> None:
-    """Indices for the new ones of each name; the tables stay as they are."""
+    """Replace the indices of lists. The tables stay as they are."""
     for table, name, _ in BEFORE:
         op.drop_index(name, table)
     for table, name, columns in AFTER:
@@ -40,7 +40,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The indices of 0002."""
+    """Restore the indices of 0002."""
     op.drop_index("ix_jobs_parent", "jobs")
     for table, name, _ in AFTER:
         op.drop_index(name, table)

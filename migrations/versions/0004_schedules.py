@@ -18,7 +18,7 @@ IS_OPEN = sa.text("finished IS NULL")
 
 
 def upgrade() -> None:
-    """New tables; those that are there stay as they are."""
+    """Create new tables. Existing tables stay as they are."""
     op.create_table(
         "evaluations",
         sa.Column("id", sa.String(length=100), sa.ForeignKey("jobs.id"), primary_key=True),
@@ -79,7 +79,7 @@ def _create_runs() -> None:
 
 
 def downgrade() -> None:
-    """Forget schedules and evaluations, and the jobs of the latter."""
+    """Drop schedules and evaluations, and delete the jobs of evaluations."""
     op.drop_table("schedule_runs")
     op.drop_table("schedules")
     op.drop_table("evaluations")

@@ -1,4 +1,4 @@
-"""Parts of predictions, worked on by several workers at once
+"""Parts of predictions, so that several workers share a prediction
 
 Revision: 0005; after 0004.
 """
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """A new table; those that are there stay as they are."""
+    """Create a new table. Existing tables stay as they are."""
     op.create_table(
         "parts",
         sa.Column("id", sa.String(length=100), sa.ForeignKey("jobs.id"), primary_key=True),
@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget parts and their jobs: predictions that still wait for some are worked on whole."""
+    """Drop parts and their jobs. A prediction that still waits for parts is then made as a whole."""
     op.drop_table("parts")
     op.execute("DELETE FROM job_log WHERE job_id IN (SELECT id FROM jobs WHERE kind = 'part')")
     op.execute("DELETE FROM jobs WHERE kind = 'part'")

@@ -1,4 +1,4 @@
-"""The status that clients are told, by which lists and counts find jobs
+"""The status that clients see, by which lists and counts find jobs
 
 Revision: 0006; after 0005.
 """
@@ -15,11 +15,11 @@ REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE
 
 
 def upgrade() -> None:
-    """A column that the database derives, for which PostgreSQL writes the table anew, and the indices of lists by it.
+    """Add a column that the database computes, and indices of lists by it. PostgreSQL rewrites the table for this.
 
-    Those by `status` stay: workers and the sweep find what they can claim by them.
+    The indices by `status` stay: workers and the sweep use them to find jobs that can be claimed.
     """
-    stored = op.get_bind().dialect.name == "postgresql"  # SQLite adds only columns that are derived at each reading
+    stored = op.get_bind().dialect.name == "postgresql"  # SQLite can only add columns that are computed when read
     derived = sa.Computed(REPORTED, persisted=stored)
     op.add_column("jobs", sa.Column("reported_status", sa.String(length=12), derived, nullable=False))
     op.create_index("ix_jobs_reported", "jobs", ["reported_status", "created", "id"])
@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Lists find jobs by the other status again."""
+    """Drop the column, so that lists find jobs by `status` again."""
     op.drop_index("ix_jobs_reported_kind", "jobs")
     op.drop_index("ix_jobs_reported", "jobs")
     op.drop_column("jobs", "reported_status")

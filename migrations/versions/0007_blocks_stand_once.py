@@ -1,4 +1,4 @@
-"""The confusions of a model's test blocks stand in its details alone
+"""The confusion matrices of a model's test blocks are stored only in its details
 
 Revision: 0007; after 0006.
 """
@@ -26,7 +26,7 @@ VERSIONS = sa.table(
 
 
 def upgrade() -> None:
-    """Versions that are older than details keep their blocks there, as of one scene without a name, in a column."""
+    """Move the blocks of versions without details into details, as of one scene without a name, and drop the column."""
     connection = op.get_bind()
     for row in connection.execute(sa.select(VERSIONS).where(sa.text("details -> 'test' IS NULL"))).all():
         details, blocks = (json.loads(document or "null") for document in (row.details, row.test_blocks))
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Copy the blocks out of the details again."""
+    """Add the column again and copy the blocks from the details into it."""
     op.add_column("model_versions", sa.Column("test_blocks", JSON, nullable=False, server_default=sa.text("'[]'")))
     connection = op.get_bind()
     for row in connection.execute(sa.select(VERSIONS).where(sa.text("details -> 'test' IS NOT NULL"))).all():
@@ -45,13 +45,13 @@ def downgrade() -> None:
 
 
 def _change(connection: sa.Connection, row: Any, **documents: Any) -> None:
-    """Write JSON, which the engine of `app.core.db` takes, and gives, as text."""
+    """Write JSON columns of a row. The engine of `app.core.db` passes JSON on as text."""
     here = (VERSIONS.c.name == row.name) & (VERSIONS.c.version == row.version)
     texts = {name: json.dumps(document) for name, document in documents.items()}
     connection.execute(VERSIONS.update().where(here).values(**texts))
 
 
 def _unplaced(confusions: list[Any]) -> dict[str, Any]:
-    """What `ml.evaluation.assessment.Assessment` says of blocks of which nothing else is known."""
+    """An `ml.evaluation.assessment.Assessment` as JSON, of blocks of which only the confusion matrices are known."""
     blocks = [{"row": 256 * number, "col": 0, "confusion": counts} for number, counts in enumerate(confusions)]
     return {"scenes": {}, "scene_mean": {}, "false_positives": {}, "blocks": {"": blocks}, "boundary_m": None}

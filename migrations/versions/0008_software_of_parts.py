@@ -1,4 +1,4 @@
-"""What made each part of a prediction, which several machines may share
+"""The software that made each part of a prediction, which several machines may share
 
 Revision: 0008; after 0007.
 """
@@ -14,10 +14,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """A new column, null in the parts that are there."""
+    """Add a column, which is null in existing parts."""
     op.add_column("parts", sa.Column("software", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")))
 
 
 def downgrade() -> None:
-    """Forget it."""
+    """Drop the column."""
     op.drop_column("parts", "software")

@@ -1,4 +1,4 @@
-"""Predictions that asked for ncnn, which is no engine any more, ask for any
+"""Predictions that requested the engine ncnn, which does not exist any more, request any engine
 
 Revision: 0009; after 0008.
 """
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Rows are read as what a request may be today: else one such prediction would fail the whole list."""
+    """Replace the engine in these rows: a config is validated when it is read, so one row would fail a whole list."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "UPDATE predictions SET config = config || '{\"engine\": \"auto\"}' WHERE config ->> 'engine' = 'ncnn'"
@@ -25,4 +25,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Any engine is one that older code knows, too."""
+    """Change nothing: older code also knows the value for any engine."""

@@ -184,7 +184,7 @@ def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Servic
     lonely = JobSupervisor(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
     with pytest.MonkeyPatch.context() as patch, waiting_process(impatient, children.hangs) as (process, connection):
         patch.setattr(JobSupervisor, "_settle", lambda *_: None)  # it could only say that there is no database
-        lonely.keep(process, connection)
+        lonely.supervise(process, connection)
     assert lonely._reason is Abandoned
 
 

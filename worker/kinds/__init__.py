@@ -1,1 +1,1 @@
-"""Kinds of work, a file each: dataset, training, experiment, evaluation, prediction and its parts."""
+"""The work of each kind of job, one file a kind: dataset, training, experiment, evaluation, prediction and parts."""

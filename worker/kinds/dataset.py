@@ -1,4 +1,4 @@
-"""Datasets: rasterise the labels of every scene, check, count."""
+"""Datasets: rasterise the labels on the grid of every scene, check them, and count classes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ PICTURES = "pictures.npz"
 
 
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Prepare the dataset of the job in `folder`."""
+    """Prepare the dataset of the job. folder: scratch folder for the masks and pictures."""
     with services.database.read() as session:
         dataset = datasets.get(session, context.claim.job_id)
         request = dataset.request

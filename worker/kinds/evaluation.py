@@ -1,4 +1,4 @@
-"""Evaluations: score a registered version on a split of any dataset."""
+"""Evaluations: score a registered model version on a split of any dataset."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +14,8 @@ from worker.context import JobContext, Outcome
 
 
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Do the evaluation of the job; it needs no file of its own."""
-    from ml.nn.evaluate import score  # torch takes seconds to import: only when there is something to score
+    """Do the evaluation of the job. The outcome has no files. folder: scratch folder, beside which the inputs are."""
+    from ml.nn.evaluate import score  # imported only when it is used, because torch takes seconds to import
 
     with services.database.read() as session:
         evaluation = evaluations.get(session, context.claim.job_id)

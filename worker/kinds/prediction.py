@@ -1,4 +1,4 @@
-"""Predictions: map one scene with one model; whole, or some rows of its map, kept in the store until all are there."""
+"""Predictions: map one scene with one model, as a whole or in parts of some rows, which are stored until all exist."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Do the prediction of the job in `folder`, which may hold what an earlier attempt left; or join its parts."""
+    """Do the prediction of the job, or join its parts. folder: scratch folder with the files of an earlier attempt.
+
+    Raises `InputRefused` when a part has failed.
+    """
     with services.database.read() as session:
-        made = _whole(session, context.claim.job_id)
-    result = _predict(services, context, folder, made)
+        finished = _finished_parts(session, context.claim.job_id)
+    result = _predict(services, context, folder, finished)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, context.claim.job_id)
@@ -42,14 +45,17 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
 
 
 def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Map the rows of the part of the job; in vain, and so not at all, if another part has failed."""
-    # torch takes seconds to import: only when there is something to predict
+    """Map the rows of the part of the job. folder: scratch folder with the files of an earlier attempt.
+
+    Raises `InputRefused` when another part has failed, because the map cannot be completed then.
+    """
+    # imported only when it is used, because torch takes seconds to import
     from ml.nn.prediction.predict import predict_rows
 
     with services.database.read() as session:
         part = parts.get(session, context.claim.job_id)
         for job in parts.failed(session, part.prediction):
-            hint = "See what that part says, mend it, and predict again."
+            hint = "Read the error of that part, correct the cause, and predict again."
             raise InputRefused(Fault("other_part_failed", f"Part {job.id} has failed: {job.message}", hint))
     inputs = _inputs(services, part.prediction, folder)
     rows = range(part.first_row, part.end_row)
@@ -62,31 +68,31 @@ def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
     return Outcome(record, {"rows": maps.path}, place=f"{resume.place_of(part.prediction)}{part.first_row:09d}")
 
 
-def _whole(session: Session, prediction_id: str) -> Sequence[Part]:
-    """All parts of the map, with their rows; none if nobody asked for parts."""
+def _finished_parts(session: Session, prediction_id: str) -> Sequence[Part]:
+    """All parts of the map, with their rows; empty if the prediction has no parts."""
     if failed := parts.failed(session, prediction_id):
-        hint = "Look at its log, mend it, and predict again."
+        hint = "Read its log, correct the cause, and predict again."
         raise InputRefused(
             *(Fault("part_failed", f"Part {job.id} is {job.status}: {job.message}", hint) for job in failed)
         )
     return parts.of(session, prediction_id)
 
 
-def _predict(services: Services, context: JobContext, folder: Path, made: Sequence[Part]) -> "PredictResult":
-    # torch takes seconds to import: only when there is something to predict
+def _predict(services: Services, context: JobContext, folder: Path, finished: Sequence[Part]) -> "PredictResult":
+    # imported only when it is used, because torch takes seconds to import
     from ml.nn.prediction.predict import MappedRows, finish, predict
 
     inputs = _inputs(services, context.claim.job_id, folder)
-    if not made:
+    if not finished:
         return predict(inputs.model, inputs.scene, folder, inputs.config, context.watch)
     take = scratch.fetcher(services.store, folder)
-    rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in made if part.object]
+    rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in finished if part.object]
     return finish(rows, inputs.model, inputs.scene, folder, inputs.config, context.watch)
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a prediction works on, on this machine. model: the checkpoint."""
+    """The inputs of a prediction, as files on this machine. model: path of the checkpoint."""
 
     model: Path
     scene: SceneFile
@@ -94,7 +100,7 @@ class _Inputs:
 
 
 def _inputs(services: Services, prediction_id: str, folder: Path) -> _Inputs:
-    """The inputs of a prediction, checked, for a job whose scratch folder this is."""
+    """Fetch and check the inputs of a prediction. folder: the scratch folder of the job."""
     with services.database.read() as session:
         prediction = predictions.get(session, prediction_id)
         row_of_scene = scenes.get(session, prediction.scene)

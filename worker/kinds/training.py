@@ -1,4 +1,4 @@
-"""Trainings: train a net, keep what it says of itself, register it."""
+"""Trainings: train a net, record its epochs and its checkpoint's header, and register it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +18,8 @@ CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 
 
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
-    """Do the training of the job in `folder`, which may hold what an earlier attempt left."""
-    # torch takes seconds to import: only when there is something to train
+    """Do the training of the job. folder: scratch folder with the files of an earlier attempt, if there was one."""
+    # imported only when it is used, because torch takes seconds to import
     from ml.nn.training.pictures import training_pictures
     from ml.nn.training.train import train
 
@@ -60,18 +60,18 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
 
 
 def _line(values: Mapping[str, float | int | None]) -> str:
-    """An epoch as a line of the job's log."""
+    """A line of the job's log with the values of an epoch."""
     return " ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )
 
 
 def _log_report(context: JobContext, report: TrainReport) -> None:
-    """What the owner of the data should know, as lines of the job's log."""
+    """Write to the job's log what the owner of the data should know."""
     for warning in report.warnings:
         context.log(f"warning: {warning}")
     context.log(f"balance {report.balance.mode}: pixels {report.balance.before}, in an epoch {report.balance.after}")
     for why, count in report.dropped.items():
         context.log(f"{count} chips were dropped: {why}")
     if report.suspects:
-        context.log(f"{report.suspects} places have labels that the net strongly contradicts: look at them")
+        context.log(f"{report.suspects} places have labels that the net strongly contradicts: check them")
