@@ -54,7 +54,7 @@ class Child:
     pause_s: float = 0.0
     due: float = 0.0
 
-    def tend(self, environment: Mapping[str, str], output: IO[bytes] | None) -> None:
+    def start_if_due(self, environment: Mapping[str, str], output: IO[bytes] | None) -> None:
         """Start the process if it is not running and its pause is over.
 
         output: File for its standard output and standard error; by default the standard error of this process.
@@ -109,7 +109,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         """Start all children."""
-        self._thread = start_every(POLL_S, self._tend, self._stop, name="supervisor")
+        self._thread = start_every(POLL_S, self._check_children, self._stop, name="supervisor")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,6 +124,6 @@ class Supervisor:
         for child in self.children:
             child.end(deadline)
 
-    def _tend(self) -> None:
+    def _check_children(self) -> None:
         for child in self.children:
-            child.tend(self.environment, self.output)
+            child.start_if_due(self.environment, self.output)

@@ -1,4 +1,4 @@
-"""The smallest documents that rows can hold, for tests that ask only which rows there are."""
+"""The smallest documents that rows can hold, for tests that do not check the content of rows."""
 
 from app.core.errors import ProblemDocument, document
 from app.requests import DatasetRequest
@@ -34,7 +34,7 @@ SCENE = SceneInfo(
 
 
 def prepared(**pixels: int) -> PreparedDataset:
-    """A prepared dataset, each split of which has so many pixels of each class."""
+    """A prepared dataset. pixels: number of pixels of each class in each split."""
     counts = SplitStatistics(pixels=pixels, fraction={}, area_ha={})
     return PreparedDataset(
         statistics=dict.fromkeys(("train", "val", "test"), counts),
@@ -44,5 +44,5 @@ def prepared(**pixels: int) -> PreparedDataset:
 
 
 def problem(detail: str) -> ProblemDocument:
-    """Why a job failed."""
+    """The error of a failed job."""
     return document(422, "internal-error", "The work could not be done", detail)

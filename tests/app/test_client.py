@@ -1,4 +1,4 @@
-"""The client on the wire: real servers, one of them flaky."""
+"""The requests of the client, received by a real HTTP server that returns prepared answers."""
 
 import json
 import threading
@@ -19,14 +19,14 @@ DONE = {"jobID": "x", "processID": "dataset", "stage": "", "done": 1, "total": 1
 
 @dataclass
 class Wire:
-    """A server that gives prepared answers, and remembers what it was asked."""
+    """A server that returns prepared answers and records the requests."""
 
     answers: list[Answer] = field(default_factory=list)
-    asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Give the next answer; the last one again and again."""
+        """Record a request and send the next answer. The last answer is repeated."""
         if request.headers.get("Transfer-Encoding") == "chunked":
             body = b""
             while size := int(request.rfile.readline(), 16):
@@ -35,7 +35,7 @@ class Wire:
             request.rfile.readline()
         else:
             body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        self.asked.append((request.command, request.path, dict(request.headers), body))
+        self.requests.append((request.command, request.path, dict(request.headers), body))
         status, headers, document = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         request.send_response(status)
@@ -47,14 +47,14 @@ class Wire:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    """A server of prepared answers."""
+    """A running server without prepared answers yet."""
     wire = Wire()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def __getattr__(self, name: str) -> Callable[[], None]:
-            if name.startswith("do_"):  # the name of the method that serves GET is do_GET
+            if name.startswith("do_"):  # the method for GET requests is do_GET, and so on
                 return lambda: wire.answer(self)
             raise AttributeError(name)
 
@@ -64,7 +64,7 @@ def wire() -> Iterator[Wire]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         wire.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # s between looks for its end
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # poll interval, in seconds
         thread.start()
         yield wire
         server.shutdown()
@@ -73,7 +73,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def client(wire: Wire) -> Iterator[Client]:
-    """A client of it."""
+    """A client of the server."""
     with Client(wire.url) as client:
         yield client
 
@@ -82,22 +82,22 @@ def job(status: str, **more: Any) -> Answer:
     return 200, {}, {**DONE, "status": status, **more}
 
 
-def test_work_is_tried_again_under_the_same_idempotency_key(wire: Wire, client: Client) -> None:
+def test_a_request_for_work_is_repeated_with_the_same_idempotency_key(wire: Wire, client: Client) -> None:
     wire.answers = [BUSY, (201, {}, {"id": "x", "job": {"status": "accepted"}})]
     assert client.train("gx:1", register_as="cane").status == "accepted"
-    keys = [headers["Idempotency-Key"] for _, _, headers, _ in wire.asked]
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in wire.requests]
     assert len(keys) == 2
     assert keys[0] == keys[1]
 
 
-def test_two_pieces_of_work_have_two_keys(wire: Wire, client: Client) -> None:
+def test_two_requests_for_work_have_two_keys(wire: Wire, client: Client) -> None:
     wire.answers = [(201, {}, {"id": "x", "job": {"status": "accepted"}})]
     client.predict("s1", model="cane")
     client.predict("s1", model="cane")
-    assert len({headers["Idempotency-Key"] for _, _, headers, _ in wire.asked}) == 2
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in wire.requests}) == 2
 
 
-def test_what_differs_between_two_maps_is_told_with_its_causes(wire: Wire, client: Client) -> None:
+def test_the_differences_of_two_maps_are_listed_with_their_causes(wire: Wire, client: Client) -> None:
     def mapped(sha256: str, **software: str) -> Answer:
         model = {"name": "cane", "version": 1}
         assets = {"classes.tif": {"file:checksum": sha256}}
@@ -115,12 +115,12 @@ def test_what_differs_between_two_maps_is_told_with_its_causes(wire: Wire, clien
     assert differences(mapped("a"), mapped("b", engine="native 01"))[1:] == ["engine was None, is native 01"]
 
 
-def test_an_upload_that_is_tried_again_sends_the_whole_file_again(wire: Wire, client: Client, tmp_path: Path) -> None:
+def test_a_repeated_upload_sends_the_whole_file_again(wire: Wire, client: Client, tmp_path: Path) -> None:
     (tmp_path / "s1.tif").write_bytes(b"pixels" * 100_000)
     wire.answers = [BUSY, (201, {}, {"id": "s1"})]
     client.upload_scene(tmp_path / "s1.tif", acquired="2018-10-12", bands=["b", "g"])
-    assert [len(body) for *_, body in wire.asked] == [600_000, 600_000]
-    method, path, headers, _ = wire.asked[0]
+    assert [len(body) for *_, body in wire.requests] == [600_000, 600_000]
+    method, path, headers, _ = wire.requests[0]
     assert (method, path) == ("PUT", "/v1/scenes/s1?acquired=2018-10-12&bands=b%2Cg")
     assert headers["Content-Digest"].startswith("sha-256=:")
 
@@ -130,10 +130,10 @@ def test_an_import_without_a_key_is_sent_once(wire: Wire, client: Client, tmp_pa
     wire.answers = [BUSY]
     with pytest.raises(CanemapError, match="The database is away"):
         client.import_model("cane", tmp_path / "model")
-    assert len(wire.asked) == 1
+    assert len(wire.requests) == 1
 
 
-def test_a_refusal_tells_each_fault_with_its_mend_and_is_not_tried_again(wire: Wire, client: Client) -> None:
+def test_a_refusal_lists_each_fault_with_its_hint_and_is_not_repeated(wire: Wire, client: Client) -> None:
     faults = [
         {"pointer": "/scene", "code": "wrong_bands", "detail": "3 bands, not 4.", "hint": "Send 4."},
         {"pointer": "", "code": "wrong_dtype", "detail": "uint8, not uint16.", "hint": "Send uint16."},
@@ -143,10 +143,10 @@ def test_a_refusal_tells_each_fault_with_its_mend_and_is_not_tried_again(wire: W
         client.predict("s1", model="cane")
     assert str(caught.value) == "/scene: 3 bands, not 4. Send 4.\nthe input: uint8, not uint16. Send uint16."
     assert (caught.value.status, caught.value.type) == (422, "contract-mismatch")
-    assert len(wire.asked) == 1
+    assert len(wire.requests) == 1
 
 
-def test_an_answer_that_is_no_problem_document_is_told_too(wire: Wire, client: Client) -> None:
+def test_an_error_without_a_problem_document_is_reported_too(wire: Wire, client: Client) -> None:
     wire.answers = [(502, {}, b"<html>a proxy")]
     with pytest.raises(CanemapError, match="502 Bad Gateway"):
         client.job("x")
@@ -165,14 +165,14 @@ def test_waiting_for_work_that_does_not_succeed_raises(
         client.create_dataset("gx", scenes=["s1"], labels=["plots"], train=["s1"]).wait()
 
 
-def test_waiting_is_a_long_poll_and_gives_up_when_told(wire: Wire, client: Client) -> None:
+def test_waiting_is_a_long_poll_that_ends_at_the_timeout(wire: Wire, client: Client) -> None:
     wire.answers = [(201, {}, {"id": "x", "job": {"status": "accepted"}}), job("running")]
     with pytest.raises(TimeoutError, match="still running"):
         client.train("gx:1").wait(timeout_s=0)
-    assert wire.asked[-1][1] == "/v1/jobs/x?wait=30"
+    assert wire.requests[-1][1] == "/v1/jobs/x?wait=30"
 
 
-def test_progress_is_drawn_on_standard_error(wire: Wire, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_standard_error(wire: Wire, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     accepted = {"id": "x", "job": {"status": "accepted"}}
     wire.answers = [
         (201, {}, accepted),
@@ -181,40 +181,40 @@ def test_progress_is_drawn_on_standard_error(wire: Wire, client: Client, capsys:
         (200, {}, accepted),
     ]
     client.create_dataset("gx", scenes=["s1"], labels=["plots"], train=["s1"]).wait(progress=True)
-    drawn = capsys.readouterr().err
-    assert "dataset running rasterise 1/1, about 7 s left" in drawn
-    assert drawn.endswith("\n")
+    shown = capsys.readouterr().err
+    assert "dataset running rasterise 1/1, about 7 s left" in shown
+    assert shown.endswith("\n")
 
 
 def test_a_list_follows_its_pages(wire: Wire, client: Client) -> None:
     wire.answers = [(200, {}, {"items": [{"id": 1}], "next": "t"}), (200, {}, {"items": [{"id": 2}], "next": None})]
     assert [item["id"] for item in client.jobs(status="running")] == [1, 2]
-    assert wire.asked[1][1] == "/v1/jobs?token=t&status=running"
+    assert wire.requests[1][1] == "/v1/jobs?token=t&status=running"
 
 
-def test_a_download_that_breaks_off_is_tried_again(wire: Wire, client: Client, tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_is_repeated(wire: Wire, client: Client, tmp_path: Path) -> None:
     broken: Answer = (200, {"Content-Length": "100", "Connection": "close"}, b"half")
     wire.answers = [broken, (200, {}, b"whole")]
     assert client.export_model("cane", tmp_path / "new" / "cane.safetensors").read_bytes() == b"whole"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["cane.safetensors"]
 
 
-def test_a_refused_download_says_why(wire: Wire, client: Client, tmp_path: Path) -> None:
+def test_a_refused_download_raises_the_reason(wire: Wire, client: Client, tmp_path: Path) -> None:
     wire.answers = [(404, {}, {"status": 404, "type": "result-not-ready", "detail": "It is still running."})]
     with pytest.raises(CanemapError, match="still running"):
         client.export_model("cane", tmp_path / "cane.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_address_and_key_come_from_the_environment(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_url_and_the_key_are_read_from_the_environment(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANEMAP_URL", wire.url + "/")
     monkeypatch.setenv("CANEMAP_KEY", "secret")
     wire.answers = [job("running")]
     with Client() as client:
         client.job("x")
-    assert wire.asked[0][2]["Authorization"] == "Bearer secret"
+    assert wire.requests[0][2]["Authorization"] == "Bearer secret"
 
 
-def test_a_service_that_is_away_is_not_ready() -> None:
+def test_a_service_that_cannot_be_reached_is_not_ready() -> None:
     with Client("http://127.0.0.1:9") as client:
         assert not client.ready()

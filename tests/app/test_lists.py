@@ -34,7 +34,7 @@ def version(name: str, number: int) -> ModelVersion:
 
 @pytest.fixture
 def models(services: Services) -> None:
-    """Of a, b and c three versions each; the champions are the first, and b's third has another alias, too."""
+    """Three versions of each of the models a, b and c. Each champion is version 1; version 3 of b is also "best"."""
     with services.database.write() as session:
         session.add_all(version(name, number) for name in "abc" for number in (1, 2, 3))
         session.flush()
@@ -44,7 +44,7 @@ def models(services: Services) -> None:
 
 @pytest.fixture
 def maps(services: Services, models: None) -> None:
-    """Scenes side by side at 10, 11 and 12 degrees east, a year apart; of each a prediction in each status."""
+    """Three scenes at 10, 11 and 12 degrees east, a year apart, and a prediction of each scene in each status."""
     with services.database.write() as session:
         for number in range(3):
             west, acquired = 10.0 + number, START.replace(year=2020 + number)
@@ -72,7 +72,7 @@ def ids(page: Page[Prediction]) -> list[str]:
     return [row.id for row in page.rows]
 
 
-def test_models_come_by_name_each_with_its_newest_version(services: Services, models: None) -> None:
+def test_models_are_listed_by_name_each_with_its_newest_version(services: Services, models: None) -> None:
     with services.database.read() as session:
         first = registry.newest(session, limit=2, token=None)
         second = registry.newest(session, limit=2, token=first.next)
@@ -80,7 +80,7 @@ def test_models_come_by_name_each_with_its_newest_version(services: Services, mo
     assert second.next is None
 
 
-def test_versions_come_newest_first(services: Services, models: None) -> None:
+def test_versions_are_listed_newest_first(services: Services, models: None) -> None:
     with services.database.read() as session:
         first = registry.versions(session, "b", limit=2, token=None)
         second = registry.versions(session, "b", limit=2, token=first.next)
@@ -91,7 +91,7 @@ def test_versions_come_newest_first(services: Services, models: None) -> None:
 
 
 @pytest.mark.parametrize("token", ["\0", "../x", "a b", "é"])
-def test_a_token_that_no_list_of_models_gave_is_refused(services: Services, models: None, token: str) -> None:
+def test_a_token_that_no_list_of_models_returned_is_refused(services: Services, models: None, token: str) -> None:
     with services.database.read() as session:
         with pytest.raises(Invalid):
             registry.newest(session, limit=2, token=token)
@@ -99,7 +99,7 @@ def test_a_token_that_no_list_of_models_gave_is_refused(services: Services, mode
             registry.versions(session, "a", limit=2, token=token)
 
 
-def test_the_aliases_of_a_page_of_models_are_those_of_each(services: Services, models: None) -> None:
+def test_the_aliases_of_a_page_of_models_are_found_for_each_model(services: Services, models: None) -> None:
     with services.database.read() as session:
         both = registry.aliases_between(session, "a", "b")
         assert {name: [(row.alias, row.version) for row in rows] for name, rows in both.items()} == {
@@ -113,7 +113,7 @@ def test_the_aliases_of_a_page_of_models_are_those_of_each(services: Services, m
 def test_predictions_are_found_by_place_time_and_status(
     services: Services, maps: None, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "FEW_SCENES", few)  # the answer must not depend on how it is found
+    monkeypatch.setattr(predictions, "FEW_SCENES", few)  # the answer must not depend on the query that finds it
     newest_first = [f"{status}-{number}" for status in reversed(STATUSES) for number in (2, 1, 0)]
     assert ids(found(services)) == newest_first
     assert ids(found(services, bbox=EVERYWHERE)) == newest_first
@@ -126,7 +126,7 @@ def test_predictions_are_found_by_place_time_and_status(
 
 
 @pytest.mark.parametrize("filters", [{}, {"bbox": EVERYWHERE}, {"status": "failed"}])
-def test_pages_of_predictions_hold_each_once(services: Services, maps: None, filters: dict[str, Any]) -> None:
+def test_each_prediction_is_on_one_page(services: Services, maps: None, filters: dict[str, Any]) -> None:
     paged: list[str] = []
     whole, token = ids(found(services, **filters)), None
     while not paged or token:
@@ -136,7 +136,7 @@ def test_pages_of_predictions_hold_each_once(services: Services, maps: None, fil
     assert paged == whole
 
 
-def test_predictions_that_asked_for_an_engine_that_is_gone_are_listed(services: Services, maps: None) -> None:
+def test_predictions_that_requested_a_removed_engine_are_listed(services: Services, maps: None) -> None:
     before = schemas()[schemas().index("0009") + 1 :]
     migrate(services.settings, f"-{len(schemas()) - len(before)}")
     with services.database.write() as session:
@@ -145,7 +145,7 @@ def test_predictions_that_asked_for_an_engine_that_is_gone_are_listed(services: 
     assert {row.config for row in found(services).rows} == {PredictConfig(threshold=0.25)}
 
 
-def test_the_runs_of_a_page_of_experiments(services: Services) -> None:
+def test_the_trainings_of_a_page_of_experiments_are_summarised(services: Services) -> None:
     with services.database.write() as session:
         lifecycle.create(session, "gx:1", "dataset")
         session.add(Dataset(id="gx:1", name="gx", version=1, request=REQUEST, scenes=[], labels=[]))

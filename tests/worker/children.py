@@ -1,4 +1,4 @@
-"""What children of a keeper may do, for tests: functions that a fresh process can import."""
+"""Functions that a supervised child process runs in tests. They are here so that a new process can import them."""
 
 import os
 import signal
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ml.nn.prediction.stripes import InputPiece
 
 PRODUCT = b"a map" * 1000
-TOUCHES = ("open", "os.rename", "os.link", "os.remove", "os.mkdir")  # audit events: the file system is about to change
+FILE_EVENTS = ("open", "os.rename", "os.link", "os.remove", "os.mkdir")  # audit events before the file system changes
 
 
 def steps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Work in small steps; when told to stop, end without ending the job."""
+    """Work in small steps. When asked to stop, end the process without ending the job."""
     services = Services.open(settings)
     context = JobContext(services.database, claim, supervisor)
     with context.listening():
@@ -45,35 +45,35 @@ def steps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
             pass
 
 
-def hears_first(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Begin the real work only when there is something to hear, however quick the work is."""
+def waits_for_message(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Begin the real work only when the supervisor has sent a message, however quick the work is."""
     supervisor.poll(None)
     process.main(settings, claim, supervisor)
 
 
 def hangs(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Hear nothing, say nothing."""
+    """Neither receive nor send anything."""
     signal.pause()
 
 
 def dies(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """As when the system is out of memory."""
+    """End by SIGKILL, as when the system is out of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def leaves(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """End with an error that no code of ours expects."""
+def exits(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """End the process with the code 7 and without ending the job."""
     os._exit(7)
 
 
 def maps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Go on with a map whose first 1,000 pixels an earlier attempt has computed, and end before its end."""
+    """Report progress of a map whose first 1,000 pixels an earlier attempt has made, and end before it is complete."""
     for done in (1, 2, 4):
         supervisor.send(Progress("predict", done, 5, pixels=1000 * done))
 
 
 def maps_and_dies(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Make a map, and die of SIGKILL in the middle of it."""
+    """Make a map, log its pieces, and end by SIGKILL in the middle."""
 
     class Mortal(JobContext):
         def watch(self, progress: Progress) -> None:
@@ -82,25 +82,25 @@ def maps_and_dies(settings: Settings, claim: Claim, supervisor: Connection) -> N
                 os.kill(os.getpid(), signal.SIGKILL)
 
     vars(process)["JobContext"] = Mortal
-    maps_and_tells(settings, claim, supervisor)
+    maps_and_logs(settings, claim, supervisor)
 
 
-def maps_and_tells(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Make a map; the file `rows-1` of attempt 1 tells the first row and the rows of each piece that the net saw."""
+def maps_and_logs(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Make a map. The file `rows-1` of attempt 1 has the first row and the number of rows of each input of the net."""
     from ml.nn.prediction import stripes
 
     give, log = stripes.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
 
-    def tell(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "InputPiece":
+    def logged(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "InputPiece":
         print(window.row, window.rows, file=log, flush=True)
         return give(net, contract, source, window)
 
-    stripes.give = tell
+    stripes.give = logged
     process.main(settings, claim, supervisor)
 
 
 def publishes(settings: Settings, claim: Claim, supervisor: Connection) -> None:
-    """Publish a product, and die of SIGKILL before the n-th step of it: n is what the keeper sends next."""
+    """Publish a product, and end by SIGKILL before the n-th step. The supervisor sends n after the claim."""
     left = supervisor.recv()
     services = Services.open(settings)
     context = JobContext(services.database, claim, supervisor)
@@ -118,6 +118,6 @@ def publishes(settings: Settings, claim: Claim, supervisor: Connection) -> None:
 
     for name in ("before_cursor_execute", "commit"):
         event.listen(services.database.engine, name, step)
-    sys.addaudithook(lambda name, _: step() if name in TOUCHES else None)
+    sys.addaudithook(lambda name, _: step() if name in FILE_EVENTS else None)
     _publish(services, context, Outcome(record, {"map.tif": file}))
     os._exit(0)

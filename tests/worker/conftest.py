@@ -1,4 +1,4 @@
-"""The worker works on the same fresh databases as the app."""
+"""The tests of the worker use the same new databases as those of the app."""
 
 from tests.app.conftest import services, settings
 

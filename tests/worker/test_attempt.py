@@ -1,4 +1,4 @@
-"""The frame around every kind of work, on real jobs; on both databases."""
+"""Attempts at real jobs, on both databases."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +27,12 @@ __all__ = ["make_scene"]
 @pytest.fixture
 def dataset(services: Services, make_scene: MakeScene) -> str:
     """The id of an accepted dataset of two scenes."""
-    truth = np.zeros((1, 64, 64), np.uint8)
-    truth[:, :, :32] = 1
+    classes = np.zeros((1, 64, 64), np.uint8)
+    classes[:, :, :32] = 1
     for number, name in enumerate(("s1", "s2")):
         place = GRID @ Affine.translation(100 * number, 0)
-        mask = make_scene(truth, f"truth-{name}.tif", transform=place)
-        labels.add(services, f"truth-{name}", received(services, mask), LabelOptions())
+        mask = make_scene(classes, f"labels-{name}.tif", transform=place)
+        labels.add(services, f"labels-{name}", received(services, mask), LabelOptions())
         image = np.random.default_rng(number).integers(1, 999, (2, 64, 64), dtype=np.uint16)
         scenes.add(
             services,
@@ -41,7 +41,7 @@ def dataset(services: Services, make_scene: MakeScene) -> str:
             SceneOptions(),
         )
     split = SceneSplit(by="scene", train=("s1",), val=("s2",))
-    request = DatasetRequest(name="gx", scenes=("s1", "s2"), labels=("truth-s1", "truth-s2"), split=split)
+    request = DatasetRequest(name="gx", scenes=("s1", "s2"), labels=("labels-s1", "labels-s2"), split=split)
     return datasets.create(services, request, FRESH).id
 
 
@@ -65,7 +65,7 @@ def test_a_job_is_done_recorded_and_its_scratch_folder_removed(services: Service
     assert not list((services.settings.data_dir / "scratch").iterdir())
 
 
-def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: str) -> None:
+def test_one_notification_makes_a_worker_do_all_waiting_jobs(services: Services, dataset: str) -> None:
     with services.database.read() as session:
         request = datasets.get(session, dataset).request
     others = [datasets.create(services, request.model_copy(update={"name": name}), FRESH).id for name in ("a", "b")]
@@ -74,21 +74,21 @@ def test_one_ring_makes_a_worker_do_all_that_waits(services: Services, dataset: 
         assert {lifecycle.get(session, id_).status for id_ in (dataset, *others)} == {"successful"}
 
 
-def test_ringing_for_a_job_ten_times_does_it_once(services: Services, dataset: str) -> None:
-    """Four workers hear it, at once and after it was done."""
+def test_a_job_with_ten_notifications_is_done_once(services: Services, dataset: str) -> None:
+    """Four workers receive them, some at the same time and some after the job was done."""
 
-    def hear(_: int) -> bool:
+    def receive(_: int) -> bool:
         return perform(services, "light", threading.Event())
 
     with ThreadPoolExecutor(4) as workers:
-        assert list(workers.map(hear, range(10))).count(True) == 1
+        assert list(workers.map(receive, range(10))).count(True) == 1
     with services.database.read() as session:
         job = lifecycle.get(session, dataset)
         claimed = [line.text for line in lifecycle.read_log(session, dataset)].count("claimed")
     assert (job.status, job.attempt, job.failures, claimed) == ("successful", 1, 0, 1)
 
 
-def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
+def test_a_job_with_a_damaged_input_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
     with services.database.read() as session:
         services.store.file(scenes.get(session, "s2").object).write_bytes(b"damaged")
     perform(services, "light", threading.Event())
@@ -103,7 +103,7 @@ def test_a_job_whose_input_is_damaged_fails_and_leaves_no_file(services: Service
 
 
 class StoppedAtWork(threading.Event):
-    """Is set from the second look on: the worker is stopped after it has claimed its job."""
+    """An event that is set from the second query on, so that a worker is stopped after it has claimed its job."""
 
     def is_set(self) -> bool:
         was_set = super().is_set()
@@ -119,8 +119,8 @@ def test_a_worker_that_is_being_stopped_claims_nothing(services: Services, datas
         assert lifecycle.get(session, dataset).attempt == 0
 
 
-def test_a_worker_that_is_stopped_at_work_gives_the_job_back(services: Services, dataset: str) -> None:
-    perform(services, "light", StoppedAtWork(), children.hears_first)
+def test_a_worker_that_is_stopped_during_a_job_gives_it_back(services: Services, dataset: str) -> None:
+    perform(services, "light", StoppedAtWork(), children.waits_for_message)
     with services.database.read() as session:
         job = lifecycle.get(session, dataset)
     assert (job.status, job.attempt, job.failures) == ("accepted", 1, 0)

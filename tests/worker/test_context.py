@@ -1,4 +1,4 @@
-"""A claimed job as the process sees that does it: what it tells, and the signs to stop; on both databases."""
+"""The context of a job in the process that does it: reports of progress and requests to stop; on both databases."""
 
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ def claim(services: Services) -> lifecycle.Claim:
 
 @pytest.fixture
 def supervisor() -> tuple[Connection, Connection]:
-    """Both ends of the line: ours, and that of the work."""
+    """The two ends of a connection: the end of the supervisor, and the end of the process that does the job."""
     return Pipe()
 
 
@@ -34,19 +34,19 @@ def context(services: Services, claim: lifecycle.Claim, supervisor: tuple[Connec
     return JobContext(services.database, claim, supervisor[1])
 
 
-def test_the_keeper_hears_of_progress_but_not_of_every_step(
+def test_progress_is_reported_to_the_supervisor_but_not_at_every_step(
     context: JobContext, supervisor: tuple[Connection, Connection]
 ) -> None:
     for step in range(1, 1001):
         context.watch(Progress("train", step, 1000))
-    heard = []
+    received = []
     while supervisor[0].poll():
-        heard.append(supervisor[0].recv().done)
-    assert (heard[0], heard[-1]) == (1, 1000)
-    assert len(heard) < 100
+        received.append(supervisor[0].recv().done)
+    assert (received[0], received[-1]) == (1, 1000)
+    assert len(received) < 100
 
 
-def test_a_note_becomes_a_line_of_the_log(services: Services, context: JobContext) -> None:
+def test_a_note_is_written_to_the_log(services: Services, context: JobContext) -> None:
     context.watch(Progress("train", 1, 2, note="time 3 s: forward 40%"))
     with context.writing():
         pass
@@ -55,33 +55,31 @@ def test_a_note_becomes_a_line_of_the_log(services: Services, context: JobContex
     assert lines == ["train: 2 to do", "time 3 s: forward 40%"]
 
 
-def test_a_sign_to_stop_is_obeyed(context: JobContext, supervisor: tuple[Connection, Connection]) -> None:
+def test_a_request_to_stop_is_obeyed(context: JobContext, supervisor: tuple[Connection, Connection]) -> None:
     supervisor[0].send(Dismissed)
     with context.listening(), pytest.raises(Dismissed):
         while True:
             context.watch(Progress("train", 1, 2))
 
 
-def test_a_process_whose_keeper_died_ends(services: Services, claim: lifecycle.Claim) -> None:
+def test_a_process_ends_when_its_supervisor_has_died(services: Services, claim: lifecycle.Claim) -> None:
     context = get_context("forkserver")
-    ours, its = context.Pipe()
-    process = context.Process(target=children.steps, args=(services.settings, claim, its))
+    connection, its_connection = context.Pipe()
+    process = context.Process(target=children.steps, args=(services.settings, claim, its_connection))
     process.start()
-    its.close()
-    assert ours.poll(30)
-    ours.close()
+    its_connection.close()
+    assert connection.poll(30)
+    connection.close()
     process.join(timeout=30)
     assert process.exitcode == 1
 
 
-def test_the_values_of_an_epoch_are_recorded_only_while_the_job_is_ours(
-    services: Services, context: JobContext
-) -> None:
-    seen: list[int] = []
-    context.on_values = lambda session, progress: seen.append(progress.done)
+def test_the_values_of_an_epoch_are_recorded_only_with_a_valid_claim(services: Services, context: JobContext) -> None:
+    recorded: list[int] = []
+    context.on_values = lambda session, progress: recorded.append(progress.done)
     context.watch(Progress("train", 1, 2, values={"epoch": 1}))
     with services.database.write() as session:
         lifecycle.give_back_or_fail(session, lifecycle.get(session, JOB), max_failures=3)
     with pytest.raises(Abandoned):
         context.watch(Progress("train", 2, 2, values={"epoch": 2}))
-    assert seen == [1]
+    assert recorded == [1]

@@ -1,4 +1,4 @@
-"""A prediction whose process is killed in the middle of it: the next attempt goes on, and does little again."""
+"""A prediction whose process is killed in the middle: the next attempt resumes it and repeats only a few rows."""
 
 import threading
 from pathlib import Path
@@ -40,13 +40,13 @@ __all__ = [
 ROWS, COLS, DEPTH = 640, 64, 1
 
 
-def test_the_next_attempt_goes_on_after_the_finished_rows_to_the_same_bytes(
+def test_the_next_attempt_resumes_after_the_finished_rows_and_makes_the_same_bytes(
     services: Services, http: httpx.Client, do: Perform, make_scene: MakeScene
 ) -> None:
     tall = pixels(seed=7, size=ROWS)[:, :, (ROWS - COLS) // 2 : (ROWS + COLS) // 2]  # both classes
     put(http, "/v1/scenes/tall", make_scene(tall, "tall.tif"))
-    calm, killed = (order(http) for _ in range(2))
-    do(calm)
+    undisturbed, killed = (predict(http) for _ in range(2))
+    do(undisturbed)
 
     perform(services, "prediction", threading.Event(), children.maps_and_dies)
     job = read(services, killed)
@@ -56,22 +56,22 @@ def test_the_next_attempt_goes_on_after_the_finished_rows_to_the_same_bytes(
     finished = finished_rows(services, killed)
     assert ROWS // 2 < finished < ROWS
 
-    perform(services, "prediction", threading.Event(), children.maps_and_tells)
+    perform(services, "prediction", threading.Event(), children.maps_and_logs)
     job = read(services, killed)
     assert (job.status, job.attempt, job.failures) == ("successful", 2, 1)
-    (first, piece), *_ = pieces_seen(services, attempt=1)
-    again, _ = pieces_seen(services, attempt=2)[0]
-    assert first == 0 < again, "what is finished is not done again"
+    (first, piece), *_ = input_pieces(services, attempt=1)
+    again, _ = input_pieces(services, attempt=2)[0]
+    assert first == 0 < again, "finished rows are not computed again"
     assert finished - again < piece + ceil_to(ROUNDING_REACH * margin(DEPTH), piece), (
-        "but for what the rest looks back to"
+        "apart from the rows that the remaining rows depend on"
     )
     for name in ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "web.tif"):
-        mine, theirs = (http.get(f"/v1/predictions/{id_}/{name}").content for id_ in (killed, calm))
-        assert mine == theirs, name
+        resumed, whole = (http.get(f"/v1/predictions/{id_}/{name}").content for id_ in (killed, undisturbed))
+        assert resumed == whole, name
 
 
-def order(http: httpx.Client) -> str:
-    """The id of a new prediction."""
+def predict(http: httpx.Client) -> str:
+    """Create a prediction, and return its id."""
     answer = http.post("/v1/predictions", json={"scene": "tall", "model": "cane:1"})
     assert answer.status_code == 201, answer.text
     id_: str = answer.json()["id"]
@@ -84,12 +84,12 @@ def read(services: Services, id_: str) -> Job:
 
 
 def finished_rows(services: Services, id_: str) -> int:
-    """How many rows of two layers the killed process left on the disk."""
+    """The number of finished rows that the killed process left on the disk, in a file of two layers."""
     (maps,) = (services.settings.data_dir / "scratch" / id_ / "1").glob("strips-*/maps")
     return maps.stat().st_size // (2 * COLS)
 
 
-def pieces_seen(services: Services, attempt: int) -> list[tuple[int, int]]:
-    """First row and rows of each piece that the net saw in an attempt."""
+def input_pieces(services: Services, attempt: int) -> list[tuple[int, int]]:
+    """The first row and the number of rows of each input of the net in an attempt."""
     lines = Path(services.settings.data_dir / f"rows-{attempt}").read_text().splitlines()
     return [(int(row), int(rows)) for row, rows in map(str.split, lines)]

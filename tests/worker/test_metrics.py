@@ -1,4 +1,4 @@
-"""A worker's own metrics, as Prometheus reads them."""
+"""The metrics of a worker, as Prometheus reads them."""
 
 import socket
 import threading
@@ -26,7 +26,7 @@ def test_attempts_and_pixels_are_counted(services: Services) -> None:
     assert grown["canemap_predicted_pixels_total"] == 3000
 
 
-def test_an_address_in_use_is_told_and_no_reason_to_end() -> None:
+def test_an_address_in_use_is_logged_and_does_not_end_the_worker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, capture_logs() as logged:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         metrics.serve(address)

@@ -1,4 +1,4 @@
-"""A database that goes away and comes back while a job is being done."""
+"""A database that cannot be reached for some time while a job is being done."""
 
 import os
 import signal
@@ -29,12 +29,12 @@ JOB, AWAY_S = "trn_1", 1.5
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, servers.Server]]:
-    """A PostgreSQL that may be stopped, and the URL of an empty database on it."""
+    """The URL of an empty database, and its PostgreSQL server, which a test may stop."""
     with servers.postgres_process() as (url, process):
         yield url.render_as_string(hide_password=False), process
 
 
-def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, server: tuple[str, servers.Server]) -> None:
+def test_a_finished_job_waits_for_an_unreachable_database(tmp_path: Path, server: tuple[str, servers.Server]) -> None:
     url, process = server
     services = Services.open(settings := Settings(data_dir=tmp_path, database_url=url))
     migrate(settings)
@@ -62,7 +62,7 @@ def test_a_finished_job_waits_for_the_database_to_come_back(tmp_path: Path, serv
     services.close()
 
 
-def test_a_database_that_stands_still_for_longer_than_the_lease_costs_no_failure(
+def test_a_database_pause_longer_than_the_lease_causes_no_failure(
     tmp_path: Path, server: tuple[str, servers.Server]
 ) -> None:
     url, process = server
@@ -72,17 +72,17 @@ def test_a_database_that_stands_still_for_longer_than_the_lease_costs_no_failure
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
     stop = threading.Event()
-    rounds = start_rounds(services, stop)
-    keeping = threading.Thread(target=perform, args=(services, "training", stop, children.steps))
-    keeping.start()
+    background = start_rounds(services, stop)
+    performing = threading.Thread(target=perform, args=(services, "training", stop, children.steps))
+    performing.start()
     eventually(lambda: read(services).done > 0)
-    stand_still(process, seconds=2 * settings.lease_s)
+    pause(process, seconds=2 * settings.lease_s)
     done = read(services).done
     eventually(lambda: read(services).done > done)
     stop.set()
-    keeping.join(timeout=30)
+    performing.join(timeout=30)
     assert (read(services).status, read(services).attempt, read(services).failures) == ("accepted", 1, 0)
-    for thread in rounds:
+    for thread in background:
         thread.join()
     services.close()
 
@@ -92,8 +92,8 @@ def read(services: Services) -> Job:
         return lifecycle.get(session, JOB)
 
 
-def stand_still(server: servers.Server, seconds: float) -> None:
-    """All processes of the server at once, as when its machine is paused."""
+def pause(server: servers.Server, seconds: float) -> None:
+    """Stop all processes of the server for some seconds, as when its machine is paused."""
     assert server.process is not None
     pids = [server.process.pid, *(pid for pid, _ in descendants(server.process.pid))]
     for number in (signal.SIGSTOP, signal.SIGCONT):

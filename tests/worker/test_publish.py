@@ -1,4 +1,4 @@
-"""Publishing, killed before each of its steps: the result is whole and recorded, or it is not there."""
+"""Publishing that is killed before each of its steps: the result is complete and recorded, or there is none."""
 
 from itertools import count
 
@@ -11,7 +11,7 @@ from worker.process import waiting_process
 NEVER = 10_000
 
 
-def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_makes_it_whole(services: Services) -> None:
+def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_succeeds(services: Services) -> None:
     for step in count():
         job = f"trn_{step}"
         with services.database.write() as session:
@@ -25,12 +25,12 @@ def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_makes
                 assert lifecycle.give_back_or_fail(session, lifecycle.get(session, job), max_failures=3) == "accepted"
             assert publish(services, job, NEVER) == 0
         assert_done(services, job)
-    assert step > 8, "there is more to it than that"
+    assert step > 8, "publishing has more steps"
     assert_done(services, job)
 
 
 def publish(services: Services, job: str, step: int) -> int | None:
-    """How the process ended that was to publish, and to die before this step."""
+    """The exit code of a process that publishes and kills itself before this step."""
     with services.database.write() as session:
         claim = lifecycle.claim(session, job)
     with waiting_process(services.settings, children.publishes) as (process, connection):

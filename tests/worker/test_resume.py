@@ -1,4 +1,4 @@
-"""What a training resumes from, on another machine; on both databases, in a folder and on a real S3 server."""
+"""Resume files of trainings in the store, for other machines; on both databases, in a folder and on an S3 server."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def attempt(store: Store, folder: Path, number: int) -> tuple[ResumeFile, Path]:
-    """An attempt on a machine that has nothing yet, and where its resume file lies."""
+    """The resume file of an attempt on a new machine, and its path."""
     scratch = folder / f"machine-{number}" / str(number)
     scratch.mkdir(parents=True)
     return ResumeFile(store, Claim("trn_1", "training", number), scratch), scratch / resume.FILE
@@ -31,21 +31,21 @@ def write(path: Path, text: str) -> None:
     path.with_suffix(".new").replace(path)
 
 
-def test_another_machine_goes_on_from_the_last_epoch(store: Store, tmp_path: Path) -> None:
+def test_another_machine_resumes_from_the_last_epoch(store: Store, tmp_path: Path) -> None:
     first, path = attempt(store, tmp_path, 1)
     first.fetch()
     assert not path.exists()
     for epoch in range(1, 12):
         write(path, f"epoch {epoch}")
         first.keep()
-        first.keep()  # told twice of the same epoch
+        first.keep()  # once more after the same epoch
     assert len(list(store.keys("resume/"))) == 1
     second, path = attempt(store, tmp_path, 2)
     second.fetch()
     assert path.read_text() == "epoch 11"
 
 
-def test_who_was_given_up_cannot_reach_its_successor(store: Store, tmp_path: Path) -> None:
+def test_an_attempt_without_a_claim_cannot_change_the_file_of_the_next(store: Store, tmp_path: Path) -> None:
     zombie, zombies = attempt(store, tmp_path, 1)
     write(zombies, "epoch 1")
     zombie.keep()
@@ -61,7 +61,7 @@ def test_who_was_given_up_cannot_reach_its_successor(store: Store, tmp_path: Pat
     assert path.read_text() == "epoch 2"
 
 
-def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_file_is_ignored(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     for number in (1, 2):
         resume_file, path = attempt(store, tmp_path, number)
@@ -74,7 +74,9 @@ def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
     assert path.read_text() == "attempt 1"
 
 
-def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_path: Path) -> None:
+def test_the_sweep_deletes_resume_files_of_jobs_that_have_ended(
+    services: Services, store: Store, tmp_path: Path
+) -> None:
     resume_file, path = attempt(store, tmp_path, 1)
     write(path, "epoch 1")
     with services.database.write() as session:
@@ -88,7 +90,7 @@ def test_what_is_kept_goes_with_its_job(services: Services, store: Store, tmp_pa
     assert list(store.keys("resume/")) == []
 
 
-def test_a_store_that_is_away_stops_no_training(s3_url: str, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_reached_does_not_stop_a_training(s3_url: str, tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{servers.free_port()}"
     away = open_store(f"s3://canemap/x?endpoint={nobody}", Cache(tmp_path / "cache", 10**9))
     resume_file, path = attempt(away, tmp_path, 1)

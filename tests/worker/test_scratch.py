@@ -1,4 +1,4 @@
-"""Scratch folders: a resume starts from a copy, and nothing is left behind."""
+"""Scratch folders: an attempt resumes from a copy, and no folder is left behind."""
 
 import sqlite3
 from contextlib import closing
@@ -16,24 +16,24 @@ def claim(attempt: int, job_id: str = "gx:1") -> Claim:
     return Claim(job_id, "dataset", attempt)
 
 
-def test_an_attempt_starts_from_a_copy_of_what_the_one_before_left(tmp_path: Path) -> None:
+def test_an_attempt_starts_from_a_copy_of_the_last_folder(tmp_path: Path) -> None:
     first = scratch.prepare(tmp_path, claim(1))
     (first / "resume").write_text("epoch 3")
     second = scratch.prepare(tmp_path, claim(2))
     assert (second / "resume").read_text() == "epoch 3"
-    (first / "resume").write_text("written by a worker that was given up")
+    (first / "resume").write_text("written by a worker that lost its claim")
     assert (second / "resume").read_text() == "epoch 3"
 
 
-def test_an_attempt_starts_from_the_last_one_that_was_here_and_older_ones_go(tmp_path: Path) -> None:
+def test_an_attempt_starts_from_the_last_folder_here_and_older_folders_are_deleted(tmp_path: Path) -> None:
     for attempt in (1, 2):
         (scratch.prepare(tmp_path, claim(attempt)) / "resume").write_text(f"epoch {attempt}")
-    fifth = scratch.prepare(tmp_path, claim(5))  # the others were elsewhere
+    fifth = scratch.prepare(tmp_path, claim(5))  # attempts 3 and 4 were on other machines
     assert (fifth / "resume").read_text() == "epoch 2"
     assert sorted(path.name for path in fifth.parent.iterdir()) == ["2", "5"]
 
 
-def test_a_full_disk_is_known_by_the_error_or_what_led_to_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_recognised_by_the_error_or_by_its_context(tmp_path: Path) -> None:
     assert not scratch.no_room(tmp_path, ValueError())
     try:
         Path("/dev/full").write_text("x")
@@ -46,7 +46,7 @@ def test_a_full_disk_is_known_by_the_error_or_what_led_to_it(tmp_path: Path) -> 
         raise AssertionError
 
 
-def test_a_geopackage_without_room_is_known_too(tmp_path: Path) -> None:
+def test_a_full_disk_is_recognised_by_the_error_of_a_geopackage(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "map.gpkg")) as package:
         package.execute("PRAGMA max_page_count = 2")
         with pytest.raises(sqlite3.OperationalError, match="full") as full:
@@ -54,12 +54,12 @@ def test_a_geopackage_without_room_is_known_too(tmp_path: Path) -> None:
     assert scratch.no_room(tmp_path, full.value)
 
 
-def test_jobs_never_share_a_folder(tmp_path: Path) -> None:
+def test_two_jobs_never_share_a_folder(tmp_path: Path) -> None:
     folders = {scratch.prepare(tmp_path, claim(1, job_id)) for job_id in ("gx:1", "gx-1", "gx.1", "gx:11")}
     assert len(folders) == 4
 
 
-def test_a_sweep_keeps_the_folders_of_open_jobs_only(services: Services, tmp_path: Path) -> None:
+def test_the_sweep_keeps_only_the_folders_of_jobs_that_have_not_ended(services: Services, tmp_path: Path) -> None:
     with services.database.write() as session:
         lifecycle.create(session, "gx:1", "dataset")
         lifecycle.create(session, "gx:2", "dataset")

@@ -1,4 +1,4 @@
-"""A keeper and the child that does the job, which obeys, hangs or dies; real processes, on both databases."""
+"""A supervisor and its child, which does the job, hangs or dies; with real processes, on both databases."""
 
 import os
 import signal
@@ -28,17 +28,17 @@ JOB = "trn_1"
 
 @pytest.fixture(scope="module", autouse=True)
 def forkserver_without_torch() -> Iterator[None]:
-    """The process that children come from starts in a third of the time: tests kill it, and no child needs a net."""
+    """Let the forkserver start without importing torch, in a third of the time: tests kill it, and need no net."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forkserver._forkserver, "_preload_modules", ["worker.process"])
         yield
         prepare()
-        kill_forkserver()  # the next one has everything again
+        kill_forkserver()  # the next one imports everything again
 
 
 @pytest.fixture
 def fast(services: Services) -> Services:
-    """With an accepted job, and quick in everything."""
+    """Services with an accepted job and frequent heartbeats."""
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
     return with_settings(services, heartbeat_s=0.05)
@@ -56,7 +56,7 @@ def read(services: Services) -> Job:
 
 @contextmanager
 def performing(services: Services, main: Main) -> Iterator[threading.Event]:
-    """While a worker has the job; gives what tells that worker to stop. It must have ended at the end."""
+    """A worker does the job during the block. Yields the event that stops it; it must have ended after the block."""
     stopping = threading.Event()
     thread = threading.Thread(target=perform, args=(services, "training", stopping, main))
     thread.start()
@@ -75,7 +75,7 @@ def test_progress_reaches_the_job_with_an_estimate_of_the_time_left(fast: Servic
         stopping.set()
 
 
-def test_the_job_stays_ours_in_the_middle_of_a_long_step(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeats_continue_during_a_long_step(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(supervisor.GRACE_S, Released, 0.1)
     with performing(fast, children.hangs) as stopping:
         before = read(fast).beat_seq
@@ -89,13 +89,13 @@ def test_a_stopped_worker_gives_the_job_back(fast: Services) -> None:
     assert (read(fast).status, read(fast).failures) == ("accepted", 0)
 
 
-def test_a_dismissed_job_ends(fast: Services) -> None:
+def test_a_dismissed_job_is_stopped(fast: Services) -> None:
     with performing(fast, children.steps), fast.database.write() as session:
         lifecycle.dismiss(session, JOB)
     assert read(fast).status == "dismissed"
 
 
-def test_a_child_that_does_not_obey_is_killed_and_the_job_dismissed(
+def test_a_child_that_does_not_stop_is_killed_and_the_job_dismissed(
     fast: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(supervisor.GRACE_S, Dismissed, 0.3)
@@ -111,7 +111,7 @@ def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Servic
     assert "made no progress for 0.5 s" in read(fast).message
 
 
-def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_signal(fast: Services) -> None:
+def test_a_job_whose_process_died_three_times_fails_and_names_the_signal(fast: Services) -> None:
     for failures in (1, 2, 3):
         perform(fast, "training", threading.Event(), children.dies)
         assert read(fast).failures == failures
@@ -122,27 +122,27 @@ def test_a_job_that_kills_its_process_fails_after_three_times_and_names_the_sign
     assert "SIGKILL" in error.detail
 
 
-def test_the_code_that_a_process_ended_with_is_told(fast: Services) -> None:
-    perform(fast, "training", threading.Event(), children.leaves)
+def test_the_message_has_the_exit_code_of_the_process(fast: Services) -> None:
+    perform(fast, "training", threading.Event(), children.exits)
     assert "ended with code 7" in read(fast).message
 
 
-def test_a_stale_message_makes_the_oldest_job_be_done(fast: Services) -> None:
+def test_a_stale_message_makes_a_worker_do_the_oldest_job(fast: Services) -> None:
     with fast.database.write() as session:
         lifecycle.create(session, "trn_0", "training")
         lifecycle.dismiss(session, "trn_0")
-    perform(fast, "training", threading.Event(), children.leaves)
+    perform(fast, "training", threading.Event(), children.exits)
     assert (read(fast).attempt, read(fast).failures) == (1, 1)
 
 
-def test_a_job_without_a_message_is_not_overtaken(fast: Services) -> None:
+def test_a_job_without_a_message_keeps_its_place_in_the_queue(fast: Services) -> None:
     with fast.database.write() as session:
         lifecycle.create(session, "trn_2", "training")
-    perform(fast, "training", threading.Event(), children.leaves)
+    perform(fast, "training", threading.Event(), children.exits)
     assert read(fast).attempt == 1
 
 
-def test_a_dead_process_that_children_come_from_costs_no_job_its_life(fast: Services) -> None:
+def test_the_death_of_the_forkserver_causes_no_failure(fast: Services) -> None:
     prepare()
     kill_forkserver()
     with performing(fast, children.steps) as stopping:
@@ -151,8 +151,8 @@ def test_a_dead_process_that_children_come_from_costs_no_job_its_life(fast: Serv
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("accepted", 1, 0)
 
 
-def test_without_a_process_for_it_no_job_is_claimed(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the process that children come from dies between two steps of ours."""
+def test_no_job_is_claimed_without_a_process_for_it(fast: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forkserver dies just after a check that it is alive."""
     prepare()
     kill_forkserver()
     monkeypatch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
@@ -161,34 +161,34 @@ def test_without_a_process_for_it_no_job_is_claimed(fast: Services, monkeypatch:
 
 
 def kill_forkserver() -> None:
-    """The process that children come from is dead, and nobody has noticed yet."""
+    """Kill the forkserver without waiting for it, so that multiprocessing does not know yet that it is dead."""
     pid = vars(forkserver._forkserver)["_forkserver_pid"]
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
-def test_a_job_claimed_by_another_is_left_alone(fast: Services) -> None:
+def test_a_job_that_another_worker_has_claimed_is_left_alone(fast: Services) -> None:
     with performing(fast, children.hangs), fast.database.write() as session:
         lifecycle.give_back_or_fail(session, lifecycle.get(session, JOB), max_failures=3)
         lifecycle.claim(session, JOB)
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("running", 2, 1)
 
 
-def test_a_keeper_without_its_database_gives_the_job_up_in_time(services: Services) -> None:
+def test_a_supervisor_without_a_database_gives_the_job_up_in_time(services: Services) -> None:
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
         claim = lifecycle.claim(session, JOB)
     assert claim is not None
-    impatient = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
+    short_lease = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    lonely = JobSupervisor(replace(services, settings=impatient, database=nowhere), claim, threading.Event())
-    with pytest.MonkeyPatch.context() as patch, waiting_process(impatient, children.hangs) as (process, connection):
-        patch.setattr(JobSupervisor, "_settle", lambda *_: None)  # it could only say that there is no database
-        lonely.supervise(process, connection)
-    assert lonely._reason is Abandoned
+    isolated = JobSupervisor(replace(services, settings=short_lease, database=nowhere), claim, threading.Event())
+    with pytest.MonkeyPatch.context() as patch, waiting_process(short_lease, children.hangs) as (process, connection):
+        patch.setattr(JobSupervisor, "_settle", lambda *_: None)  # it needs a database, and would only fail
+        isolated.supervise(process, connection)
+    assert isolated._reason is Abandoned
 
 
-def test_jobs_come_from_a_process_whose_libraries_found_their_settings() -> None:
+def test_the_forkserver_has_the_environment_variables_that_libraries_need() -> None:
     show = "print(open(f'/proc/{forkserver._forkserver._forkserver_pid}/environ').read())"
     lean = "forkserver._forkserver._preload_modules = []"
     code = f"from multiprocessing import forkserver; from worker.process import prepare; {lean}; prepare(); {show}"
@@ -197,4 +197,4 @@ def test_jobs_come_from_a_process_whose_libraries_found_their_settings() -> None
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     found = done.stdout.split("\0")
     assert "OMP_WAIT_POLICY=PASSIVE" in found
-    assert "MALLOC_ARENA_MAX=3" in found, "what the operator has set stays"
+    assert "MALLOC_ARENA_MAX=3" in found, "variables that the operator has set stay"

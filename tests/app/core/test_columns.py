@@ -1,4 +1,4 @@
-"""JSON columns hold models; on both databases."""
+"""JSON columns that hold models, on both databases."""
 
 import pytest
 from pydantic import ValidationError
@@ -22,49 +22,49 @@ def job(services: Services) -> None:
         lifecycle.create(session, "trn_1", "training")
 
 
-def keep(services: Services, error: object) -> None:
+def write(services: Services, error: object) -> None:
     with services.database.write() as session:
         session.get_one(Job, "trn_1").error = error  # type: ignore[assignment]
 
 
-def kept(services: Services) -> ProblemDocument | None:
+def read(services: Services) -> ProblemDocument | None:
     with services.database.read() as session:
         return session.get_one(Job, "trn_1").error
 
 
-def raw(services: Services, statement: str) -> object:
+def execute(services: Services, statement: str) -> object:
     with services.database.write() as session:
         return session.execute(text(statement))
 
 
-def test_a_model_comes_back_as_it_was(services: Services) -> None:
-    keep(services, PROBLEM)
-    assert kept(services) == PROBLEM
+def test_a_model_is_read_as_it_was_written(services: Services) -> None:
+    write(services, PROBLEM)
+    assert read(services) == PROBLEM
 
 
-def test_a_dict_is_validated_on_its_way_in(services: Services) -> None:
-    keep(services, PROBLEM.model_dump(mode="json"))
-    assert kept(services) == PROBLEM
+def test_a_dict_is_validated_when_it_is_written(services: Services) -> None:
+    write(services, PROBLEM.model_dump(mode="json"))
+    assert read(services) == PROBLEM
     with pytest.raises(StatementError) as refused:
-        keep(services, {"type": "too-large"})
+        write(services, {"type": "too-large"})
     assert isinstance(refused.value.orig, ValidationError)
-    assert kept(services) == PROBLEM
+    assert read(services) == PROBLEM
 
 
-def test_none_is_null(services: Services) -> None:
-    keep(services, PROBLEM)
-    keep(services, None)
-    assert kept(services) is None
+def test_none_is_stored_as_null(services: Services) -> None:
+    write(services, PROBLEM)
+    write(services, None)
+    assert read(services) is None
     with services.database.read() as session:
         assert session.scalar(text("SELECT count(*) FROM jobs WHERE error IS NULL")) == 1
 
 
-def test_a_null_of_json_is_read_as_none(services: Services) -> None:
-    raw(services, "UPDATE jobs SET error = 'null'")
-    assert kept(services) is None
+def test_a_json_null_is_read_as_none(services: Services) -> None:
+    execute(services, "UPDATE jobs SET error = 'null'")
+    assert read(services) is None
 
 
-def test_what_is_not_of_the_model_is_not_read(services: Services) -> None:
-    raw(services, """UPDATE jobs SET error = '{"type": "too-large", "secret": 1}'""")
+def test_json_that_does_not_fit_the_model_cannot_be_read(services: Services) -> None:
+    execute(services, """UPDATE jobs SET error = '{"type": "too-large", "secret": 1}'""")
     with pytest.raises(ValidationError):
-        kept(services)
+        read(services)

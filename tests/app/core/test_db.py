@@ -18,7 +18,7 @@ from app.tables import Job, ModelVersion
 from migrations import versions
 
 
-def test_the_migrated_schema_is_the_one_that_the_models_describe(settings: Settings) -> None:
+def test_the_migrated_schema_is_the_one_that_the_tables_describe(settings: Settings) -> None:
     engine = make_engine(settings.database)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -26,24 +26,24 @@ def test_the_migrated_schema_is_the_one_that_the_models_describe(settings: Setti
     engine.dispose()
 
 
-def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_all_back(settings: Settings) -> None:
+def test_a_downgrade_drops_all_tables_and_an_upgrade_creates_them_again(settings: Settings) -> None:
     migrate(settings, "base")
     assert _tables(settings) == {"alembic_version"}
     migrate(settings)
     assert _tables(settings) == {*Base.metadata.tables, "alembic_version"}
 
 
-def test_each_migration_can_be_undone_and_done_again(settings: Settings) -> None:
+def test_each_migration_can_be_undone_and_repeated(settings: Settings) -> None:
     revisions = sorted(path.name[:4] for path in Path(versions.__path__[0]).glob("0*.py"))
     for _ in revisions:
         migrate(settings, "-1")
     assert _tables(settings) == {"alembic_version"}
     for revision in revisions:
         migrate(settings, revision)
-    test_the_migrated_schema_is_the_one_that_the_models_describe(settings)
+    test_the_migrated_schema_is_the_one_that_the_tables_describe(settings)
 
 
-def test_the_blocks_of_versions_older_than_details_move_there_and_back(services: Services, settings: Settings) -> None:
+def test_blocks_of_versions_without_details_are_moved_there_and_back(services: Services, settings: Settings) -> None:
     for revision in ("base", "0006"):
         migrate(settings, revision)
     kept = {"metrics": "{}", "contract": "{}", "config": "{}", "versions": "{}", "test_blocks": "[[[3, 1], [0, 4]]]"}
@@ -63,7 +63,7 @@ def test_the_blocks_of_versions_older_than_details_move_there_and_back(services:
     assert json.loads(str(blocks)) == [[[3, 1], [0, 4]]]
 
 
-def test_three_migrations_at_once_take_turns(database_url: str, settings: Settings) -> None:
+def test_three_migrations_at_the_same_time_wait_for_each_other(database_url: str, settings: Settings) -> None:
     migrate(settings, "base")
     errors: list[Exception] = []
 
@@ -82,7 +82,7 @@ def test_three_migrations_at_once_take_turns(database_url: str, settings: Settin
     assert "jobs" in _tables(settings)
 
 
-def test_what_a_failing_transaction_wrote_is_gone(services: Services) -> None:
+def test_a_failing_transaction_writes_nothing(services: Services) -> None:
     with pytest.raises(RuntimeError), services.database.write() as session:
         lifecycle.create(session, "trn_1", "training")
         raise RuntimeError
@@ -97,7 +97,7 @@ def test_reading_never_waits_for_a_writer(services: Services) -> None:
             assert reading.get(Job, "trn_1") is None
 
 
-def test_sqlite_survives_a_power_cut_and_allows_many_processes(tmp_path: object) -> None:
+def test_sqlite_is_configured_for_power_cuts_and_many_processes(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     with database.read() as session:
         assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"

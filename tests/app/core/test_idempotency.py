@@ -1,4 +1,4 @@
-"""The same request twice makes one thing; on both databases."""
+"""A request that is sent twice creates only one resource, on both databases."""
 
 import threading
 
@@ -17,7 +17,7 @@ def make(services: Services, once: IdempotentRequest, resource: str) -> str:
         return lifecycle.create(session, resource, "training").id
 
 
-def test_the_same_key_and_body_give_the_first_thing_again(services: Services) -> None:
+def test_the_same_key_and_body_return_the_first_resource_again(services: Services) -> None:
     once = IdempotentRequest("key", "body")
     assert make(services, once, "trn_1") == "trn_1"
     assert make(services, once, "trn_2") == "trn_1"
@@ -29,12 +29,12 @@ def test_the_same_key_with_another_body_is_refused(services: Services) -> None:
         make(services, IdempotentRequest("key", "other"), "trn_2")
 
 
-def test_without_a_key_each_request_is_new(services: Services) -> None:
+def test_each_request_without_a_key_is_new(services: Services) -> None:
     assert make(services, FRESH, "trn_1") == "trn_1"
     assert make(services, FRESH, "trn_2") == "trn_2"
 
 
-def test_a_refused_request_leaves_its_key_free(services: Services) -> None:
+def test_a_refused_request_leaves_its_key_unused(services: Services) -> None:
     once = IdempotentRequest("key", "body")
     with pytest.raises(RuntimeError), services.database.write() as session:
         once.earlier(session, "trn_1")
@@ -42,7 +42,7 @@ def test_a_refused_request_leaves_its_key_free(services: Services) -> None:
     assert make(services, once, "trn_2") == "trn_2"
 
 
-def test_fifty_at_once_make_one_job(services: Services) -> None:
+def test_fifty_requests_at_the_same_time_create_one_job(services: Services) -> None:
     made: list[str] = []
     threads = [
         threading.Thread(target=lambda n=n: made.append(make(services, IdempotentRequest("key", "body"), f"trn_{n}")))

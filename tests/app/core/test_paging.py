@@ -1,4 +1,4 @@
-"""Lists in pages, on both databases."""
+"""Lists in pages, newest first, on both databases."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,14 +30,14 @@ def add(services: Services, names: list[str], created: datetime) -> None:
             lifecycle.create(session, name, "training").created = created
 
 
-def test_every_row_comes_once_newest_first_also_when_many_share_a_moment(services: Services) -> None:
+def test_each_row_is_on_one_page_newest_first_even_if_many_have_the_same_time(services: Services) -> None:
     add(services, ["a", "b", "c", "d"], START)
     add(services, ["e"], START + timedelta(microseconds=1))
     found = pages(services, limit=2)
     assert [[row.id for row in each.rows] for each in found] == [["e", "d"], ["c", "b"], ["a"]]
 
 
-def test_rows_that_come_meanwhile_shift_nothing(services: Services) -> None:
+def test_rows_that_are_added_meanwhile_do_not_shift_the_pages(services: Services) -> None:
     add(services, ["a", "b", "c"], START)
     with services.database.read() as session:
         first = page(session, select(Job), Job.created, Job.id, limit=2, token=None)

@@ -1,4 +1,4 @@
-"""What is done again and again."""
+"""Work that is repeated in the background until it is stopped."""
 
 import threading
 import time
@@ -9,14 +9,14 @@ from app.core.periodic import every, start_every
 from tests.waiting import eventually
 
 
-def test_it_is_done_at_once() -> None:
+def test_the_first_call_is_at_once() -> None:
     stop, done = threading.Event(), threading.Event()
     start_every(3600, done.set, stop, name="test")
     assert done.wait(60)
     stop.set()
 
 
-def test_it_is_done_again_until_told_to_stop() -> None:
+def test_calls_are_repeated_until_the_stop() -> None:
     stop, moments = threading.Event(), list[float]()
     thread = start_every(0.1, lambda: moments.append(time.monotonic()), stop, name="test")
     eventually(lambda: len(moments) >= 3)
@@ -26,7 +26,7 @@ def test_it_is_done_again_until_told_to_stop() -> None:
     assert not thread.is_alive()
 
 
-def test_no_error_ends_it() -> None:
+def test_errors_do_not_end_the_loop() -> None:
     stop, errors = threading.Event(), [ValueError(), OperationalError("SELECT 1", {}, Exception("away")), OSError()]
     left = list[Exception](errors)
 
@@ -39,7 +39,7 @@ def test_no_error_ends_it() -> None:
     assert left == []
 
 
-def test_nothing_is_done_after_the_stop() -> None:
+def test_there_is_no_call_after_the_stop() -> None:
     stop, done = threading.Event(), list[None]()
     stop.set()
     every(0, lambda: done.append(None), stop, name="test")

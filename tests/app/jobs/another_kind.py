@@ -1,4 +1,4 @@
-"""The life of a job of a kind of which only `app/jobs/kinds.py` knows: python -m tests.app.jobs.another_kind FOLDER"""
+"""The life of a job of a kind that is only in `app/jobs/kinds.py`: python -m tests.app.jobs.another_kind FOLDER"""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def register() -> None:
-    """Add a line to `app/jobs/kinds.py`, as it is imported here."""
+    """Import `app.jobs.kinds` in this process with one more kind in its table."""
     spec = importlib.util.find_spec("app.jobs.kinds")
     assert spec and spec.origin
     source, begin = Path(spec.origin).read_text(), "KINDS = {\n"
@@ -18,7 +18,7 @@ def register() -> None:
 
 
 def live(folder: Path) -> None:
-    """Order a survey, see that it is known everywhere, and do it."""
+    """Create a job of the new kind, check that every module of the service knows the kind, and do the job."""
     from app.api import documents
     from app.cli.running import WORKERS
     from app.core.db import migrate
@@ -35,7 +35,7 @@ def live(folder: Path) -> None:
     settings = Settings(data_dir=folder, log_level="error")
     migrate(settings)
     services = Services.open(settings)
-    tally = JobCounter(services.database)
+    counter = JobCounter(services.database)
     with services.database.write() as session:
         job = lifecycle.create(session, "srv_1", "survey")
 
@@ -44,7 +44,7 @@ def live(folder: Path) -> None:
     parameters = create_app(settings).openapi()["paths"]["/v1/jobs"]["get"]["parameters"]
     assert "'survey'" in str([each for each in parameters if each["name"] == "processID"])
     assert documents.result_of(job).href == "/v1/surveys/srv_1"
-    assert tally.counts() == {("survey", "accepted"): 1}
+    assert counter.counts() == {("survey", "accepted"): 1}
     Sweeper(services.database, services.queue, settings).sweep()
     assert services.queue.messages("fieldwork") == 1
 
@@ -55,8 +55,8 @@ def live(folder: Path) -> None:
     report.write_text("cane everywhere")
     vars(attempt)["WORK"] = {"survey": lambda *_: Outcome(lambda *_: None, {"report.txt": report})}
     attempt.work(services, JobContext(services.database, claim, Pipe()[0]))
-    tally.renew()
-    assert tally.counts() == {("survey", "successful"): 1}
+    counter.renew()
+    assert counter.counts() == {("survey", "successful"): 1}
     assert len(list(services.store.keys("surveys/srv_1/"))) == 1
     services.close()
 

@@ -1,4 +1,4 @@
-"""The life of jobs under any order of events, against a model that knows nothing of databases; on both databases."""
+"""Jobs behave like a simple model without a database, for any order of events; on both databases."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ ERROR = problem("no good")
 
 @dataclass
 class Known:
-    """What must be true of a job. claims: all that were ever given; only the last may write."""
+    """The expected state of a job. claims: all claims so far, of which only the last may write."""
 
     status: str = "accepted"
     failures: int = 0
@@ -29,12 +29,12 @@ class Known:
 
 
 class Life(RuleBasedStateMachine):
-    """Customers, workers, zombies and sweeps do what they may do, in any order, beginning without a job.
+    """Clients, workers, workers that lost their claim, and sweeps act in any order. There is no job at the beginning.
 
-    All lives share a database: to make one takes longer than a life.
+    All examples share a database, because creating one takes longer than an example.
     """
 
-    services: Services  # of whoever derives from this
+    services: Services  # set by the subclass
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        """By a worker: the oldest that waits, or none."""
+        """A worker claims the oldest job that waits, if there is one."""
         with self.services.database.write() as session:
             claim = lifecycle.claim_waiting(session, "prediction")
         waiting = [name for name, known in self.known.items() if known.status == "accepted"]
@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: any(known.claims for known in self.known.values()))
     @rule(data=st.data(), what=st.sampled_from(["beat", "succeed", "fail", "dismissed", "release"]))
     def write(self, data: st.DataObject, what: str) -> None:
-        """By whoever has, or had, a claim: only the newest claim of a running job counts."""
+        """A worker writes with a claim that it has or had. Only the newest claim of a running job is valid."""
         claims = [claim for known in self.known.values() for claim in known.claims]
         claim = data.draw(st.sampled_from(claims))
         known = self.known[claim.job_id]
@@ -88,7 +88,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def dismiss(self, data: st.DataObject) -> None:
-        """By a customer, as often as they like."""
+        """A client dismisses a job, perhaps not for the first time."""
         name = data.draw(st.sampled_from(sorted(self.known)))
         known = self.known[name]
         try:
@@ -105,15 +105,15 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: any(known.status == "running" for known in self.known.values()))
     @rule(data=st.data(), stale=st.booleans())
     def give_back_or_fail(self, data: st.DataObject, stale: bool) -> None:
-        """By a sweep; stale: it saw the job before the worker's last beat."""
+        """A sweep gives a job back. stale: it has read the job before the last heartbeat of the worker."""
         running = [name for name, known in self.known.items() if known.status == "running"]
         name = data.draw(st.sampled_from(running))
-        known, seen = self.known[name], self.read(name)
+        known, job = self.known[name], self.read(name)
         if stale:
             with self.services.database.write() as session:
                 lifecycle.beat(session, known.claims[-1], None, None)
         with self.services.database.write() as session:
-            moved_to = lifecycle.give_back_or_fail(session, seen, max_failures=MAX_FAILURES)
+            moved_to = lifecycle.give_back_or_fail(session, job, max_failures=MAX_FAILURES)
         if stale:
             assert moved_to is None
             return
@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        """The database says of each job what the model says."""
+        """Each job in the database has the state that the model expects."""
         for name, known in self.known.items():
             row = self.read(name)
             assert (row.status, row.attempt, row.failures) == (known.status, len(known.claims), known.failures)
@@ -135,6 +135,6 @@ class Life(RuleBasedStateMachine):
             return lifecycle.get(session, name)
 
 
-def test_jobs_live_as_the_model_says_whatever_happens_in_whatever_order(services: Services) -> None:
+def test_jobs_behave_like_the_model_for_any_order_of_events(services: Services) -> None:
     many = with_settings(max_examples=30, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(type("LifeHere", (Life,), {"services": services}), settings=many)

@@ -50,7 +50,7 @@ def eight_at_once(run: Callable[[], None]) -> None:
         thread.join()
 
 
-def test_of_many_claims_at_once_exactly_one_succeeds(services: Services, job: Job) -> None:
+def test_of_many_claims_at_the_same_time_exactly_one_succeeds(services: Services, job: Job) -> None:
     taken: list[Claim | None] = []
 
     def run() -> None:
@@ -73,7 +73,7 @@ def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) 
     assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
 
 
-def test_many_that_take_what_waits_take_each_job_once(services: Services) -> None:
+def test_many_workers_at_the_same_time_claim_each_job_once(services: Services) -> None:
     with services.database.write() as session:
         for number in range(6):
             lifecycle.create(session, f"prd_{number}", "prediction")
@@ -94,7 +94,7 @@ def test_a_job_that_does_not_exist_cannot_be_claimed_or_dismissed(services: Serv
         lifecycle.dismiss(session, "nothing")
 
 
-def test_a_beat_shows_progress_and_raises_the_revision(services: Services, job: Job) -> None:
+def test_a_heartbeat_records_progress_and_raises_the_revision(services: Services, job: Job) -> None:
     taken = claim(services)
     before = read(services).revision
     with services.database.write() as session:
@@ -104,7 +104,7 @@ def test_a_beat_shows_progress_and_raises_the_revision(services: Services, job: 
     assert after.revision > before
 
 
-def test_a_worker_that_was_given_up_can_write_nothing(services: Services, job: Job) -> None:
+def test_a_worker_that_lost_its_claim_can_write_nothing(services: Services, job: Job) -> None:
     zombie = claim(services)
     with services.database.write() as session:
         assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) == "accepted"
@@ -122,7 +122,7 @@ def test_a_worker_that_was_given_up_can_write_nothing(services: Services, job: J
     assert read(services).status == "running"
 
 
-def test_a_job_that_ended_never_moves_again(services: Services, job: Job) -> None:
+def test_a_job_that_has_ended_never_changes_its_status(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
         lifecycle.succeed(session, taken)
@@ -152,7 +152,7 @@ def test_dismissing_a_running_job_asks_its_worker_to_stop(services: Services, jo
     assert read(services).status == "dismissed"
 
 
-def test_a_dismissed_job_whose_worker_died_is_dismissed_not_done_again(services: Services, job: Job) -> None:
+def test_a_dismissed_job_whose_worker_died_is_not_done_again(services: Services, job: Job) -> None:
     claim(services)
     with services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
@@ -160,7 +160,7 @@ def test_a_dismissed_job_whose_worker_died_is_dismissed_not_done_again(services:
         assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) == "dismissed"
 
 
-def test_a_released_job_goes_back_without_counting_a_failure(services: Services, job: Job) -> None:
+def test_a_released_job_is_accepted_again_without_a_failure(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
         lifecycle.release(session, taken)
@@ -168,7 +168,7 @@ def test_a_released_job_goes_back_without_counting_a_failure(services: Services,
     assert (back.status, back.failures) == ("accepted", 0)
 
 
-def test_a_job_that_kills_its_workers_fails_with_the_reason(services: Services, job: Job) -> None:
+def test_a_job_whose_workers_died_three_times_fails_with_the_reason(services: Services, job: Job) -> None:
     for _ in range(3):
         claim(services)
         with services.database.write() as session:
@@ -180,7 +180,7 @@ def test_a_job_that_kills_its_workers_fails_with_the_reason(services: Services, 
     assert "3 times" in failed.message
 
 
-def test_the_log_keeps_its_order(services: Services, job: Job) -> None:
+def test_the_lines_of_a_log_keep_their_order(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
         lifecycle.log(session, taken, [(now(), "first"), (now(), "second")])
@@ -198,7 +198,7 @@ class Clock:
         return self.time_s
 
 
-def test_the_sweep_gives_up_only_a_worker_whose_beat_stands_still(services: Services, job: Job) -> None:
+def test_the_sweep_gives_back_only_a_job_without_heartbeats(services: Services, job: Job) -> None:
     clock = Clock()
     sweeper = Sweeper(services.database, services.queue, services.settings, clock)
     taken = claim(services)
@@ -215,7 +215,7 @@ def test_the_sweep_gives_up_only_a_worker_whose_beat_stands_still(services: Serv
     assert (read(services).status, read(services).failures) == ("accepted", 1)
 
 
-def test_a_sweep_that_was_held_up_itself_takes_nobody_for_dead(services: Services, job: Job) -> None:
+def test_a_sweep_that_was_delayed_itself_considers_no_worker_dead(services: Services, job: Job) -> None:
     clock, settings = Clock(), services.settings.model_copy(update={"sweep_s": 1})
     sweeper = Sweeper(services.database, services.queue, settings, clock)
     taken = claim(services)
@@ -228,7 +228,7 @@ def test_a_sweep_that_was_held_up_itself_takes_nobody_for_dead(services: Service
             lifecycle.beat(session, taken, None, None)
 
 
-def test_two_sweeps_count_one_death_once(services: Services, job: Job) -> None:
+def test_two_sweeps_count_the_death_of_a_worker_once(services: Services, job: Job) -> None:
     clock = Clock()
     sweepers = [Sweeper(services.database, services.queue, services.settings, clock) for _ in range(2)]
     claim(services)
@@ -239,7 +239,7 @@ def test_two_sweeps_count_one_death_once(services: Services, job: Job) -> None:
     assert read(services).failures == 1
 
 
-def test_the_sweep_rings_again_when_messages_were_lost_and_leaves_it_at_one_for_each_job(
+def test_the_sweep_notifies_again_when_messages_were_lost_and_sends_one_for_each_job(
     services: Services, job: Job
 ) -> None:
     with services.database.write() as session:
@@ -269,7 +269,7 @@ def _messages(services: Services) -> int:
 
 @pytest.fixture
 def experiment(services: Services) -> list[str]:
-    """The ids of an experiment and of its two runs."""
+    """The ids of an experiment and of its two trainings."""
     with services.database.write() as session:
         lifecycle.create(session, "exp_1", "experiment", total=3)
         for run in ("run_1", "run_2"):
@@ -290,7 +290,7 @@ def status(services: Services, job_id: str) -> tuple[str, str, int]:
     return job.status, job.stage, job.done
 
 
-def test_an_experiment_cannot_be_claimed_before_all_its_runs_have_ended(
+def test_an_experiment_cannot_be_claimed_before_all_its_trainings_have_ended(
     services: Services, experiment: list[str]
 ) -> None:
     def claimed() -> bool:
@@ -303,10 +303,10 @@ def test_an_experiment_cannot_be_claimed_before_all_its_runs_have_ended(
     assert not claimed()
     end(services, "run_2", error="diverged")
     assert status(services, "exp_1") == ("accepted", "runs", 2)
-    assert claimed(), "also when a run has failed"
+    assert claimed(), "even if a training has failed"
 
 
-def test_dismissing_an_experiment_dismisses_its_runs(services: Services, experiment: list[str]) -> None:
+def test_dismissing_an_experiment_dismisses_its_trainings(services: Services, experiment: list[str]) -> None:
     with services.database.write() as session:
         lifecycle.claim(session, "run_1")
     with services.database.write() as session:
@@ -314,10 +314,10 @@ def test_dismissing_an_experiment_dismisses_its_runs(services: Services, experim
     assert status(services, "exp_1")[0] == "dismissed"
     assert status(services, "run_2")[0] == "dismissed"
     with services.database.read() as session:
-        assert lifecycle.get(session, "run_1").dismissal_requested, "its worker stops it"
+        assert lifecycle.get(session, "run_1").dismissal_requested, "its worker must stop it"
 
 
-def test_the_sweep_rings_for_an_experiment_only_when_its_runs_have_ended(
+def test_the_sweep_notifies_of_an_experiment_only_when_its_trainings_have_ended(
     services: Services, experiment: list[str]
 ) -> None:
     sweeper = Sweeper(services.database, services.queue, services.settings)

@@ -1,4 +1,4 @@
-"""What a job with runs of its own is said to be: the same in its row, in every list and in every count."""
+"""The reported status of a job with child jobs is the same in its row, in every list and in every count."""
 
 import pytest
 
@@ -27,18 +27,18 @@ def shared(services: Services) -> list[str]:
 
 
 def reported(services: Services, job_id: str) -> str:
-    """What the row says, after checking that the list of each status and the counts say the same."""
+    """The reported status in the row of a job, after a check that the list of each status and the counts agree."""
     with services.database.read() as session:
-        said = lifecycle.get(session, job_id).reported_status
+        expected = lifecycle.get(session, job_id).reported_status
     for status in lifecycle.LEGAL:
         with services.database.read() as session:
             found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
-        assert [row.id for row in found.rows] == ([job_id] if status == said else []), status
-    tally = JobCounter(services.database)
-    tally.renew()
-    counts = {status: count for (kind, status), count in tally.counts().items() if kind == "prediction"}
-    assert counts == {said: 1}
-    return said
+        assert [row.id for row in found.rows] == ([job_id] if status == expected else []), status
+    counter = JobCounter(services.database)
+    counter.renew()
+    counts = {status: count for (kind, status), count in counter.counts().items() if kind == "prediction"}
+    assert counts == {expected: 1}
+    return expected
 
 
 def claim(services: Services, job_id: str) -> lifecycle.Claim:
@@ -48,25 +48,25 @@ def claim(services: Services, job_id: str) -> lifecycle.Claim:
     return claimed
 
 
-def test_a_prediction_in_parts_runs_from_the_claim_of_its_first_part_on(services: Services, shared: list[str]) -> None:
+def test_a_prediction_in_parts_is_running_once_a_part_was_claimed(services: Services, shared: list[str]) -> None:
     prediction, first, second = shared
     assert reported(services, prediction) == "accepted"
     claimed = claim(services, first)
     assert reported(services, prediction) == "running"
     with services.database.write() as session:
         lifecycle.release(session, claimed)
-    assert reported(services, prediction) == "running", "what it has done so far is not undone"
+    assert reported(services, prediction) == "running", "the part had already begun"
     for part in (first, second):
         with services.database.write() as session:
             again = lifecycle.claim(session, part)
             assert again is not None
             lifecycle.succeed(session, again)
-    assert reported(services, prediction) == "running", "it waits to be put together"
+    assert reported(services, prediction) == "running", "its parts must still be joined"
     joining = claim(services, prediction)
     assert reported(services, prediction) == "running"
     with services.database.write() as session:
         lifecycle.release(session, joining)
-    assert reported(services, prediction) == "accepted", "no worker holds it, and no part runs"
+    assert reported(services, prediction) == "accepted", "no worker has claimed it, and no part is running"
     joining = claim(services, prediction)
     with services.database.write() as session:
         lifecycle.succeed(session, joining)

@@ -1,4 +1,4 @@
-"""`canemap doctor` and /readyz: what is wrong, within seconds, with its mend; on both databases."""
+"""`canemap doctor` and /readyz say within seconds what is wrong and how to mend it; on both databases."""
 
 import json
 import os
@@ -28,21 +28,22 @@ def levels(services: Services, *only: str) -> dict[str, str]:
     return {item.part: item.level for item in doctor.examine(services, only)}
 
 
-def works(services: Services, host: str, queues: list[str]) -> None:
+def report_worker(services: Services, host: str, queues: list[str]) -> None:
+    """Report a living worker on `host`."""
     with services.database.write() as session:
         session.merge(Worker(id=f"{host}:1", queues=queues, seen=now()))
 
 
-def test_a_deployment_in_order_has_no_fault(services: Services) -> None:
-    works(services, "there", ["training", "prediction", "light"])
+def test_a_working_deployment_has_no_fault(services: Services) -> None:
+    report_worker(services, "there", ["training", "prediction", "light"])
     found = doctor.examine(services, ("database", "clock", "broker", "storage", "workers"))
     assert [item for item in found if item.level != "ok"] == []
     assert levels(services, "gpu", "disk").keys() == {"gpu", "disk"}
     assert Readiness(services).faults() == []
 
 
-def test_gdal_is_locked_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """Not in this one: where a warp or a COG was made, GDAL has the VRT driver again."""
+def test_gdal_is_locked_in_a_new_process(tmp_path: Path) -> None:
+    """In a process that has warped an image or made a COG, such as this one, GDAL has the VRT driver again."""
     command = [sys.executable, "-m", "app.cli", "doctor", "--only", "gdal"]
     environment = {**os.environ, "CANEMAP_DATA_DIR": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -50,7 +51,7 @@ def test_gdal_is_locked_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_computes_predictions_on_this_cpu_is_said(services: Services) -> None:
+def test_the_doctor_names_the_library_for_convolutions_on_this_cpu(services: Services) -> None:
     (found,) = doctor.examine(services, ("convolutions",))
     ours = library.find()
     assert (found.level, found.hint == "") == (("ok", True) if ours else ("warning", False))
@@ -58,7 +59,7 @@ def test_what_computes_predictions_on_this_cpu_is_said(services: Services) -> No
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_without_library_and_compiler_predictions_are_slow(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_are_slow_without_library_and_compiler(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "TARGETS", ())
     monkeypatch.setenv("CC", "no-such-compiler")
     library.find.cache_clear()
@@ -70,16 +71,16 @@ def test_without_library_and_compiler_predictions_are_slow(services: Services, m
     assert "C compiler" in found.hint
 
 
-def test_workers_are_looked_for_everywhere_or_on_this_machine(services: Services) -> None:
-    works(services, "there", ["training"])
+def test_the_doctor_looks_for_workers_on_all_machines_or_on_this_one(services: Services) -> None:
+    report_worker(services, "there", ["training"])
     assert levels(services, "workers", "this-worker") == {"workers": "fault", "this-worker": "fault"}
-    works(services, socket.gethostname(), ["light"])
+    report_worker(services, socket.gethostname(), ["light"])
     assert levels(services, "this-worker") == {"this-worker": "ok"}
 
 
 @pytest.mark.parametrize(("revision", "what"), [("base", "no schema yet"), ("-1", "older than")])
-def test_a_schema_that_is_missing_or_old_is_found_with_its_mend(settings: Settings, revision: str, what: str) -> None:
-    """Never as a database that cannot be reached."""
+def test_a_missing_or_old_schema_is_a_fault_with_its_command(settings: Settings, revision: str, what: str) -> None:
+    """It is not reported as a database that cannot be reached."""
     migrate(settings, revision)
     services = Services.open(settings)
     found = list(doctor.examine(services, ("database", "workers")))
@@ -90,15 +91,15 @@ def test_a_schema_that_is_missing_or_old_is_found_with_its_mend(settings: Settin
     services.close()
 
 
-def test_a_schema_that_is_newer_stops_nobody(services: Services) -> None:
+def test_a_newer_schema_is_only_a_warning(services: Services) -> None:
     with services.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    works(services, "there", ["training", "prediction", "light"])
+    report_worker(services, "there", ["training", "prediction", "light"])
     assert levels(services, "database", "workers") == {"database": "warning", "workers": "ok"}
     assert Readiness(services).faults() == []
 
 
-def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> None:
+def test_each_service_that_cannot_be_reached_is_named(services: Services, tmp_path: Path) -> None:
     nobody = f"127.0.0.1:{servers.free_port()}"
     away = services.settings.model_copy(
         update={
@@ -117,7 +118,7 @@ def test_each_part_that_is_away_is_named(services: Services, tmp_path: Path) -> 
     lost.close()
 
 
-def test_a_part_that_hangs_is_named_and_asked_once() -> None:
+def test_a_service_that_hangs_is_named_and_asked_only_once() -> None:
     asked: list[int] = []
     answering = threading.Event()
 
@@ -137,7 +138,7 @@ def test_a_part_that_hangs_is_named_and_asked_once() -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("only", "code"), [("gdal", 0), ("workers", 1), ("nothing", 2)])
-def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings, only: str, code: int) -> None:
+def test_the_exit_code_says_whether_there_is_a_fault(settings: Settings, only: str, code: int) -> None:
     environment = {
         **os.environ,
         "CANEMAP_DATA_DIR": str(settings.data_dir),
@@ -150,7 +151,7 @@ def test_the_exit_code_says_whether_something_is_to_be_mended(settings: Settings
         assert json.loads(done.stdout)[0]["part"] == only
 
 
-def test_a_database_url_that_is_none_is_named_without_its_password() -> None:
+def test_an_invalid_database_url_is_reported_without_its_password() -> None:
     environment = {**os.environ, "CANEMAP_DATABASE_URL": "garbage:secret@"}
     done = subprocess.run([sys.executable, "-m", "app.cli", "doctor"], env=environment, capture_output=True, text=True)
     assert done.returncode and "database_url" in done.stderr and "write a URL" in done.stderr

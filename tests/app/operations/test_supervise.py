@@ -1,4 +1,4 @@
-"""Child processes: restarted when they crash, ended with their parent."""
+"""Child processes are restarted when they crash, and end with their parent."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def lives(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
 
 
-def test_a_crashed_child_is_started_again_and_ends_with_the_block(tmp_path: Path) -> None:
+def test_a_crashed_child_is_restarted_and_ends_with_the_block(tmp_path: Path) -> None:
     child = Child("sleeper", [sys.executable, "-c", SLEEPER, str(tmp_path)])
     with Supervisor([child], os.environ):
         eventually(lambda: len(pids(tmp_path)) == 1)

@@ -1,6 +1,6 @@
-"""Schedules by a clock that the test moves: a month of them, on both databases.
+"""Schedules by a clock that the test moves, for a month; on both databases.
 
-No net is trained here: `train` registers a version with chosen figures, in the transaction that a worker would use.
+No net is trained here: `train` registers a version with chosen metrics, in the transaction that a worker would use.
 """
 
 import json
@@ -32,7 +32,7 @@ GATE = PromoteRequest(min_gain=0.005, guards={"recall": -0.02})
 
 
 class Clock:
-    """A time of day that the test moves."""
+    """A clock that the test moves."""
 
     def __init__(self, moment: datetime = START) -> None:
         self.moment = moment
@@ -43,7 +43,7 @@ class Clock:
 
 @pytest.fixture
 def dataset(services: Services) -> str:
-    """The row of a prepared dataset without scenes."""
+    """The id of a prepared dataset without scenes."""
     return add_dataset(services, 1)
 
 
@@ -65,7 +65,7 @@ def _claim(session: Any, job_id: str) -> lifecycle.Claim:
 
 
 def make(services: Services, clock: Clock, text: str = "0 2 * * *", zone: str = "UTC", **more: Any) -> str:
-    """A schedule as if it had been made at the clock's time; its id."""
+    """Create a schedule at the time of `clock`, and return its id."""
     training = TrainingRequest(dataset="gx", register_as="cane", config=TrainConfig(epochs=1))
     fields = {"promote": GATE} | more
     request = ScheduleRequest(name="nightly", cron=text, timezone=zone, training=training, **fields)
@@ -86,7 +86,7 @@ def delete(services: Services, if_match: int | None = None) -> None:
 
 
 def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], tuple[int, int]]) -> int:
-    """End the training of a run as a worker does, with a net of these counts; its version."""
+    """End the training of a run as a worker does, and return the new version. counts: confusion matrix of the net."""
     assert run.training
     scored = Metrics.from_confusion(np.array(counts))
     header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), val=scored, test=scored, best_epoch=1)
@@ -100,7 +100,7 @@ def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], t
 
 
 def confusion(cane: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Of 1000 pixels of cane, so many are found; nothing else is mapped: IoU and recall are cane / 1000."""
+    """A confusion matrix in which `cane` of 1000 pixels of cane are found, so that IoU and recall are cane / 1000."""
     return (1000, 0), (1000 - cane, cane)
 
 
@@ -115,17 +115,17 @@ def champion(services: Services) -> int:
         return registry.get_alias(session, "cane", "champion").version
 
 
-def test_a_month_of_nights_with_two_beats_each_run_once_and_judged(services: Services, dataset: str) -> None:
+def test_each_night_of_a_month_has_one_run_with_a_verdict_despite_two_tickers(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, "0 2 * * *", "Asia/Shanghai")
-    beats = [Ticker(services, clock) for _ in range(2)]
+    tickers = [Ticker(services, clock) for _ in range(2)]
     best = 500
     expected: list[str] = []
     for night in range(31):
         for hour in range(24):
             clock.moment = START + timedelta(days=night, hours=hour)
-            for beat in beats:
-                beat.tick()
+            for ticker in tickers:
+                ticker.tick()
             for run in history(services):
                 if run.finished is None:
                     found = 500 + (night * 37) % 41
@@ -152,7 +152,7 @@ def test_a_month_of_nights_with_two_beats_each_run_once_and_judged(services: Ser
     assert len(moves) == expected.count("promoted"), "the first move is the registration of the first version"
 
 
-def test_an_outage_is_caught_up_by_one_run_that_says_how_much_was_missed(services: Services, dataset: str) -> None:
+def test_one_run_makes_up_for_an_outage_and_counts_the_missed_times(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     clock.moment = START + timedelta(days=10, hours=5)
@@ -164,7 +164,7 @@ def test_an_outage_is_caught_up_by_one_run_that_says_how_much_was_missed(service
         assert schedules.get(session, "nightly").due == START + timedelta(days=11, hours=2)
 
 
-def test_ten_beats_at_once_make_one_run(services: Services, dataset: str) -> None:
+def test_ten_ticks_at_the_same_time_make_one_run(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     clock.moment = START + timedelta(hours=2, seconds=1)
@@ -178,7 +178,7 @@ def test_ten_beats_at_once_make_one_run(services: Services, dataset: str) -> Non
         assert len(lifecycle.by_id(session, [history(services)[0].training or ""])) == 1
 
 
-def test_a_time_that_comes_while_a_run_goes_on_is_skipped_with_the_reason(services: Services, dataset: str) -> None:
+def test_a_run_that_is_due_before_the_last_one_has_ended_is_skipped(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     for day in range(3):
@@ -194,7 +194,7 @@ def test_a_time_that_comes_while_a_run_goes_on_is_skipped_with_the_reason(servic
     assert history(services)[0].status == "promoted"
 
 
-def test_the_first_version_needs_its_floors_only(services: Services, dataset: str) -> None:
+def test_for_the_first_version_only_the_floors_count(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, promote=PromoteRequest(alias="live", floors={"iou": 0.6}, min_gain=0.1))
     found = []
@@ -209,7 +209,7 @@ def test_the_first_version_needs_its_floors_only(services: Services, dataset: st
     assert found == [("kept", None), ("promoted", None), ("kept", 2), ("promoted", 2)]
 
 
-def test_a_guard_that_fails_keeps_the_alias_and_is_named(services: Services, dataset: str) -> None:
+def test_when_a_guard_fails_the_alias_stays_and_the_guard_is_named(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, promote=PromoteRequest(metric="precision", guards={"recall": -0.02}))
     for day, counts in enumerate((((900, 100), (200, 800)), ((1000, 0), (300, 700)))):
@@ -222,8 +222,10 @@ def test_a_guard_that_fails_keeps_the_alias_and_is_named(services: Services, dat
     assert champion(services) == 1
 
 
-def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services, dataset: str) -> None:
-    """The verdict is about the version that the alias points at when it falls, not when the training began."""
+def test_a_new_version_is_compared_with_the_version_that_the_alias_points_at_now(
+    services: Services, dataset: str
+) -> None:
+    """That is the version at the time of the verdict, not the version when the training began."""
     clock = Clock()
     make(services, clock)
     for day, cane in enumerate((500, 600)):
@@ -245,7 +247,7 @@ def test_who_moves_the_alias_meanwhile_is_who_must_be_beaten(services: Services,
         assert registry.history(session, "cane", "champion")[-1].reason.startswith("schedule nightly: iou 0.5500")
 
 
-def test_a_run_ends_as_its_training_does(services: Services, dataset: str) -> None:
+def test_a_run_has_the_final_status_of_its_training(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     for day, error in enumerate((problem("diverged"), None)):
@@ -262,7 +264,7 @@ def test_a_run_ends_as_its_training_does(services: Services, dataset: str) -> No
     assert "diverged" in history(services)[0].message
 
 
-def test_without_a_gate_each_run_registers_and_none_promotes(services: Services, dataset: str) -> None:
+def test_without_a_gate_each_run_registers_a_version_and_none_is_promoted(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, promote=None)
     for day in range(2):
@@ -274,7 +276,7 @@ def test_without_a_gate_each_run_registers_and_none_promotes(services: Services,
     assert champion(services) == 1
 
 
-def test_a_dataset_that_is_not_ready_when_it_is_due_makes_a_failed_run(services: Services, dataset: str) -> None:
+def test_a_run_fails_if_its_dataset_is_not_ready_when_it_is_due(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     newer = add_dataset(services, 2)
@@ -288,7 +290,7 @@ def test_a_dataset_that_is_not_ready_when_it_is_due_makes_a_failed_run(services:
     assert run.error.errors[0].code == "one_class"
 
 
-def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Services, dataset: str) -> None:
+def test_a_disabled_schedule_has_no_runs_and_they_are_not_made_up_for(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     patch(services, SchedulePatch(enabled=False), clock=clock)
@@ -301,7 +303,7 @@ def test_a_disabled_schedule_does_not_run_and_is_not_caught_up(services: Service
     assert row.due == START + timedelta(days=6, hours=2)
 
 
-def test_by_hand_it_runs_at_once_and_the_clock_goes_on(services: Services, dataset: str) -> None:
+def test_a_disabled_schedule_can_be_run_by_hand(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock, enabled=False)
     once = IdempotentRequest("key", "body")
@@ -311,7 +313,7 @@ def test_by_hand_it_runs_at_once_and_the_clock_goes_on(services: Services, datas
 
 
 @pytest.mark.parametrize("zone", ["Factory", "localtime"])
-def test_a_zone_that_is_no_place_is_refused(zone: str) -> None:
+def test_a_time_zone_that_depends_on_the_machine_is_refused(zone: str) -> None:
     assert [fault.code for fault in cron.faults("0 2 * * *", zone)] == ["unknown_timezone"]
 
 
@@ -327,7 +329,7 @@ def test_all_faults_are_named_at_once(services: Services, dataset: str) -> None:
     assert [fault.pointer for fault in refused.value.faults] == ["/cron", "/training/dataset"]
 
 
-def test_changes_need_the_newest_revision(services: Services, dataset: str) -> None:
+def test_a_change_with_an_old_revision_is_refused(services: Services, dataset: str) -> None:
     make(services, Clock())
     assert patch(services, SchedulePatch(cron="0 3 * * *"), 1).revision == 2
     with pytest.raises(PreconditionFailed):
@@ -340,7 +342,7 @@ def test_changes_need_the_newest_revision(services: Services, dataset: str) -> N
     delete(services, 3)
 
 
-def test_deleting_a_schedule_lets_its_training_end_and_promotes_nothing(services: Services, dataset: str) -> None:
+def test_the_training_of_a_deleted_schedule_ends_and_is_not_promoted(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     clock.moment = START + timedelta(hours=2)
@@ -372,21 +374,21 @@ def local(text: str, *moments: datetime) -> list[str]:
     return [f"{cron.after(text, 'Europe/Berlin', moment):%d %H:%M}" for moment in moments]
 
 
-def test_a_skipped_local_time_happens_after_the_gap_and_a_doubled_one_once() -> None:
+def test_a_skipped_local_time_is_due_after_the_gap_and_a_repeated_one_only_once() -> None:
     spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
-    assert local("30 2 * * *", spring) == ["29 01:00"], "3:00 in Berlin, for 2:30 does not exist"
+    assert local("30 2 * * *", spring) == ["29 01:00"], "3:00 in Berlin, because 2:30 does not exist"
     assert local("30 2 * * *", autumn) == ["25 00:30"], "the first 2:30"
     for minutes in (0, 20, 59, 61):
         moment = datetime(2026, 10, 25, 0, 30, tzinfo=UTC) + timedelta(minutes=minutes)
-        assert local("30 2 * * *", moment) == ["26 01:30"], "the second 2:30 is none"
+        assert local("30 2 * * *", moment) == ["26 01:30"], "the second 2:30 does not count"
     assert local("30 * * * *", *(datetime(2026, 10, 25, hour, 31, tzinfo=UTC) for hour in (23 - 23, 1))) == [
         "25 01:30",
         "25 02:30",
-    ], "hourly is each hour that passes"
+    ], "an hourly schedule is due in each hour that passes"
 
 
 @pytest.mark.parametrize("second", [0.0, 0.5, 59.5])
-def test_no_time_is_caught_up_before_it_has_come(second: float) -> None:
+def test_no_time_counts_as_missed_before_it_has_passed(second: float) -> None:
     first = datetime(2026, 10, 1, 2, tzinfo=UTC)
     moment = datetime(2026, 10, 3, 1, 59, tzinfo=UTC) + timedelta(seconds=second)
     assert cron.missed("0 2 * * *", "UTC", first, moment) == cron.Missed(first + timedelta(days=1), 1)
@@ -396,7 +398,7 @@ def test_no_time_is_caught_up_before_it_has_come(second: float) -> None:
     assert cron.missed("* * * * *", "UTC", first, first + timedelta(days=365)).earlier == 1000
 
 
-def test_what_an_imported_bundle_says_of_itself_is_not_believed(services: Services, dataset: str) -> None:
+def test_the_metrics_in_an_imported_bundle_are_not_trusted(services: Services, dataset: str) -> None:
     scored = Metrics.from_confusion(np.array(confusion(999)))
     header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), test=scored, best_epoch=1)
     with services.database.write() as session:
@@ -405,7 +407,7 @@ def test_what_an_imported_bundle_says_of_itself_is_not_believed(services: Servic
         assert evaluations.known(session, version, dataset, "test") is None
 
 
-def test_a_training_that_is_changed_is_kept_whole(services: Services, dataset: str) -> None:
+def test_a_changed_training_is_stored_completely(services: Services, dataset: str) -> None:
     clock = Clock()
     make(services, clock)
     change = SchedulePatch.model_validate({"training": {"dataset": "gx", "config": {"epochs": 3}}})

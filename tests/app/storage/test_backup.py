@@ -1,4 +1,4 @@
-"""Backup and restore as docs/operations.md tells, into a new place; on both databases."""
+"""Backup, and restore into a new place, as docs/operations.md describes them; on both databases."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def plain(url: str) -> str:
-    """A URL as PostgreSQL's own tools know it."""
+    """The URL in the form that the tools of PostgreSQL accept."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -52,7 +52,7 @@ def scene(services: Services, make_scene: MakeScene) -> str:
 @pytest.mark.parametrize(
     ("database_url", "where"), [("sqlite", "folder"), ("postgresql", "s3")], indirect=["database_url"]
 )
-def test_what_was_saved_comes_back_elsewhere(
+def test_a_saved_store_can_be_restored_in_another_place(
     services: Services, scene: str, tmp_path: Path, request: pytest.FixtureRequest, where: str
 ) -> None:
     dump, files = tmp_path / "registry", tmp_path / "files"
@@ -90,7 +90,7 @@ def test_what_was_saved_comes_back_elsewhere(
     restored.close()
 
 
-def test_a_damaged_file_is_named_and_the_others_are_saved(services: Services, scene: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_and_all_others_are_saved(services: Services, scene: str, tmp_path: Path) -> None:
     with services.store.incoming() as path:
         path.write_bytes(b"whole")
         whole = services.store.put(path, "labels/l/layer").object
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_named_and_the_others_are_saved(services: Services, sc
     assert (restored.returncode, whole in restored.stderr.replace("\n", "")) == (1, True)
 
 
-def test_a_folder_that_is_not_there_is_no_empty_backup(tmp_path: Path) -> None:
+def test_restoring_from_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "files", "restore", str(tmp_path / "typo")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode and "does not exist" in done.stderr

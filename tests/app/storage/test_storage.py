@@ -1,4 +1,4 @@
-"""The stores: complete or not there, and never other bytes than were put. In a folder and on a real S3 server."""
+"""Objects of a store are complete or missing, and have the bytes that were stored. In a folder and on an S3 server."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, cache: Cache) -> Store
 
 @pytest.fixture
 def damage(store: Store) -> Damage:
-    """Puts other bytes under a key, behind the store's back."""
+    """A function that replaces the bytes under a key without the store's methods."""
 
     def other_bytes(key: str, content: bytes) -> None:
         if isinstance(store, LocalStore):
@@ -49,11 +49,11 @@ def put(store: Store, place: str, content: bytes) -> str:
 
 
 def reading(store: Store, folder: Path) -> list[Read]:
-    """Both ways of reading."""
+    """The two methods that read an object."""
     return [store.file, lambda key: store.take(key, folder / "inputs")]
 
 
-def test_what_is_put_can_be_read_under_its_key(store: Store, tmp_path: Path) -> None:
+def test_a_stored_file_can_be_read_under_its_key(store: Store, tmp_path: Path) -> None:
     with store.incoming() as path:
         path.write_bytes(b"cane")
         stored = store.put(path, "scenes/a/scene.tif")
@@ -64,7 +64,7 @@ def test_what_is_put_can_be_read_under_its_key(store: Store, tmp_path: Path) -> 
     assert store.take(stored.object, tmp_path / "inputs").read_bytes() == b"cane"
 
 
-def test_a_file_on_its_way_in_is_gone_when_nobody_took_it(store: Store, tmp_path: Path) -> None:
+def test_an_incoming_file_that_is_not_stored_is_deleted(store: Store, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), store.incoming() as path:
         path.write_bytes(b"half")
         raise RuntimeError
@@ -72,7 +72,7 @@ def test_a_file_on_its_way_in_is_gone_when_nobody_took_it(store: Store, tmp_path
     assert list(store.keys("")) == []
 
 
-def test_what_a_killed_process_left_goes_after_a_day(store: Store, cache: Cache) -> None:
+def test_files_that_a_killed_process_left_are_deleted_after_a_day(store: Store, cache: Cache) -> None:
     with store.incoming() as path:
         old, new = path.with_name("part-old"), path.with_name("part-new")
     old.write_bytes(b"half")
@@ -86,7 +86,7 @@ def test_what_a_killed_process_left_goes_after_a_day(store: Store, cache: Cache)
     assert not old.exists()
 
 
-def test_the_same_bytes_may_be_put_twice(store: Store) -> None:
+def test_the_same_bytes_may_be_stored_twice(store: Store) -> None:
     assert put(store, "a/b", b"cane") == put(store, "a/b", b"cane")
     assert put(store, "a/b", b"maize") != put(store, "a/b", b"cane")
     assert len(list(store.keys("a/"))) == 2
@@ -101,19 +101,19 @@ def test_a_damaged_object_is_refused_and_named(store: Store, damage: Damage, tmp
             read(key)
 
 
-def test_an_object_that_is_damaged_after_it_was_used_is_refused_by_the_next_work(
+def test_an_object_that_was_damaged_after_its_use_is_refused_at_the_next_use(
     store: Store, damage: Damage, tmp_path: Path
 ) -> None:
     key = put(store, "a/b", b"cane")
     path = store.take(key, tmp_path / "inputs")
-    path.write_bytes(b"cana")  # on this disk, whichever the store
+    path.write_bytes(b"cana")  # the file on this disk, for both stores
     with pytest.raises(Damaged, match=key):
         store.take(key, tmp_path / "inputs")
-    if isinstance(store, S3Store):  # the bucket is whole: the next attempt fetches from there
+    if isinstance(store, S3Store):  # the object in the bucket is intact, and the next attempt downloads it
         assert store.take(key, tmp_path / "inputs").read_bytes() == b"cane"
 
 
-def test_a_torn_object_is_mended_by_putting_it_again(store: Store, damage: Damage) -> None:
+def test_storing_an_incomplete_object_again_repairs_it(store: Store, damage: Damage) -> None:
     key = put(store, "a/b", b"cane")
     damage(key, b"ca")
     assert put(store, "a/b", b"cane") == key
@@ -135,7 +135,7 @@ def test_keys_are_listed_by_prefix_and_in_order(store: Store) -> None:
     assert list(store.keys("c/")) == []
 
 
-def test_a_large_file_goes_in_parts(store: Store, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_in_several_requests(store: Store, tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.write(b"start")
@@ -145,25 +145,27 @@ def test_a_large_file_goes_in_parts(store: Store, tmp_path: Path) -> None:
     assert sha256_of(store.file(stored.object)) == stored.sha256 == sha256_of(large)
 
 
-def test_a_store_in_order_has_no_fault(store: Store) -> None:
+def test_a_working_store_has_no_fault(store: Store) -> None:
     assert store.fault() is None
     assert list(store.keys("")) == []
 
 
-def test_a_folder_that_cannot_be_written_is_noticed(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     (store.root / "incoming").rmdir()
     assert "cannot be written" in (store.fault() or "")
 
 
-def test_a_server_that_is_away_is_noticed_and_no_file_is_taken_for_missing(s3_url: str, cache: Cache) -> None:
+def test_an_unreachable_server_is_a_fault_and_no_file_counts_as_missing(s3_url: str, cache: Cache) -> None:
     store = open_store(f"s3://canemap/x?endpoint=http://127.0.0.1:{servers.free_port()}&region=us-east-1", cache)
     assert "cannot be written" in (store.fault() or "")
     with pytest.raises(StoreAway, match="s3://canemap/x"):
         next(store.keys(""))
 
 
-def test_wrong_credentials_are_not_a_missing_file(s3_url: str, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_wrong_credentials_no_file_counts_as_missing(
+    s3_url: str, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = put(open_store(s3_url, cache), "a/b", b"cane")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreAway) as caught:
@@ -179,7 +181,7 @@ def test_a_url_that_names_no_store_is_refused(url: str, cache: Cache) -> None:
         open_store(url, cache)
 
 
-def test_a_cache_keeps_what_was_used_last_within_its_limit(tmp_path: Path) -> None:
+def test_a_cache_keeps_the_files_that_were_used_last_within_its_limit(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit_bytes=25)
     made: list[str] = []
 
