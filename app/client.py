@@ -532,13 +532,14 @@ class Prediction(Work):
     def areas(self) -> list[Json]:
         """Areas in hectares of class 1, or of each class if there are more than two.
 
-        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval.
+        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval, which
+        are None if the model has no test metrics.
         """
         rows: list[Json] = self.client.get(f"/v1/predictions/{quote(self.id)}/areas")["items"]
         return rows
 
     def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
-        """Download the files of the result into `folder`. names: of these files; by default of all."""
+        """Download files of the result into `folder`. names: names of the files; by default all files."""
         wanted = self.refresh().document["assets"] if names is None else names
         base = f"/v1/predictions/{quote(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]

@@ -183,7 +183,7 @@ class JobSupervisor:
                     lifecycle.give_back_or_fail(
                         session, job, max_failures=self._services.settings.max_failures, cause=cause
                     )
-                log.warning("the job's process ended before the job", status=job.status, cause=cause)
+                log.warning("the process ended without ending its job", status=job.status, cause=cause)
             return job.status in lifecycle.FINAL
 
     def _eta_s(self) -> float | None:

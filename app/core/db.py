@@ -78,7 +78,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that will write takes the write lock at its start: taking it later can fail in spite of the timeout.
+    # A transaction that will write takes the write lock at its start: taking it later can fail in spite of a timeout.
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
 
 

@@ -1,4 +1,4 @@
-"""Rows by their primary key."""
+"""Reads rows by their primary key."""
 
 from collections.abc import Callable
 from typing import TypeVar

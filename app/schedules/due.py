@@ -43,7 +43,7 @@ class Ticker:
             for job in do():
                 self.services.queue.notify(job)
         except Exception:
-            log.exception("not moved on, will try again", what=what)
+            log.exception("a schedule or a run could not be moved on, will try again", what=what)
 
     def _fire(self, read: Schedule) -> list[Job]:
         """Set the next `due` and begin the run, in one transaction, unless another process has changed `due` already.

@@ -186,7 +186,7 @@ def test_progress_is_shown_on_standard_error(wire: Wire, client: Client, capsys:
     assert shown.endswith("\n")
 
 
-def test_a_list_follows_its_pages(wire: Wire, client: Client) -> None:
+def test_a_list_fetches_all_its_pages(wire: Wire, client: Client) -> None:
     wire.answers = [(200, {}, {"items": [{"id": 1}], "next": "t"}), (200, {}, {"items": [{"id": 2}], "next": None})]
     assert [item["id"] for item in client.jobs(status="running")] == [1, 2]
     assert wire.requests[1][1] == "/v1/jobs?token=t&status=running"

@@ -67,7 +67,7 @@ def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) 
         lifecycle.create(session, "exp_1", "experiment")
         lifecycle.create(session, "gx:1", "dataset")
         lifecycle.create(session, "gx:2", "dataset")
-        lifecycle.create(session, "run_1", "training", parent="exp_1")  # for which the experiment waits
+        lifecycle.create(session, "run_1", "training", parent="exp_1")  # the experiment waits for it
         taken = [lifecycle.claim_waiting(session, "light") for _ in range(3)]
         assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
     assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
