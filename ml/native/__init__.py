@@ -1,1 +1,1 @@
-"""Layers of a net in C: the source, how it is compiled, and which library a machine loads. Free of torch."""
+"""Layers of a net in C: the source, its compilation, and the choice of the library to load. Does not import torch."""

@@ -1,9 +1,9 @@
-"""Compiles `native.c`: for families of CPUs, to be part of a wheel, or for the CPU of this machine.
+"""Compilation of `native.c`, for families of CPUs as part of a wheel, or for the CPU of this machine.
+
+The following command compiles all libraries for which this machine has a compiler into the folder `prebuilt`, and
+prints which ones it leaves out. It needs only Python's standard library.
 
     python ml/native/build.py
-
-fills the folder `prebuilt` with all that the C compilers of this machine can make, and says what it leaves out. It
-needs Python alone.
 """
 
 import os
@@ -20,15 +20,16 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("native.c")
 PREBUILT = Path(__file__).with_name("prebuilt")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-s")
-LONGEST_S = 120
+TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
 class Target:
-    """A library for a family of CPUs that run Linux.
+    """A library for a family of CPUs under Linux.
 
-    machine: the architecture, as `platform.machine` says it. family: the name of the family, as GCC's -march takes it.
-    lanes: how many numbers a vector holds.
+    machine: Name of the CPU architecture, as `platform.machine` returns it.
+    family: Name of the family of CPUs, as GCC's option -march takes it.
+    lanes: Number of float32 values in a vector.
     """
 
     machine: str
@@ -37,18 +38,18 @@ class Target:
 
     @cached_property
     def path(self) -> Path:
-        """Where the library lies. Its name changes with the code, so that an older one is never loaded."""
+        """Path of the library. Its name contains a hash of the code, so that an older library is never loaded."""
         code = sha256(repr((SOURCE.read_bytes(), FLAGS)).encode()).hexdigest()[:8]
         return PREBUILT / f"{SOURCE.stem}-{self.family}-{self.lanes}-{code}.so"
 
     @property
     def compiler(self) -> list[str]:
-        """The command of a C compiler for this machine or of Debian's cross compiler; it need not exist."""
+        """Command of this machine's C compiler or of Debian's cross compiler for the target; it may not exist."""
         here = sys.platform == "linux" and platform.machine() == self.machine
         return c_compiler() if here else [f"{self.machine}-linux-gnu-gcc"]
 
 
-# The best first. The layers of 4 lanes gain by the instructions of x86-64-v3 what x86-64-v4 would not add.
+# The best target comes first. With 4 lanes, x86-64-v3 is faster than x86-64-v2, and x86-64-v4 is not faster still.
 TARGETS = (
     Target("x86_64", "x86-64-v4", 16),
     Target("x86_64", "x86-64-v3", 8),
@@ -59,39 +60,48 @@ TARGETS = (
 
 
 def c_compiler() -> list[str]:
-    """The command $CC, else cc; it need not exist."""
+    """Return the command in the environment variable CC, else `cc`; the compiler may not exist."""
     return shlex.split(os.environ.get("CC") or "cc")
 
 
 def cache_folder() -> Path:
-    """Where libraries for the CPU of this machine are kept, by the XDG Base Directory Specification; may not exist."""
+    """Return the folder of libraries compiled for this machine, which may not exist.
+
+    It follows the XDG Base Directory Specification.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canemap" / "compiled"
 
 
 def command(compiler: list[str], family: str, lanes: int | None = None) -> list[str]:
-    """How to compile for a family of CPUs, "native" for this one; lanes: None takes as many as a vector can hold."""
+    """Return the command that compiles `native.c`, without source and output.
+
+    family: Family of CPUs for -march; "native" means the CPU of this machine.
+    lanes: Number of float32 values in a vector; None means as many as the CPU supports.
+    """
     return [*compiler, *FLAGS, f"-march={family}", *([f"-DLANES={lanes}"] if lanes else [])]
 
 
 def compile_to(library: Path, command: list[str]) -> None:
-    """Compile `native.c` by `command`: the file `library` is made whole or not at all, whoever else does the same.
+    """Compile `native.c` with `command` to the file `library`, which appears only when it is complete.
+
+    Several processes may compile the same file at the same time.
 
     Raises:
-        OSError: there is no such compiler, or the file cannot be written.
-        subprocess.SubprocessError: the compiler failed.
+        OSError: the compiler does not exist, or the file cannot be written.
+        subprocess.SubprocessError: the compiler failed, or took longer than `TIMEOUT_S`.
     """
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        made = Path(scratch) / library.name
-        subprocess.run([*command, str(SOURCE), "-o", str(made)], check=True, capture_output=True, timeout=LONGEST_S)
-        made.replace(library)
+        compiled = Path(scratch) / library.name
+        subprocess.run([*command, str(SOURCE), "-o", str(compiled)], check=True, capture_output=True, timeout=TIMEOUT_S)
+        compiled.replace(library)
 
 
 def main() -> None:
-    """Make what is missing in the folder `prebuilt`, and remove what older code left there."""
+    """Compile the libraries that are missing in the folder `prebuilt`, and remove those of older code."""
     PREBUILT.mkdir(exist_ok=True)
-    for other in {*PREBUILT.glob("*.so")} - {target.path for target in TARGETS}:
-        other.unlink()
+    for outdated in {*PREBUILT.glob("*.so")} - {target.path for target in TARGETS}:
+        outdated.unlink()
     for target in TARGETS:
         if not target.path.exists():
             try:

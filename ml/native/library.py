@@ -1,7 +1,8 @@
-"""Which library of our C this machine loads: one that came with canemap, else one that is compiled here, else none.
+"""The choice of the library of `native.c` that this machine loads.
 
-What came with canemap is as fast as what is compiled for the very CPU, needs no compiler, and gives the same bits on
-all CPUs of a family.
+It is a prebuilt library that came with canemap, else one that is compiled on this machine, else none. A prebuilt
+library is as fast as one that is compiled for the CPU, needs no compiler, and computes the same bits on all CPUs of a
+family.
 """
 
 import ctypes
@@ -18,19 +19,20 @@ from pathlib import Path
 
 from ml.native.build import SOURCE, TARGETS, Target, c_compiler, cache_folder, command, compile_to
 
-# What a CPU of each family can do at least, in Linux's words (x86-64 psABI, "Micro-Architecture Levels").
+# The CPU flags that Linux must report for each family (x86-64 psABI, "Micro-Architecture Levels").
 _V2 = {"cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"}
 _V3 = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
 _V4 = _V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}
-_NEEDS: dict[str, set[str]] = {"x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4, "armv8-a": set()}
+_REQUIRED_FLAGS: dict[str, set[str]] = {"x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4, "armv8-a": set()}
 
 
 @dataclass(frozen=True)
 class Library:
-    """The functions of `native.c`, whose calls let other threads run meanwhile.
+    """The functions of `native.c`; other threads can run during their calls.
 
-    by_lanes: for vectors of so many numbers, the longest first. origin: how it came here and for which CPUs.
-    checksum: of the code for the longest vectors, by which equal bits can be expected.
+    by_lanes: Functions by the number of float32 values in their vectors, the largest number first.
+    origin: How the library was obtained and for which CPUs it was compiled.
+    checksum: Checksum of the library with the longest vectors; with the same checksum, results have the same bits.
     """
 
     by_lanes: dict[int, ctypes.CDLL]
@@ -40,24 +42,27 @@ class Library:
 
 @cache
 def find() -> Library | None:
-    """The library for this machine; one that has to be compiled takes some seconds, once."""
+    """Return the library for this machine, or None. If it must be compiled first, that takes some seconds, once."""
     return prebuilt(TARGETS) or compiled()
 
 
 def describe() -> tuple[str, str]:
-    """What computes convolutions on this CPU, and how to make that faster ("": it is as fast as can be)."""
+    """Describe what computes convolutions on this CPU, and how to make it faster ("" if it is as fast as possible)."""
     if library := find():
-        return f"our own convolutions, {library.origin}", ""
-    slow = "PyTorch's convolutions: predictions on this CPU take about 2.5 times as long as with our own"
-    return slow, "Install a C compiler (apt-get install gcc libc6-dev), or canemap from a wheel that brings libraries."
+        return f"canemap's own convolutions, {library.origin}", ""
+    slow = "PyTorch's convolutions: predictions on this CPU take about 2.5 times as long as with canemap's own"
+    return slow, "Install a C compiler (apt-get install gcc libc6-dev), or a canemap wheel with prebuilt libraries."
 
 
 def prebuilt(targets: Sequence[Target]) -> Library | None:
-    """Those of `targets`, the best first, that came with canemap and that this CPU can run."""
+    """Load the libraries that came with canemap and that this CPU can run, or return None if there are none.
+
+    targets: Libraries to look for, the best first.
+    """
     found: dict[int, tuple[Target, ctypes.CDLL]] = {}
     for target in targets:
         if target.lanes not in found and _runs_here(target):
-            with suppress(OSError):  # it was left out of this wheel, or is damaged
+            with suppress(OSError):  # the file is not in this wheel, or is damaged
                 found[target.lanes] = target, ctypes.CDLL(str(target.path))
     if not found:
         return None
@@ -67,7 +72,7 @@ def prebuilt(targets: Sequence[Target]) -> Library | None:
 
 
 def compiled() -> Library | None:
-    """What the C compiler of this machine makes for just its CPU, kept in the user's cache folder."""
+    """Compile the library for this CPU into the user's cache folder, or load it from there; None without a compiler."""
     try:
         longest, checksum = _compiled()
         shorter = {lanes: _compiled(lanes)[0] for lanes in (8, 4) if lanes < longest.lanes()}
@@ -77,22 +82,24 @@ def compiled() -> Library | None:
 
 
 def _compiled(lanes: int | None = None) -> tuple[ctypes.CDLL, str]:
-    """The functions for so many lanes, None for the most, and their checksum.
+    """Load the functions compiled for this CPU and their checksum; compile them if they are not in the cache.
+
+    lanes: Number of float32 values in a vector; None means as many as the CPU supports.
 
     Raises:
         OSError, subprocess.SubprocessError: see `compile_to`.
     """
-    how = command(c_compiler(), "native", lanes)
-    name = sha256(repr((SOURCE.read_bytes(), how, _cpu())).encode()).hexdigest()[:16]
-    kept = cache_folder() / f"{SOURCE.stem}-{name}.so"
-    with suppress(OSError):  # it is not there, half a file, or of another system
-        return _loaded(kept)
-    with suppress(OSError):  # no room, or a home that cannot be written
-        compile_to(kept, how)
-        return _loaded(kept)
+    compiler = command(c_compiler(), "native", lanes)
+    name = sha256(repr((SOURCE.read_bytes(), compiler, _cpu())).encode()).hexdigest()[:16]
+    cached = cache_folder() / f"{SOURCE.stem}-{name}.so"
+    with suppress(OSError):  # the file is missing, incomplete, or for another system
+        return _loaded(cached)
+    with suppress(OSError):  # the disk is full, or the cache folder is not writable
+        compile_to(cached, compiler)
+        return _loaded(cached)
     with tempfile.TemporaryDirectory() as scratch:
-        compile_to(Path(scratch) / kept.name, how)
-        return _loaded(Path(scratch) / kept.name)
+        compile_to(Path(scratch) / cached.name, compiler)
+        return _loaded(Path(scratch) / cached.name)
 
 
 def _loaded(library: Path) -> tuple[ctypes.CDLL, str]:
@@ -105,11 +112,14 @@ def _checksum(library: Path) -> str:
 
 def _runs_here(target: Target) -> bool:
     here = sys.platform == "linux" and platform.machine() == target.machine
-    return here and _NEEDS[target.family] <= {*_cpu().split()}
+    return here and _REQUIRED_FLAGS[target.family] <= {*_cpu().split()}
 
 
 def _cpu() -> str:
-    """What it can do, in the system's words: a home folder may be shared by machines."""
+    """Return the flags of this CPU as Linux reports them, else a description of the machine.
+
+    It is part of the name in the cache, because machines may share a home folder.
+    """
     with suppress(OSError, StopIteration):
         return next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
     return f"{platform.node()} {platform.machine()} {platform.processor()}"

@@ -1,4 +1,4 @@
-"""The script that makes libraries for families of CPUs."""
+"""The script compiles libraries for families of CPUs."""
 
 import os
 import platform
@@ -15,19 +15,19 @@ from ml.native import build
 
 ROOT = Path(__file__).resolve().parents[3]
 needs_compiler = pytest.mark.skipif(
-    not (sys.platform == "linux" and shutil.which("cc")), reason="there is no C compiler for Linux here"
+    not (sys.platform == "linux" and shutil.which("cc")), reason="this machine has no C compiler for Linux"
 )
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A copy of the script beside a source that is compiled in no time."""
+    """A copy of the script in a folder with a source file that compiles quickly."""
     (tmp_path / "native.c").write_text("int lanes(void) { return LANES; }")
     return Path(shutil.copy(build.__file__, tmp_path))
 
 
 def made_by(script: Path, compiler: str = "cc") -> tuple[dict[str, int], str]:
-    """Each library with the time it was written, and what the script said."""
+    """Run the script; return the time at which each library was written, by its name, and the script's output."""
     environment = os.environ | {"CC": compiler}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
     libraries = script.with_name("prebuilt").iterdir()
@@ -40,15 +40,15 @@ def of_this_machine(libraries: dict[str, int]) -> set[str]:
 
 
 @needs_compiler
-def test_there_is_a_library_for_every_target_with_a_compiler_and_a_word_on_the_others(script: Path) -> None:
-    libraries, said = made_by(script)
-    assert len(libraries) + said.count("left out") == len(build.TARGETS)
+def test_every_target_with_a_compiler_gets_a_library_and_the_others_are_named(script: Path) -> None:
+    libraries, output = made_by(script)
+    assert len(libraries) + output.count("left out") == len(build.TARGETS)
     here = [target for target in build.TARGETS if target.machine == platform.machine()]
     assert len(of_this_machine(libraries)) == len(here)
 
 
 @needs_compiler
-def test_what_is_there_is_not_made_again_and_what_older_code_left_goes(script: Path) -> None:
+def test_existing_libraries_are_kept_and_those_of_older_code_are_removed(script: Path) -> None:
     before, _ = made_by(script)
     assert made_by(script)[0] == before
     script.with_name("native.c").write_text("int lanes(void) { return 0 + LANES; }")
@@ -57,13 +57,11 @@ def test_what_is_there_is_not_made_again_and_what_older_code_left_goes(script: P
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
-def test_without_a_compiler_that_works_there_is_nothing_for_this_machine_and_no_fault(
-    script: Path, compiler: str
-) -> None:
-    libraries, said = made_by(script, compiler)
+def test_without_a_working_compiler_there_is_no_library_and_no_error(script: Path, compiler: str) -> None:
+    libraries, output = made_by(script, compiler)
     assert of_this_machine(libraries) == set()
-    assert all(target.path.name.rsplit("-", 1)[0] in said for target in build.TARGETS if target.compiler == ["cc"])
-    assert f"'{compiler}'" in said
+    assert all(target.path.name.rsplit("-", 1)[0] in output for target in build.TARGETS if target.compiler == ["cc"])
+    assert f"'{compiler}'" in output
 
 
 def test_wheels_include_the_libraries() -> None:

@@ -1,4 +1,4 @@
-"""Which library of our C a machine loads; the functions in it are tested with the engines."""
+"""The right library of `native.c` is loaded; its functions are tested with the engines."""
 
 import platform
 import shutil
@@ -10,15 +10,15 @@ import torch
 from ml.native import build, library
 from ml.native.build import TARGETS, cache_folder
 
-needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler here")
+needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="this machine has no C compiler")
 needs_prebuilt = pytest.mark.skipif(
-    library.prebuilt(TARGETS) is None, reason="no library came with canemap for this CPU: make, and a C compiler"
+    library.prebuilt(TARGETS) is None, reason="no prebuilt library for this CPU: run make with a C compiler"
 )
 
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Code that is compiled in no time, and a cache of its own."""
+    """A source file that compiles quickly, with an empty cache folder."""
     path = tmp_path / "native.c"
     path.write_text("int lanes(void) { return 4; }")
     for module in (build, library):
@@ -28,13 +28,13 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def kept() -> list[Path]:
+def cached() -> list[Path]:
     return list(cache_folder().iterdir())
 
 
 @needs_prebuilt
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="these are families of x86-64")
-def test_the_family_is_the_best_that_pytorch_finds_too() -> None:
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the expected families are those of x86-64")
+def test_the_chosen_family_has_the_instructions_that_pytorch_finds() -> None:
     expected = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}
     capability = torch.backends.cpu.get_cpu_capability()
     found = library.find()
@@ -42,7 +42,7 @@ def test_the_family_is_the_best_that_pytorch_finds_too() -> None:
 
 
 @needs_prebuilt
-def test_shorter_vectors_come_from_other_libraries() -> None:
+def test_functions_for_shorter_vectors_come_from_other_libraries() -> None:
     found = library.prebuilt(TARGETS)
     assert found
     assert list(found.by_lanes) == sorted(found.by_lanes, reverse=True)
@@ -51,9 +51,7 @@ def test_shorter_vectors_come_from_other_libraries() -> None:
 
 
 @needs_prebuilt
-def test_in_place_of_a_damaged_library_the_next_family_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_library_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intact = library.prebuilt(TARGETS)
     copy = Path(shutil.copytree(build.PREBUILT, tmp_path / "prebuilt"))
     monkeypatch.setattr(build, "PREBUILT", copy)
@@ -64,20 +62,20 @@ def test_in_place_of_a_damaged_library_the_next_family_is_taken(
     assert best.lanes not in (found.by_lanes if found else ())
 
 
-def test_another_architecture_gets_nothing() -> None:
+def test_no_library_of_another_architecture_is_loaded() -> None:
     others = [target for target in TARGETS if target.machine != platform.machine()]
     assert library.prebuilt(others) is None
 
 
 @needs_compiler
-def test_what_was_compiled_once_is_taken_again(source: Path) -> None:
+def test_a_compiled_library_is_reused(source: Path) -> None:
     found = library.compiled()
     assert found and (found.origin, found.by_lanes[4].lanes()) == ("compiled for this CPU", 4)
-    (compiled,) = kept()
+    (compiled,) = cached()
     written = compiled.stat().st_mtime_ns
     again = library.compiled()
     assert again and again.checksum == found.checksum
-    assert [each.stat().st_mtime_ns for each in kept()] == [written]
+    assert [each.stat().st_mtime_ns for each in cached()] == [written]
 
 
 @needs_compiler
@@ -85,13 +83,13 @@ def test_other_code_has_another_checksum(source: Path) -> None:
     found = library.compiled()
     source.write_text("int lanes(void) { return 4; } int more(void) { return 5; }")
     other = library.compiled()
-    assert found and other and (found.checksum != other.checksum, len(kept())) == (True, 2)
+    assert found and other and (found.checksum != other.checksum, len(cached())) == (True, 2)
 
 
 @needs_compiler
-def test_half_a_library_is_compiled_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_library_is_compiled_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library.compiled()
-    (whole,) = kept()
+    (whole,) = cached()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     cache_folder().mkdir(parents=True)
     half = cache_folder() / whole.name
@@ -101,7 +99,7 @@ def test_half_a_library_is_compiled_again(source: Path, tmp_path: Path, monkeypa
 
 
 @needs_compiler
-def test_a_cache_that_cannot_be_written_does_no_harm(source: Path, tmp_path: Path) -> None:
+def test_a_library_is_compiled_even_if_the_cache_is_not_writable(source: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("not a folder")
     found = library.compiled()
     assert found and found.by_lanes[4].lanes() == 4
@@ -116,4 +114,4 @@ def test_without_a_compiler_nothing_is_compiled(source: Path, monkeypatch: pytes
 def test_code_that_does_not_compile_leaves_nothing(source: Path) -> None:
     source.write_text("int lanes(void) { return four; }")
     assert library.compiled() is None
-    assert kept() == []
+    assert cached() == []
