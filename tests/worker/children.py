@@ -89,13 +89,13 @@ def maps_and_logs(settings: Settings, claim: Claim, supervisor: Connection) -> N
     """Make a map. The file `rows-1` of attempt 1 has the first row and the number of rows of each input of the net."""
     from ml.nn.prediction import stripes
 
-    give, log = stripes.give, (settings.data_dir / f"rows-{claim.attempt}").open("a")
+    read_piece, log = stripes.read_piece, (settings.data_dir / f"rows-{claim.attempt}").open("a")
 
     def logged(net: "StreamNet", contract: Contract, source: Source, window: Window) -> "InputPiece":
         print(window.row, window.rows, file=log, flush=True)
-        return give(net, contract, source, window)
+        return read_piece(net, contract, source, window)
 
-    stripes.give = logged
+    stripes.read_piece = logged
     process.main(settings, claim, supervisor)
 
 

@@ -1,1 +1,1 @@
-"""Exact prediction of whole scenes: rows flow through the net."""
+"""Exact prediction of whole scenes, which pass through the net as a stream of rows."""

@@ -1,4 +1,4 @@
-"""Prediction: from a scene and a checkpoint to maps on exactly the scene's grid."""
+"""Prediction: a checkpoint maps a scene, on exactly the scene's grid."""
 
 import hashlib
 import shutil
@@ -34,21 +34,28 @@ from ml.scenes.source import Source
 
 
 class MappedRows(Frozen):
-    """Rows of a map. path: a `StripFile` of classes and probabilities. software: all that made them."""
+    """Finished rows of a map.
+
+    path: Path of a `StripFile` with two layers, class values and probability bytes.
+    software: Versions of the software that computed the rows.
+    """
 
     path: Path
     software: dict[str, str]
 
 
 def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent) -> PredictResult:
-    """Map `scene` with the checkpoint `model`, into files in the folder `out`.
+    """Map `scene` with the checkpoint `model`, and write the files of the map to the folder `out`.
 
-    Memory grows with the scene's width at most. Finished rows are kept in `out` until the end: the same call on the
-    same `out` on the same machine goes on after them, to the same bytes. `watch` hears of finished rows and may raise
-    `Stopped`.
+    Memory grows with the width of the scene at most, not with its height. Finished rows are kept in `out` until the
+    end. A repeated call with the same `out` on the same machine resumes after them, and its maps have the same bytes.
+
+    watch: Called with the number of finished rows; may raise `Stopped`.
 
     Raises:
-        InputRefused: `model` is no checkpoint, `scene` no scene, or it breaks the model's contract (every difference).
+        InputRefused: `model` is not a valid checkpoint, `scene` is not a valid scene, or the scene breaks the contract
+            of the model (all differences); what `choose_device` and `for_prediction` raise.
+        Stopped: `watch` raised it.
     """
     maps = predict_rows(model, scene, out, config, watch=watch)
     result = finish([maps], model, scene, out, config, watch)
@@ -59,10 +66,11 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
 def predict_rows(
     model: Path, scene: SceneFile, out: Path, config: PredictConfig, rows: range | None = None, watch: Watch = silent
 ) -> MappedRows:
-    """Some rows of the map that `predict` makes, by default all.
+    """Predict some rows of the map that `predict` makes, by default all rows.
 
-    The pixels are those of the whole map: to the bit where the same engine computes on the same kind of processor, in
-    the same precision and with as many threads; else up to rounding. Resumes, and raises, as `predict` does.
+    The pixels are those of the whole map: to the bit if the same engine computes both on the same kind of processor, in
+    the same precision and with the same number of threads, else up to rounding. It resumes, and raises, as `predict`
+    does.
     """
     net, header = load_checkpoint(model)
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
@@ -70,25 +78,28 @@ def predict_rows(
     device = choose_device(config.device)
     with (
         open_homogenised(scene, header.contract.homogenise) as source,
-        share_cores(source.cols, net.depth, device) as lanes,
+        share_cores(source.cols, net.depth, device) as processes,
     ):
         ready = for_prediction(net, device, engine=config.engine, precision=config.precision)
-        wanted = rows or range(source.rows)
-        folder = out / f"strips-{_fingerprint(model, scene, config, ready, lanes, wanted)}"
+        mapped = rows or range(source.rows)
+        folder = out / f"strips-{_fingerprint(model, scene, config, ready, processes, mapped)}"
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         with caching_rows(source.dataset, ready.rows(source.cols)):
-            _predict_strips(ready, header.contract, source, config, lanes, strips, wanted, watch)
-        made_by = ready.made_by() | {"processes": str(lanes)}
+            _predict_strips(ready, header.contract, source, config, processes, strips, mapped, watch)
+        made_by = ready.made_by() | {"processes": str(processes)}
     return MappedRows(path=strips.path, software=software() | made_by)
 
 
 def finish(
     parts: Sequence[MappedRows], model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent
 ) -> PredictResult:
-    """Turn all rows of a map, which `predict_rows` made in one part or in several, into files in the folder `out`.
+    """Write the files of a map to the folder `out`, from all its rows as `predict_rows` returned them.
 
-    parts: from the top down. Raises `ValueError` if they do not hold as many rows as the scene.
+    parts: Parts of the map, from the top down.
+
+    Raises:
+        ValueError: the parts together have another number of rows than the scene.
     """
     watch(Progress("write", 0, 1))
     with open_raster(scene.path) as file:
@@ -109,14 +120,14 @@ def _predict_strips(
     contract: Contract,
     source: Source,
     config: PredictConfig,
-    lanes: int,
+    processes: int,
     strips: StripFile,
     rows: range,
     watch: Watch,
 ) -> None:
-    """Append to `strips` those of `rows` that it does not yet hold: class and probability of each pixel.
+    """Append those of `rows` to `strips` that it does not contain yet: class value and probability byte of each pixel.
 
-    They are decided and written by a thread while the net goes on.
+    A thread computes these bytes and writes them while the net computes the next pieces.
     """
     if strips.rows == len(rows):
         return
@@ -133,20 +144,22 @@ def _predict_strips(
         return strips.rows
 
     predicted = predict_logits(
-        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px, lanes=lanes
+        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px, processes=processes
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
             watch(Progress("predict", done, len(rows), f"computed by {net.engine.name}", pixels=done * source.cols))
 
 
-def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, lanes: int, rows: range) -> str:
-    """Of what decides the pixels, so that strips of another prediction are never taken for this one's."""
+def _fingerprint(
+    model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, processes: int, rows: range
+) -> str:
+    """Hash what decides the pixels, so that strips of another prediction are never mistaken for those of this one."""
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engine.name, net.engine.version, net.dtype, lanes, rows),
+        *(config.threshold, config.stripe_px, net.engine.name, net.engine.version, net.dtype, processes, rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

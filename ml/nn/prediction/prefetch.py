@@ -1,4 +1,4 @@
-"""Work done ahead by threads, taken in order."""
+"""Work that threads do ahead of its use; the results come in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,9 +13,13 @@ R = TypeVar("R")
 
 @contextmanager
 def prefetched(make: Callable[[T], R], items: Iterable[T], *, ahead: int, threads: int) -> Iterator[Iterator[R]]:
-    """`map(make, items)`, made by `threads`, from now on, while the results before are used; at most `ahead` wait.
+    """Yield an iterator over `map(make, items)` whose results threads compute ahead, starting at once.
 
-    An exception of `make` comes at its item's turn. At the end of the context no thread is left.
+    An exception of `make` is raised in place of the result of its item. At the end of the context all threads have
+    ended.
+
+    ahead: Largest number of items that are submitted and not yet taken.
+    threads: Number of threads.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:

@@ -1,4 +1,4 @@
-"""Rows of a map as they are finished, on disk: what a prediction resumes from."""
+"""Files of the finished rows of a map, from which an interrupted prediction resumes."""
 
 import os
 import shutil
@@ -13,9 +13,12 @@ Bytes = NDArray[np.uint8]
 
 
 class StripFile:
-    """A headerless uint8 raster that grows downwards; of each row all layers, one after the other.
+    """A file of a uint8 raster without a header, to which strips of rows are appended.
 
-    rows: whole rows that it holds, on the disk. What a crash cut off is written over.
+    The layers of a row follow each other in the file. A row that a crash left incomplete is overwritten.
+
+    path: Path of the file, which is created if it does not exist.
+    rows: Number of complete rows in the file.
     """
 
     def __init__(self, path: Path, layers: int, cols: int) -> None:
@@ -24,9 +27,16 @@ class StripFile:
         self.rows = path.stat().st_size // self._row_bytes
 
     def write(self, row: int, strip: Bytes) -> None:
-        """Put `strip`, (layers, rows, cols), at `row`, at most `self.rows`; what stood there and below is gone."""
+        """Write `strip` at `row` and flush it to disk; rows that were there and below are removed.
+
+        row: First row of the strip in the file, at most `self.rows`.
+        strip: Pixels, uint8 (layers, rows, cols).
+
+        Raises:
+            ValueError: `row` is larger than `self.rows`.
+        """
         if row > self.rows:
-            raise ValueError(f"a strip at row {row} leaves a gap after {self.rows} rows")
+            raise ValueError(f"a strip at row {row} would leave a gap after {self.rows} rows")
         with self.path.open("r+b") as file:
             file.truncate(row * self._row_bytes)
             file.seek(0, os.SEEK_END)
@@ -36,13 +46,17 @@ class StripFile:
         self.rows = row + strip.shape[1]
 
     def layer(self, index: int) -> "StripLayer":
-        """One layer, read only as it is looked at."""
+        """Return a layer of the raster; its pixels are read from the file only when they are indexed."""
         return StripLayer(self.path, self.rows, self._row_shape, index)
 
 
 @contextmanager
 def joined(parts: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Several files of strips, from the top down, as one, which lies in `folder` for the length of the block."""
+    """Join the strip files of several parts of a map to one file, and yield its path.
+
+    parts: Strip files, from the top of the map down. A single one is used as it is.
+    folder: Folder of the joined file, which is removed at the end of the context.
+    """
     if len(parts) == 1:
         yield parts[0]
         return
@@ -56,14 +70,14 @@ def joined(parts: Sequence[Path], folder: Path) -> Iterator[Path]:
 
 
 class StripLayer:
-    """A finished layer, (rows, cols) uint8, of which a window lies in memory only as long as it is used."""
+    """A finished layer of a strip file, uint8 (rows, cols); only the pixels that are indexed are read into memory."""
 
     def __init__(self, path: Path, rows: int, row_shape: tuple[int, int], index: int) -> None:
         self.shape = rows, row_shape[1]
         self._path, self._row_shape, self._index = path, row_shape, index
 
     def __getitem__(self, window: tuple[slice, slice]) -> Bytes:
-        """The pixels of `window`."""
-        # mapped anew each time: pages that stay mapped would count as this process's memory, and grow with the map
+        """Read the pixels of `window`, a pair of slices of rows and columns, as a new array."""
+        # mapped again each time, because mapped pages count as memory of this process and would grow with the map
         whole = np.memmap(self._path, np.uint8, "r", shape=(self.shape[0], *self._row_shape))
         return np.array(whole[window[0], self._index, window[1]])

@@ -1,7 +1,7 @@
-"""What the layers of a net do with an image that comes row by row, and what they remember of it.
+"""Layers of a net that compute an image row by row, with the rows that they keep for the following ones.
 
-A convolution keeps the last two rows it was given, a pooling an odd row, a skip connection what the levels below have
-not caught up with. See `ml.nn.prediction.row_stream`.
+A convolution keeps the last two rows of its input. A pooling keeps a row that has no partner yet. A skip connection
+keeps the rows that the levels below have not reached yet. See `ml.nn.prediction.row_stream`.
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ from torch.nn import functional
 
 from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, PixelLayer, Rows, height
 
-INPUT_BYTES = 8 << 20  # of a convolution on a CPU, for each thread: so much stays in its caches
+INPUT_BYTES = 8 << 20  # of the input of a convolution on a CPU, for each thread, so that it stays in the caches
 
 
-class EachPixel:
-    """A prepared layer that looks at single pixels, and may be given no row at all."""
+class PixelwiseLayer:
+    """A prepared 1x1 convolution or 2x2 transposed convolution, whose input may have no rows."""
 
     def __init__(self, layer: PixelLayer, engine: Engine) -> None:
-        self._operate = engine.each_pixel(layer)
+        self._operate = engine.pixelwise(layer)
         self._outputs, self._scale = layer.out_channels, layer.stride[0]
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -30,49 +30,62 @@ class EachPixel:
 
 
 def _no_rows(like: Tensor, channels: int, cols: int) -> Tensor:
-    """What a layer makes of too few rows."""
+    """Return a tensor without rows, which a layer outputs if its input has too few rows."""
     return like.new_empty(1, channels, 0, cols)
 
 
 class RowLayer:
-    """A prepared convolution."""
+    """A prepared 3x3 convolution with ReLU.
 
-    def __init__(self, layer: nn.Conv2d, engine: Engine, parts: int) -> None:
-        """parts: that an input is put together from."""
-        self._convolve = engine.convolution(layer, parts)
+    inputs, outputs: Numbers of channels.
+    """
+
+    def __init__(self, layer: nn.Conv2d, engine: Engine, branches: int) -> None:
+        """Prepare `layer`.
+
+        branches: Number of tensors that are concatenated along the channels to the input.
+        """
+        self._convolve = engine.convolution(layer, branches)
         self.inputs, self.outputs = layer.in_channels, layer.out_channels
 
-    def convolve(self, parts: Sequence[Rows], above: int, below: int) -> Tensor:
-        """See `Engine.convolution`; of too few rows, none come out."""
-        if height(parts[0]) + above + below < 3:
-            like = parts[0][0]
+    def convolve(self, branches: Sequence[Rows], above: int, below: int) -> Tensor:
+        """Compute the convolution, see `Engine.convolution`; too few rows of input give an output without rows."""
+        if height(branches[0]) + above + below < 3:
+            like = branches[0][0]
             return _no_rows(like, self.outputs, like.shape[COLS])
-        return self._convolve(parts, above, below)
+        return self._convolve(branches, above, below)
 
 
-class _Context:
-    """A convolution with what it remembers: the last two rows of its input, at first the one of zeros above."""
+class _RowContext:
+    """A convolution that keeps the last two rows of its input.
+
+    Above the first row of the image there is a row of zeros, as padding.
+    """
 
     def __init__(self, layer: RowLayer) -> None:
         self._layer = layer
         self._before: Sequence[Rows] | None = None
 
-    def convolve(self, parts: Sequence[Rows], last: bool) -> Tensor:
-        """Of `parts`, one after the other by channels, all of n rows; last: zeros follow below."""
+    def convolve(self, branches: Sequence[Rows], last: bool) -> Tensor:
+        """Compute the rows of output that become known with `branches`.
+
+        branches: Next rows of the input, the same number in each branch.
+        last: Whether the image ends with these rows, so that a row of zeros follows as padding.
+        """
         known = 0 if self._before is None else height(self._before[0])
         if self._before is not None:
-            parts = [_some(before + part) for before, part in zip(self._before, parts, strict=True)]
-        self._before = [_last_two(part) for part in parts]
-        return self._layer.convolve(parts, above=int(known < 2), below=int(last))
+            branches = [_some(before + branch) for before, branch in zip(self._before, branches, strict=True)]
+        self._before = [_last_two(branch) for branch in branches]
+        return self._layer.convolve(branches, above=int(known < 2), below=int(last))
 
 
 def _some(rows: Rows) -> Rows:
-    """Without tensors of no rows, if it can be."""
+    """Remove tensors without rows, but keep at least one tensor."""
     return [piece for piece in rows if piece.shape[ROWS]] or rows[:1]
 
 
 def _last_two(rows: Rows) -> Rows:
-    """In memory of their own, so that the rows before them are let go."""
+    """Copy the last two rows, so that the memory of the rows before them can be freed."""
     end = rows[-1][:, :, -2:]
     if end.shape[ROWS] < 2 and len(rows) > 1:
         return [torch.cat([rows[-2][:, :, -1:], end], dim=ROWS)]
@@ -80,46 +93,47 @@ def _last_two(rows: Rows) -> Rows:
 
 
 class Block:
-    """The two convolutions of a level."""
+    """The two convolutions of a level, for one image."""
 
     def __init__(self, layers: Sequence[RowLayer]) -> None:
-        self._contexts = [_Context(layer) for layer in layers]
+        self._contexts = [_RowContext(layer) for layer in layers]
         self._channels = max(layer.inputs for layer in layers)
 
     def flow(self, inputs: Iterable[Sequence[Rows]], last: bool) -> Iterator[Tensor]:
-        """What they make of `inputs`, at least one, in pieces; last: zeros follow below.
+        """Compute the rows of output that become known with `inputs`, and yield them in pieces.
 
-        An input consists of parts for `_Context.convolve`.
+        inputs: At least one input; each consists of branches for `_RowContext.convolve`.
+        last: Whether the image ends with these inputs.
         """
-        for parts in inputs:
-            rows, step = height(parts[0]), self._rows(parts[0][0])
-            waiting = [(Queue(part), part[0]) for part in parts]
+        for branches in inputs:
+            rows, step = height(branches[0]), self._rows_at_a_time(branches[0][0])
+            queues = [(RowQueue(branch), branch[0]) for branch in branches]
             for first in range(0, max(rows, 1), step):
-                yield self._through([queue.take(min(step, rows - first), like) for queue, like in waiting], last=False)
+                yield self._through([queue.take(min(step, rows - first), like) for queue, like in queues], last=False)
         if last:
-            yield self._through([[part[0][:, :, :0]] for part in parts], last=True)
+            yield self._through([[branch[0][:, :, :0]] for branch in branches], last=True)
 
-    def _through(self, parts: Sequence[Rows], last: bool) -> Tensor:
+    def _through(self, branches: Sequence[Rows], last: bool) -> Tensor:
         for context in self._contexts:
-            parts = [[context.convolve(parts, last)]]
-        return parts[0][0]
+            branches = [[context.convolve(branches, last)]]
+        return branches[0][0]
 
-    def _rows(self, like: Tensor) -> int:
-        """That flow through at once: on a CPU, a few of Winograd's tiles, which have 4."""
+    def _rows_at_a_time(self, like: Tensor) -> int:
+        """Return the number of rows to compute at a time: on a CPU a multiple of 4, the rows of a Winograd tile."""
         if like.device.type != "cpu":
             return max(like.shape[ROWS], 1)
         fit = INPUT_BYTES * torch.get_num_threads() // (self._channels * like.shape[COLS] * like.element_size())
         return max(fit // 4 * 4, 4)
 
 
-class Pairs:
-    """Max pooling by 2 with what it remembers: a row without its pair."""
+class RowPooling:
+    """Max pooling by 2 that keeps a row until the next row completes the pair."""
 
     def __init__(self) -> None:
         self._odd: Tensor | None = None
 
     def pool(self, features: Tensor) -> Rows:
-        """What becomes known with `features`."""
+        """Return the pooled rows that become known with the next rows `features`."""
         first = []
         if self._odd is not None and features.shape[ROWS]:
             first = [functional.max_pool2d(torch.cat([self._odd, features[:, :, :1]], dim=ROWS), 2)]
@@ -131,18 +145,18 @@ class Pairs:
         return [*first, rest]
 
 
-class Queue:
-    """Rows that wait."""
+class RowQueue:
+    """A queue of rows."""
 
     def __init__(self, rows: Iterable[Tensor] = ()) -> None:
         self._pieces = deque(rows)
 
     def put(self, features: Tensor) -> None:
-        """Let `features` wait."""
+        """Append the rows `features`."""
         self._pieces.append(features)
 
     def take(self, count: int, like: Tensor) -> Rows:
-        """So many, the oldest; none are like `like`."""
+        """Remove and return the `count` oldest rows; for 0, return a view of `like` without rows."""
         pieces = list[Tensor]()
         while count:
             piece = self._pieces.popleft()
@@ -153,7 +167,10 @@ class Queue:
         return pieces or [like[:, :, :0]]
 
 
-def convolutions(block: nn.Sequential, engine: Engine, parts: int) -> list[RowLayer]:
-    """Those of `block`; parts: that the input of the first is put together from."""
+def convolutions(block: nn.Sequential, engine: Engine, branches: int) -> list[RowLayer]:
+    """Prepare the two convolutions of `block`.
+
+    branches: Number of tensors that are concatenated to the input of the first convolution.
+    """
     first, second = (layer for layer in block if isinstance(layer, nn.Conv2d))
-    return [RowLayer(first, engine, parts), RowLayer(second, engine, 1)]
+    return [RowLayer(first, engine, branches), RowLayer(second, engine, 1)]

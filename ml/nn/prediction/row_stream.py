@@ -1,9 +1,9 @@
-"""A U-Net through which an image flows row by row, from the top down: exact, and no row is computed twice.
+"""A U-Net that computes an image as a stream of rows, from the top down: exactly, and no row twice.
 
-Each convolution keeps the last two rows it was given, each pooling an odd row, and each skip connection what the levels
-below have not caught up with. So the rows that come out belong to an image without seams, whatever the sizes of the
-pieces that went in; they come `late`, after the rows below them that the net must see. At the image's top and bottom
-each layer sees the zeros that padding would have put there.
+Each convolution keeps the last two rows of its input, each pooling a row without a partner, and each skip connection
+the rows that the levels below have not reached yet. So the output has no seams, whatever the heights of the pieces of
+the input. A row of output comes later than its row of input, because the net needs rows below it. At the top and the
+bottom of the image, each layer gets the zeros of its padding.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,23 +17,33 @@ from ml.nn.normalise import choose_precision
 from ml.nn.prediction.engines.choice import choose
 from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, Rows
 from ml.nn.prediction.engines.pytorch import ENGINE as TORCH
-from ml.nn.prediction.row_layers import Block, EachPixel, Pairs, Queue, convolutions
+from ml.nn.prediction.row_layers import Block, PixelwiseLayer, RowPooling, RowQueue, convolutions
 from ml.nn.unet import UNet, Up, folded
 
-# Columns on either side that the two convolutions of a level need on the way up, with those of all finer ones, which
-# reach half as far, a quarter, ...: fewer than 2 + 1 + 1/2 + ... And so many are a tile of Winograd's.
+# Columns on either side that the convolutions of a level and of all finer levels need on the way up. The two of the
+# level need 2 columns; those of finer levels need 1, 1/2, ... columns of this level, so the sum is less than 4. A tile
+# of Winograd's algorithm is also 4 columns wide.
 REACH = 4
-WIDE = 4096  # columns of a scene that flows by fewer rows, for the sake of memory
-STRIPE_BYTES = 256 << 20  # of what waits for other levels; a wide scene is cut into stripes for which that is enough
+WIDE = 4096  # columns from which a scene is computed by fewer rows at a time, to save memory
+STRIPE_BYTES = 256 << 20  # memory for rows that wait for other levels; a wide scene is cut into stripes to stay below
 
-Sides = Sequence[int]  # columns on the left and right that are there for the sake of those between
+Sides = Sequence[int]  # numbers of columns on the left and right that are context only and get no logits
 
 
 class StreamNet:
-    """The weights of a U-Net, made ready for one thread that predicts on one device."""
+    """A U-Net prepared for prediction by one thread on one device.
+
+    bands, depth, outputs: See `UNet`.
+    device, dtype: Device and dtype of the computation.
+    engine: Engine that computes the layers.
+    stripe_px: Number of columns of a stripe whose waiting rows fit into `STRIPE_BYTES`, at least 8 margins.
+    """
 
     def __init__(self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        """dtype: that it computes in; logits are float32 all the same."""
+        """Copy `net` with BatchNorm folded into the convolutions.
+
+        dtype: Dtype of the computation; the logits are float32 for every dtype.
+        """
         plain = folded(net).to(device, dtype)
         self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
         self.device, self.dtype = device, dtype
@@ -42,14 +52,14 @@ class StreamNet:
         up = [*cast(Iterable[Up], plain.up)]
         self.down = [convolutions(block, engine, 1) for block in down]
         self.up = [convolutions(step.conv, engine, 2) for step in up]
-        self.enlarge = [EachPixel(step.enlarge, engine) for step in up]
-        self.head = EachPixel(plain.head, engine)
-        # each level has twice the channels of the one above, half of its rows and half of its columns
-        bytes_a_column = 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
-        self.stripe_px = max(STRIPE_BYTES // bytes_a_column, 8 * margin(net.depth))
+        self.enlarge = [PixelwiseLayer(step.enlarge, engine) for step in up]
+        self.head = PixelwiseLayer(plain.head, engine)
+        # each level has twice the channels, half of the rows and half of the columns of the level above
+        bytes_per_column = 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
+        self.stripe_px = max(STRIPE_BYTES // bytes_per_column, 8 * margin(net.depth))
 
     def made_by(self) -> dict[str, str]:
-        """What decides the bits of its logits beside `ml.provenance.software`, by name."""
+        """Return by name what decides the bits of the logits, besides `ml.provenance.software`."""
         gpu = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
         return {
             "engine": f"{self.engine.name} {self.engine.version}",
@@ -59,50 +69,63 @@ class StreamNet:
         }
 
     def rows(self, cols: int) -> int:
-        """How many rows of a scene of `cols` columns flow through best at a time."""
+        """Return the best number of rows to compute at a time in a scene of `cols` columns."""
         if self.device.type == "cuda":
             return max(256, 4 << self.depth)
-        # 64 rows are 4 at depth 4, one tile of Winograd's; of a narrow scene those are few for such large weights
+        # At depth 4, 64 rows become 4, the height of a Winograd tile. In a narrow scene these are too few pixels for
+        # each read of the large weights of that level.
         return max(64 if cols >= WIDE else 128, 4 << self.depth)
 
     def open(self, left: int = 0, right: int = 0) -> "Stream":
-        """A new image to flow through.
+        """Start the stream of a new image.
 
-        left, right: so many columns, a multiple of 2^depth, are there for the sake of those between, and get no logits.
+        left, right: Numbers of columns at the sides that are context only and get no logits; multiples of 2^depth.
         """
         return Stream(self, (left, right))
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Logits, float32 (outputs, rows, cols), of a whole image (bands, rows, cols) on the device of the net."""
+        """Compute the logits of a whole image at once.
+
+        image: Normalised pixels, float32 (bands, rows, cols), on the device of the net; rows and cols are multiples of
+            2^depth.
+
+        Returns:
+            Logits, float32 (outputs, rows, cols).
+        """
         return self.open().feed(image, last=True)
 
 
 class Stream:
-    """One image on its way through a `StreamNet`. sides: see `StreamNet.open`."""
+    """The computation of one image by a `StreamNet`, row by row."""
 
     def __init__(self, net: StreamNet, sides: Sides) -> None:
         self._net = net
         self._sides = [[side >> level for side in sides] for level in range(net.depth + 1)]
         self._down = [Block(block) for block in net.down]
-        self._pools = [Pairs() for _ in net.up]
-        self._skips = [Queue() for _ in net.up]
+        self._pools = [RowPooling() for _ in net.up]
+        self._skips = [RowQueue() for _ in net.up]
         self._up = [Block(block) for block in net.up]
 
     @torch.inference_mode()
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
-        """The next rows of logits, float32 (outputs, m, cols - left - right), that `image` makes known; m may be 0.
+        """Compute the rows of logits that become known with the next rows of the image.
 
-        image: float32 (bands, n, cols), the rows after those that were fed before; all widths are one multiple of
-        2^depth. last: the image ends here, its height being a multiple of 2^depth, and so do the logits.
+        image: Rows after those of the call before, float32 (bands, n, cols); cols is the same in all calls and a
+            multiple of 2^depth.
+        last: Whether the image ends with these rows; then its height must be a multiple of 2^depth, and all remaining
+            logits are returned.
+
+        Returns:
+            The next rows of logits, float32 (outputs, m, cols - left - right); m may be 0.
         """
         top = image[None].to(self._net.dtype, memory_format=torch.channels_last)
         pieces = self._down[0].flow([[[top]]], last)
         levels = zip(self._sides[:-1], self._pools, self._skips, self._down[1:], strict=True)
-        for sides, pairs, skips, block in levels:
+        for sides, pooling, skips, block in levels:
             pooled: Rows = []
             for piece in pieces:
                 skips.put(_inner(piece, sides))
-                pooled += pairs.pool(piece)
+                pooled += pooling.pool(piece)
             pieces = block.flow([[pooled]], last)
         below = self._sides[-1]
         levels_up = zip(self._sides[-2::-1], self._net.enlarge, reversed(self._skips), self._up, strict=True)
@@ -115,13 +138,13 @@ class Stream:
 
 
 def _inner(features: Tensor, sides: Sides) -> Tensor:
-    """Without those of its columns at the `sides` that no convolution on the way up will see."""
+    """Remove the outer columns at the `sides` that no convolution on the way up needs."""
     left, right = (max(side - REACH, 0) for side in sides)
     return features[..., left : features.shape[COLS] - right]
 
 
-def _beside(skips: Queue, pieces: Iterable[Tensor], sides: Sides) -> Iterator[Sequence[Rows]]:
-    """Each piece, without the outer of its columns, with the rows of the skip connection that belong to it."""
+def _beside(skips: RowQueue, pieces: Iterable[Tensor], sides: Sides) -> Iterator[Sequence[Rows]]:
+    """Yield the branches for each piece: the rows of the skip connection, and the piece without outer columns."""
     for piece in pieces:
         inner = _inner(piece, sides)
         yield [skips.take(inner.shape[ROWS], inner), [inner]]
@@ -130,14 +153,15 @@ def _beside(skips: Queue, pieces: Iterable[Tensor], sides: Sides) -> Iterator[Se
 def for_prediction(
     net: UNet, device: torch.device | None = None, *, engine: str = "auto", precision: str = "auto"
 ) -> StreamNet:
-    """`net` made ready to predict fast, by one thread at a time; `net` itself stays as it is.
+    """Prepare a copy of `net` for fast prediction by one thread at a time; `net` itself does not change.
 
-    device: None takes that of `net`. engine: "auto" or the name of one, see `ml.nn.prediction.engines.choice.choose`;
-    beside float32 on a CPU there is torch alone. precision: "float32", "bfloat16" or "auto", the latter on a GPU that
-    has it.
+    device: Device of the prediction; None means the device of `net`.
+    engine: Name of an engine or "auto", see `ml.nn.prediction.engines.choice.choose`. On a GPU and in bfloat16 it has
+        no effect, because only the engine "torch" supports these.
+    precision: "float32", "bfloat16" or "auto", see `choose_precision`.
 
     Raises:
-        InputRefused: code `no_engine`.
+        InputRefused: code `no_engine`: the engine is not installed.
     """
     device = device or next(net.parameters()).device
     dtype = choose_precision(precision, device)

@@ -1,8 +1,8 @@
-"""Processes that predict side by side, a stripe of the scene each: on a CPU, one for each core.
+"""Processes that predict one stripe of a scene each, in parallel: on a CPU, one process for each core.
 
-Threads that share each convolution wait for one another after it, and pass windows around that no core's own cache
-holds; processes of one thread each do neither. A lane is forked, so that it has the net without a copy and in no time,
-and computes with one thread, so that it needs no thread pool that a fork leaves behind: as PyTorch's DataLoader does.
+Threads that share a convolution wait for each other after it, and exchange tensors that are too large for the cache of
+one core. Processes with one thread each avoid both. A process is forked, so it has the net at once and without a copy.
+It computes with one thread, because a thread pool does not survive a fork. PyTorch's DataLoader does the same.
 """
 
 import os
@@ -22,59 +22,74 @@ from torch import Tensor
 from ml.geo.windows import margin
 from ml.nn.prediction.row_stream import Stream, StreamNet
 
-SLIMMEST = 8  # margins that a stripe is wide at least: of what a lane computes, a fifth is margin then
+MIN_MARGINS = 8  # least width of a stripe, in margins: with one on either side, a fifth of the computation is margin
 
 
 @contextmanager
 def share_cores(cols: int, depth: int, device: torch.device) -> Iterator[int]:
-    """How many lanes to predict a scene of `cols` columns in; if several, PyTorch has one thread meanwhile.
+    """Yield the number of processes for the prediction of a scene of `cols` columns.
 
-    Several are as many as PyTorch had threads. A net has to be made ready inside.
+    It is the number of PyTorch's threads if the scene is wide enough for a stripe each, else 1. If there are several
+    processes, PyTorch has one thread inside the context. Call `for_prediction` inside the context.
     """
     threads = torch.get_num_threads()
-    forks_well = device.type == "cpu" and sys.platform == "linux"
-    lanes = threads if forks_well and cols >= threads * SLIMMEST * margin(depth) else 1
-    torch.set_num_threads(1 if lanes > 1 else threads)
+    can_fork = device.type == "cpu" and sys.platform == "linux"
+    processes = threads if can_fork and cols >= threads * MIN_MARGINS * margin(depth) else 1
+    torch.set_num_threads(1 if processes > 1 else threads)
     try:
-        yield lanes
+        yield processes
     finally:
         torch.set_num_threads(threads)
 
 
 class StripeProcess:
-    """A process of its own through which one image at a time flows; to be used like a `StreamNet` and its `Stream`.
+    """A child process that computes the logits of one image at a time, with the methods of `StreamNet` and `Stream`.
 
-    It ends with the block, or with the process that made it, whatever becomes of that.
+    It ends at the end of the context, or when its parent process ends for any reason.
     """
 
     def __init__(self, net: StreamNet) -> None:
-        """net: made ready for one thread."""
+        """Fork the process.
+
+        net: Net that was made ready for one thread.
+
+        Raises:
+            ValueError: PyTorch has several threads.
+        """
         if torch.get_num_threads() > 1:
-            raise ValueError("a lane computes with one thread: get the net ready for that, see share_cores")
+            raise ValueError("a stripe process computes with one thread: make the net ready inside share_cores")
         context = get_context("fork")
-        self._calls, its = context.Pipe()
-        self._process = context.Process(target=_serve, args=(net, its, self._calls), daemon=True)
+        self._calls, child_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(net, child_end, self._calls), daemon=True)
         self._process.start()
-        its.close()
+        child_end.close()
 
     def open(self, left: int = 0, right: int = 0) -> Self:
-        """A new image to flow through, in the place of the one before; see `StreamNet.open`."""
+        """Start a new image, which replaces the one before; see `StreamNet.open`."""
         self._calls.send((left, right))
         return self
 
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
-        """As `Stream.feed` of `row_stream`. If the process was killed, this one dies by the same signal."""
+        """Compute the next rows of logits in the process; see `Stream.feed`.
+
+        If a signal killed the process, this process is killed by the same signal.
+
+        Raises:
+            Exception: the exception that `Stream.feed` raised in the process.
+            EOFError, OSError: the process ended without a signal.
+        """
         try:
             self._calls.send((image.numpy(), last))
             answer = self._calls.recv()
         except (EOFError, OSError):
-            self._follow()
+            self._die_alike()
             raise
         if isinstance(answer, Exception):
             raise answer
         return torch.from_numpy(answer)
 
-    def _follow(self) -> None:
+    def _die_alike(self) -> None:
+        """Wait for the process to end, and kill this process by the signal that killed it, if any."""
         self._process.join()
         code = self._process.exitcode
         if code and code < 0:
@@ -89,9 +104,9 @@ class StripeProcess:
 
 
 def _serve(net: StreamNet, calls: Connection, other_end: Connection) -> None:
-    """Feed what comes to one stream after the other, until nobody is there to send any more."""
+    """Answer the calls of `StripeProcess.open` and `StripeProcess.feed` until the other end of the pipe is closed."""
     other_end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the process that made this one, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the parent process, which then ends this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     stream = net.open()
@@ -105,7 +120,7 @@ def _serve(net: StreamNet, calls: Connection, other_end: Connection) -> None:
 
 
 def _fed(stream: Stream, image: Tensor, last: bool) -> NDArray[np.float32] | Exception:
-    """What comes out of the stream, or what went wrong: it is for the other process to say so."""
+    """Return the output of the stream, or the exception, which the parent process raises."""
     try:
         return stream.feed(image, last=last).numpy()
     except Exception as error:

@@ -1,9 +1,10 @@
-"""Exact prediction of a scene of any size: the one core that validation and prediction share.
+"""Exact prediction of a scene of any size, for validation and for prediction alike.
 
-The scene flows through the net in pieces of some rows, so vertically nothing is computed twice; to keep memory flat it
-does so in stripes, read with a margin of the net's reach on both sides. Both lie on the net's 2^depth grid, anchored at
-the scene's origin, and normalisation uses stored numbers: the result equals that of the whole scene in one piece,
-padded with zeros on the right and below up to the grid, up to float rounding. There is no seam.
+The scene passes through the net in pieces of some rows, so no row is computed twice. To bound memory, it is divided
+into stripes of columns, which are read with a margin as wide as the net's reach on both sides. Pieces and stripes lie
+on the net's 2^depth grid from the origin of the scene, and normalisation uses stored statistics. So the result has no
+seams: it equals that of the whole scene in one piece, padded with zeros on the right and below up to the grid, up to
+the rounding of floats.
 """
 
 from collections import deque
@@ -29,14 +30,19 @@ from ml.scenes.source import Source
 
 T = TypeVar("T")
 Valid = NDArray[np.bool_]
-# An edge changes what one convolution says of the next row. Winograd's algorithm computes tiles of 4 rows, of which
-# all get other roundings: it takes so many margins until a run that started further down agrees to the bit.
+# How many margins above its first row a prediction must begin so that its logits are the same to the bit as those of
+# the whole scene. With each convolution the upper edge of the stream changes one more row, and Winograd's algorithm
+# then rounds all 4 rows of a tile in another way.
 ROUNDING_REACH = 8
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of a scene over its whole width. window: of the scene. valid: bool (rows, cols)."""
+    """Some rows of a scene over its whole width.
+
+    window: Position of the rows in the scene, in pixels.
+    valid: Whether each pixel has data, bool (rows, cols).
+    """
 
     window: Window
     valid: Valid
@@ -44,9 +50,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class InputPiece(Piece):
-    """A piece as the net sees it. image: normalised float32 (bands, rows, cols), padded up to the net's grid.
+    """A piece as the input of the net.
 
-    last: the scene ends with it.
+    image: Normalised pixels, float32 (bands, rows, cols), padded with zeros up to the net's grid.
+    last: Whether the scene ends with this piece.
     """
 
     image: Tensor
@@ -55,14 +62,22 @@ class InputPiece(Piece):
 
 @dataclass(frozen=True)
 class PredictedPiece(Piece):
-    """A piece that the net has seen. logits: float32 (outputs, rows, cols) on the net's device, any where not valid."""
+    """A piece with the output of the net.
+
+    logits: Float32 (outputs, rows, cols), on the net's device; meaningless where a pixel is not valid.
+    """
 
     logits: Tensor
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A piece to be fed. waiting: what is not done before it, itself at the end. done: what it completes."""
+    """A step of the prediction, in which the net computes one piece.
+
+    piece: Input of the net.
+    waiting: Pieces whose logits are incomplete before this step; the last one is that of `piece`.
+    done: Pieces whose logits are complete after this step.
+    """
 
     piece: InputPiece
     waiting: Sequence[PredictedPiece]
@@ -77,30 +92,33 @@ def predict_logits(
     first_row: int = 0,
     end_row: int | None = None,
     stripe_px: int | None = None,
-    lanes: int = 1,
+    processes: int = 1,
 ) -> Generator[PredictedPiece, None, None]:
-    """Every pixel of `source` from `first_row` on, once, by pieces from the top down.
+    """Predict every pixel of `source` from `first_row` on, once, and yield pieces from the top down.
 
-    first_row: a multiple of `net.rows(source.cols)`; what follows is the same as in a whole run: to the bit if
-        the same engine computes both, on the same kind of processor with as many threads.
-    end_row: the piece that reaches it is the last; None goes on to the end of the scene.
-    stripe_px: width of the stripes, no influence on the result; None chooses it by the memory that it takes.
-    lanes: processes that the stripes are spread over, see `ml.nn.prediction.stripe_processes`; 1 is this process.
-    The next pieces are read and decoded by a thread while the net works. Nothing is computed where no pixel is valid.
+    A thread reads and decodes the next pieces while the net computes. Nothing is computed where no pixel is valid.
+
+    first_row: A multiple of `net.rows(source.cols)`. The logits are those of a prediction of the whole scene: to the
+        bit if the same engine computes both, on the same kind of processor and with the same number of threads.
+    end_row: The piece that reaches this row is the last; None means the end of the scene.
+    stripe_px: Width of the stripes in pixels, without influence on the result; None means `net.stripe_px`.
+    processes: 1 means that this process computes all stripes. With more, each stripe is computed by a child process,
+        and the number of stripes is rounded up to a multiple; see `ml.nn.prediction.stripe_processes`.
     """
     rows = net.rows(source.cols)
-    behind = -(-margin(net.depth) // rows)  # pieces that must follow one before its logits are known
+    delay = -(-margin(net.depth) // rows)  # number of pieces that must follow a piece before its logits are complete
     start = max(0, first_row - ceil_to(ROUNDING_REACH * margin(net.depth), rows))
     windows = [Window(row, 0, rows, source.cols) for row in range(start, source.rows, rows)]
-    cores = list(_cores(net, source.cols, stripe_px, lanes))
+    cores = list(_cores(net, source.cols, stripe_px, processes))
     with ExitStack() as stack:
-        streams = [stack.enter_context(StripeProcess(net)) if lanes > 1 else net for _ in cores]
-        stripes = [_Stripe(stream, net, core, source.cols, behind) for stream, core in zip(streams, cores, strict=True)]
-        crews = [[stripe] for stripe in stripes] if lanes > 1 else [stripes]
-        given = stack.enter_context(prefetched(partial(give, net, contract, source), windows, ahead=2, threads=1))
+        streams = [stack.enter_context(StripeProcess(net)) if processes > 1 else net for _ in cores]
+        stripes = [_Stripe(stream, net, core, source.cols, delay) for stream, core in zip(streams, cores, strict=True)]
+        groups = [[stripe] for stripe in stripes] if processes > 1 else [stripes]
+        read = partial(read_piece, net, contract, source)
+        inputs = stack.enter_context(prefetched(read, windows, ahead=2, threads=1))
         flows = [
-            stack.enter_context(prefetched(partial(_feed, crew), steps, ahead=2, threads=1))
-            for crew, steps in zip(crews, _copies(_steps(given, net, behind), len(crews)), strict=True)
+            stack.enter_context(prefetched(partial(_feed, group), steps, ahead=2, threads=1))
+            for group, steps in zip(groups, _copies(_steps(inputs, net, delay), len(groups)), strict=True)
         ]
         for step, *_ in zip(*flows, strict=True):
             for done in step.done:
@@ -110,40 +128,43 @@ def predict_logits(
                     return
 
 
-def _cores(net: StreamNet, cols: int, stripe_px: int | None, lanes: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 column of each stripe, about equally wide, equally many for each lane."""
+def _cores(net: StreamNet, cols: int, stripe_px: int | None, processes: int) -> Iterator[tuple[int, int]]:
+    """Divide the columns into stripes of about equal width, and yield the first column and the end of each.
+
+    Their number is a multiple of `processes`, or less where rounding their width to the net's grid leaves fewer.
+    """
     step = 2**net.depth
-    count = ceil_to(-(-cols // (stripe_px or net.stripe_px)), lanes)
+    count = ceil_to(-(-cols // (stripe_px or net.stripe_px)), processes)
     width = ceil_to(-(-cols // count), step)
     yield from ((left, min(left + width, cols)) for left in range(0, cols, width))
 
 
-def give(net: StreamNet, contract: Contract, source: Source, window: Window) -> InputPiece:
-    """Read and normalise what lies in the window; its lower part may lie below the scene."""
+def read_piece(net: StreamNet, contract: Contract, source: Source, window: Window) -> InputPiece:
+    """Read and normalise the pixels in `window`, whose lower part may lie below the scene."""
     step = 2**net.depth
     inside = window.clip(source.rows, source.cols)
     image, valid = source.read(inside)
     normal = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], contract.statistics)[0]
     beyond = (0, -inside.cols % step, 0, -inside.rows % step)
-    padded = functional.pad(normal, beyond) if any(beyond) else normal  # by nothing, it would still copy
+    padded = functional.pad(normal, beyond) if any(beyond) else normal  # padding by nothing would still copy
     if net.device.type == "cuda":
         padded = padded.pin_memory()
     return InputPiece(inside, valid, padded, last=window.row + window.rows >= source.rows)
 
 
-def _steps(given: Iterable[InputPiece], net: StreamNet, behind: int) -> Iterator[_Step]:
-    waiting: deque[PredictedPiece] = deque(maxlen=behind + 1)
-    for piece in given:
+def _steps(pieces: Iterable[InputPiece], net: StreamNet, delay: int) -> Iterator[_Step]:
+    waiting: deque[PredictedPiece] = deque(maxlen=delay + 1)
+    for piece in pieces:
         logits = torch.zeros(net.outputs, *piece.valid.shape, device=net.device)
         waiting.append(PredictedPiece(piece.window, piece.valid, logits))
-        known = len(waiting) if piece.last else len(waiting) - behind
+        known = len(waiting) if piece.last else len(waiting) - delay
         yield _Step(piece, tuple(waiting), tuple(waiting)[: max(known, 0)])
 
 
 def _copies(items: Iterable[T], count: int) -> list[Iterator[T]]:
-    """Iterators over the same items; one is kept until all have passed it.
+    """Make `count` iterators over the same items; an item is kept only until all iterators have yielded it.
 
-    `itertools.tee` keeps up to 57 for longer, which of pieces is a gigabyte in a scene of 16,384 columns.
+    `itertools.tee` keeps up to 57 items longer, which is a gigabyte of pieces in a scene of 16,384 columns.
     """
     source, queues = iter(items), [deque[T]() for _ in range(count)]
 
@@ -162,18 +183,25 @@ def _copies(items: Iterable[T], count: int) -> list[Iterator[T]]:
 
 
 def _feed(stripes: Iterable["_Stripe"], step: _Step) -> _Step:
-    """Let the step's piece flow on through `stripes`."""
+    """Compute the piece of `step` in each of `stripes`; return the step."""
     for stripe in stripes:
         stripe.feed(step.piece, step.waiting)
     return step
 
 
 class _Stripe:
-    """Some columns of a scene on their way through the net. core: the first and the last + 1 that are kept."""
+    """Some columns of a scene, which pass through the net with a margin on both sides."""
 
     def __init__(
-        self, streams: StreamNet | StripeProcess, net: StreamNet, core: tuple[int, int], cols: int, behind: int
+        self, streams: StreamNet | StripeProcess, net: StreamNet, core: tuple[int, int], cols: int, delay: int
     ) -> None:
+        """Prepare the stripe.
+
+        streams: Opens the streams that compute the stripe.
+        core: First column and end of the columns whose logits are kept.
+        cols: Width of the scene, in pixels.
+        delay: Number of pieces that must follow a piece before its logits are complete.
+        """
         reach = margin(net.depth)
         self._streams, self._device = streams, net.device
         self._core = slice(*core)
@@ -181,15 +209,15 @@ class _Stripe:
         self._read = slice(max(0, core[0] - reach), min(grid_end + reach, ceil_to(cols, 2**net.depth)))
         self._sides = core[0] - self._read.start, self._read.stop - grid_end
         self._stream: Stream | StripeProcess | None = None
-        self._row = 0  # of the scene, the next that comes out
-        self._recent: deque[InputPiece] = deque(maxlen=behind + 1)
-        self._needed: deque[bool] = deque(maxlen=behind + 1)
+        self._row = 0  # row of the scene to which the next row of output belongs
+        self._recent: deque[InputPiece] = deque(maxlen=delay + 1)
+        self._needed: deque[bool] = deque(maxlen=delay + 1)
 
     def feed(self, piece: InputPiece, waiting: Sequence[PredictedPiece]) -> None:
-        """Let `piece` flow on, and write what comes out into those `waiting` that it belongs to."""
+        """Compute `piece`, and write the logits that become known into the pieces `waiting` to which they belong."""
         self._needed.append(bool(piece.valid[:, self._core].any()))
         if self._stream is None and self._needed[-1]:
-            # from so far above that neither the missing rows nor where the stream starts show in what is needed
+            # starts so far above that neither missing rows nor the upper edge of the stream change the needed logits
             self._stream = self._streams.open(*self._sides)
             self._row = (self._recent or [piece])[0].window.row
             for earlier in self._recent:
@@ -203,10 +231,10 @@ class _Stripe:
     def _flow(self, stream: Stream | StripeProcess, piece: InputPiece, waiting: Sequence[PredictedPiece]) -> None:
         image = piece.image[:, :, self._read].to(self._device, non_blocking=True)
         logits = stream.feed(image, last=piece.last)
-        for place in waiting:
-            first = max(self._row, place.window.row)
-            end = min(self._row + logits.shape[1], place.window.row + place.window.rows)
+        for target in waiting:
+            first = max(self._row, target.window.row)
+            end = min(self._row + logits.shape[1], target.window.row + target.window.rows)
             if first < end:
                 rows = logits[:, first - self._row : end - self._row, : self._core.stop - self._core.start]
-                place.logits[:, first - place.window.row : end - place.window.row, self._core] = rows
+                target.logits[:, first - target.window.row : end - target.window.row, self._core] = rows
         self._row += logits.shape[1]

@@ -1,4 +1,4 @@
-"""The pictures that a training leaves for its figures: what it maps, and what its augmentations do."""
+"""The pictures that a training saves for its figures: a map of its net, and the effect of its augmentations."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ from ml.nn.checkpoint import load_checkpoint
 from ml.nn.masks import class_indices
 from ml.nn.normalise import normalise
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
-from ml.nn.prediction.stripes import give
+from ml.nn.prediction.stripes import read_piece
 from ml.nn.training.augment import augment
 from ml.nn.unet import class_index
 from ml.radiometry.homogenise import open_homogenised
 
 PANEL_PX = 512
-SHEET: tuple[Augmentation, ...] = (*AUGMENTATIONS[1:], "colour_jitter")  # all that change a chip that has been cut
+SHEET: tuple[Augmentation, ...] = (*AUGMENTATIONS[1:], "colour_jitter")  # all but "crop", which chooses positions
 AS_IT_IS = "as it is"
 
 
 def training_pictures(model: Path, data: TrainingData, out: Path) -> None:
     """Write the pictures of the checkpoint `model` to the file `out`.
 
-    "panel": the most telling window of the test split, or of val without one, with the masks "truth" and "mapped".
-    "augment ...": one training chip after each augmentation alone.
+    "panel" is the most informative window of the test split, or of the val split if there is no test split, with the
+    masks "truth" and "mapped". "augment ..." is a training chip after one augmentation, for each of them.
     """
     net, header = load_checkpoint(model)
     pictures = {"panel": _panel(for_prediction(net), header.contract, telling_scene(data.test or data.val))}
@@ -43,7 +43,7 @@ def _panel(net: StreamNet, contract: Contract, scene: LabelledScene) -> Picture:
     with open_homogenised(scene, contract.homogenise) as source:
         image, valid = source.read(window)
         around = _around(window, net.depth, source.rows, source.cols)
-        logits = net(give(net, contract, source, around).image.to(net.device))[:, *window.within(around).slices]
+        logits = net(read_piece(net, contract, source, around).image.to(net.device))[:, *window.within(around).slices]
     values = np.array([item.value for item in contract.classes], dtype=np.uint8)
     mapped = np.where(valid, values[class_index(logits).cpu().numpy()], MAP_NODATA).astype(np.uint8)
     picture = picture_of(scene, contract, window, true_colour(image, valid, contract.bands))
@@ -51,7 +51,7 @@ def _panel(net: StreamNet, contract: Contract, scene: LabelledScene) -> Picture:
 
 
 def _around(core: Window, depth: int, rows: int, cols: int) -> Window:
-    """What the net must see for the window: it with a margin, inside the scene."""
+    """Return the window `core` with the margin that the net needs around it, clipped to the scene."""
     reach = margin(depth)
     row, col = max(0, core.row - reach), max(0, core.col - reach)
     end_row, end_col = min(core.row + core.rows + reach, rows), min(core.col + core.cols + reach, cols)
@@ -59,7 +59,7 @@ def _around(core: Window, depth: int, rows: int, cols: int) -> Window:
 
 
 def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dict[str, Picture]:
-    """One chip as it is and after each augmentation alone."""
+    """Make pictures of one chip, unchanged and after each augmentation alone, by the name of the augmentation."""
     with open_homogenised(scene, contract.homogenise) as source:
         window = telling_window(scene, min(config.chip_size, source.rows, source.cols))
         image, valid = source.read(window)
@@ -70,7 +70,7 @@ def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dic
     pixels, usable = torch.from_numpy(image)[None], torch.from_numpy(valid)[None]
     normal, mask = normalise(pixels, usable, contract.statistics), torch.from_numpy(indices[plain.masks["truth"]])[None]
     low, high = np.percentile(normal[0].numpy()[:, valid], (2, 98), axis=1)
-    limits = low, high  # of the chip as it is: a stretch of its own would undo the jitter of colours
+    limits = low, high  # of the unchanged chip: limits of each picture would undo the colour jitter
     sheet = {AS_IT_IS: plain}
     for kind in SHEET:
         moved, labels = _visibly(normal, mask, kind)
@@ -80,7 +80,7 @@ def _sheet(config: TrainConfig, contract: Contract, scene: LabelledScene) -> dic
 
 
 def _visibly(image: torch.Tensor, mask: torch.Tensor, kind: Augmentation) -> tuple[np.ndarray, NDArray[np.uint8]]:
-    """The first draw that changes the chip: half of the chips keep their pixels on purpose."""
+    """Augment a chip with the first of 64 seeds that changes it visibly; half of the seeds leave it as it is."""
     for seed in range(64):
         moved, labels = augment(image, mask, [kind], torch.Generator().manual_seed(seed))
         if (moved - image).abs().mean() > 0.02:

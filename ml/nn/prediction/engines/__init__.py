@@ -1,1 +1,1 @@
-"""Ways to compute the convolutions of a net that is no longer trained, and the choice among them."""
+"""Engines, which compute the convolutions of a trained net, and the choice of an engine."""

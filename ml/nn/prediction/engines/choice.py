@@ -1,4 +1,4 @@
-"""Which engine computes a net."""
+"""The choice of the engine that computes a net."""
 
 from functools import cache
 
@@ -11,22 +11,24 @@ from ml.nn.prediction.engines.native import native
 
 @cache
 def installed() -> dict[str, Engine]:
-    """The engines that work on this machine's CPU, by name, the fastest first; "torch" always does."""
-    ours = library.find()
-    engines = ([native(ours)] if ours else []) + [pytorch.ENGINE]
+    """Return the engines that work on this machine's CPU, by name, the fastest first; "torch" is always among them."""
+    own = library.find()
+    engines = ([native(own)] if own else []) + [pytorch.ENGINE]
     return {engine.name: engine for engine in engines}
 
 
-def choose(wanted: str) -> Engine:
-    """The engine for float32 nets on this machine's CPU; wanted: its name, or "auto" for the fastest.
+def choose(name: str) -> Engine:
+    """Return the engine for float32 nets on this machine's CPU.
+
+    name: Name of the engine, or "auto" for the fastest.
 
     Raises:
-        InputRefused: code `no_engine`, it is not installed.
+        InputRefused: code `no_engine`: the engine is not installed.
     """
     engines = installed()
-    if wanted == "auto":
+    if name == "auto":
         return next(iter(engines.values()))
-    if wanted not in engines:
-        detail = f"The engine {wanted!r} is not installed on this machine."
-        raise InputRefused(Fault("no_engine", detail, f"Take one of: auto, {', '.join(engines)}.", "/engine"))
-    return engines[wanted]
+    if name not in engines:
+        detail = f"The engine {name!r} is not installed on this machine."
+        raise InputRefused(Fault("no_engine", detail, f"Set engine to one of: auto, {', '.join(engines)}.", "/engine"))
+    return engines[name]

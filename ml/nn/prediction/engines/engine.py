@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""The interface of an engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,35 +7,39 @@ from torch import Tensor, nn
 
 PixelLayer = nn.Conv2d | nn.ConvTranspose2d
 ROWS, COLS = 2, 3  # axes of (1, channels, rows, cols)
-Rows = list[Tensor]  # at least one, whose rows follow one another
+Rows = list[Tensor]  # at least one tensor (1, channels, rows, cols); the rows of each follow those of the one before
 Convolution = Callable[[Sequence[Rows], int, int], Tensor]
 Operation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to compute the layers of a net, which takes nearly all of its time.
+    """A way to compute the layers of a net, which takes nearly all of the time of a prediction.
 
-    Its tensors have the shape (1, channels, rows, cols), in memory channels last: the channels of a pixel lie side by
-    side. They are float32 but for PyTorch.
+    Tensors have the shape (1, channels, rows, cols) and are channels last in memory: the channels of a pixel lie side
+    by side. They are float32; only PyTorch's engine takes other dtypes.
 
-    name: as a config names it. version: which library computes, how it was built and for which instructions of a CPU;
-        with another version the same input may give other bits.
-    convolution: makes of a 3x3 convolution with a bias, and of how many parts its input has, a function that computes
-        it with ReLU: of the parts, which stand one after the other by channels, with zeros on the left and right and so
-        many rows of zeros above and below (0 or 1). Two rows less come out, at least one.
-    each_pixel: makes of a convolution 1x1 or an up-convolution 2x2, with a bias, a function from input to output.
+    name: Name of the engine in a config.
+    version: The library that computes, how it was built, and for which CPU instructions. Another version may compute
+        other bits from the same input.
+    convolution: Prepares a 3x3 convolution with a bias whose input is the concatenation of several branches along the
+        channels. Takes the layer and the number of branches, and returns a function that computes the convolution with
+        ReLU. That function takes the branches and the numbers of rows of zeros above and below them (0 or 1 each). It
+        adds a column of zeros on the left and on the right, and returns two rows less than it gets, zeros included,
+        but at least one row.
+    pixelwise: Prepares a 1x1 convolution or a 2x2 transposed convolution with a bias. Takes the layer, and returns a
+        function from its input to its output.
 
-    The functions must not be called by two threads at once. What they return may give its memory back as soon as
-    nobody refers to it.
+    Two threads must not call a function at the same time. The memory of a returned tensor may be reused as soon as
+    nothing refers to the tensor.
     """
 
     name: str
     version: str
     convolution: Callable[[nn.Conv2d, int], Convolution]
-    each_pixel: Callable[[PixelLayer], Operation]
+    pixelwise: Callable[[PixelLayer], Operation]
 
 
 def height(rows: Rows) -> int:
-    """How many rows there are."""
+    """Return the total number of rows."""
     return sum(tensor.shape[ROWS] for tensor in rows)

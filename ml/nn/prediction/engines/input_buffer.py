@@ -1,4 +1,4 @@
-"""One tensor put together from rows and parts, for engines that want the input of a convolution so."""
+"""A buffer for engines that need the input of a convolution as one tensor."""
 
 from collections.abc import Sequence
 
@@ -9,30 +9,40 @@ from ml.nn.prediction.engines.engine import COLS, ROWS, Rows, height
 
 
 class InputBuffer:
-    """The memory of a convolution's input, which is used again each time."""
+    """Memory for the input of a convolution, which is reused for each input of the same size."""
 
     def __init__(self, channels: int, like: Tensor) -> None:
-        """like: of the type and on the device wanted."""
+        """Make an empty buffer.
+
+        channels: Number of channels of the input.
+        like: Tensor with the dtype and the device of the buffer.
+        """
         self._channels = channels
         self._memory = like.new_empty(0)
 
-    def fill(self, parts: Sequence[Rows], above: int, below: int) -> Tensor:
-        """`parts` one after the other by channels, with zeros around them: (1, channels, rows, cols + 2)."""
-        rows, cols = height(parts[0]), parts[0][0].shape[COLS]
-        window = self._of(above + rows + below, cols + 2)
-        window[:, :, :above] = 0
-        window[:, :, above + rows :] = 0
-        inside = window[:, :, above : above + rows, 1:-1]
-        for place, part in zip(inside.chunk(len(parts), dim=1), parts, strict=True):
-            row = 0
-            for piece in part:
-                end = row + piece.shape[ROWS]
-                place[:, :, row:end] = piece
-                row = end
-        return window
+    def fill(self, branches: Sequence[Rows], above: int, below: int) -> Tensor:
+        """Concatenate `branches` along the channels and surround them by zeros.
 
-    def _of(self, rows: int, cols: int) -> Tensor:
-        """With anything in it but for zeros on the left and right."""
+        above, below: Numbers of rows of zeros above and below the branches.
+
+        Returns:
+            The buffer, (1, channels, above + rows + below, cols + 2), valid until the next call.
+        """
+        rows, cols = height(branches[0]), branches[0][0].shape[COLS]
+        buffer = self._resized(above + rows + below, cols + 2)
+        buffer[:, :, :above] = 0
+        buffer[:, :, above + rows :] = 0
+        inside = buffer[:, :, above : above + rows, 1:-1]
+        for target, branch in zip(inside.chunk(len(branches), dim=1), branches, strict=True):
+            row = 0
+            for piece in branch:
+                end = row + piece.shape[ROWS]
+                target[:, :, row:end] = piece
+                row = end
+        return buffer
+
+    def _resized(self, rows: int, cols: int) -> Tensor:
+        """Return the buffer with the given size; its first and last column are zero, the rest is undefined."""
         shape = (1, self._channels, rows, cols)
         if self._memory.shape != shape:
             like, last = self._memory, torch.channels_last

@@ -1,4 +1,4 @@
-"""Prediction: the maps lie on the scene's grid, equal those of the whole image, and survive being stopped."""
+"""Maps lie on the scene's grid and equal those of the whole image, and an interrupted prediction resumes."""
 
 from collections.abc import Iterator
 from multiprocessing import active_children
@@ -39,7 +39,7 @@ def scene(tmp_path: Path) -> SceneFile:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A net that was never trained, with BatchNorm statistics and a bias that make both classes frequent."""
+    """A checkpoint of an untrained net, with BatchNorm statistics and a bias that make both classes frequent."""
     torch.manual_seed(3)
     net = UNet(bands=2, depth=2, width=4)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def whole_image_logits(model: Path, scene: SceneFile) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and valid of the scene in one piece."""
+    """Compute the logits and the validity of the whole scene in one piece, both (rows, cols)."""
     net, header = load_checkpoint(model)
     with RasterSource(scene.path, scene.nodata) as source:
         image, valid = source.read(Window(0, 0, source.rows, source.cols))
@@ -83,7 +83,7 @@ def test_the_maps_equal_the_prediction_of_the_whole_image(model: Path, scene: Sc
     classes, probability = (pixels_of(result.files[name]) for name in ("classes.tif", "probability.tif"))
     logits, valid = whole_image_logits(model, scene)
     certain = valid & (np.abs(logits) > 1e-4)
-    assert 0.2 < (logits[valid] > 0).mean() < 0.8, "the test sees both classes"
+    assert 0.2 < (logits[valid] > 0).mean() < 0.8, "both classes occur"
     assert (classes[certain] == (logits[certain] > 0)).all()
     assert (classes[~valid] == 255).all()
     assert (probability[~valid] == 255).all()
@@ -103,7 +103,7 @@ def test_the_maps_lie_on_the_scenes_grid(model: Path, scene: SceneFile, tmp_path
                 assert map_.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
-def test_hectares_are_those_of_the_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+def test_areas_in_hectares_agree_with_the_numbers_of_pixels(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     result = predict(model, scene, tmp_path / "out", CONFIG)
     classes = pixels_of(result.files["classes.tif"])
     for value in (0, 1):
@@ -129,14 +129,14 @@ def test_the_width_of_the_stripes_has_no_influence(model: Path, scene: SceneFile
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    """As on a machine with two cores."""
+    """Give PyTorch two threads, as on a machine with two cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(threads)
 
 
-def test_cores_share_a_wide_scene(two_threads: None, model: Path, tmp_path: Path) -> None:
+def test_two_processes_share_a_wide_scene(two_threads: None, model: Path, tmp_path: Path) -> None:
     image, _ = fields(5, 300, 2 * 8 * 24)
     scene = SceneFile(name="s", path=write_tiff(tmp_path / "wide.tif", image), nodata=0)
     shared = predict(model, scene, tmp_path / "shared", CONFIG)
@@ -155,9 +155,9 @@ def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene
     undisturbed = predict(model, scene, tmp_path / "undisturbed", CONFIG)
     with pytest.raises(Stopped):
         predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
-    heard: list[Progress] = []
-    resumed = predict(model, scene, tmp_path / "out", CONFIG, heard.append)
-    done = [progress.done for progress in heard if progress.stage == "predict"]
+    reported: list[Progress] = []
+    resumed = predict(model, scene, tmp_path / "out", CONFIG, reported.append)
+    done = [progress.done for progress in reported if progress.stage == "predict"]
     assert done[0] > 128, "finished rows are not computed again"
     assert done[-1] == ROWS
     assert resumed.area_ha == undisturbed.area_ha
@@ -166,7 +166,7 @@ def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene
             assert (pixels_of(path) == pixels_of(resumed.files[name])).all()
 
 
-def test_a_map_says_what_computed_it(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+def test_a_map_names_the_software_that_computed_it(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     by_torch = predict(model, scene, tmp_path / "torch", PredictConfig(device="cpu", engine="torch")).software
     assert by_torch["engine"].startswith(f"torch {torch.__version__}")
     assert (by_torch["precision"], by_torch["device"]) == ("float32", "cpu")
@@ -177,17 +177,17 @@ def test_a_map_says_what_computed_it(model: Path, scene: SceneFile, tmp_path: Pa
 
 
 @pytest.mark.parametrize("cuts", [(64, 192), (100, 101, 349), ()])
-def test_a_map_in_parts_is_the_map_in_one_piece(
+def test_a_map_in_parts_equals_the_map_in_one_piece(
     model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...]
 ) -> None:
     whole = predict(model, scene, tmp_path / "whole", CONFIG)
     edges = (0, *cuts, ROWS)
-    heard: list[Progress] = []
+    reported: list[Progress] = []
     parts = [
-        predict_rows(model, scene, tmp_path / str(number), CONFIG, range(*edges[number : number + 2]), heard.append)
+        predict_rows(model, scene, tmp_path / str(number), CONFIG, range(*edges[number : number + 2]), reported.append)
         for number in range(len(edges) - 1)
     ]
-    assert [progress.done for progress in heard if progress.done == progress.total] == np.diff(edges).tolist()
+    assert [progress.done for progress in reported if progress.done == progress.total] == np.diff(edges).tolist()
     (tmp_path / "out").mkdir()
     made = finish(parts, model, scene, tmp_path / "out", CONFIG)
     assert made.area_ha == whole.area_ha
@@ -202,9 +202,9 @@ def test_a_stopped_part_resumes_after_its_finished_rows(model: Path, tmp_path: P
     rows = range(90, 650)
     with pytest.raises(Stopped):
         predict_rows(model, scene, tmp_path / "out", CONFIG, rows, stop_at(100))
-    heard: list[Progress] = []
-    resumed = predict_rows(model, scene, tmp_path / "out", CONFIG, rows, heard.append)
-    assert heard[0].done > 100
+    reported: list[Progress] = []
+    resumed = predict_rows(model, scene, tmp_path / "out", CONFIG, rows, reported.append)
+    assert reported[0].done > 100
     undisturbed = predict_rows(model, scene, tmp_path / "undisturbed", CONFIG, rows)
     assert resumed.path.read_bytes() == undisturbed.path.read_bytes()
 
@@ -215,15 +215,15 @@ def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Pat
         finish([part], model, scene, tmp_path, CONFIG)
 
 
-def test_strips_of_another_prediction_are_not_taken_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+def test_strips_of_another_prediction_are_not_used_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
-    heard: list[Progress] = []
-    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), heard.append)
-    assert heard[0].done == 128
+    reported: list[Progress] = []
+    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), reported.append)
+    assert reported[0].done == 128
 
 
-def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+def test_only_the_requested_files_are_left(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     result = predict(model, scene, tmp_path / "few", CONFIG.model_copy(update={"outputs": ("probability",)}))
     assert {path.name for path in (tmp_path / "few").iterdir()} == {"probability.tif"} == set(result.files)
     assert set(result.area_ha) == {0, 1}
@@ -232,7 +232,7 @@ def test_only_what_was_asked_for_is_left(model: Path, scene: SceneFile, tmp_path
     assert {path.name for path in (tmp_path / "all").iterdir()} == names == set(result.files)
 
 
-def test_a_scene_that_breaks_the_contract_is_refused_with_every_difference(model: Path, tmp_path: Path) -> None:
+def test_a_scene_that_breaks_the_contract_is_refused_with_all_differences(model: Path, tmp_path: Path) -> None:
     other = write_tiff(tmp_path / "other.tif", np.ones((3, 20, 20), dtype=np.float32))
     with pytest.raises(InputRefused) as caught:
         predict(model, SceneFile(name="other", path=other), tmp_path / "out", CONFIG)
@@ -251,7 +251,7 @@ def test_a_byte_is_at_least_125_exactly_where_the_probability_is_at_least_a_half
 
 
 @pytest.mark.parametrize("method", ["robust", "histogram", "wallis"])
-def test_homogenised_prediction_has_no_seams_and_undoes_a_cast(
+def test_homogenised_prediction_has_no_seams_and_removes_a_colour_cast(
     model: Path, scene: SceneFile, tmp_path: Path, method: Method
 ) -> None:
     with RasterSource(scene.path, scene.nodata) as source:
@@ -269,15 +269,15 @@ def test_homogenised_prediction_has_no_seams_and_undoes_a_cast(
         )
         for px in (64, 1024)
     }
-    assert np.array_equal(maps[64], maps[1024]), "tiling stays exact"
-    if method != "wallis":  # which changes a scene without a cast, too
+    assert np.array_equal(maps[64], maps[1024]), "tiling is exact with homogenisation too"
+    if method != "wallis":  # Wallis also changes a scene without a colour cast
         plain = pixels_of(predict(model, scene, tmp_path / "plain", CONFIG).files["classes.tif"])
         assert (maps[64] == plain)[valid].mean() > 0.9
         without = pixels_of(predict(model, spoilt, tmp_path / "without", CONFIG).files["classes.tif"])
         assert (without == plain)[valid].mean() < (maps[64] == plain)[valid].mean()
 
 
-def test_of_many_classes_the_likeliest_is_mapped_with_its_probability() -> None:
+def test_with_many_classes_the_most_probable_one_is_mapped_with_its_probability() -> None:
     logits = torch.tensor([[0.2, 0.1], [0.7, 0.1], [0.1, 0.8]]).log()
     assert class_index(logits).tolist() == [1, 2]
     assert np.allclose((probability_byte(logits) + 0.5) / 250, [0.7, 0.8], atol=1 / 250)

@@ -1,4 +1,4 @@
-"""Strips on disk: what is whole counts, what is not is written over."""
+"""A strip file counts complete rows, and overwrites rows that a crash left incomplete."""
 
 from pathlib import Path
 
@@ -29,11 +29,11 @@ def test_only_whole_rows_count_after_a_crash(tmp_path: Path) -> None:
     with (tmp_path / "maps").open("ab") as half:
         half.write(b"torn" * 4)
     again = StripFile(tmp_path / "maps", layers=2, cols=5)
-    assert again.rows == 4, "the torn row looks whole; the strip it belongs to is not"
+    assert again.rows == 4, "the row looks complete, but its strip is not"
     again.write(3, strip(2, 20))
     assert (everything(again) == np.concatenate([strip(3, 10), strip(2, 20)], axis=1)).all()
 
 
-def test_no_gap_can_be_left(tmp_path: Path) -> None:
+def test_a_strip_that_would_leave_a_gap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gap after 0 rows"):
         StripFile(tmp_path / "maps", layers=2, cols=5).write(3, strip(2, 20))

@@ -1,4 +1,4 @@
-"""A net through which an image flows row by row gives what the whole image at once gives, by every engine."""
+"""A net that computes an image as a stream of rows has the logits of the whole image at once, with every engine."""
 
 import re
 
@@ -19,7 +19,7 @@ from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
 
-# What came with canemap for each family of CPUs that this one belongs to, and what is compiled for just this one.
+# The prebuilt libraries for each family to which this CPU belongs, and the library that is compiled for this CPU.
 _LIBRARIES = [library.prebuilt(TARGETS[first:]) for first in range(len(TARGETS))] + [library.compiled()]
 _BY_VERSION = {engine.version: engine for engine in map(native, filter(None, _LIBRARIES))}
 EVERY_ENGINE = [pytorch.ENGINE, *_BY_VERSION.values()]
@@ -27,7 +27,7 @@ ENGINES = pytest.mark.parametrize("engine", EVERY_ENGINE, ids=lambda engine: f"{
 
 
 def eager(net: UNet, image: torch.Tensor) -> torch.Tensor:
-    """The logits of the whole image at once, by PyTorch alone."""
+    """Compute the logits of the whole image at once with PyTorch alone."""
     with torch.inference_mode():
         logits: torch.Tensor = net(image[None])[0]
     return logits
@@ -36,7 +36,7 @@ def eager(net: UNet, image: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("engine", choice.installed())
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
-def test_rows_in_any_pieces_give_the_logits_of_the_whole(
+def test_rows_in_pieces_of_any_height_give_the_logits_of_the_whole_image(
     engine: str, data: st.DataObject, depth: int, seed: int
 ) -> None:
     net, step = net_with_a_past(3, depth, seed), 2**depth
@@ -56,7 +56,7 @@ def test_rows_in_any_pieces_give_the_logits_of_the_whole(
 @pytest.mark.parametrize("engine", choice.installed())
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
-def test_columns_at_the_sides_get_no_logits_and_change_none(
+def test_context_columns_at_the_sides_get_no_logits_and_change_none(
     engine: str, data: st.DataObject, depth: int, seed: int
 ) -> None:
     net, step = net_with_a_past(2, depth, seed), 2**depth
@@ -77,7 +77,7 @@ def test_every_engine_equals_eager_torch_at_full_depth_and_width(engine: Engine)
     assert (StreamNet(net, engine, image.device)(image) - whole).abs().max() < 1e-4
 
 
-def test_bfloat16_is_close_and_no_more() -> None:
+def test_logits_in_bfloat16_are_close_to_those_in_float32() -> None:
     net, image = net_with_a_past(2, 2, 0), torch.randn(2, 64, 64)
     whole = eager(net, image)
     rough = for_prediction(net, precision="bfloat16")(image)
@@ -85,7 +85,7 @@ def test_bfloat16_is_close_and_no_more() -> None:
     assert 1e-3 < (rough - whole).abs().max() < 0.1 * whole.abs().max()
 
 
-def test_the_net_itself_stays_as_it_is() -> None:
+def test_the_net_itself_does_not_change() -> None:
     net = UNet(1, 1, 4).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     for_prediction(net)
@@ -93,7 +93,7 @@ def test_the_net_itself_stays_as_it_is() -> None:
     assert all((net.state_dict()[name] == tensor).all() for name, tensor in before.items())
 
 
-def test_our_own_convolutions_are_taken_wherever_there_is_a_library() -> None:
+def test_the_native_engine_is_chosen_wherever_there_is_a_library() -> None:
     expected = "native" if library.find() else "torch"
     assert for_prediction(UNet(1, 1, 8)).engine.name == expected
 
@@ -104,31 +104,31 @@ def test_an_engine_that_is_not_installed_is_refused() -> None:
     assert caught.value.faults[0].code == "no_engine"
 
 
-def test_a_stream_net_says_what_computes_it() -> None:
+def test_a_stream_net_names_its_engine_and_its_version() -> None:
     net = for_prediction(UNet(1, 2, 4), engine="torch")
     assert (net.engine.name, net.engine.version.split(", ")[0]) == ("torch", torch.__version__)
 
 
-@pytest.mark.skipif(_LIBRARIES[0] is None, reason="no library came with canemap for this CPU: make, and a C compiler")
-def test_a_version_names_library_family_and_pytorch() -> None:
+@pytest.mark.skipif(_LIBRARIES[0] is None, reason="no prebuilt library for this CPU: run make with a C compiler")
+def test_the_version_of_the_native_engine_names_its_family_checksum_and_pytorch() -> None:
     engine = choice.installed()["native"]
     assert re.fullmatch(r"prebuilt for [-\w]+, [0-9a-f]{8}; torch [.\d]+\S*, \w+", engine.version)
 
 
-def test_a_wide_scene_flows_by_fewer_rows() -> None:
+def test_a_wide_scene_is_computed_by_fewer_rows_at_a_time() -> None:
     net = for_prediction(UNet(1, 4, 4))
     assert net.rows(2048) > net.rows(16_384) >= 4 << 4
 
 
 def _rows(image: torch.Tensor, *heights: int) -> Rows:
-    """`image`, (1, channels, rows, cols), as an engine takes it, in pieces of so many rows."""
+    """Split `image`, (1, channels, rows, cols), into pieces of `heights` rows, in the memory format of engines."""
     return [*torch.split(image.contiguous(memory_format=torch.channels_last), list(heights), dim=2)]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 96])
 @pytest.mark.parametrize("above, below, cols", [(0, 0, 7), (1, 0, 4), (0, 1, 13), (1, 1, 1)])
 @ENGINES
-def test_convolutions_of_any_number_of_channels(
+def test_convolutions_with_any_number_of_channels_agree_with_pytorch(
     engine: Engine, channels: int, above: int, below: int, cols: int
 ) -> None:
     layer, image = torch.nn.Conv2d(channels, channels, 3).requires_grad_(False), torch.randn(1, channels, 9, cols)
@@ -139,11 +139,11 @@ def test_convolutions_of_any_number_of_channels(
 
 @pytest.mark.parametrize("channels", [3, 16, 32])
 @ENGINES
-def test_a_convolution_of_two_parts(engine: Engine, channels: int) -> None:
+def test_a_convolution_of_two_branches_agrees_with_pytorch(engine: Engine, channels: int) -> None:
     layer = torch.nn.Conv2d(2 * channels, channels, 3).requires_grad_(False)
     images = torch.randn(2, 1, channels, 8, 10)
-    parts = [_rows(images[0], 8), _rows(images[1], 3, 5)]
-    result = engine.convolution(layer, 2)(parts, 1, 0)
+    branches = [_rows(images[0], 8), _rows(images[1], 3, 5)]
+    result = engine.convolution(layer, 2)(branches, 1, 0)
     expected = layer(functional.pad(torch.cat([*images], dim=1), (1, 1, 1, 0))).relu()
     assert torch.allclose(result, expected, atol=1e-5)
 
@@ -151,16 +151,16 @@ def test_a_convolution_of_two_parts(engine: Engine, channels: int) -> None:
 @pytest.mark.parametrize("channels", [1, 4, 8, 32])
 @pytest.mark.parametrize("kind, size", [(torch.nn.Conv2d, 1), (torch.nn.ConvTranspose2d, 2)])
 @ENGINES
-def test_layers_that_look_at_single_pixels(
+def test_pixelwise_layers_agree_with_pytorch(
     engine: Engine, kind: type[torch.nn.Conv2d], size: int, channels: int
 ) -> None:
     layer, image = kind(2 * channels, channels, size, size).requires_grad_(False), torch.randn(1, 2 * channels, 3, 5)
     (rows,) = _rows(image, 3)
-    assert torch.allclose(engine.each_pixel(layer)(rows), layer(image), atol=1e-5)
+    assert torch.allclose(engine.pixelwise(layer)(rows), layer(image), atol=1e-5)
 
 
-@pytest.mark.skipif("native" not in choice.installed(), reason="there is neither a library nor a C compiler here")
-def test_threads_share_a_layer_of_ours() -> None:
+@pytest.mark.skipif("native" not in choice.installed(), reason="this machine has no library and no C compiler")
+def test_a_native_layer_has_the_same_bits_with_any_number_of_threads() -> None:
     threads, engine = torch.get_num_threads(), choice.installed()["native"]
     layer, rows = torch.nn.Conv2d(32, 32, 3).requires_grad_(False), _rows(torch.randn(1, 32, 70, 33), 70)
     try:

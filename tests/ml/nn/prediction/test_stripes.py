@@ -26,7 +26,7 @@ STATISTICS = BandStatistics(mean=0.5, std=2, min=-9, max=9)
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """What lanes ask for."""
+    """Give PyTorch one thread, which stripe processes require."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -68,22 +68,30 @@ def whole(net: UNet, source: ArraySource) -> np.ndarray:
     cols=st.integers(1, 200),
     depth=st.integers(1, 3),
     stripe_px=st.integers(16, 128),
-    lanes=st.integers(1, 3),
+    processes=st.integers(1, 3),
     bands=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
 def test_tiled_prediction_equals_whole_image_prediction(
-    one_thread: None, engine: str, rows: int, cols: int, depth: int, stripe_px: int, lanes: int, bands: int, seed: int
+    one_thread: None,
+    engine: str,
+    rows: int,
+    cols: int,
+    depth: int,
+    stripe_px: int,
+    processes: int,
+    bands: int,
+    seed: int,
 ) -> None:
     source, net = scene_with_holes(rows, cols, bands, seed), net_with_a_past(bands, depth, seed)
     ready = for_prediction(net, engine=engine)
-    tiled, seen = np.full((rows, cols), np.nan, np.float32), np.zeros((rows, cols), np.int64)
-    for piece in predict_logits(ready, contract(bands), source, stripe_px=stripe_px, lanes=lanes):
+    tiled, counts = np.full((rows, cols), np.nan, np.float32), np.zeros((rows, cols), np.int64)
+    for piece in predict_logits(ready, contract(bands), source, stripe_px=stripe_px, processes=processes):
         tiled[piece.window.slices] = piece.logits
-        seen[piece.window.slices] += 1
+        counts[piece.window.slices] += 1
         assert (piece.valid == source.valid[piece.window.slices]).all()
 
-    assert (seen == 1).all()
+    assert (counts == 1).all()
     assert np.abs(tiled - whole(net, source))[source.valid].max(initial=0) < 1e-4
 
 
@@ -97,17 +105,17 @@ def scene_with_holes(rows: int, cols: int, bands: int, seed: int) -> ArraySource
 
 
 @pytest.mark.parametrize("engine", installed())
-@pytest.mark.parametrize(("seed", "lanes"), [(0, 1), (1, 1), (2, 2), (3, 1)])
-def test_a_run_that_starts_further_down_gives_the_same_bits(
-    one_thread: None, engine: str, seed: int, lanes: int
+@pytest.mark.parametrize(("seed", "processes"), [(0, 1), (1, 1), (2, 2), (3, 1)])
+def test_a_prediction_that_starts_further_down_has_the_same_bits(
+    one_thread: None, engine: str, seed: int, processes: int
 ) -> None:
     source, net = scene_with_holes(1000, 80, 2, seed), for_prediction(net_with_a_past(2, 3, seed), engine=engine)
-    run = partial(predict_logits, net, contract(2), source, stripe_px=48, lanes=lanes)
-    whole_run = list(run())
+    predicted = partial(predict_logits, net, contract(2), source, stripe_px=48, processes=processes)
+    complete = list(predicted())
     for first_row in range(0, 1000, 4 * net.rows(80)):
-        later = list(run(first_row=first_row))
-        assert [piece.window for piece in later] == [p.window for p in whole_run if p.window.row >= first_row]
-        for piece, other in zip(later[::-1], whole_run[::-1], strict=False):
+        later = list(predicted(first_row=first_row))
+        assert [piece.window for piece in later] == [p.window for p in complete if p.window.row >= first_row]
+        for piece, other in zip(later[::-1], complete[::-1], strict=False):
             assert (piece.logits == other.logits)[:, piece.valid].all()
 
 
@@ -125,8 +133,8 @@ def test_each_row_is_read_once() -> None:
     assert source.reads == -(-300 // net.rows(70))
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
-def test_few_pieces_are_kept_at_a_time(one_thread: None, monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_few_pieces_are_in_memory_at_a_time(one_thread: None, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     source, net = scene_with_holes(64 * 80, 32, 1, 0), for_prediction(UNet(1, 2, 3))
     read, kept = source.read, weakref.WeakValueDictionary[int, np.ndarray]()
 
@@ -136,11 +144,11 @@ def test_few_pieces_are_kept_at_a_time(one_thread: None, monkeypatch: pytest.Mon
         return image, valid
 
     monkeypatch.setattr(source, "read", watched)
-    for _ in predict_logits(net, contract(1), source, stripe_px=16, lanes=lanes):
+    for _ in predict_logits(net, contract(1), source, stripe_px=16, processes=processes):
         assert len(kept) < 12
 
 
-def test_the_thread_that_reads_ends_with_the_prediction() -> None:
+def test_the_reading_thread_ends_with_the_prediction() -> None:
     before = threading.active_count()
     pieces = predict_logits(for_prediction(UNet(1, 2, 3)), contract(1), scene_with_holes(900, 40, 1, 0))
     next(pieces)
