@@ -1,1 +1,1 @@
-"""The part of `ml` that needs torch: net, losses, training, prediction."""
+"""The subpackage of `ml` that needs torch: the net, its losses, training, prediction and evaluation."""

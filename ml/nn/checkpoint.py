@@ -1,4 +1,7 @@
-"""Checkpoints: tensors and a closed JSON header, never code. The one place that loads weights."""
+"""Checkpoints: safetensors files of tensors and a JSON header with a fixed schema, never code.
+
+This is the only module that loads weights.
+"""
 
 import os
 from collections.abc import Mapping
@@ -15,27 +18,27 @@ from ml.nn.unet import UNet, make_net
 
 
 class LoadedCheckpoint(NamedTuple):
-    """A checkpoint as a net, in eval mode on the CPU, and what its header says."""
+    """The net of a checkpoint, in eval mode and on the CPU, and the checkpoint's header."""
 
     net: UNet
     header: CheckpointHeader
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: CheckpointHeader) -> None:
-    """Write the state dict `tensors` and `header` to `path`, whole or not at all."""
+    """Write the state dict `tensors` and `header` to the checkpoint `path`; an interrupted write changes nothing."""
     save_tensors(path, tensors, {METADATA_KEY: header.model_dump_json()})
 
 
 def load_checkpoint(path: Path) -> LoadedCheckpoint:
-    """The net and header of the checkpoint at `path`.
+    """Load the net and the header of the checkpoint at `path`.
 
     Raises:
-        InputRefused: code `bad_checkpoint`: the header is not right, a tensor is missing, too many, of another shape
-            or type than the header's config implies, or not finite.
+        InputRefused: code `bad_checkpoint`: the header is invalid, a tensor is missing or unexpected, a tensor has
+            another shape or dtype than the header's config implies, or a value is not finite.
     """
     header = read_header(path)
     tensors = load_tensors(path)
-    with torch.device("meta"):  # allocates nothing: a header cannot make us fill the memory
+    with torch.device("meta"):  # allocates nothing: a header cannot make this process fill its memory
         net = make_net(header.contract, header.config.net)
     _check_tensors(tensors, net.state_dict())
     net.load_state_dict(tensors, assign=True)
@@ -43,7 +46,7 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; after a crash at any moment `path` is as before or complete."""
+    """Write a safetensors file; after a crash at any moment `path` holds either its old content or all of the new."""
     part = path.with_name(path.name + ".part")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
     with part.open("rb") as file:
@@ -55,7 +58,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, on the CPU; InputRefused with `bad_checkpoint` if it is damaged."""
+    """Load all tensors of a safetensors file onto the CPU.
+
+    Raises:
+        InputRefused: code `bad_checkpoint`: the file is damaged.
+    """
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:
@@ -64,9 +71,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     if different := found.keys() ^ expected.keys():
-        raise bad_checkpoint(f"{len(different)} tensors are missing or too many, {min(different)} for one")
+        raise bad_checkpoint(f"{len(different)} tensors are missing or unexpected, for example {min(different)}")
     for name, tensor in found.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
-            raise bad_checkpoint(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not as its config implies")
+            raise bad_checkpoint(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, which its config does not imply")
         if not torch.isfinite(tensor).all():
-            raise bad_checkpoint(f"{name} holds NaN or infinite values")
+            raise bad_checkpoint(f"{name} contains NaN or infinite values")

@@ -1,4 +1,4 @@
-"""How well a net maps labelled scenes: whole scenes, by the same windows as prediction."""
+"""Evaluation of a net on whole labelled scenes, which it maps in the same windows as a prediction does."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +32,12 @@ from ml.radiometry.homogenise import open_homogenised
 
 @dataclass(frozen=True)
 class EvaluatedWindow:
-    """A window of a labelled scene. logits: (outputs, rows, cols), on the net's device.
+    """A window of a labelled scene with its labels and the net's output.
 
-    truth, predicted: class indices, uint8 (rows, cols); truth is 255 where unlabelled or not valid.
+    window: Position of the window in the scene, in pixels.
+    logits: Output of the net, float32 (outputs, rows, cols), on the net's device.
+    truth: Class indices of the labels, uint8 (rows, cols); 255 where a pixel is unlabelled or not valid.
+    predicted: Class indices that the net maps, uint8 (rows, cols).
     """
 
     window: Window
@@ -46,25 +49,30 @@ class EvaluatedWindow:
 def score(
     model: Path, scenes: Sequence[LabelledScene], references: Sequence[str], watch: Watch = silent
 ) -> tuple[Metrics, Assessment, dict[str, str]]:
-    """The metrics of the checkpoint `model` on `scenes` at threshold 0.5, pooled; their parts; and what made them.
+    """Evaluate the checkpoint `model` on `scenes` at threshold 0.5.
 
-    The scenes may be of another dataset than the checkpoint's own; their masks must have its classes. references:
-    `TrainingData.references`. Computes as a training does when it scores its own net at its end, so that the two can be
-    compared. `watch` hears of each scene, and in between.
+    The scenes may belong to another dataset than the one the checkpoint was trained on; their masks must have the
+    checkpoint's classes. The computation is the same as at the end of a training, so the metrics can be compared.
+
+    references: See `TrainingData.references`.
+    watch: Called before each scene, after each of its windows, and at the end.
+
+    Returns:
+        The metrics pooled over all scenes, the details by scene, and the versions of the software that computed them.
 
     Raises:
-        InputRefused: `model` is no checkpoint.
+        InputRefused: code `bad_checkpoint`: `model` is not a valid checkpoint.
     """
     net, header = load_checkpoint(model)
 
-    def tell(done: int) -> None:
+    def report_done(done: int) -> None:
         watch(Progress("evaluate", done, len(scenes)))
 
     ready = for_prediction(net, choose_device("auto"))
     metrics, details = assess(
-        ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, tell=tell
+        ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, report_done=report_done
     )
-    tell(len(scenes))
+    report_done(len(scenes))
     return metrics, details, software() | ready.made_by()
 
 
@@ -75,18 +83,22 @@ def assess(
     scenes: Sequence[LabelledScene],
     *,
     boundary_m: float | None,
-    tell: Callable[[int], None],
+    report_done: Callable[[int], None],
 ) -> tuple[Metrics, Assessment]:
-    """The pooled metrics of `net` on `scenes`, and their parts.
+    """Compute the metrics of `net` pooled over `scenes`, and the details by scene.
 
-    references: `TrainingData.references`. boundary_m: distance of the boundary IoU; None: two pixels, which are taken
-    for squares of the contract's gsd. tell: called with the number of finished scenes, often; may raise `Stopped`.
+    Pixels are taken for squares with sides of the contract's ground sampling distance (gsd).
+
+    references: See `TrainingData.references`.
+    boundary_m: Distance of the boundary IoU, in metres; None means two pixels.
+    report_done: Called with the number of finished scenes before each scene and after each window; may raise
+        `Stopped`.
     """
     reach_m = boundary_m or 2 * contract.gsd
     counted = []
     for done, scene in enumerate(scenes):
-        tell(done)
-        counted.append(_scene_counts(net, contract, references, scene, reach_m, partial(tell, done)))
+        report_done(done)
+        counted.append(_scene_counts(net, contract, references, scene, reach_m, partial(report_done, done)))
     return assessment(counted, len(contract.classes), reach_m)
 
 
@@ -98,17 +110,20 @@ def _scene_counts(
     boundary_m: float,
     check_stop: Callable[[], None],
 ) -> SceneCounts:
-    """All counts of one scene. Its truth and its map lie in files meanwhile, so that memory stays flat."""
+    """Compute all counts of one scene.
+
+    The labels and the map of the scene are kept in temporary files, so memory does not grow with the scene.
+    """
     classes, pixel_m = len(contract.classes), (contract.gsd, contract.gsd)
     named = Counter[str]()
     with open_raster(scene.mask) as mask, TemporaryDirectory() as folder:
         names = ("truth", "predicted")
         truth, predicted = (np.memmap(Path(folder) / name, np.uint8, "w+", shape=mask.shape) for name in names)
-        for seen in evaluated_windows(net, contract, scene, check_stop=check_stop):
-            truth[seen.window.slices], predicted[seen.window.slices] = seen.truth, seen.predicted
+        for piece in evaluated_windows(net, contract, scene, check_stop=check_stop):
+            truth[piece.window.slices], predicted[piece.window.slices] = piece.truth, piece.predicted
             if classes == 2:
-                known = read_references(mask, seen.window)
-                named.update(false_positives(seen.truth, seen.predicted, known, references))
+                known = read_references(mask, piece.window)
+                named.update(false_positives(piece.truth, piece.predicted, known, references))
         bounded = [1] if classes == 2 else range(classes)
         edges = [boundary_counts(truth, predicted, pixel_m, boundary_m, index) for index in bounded]
         return SceneCounts(scene.name, tuple(block_confusions(truth, predicted, classes)), edges, named)
@@ -117,24 +132,33 @@ def _scene_counts(
 def count(
     net: UNet, contract: Contract, scenes: Sequence[LabelledScene], *, check_stop: Callable[[], None]
 ) -> NDArray[np.int64]:
-    """The confusion (classes, classes) of `net` on `scenes`, in pixels, truth by prediction: what an epoch needs."""
+    """Compute the confusion matrix of `net` pooled over `scenes`, from which the metrics of an epoch follow.
+
+    Returns:
+        Numbers of pixels, int64 (classes, classes); rows are the labelled classes, columns the predicted ones.
+    """
     fast, classes = for_prediction(net), len(contract.classes)
     pooled = np.zeros((classes, classes), dtype=np.int64)
     for scene in scenes:
-        for seen in evaluated_windows(fast, contract, scene, check_stop=check_stop):
-            pooled += confusion(seen.truth, seen.predicted, classes)
+        for piece in evaluated_windows(fast, contract, scene, check_stop=check_stop):
+            pooled += confusion(piece.truth, piece.predicted, classes)
     return pooled
 
 
 def evaluated_windows(
     net: StreamNet, contract: Contract, scene: LabelledScene, *, check_stop: Callable[[], None]
 ) -> Iterator[EvaluatedWindow]:
-    """A scene by windows of 64 rows or a multiple, from the top down; `check_stop` is called after each."""
+    """Evaluate a scene window by window, from the top down.
+
+    The windows are as wide as the scene and have a multiple of 64 rows; the last one may have fewer.
+
+    check_stop: Called after each window; may raise `Stopped`.
+    """
     indices = class_indices(contract.classes)
     with (
         open_homogenised(scene, contract.homogenise) as source,
         open_raster(scene.mask) as mask,
-        closing(predict_logits(net, contract, source)) as pieces,  # its thread reads no file that is closed
+        closing(predict_logits(net, contract, source)) as pieces,  # its thread ends before the files are closed
     ):
         for piece in pieces:
             truth = np.where(piece.valid, indices[read_mask(mask, piece.window)], UNLABELLED)

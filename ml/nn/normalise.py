@@ -1,4 +1,4 @@
-"""How pixels become what the net sees: the same few lines for training and for prediction."""
+"""Normalisation of pixels for the net, shared by training and prediction, and the choice of device and precision."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,21 +12,28 @@ from ml.faults import Fault, InputRefused
 
 
 def normalise(image: Tensor, valid: Tensor, statistics: Sequence[BandStatistics]) -> Tensor:
-    """(image - mean) / std band by band, outliers clipped before, and 0, the mean, where not valid.
+    """Normalise each band to (image - mean) / std.
 
-    image: float32 (N, B, H, W) in the bands' own units. valid: bool (N, H, W). statistics: of the B bands, from the
-    training split, so that a scene looks the same to the net whatever stands beside it. A constant band becomes 0.
+    Outliers are clipped before. Pixels that are not valid become 0, which is the mean. A constant band becomes 0.
+
+    image: Pixels in the units of the bands, float32 (N, B, H, W).
+    valid: Whether each pixel has data, bool (N, H, W).
+    statistics: Statistics of the B bands, measured on the training split. They do not depend on the scene, so
+        neighbouring scenes are normalised alike.
     """
     mean, std, low, high = _numbers(tuple(statistics), image.dtype, image.device)
     if any(band.low is not None or band.high is not None for band in statistics):
         image = image.clamp(low, high)
-    normal: Tensor = image - mean  # the one new array; the rest happens in it
+    normal: Tensor = image - mean  # the only new tensor; all further operations work in place
     return normal.div_(std).masked_fill_(~valid[:, None], 0)
 
 
 @lru_cache(maxsize=16)
 def _numbers(statistics: tuple[BandStatistics, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """mean, std, low and high of each band, (4, B, 1, 1): kept, since each copy to a GPU would wait for it."""
+    """Return mean, std, low and high of each band as one tensor (4, B, 1, 1).
+
+    The tensor is cached, because each copy to a GPU would wait for the GPU.
+    """
     rows = [
         [band.mean for band in statistics],
         [band.std or 1.0 for band in statistics],
@@ -37,19 +44,22 @@ def _numbers(statistics: tuple[BandStatistics, ...], dtype: torch.dtype, device:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called "cpu" or "cuda"; "auto" is the GPU where there is one.
+    """Return the device for `name`: "cpu", "cuda" or "auto", which is the GPU if this machine has one.
 
     Raises:
-        InputRefused: code `no_gpu`.
+        InputRefused: code `no_gpu`: `name` is "cuda", and this machine has no GPU.
     """
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        hint = "Ask for device auto or cpu, or run this on a machine with a GPU."
-        raise InputRefused(Fault("no_gpu", "The config asks for a GPU, and this machine has none.", hint, "/device"))
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        hint = "Set device to auto or cpu, or run this on a machine with a GPU."
+        raise InputRefused(Fault("no_gpu", "The config requires a GPU, but this machine has none.", hint, "/device"))
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """What "float32", "bfloat16" or "auto" means on `device`; "auto" is bfloat16 on a GPU that has it."""
+    """Return the dtype for `name` on `device`: "float32", "bfloat16" or "auto".
+
+    "auto" is bfloat16 on a GPU that computes in it without emulation, else float32.
+    """
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if name == "bfloat16" or (name == "auto" and fast) else torch.float32

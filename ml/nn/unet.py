@@ -1,7 +1,8 @@
-"""The U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), padded, with BatchNorm.
+"""The U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597) with zero padding and BatchNorm.
 
-With two 3x3 convolutions a level, padding changes at most 6 * 2^depth - 2 pixels from an edge: `ml.geo.windows.margin`
-rests on it. Layers that see the whole image (GroupNorm, InstanceNorm, global pooling) would break exact tiling.
+Each level has two 3x3 convolutions, so padding changes logits at most 6 * 2^depth - 2 pixels away from an edge.
+`ml.geo.windows.margin` relies on this. Layers whose output depends on the whole image (GroupNorm, InstanceNorm, global
+pooling) would make exact tiling impossible.
 """
 
 import copy
@@ -20,15 +21,22 @@ PROBABILITY_STEPS = 250
 
 
 def make_net(contract: Contract, config: NetConfig) -> "UNet":
-    """A fresh net for the bands and classes of `contract`: one logit for two classes, else one for each."""
+    """Make an untrained net for the bands and classes of `contract`.
+
+    It has one output for two classes, else one output for each class.
+    """
     classes = len(contract.classes)
     return UNet(len(contract.bands), config.depth, config.width, outputs=1 if classes == 2 else classes)
 
 
 def class_index(logits: Tensor, threshold: float = 0.5) -> Tensor:
-    """Index of the mapped class, uint8 (...): class 1 of two from `threshold` on, else the likeliest.
+    """Return the index of the class that each pixel is mapped to, uint8 (...).
 
-    logits: float32 (outputs, ...), on any device. One output is the logit of class 1 of two; K > 2 are those of K.
+    Of two classes it is class 1 where its probability is at least `threshold`; of more classes it is the most probable.
+
+    logits: Float32 (outputs, ...), on any device. One output is the logit of class 1 of two classes; K > 2 outputs are
+        the logits of K classes.
+    threshold: Least probability of class 1, between 0 and 1; without effect for more than two classes.
     """
     if len(logits) == 1:
         return (logits[0] >= math.log(threshold / (1 - threshold))).to(torch.uint8)
@@ -36,24 +44,28 @@ def class_index(logits: Tensor, threshold: float = 0.5) -> Tensor:
 
 
 def probability_byte(logits: Tensor) -> Tensor:
-    """min(249, floor(250 p)), uint8 (...): p is about (byte + 0.5) / 250.
+    """Encode probabilities p as min(249, floor(250 p)), uint8 (...), from which p is about (byte + 0.5) / 250.
 
-    p: the probability of class 1 of two, 1 / (1 + exp(-logit)); else that of the likeliest class, by softmax. logits:
-    as of `class_index`.
+    For two classes, p is the probability of class 1, 1 / (1 + exp(-logit)). For more classes, p is the softmax
+    probability of the most probable class.
+
+    logits: As for `class_index`.
     """
     if len(logits) == 1:
-        # 2p - 1 = tanh(logit / 2), which has the logit's sign however small it is: 125 or more exactly from 0 on
+        # 2p - 1 = tanh(logit / 2) has the sign of the logit, however small that is,
+        # so the byte is at least 125 exactly where the logit is at least 0
         byte = (logits[0] / 2).tanh_().mul_(PROBABILITY_STEPS / 2).floor_().add_(PROBABILITY_STEPS / 2)
     else:
-        likeliest = 1 / (logits - logits.amax(dim=0)).exp().sum(dim=0)
-        byte = (PROBABILITY_STEPS * likeliest).floor()
+        largest = 1 / (logits - logits.amax(dim=0)).exp().sum(dim=0)
+        byte = (PROBABILITY_STEPS * largest).floor()
     return byte.clamp(max=PROBABILITY_STEPS - 1).to(torch.uint8)
 
 
 class UNet(nn.Module):
-    """Images of `bands` bands to `outputs` logits a pixel.
+    """A U-Net that computes `outputs` logits for each pixel of an image with `bands` bands.
 
-    depth: poolings by 2, at least 1. width: channels of the first level, doubled with each pooling.
+    depth: Number of poolings by 2, at least 1.
+    width: Number of channels of the first level; each pooling doubles it.
     """
 
     def __init__(self, bands: int, depth: int, width: int, outputs: int = 1) -> None:
@@ -67,7 +79,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, outputs, kernel_size=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of shape (N, outputs, H, W) for `image` of shape (N, bands, H, W); H and W multiples of 2^depth."""
+        """Compute logits (N, outputs, H, W) of `image` (N, bands, H, W); H and W must be multiples of 2^depth."""
         levels = [self.stem(image)]
         for down in self.down:
             levels.append(down(self.pool(levels[-1])))
@@ -78,7 +90,10 @@ class UNet(nn.Module):
 
 
 class Up(nn.Module):
-    """One step back to the finer level: up-convolution 2x2 (no interpolation, so deterministic), skip, convolutions."""
+    """The step up to the next finer level: a 2x2 transposed convolution, the skip connection and two convolutions.
+
+    A transposed convolution is deterministic, which interpolation is not on every device.
+    """
 
     def __init__(self, lower: int, upper: int) -> None:
         super().__init__()
@@ -90,16 +105,19 @@ class Up(nn.Module):
 
 
 def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Twice: 3x3 convolution with zero padding, BatchNorm, ReLU."""
+    """Make two 3x3 convolutions with zero padding, each followed by BatchNorm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
-        convolution = nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False)  # BatchNorm has the bias
+        convolution = nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False)  # BatchNorm adds the bias
         layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
 def folded(net: UNet) -> UNet:
-    """A frozen copy of `net`, in eval mode, that computes the same with BatchNorm folded into the convolutions."""
+    """Copy `net` with BatchNorm folded into its convolutions.
+
+    The copy is in eval mode, needs no gradients, and computes the same logits up to rounding.
+    """
     plain = copy.deepcopy(net).eval().requires_grad_(False)
     for block in list(plain.modules()):
         if isinstance(block, nn.Sequential):

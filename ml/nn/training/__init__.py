@@ -1,1 +1,1 @@
-"""Training: chips, augmentation, losses, and the loop."""
+"""Training of a net: chips, augmentation, losses and the training loop."""

@@ -1,4 +1,4 @@
-"""Scenes decoded once into memory-mapped files, for chips to be cut from."""
+"""Scenes decoded once into memory-mapped files, from which chips are cut."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,12 +20,16 @@ IMAGE, VALID, MASK, HARD = "image.npy", "valid.npy", "mask.npy", "hard.npy"
 
 @dataclass(frozen=True)
 class CachedScene:
-    """A scene from which a chip is cut in well under a millisecond.
+    """A decoded scene, from which a chip is cut in well under a millisecond.
 
-    name: of the scene. image: (bands, rows, cols) in the units of the contract's statistics, in the file's own type
-    where that loses nothing, 0 where not valid; the bands of a pixel lie together, so that a chip is few pages. valid:
-    bool (rows, cols). mask: uint8 (rows, cols), index into the contract's classes, 255 where unlabelled or not valid.
-    hard: bool (rows, cols), where the labels name a look-alike that is to be drawn more often; None without any.
+    name: Name of the scene.
+    image: Pixels in the units of the contract's statistics, (bands, rows, cols), 0 where not valid. The dtype is that
+        of the file if it holds the values exactly, else float32. The bands of a pixel lie side by side, so that a chip
+        touches few memory pages.
+    valid: Whether each pixel has data, bool (rows, cols).
+    mask: Indices into the contract's classes, uint8 (rows, cols); 255 where a pixel is unlabelled or not valid.
+    hard: Whether the labels name a look-alike crop that is to be drawn more often, bool (rows, cols); None if no
+        look-alike crops were asked for.
     """
 
     name: str
@@ -36,7 +40,10 @@ class CachedScene:
 
 
 def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard: Collection[int] = ()) -> CachedScene:
-    """Decode `scene` and its mask into files in the new `folder`, block by block. hard: reference classes, by index."""
+    """Decode `scene` and its mask block by block into files in `folder`, which must not exist.
+
+    hard: Indices of the reference classes that are look-alike crops.
+    """
     folder.mkdir(parents=True)
     indices = class_indices(contract.classes)
     with open_homogenised(scene, contract.homogenise) as source, open_raster(scene.mask) as labels:
@@ -54,14 +61,17 @@ def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard:
 
 
 def open_cached(name: str, folder: Path) -> CachedScene:
-    """The scene called `name` that some process has decoded into `folder`; its memory is shared by all that open it."""
+    """Open the scene called `name` that a process has decoded into `folder`.
+
+    All processes that open it share its memory.
+    """
     image, valid, mask = (_mapped(folder / file) for file in (IMAGE, VALID, MASK))
     hard = _mapped(folder / HARD) if (folder / HARD).exists() else None
     return CachedScene(name, image.transpose(2, 0, 1), valid, mask, hard)
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """A plain array: each cut from numpy's memmap would make another object of that class, which takes longer."""
+    """Map a file into memory as a plain array, because slicing a `numpy.memmap` takes longer."""
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -70,7 +80,7 @@ def _new(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _exact_dtype(source: SceneSource) -> np.dtype:
-    """The file's own type where float32 holds each of its values and nothing is done to them; else float32."""
+    """Return the dtype of the file if float32 can hold all of its values and they are used unchanged; else float32."""
     if not isinstance(source, RasterSource):
         return np.dtype(np.float32)
     plain = set(source.dataset.scales) == {1.0} and set(source.dataset.offsets) == {0.0}

@@ -1,4 +1,4 @@
-"""How a training computes: on what device, in what precision and memory format, compiled or not, with whom."""
+"""How a training computes: device, precision, memory format, compilation, and the processes that share the work."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,14 @@ from ml.nn.training.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Execution:
-    """precision: of the net's products; weights, loss and optimiser stay float32. memory_format: of weights and images.
+    """How a training computes.
 
-    fused: the optimiser moves all weights in one kernel. compile: the net goes through torch.compile.
-    ranks: the processes that share each batch.
+    device: Device that the net is trained on.
+    precision: Dtype in which the net computes; weights, loss and optimiser stay float32.
+    memory_format: Memory format of weights and images.
+    fused: Whether the optimiser updates all weights in one kernel.
+    compile: Whether the net is compiled by torch.compile.
+    ranks: Processes that share each batch.
     """
 
     device: torch.device
@@ -27,15 +31,19 @@ class Execution:
     ranks: Ranks = ALONE
 
     def made_by(self) -> dict[str, str]:
-        """What decides the bits of the weights beside `ml.provenance.software` and `StreamNet.made_by`, by name."""
+        """Return by name the settings that decide the bits of the weights.
+
+        `ml.provenance.software` and `StreamNet.made_by` return the other ones.
+        """
         return {"precision": str(self.precision).removeprefix("torch."), "ranks": str(self.ranks.count)}
 
 
 def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
-    """What `config` asks for, completed by what is fastest on its device.
+    """Choose how to compute by `config`, and what it leaves open by what is fastest on its device.
 
     Raises:
-        InputRefused: code `no_gpu`, `no_compiler` where torch.compile does not work, or what `ranks` cannot do.
+        InputRefused: code `no_gpu`; code `no_compiler` if torch.compile is asked for and does not work; the faults of
+            `Ranks.faults`.
     """
     device = choose_device(config.device)
     refuse_any(ranks.faults(config, device))
@@ -48,12 +56,16 @@ def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Compile something tiny, past all caches: the compiler that once filled them may be gone."""
+    """Compile a tiny function without the caches, because the compiler that filled them may have been removed.
+
+    Raises:
+        InputRefused: code `no_compiler`: torch.compile does not work.
+    """
     try:
         torch.compile(_tiny, options={"fx_graph_cache": False})(torch.ones(2, device=device))
-    except Exception as error:  # a missing compiler, broken headers and old drivers have no exception in common
+    except Exception as error:  # a missing compiler, broken headers and old drivers raise unrelated exceptions
         detail = f"torch.compile does not work on this machine ({type(error).__name__})."
-        hint = "Leave compile out, or install a C++ compiler (g++) where the worker runs."
+        hint = "Leave out compile, or install a C++ compiler (g++) on the machine that trains."
         raise InputRefused(Fault("no_compiler", detail, hint, "/compile")) from error
 
 

@@ -1,4 +1,4 @@
-"""An experiment from a shell: variants x seeds one after the other, each resumable, compared at the end."""
+"""An experiment on this machine: it trains each variant with each seed, one after the other, and compares them."""
 
 import json
 from collections.abc import Iterator
@@ -21,47 +21,48 @@ from ml.progress import Watch, silent
 def run_experiment(
     plan: Plan, data: TrainingData, out: Path, watch: Watch = silent
 ) -> tuple[Comparison, list[Trained]]:
-    """Train every run into `out`/{variant}/{seed} and compare them on the test split, or on val without one.
+    """Train each variant with each seed into `out`/{variant}/{seed}, and compare the trainings.
 
-    The same call on the same `out` goes on where it was interrupted: runs that are finished are not trained again.
+    They are compared on the test split, or on the val split if there is no test split. A repeated call with the same
+    `out` resumes an interrupted experiment: finished trainings are not repeated.
 
     Raises:
-        InputRefused: every fault of the plan; what `train` raises.
+        InputRefused: all faults of the plan, or the faults that `train` raises.
     """
     classes = len(data.contract.classes)
     refuse_any(plan_faults(plan, classes))
-    finished = list(_run_all(plan.trainings(classes), data, out, watch))
-    return compare_headers([(run.variant, run.header) for run in finished]), finished
+    finished = list(_train_all(plan.trainings(classes), data, out, watch))
+    return compare_headers([(each.variant, each.header) for each in finished]), finished
 
 
-def _run_all(runs: tuple[PlannedTraining, ...], data: TrainingData, out: Path, watch: Watch) -> Iterator[Trained]:
-    for number, run in enumerate(runs, 1):
-        folder = out / run.variant.replace("/", "-") / str(run.seed)
-        stage = f"run {number} of {len(runs)}: {run.variant}, seed {run.seed}"
-        yield _finished(run, data, folder) or _train(run, data, folder, _under(stage, watch))
+def _train_all(plans: tuple[PlannedTraining, ...], data: TrainingData, out: Path, watch: Watch) -> Iterator[Trained]:
+    for number, planned in enumerate(plans, 1):
+        folder = out / planned.variant.replace("/", "-") / str(planned.seed)
+        stage = f"training {number} of {len(plans)}: {planned.variant}, seed {planned.seed}"
+        yield _finished(planned, data, folder) or _train(planned, data, folder, _prefixed(stage, watch))
 
 
-def _train(run: PlannedTraining, data: TrainingData, folder: Path, watch: Watch) -> Trained:
+def _train(planned: PlannedTraining, data: TrainingData, folder: Path, watch: Watch) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
-    result = train(run.config, data, folder, watch)
+    result = train(planned.config, data, folder, watch)
     (folder / "series.json").write_text(json.dumps(result.series), encoding="utf-8")
     training_pictures(result.model, data, folder / "pictures.npz")
     (folder / "resume.safetensors").unlink()
-    return Trained(run.variant, result.header, result.series, load_pictures(folder / "pictures.npz"))
+    return Trained(planned.variant, result.header, result.series, load_pictures(folder / "pictures.npz"))
 
 
-def _finished(run: PlannedTraining, data: TrainingData, folder: Path) -> Trained | None:
-    """The run, if it was trained before with the same config on the same data."""
+def _finished(planned: PlannedTraining, data: TrainingData, folder: Path) -> Trained | None:
+    """Return the training if it is already finished with the same config on the same data, else None."""
     try:
         header = read_header(folder / "model.safetensors")
         series = json.loads((folder / "series.json").read_text(encoding="utf-8"))
         pictures = load_pictures(folder / "pictures.npz")
     except (OSError, InputRefused):
         return None
-    wanted = run.config.for_classes(len(data.contract.classes))
-    same = header.config == wanted and header.contract == data.contract and header.dataset_sha256 == data.sha256
-    return Trained(run.variant, header, series, pictures) if same else None
+    config = planned.config.for_classes(len(data.contract.classes))
+    same = header.config == config and header.contract == data.contract and header.dataset_sha256 == data.sha256
+    return Trained(planned.variant, header, series, pictures) if same else None
 
 
-def _under(stage: str, watch: Watch) -> Watch:
+def _prefixed(stage: str, watch: Watch) -> Watch:
     return lambda progress: watch(replace(progress, stage=f"{stage}, {progress.stage}"))

@@ -1,12 +1,14 @@
-"""The Lovász extension of the Jaccard loss of one class, with its gradient: exact, and as fast as its one sort.
+"""The Lovász extension of the Jaccard loss of one class, with its gradient, computed exactly with a single sort.
 
-The errors are sorted decreasingly and each is weighted by how much the Jaccard loss of the mispredicted set grows when
-its pixel joins (Berman et al. 2018, arXiv:1705.08790, algorithm 1). In closed form: with P positives in all, and p
-positives and n negatives ranked before it, a positive's weight is 1 / (P + n) and a negative's
-(P - p) / ((P + n) (P + n + 1)); with P = 0 the worst pixel has weight 1. The loss is piecewise linear: the weights are
-its gradient. An error of 0 adds nothing and a weight depends only on what is ranked before it, so dropping what is not
-positive BEFORE the sort is exact, and saves most of the work once the net has learnt something. Equal errors rank by
-their places.
+The errors are sorted in decreasing order. The weight of an error is the growth of the Jaccard loss when its pixel joins
+the set of mispredicted pixels (Berman et al. 2018, arXiv:1705.08790, algorithm 1). In closed form, let P be the number
+of positive pixels, and let p positive and n negative pixels rank before a pixel. Then its weight is 1 / (P + n) if it
+is positive, and (P - p) / ((P + n) (P + n + 1)) if it is negative. If P = 0, the pixel with the largest error has
+weight 1. The loss is piecewise linear, so the weights are its gradient with respect to the errors.
+
+An error of 0 adds nothing, and a weight depends only on the pixels that rank before it. So it is exact to drop the
+errors that are not positive before the sort, and it saves most of the work once the net has learnt something. Equal
+errors rank by the indices of their pixels.
 """
 
 from collections.abc import Sequence
@@ -21,17 +23,20 @@ from torch.autograd.function import once_differentiable
 
 from ml.contract import UNLABELLED
 
-_BLOCK = 1 << 15  # pixels: what is made of a block stays in a core's cache, which halves the time
-_MAX_KEYED = 1 << 30  # pixels: a place must fit in 31 bits, and the size of a union in an int32
-_FLIP = 0x7FFFFFFF  # turns the bits of positive floats into integers that order the other way round
+_BLOCK = 1 << 15  # pixels: the arrays of a block fit into a core's cache, which halves the time
+_MAX_KEYED = 1 << 30  # pixels: an index must fit in 31 bits, and the size of a union in an int32
+_FLIP = 0x7FFFFFFF  # turns the bits of positive floats into integers in reverse order
 
 
 @dataclass(frozen=True)
 class Task:
-    """One class: what counts as an error. margin: 1 for scores > 0 meaning the class (the hinge), 0 for probabilities.
+    """One class of which to compute the loss.
 
-    The error of a pixel is 1 - score where its target is `label`, else margin + score; where it is 255, 0.
-    row: where the scores of the class stand.
+    The error of a pixel is 1 - score if its target is `label`, 0 if its target is 255, else margin + score.
+
+    row: Index of the scores of the class along the first axis.
+    label: Index of the class in the target.
+    margin: 1 if scores > 0 mean the class (the hinge), 0 if scores are probabilities.
     """
 
     row: int
@@ -40,10 +45,13 @@ class Task:
 
 
 def mean_lovasz_extension(scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
-    """The mean over the tasks (at least one) of the Lovász extension of the Jaccard loss at the positive errors.
+    """Compute the mean over `tasks` of the Lovász extension of the Jaccard loss at the positive errors.
 
-    scores: floats (R, N), of whose dtype the loss is. target: integers (N,). NaN is the largest error, and shows in the
-    loss.
+    NaN ranks as the largest error and makes the loss NaN.
+
+    scores: Floats (R, N); the loss has their dtype.
+    target: Class indices, integers (N,); 255 where a pixel is unlabelled.
+    tasks: The classes, at least one.
     """
     return _MeanExtension.apply(scores, target, tasks)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -53,8 +61,8 @@ class _MeanExtension(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
         keyed = scores.device.type == "cpu" and scores.dtype == torch.float32 and len(target) < _MAX_KEYED
         solve = _by_keys if keyed else _by_torch
-        losses, places, slopes = zip(*(solve(scores[task.row], target, task) for task in tasks), strict=True)
-        ctx.save_for_backward(*places, *slopes)
+        losses, indices, slopes = zip(*(solve(scores[task.row], target, task) for task in tasks), strict=True)
+        ctx.save_for_backward(*indices, *slopes)
         ctx.shape, ctx.rows = scores.shape, [task.row for task in tasks]
         return torch.as_tensor(sum(losses) / len(tasks), dtype=scores.dtype, device=scores.device)
 
@@ -63,52 +71,59 @@ class _MeanExtension(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         count = len(ctx.rows)
         gradient = gradient / count
-        places, slopes = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        indices, slopes = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         dense = gradient.new_zeros(ctx.shape)
-        for row, where, slope in zip(ctx.rows, places, slopes, strict=True):
+        for row, where, slope in zip(ctx.rows, indices, slopes, strict=True):
             dense[row].index_copy_(0, where, gradient * slope)  # faster than `scatter_`
         return dense, None, None
 
 
 def _by_torch(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss (), places int64 (E,) of the positive errors from large to small, and slopes (E,) of the loss there.
+    """Compute the loss of one class on any device and in any float dtype.
 
-    scores: (N,). target: (N,). For every device and dtype; the one wait for a device is for E.
+    The device is waited for only once, for the number E of positive errors.
+
+    scores, target: (N,).
+
+    Returns:
+        The loss (); the indices of the pixels with a positive error, from the largest error to the smallest, int64
+        (E,); the derivatives of the loss with respect to their scores (E,).
     """
     counted = target != UNLABELLED
     positive = (target == task.label) & counted
     errors = torch.where(positive, 1 - scores, task.margin + scores)
     wrong = (~(errors <= 0) & counted).nonzero().squeeze(1)
     ranked, order = errors[wrong].sort(descending=True, stable=True)
-    places = wrong[order]
-    truth = positive[places]
+    indices = wrong[order]
+    truth = positive[indices]
     growth = _growth(truth, positive.count_nonzero())
     slopes = torch.where(truth, -growth, growth)
-    return (growth * ranked).sum().to(scores.dtype), places, slopes.to(scores.dtype)
+    return (growth * ranked).sum().to(scores.dtype), indices, slopes.to(scores.dtype)
 
 
 def _growth(truth: Tensor, positives: Tensor) -> Tensor:
-    """How much the Jaccard loss grows with each pixel, taken in the given order: float64 (E,) from exact counts.
+    """Compute the growth of the Jaccard loss with each pixel, in the given order: float64 (E,) from exact counts.
 
-    truth: bool (E,). positives: int64 (), of all pixels.
+    truth: Whether each pixel is positive, bool (E,).
+    positives: Number of positive pixels among all pixels, int64 ().
     """
-    p = truth.cumsum(0)  # this pixel counted in
+    p = truth.cumsum(0)  # includes this pixel
     union = (positives + torch.arange(1, len(truth) + 1, device=truth.device) - p).double()
     growth = torch.where(truth, 1, (positives - p) / (union - 1).clamp(min=1)) / union
-    return torch.where(~truth & (union == 1), 1, growth)  # the first of all where P = 0
+    return torch.where(~truth & (union == 1), 1, growth)  # the first pixel if P = 0
 
 
 def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[float, Tensor, Tensor]:
-    """What `_by_torch` gives, for float32 (N,) on a CPU.
+    """Compute the same as `_by_torch`, for float32 scores (N,) on a CPU.
 
-    One sort of 64-bit keys (error bits, place, truth) does it all: positive floats order like their bits, and numpy's
-    vectorised sort is several times faster than an indirect one with its gathering.
+    One sort of 64-bit keys (bits of the error, index of the pixel, truth) is enough, because positive floats have the
+    order of their bits. NumPy's vectorised sort of keys is several times faster than an argsort with a gather.
     """
     keys, positives = _keys(scores.detach().numpy(), target.numpy(), task)
     keys.sort()
     slopes = np.empty(len(keys), dtype=np.float32)
     loss, p = 0.0, 0
-    with np.errstate(invalid="ignore"):  # what is infinite or no number shows in the loss
+    with np.errstate(invalid="ignore"):  # infinite errors and NaN make the loss infinite or NaN
         for start in range(0, len(keys), _BLOCK):
             block = keys[start : start + _BLOCK]
             truth = (block & 1).astype(np.float32)
@@ -118,12 +133,15 @@ def _by_keys(scores: Tensor, target: Tensor, task: Task) -> tuple[float, Tensor,
             loss += float((growth * errors).sum())
             p += int(np.count_nonzero(truth))
             block &= 0xFFFFFFFF
-            block >>= 1  # the place remains
+            block >>= 1  # leaves the index of the pixel
     return loss, torch.from_numpy(keys), torch.from_numpy(slopes)
 
 
 def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tuple[NDArray[np.int64], int]:
-    """A key for each positive error, the largest error the smallest key; and how many pixels are positive."""
+    """Make a key for each positive error, int64 (E,), and count the positive pixels.
+
+    The largest error has the smallest key.
+    """
     keys = np.empty(len(scores), dtype=np.int64)
     found = positives = 0
     for start in range(0, len(scores), _BLOCK):
@@ -142,7 +160,10 @@ def _keys(scores: NDArray[np.float32], target: NDArray[Any], task: Task) -> tupl
 
 
 def _errors(scores: NDArray[np.float32], truth: NDArray[np.bool_], margin: int) -> NDArray[np.float32]:
-    """1 - score where `truth`, else margin + score: by arithmetic, since to choose pixel by pixel takes far longer."""
+    """Compute 1 - score where `truth`, else margin + score, float32 (N,).
+
+    Arithmetic does this far faster than a choice for each pixel.
+    """
     positive = truth.astype(np.float32)
     errors = scores * (1 - 2 * positive)
     errors += np.maximum(positive, margin)
@@ -150,16 +171,19 @@ def _errors(scores: NDArray[np.float32], truth: NDArray[np.bool_], margin: int) 
 
 
 def _block_growth(truth: NDArray[np.float32], positives: int, before: int, p: int) -> NDArray[np.float32]:
-    """`_growth` of a block, to float32's rounding, since counts are exact before they are divided.
+    """Compute `_growth` for a block of E pixels, float32 (E,), exact up to rounding as counts are exact until divided.
 
-    truth: float32 (E,), 0 and 1. before: how many pixels are ranked before the block, p of them positive.
+    truth: 1 for positive pixels and 0 for negative ones, float32 (E,).
+    positives: Number of positive pixels among all pixels.
+    before: Number of pixels that rank before the block.
+    p: Number of positive pixels that rank before the block.
     """
-    seen, left = np.cumsum(truth, dtype=np.int32), positives - p
-    union = np.arange(left + before + 1, left + before + 1 + len(truth), dtype=np.int32) - seen
+    counted, left = np.cumsum(truth, dtype=np.int32), positives - p
+    union = np.arange(left + before + 1, left + before + 1 + len(truth), dtype=np.int32) - counted
     size = union.astype(np.float32)
-    growth = (left - seen).astype(np.float32)
+    growth = (left - counted).astype(np.float32)
     growth /= np.maximum(size - 1, 1)
-    np.maximum(growth, truth, out=growth)  # no ratio is above 1, which a positive's numerator is
+    np.maximum(growth, truth, out=growth)  # no ratio exceeds 1, which is the numerator for positive pixels
     growth /= size
     if positives == 0 and before == 0:
         growth[:1] = 1

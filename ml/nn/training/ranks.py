@@ -1,12 +1,12 @@
-"""Processes that train one net together, its ranks: each takes its part of every batch through the net.
+"""Ranks: processes that train one net together, each of which passes its share of every batch through the net.
 
-Only the net's work is divided. Each rank draws the same batch, and cuts and augments its part of it. The net's
-BatchNorms measure the whole batch. The logits of all are gathered, and every rank computes the one loss of the whole
-batch, because neither a mean over valid pixels nor a Lovász loss is a mean over parts. What the ranks then have are the
-gradients of that loss by way of their parts; their sum is the gradient. So all of them move the same weights by the
-same step: the one that a single process would make, but for the order in which numbers are added.
+Only the work of the net is divided. Every rank draws the same batch, and cuts and augments its share of it. BatchNorm
+uses the statistics of the whole batch. The logits of all ranks are gathered, and every rank computes the loss of the
+whole batch, because neither a mean over valid pixels nor a Lovász loss is a mean over shares of a batch. Each rank then
+has the gradient of that loss through its share, and the sum over the ranks is the gradient. So all ranks update the
+same weights by the same step. It is the step of a single process, except for the order in which numbers are added.
 
-The ranks are started, and after a death started again, by torch's launcher (`torchrun`), on one machine.
+The ranks run on one machine. PyTorch's launcher (`torchrun`) starts them, and starts them again if one dies.
 """
 
 import copy
@@ -27,15 +27,18 @@ from ml.faults import Fault, InputRefused
 from ml.progress import Stopped
 
 T = TypeVar("T")
-# for one that works on what is its alone, like the last assessment; the launcher sees at once when one has died
-PATIENCE = timedelta(days=1)
+# The others wait as long for a rank that works alone, as at the final evaluation. The launcher notices a dead rank at
+# once, without this timeout.
+TIMEOUT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among `count` that train together. rank: its number, from 0; the first one writes files and log.
+    """This process among the `count` processes that train a net together.
 
-    launcher: the id of the process that started it.
+    rank: Number of this process, from 0. Rank 0 writes files and the log.
+    count: Number of ranks.
+    launcher: Process id of the launcher that started this process; None if there is only one rank.
     """
 
     rank: int = 0
@@ -44,18 +47,20 @@ class Ranks:
 
     @property
     def first(self) -> bool:
+        """Whether this process is rank 0."""
         return self.rank == 0
 
-    def part(self, length: int) -> slice:
-        """Which of `length` things are this rank's; the parts of all ranks, one after the other, are all of them."""
+    def share(self, length: int) -> slice:
+        """Return which of `length` items this rank has; the shares of all ranks, in their order, cover all items."""
         return slice(length * self.rank // self.count, length * (self.rank + 1) // self.count)
 
     def together(self, work: Callable[[], T]) -> list[T]:
-        """What `work` gives on each rank, in their order; all ranks wait here for each other.
+        """Call `work` on every rank and return the results of all ranks, in their order. All ranks wait for each other.
 
         Raises:
-            Stopped, InputRefused: on every rank, if `work` raised it on any.
-            Stopped: on every rank, if the launcher is gone: whoever starts it again must find the folder free.
+            Stopped, InputRefused: on every rank, if `work` raised it on any rank.
+            Stopped: on every rank, if the launcher is gone, so that no rank uses the folder when a new
+                launcher starts.
         """
         if self.count == 1:
             return [work()]
@@ -67,26 +72,27 @@ class Ranks:
             result = work()
         except (Stopped, InputRefused) as raised:
             end = raised
-        told: list[Any] = [None] * self.count
-        dist.all_gather_object(told, (result, end))
-        for _, end in told:
+        gathered: list[Any] = [None] * self.count
+        dist.all_gather_object(gathered, (result, end))
+        for _, end in gathered:
             if end is not None:
                 raise end
-        return [cast(T, result) for result, _ in told]
+        return [cast(T, result) for result, _ in gathered]
 
     def first_does(self, work: Callable[[], T]) -> T:
-        """What `work` gives on the first rank, for all; raises as `together`."""
+        """Call `work` on rank 0 and return its result on every rank; raises the same as `together`."""
         return cast(T, self.together(lambda: work() if self.first else None)[0])
 
-    def whole(self, part: Tensor) -> Tensor:
-        """The batch (N, ...) of which each rank has its part (N / count, ...).
+    def whole(self, share: Tensor) -> Tensor:
+        """Gather the batch (N, ...) from the shares (N / count, ...) of all ranks.
 
-        Its gradient goes to the part as it is: every rank must compute the same of the batch.
+        Every rank must compute the same from the batch, because the gradient of `share` is cut out of the gradient of
+        the batch on this rank alone.
         """
-        return part if self.count == 1 else _gather(part, self, everyone_computes_the_same=True)
+        return share if self.count == 1 else _gather(share, self, same_on_all=True)
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Make each tensor the sum of what all ranks have of it, in one exchange; all of one dtype and device."""
+        """Replace each tensor by its sum over all ranks, in one exchange. All tensors have one dtype and device."""
         if self.count == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -94,36 +100,37 @@ class Ranks:
         for tensor, piece in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(piece.view_as(tensor))
 
-    def in_step(self, net: nn.Module, device: torch.device) -> nn.Module:
-        """`net`, or a double that shares its tensors and whose BatchNorms measure the batch of all ranks, to train.
+    def synchronised(self, net: nn.Module, device: torch.device) -> nn.Module:
+        """Return the net to train: `net` itself for one rank, else a copy whose BatchNorm uses the batch of all ranks.
 
-        A double, so that what evaluates, folds and saves `net` never meets another kind of layer.
+        The copy shares its tensors with `net`. `net` keeps its layers, so that it can be evaluated, folded and saved
+        as usual.
         """
         if self.count == 1:
             return net
         shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
-        double = copy.deepcopy(net, cast(dict[int, Any], shared))
+        copied = copy.deepcopy(net, cast(dict[int, Any], shared))
         if device.type == "cuda":
-            return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(double))  # type: ignore[no-untyped-call]
-        for block in list(double.modules()):
+            return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(copied))  # type: ignore[no-untyped-call]
+        for block in list(copied.modules()):
             for name, layer in block.named_children():
                 if isinstance(layer, nn.BatchNorm2d):
                     setattr(block, name, _WholeBatchNorm(layer, self))
-        return double
+        return copied
 
     def faults(self, config: TrainConfig, device: torch.device) -> Iterator[Fault]:
-        """What in `config` so many ranks cannot do."""
+        """Find what `config` asks for that this number of ranks cannot do on `device`."""
         if self.count == 1:
             return
         if config.batch_size % self.count:
-            detail = f"A batch of {config.batch_size} chips has no equal parts for {self.count} processes."
-            yield Fault("uneven_batch", detail, f"Take a multiple of {self.count} as batch_size.", "/batch_size")
+            detail = f"A batch of {config.batch_size} chips cannot be divided equally among {self.count} processes."
+            yield Fault("uneven_batch", detail, f"Set batch_size to a multiple of {self.count}.", "/batch_size")
         if config.compile:
-            detail = "BatchNorm over several processes cannot be compiled."
-            yield Fault("not_compiled", detail, "Leave compile out, or train in one process.", "/compile")
+            detail = "A net cannot be compiled if several processes share its BatchNorm."
+            yield Fault("not_compiled", detail, "Leave out compile, or train in one process.", "/compile")
         if device.type == "cuda" and self.count > torch.cuda.device_count():
-            detail = f"{self.count} processes have {torch.cuda.device_count()} GPUs."
-            yield Fault("too_few_gpus", detail, "Start as many processes as there are GPUs.", "/device")
+            detail = f"There are {self.count} processes, but only {torch.cuda.device_count()} GPUs."
+            yield Fault("too_few_gpus", detail, "Start no more processes than there are GPUs.", "/device")
 
 
 ALONE = Ranks()
@@ -131,9 +138,10 @@ ALONE = Ranks()
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """This process as torch's launcher started it, joined to the others; alone where no launcher did.
+    """Connect this process to the other ranks that torch's launcher started; without a launcher there is one rank.
 
-    GPUs talk through NCCL, everything else through gloo: to hear that all go on, nobody waits for a device.
+    Tensors on GPUs are exchanged through NCCL and everything else through gloo, so that messages between the ranks
+    do not wait for a GPU.
     """
     if not dist.is_torchelastic_launched():
         yield ALONE
@@ -142,30 +150,33 @@ def joined() -> Iterator[Ranks]:
     if torch.cuda.is_available():
         torch.cuda.set_device(dist.get_node_local_rank() % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
-    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
-    # The launcher keeps one store for all its attempts: unmarked, a new one would call at the addresses of the dead
-    # (https://github.com/pytorch/pytorch/issues/135712).
+    store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
+    # The launcher keeps one store for all its attempts. Without a prefix, a new attempt would connect to the addresses
+    # of dead processes (https://github.com/pytorch/pytorch/issues/135712).
     attempt = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # type: ignore[attr-defined]
-    dist.init_process_group(backend, store=attempt, rank=rank, world_size=count, timeout=PATIENCE)
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=count, timeout=TIMEOUT)
     yield Ranks(rank, count, os.getppid())
-    dist.destroy_process_group()  # not after an exception: it would wait for those who do not leave too
+    dist.destroy_process_group()  # not after an exception: it would wait for the ranks that go on
 
 
 def refuse_ranks(work: str) -> None:
-    """Refuse to do `work`, which knows one process only, in each of several.
+    """Refuse `work`, which only one process can do, if torch's launcher started this process.
+
+    work: What is refused, as the subject of a sentence for the user.
 
     Raises:
         InputRefused: code `one_process`.
     """
     if dist.is_torchelastic_launched():
-        raise InputRefused(Fault("one_process", f"{work} is done by one process.", "Start it without torchrun."))
+        raise InputRefused(Fault("one_process", f"{work} must run in one process.", "Start it without torchrun."))
 
 
 class _WholeBatchNorm(nn.BatchNorm2d):
-    """BatchNorm of a batch of which each rank has an equal part; the tensors are those of `like`.
+    """BatchNorm over a batch of which each rank has an equal share; it uses the tensors of the layer `like`.
 
-    torch's own SyncBatchNorm is for GPUs. Mean and variance of the whole are those of equal parts pooled (Chan, Golub,
-    LeVeque 1979): mean = E[mean_r], variance = E[variance_r + (mean_r - mean)^2].
+    torch's own SyncBatchNorm works on GPUs only. Mean and variance of the batch are pooled from the mean_r and
+    variance_r of the equal shares (Chan, Golub, LeVeque 1979): mean = E[mean_r],
+    variance = E[variance_r + (mean_r - mean)^2].
     """
 
     def __init__(self, like: nn.BatchNorm2d, ranks: Ranks) -> None:
@@ -176,41 +187,42 @@ class _WholeBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked = like.num_batches_tracked
 
     def forward(self, image: Tensor) -> Tensor:
-        """Of (N / count, C, H, W), in any float dtype; statistics are float32."""
+        """Normalise this rank's share (N / count, C, H, W), in any float dtype; statistics are computed in float32."""
         values = image.float()
         own = torch.stack(torch.var_mean(values, dim=(0, 2, 3), correction=0))
-        variances, means = _gather(own[None], self._ranks, everyone_computes_the_same=False).unbind(1)
+        variances, means = _gather(own[None], self._ranks, same_on_all=False).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
-        self._remember(mean.detach(), variance.detach(), self._ranks.count * values[:, 0].numel())
+        self._update_running(mean.detach(), variance.detach(), self._ranks.count * values[:, 0].numel())
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        # as one product and sum: what is kept for the gradient is the image, no more than BatchNorm itself keeps
+        # in one operation: only the image is stored for the gradient, as in torch's BatchNorm
         return torch.addcmul(shift[:, None, None], values, scale[:, None, None]).to(image.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards those of a batch of `count` values a channel."""
+    def _update_running(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Update the running statistics by those of a batch with `count` values in each channel."""
         for running, now in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
             cast(Tensor, running).lerp_(now, cast(float, self.momentum))
         cast(Tensor, self.num_batches_tracked).add_(1)
 
 
-def _gather(part: Tensor, ranks: Ranks, *, everyone_computes_the_same: bool) -> Tensor:
-    return _Gather.apply(part, ranks, everyone_computes_the_same)  # type: ignore[no-any-return, no-untyped-call]
+def _gather(share: Tensor, ranks: Ranks, *, same_on_all: bool) -> Tensor:
+    return _Gather.apply(share, ranks, same_on_all)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
-    """The parts (n, ...) of all ranks as one tensor (count n, ...).
+    """Concatenates the shares (n, ...) of all ranks to one tensor (count n, ...).
 
-    Each rank computes something of it. If that is the same on all, each has the gradient already; else it is the sum.
+    Each rank computes something from that tensor. If all ranks compute the same, the gradient on each rank is already
+    complete; otherwise it is summed over the ranks.
     """
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, ranks: Ranks, everyone_computes_the_same: bool) -> Tensor:
-        ctx.ranks, ctx.same = ranks, everyone_computes_the_same
-        gathered = part.new_empty((ranks.count * len(part), *part.shape[1:]))
-        dist.all_gather_single(gathered, part.contiguous())
+    def forward(ctx: Any, share: Tensor, ranks: Ranks, same_on_all: bool) -> Tensor:
+        ctx.ranks, ctx.same = ranks, same_on_all
+        gathered = share.new_empty((ranks.count * len(share), *share.shape[1:]))
+        dist.all_gather_single(gathered, share.contiguous())
         return gathered
 
     @staticmethod
@@ -218,4 +230,4 @@ class _Gather(torch.autograd.Function):
         if not ctx.same:
             gradient = gradient.clone(memory_format=torch.contiguous_format)
             dist.all_reduce(gradient)
-        return gradient[ctx.ranks.part(len(gradient))], None, None
+        return gradient[ctx.ranks.share(len(gradient))], None, None

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, on disk after each: what makes an interruption leave no trace."""
+"""The state of a training between two epochs, saved after each, so that an interruption does not change the result."""
 
 import hashlib
 from pathlib import Path
@@ -21,8 +21,13 @@ from ml.nn.unet import UNet, make_net
 EpochRow = dict[str, float | int | None]
 
 
-class _Kept(Frozen):
-    """What is written beside the tensors. job: fingerprint of config and data."""
+class _SavedState(Frozen):
+    """The metadata of a saved state, beside its tensors.
+
+    job: Fingerprint of the config and the data.
+    series: One row for each finished epoch.
+    best_epoch, best_metrics: See `TrainingState`.
+    """
 
     job: str
     series: tuple[EpochRow, ...]
@@ -31,15 +36,20 @@ class _Kept(Frozen):
 
 
 class TrainingState:
-    """A training as it stands after `len(series)` epochs.
+    """The state of a training after `len(series)` epochs.
 
-    series: one row an epoch. best: the net's tensors after `best_epoch` (from 1; 0 = none yet), the epoch whose
-    `best_metrics` have the highest IoU so far; of equals the first.
+    net: Net in training, on the device of the training.
+    optimizer: Optimiser of the weights of the net.
+    series: One row for each finished epoch.
+    best_epoch: Number of the epoch with the highest IoU on the val split so far, from 1; the earliest if several are
+        equal, 0 if no epoch is finished.
+    best_metrics: Metrics of the best epoch on the val split; None if no epoch is finished.
+    best: Tensors of the net after the best epoch, on the CPU.
     """
 
     def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
         self._job = _fingerprint(config, data)
-        gpus = [execution.device] if execution.device.type == "cuda" else []  # leave those of other processes alone
+        gpus = [execution.device] if execution.device.type == "cuda" else []  # not the GPUs of other processes
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             net = make_net(data.contract, config.net).to(execution.device)
@@ -51,15 +61,18 @@ class TrainingState:
         self.best_metrics: Metrics | None = None
 
     def finish_epoch(self, row: EpochRow, val: Metrics) -> None:
-        """Add an epoch's `row` to the series, and keep the net if its metrics on the val split are the best."""
+        """Append the `row` of an epoch to the series, and copy the net to `best` if `val` has the highest IoU so far.
+
+        val: Metrics of the net on the val split.
+        """
         self.series.append(row)
         if self.best_metrics is None or _iou(val) > _iou(self.best_metrics):
             self.best_epoch, self.best_metrics = len(self.series), val
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.net.state_dict().items()}
 
     def save(self, path: Path) -> None:
-        """Write everything to `path`, whole or not at all."""
-        kept = _Kept(
+        """Write the state to the file `path`; an interrupted write leaves the old file unchanged."""
+        saved = _SavedState(
             job=self._job, series=tuple(self.series), best_epoch=self.best_epoch, best_metrics=self.best_metrics
         )
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
@@ -70,44 +83,50 @@ class TrainingState:
             for name, tensor in state.items()
             if tensor is not None
         }
-        save_tensors(path, tensors, {"run": kept.model_dump_json()})
+        save_tensors(path, tensors, {"run": saved.model_dump_json()})
 
     def resume(self, path: Path) -> Self:
-        """Become the run that `path` holds; if it is not there, damaged or of other config or data, stay as it is."""
+        """Load the state from the file `path`, and return this object.
+
+        Nothing changes if the file is missing, is damaged, or belongs to another config or other data.
+        """
         try:
-            kept, tensors = _Kept.model_validate_json(read_metadata(path, "run")), load_tensors(path)
+            saved, tensors = _SavedState.model_validate_json(read_metadata(path, "run")), load_tensors(path)
         except (FileNotFoundError, ValidationError, InputRefused):
             return self
-        if kept.job != self._job:
+        if saved.job != self._job:
             return self
-        self.series, self.best_epoch, self.best_metrics = list(kept.series), kept.best_epoch, kept.best_metrics
-        self.net.load_state_dict(_under("net.", tensors))
-        self.best = _under("best.", tensors)
+        self.series, self.best_epoch, self.best_metrics = list(saved.series), saved.best_epoch, saved.best_metrics
+        self.net.load_state_dict(_without_prefix("net.", tensors))
+        self.best = _without_prefix("best.", tensors)
         state: dict[int, dict[str, Tensor]] = {}
         weights = list(self.net.parameters())
-        for key, tensor in _under("optimizer.", tensors).items():
+        for key, tensor in _without_prefix("optimizer.", tensors).items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = _laid_out_like(weights[int(index)], tensor)
+            state.setdefault(int(index), {})[name] = _in_format_of(weights[int(index)], tensor)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         return self
 
 
 def _iou(metrics: Metrics) -> float:
-    """IoU of class 1; where it is undefined, worse than any other."""
+    """Return the IoU for comparison; an undefined IoU is lower than any other."""
     return -1.0 if metrics.iou is None else metrics.iou
 
 
-def _laid_out_like(weight: Tensor, state: Tensor) -> Tensor:
-    """`state` in the memory format of its weight, which a fused optimiser demands; files know one format only."""
+def _in_format_of(weight: Tensor, state: Tensor) -> Tensor:
+    """Copy `state` into the memory format of `weight`, as a fused optimiser requires; files do not store it."""
     return torch.empty_like(weight).copy_(state) if state.shape == weight.shape else state
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _fingerprint(config: TrainConfig, data: TrainingData) -> str:
-    """Of what decides the result; file names do not, since another attempt may fetch the files to another place."""
+    """Hash what decides the result: config, contract, dataset and names of scenes.
+
+    Paths do not count, because another attempt may download the files to another folder.
+    """
     parts = [config.model_dump_json(), data.contract.model_dump_json(), data.sha256]
     parts += [",".join(scene.name for scene in split) for split in (data.train, data.val, data.test)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

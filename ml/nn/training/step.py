@@ -1,4 +1,4 @@
-"""One step of a training: batches to a gradient, the gradient to new weights. Nothing here waits for the device."""
+"""One step of a training: it computes a gradient from batches and updates the weights, without waiting for a GPU."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +19,13 @@ from ml.nn.training.execution import Execution
 from ml.nn.training.losses import total_loss
 from ml.nn.training.state import TrainingState
 
-AHEAD, THREADS = 4, 2  # batches that wait for the net at most, and who cuts them
+AHEAD, THREADS = 4, 2  # largest number of batches that are ready ahead, and number of threads that cut them
 
 
 class StageTimer:
-    """Seconds by stage since the last `line`.
+    """Measures the time of each stage since the last call of `line`, in seconds of the host.
 
-    They are the host's: a GPU is not waited for, so its work shows where the host next needs a result.
+    It does not wait for a GPU, so the time of the GPU's work counts in the stage in which the host needs a result.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,10 @@ class StageTimer:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - started
 
     def line(self) -> str:
-        """The share of each stage in the time that has passed, in the order they came; begins anew."""
+        """Return a line of text with the share of each stage in the time that has passed, and start again from zero.
+
+        The stages stand in the order in which they first occurred; "other" is the time in no stage.
+        """
         total = time.perf_counter() - self._started
         shares = self._seconds | {"other": total - sum(self._seconds.values())}
         text = ", ".join(f"{name} {seconds / total:.1%}" for name, seconds in shares.items())
@@ -54,14 +57,17 @@ class StageTimer:
 
 
 class Stepper:
-    """Moves the weights of a run. stages: where the time of its steps goes."""
+    """Updates the weights of a training step by step.
 
-    def __init__(self, config: TrainConfig, contract: Contract, run: TrainingState, execution: Execution) -> None:
+    stages: Times of the stages of the steps.
+    """
+
+    def __init__(self, config: TrainConfig, contract: Contract, state: TrainingState, execution: Execution) -> None:
         self.stages = StageTimer()
         self._config, self._contract, self._execution = config, contract, execution
-        self._optimizer, self._ranks = run.optimizer, execution.ranks
-        self._weights = list(run.net.parameters())
-        net = self._ranks.in_step(run.net, execution.device)
+        self._optimizer, self._ranks = state.optimizer, execution.ranks
+        self._weights = list(state.net.parameters())
+        net = self._ranks.synchronised(state.net, execution.device)
         self._net: Callable[[Tensor], Tensor] = torch.compile(net) if execution.compile else net
         self._copies = (
             torch.cuda.Stream(execution.device)  # type: ignore[no-untyped-call]
@@ -74,53 +80,61 @@ class Stepper:
     def batches(
         self, sampler: ChipSampler, steps: Sequence[Sequence[ChipPosition]]
     ) -> AbstractContextManager[Iterator[Batch]]:
-        """This rank's parts of the batches of `steps`, cut ahead by threads that end with the context."""
+        """Cut this rank's shares of the batches of `steps` in threads, ahead of use; the threads end with the context.
+
+        steps: Positions of the chips of each step.
+        """
         size = self._config.batch_size
         batches = (step[start : start + size] for step in steps for start in range(0, len(step), size))
-        parts = (batch[self._ranks.part(size)] for batch in batches)
-        return prefetched(partial(_cut, sampler, self._execution.device), parts, ahead=AHEAD, threads=THREADS)
+        shares = (batch[self._ranks.share(size)] for batch in batches)
+        return prefetched(partial(_cut, sampler, self._execution.device), shares, ahead=AHEAD, threads=THREADS)
 
     def step(self, batches: Iterator[Batch], number: int, lr: float, check_stop: Callable[[], None]) -> None:
-        """Take `accumulate` of `batches` and move the weights by the mean of their gradients, those of all ranks.
+        """Take the next `accumulate` batches and update the weights by the mean of their gradients, over all ranks.
 
-        number: of steps before this one in the whole training; with the seed it decides the augmentation. lr: learning
-        rate. check_stop: called between two batches, may raise `Stopped`.
+        batches: This rank's shares of the batches.
+        number: Number of this step in the whole training, from 0; with the seed it decides the augmentation.
+        lr: Learning rate.
+        check_stop: Called between two batches; may raise `Stopped`.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.zero_grad()
-        for part in range(self._config.accumulate):
-            if part:
+        for index in range(self._config.accumulate):
+            if index:
                 check_stop()
             with self.stages("wait"):
                 batch = next(batches)
-            self._add_gradient(batch, number * self._config.accumulate + part)
+            self._add_gradient(batch, number * self._config.accumulate + index)
         with self.stages("optimiser"):
             self._ranks.add_up([weight.grad for weight in self._weights if weight.grad is not None])
             self._optimizer.step()
 
     def losses(self) -> dict[str, float]:
-        """The mean of the loss, "loss", and of its parts, "loss_...", over all batches since the last call."""
+        """Return the means of the loss, "loss", and of its terms, "loss_...", over all batches since the last call."""
         means = {name: float(total) / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
 
     def _add_gradient(self, batch: Batch, number: int) -> None:
-        """Add the gradient of a batch's loss, the `number`th of the training, to that of the weights."""
+        """Add the gradient of the loss of `batch`, divided by `accumulate`, to the gradients of the weights.
+
+        number: Number of the batch in the whole training, from 0.
+        """
         with self.stages("prepare"):
             image, labels = self._prepare(batch, number)
         with self.stages("forward"), self._autocast():
             logits = self._net(image)
         with self.stages("loss"):
             logits, labels = self._ranks.whole(logits.float()), self._ranks.whole(labels)
-            loss, parts = total_loss(_loss(self._config), logits, labels)
+            loss, terms = total_loss(_loss(self._config), logits, labels)
         with self.stages("backward"):
             (loss / self._config.accumulate).backward()  # type: ignore[no-untyped-call]
-        self._note({"loss": loss.detach()} | {f"loss_{name}": part for name, part in parts.items()})
+        self._add_losses({"loss": loss.detach()} | {f"loss_{name}": term for name, term in terms.items()})
 
     def _prepare(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
-        """A batch on the net's device, normalised and augmented: image and labels."""
-        some_fixed = bool(batch.fixed.any())  # asked of the host, not of the device
+        """Copy a batch to the net's device, normalise and augment it; return the image and the class indices."""
+        some_fixed = bool(batch.fixed.any())  # read on the host, so that it does not wait for the device
         device, memory_format = self._execution.device, self._execution.memory_format
         image, valid, mask, fixed = self._copied(batch)
         image = normalise(image.to(torch.float32, memory_format=memory_format), valid, self._contract.statistics)
@@ -133,7 +147,7 @@ class Stepper:
         return moved.contiguous(memory_format=memory_format), labels
 
     def _copied(self, batch: Batch) -> Batch:
-        """`batch` on the device; on a GPU copied while it still works on the batch before."""
+        """Copy `batch` to the device; a GPU copies it while it still computes the batch before."""
         with torch.cuda.stream(self._copies):
             copied = Batch(*(tensor.to(self._execution.device, non_blocking=True) for tensor in batch))
         if self._copies is not None:
@@ -147,18 +161,18 @@ class Stepper:
         precision = self._execution.precision
         return torch.autocast(self._execution.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
 
-    def _note(self, losses: dict[str, Tensor]) -> None:
+    def _add_losses(self, losses: dict[str, Tensor]) -> None:
         self._sums = {name: self._sums.get(name, 0) + loss for name, loss in losses.items()}
         self._count += 1
 
 
-def _cut(sampler: ChipSampler, device: torch.device, places: Sequence[ChipPosition]) -> Batch:
-    """The chips at `places`; for a GPU in pinned memory, from which it copies while it computes."""
-    batch = sampler.cut(places)
+def _cut(sampler: ChipSampler, device: torch.device, positions: Sequence[ChipPosition]) -> Batch:
+    """Cut the chips at `positions`; for a GPU into pinned memory, from which it copies while it computes."""
+    batch = sampler.cut(positions)
     return batch if device.type == "cpu" else Batch(*(tensor.pin_memory() for tensor in batch))
 
 
 def _loss(config: TrainConfig) -> LossConfig:
     if config.loss is None:
-        raise ValueError("the loss is chosen by TrainConfig.for_classes")
+        raise ValueError("the config has no loss: call TrainConfig.for_classes first")
     return config.loss

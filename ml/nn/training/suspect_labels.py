@@ -1,4 +1,4 @@
-"""Labels to look at again: places where the trained net strongly contradicts what it was told."""
+"""Suspect labels: blocks of scenes in which the trained net strongly contradicts the labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,42 +12,44 @@ from ml.nn.evaluate import EvaluatedWindow, evaluated_windows
 from ml.nn.prediction.row_stream import StreamNet
 from ml.nn.unet import PROBABILITY_STEPS, probability_byte
 
-BLOCK_PX = 64  # divides the height of what `evaluated_windows` gives: no block is cut
-SURE = 0.8  # probability of another class than the label
-SHARE = 0.5  # of a block's labelled pixels
-LEAST_PX = 16
+BLOCK_PX = 64  # divides the height of the windows of `evaluated_windows`, so no block is divided between two
+MIN_PROBABILITY = 0.8  # least probability at which a prediction contradicts the label of a pixel
+MIN_SHARE = 0.5  # a block is suspect if more than this share of its labelled pixels is contradicted
+MIN_PIXELS = 16  # least number of labelled pixels in a suspect block
 
 
 def suspect_labels(
     net: StreamNet, contract: Contract, scenes: Sequence[LabelledScene], *, check_stop: Callable[[], None]
 ) -> tuple[SuspectLabels, ...]:
-    """Blocks of 64 x 64 px with over half of the labels contradicted at a probability of 0.8 or more, worst first.
+    """Find blocks of 64 x 64 px in which the net contradicts over half of the labels at a probability of at least 0.8.
 
-    Meant for the training split: what a net contradicts although it was trained on it, is more often a wrong label than
-    a wrong net.
+    The blocks with the largest share of contradicted labels come first. Use it on the training split: where a net
+    contradicts a label that it was trained on, the label is wrong more often than the net.
+
+    check_stop: Called after each window; may raise `Stopped`.
     """
     found = [
         suspect
         for scene in scenes
-        for seen in evaluated_windows(net, contract, scene, check_stop=check_stop)
-        for suspect in _in_window(scene.name, seen, BLOCK_PX)
+        for piece in evaluated_windows(net, contract, scene, check_stop=check_stop)
+        for suspect in _in_window(scene.name, piece, BLOCK_PX)
     ]
     return tuple(sorted(found, key=lambda suspect: -suspect.contradicted))
 
 
-def _in_window(scene: str, seen: EvaluatedWindow, block_px: int) -> Iterator[SuspectLabels]:
-    byte = probability_byte(seen.logits).cpu().numpy()
-    sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= SURE * PROBABILITY_STEPS
-    labelled = seen.truth != UNLABELLED
-    wrong = labelled & sure & (seen.truth != seen.predicted)
+def _in_window(scene: str, piece: EvaluatedWindow, block_px: int) -> Iterator[SuspectLabels]:
+    byte = probability_byte(piece.logits).cpu().numpy()
+    sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= MIN_PROBABILITY * PROBABILITY_STEPS
+    labelled = piece.truth != UNLABELLED
+    wrong = labelled & sure & (piece.truth != piece.predicted)
     for block in blocks(*labelled.shape, block_px=block_px):
         pixels = int(np.count_nonzero(labelled[block.slices]))
         share = np.count_nonzero(wrong[block.slices]) / max(pixels, 1)
-        if pixels >= LEAST_PX and share > SHARE:
+        if pixels >= MIN_PIXELS and share > MIN_SHARE:
             yield SuspectLabels(
                 scene=scene,
-                row=seen.window.row + block.row,
-                col=seen.window.col + block.col,
+                row=piece.window.row + block.row,
+                col=piece.window.col + block.col,
                 rows=block.rows,
                 cols=block.cols,
                 pixels=pixels,

@@ -1,4 +1,4 @@
-"""Training: from labelled scenes to a checkpoint."""
+"""Training a net on labelled scenes, which results in a checkpoint."""
 
 import math
 import shutil
@@ -39,9 +39,12 @@ Losses = dict[str, float]
 
 
 class TrainResult(Frozen):
-    """What a training leaves. model: the checkpoint of the best epoch.
+    """The result of a training.
 
-    header: what it says of itself: metrics, details by split, report. epochs: trained in all. series: one row an epoch.
+    model: Path of the checkpoint of the best epoch.
+    header: Header of the checkpoint, with metrics, details by split and report.
+    epochs: Number of epochs trained.
+    series: One row for each epoch.
     """
 
     model: Path
@@ -53,118 +56,135 @@ class TrainResult(Frozen):
 def train(
     config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent, ranks: Ranks = ALONE
 ) -> TrainResult:
-    """Train a U-Net on `data.train`, keep the epoch with the best IoU on `data.val`, score it once on `data.test`.
+    """Train a U-Net on `data.train`, keep the epoch with the best IoU on `data.val`, evaluate it once on `data.test`.
 
-    Writes `model.safetensors` into the folder `out`, and `resume.safetensors` after each epoch: the same call on the
-    same `out` goes on after the last whole epoch. It ends at the same weights, to the bit if processor, libraries,
-    precision and number of threads are the same. `watch` hears of each step, and after each epoch of its row of the
-    series (again after a resume); it may raise `Stopped`.
+    The checkpoint is written to `model.safetensors` in the folder `out`. The state is saved to `resume.safetensors`
+    after each epoch, and a repeated call with the same `out` resumes after the last complete epoch. Its weights are
+    the same as without an interruption: to the bit if processor, libraries, precision and number of threads are the
+    same.
 
-    With several `ranks` each of them calls this at once, with one `out`, and all end together: with one result, or
-    with what ended one of them. The weights are those of a single process up to float32's rounding, and how many there
-    are may change with a resume.
+    With several ranks, every rank calls this function at the same time with the same `out`. They all return the same
+    result, or all raise the error that one of them raised. The weights are those of a single process up to the rounding
+    of float32. A training may be resumed with another number of ranks.
+
+    watch: Called after each step, and after each epoch with its row of the series, again after a resume; may raise
+        `Stopped`.
+    ranks: This process among those that train together.
 
     Raises:
-        InputRefused: nothing labelled, one class only, a config that does not fit the classes or the ranks, no usable
-            chip, no GPU, no C++ compiler where one is needed,
-            a loss that is not finite.
+        InputRefused: nothing is labelled, only one class occurs, the config does not fit the classes or the ranks, no
+            chip is usable, there is no GPU or no C++ compiler although the config requires one, or the loss is not
+            finite.
+        Stopped: `watch` raised it.
     """
     execution = choose_execution(config, ranks)
     config = config.for_classes(len(data.contract.classes))
     refuse_any([*_config_faults(config, data), *training_faults(data)])
     with _reproducible(), _chips_of(data, config, out / "scratch", watch, ranks) as sampler:
         report = _report(config, data.contract, sampler)
-        run = TrainingState(config, data, execution).resume(out / "resume.safetensors")
-        _same_start(run, ranks)
-        clock, stepper = (
-            _StepCounter(config, sampler, run, watch, ranks),
-            Stepper(config, data.contract, run, execution),
+        state = TrainingState(config, data, execution).resume(out / "resume.safetensors")
+        _check_same_start(state, ranks)
+        counter, stepper = (
+            _StepCounter(config, sampler, state, watch, ranks),
+            Stepper(config, data.contract, state, execution),
         )
-        for row in run.series:  # the attempt that measured it may have died before it could tell
-            clock.tick(row)
-        while clock.done < clock.total:
+        for row in state.series:  # the attempt that measured it may have died before it could report it
+            counter.report(row)
+        while counter.done < counter.total:
             started = time.monotonic()
-            losses = _train_epoch(config, sampler, run, stepper, clock)
+            losses = _train_epoch(config, sampler, state, stepper, counter)
             with stepper.stages("validation"):
-                val = _validated(run, data, ranks, clock)
-            row = _row(len(run.series) + 1, losses, run.optimizer.param_groups[0]["lr"], val, started)
-            run.finish_epoch(row, val)
+                val = _validate(state, data, ranks, counter)
+            row = _row(len(state.series) + 1, losses, state.optimizer.param_groups[0]["lr"], val, started)
+            state.finish_epoch(row, val)
             if ranks.first:
-                run.save(out / "resume.safetensors")
-            clock.tick(row, stepper.stages.line())
-    run.net.load_state_dict(run.best)
+                state.save(out / "resume.safetensors")
+            counter.report(row, stepper.stages.line())
+    state.net.load_state_dict(state.best)
 
-    def keep() -> CheckpointHeader:
-        header = _header(config, data, run, execution, report, clock.check_stop)
-        save_checkpoint(out / "model.safetensors", run.best, header)
+    def write_model() -> CheckpointHeader:
+        header = _header(config, data, state, execution, report, counter.check_stop)
+        save_checkpoint(out / "model.safetensors", state.best, header)
         return header
 
-    header = ranks.first_does(keep)
-    return TrainResult(model=out / "model.safetensors", header=header, epochs=len(run.series), series=tuple(run.series))
+    model, header, series = out / "model.safetensors", ranks.first_does(write_model), tuple(state.series)
+    return TrainResult(model=model, header=header, epochs=len(series), series=series)
 
 
 class _StepCounter:
-    """Counts steps over the whole training and tells `watch`. done: of `total` steps."""
+    """Counts the steps of the whole training and reports them to `watch`.
+
+    done: Number of finished steps, including those before a resume.
+    total: Number of steps of the whole training.
+    """
 
     def __init__(
-        self, config: TrainConfig, sampler: ChipSampler, run: TrainingState, watch: Watch, ranks: Ranks
+        self, config: TrainConfig, sampler: ChipSampler, state: TrainingState, watch: Watch, ranks: Ranks
     ) -> None:
         planned = config.epochs * sampler.steps
         self.total = min(planned, config.max_steps or planned)
-        self.done = min(self.total, len(run.series) * sampler.steps)
+        self.done = min(self.total, len(state.series) * sampler.steps)
         self._watch, self._ranks = watch, ranks
 
-    def tick(self, row: EpochRow | None = None, note: str = "") -> None:
-        """Told by all ranks at once, so that all stop at one step."""
-        self._ranks.together(lambda: self._tell(row or {}, note))
+    def report(self, row: EpochRow | None = None, note: str = "") -> None:
+        """Report progress on all ranks at the same time, so that all of them stop at the same step."""
+        self._ranks.together(lambda: self._report_alone(row or {}, note))
 
     def check_stop(self) -> None:
-        """Told by one rank in work of its own."""
-        self._tell({}, "")
+        """Report progress from one rank while it works alone."""
+        self._report_alone({}, "")
 
-    def _tell(self, row: EpochRow, note: str) -> None:
+    def _report_alone(self, row: EpochRow, note: str) -> None:
         self._watch(Progress("train", self.done, self.total, values=row, note=note))
 
 
-def _same_start(run: TrainingState, ranks: Ranks) -> None:
-    """Refuse ranks that do not read one resume file: each step would wait for one that somebody else does not take."""
-    if len(set(ranks.together(lambda: len(run.series)))) > 1:
-        detail = "The processes find different epochs to go on from: they do not share the folder of the training."
+def _check_same_start(state: TrainingState, ranks: Ranks) -> None:
+    """Refuse ranks that resume after different epochs, because they would wait for each other for ever.
+
+    Raises:
+        InputRefused: code `torn_folder`.
+    """
+    if len(set(ranks.together(lambda: len(state.series)))) > 1:
+        detail = "The processes resume after different epochs, because they do not share the folder of the training."
         raise InputRefused(Fault("torn_folder", detail, "Start all processes on one machine, with one folder."))
 
 
-def _validated(run: TrainingState, data: TrainingData, ranks: Ranks, clock: _StepCounter) -> Metrics:
-    """The metrics of the net on the val split, whose scenes the ranks share."""
-    mine = data.val[ranks.part(len(data.val))]
-    counts = ranks.together(lambda: count(run.net, data.contract, mine, check_stop=clock.check_stop))
+def _validate(state: TrainingState, data: TrainingData, ranks: Ranks, counter: _StepCounter) -> Metrics:
+    """Compute the metrics of the net on the val split; the ranks divide its scenes among them."""
+    own = data.val[ranks.share(len(data.val))]
+    counts = ranks.together(lambda: count(state.net, data.contract, own, check_stop=counter.check_stop))
     return Metrics.from_confusion(np.sum(counts, axis=0))
 
 
 def _train_epoch(
-    config: TrainConfig, sampler: ChipSampler, run: TrainingState, stepper: Stepper, clock: _StepCounter
+    config: TrainConfig, sampler: ChipSampler, state: TrainingState, stepper: Stepper, counter: _StepCounter
 ) -> Losses:
-    """One pass over the chips of an epoch; the mean of the loss and of its parts."""
-    run.net.train()
+    """Train on the chips of one epoch; return the means of the loss and of its terms."""
+    state.net.train()
     with stepper.stages("draw"):
-        steps = sampler.epoch(len(run.series))[: clock.total - clock.done]
+        steps = sampler.epoch(len(state.series))[: counter.total - counter.done]
     with stepper.batches(sampler, steps) as batches:
         for _ in steps:
-            lr = learning_rate(config.optimizer, clock.done / clock.total)
-            stepper.step(batches, clock.done, lr, clock.tick)
-            clock.done += 1
-            clock.tick()
+            lr = learning_rate(config.optimizer, counter.done / counter.total)
+            stepper.step(batches, counter.done, lr, counter.report)
+            counter.done += 1
+            counter.report()
         return _finite(stepper.losses())
 
 
 def learning_rate(config: OptimizerConfig, t: float) -> float:
-    """The learning rate when the share t in [0, 1) of all steps is done."""
+    """Return the learning rate after the share t of all steps, 0 <= t < 1."""
     if config.schedule == "poly":
         return config.lr * math.pow(1 - t, 0.9)
     return config.lr * (1 + math.cos(math.pi * t)) / 2 if config.schedule == "cosine" else config.lr
 
 
 def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) -> EpochRow:
-    """One row of the series; a part of the loss without weight is None."""
+    """Make the row of an epoch in the series; a loss term with weight 0 is None.
+
+    lr: Learning rate of the last step.
+    started: Start of the epoch by `time.monotonic`, in seconds.
+    """
     lovasz = f"loss_{lovasz_of(len(val.confusion))}"
     return {
         "epoch": epoch,
@@ -181,17 +201,16 @@ def _row(epoch: int, losses: Losses, lr: float, val: Metrics, started: float) ->
 
 def _finite(losses: Losses) -> Losses:
     if not all(math.isfinite(loss) for loss in losses.values()):
-        hint = "Lower optimizer.lr, to a tenth say."
-        raise InputRefused(
-            Fault("diverged", "The loss became infinite: the steps are too large.", hint, "/optimizer/lr")
-        )
+        hint = "Lower optimizer.lr, for example to a tenth."
+        detail = "The loss became infinite or NaN, because the steps are too large."
+        raise InputRefused(Fault("diverged", detail, hint, "/optimizer/lr"))
     return losses
 
 
 def _config_faults(config: TrainConfig, data: TrainingData) -> Iterator[Fault]:
-    """What in `config` does not fit itself or the classes and references of `data`."""
+    """Find what in `config` contradicts itself, or does not fit the classes and references of `data`."""
     if config.batch_size == 1 and config.chip_size == 2**config.net.depth:
-        detail = "One chip of 2^depth pixels leaves BatchNorm a single value a channel, of which there is no variance."
+        detail = "With one chip of 2^depth pixels, BatchNorm has one value per channel and no variance to divide by."
         yield Fault("chip_too_small", detail, "Raise batch_size or chip_size, or lower net.depth.", "/chip_size")
     yield from config.data_faults(len(data.contract.classes), data.references)
 
@@ -214,19 +233,22 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
 def _header(
     config: TrainConfig,
     data: TrainingData,
-    run: TrainingState,
+    state: TrainingState,
     execution: Execution,
     report: TrainReport,
     check_stop: Callable[[], None],
 ) -> CheckpointHeader:
-    """Everything the checkpoint says, of the kept net on the val and test splits."""
-    contract, net = data.contract, for_prediction(run.net)
+    """Evaluate the net of the best epoch on the val and test splits, and make the header of its checkpoint.
+
+    check_stop: Called between windows; may raise `Stopped`.
+    """
+    contract, net = data.contract, for_prediction(state.net)
     metrics: dict[str, Metrics] = {}
     details: dict[str, Assessment] = {}
     for split, scenes in (("val", data.val), ("test", data.test)):
         if scenes:
             metrics[split], details[split] = assess(
-                net, contract, data.references, scenes, boundary_m=config.boundary_m, tell=lambda _: check_stop()
+                net, contract, data.references, scenes, boundary_m=config.boundary_m, report_done=lambda _: check_stop()
             )
     if config.review_labels:
         suspects = suspect_labels(net, contract, data.train, check_stop=check_stop)
@@ -238,7 +260,7 @@ def _header(
         test=metrics.get("test"),
         details=details,
         report=report,
-        best_epoch=run.best_epoch,
+        best_epoch=state.best_epoch,
         dataset_sha256=data.sha256,
         versions=software() | net.made_by() | execution.made_by(),
     )
@@ -248,7 +270,10 @@ def _header(
 def _chips_of(
     data: TrainingData, config: TrainConfig, scratch: Path, watch: Watch, ranks: Ranks
 ) -> Iterator[ChipSampler]:
-    """A sampler over the training split, decoded by the ranks together into `scratch`, which is removed at the end."""
+    """Decode the training split into the folder `scratch`, on all ranks together, and sample chips from it.
+
+    `scratch` is removed at the end of the context.
+    """
     hard = [data.references.index(name) for name in config.hard_negatives]
     folders = [(scene, scratch / str(number)) for number, scene in enumerate(data.train)]
 
@@ -256,12 +281,12 @@ def _chips_of(
         shutil.rmtree(scratch, ignore_errors=True)
 
     def decode() -> None:
-        mine = folders[ranks.part(len(folders))]
-        for number, (scene, folder) in enumerate(mine):
+        own = folders[ranks.share(len(folders))]
+        for number, (scene, folder) in enumerate(own):
             cache_scene(scene, data.contract, folder, hard=hard)
-            watch(Progress("decode", number + 1, len(mine), scene.name))
+            watch(Progress("decode", number + 1, len(own), scene.name))
 
-    ranks.first_does(clear)  # of an attempt that was killed
+    ranks.first_does(clear)  # removes the files of an attempt that was killed
     try:
         ranks.together(decode)
         yield ChipSampler([open_cached(scene.name, folder) for scene, folder in folders], config, data.contract)
@@ -272,7 +297,7 @@ def _chips_of(
 
 @contextmanager
 def _reproducible() -> Iterator[None]:
-    """Deterministic algorithms only; where a device lacks one torch warns."""
+    """Use only deterministic algorithms in this context; where a device has none, torch warns."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

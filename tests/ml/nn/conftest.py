@@ -12,7 +12,10 @@ from ml.data import LabelledScene, TrainingData
 
 
 def write_tiff(path: Path, pixels: np.ndarray, nodata: float | None = None, north: float = 2_500_000) -> Path:
-    """`pixels`, (bands, rows, cols), as a GeoTIFF of 10 m pixels in UTM 49N; `north`: of its upper edge, in metres."""
+    """Write `pixels`, (bands, rows, cols), to a GeoTIFF with pixels of 10 m in UTM zone 49N.
+
+    north: Northing of the upper edge, in metres.
+    """
     bands, rows, cols = pixels.shape
     profile = {"driver": "GTiff", "dtype": pixels.dtype, "count": bands, "height": rows, "width": cols}
     place = {"crs": "EPSG:32649", "transform": Affine(10, 0, 500_000, 0, -10, north)}
@@ -24,7 +27,7 @@ def write_tiff(path: Path, pixels: np.ndarray, nodata: float | None = None, nort
 def write_labelled(
     folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray, nodata: float | None = None, north: float = 2_500_000
 ) -> LabelledScene:
-    """A scene of `pixels` (bands, rows, cols) with `mask` (rows, cols), as files in `folder`."""
+    """Write a scene of `pixels` (bands, rows, cols) with `mask` (rows, cols) to files in `folder`."""
     return LabelledScene(
         name=name,
         path=write_tiff(folder / f"{name}.tif", pixels, nodata, north),
@@ -33,7 +36,7 @@ def write_labelled(
 
 
 def contract_of(pixels: np.ndarray, nodata: float | None = None) -> Contract:
-    """The contract that `pixels` (bands, rows, cols) would give, were they the training split."""
+    """Make the contract of a training split that consists of `pixels` (bands, rows, cols)."""
     statistics = tuple(
         BandStatistics(mean=float(b.mean()), std=float(b.std()), min=float(b.min()), max=float(b.max())) for b in pixels
     )
@@ -42,7 +45,7 @@ def contract_of(pixels: np.ndarray, nodata: float | None = None) -> Contract:
 
 
 def fields(seed: int, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
-    """An easy world: uint8 image of 2 bands and its mask; rectangles of class 1 are bright in the second band."""
+    """Make a uint8 image of 2 bands and its mask, which are easy to learn: fields of class 1 are bright in band 2."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((rows, cols), dtype=np.uint8)
     for _ in range(6):
@@ -55,12 +58,12 @@ def fields(seed: int, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def training_data(tmp_path: Path) -> TrainingData:
-    """What `easy_world` makes."""
+    """The data of `easy_world`."""
     return easy_world(tmp_path)
 
 
 def easy_world(folder: Path) -> TrainingData:
-    """Two training scenes, one validation scene with nodata and unlabelled pixels, one test scene."""
+    """Make two training scenes, a validation scene and a test scene, all with nodata and unlabelled pixels."""
     scenes = []
     for seed, (rows, cols) in enumerate([(64, 80), (40, 70), (50, 60), (48, 48)]):
         image, mask = fields(seed, rows, cols)

@@ -1,4 +1,4 @@
-"""Nets for tests."""
+"""Nets for the tests of prediction."""
 
 import torch
 from torch import nn
@@ -7,7 +7,10 @@ from ml.nn.unet import UNet
 
 
 def net_with_a_past(bands: int, depth: int, seed: int, width: int = 4) -> UNet:
-    """A net in eval mode with logits of several units, that feels the edges: with 5/6 of the margin it fails."""
+    """Make a net in eval mode whose logits have a size of several units and depend on distant pixels.
+
+    Tiling with 5/6 of the margin would change its logits.
+    """
     torch.manual_seed(seed)
     net = UNet(bands, depth, width)
     with torch.no_grad():

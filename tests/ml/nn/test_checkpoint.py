@@ -1,4 +1,4 @@
-"""Checkpoints: the way there and back, and everything that must be refused."""
+"""Checkpoints are written and read back unchanged, and invalid ones are refused."""
 
 import json
 import struct
@@ -44,7 +44,7 @@ def refusal(path: Path) -> str:
     return fault.detail
 
 
-def test_a_checkpoint_rebuilds_the_net_by_itself(path: Path, net: UNet) -> None:
+def test_a_checkpoint_is_enough_to_rebuild_its_net(path: Path, net: UNet) -> None:
     loaded = load_checkpoint(path)
     image = torch.randn(1, 2, 8, 8)
     assert loaded.header == HEADER == read_header(path)
@@ -52,7 +52,7 @@ def test_a_checkpoint_rebuilds_the_net_by_itself(path: Path, net: UNet) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "no partial file is left"
 
 
-def test_a_checkpoint_from_when_the_blocks_stood_twice_still_loads(net: UNet, tmp_path: Path) -> None:
+def test_an_older_checkpoint_with_test_blocks_in_its_header_still_loads(net: UNet, tmp_path: Path) -> None:
     older = json.dumps(HEADER.model_dump(mode="json") | {"test_blocks": [[[40, 10], [5, 45]]]})
     save_tensors(tmp_path / "old.safetensors", net.state_dict(), {METADATA_KEY: older})
     assert load_checkpoint(tmp_path / "old.safetensors").header == HEADER
@@ -93,26 +93,26 @@ def test_a_truncated_file_is_refused(path: Path) -> None:
     assert "cut off" in refusal(path)
 
 
-def test_missing_and_surplus_tensors_are_refused(path: Path, net: UNet) -> None:
+def test_missing_and_unexpected_tensors_are_refused(path: Path, net: UNet) -> None:
     state = net.state_dict()
     surplus = state.pop("head.bias")
     save_checkpoint(path, state, HEADER)
-    assert "1 tensors are missing or too many, head.bias for one" in refusal(path)
+    assert "1 tensors are missing or unexpected, for example head.bias" in refusal(path)
     save_checkpoint(path, state | {"head.bias": surplus, "more": surplus.clone()}, HEADER)
-    assert "more for one" in refusal(path)
+    assert "for example more" in refusal(path)
 
 
-def test_a_tensor_of_another_shape_is_refused_though_the_config_asks_for_a_huge_net(path: Path, net: UNet) -> None:
+def test_tensors_of_another_shape_are_refused_even_if_the_config_implies_a_huge_net(path: Path, net: UNet) -> None:
     huge = TrainConfig(net=NetConfig(depth=6, width=256), chip_size=256)
     save_checkpoint(path, net.state_dict(), HEADER.model_copy(update={"config": huge}))
-    assert "missing or too many" in refusal(path)
+    assert "missing or unexpected" in refusal(path)
     wide = TrainConfig(net=NetConfig(depth=2, width=256))
     save_checkpoint(path, net.state_dict(), HEADER.model_copy(update={"config": wide}))
-    assert "not as its config implies" in refusal(path)
+    assert "which its config does not imply" in refusal(path)
 
 
 def test_weights_that_are_not_finite_are_refused(path: Path) -> None:
     tensors = load_tensors(path)
     tensors["head.bias"][0] = torch.nan
     save_checkpoint(path, tensors, HEADER)
-    assert "head.bias holds NaN" in refusal(path)
+    assert "head.bias contains NaN" in refusal(path)

@@ -1,4 +1,4 @@
-"""Normalisation and the choice of the device."""
+"""Normalisation and the choice of the device are right."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_bands_are_normalised_by_the_contract_and_invalid_pixels_are_0() -> None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_refused_only_if_it_is_asked_for() -> None:
+def test_a_missing_gpu_is_refused_only_if_the_config_requires_one() -> None:
     assert choose_device("auto").type == choose_device("cpu").type == "cpu"
     with pytest.raises(InputRefused, match="has none"):
         choose_device("cuda")

@@ -1,4 +1,4 @@
-"""The U-Net: shapes, reach, and the folded copy."""
+"""The U-Net has the right shapes and reach, and its folded copy computes the same."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def image() -> Tensor:
 
 
 def trained_a_little(net: UNet, image: Tensor) -> UNet:
-    """`net` with BatchNorm statistics that are not those of a fresh one."""
+    """Return `net` with BatchNorm statistics that differ from those of an untrained net."""
     with torch.no_grad():
         for _ in range(3):
             net.train()(image)
@@ -33,7 +33,7 @@ def test_the_widths_double_with_each_pooling() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_padding_changes_no_pixel_beyond_the_reach(depth: int) -> None:
+def test_padding_changes_no_logit_beyond_the_margin(depth: int) -> None:
     torch.manual_seed(depth)
     step = 2**depth
     edge = 6 * step
@@ -51,5 +51,5 @@ def test_the_copy_without_batch_norm_computes_the_same(image: Tensor) -> None:
     with torch.no_grad():
         logits, fast = net(image), folded(net)(image)
     assert (logits - fast).abs().max() < 1e-4
-    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()), "the original is left alone"
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()), "the original does not change"
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded(net).modules())

@@ -1,4 +1,4 @@
-"""The table of layers says what the net really has."""
+"""The table of layers agrees with the net."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from ml.nn.unet import UNet
 
 
 @pytest.mark.parametrize(("bands", "depth", "width", "outputs"), [(3, 1, 4, 1), (4, 3, 2, 13), (1, 6, 1, 2)])
-def test_parameters_and_shapes_are_those_of_the_net(bands: int, depth: int, width: int, outputs: int) -> None:
+def test_the_table_has_the_parameters_and_shapes_of_the_net(bands: int, depth: int, width: int, outputs: int) -> None:
     net, size = UNet(bands, depth, width, outputs), 2**depth
     layers = unet_layers(bands, depth, width, outputs, size)
     blocks = [net.stem, *net.down]

@@ -1,7 +1,7 @@
-"""What each process does that the tests of `ml.nn.training.ranks` start with torch's launcher, and how they start it.
+"""The program that the tests of `ml.nn.training.ranks` start with torch's launcher, and functions to start it.
 
-`python -m tests.ml.nn.training.ranked FOLDER` does the trainings of `orders.json` there, a list of `Order`, and writes
-what came of each of them on this rank to `{out}/rank{number}.json`.
+`python -m tests.ml.nn.training.ranked FOLDER` reads a list of `Order` from `orders.json` in the folder, does each,
+and writes the outcome on this rank to `{out}/rank{number}.json`.
 """
 
 import os
@@ -25,9 +25,11 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 class Order(Frozen):
-    """A training into `out`. stop: the step at which rank 0 hears that it shall stop.
+    """A training to do.
 
-    die: the step at which rank 1 kills itself, the first time that it comes there.
+    config, data, out: Arguments of `train`.
+    stop: Step at which rank 0 raises `Stopped`.
+    die: Step at which rank 1 kills itself, the first time that it reaches this step.
     """
 
     config: TrainConfig
@@ -37,10 +39,12 @@ class Order(Frozen):
     die: int | None = None
 
 
-class Seen(Frozen):
-    """What came of an order on one rank. ended: "trained", "stopped" or the code of a refusal.
+class Outcome(Frozen):
+    """The outcome of an order on one rank.
 
-    begun: the step it went on from in its last attempt. losses, ious: of each epoch.
+    ended: "trained", "stopped" or the code of a refusal.
+    begun: Number of the step after which its last attempt began.
+    losses, ious: Loss, and IoU on the val split, of each epoch.
     """
 
     ended: str
@@ -53,7 +57,7 @@ ORDERS = TypeAdapter(list[Order])
 
 
 def started(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Torch's launcher with two processes and these arguments."""
+    """Start torch's launcher with two processes and these arguments."""
     command = [
         sys.executable,
         "-m",
@@ -69,33 +73,33 @@ def started(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def launch(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and output of what is `started`."""
+    """Run torch's launcher to its end; return its exit code and output."""
     with started(*arguments) as launcher:
         try:
             output, _ = launcher.communicate(timeout=200)
         finally:
-            launcher.terminate()  # which ends the processes it has started, too
+            launcher.terminate()  # also ends the processes that it has started
     return launcher.returncode, output
 
 
 def task(folder: Path, orders: list[Order]) -> tuple[str | Path, ...]:
-    """The arguments with which two processes do `orders`."""
+    """Write `orders` to `folder`; return the launcher's arguments that make two processes do them."""
     (folder / "orders.json").write_bytes(ORDERS.dump_json(orders))
     return "-m", "tests.ml.nn.training.ranked", folder
 
 
 def carried_out(folder: Path, orders: list[Order], *options: str) -> None:
-    """Have two processes do `orders`."""
+    """Let two processes do `orders`, and assert that they succeed."""
     code, output = launch(*options, *task(folder, orders))
     assert code == 0, output
 
 
-def seen_by(order: Order) -> list[Seen]:
-    """What came of `order` on each rank."""
-    return [Seen.model_validate_json((order.out / f"rank{rank}.json").read_text()) for rank in range(2)]
+def outcomes(order: Order) -> list[Outcome]:
+    """Read the outcomes of `order` on the two ranks."""
+    return [Outcome.model_validate_json((order.out / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
-def do(order: Order, ranks: Ranks) -> Seen:
+def do(order: Order, ranks: Ranks) -> Outcome:
     steps: list[int] = []
 
     def watch(progress: Progress) -> None:
@@ -112,11 +116,11 @@ def do(order: Order, ranks: Ranks) -> Seen:
     try:
         result = train(order.config, order.data, order.out, watch, ranks)
     except Stopped:
-        return Seen(ended="stopped")
+        return Outcome(ended="stopped")
     except InputRefused as refused:
-        return Seen(ended=refused.faults[0].code)
+        return Outcome(ended=refused.faults[0].code)
     losses = tuple(float(row["loss"] or 0) for row in result.series)
-    return Seen(ended="trained", begun=steps[0], losses=losses, ious=tuple(row["val_iou"] for row in result.series))
+    return Outcome(ended="trained", begun=steps[0], losses=losses, ious=tuple(row["val_iou"] for row in result.series))
 
 
 def main(folder: Path) -> None:
@@ -124,9 +128,9 @@ def main(folder: Path) -> None:
     with joined() as ranks:
         for order in ORDERS.validate_json((folder / "orders.json").read_text()):
             order.out.mkdir(parents=True, exist_ok=True)
-            part = order.out / f"rank{ranks.rank}.part"
-            part.write_text(do(order, ranks).model_dump_json())
-            part.replace(part.with_suffix(".json"))  # whole as soon as it is there
+            partial = order.out / f"rank{ranks.rank}.part"
+            partial.write_text(do(order, ranks).model_dump_json())
+            partial.replace(partial.with_suffix(".json"))  # the file appears only when it is complete
 
 
 if __name__ == "__main__":

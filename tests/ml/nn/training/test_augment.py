@@ -1,4 +1,4 @@
-"""Augmentation: image and mask stay together, outside is unknown."""
+"""Augmentation moves image and mask together, and pixels from outside a chip are unlabelled."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SIZE = 32
 
 @pytest.fixture
 def chips() -> tuple[Tensor, Tensor]:
-    """64 equal chips: the mask is 1 in an asymmetric L, the image shows the mask."""
+    """Make 64 equal chips whose mask is 1 in an asymmetric L and whose image equals the mask."""
     mask = torch.zeros(64, SIZE, SIZE, dtype=torch.uint8)
     mask[:, 4:24, 4:12] = 1
     mask[:, 18:24, 12:28] = 1
@@ -48,7 +48,7 @@ def test_the_mask_moves_with_the_image(chips: tuple[Tensor, Tensor], kind: Augme
 
 
 @pytest.mark.parametrize("kind", ["rotate", "translate", "scale", "affine"])
-def test_what_comes_in_from_outside_is_unlabelled_and_0(kind: Augmentation) -> None:
+def test_pixels_from_outside_the_chip_are_unlabelled_and_0(kind: Augmentation) -> None:
     image, mask = torch.ones(64, 1, SIZE, SIZE), torch.ones(64, SIZE, SIZE, dtype=torch.uint8)
     image, mask = augment(image, mask, [kind], seeded())
     assert set(mask.flatten().tolist()) == {1, 255}
@@ -61,12 +61,12 @@ def test_half_of_the_chips_keep_their_exact_pixels(chips: tuple[Tensor, Tensor])
     assert 16 <= kept <= 48
 
 
-def test_unlabelled_stays_unlabelled(chips: tuple[Tensor, Tensor]) -> None:
+def test_unlabelled_pixels_stay_unlabelled(chips: tuple[Tensor, Tensor]) -> None:
     _, mask = augment(chips[0], torch.full_like(chips[1], 255), AUGMENTATIONS, seeded())
     assert (mask == 255).all()
 
 
-def test_noise_leaves_the_mask_and_differs_by_chip(chips: tuple[Tensor, Tensor]) -> None:
+def test_noise_keeps_the_mask_and_differs_between_chips(chips: tuple[Tensor, Tensor]) -> None:
     image, mask = augment(*chips, ["noise"], seeded())
     spread = (image - chips[0]).std(dim=(1, 2, 3))
     assert torch.equal(mask, chips[1])
@@ -80,8 +80,8 @@ def test_the_seed_decides_everything(chips: tuple[Tensor, Tensor]) -> None:
     assert not torch.equal(first, other)
 
 
-def test_rotation_is_by_any_angle() -> None:
-    # the direction of a bright line through the middle, of each turned chip, in parts of 15 degrees
+def test_rotation_uses_every_angle() -> None:
+    # a histogram, in bins of 15 degrees, of the direction of a bright line through the middle of each rotated chip
     image = torch.zeros(400, 1, SIZE, SIZE)
     image[:, :, SIZE // 2 - 1 : SIZE // 2 + 1] = 1
     turned, _ = augment(image, torch.zeros(400, SIZE, SIZE, dtype=torch.uint8), ["rotate"], seeded())
@@ -92,7 +92,7 @@ def test_rotation_is_by_any_angle() -> None:
     assert torch.histc(degrees, bins=12, min=-90, max=90).min() > 5
 
 
-def test_colour_jitter_changes_bands_apart_and_is_off_by_default(chips: tuple[Tensor, Tensor]) -> None:
+def test_colour_jitter_changes_each_band_differently_and_is_off_by_default(chips: tuple[Tensor, Tensor]) -> None:
     assert "colour_jitter" not in AUGMENTATIONS
     image = torch.ones(64, 2, SIZE, SIZE)
     jittered, mask = augment(image, chips[1], ["colour_jitter"], seeded())
@@ -105,7 +105,7 @@ def test_a_chip_is_augmented_in_the_same_way_whichever_rank_has_it(chips: tuple[
     whole = augment(*chips, AUGMENTATIONS, seeded())
     parts = []
     for ranks in (Ranks(0, 2), Ranks(1, 2)):
-        image, mask = (tensor[ranks.part(len(tensor))] for tensor in chips)
+        image, mask = (tensor[ranks.share(len(tensor))] for tensor in chips)
         parts.append(augment(image, mask, AUGMENTATIONS, seeded(), ranks))
     for tensor, pieces in zip(whole, zip(*parts, strict=True), strict=True):
         assert torch.equal(torch.cat(pieces), tensor)

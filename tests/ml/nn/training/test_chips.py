@@ -1,4 +1,4 @@
-"""Chips: what is cut, what is drawn, and that the draw depends on nothing but the seed and the epoch."""
+"""Chips are cut correctly, and their draw depends only on the seed and the epoch."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def sampler(folder: Path, masks: list[np.ndarray], **changes: object) -> ChipSam
 
 def test_a_cached_scene_equals_its_file(training_data: TrainingData, tmp_path: Path) -> None:
     scene = cache_scene(training_data.train[0], training_data.contract, tmp_path / "cache")
-    assert scene.image.dtype == np.uint8, "the file's own type"
+    assert scene.image.dtype == np.uint8, "the dtype of the file"
     assert scene.image.shape == (2, 64, 80)
     assert not scene.valid[:5, :7].any()
-    assert (scene.mask[:5, :7] == 255).all(), "nodata is unlabelled whatever the labels say"
+    assert (scene.mask[:5, :7] == 255).all(), "pixels without data are unlabelled, whatever the labels say"
     assert scene.valid[5:].all()
     assert set(np.unique(scene.mask[5:-6])) == {0, 1}
 
@@ -55,9 +55,9 @@ def test_a_chip_without_a_labelled_pixel_is_never_drawn(tmp_path: Path) -> None:
             assert all((chip != 255).any() for chip in chips.cut(step).mask)
 
 
-def test_an_epoch_draws_each_chip_of_an_unbalanced_training_once(tmp_path: Path) -> None:
+def test_without_balancing_an_epoch_draws_each_chip_once(tmp_path: Path) -> None:
     chips = sampler(tmp_path, [np.zeros((16, 16), np.uint8)] * 8)
-    drawn = [place for step in chips.epoch(0) for place in step]
+    drawn = [position for step in chips.epoch(0) for position in step]
     assert chips.steps == 2
     assert sorted(drawn) == [ChipPosition(i, 0, 0) for i in range(8)]
 
@@ -73,7 +73,7 @@ def test_the_draw_depends_on_seed_and_epoch_alone(tmp_path: Path) -> None:
     assert one.epoch(5) != sampler(tmp_path / "c", [mask], seed=2).epoch(5)
 
 
-def test_a_scene_smaller_than_a_chip_is_padded_with_nothing(tmp_path: Path) -> None:
+def test_a_scene_smaller_than_a_chip_is_padded_with_unlabelled_pixels(tmp_path: Path) -> None:
     chips = sampler(tmp_path, [np.ones((10, 6), np.uint8)])
     image, valid, mask, _ = chips.cut([ChipPosition(0, 0, 0)])
     assert image.shape == (1, 1, 16, 16)
@@ -84,7 +84,7 @@ def test_a_scene_smaller_than_a_chip_is_padded_with_nothing(tmp_path: Path) -> N
     assert (image[0, 0][~valid[0]] == 0).all()
 
 
-def test_chips_of_signed_and_unsigned_scenes_hold_the_numbers_of_both(tmp_path: Path) -> None:
+def test_a_batch_from_signed_and_unsigned_scenes_keeps_the_values_of_both(tmp_path: Path) -> None:
     random, mask = np.random.default_rng(0), np.zeros((16, 16), np.uint8)
     images = random.integers(40_000, 60_000, (1, 16, 16), np.uint16), random.integers(-99, 99, (1, 16, 16), np.int16)
     contract = contract_of(images[0])
@@ -97,35 +97,35 @@ def test_chips_of_signed_and_unsigned_scenes_hold_the_numbers_of_both(tmp_path: 
 
 
 def rare_corner(size: int = 64) -> np.ndarray:
-    """A mask with a little of class 1, and some unlabelled pixels."""
+    """Make a mask with few pixels of class 1 and some unlabelled pixels."""
     mask = np.zeros((size, size), dtype=np.uint8)
     mask[:12, :20] = 1
     mask[-5:] = 255
     return mask
 
 
-def test_the_exact_mode_shows_each_negative_once_and_as_it_is(tmp_path: Path) -> None:
-    mask = rare_corner(72)  # no multiple of the chips' size
+def test_the_exact_mode_shows_each_negative_pixel_once_and_unchanged(tmp_path: Path) -> None:
+    mask = rare_corner(72)  # not a multiple of the chip size
     chips = sampler(tmp_path, [mask], balance="oversample_exact")
     batches = [chips.cut(step) for step in chips.epoch(3)]
     shown = sum(int((batch.mask == 0).sum()) for batch in batches)
-    assert shown == (mask == 0).sum(), "not one more, not one less"
+    assert shown == (mask == 0).sum(), "each negative pixel exactly once"
     originals = [chip for batch in batches for chip, fixed in zip(batch.mask, batch.fixed, strict=True) if fixed]
     assert sum(int((chip == 1).sum()) for chip in originals) == (mask == 1).sum()
     drawn = chips.drawn_pixels(3)
-    assert drawn[1] == pytest.approx(drawn[0], rel=0.25), "and positives come up to them"
+    assert drawn[1] == pytest.approx(drawn[0], rel=0.25), "about as many positive pixels as negative ones"
 
 
-def test_drawn_pixels_are_those_of_the_chips_that_are_cut(tmp_path: Path) -> None:
+def test_drawn_pixels_are_counted_as_in_the_chips_that_are_cut(tmp_path: Path) -> None:
     chips = sampler(tmp_path, [rare_corner()], balance="oversample")
     masks = [chips.cut(step).mask for step in chips.epoch(0)]
     assert chips.drawn_pixels(0).tolist() == [sum(int((mask == value).sum()) for mask in masks) for value in (0, 1)]
     assert chips.pixels().tolist() == [(rare_corner() == value).sum() for value in (0, 1)]
 
 
-def test_without_crop_the_grid_stays_where_it_is(tmp_path: Path) -> None:
+def test_without_crop_the_grid_has_no_offset(tmp_path: Path) -> None:
     chips = sampler(tmp_path, [np.zeros((64, 64), np.uint8)], augment=["flip"])
-    assert {place.row % 16 for epoch in range(3) for step in chips.epoch(epoch) for place in step} == {0}
+    assert {position.row % 16 for epoch in range(3) for step in chips.epoch(epoch) for position in step} == {0}
 
 
 def test_bad_chips_are_dropped_and_listed(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_bad_chips_are_dropped_and_listed(tmp_path: Path) -> None:
     chips = ChipSampler([cache_scene(scene, contract, tmp_path / "cache")], CONFIG, contract)
     assert [(c.row, c.col, c.why) for c in chips.dropped] == [(0, 0, "constant"), (0, 16, "cloud")]
     assert all(c.scene == "s" for c in chips.dropped)
-    origins = {(place.row, place.col) for step in chips.epoch(0) for place in step}
+    origins = {(position.row, position.col) for step in chips.epoch(0) for position in step}
     assert len(origins) <= chips.steps * 4
 
 
@@ -160,5 +160,5 @@ def test_chips_with_look_alike_crops_are_drawn_more_often(tmp_path: Path) -> Non
         file.write(np.full((16, 16), 2, np.uint8), 2, window=rasterio.windows.Window(32, 0, 16, 16))
     cached = cache_scene(scene, CONTRACT, tmp_path / "cache", hard=[2])
     config = CONFIG.model_copy(update={"steps_per_epoch": 50, "augment": ()})
-    places = [place for step in ChipSampler([cached], config, CONTRACT).epoch(0) for place in step]
-    assert sum(place.col == 32 for place in places) / len(places) == pytest.approx(3 / 10, abs=0.02)
+    positions = [position for step in ChipSampler([cached], config, CONTRACT).epoch(0) for position in step]
+    assert sum(position.col == 32 for position in positions) / len(positions) == pytest.approx(3 / 10, abs=0.02)

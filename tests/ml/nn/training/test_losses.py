@@ -1,4 +1,4 @@
-"""The losses against their definitions."""
+"""The losses agree with their definitions."""
 
 from itertools import permutations
 
@@ -14,13 +14,13 @@ from ml.nn.training.losses import binary_cross_entropy, cross_entropy, lovasz_hi
 
 
 def jaccard_loss(mispredicted: set[int], truth: list[int]) -> float:
-    """D(M) = |M| / |{y = 1} u M|, and 0 for no mistake."""
+    """Return the Jaccard loss D(M) = |M| / |{y = 1} u M| of the mispredicted pixels M; 0 if there are none."""
     union = {i for i, y in enumerate(truth) if y} | mispredicted
     return len(mispredicted) / len(union) if mispredicted else 0.0
 
 
 def brute_force_lovasz_hinge(logits: list[float], truth: list[int]) -> float:
-    """The Lovász extension by its definition as the support function: the largest sum over all permutations."""
+    """Compute the Lovász extension by its definition as a support function: the largest sum over all permutations."""
     errors = [max(0.0, 1 - (2 * y - 1) * f) for f, y in zip(logits, truth, strict=True)]
     best = 0.0
     for order in permutations(range(len(truth))):
@@ -52,8 +52,8 @@ def test_the_lovasz_hinge_is_the_brute_force_maximum_over_all_permutations(case:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
-def test_at_hard_margins_the_lovasz_hinge_is_the_jaccard_loss(case: list[tuple[bool, bool]]) -> None:
-    # a right pixel at margin 1 has error 0; a wrong one at margin 0 has error 1
+def test_where_hinge_errors_are_0_or_1_the_lovasz_hinge_is_the_jaccard_loss(case: list[tuple[bool, bool]]) -> None:
+    # the logits are chosen so that right pixels have the hinge error 0, and wrong pixels have the hinge error 1
     truth = [int(y) for y, _ in case]
     logits = [0.0 if wrong else 2.0 * y - 1 for y, wrong in case]
     mispredicted = {i for i, (_, wrong) in enumerate(case) if wrong}
@@ -112,7 +112,7 @@ def test_per_image_is_the_mean_over_the_images_that_have_a_valid_pixel() -> None
     assert torch.isclose(lovasz_hinge(logits, target, per_image=True), expected)
 
 
-def test_float32_counts_as_exactly_as_float64() -> None:
+def test_float32_is_as_exact_as_float64() -> None:
     logits, target = random_case(7, (4, 1, 512, 512))
     logits.requires_grad_()
     double = logits.detach().double().requires_grad_()
@@ -125,11 +125,11 @@ def test_float32_counts_as_exactly_as_float64() -> None:
     assert (logits.grad - double.grad).norm() / double.grad.norm() < 1e-6
 
 
-def test_a_logit_that_is_no_number_shows_in_the_loss() -> None:
+def test_a_logit_that_is_nan_makes_the_loss_nan() -> None:
     assert lovasz_hinge(torch.tensor([torch.nan, 0.5]), torch.tensor([1, 0])).isnan()
 
 
-def test_cross_entropy_is_the_negative_logarithm_of_the_probability_of_the_truth() -> None:
+def test_cross_entropy_is_the_negative_logarithm_of_the_probability_of_the_labelled_class() -> None:
     logits, target = random_case(9, (2, 1, 5, 5))
     valid = target != 255
     p = 1 / (1 + np.exp(-logits[valid].double().numpy()))
@@ -138,22 +138,22 @@ def test_cross_entropy_is_the_negative_logarithm_of_the_probability_of_the_truth
     assert binary_cross_entropy(logits, target).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
+def test_the_total_loss_is_the_weighted_sum_of_its_terms() -> None:
     logits, target = random_case(11, (2, 1, 8, 8))
     target = target[:, 0]
     loss, parts = total_loss(LossConfig(ce=1, lovasz_hinge=0.5), logits, target)
     assert parts.keys() == {"ce", "lovasz_hinge"}
     assert torch.isclose(loss, parts["ce"] + 0.5 * parts["lovasz_hinge"])
-    assert total_loss(LossConfig(ce=1), logits, target)[1].keys() == {"ce"}, "a part without weight is not computed"
+    assert total_loss(LossConfig(ce=1), logits, target)[1].keys() == {"ce"}, "a term with weight 0 is not computed"
 
 
-def test_shapes_that_differ_are_refused() -> None:
+def test_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 4, 4\).*\(2, 1, 4, 4\)"):
         lovasz_hinge(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4))
 
 
 def slow_lovasz(errors: np.ndarray, truth: np.ndarray) -> float:
-    """The Lovász extension of the Jaccard loss by its definition: sort, then set by set."""
+    """Compute the Lovász extension of the Jaccard loss by its definition: sort the errors, then add pixel by pixel."""
     order = np.argsort(-errors, kind="stable")
     positives = set(np.flatnonzero(truth).tolist())
 
@@ -182,7 +182,7 @@ def test_the_lovasz_softmax_is_the_mean_of_its_definition_over_the_classes_that_
     assert lovasz_softmax(logits, target).item() == pytest.approx(np.mean(expected), abs=1e-6)
 
 
-def test_the_gradient_of_the_lovasz_softmax_is_that_of_finite_differences() -> None:
+def test_the_gradient_of_the_lovasz_softmax_agrees_with_finite_differences() -> None:
     logits, target = random_classes(7)
     logits = logits.double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: lovasz_softmax(x, target), [logits], eps=1e-7, atol=1e-5)
@@ -195,7 +195,7 @@ def test_the_lovasz_softmax_per_image_is_the_mean_over_the_images_that_have_a_va
     assert torch.isclose(lovasz_softmax(logits, target, per_image=True), torch.stack(each).mean())
 
 
-def test_of_many_classes_ignored_pixels_have_no_gradient_and_a_perfect_map_no_loss() -> None:
+def test_with_many_classes_ignored_pixels_have_no_gradient_and_a_perfect_map_has_no_loss() -> None:
     logits, target = random_classes(5)
     logits.requires_grad_()
     loss, parts = total_loss(LossConfig(ce=1, lovasz_softmax=0.5), logits, target)
@@ -216,7 +216,7 @@ def test_cross_entropy_of_many_classes_is_the_mean_over_the_valid_pixels() -> No
     assert cross_entropy(logits, torch.full_like(target, 255)).item() == 0
 
 
-def test_targets_of_many_classes_with_another_shape_are_refused() -> None:
+def test_with_many_classes_targets_of_another_shape_are_refused() -> None:
     for loss in (cross_entropy, lovasz_softmax):
         with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(2, 1, 4, 4\)"):
             loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))

@@ -1,4 +1,4 @@
-"""The Lovász extension: exact on large batches, and the same by both ways of ranking."""
+"""The Lovász extension is exact on large batches and the same by both implementations."""
 
 import math
 from fractions import Fraction
@@ -16,7 +16,11 @@ HINGE, SOFTMAX = Task(row=0, label=1, margin=1), Task(row=0, label=1, margin=0)
 
 
 def case(pixels: int, *, positives: float = 0.4, ignored: float = 0.2, step: float = 0) -> tuple[Tensor, Tensor]:
-    """Scores float32 (pixels,), multiples of `step` if it is given, and a target uint8 (pixels,)."""
+    """Make random scores, float32 (pixels,), and a target, uint8 (pixels,).
+
+    positives, ignored: Shares of positive and of unlabelled pixels.
+    step: If not 0, the scores are multiples of it.
+    """
     generator = torch.Generator().manual_seed(pixels)
     scores = 2 * torch.randn(pixels, generator=generator)
     target = (torch.rand(pixels, generator=generator) < positives).to(torch.uint8)
@@ -32,21 +36,21 @@ def gradient(scores: Tensor, target: Tensor) -> Tensor:
 
 
 def hinge_errors(scores: Tensor, target: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The sign of each error's slope and the errors, rounded once, both float32 (N,)."""
+    """Compute the hinge errors and the signs of their derivatives; return the signs and the errors, float32 (N,)."""
     sign = np.where(target.numpy() == 1, np.float32(-1), np.float32(1))
     return sign, 1 + sign * scores.numpy()
 
 
-def test_the_gradient_is_that_of_integer_counts_on_four_million_pixels() -> None:
+def test_the_gradient_on_four_million_pixels_agrees_with_integer_counts() -> None:
     scores, target = case(2**22, positives=0.01, ignored=0)
-    scores -= 3  # most of the many negatives are right
+    scores -= 3  # most of the many negative pixels are predicted correctly
     sign, errors = hinge_errors(scores, target)
     order = np.flatnonzero(errors > 0)
     order = order[np.argsort(-errors[order], kind="stable")]
-    positives, seen = int((target == 1).sum()), np.cumsum(target.numpy()[order] == 1)
-    intersection, union = positives - seen, positives + np.arange(1, len(order) + 1) - seen
+    positives, counted = int((target == 1).sum()), np.cumsum(target.numpy()[order] == 1)
+    intersection, union = positives - counted, positives + np.arange(1, len(order) + 1) - counted
     exact = np.zeros(len(scores))
-    exact[order] = np.diff(1 - intersection / union, prepend=0.0)  # integers until here: 1e-16 of 1e-6 is lost
+    exact[order] = np.diff(1 - intersection / union, prepend=0.0)  # exact counts: only this rounds, by 1e-16
     found = gradient(scores, target).double().numpy()
     assert np.linalg.norm(found - sign * exact) <= 1e-6 * np.linalg.norm(exact)
     wrong = exact > 0
@@ -54,7 +58,7 @@ def test_the_gradient_is_that_of_integer_counts_on_four_million_pixels() -> None
 
 
 @pytest.mark.parametrize(("dtype", "rel"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
-def test_the_gradient_is_that_of_fractions(dtype: torch.dtype, rel: float) -> None:
+def test_the_gradient_agrees_with_exact_fractions(dtype: torch.dtype, rel: float) -> None:
     scores, target = case(500, step=0.25)
     counted = target != 255
     scores, target = scores[counted], target[counted]
@@ -82,33 +86,33 @@ def test_the_gradient_is_that_of_fractions(dtype: torch.dtype, rel: float) -> No
         (100, {"ignored": 1}),
     ],
 )
-def test_both_ways_of_ranking_agree(task: Task, pixels: int, settings: dict[str, float]) -> None:
+def test_both_implementations_agree(task: Task, pixels: int, settings: dict[str, float]) -> None:
     scores, target = case(pixels, **settings)
     scores = scores.sigmoid() if task.margin == 0 else scores
-    loss, places, slopes = _by_keys(scores, target, task)
-    other, other_places, other_slopes = _by_torch(scores, target, task)
+    loss, indices, slopes = _by_keys(scores, target, task)
+    other, other_indices, other_slopes = _by_torch(scores, target, task)
     assert loss == pytest.approx(other.item(), rel=1e-6)
-    assert torch.equal(places, other_places)
+    assert torch.equal(indices, other_indices)
     assert torch.allclose(slopes, other_slopes, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("rank", [_by_keys, _by_torch])
 @pytest.mark.parametrize("bad", [float("nan"), -float("nan")])
-def test_what_is_no_number_ranks_first_and_shows_unless_it_is_ignored(rank: object, bad: float) -> None:
+def test_nan_ranks_first_and_makes_the_loss_nan_unless_its_pixel_is_ignored(rank: object, bad: float) -> None:
     scores, target = case(1000, ignored=0)
     scores[500] = bad
-    loss, places, _ = rank(scores, target, HINGE)  # type: ignore[operator]
+    loss, indices, _ = rank(scores, target, HINGE)  # type: ignore[operator]
     assert math.isnan(loss)
-    assert places[0] == 500
+    assert indices[0] == 500
     target[500] = 255
     assert math.isfinite(rank(scores, target, HINGE)[0])  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("rank", [_by_keys, _by_torch])
-def test_an_infinite_error_shows_in_the_loss(rank: object) -> None:
-    loss, places, _ = rank(torch.tensor([0.0, torch.inf]), torch.tensor([1, 0]), HINGE)  # type: ignore[operator]
+def test_an_infinite_error_makes_the_loss_infinite(rank: object) -> None:
+    loss, indices, _ = rank(torch.tensor([0.0, torch.inf]), torch.tensor([1, 0]), HINGE)  # type: ignore[operator]
     assert loss == torch.inf
-    assert places[0] == 1
+    assert indices[0] == 1
 
 
 def test_errors_of_0_and_of_ignored_pixels_are_not_sorted() -> None:
@@ -117,7 +121,7 @@ def test_errors_of_0_and_of_ignored_pixels_are_not_sorted() -> None:
         assert rank(scores, target, HINGE)[1].tolist() == [2]
 
 
-def test_loss_and_gradient_are_the_same_bits_again_and_with_another_number_of_threads() -> None:
+def test_loss_and_gradient_have_the_same_bits_with_any_number_of_threads() -> None:
     scores, target = case(3 * _BLOCK, step=0.01)
     tasks = [Task(row=row, label=row, margin=0) for row in range(2)]
 
@@ -139,8 +143,8 @@ def test_loss_and_gradient_are_the_same_bits_again_and_with_another_number_of_th
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_floats_have_losses_and_gradients_of_their_own_dtype(dtype: torch.dtype) -> None:
-    scores, target = case(4096, step=0.25)  # such multiples, and the errors, have few bits
+def test_losses_and_gradients_have_the_dtype_of_the_scores(dtype: torch.dtype) -> None:
+    scores, target = case(4096, step=0.25)  # multiples of 0.25 and their errors have few bits
     found = gradient(scores.to(dtype), target)
     assert found.dtype == dtype
     assert lovasz_hinge(scores.to(dtype), target).dtype == dtype
@@ -153,7 +157,7 @@ def test_a_part_of_a_larger_tensor_has_the_gradient_of_its_copy() -> None:
     assert torch.equal(gradient(batch[:, 1], labels), gradient(batch[:, 1].contiguous(), labels.contiguous()))
 
 
-def test_the_gradient_is_scaled_by_the_one_that_comes_in_and_may_be_asked_for_twice() -> None:
+def test_the_gradient_is_scaled_by_the_incoming_gradient_and_can_be_computed_twice() -> None:
     scores, target = case(1000)
     leaf = scores.requires_grad_()
     loss = 3 * lovasz_hinge(leaf, target)

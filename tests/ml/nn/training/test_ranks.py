@@ -1,4 +1,4 @@
-"""Several processes: they train what one would, die and come back, and end together."""
+"""Several ranks train the same net as one process, restart after a death, and end together."""
 
 import copy
 import pickle
@@ -19,12 +19,12 @@ from ml.nn.training.ranks import ALONE, Ranks, joined
 from ml.nn.training.train import TrainResult, train
 from ml.nn.unet import UNet
 from tests.ml.nn.conftest import easy_world
-from tests.ml.nn.training.ranked import Order, carried_out, seen_by, started, task
+from tests.ml.nn.training.ranked import Order, carried_out, outcomes, started, task
 from tests.ml.nn.training.test_train import changed, three_classes
 from tests.waiting import eventually
 
-# Two processes add numbers in another order than one, and each step carries what that changes on. Found on CPUs:
-# tensors 6e-8 apart after one step and up to 3e-6 after 16, losses up to 2e-7 of themselves.
+# Two processes add numbers in another order than one process, and the difference grows with each step. Measured on
+# CPUs: tensors differ by 6e-8 after one step and by up to 3e-6 after 16 steps; losses differ by up to 2e-7 relatively.
 LOSS_RELATIVE, WEIGHT_ABSOLUTE = 1e-5, 5e-5
 
 SHORT: dict[str, object] = {"epochs": 2}
@@ -40,7 +40,7 @@ STOPPED = changed(epochs=3)
 
 
 class Done(NamedTuple):
-    """What two processes made of the orders, by name."""
+    """The orders that two ranks have trained, by name, and the folder of their files."""
 
     orders: dict[str, Order]
     folder: Path
@@ -72,7 +72,10 @@ def alone(order: Order, out: Path) -> TrainResult:
 
 
 def apart(one: Path, other: Path) -> float:
-    """The largest difference of any tensor of two trainings' nets after their last epoch, running statistics too."""
+    """Return the largest difference of any tensor of the nets of two trainings after their last epoch.
+
+    Running statistics are included.
+    """
     first, second = (load_tensors(folder / "resume.safetensors") for folder in (one, other))
     assert first.keys() == second.keys()
     nets = [name for name in first if name.startswith("net.")]
@@ -80,26 +83,26 @@ def apart(one: Path, other: Path) -> float:
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_two_processes_train_what_one_does(done: Done, tmp_path: Path, name: str) -> None:
+def test_two_processes_train_the_same_net_as_one(done: Done, tmp_path: Path, name: str) -> None:
     order = done.orders[name]
-    ours, theirs = seen_by(order)
+    ours, theirs = outcomes(order)
     expected = alone(order, tmp_path / "alone")
-    assert ours == theirs, "both ranks have heard the same"
+    assert ours == theirs, "both ranks have the same result"
     assert ours.losses == pytest.approx([row["loss"] for row in expected.series], rel=LOSS_RELATIVE)
     assert ours.ious == pytest.approx([row["val_iou"] for row in expected.series], abs=0.005), "all scenes were counted"
     assert apart(order.out, tmp_path / "alone") < (1e-6 if name == "one step" else WEIGHT_ABSOLUTE)
 
 
-def test_two_processes_in_bfloat16_train_nearly_what_one_does(done: Done, tmp_path: Path) -> None:
+def test_two_processes_in_bfloat16_train_nearly_the_same_net_as_one(done: Done, tmp_path: Path) -> None:
     order = done.orders["bfloat16"]
     expected = alone(order, tmp_path / "alone")
-    assert seen_by(order)[0].losses == pytest.approx([row["loss"] for row in expected.series], rel=0.01)
+    assert outcomes(order)[0].losses == pytest.approx([row["loss"] for row in expected.series], rel=0.01)
     assert apart(order.out, tmp_path / "alone") < 0.05
 
 
-def test_who_stops_one_stops_all_and_one_process_may_go_on(done: Done, tmp_path: Path) -> None:
+def test_stopping_one_rank_stops_all_and_one_process_can_resume(done: Done, tmp_path: Path) -> None:
     order = done.orders["stopped"]
-    assert [seen.ended for seen in seen_by(order)] == ["stopped"] * 2
+    assert [outcome.ended for outcome in outcomes(order)] == ["stopped"] * 2
     left = {path.name for path in order.out.iterdir()}
     assert left == {"resume.safetensors", "rank0.json", "rank1.json"}
     resumed, expected = alone(order, order.out), alone(order, tmp_path / "alone")
@@ -109,24 +112,25 @@ def test_who_stops_one_stops_all_and_one_process_may_go_on(done: Done, tmp_path:
     assert apart(order.out, tmp_path / "alone") < WEIGHT_ABSOLUTE
 
 
-def test_what_is_refused_is_refused_on_every_rank(done: Done) -> None:
-    assert [seen.ended for seen in seen_by(done.orders["uneven"])] == ["uneven_batch"] * 2
+def test_an_invalid_config_is_refused_on_every_rank(done: Done) -> None:
+    assert [outcome.ended for outcome in outcomes(done.orders["uneven"])] == ["uneven_batch"] * 2
 
 
-def test_a_killed_rank_is_started_again_with_the_others_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_all_ranks_restart_after_one_is_killed_and_the_result_is_the_same(tmp_path: Path) -> None:
     data, config = easy_world(tmp_path), changed(epochs=3)
     undisturbed = Order(config=config, data=data, out=tmp_path / "undisturbed")
     killed = Order(config=config, data=data, out=tmp_path / "killed", die=6)  # in the second of three epochs
     carried_out(tmp_path, [undisturbed, killed], "--max-restarts=1")
     assert (killed.out / "died").exists()
-    assert [seen.begun for seen in seen_by(killed)] == [4, 4], "the first epoch is not done again"
-    assert [seen.losses for seen in seen_by(killed)] == [seen.losses for seen in seen_by(undisturbed)]
-    first, second = ((order.out / "model.safetensors").read_bytes() for order in (undisturbed, killed))
+    assert [outcome.begun for outcome in outcomes(killed)] == [4, 4], "the first epoch is not repeated"
+    first, second = ([outcome.losses for outcome in outcomes(order)] for order in (undisturbed, killed))
     assert first == second
+    expected, model = ((order.out / "model.safetensors").read_bytes() for order in (undisturbed, killed))
+    assert model == expected
     assert not (killed.out / "scratch").exists()
 
 
-def test_without_their_launcher_all_ranks_stop(tmp_path: Path) -> None:
+def test_all_ranks_stop_when_their_launcher_dies(tmp_path: Path) -> None:
     order = Order(config=changed(epochs=10_000), data=easy_world(tmp_path), out=tmp_path / "out")
     with started(*task(tmp_path, [order])) as launcher:
         try:
@@ -135,50 +139,50 @@ def test_without_their_launcher_all_ranks_stop(tmp_path: Path) -> None:
             launcher.kill()
         for rank in range(2):
             eventually((order.out / f"rank{rank}.json").exists, seconds=120)
-    assert [seen.ended for seen in seen_by(order)] == ["stopped"] * 2
+    assert [outcome.ended for outcome in outcomes(order)] == ["stopped"] * 2
     assert not (order.out / "scratch").exists()
 
 
 @given(st.integers(0, 40), st.integers(1, 9))
-def test_the_parts_of_all_ranks_are_everything_in_order_and_nearly_equal(length: int, count: int) -> None:
-    things = list(range(length))
-    parts = [things[Ranks(rank, count).part(length)] for rank in range(count)]
-    assert [thing for part in parts for thing in part] == things
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+def test_the_shares_of_all_ranks_cover_all_items_in_order_and_are_nearly_equal(length: int, count: int) -> None:
+    items = list(range(length))
+    shares = [items[Ranks(rank, count).share(length)] for rank in range(count)]
+    assert [item for share in shares for item in share] == items
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_one_process_is_left_as_it_is() -> None:
+def test_a_single_process_changes_nothing() -> None:
     net, batch = torch.nn.Conv2d(1, 1, 1), torch.ones(4, 1)
     with joined() as ranks:
         assert ranks == ALONE
     assert ALONE.whole(batch) is batch
-    assert ALONE.in_step(net, torch.device("cpu")) is net
+    assert ALONE.synchronised(net, torch.device("cpu")) is net
     assert ALONE.together(lambda: 3) == [3]
     assert list(ALONE.faults(changed(batch_size=3), torch.device("cpu"))) == []
 
 
 @pytest.mark.parametrize(("device", "layer"), [("cpu", "_WholeBatchNorm"), ("cuda", "SyncBatchNorm")])
-def test_the_net_in_a_step_has_the_same_tensors_and_other_batch_norms(device: str, layer: str) -> None:
+def test_the_synchronised_net_shares_its_tensors_and_has_other_batch_norms(device: str, layer: str) -> None:
     net = UNet(bands=2, depth=1, width=2)
-    double = Ranks(0, 2).in_step(net, torch.device(device))  # the device is not used yet
-    ours, theirs = ({**dict(it.named_parameters()), **dict(it.named_buffers())} for it in (net, double))
+    copied = Ranks(0, 2).synchronised(net, torch.device(device))  # the device is not used yet
+    ours, theirs = ({**dict(it.named_parameters()), **dict(it.named_buffers())} for it in (net, copied))
     assert ours.keys() == theirs.keys()
     assert all(ours[name] is theirs[name] for name in ours)
-    kinds = [[type(it).__name__ for it in each.modules() if "BatchNorm" in type(it).__name__] for each in (net, double)]
+    kinds = [[type(it).__name__ for it in each.modules() if "BatchNorm" in type(it).__name__] for each in (net, copied)]
     assert kinds == [["BatchNorm2d"] * 6, [layer] * 6]
-    assert double.training
+    assert copied.training
 
 
-def test_ranks_refuse_what_they_cannot_do() -> None:
+def test_ranks_refuse_a_config_that_they_cannot_train() -> None:
     with pytest.raises(InputRefused) as refused:
         choose_execution(changed(batch_size=5, compile=True), Ranks(0, 2))
     assert [fault.code for fault in refused.value.faults] == ["uneven_batch", "not_compiled"]
-    assert "has no equal parts for 2 processes" in str(refused.value)
+    assert "cannot be divided equally among 2 processes" in str(refused.value)
     codes = [fault.code for fault in Ranks(0, 999).faults(changed(batch_size=999), torch.device("cuda"))]
     assert codes == ["too_few_gpus"]
 
 
-def test_a_refusal_reaches_another_process_whole() -> None:
+def test_a_refusal_reaches_another_process_unchanged() -> None:
     refusal = InputRefused(Fault("a", "One.", "Do."), Fault("b", "Two.", "Do."))
     for again in (pickle.loads(pickle.dumps(refusal)), copy.copy(refusal)):
         assert again.faults == refusal.faults

@@ -1,4 +1,4 @@
-"""One step: accumulated gradients, precision, memory format, fused and compiled nets."""
+"""A training step is right with accumulated gradients, in every precision and memory format, fused and compiled."""
 
 import re
 import shutil
@@ -47,7 +47,7 @@ def sampler(training_data: TrainingData, tmp_path: Path) -> ChipSampler:
 
 
 def batch_of(sampler: ChipSampler) -> Batch:
-    """Four chips, all of them wholly labelled, so that a mean over pixels is the mean of means over halves."""
+    """Cut four completely labelled chips, so that a mean over pixels equals the mean of the means over two halves."""
     batch = sampler.cut(sampler.epoch(0)[0])
     return batch._replace(mask=batch.mask % 2)
 
@@ -57,17 +57,17 @@ def half(batch: Batch, number: int) -> Batch:
 
 
 def gradients(config: TrainConfig, data: TrainingData, batches: list[Batch], execution: Execution = CPU) -> Tensor:
-    """All gradients of one step of a fresh net on `batches`, as one vector."""
-    run = TrainingState(config, data, execution)
-    Stepper(config, data.contract, run, execution).step(iter(batches), 0, 1e-3, lambda: None)
-    return torch.cat([weight.grad.flatten() for weight in run.net.parameters() if weight.grad is not None])
+    """Return all gradients of one step of an untrained net on `batches`, as one vector."""
+    state = TrainingState(config, data, execution)
+    Stepper(config, data.contract, state, execution).step(iter(batches), 0, 1e-3, lambda: None)
+    return torch.cat([weight.grad.flatten() for weight in state.net.parameters() if weight.grad is not None])
 
 
-def test_two_accumulated_halves_have_the_gradient_of_the_whole(
+def test_two_accumulated_halves_have_the_gradient_of_the_whole_batch(
     training_data: TrainingData, sampler: ChipSampler
 ) -> None:
     first = half(batch_of(sampler), 0)
-    whole = Batch(*(torch.cat([tensor, tensor]) for tensor in first))  # halves alike: so are their batch statistics
+    whole = Batch(*(torch.cat([tensor, tensor]) for tensor in first))  # equal halves have equal batch statistics
     at_once = gradients(changed(batch_size=4, augment=[]), training_data, [whole])
     in_two = gradients(changed(accumulate=2, augment=[]), training_data, [first, first])
     torch.testing.assert_close(in_two, at_once, rtol=1e-3, atol=1e-6)
@@ -90,7 +90,7 @@ def test_each_accumulated_batch_is_augmented_in_its_own_way(training_data: Train
     assert not torch.allclose(once, twice, rtol=0.1)
 
 
-def test_an_epoch_draws_as_many_chips_in_fewer_steps(training_data: TrainingData, tmp_path: Path) -> None:
+def test_an_epoch_draws_the_same_chips_in_accumulated_batches(training_data: TrainingData, tmp_path: Path) -> None:
     scenes = [cache_scene(scene, training_data.contract, tmp_path / scene.name) for scene in training_data.train]
     whole = ChipSampler(scenes, changed(batch_size=4), training_data.contract)
     parts = ChipSampler(scenes, changed(batch_size=2, accumulate=2), training_data.contract)
@@ -98,15 +98,15 @@ def test_an_epoch_draws_as_many_chips_in_fewer_steps(training_data: TrainingData
     assert [len(step) for step in parts.epoch(0)] == [4] * parts.steps
 
 
-def test_the_caller_is_asked_between_accumulated_batches(training_data: TrainingData, sampler: ChipSampler) -> None:
-    config, asked = changed(accumulate=4, batch_size=1), list[int]()
-    run = TrainingState(config, training_data, CPU)
+def test_check_stop_is_called_between_accumulated_batches(training_data: TrainingData, sampler: ChipSampler) -> None:
+    config, calls = changed(accumulate=4, batch_size=1), list[int]()
+    state = TrainingState(config, training_data, CPU)
     ones = [Batch(*(tensor[i : i + 1] for tensor in batch_of(sampler))) for i in range(4)]
-    Stepper(config, training_data.contract, run, CPU).step(iter(ones), 0, 1e-3, lambda: asked.append(1))
-    assert len(asked) == 3
+    Stepper(config, training_data.contract, state, CPU).step(iter(ones), 0, 1e-3, lambda: calls.append(1))
+    assert len(calls) == 3
 
 
-def test_bfloat16_computes_coarser_but_the_same(training_data: TrainingData, sampler: ChipSampler) -> None:
+def test_gradients_in_bfloat16_are_close_to_those_in_float32(training_data: TrainingData, sampler: ChipSampler) -> None:
     batch = batch_of(sampler)
     exact, coarse = (
         gradients(changed(batch_size=4), training_data, [batch], replace(CPU, precision=precision))
@@ -118,7 +118,7 @@ def test_bfloat16_computes_coarser_but_the_same(training_data: TrainingData, sam
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_what_a_gpu_is_given_computes_the_same_and_resumes(
+def test_the_settings_for_a_gpu_compute_the_same_and_resume(
     training_data: TrainingData, sampler: ChipSampler, tmp_path: Path, optimizer: str
 ) -> None:
     config = changed(batch_size=4, optimizer={"name": optimizer, "lr": 1e-2})
@@ -127,8 +127,8 @@ def test_what_a_gpu_is_given_computes_the_same_and_resumes(
         TrainingState(config, training_data, execution) for execution in (CPU, like_gpu, like_gpu)
     )
     one, two = batch_of(sampler), batch_of(sampler)
-    for run, execution in ((plain, CPU), (undisturbed, like_gpu)):
-        advance(Stepper(config, training_data.contract, run, execution), [one, two])
+    for state, execution in ((plain, CPU), (undisturbed, like_gpu)):
+        advance(Stepper(config, training_data.contract, state, execution), [one, two])
     advance(Stepper(config, training_data.contract, stopped, like_gpu), [one])
     stopped.save(tmp_path / "resume.safetensors")
     resumed = TrainingState(config, training_data, like_gpu).resume(tmp_path / "resume.safetensors")
@@ -146,7 +146,7 @@ def advance(stepper: Stepper, batches: list[Batch], done: int = 0) -> None:
         stepper.step(taken, number, 1e-2, lambda: None)
 
 
-def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
+def test_a_cpu_computes_in_float32_unless_the_config_says_otherwise() -> None:
     assert choose_execution(PLAIN) == CPU
     assert choose_execution(changed(precision="float32")) == CPU
     assert choose_execution(changed(channels_last=True)) == replace(CPU, memory_format=torch.channels_last)
@@ -156,7 +156,7 @@ def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what its compiler uses
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by torch about the compiler that it uses
 def test_a_compiled_net_has_the_same_gradient(training_data: TrainingData, sampler: ChipSampler) -> None:
     config = changed(batch_size=4, net={"depth": 1, "width": 2})
     execution = choose_execution(changed(compile=True))
@@ -165,7 +165,7 @@ def test_a_compiled_net_has_the_same_gradient(training_data: TrainingData, sampl
     torch.testing.assert_close(compiled, plain, rtol=1e-2, atol=1e-5)
 
 
-def test_without_a_compiler_the_refusal_says_what_to_do() -> None:
+def test_torch_compile_is_refused_without_a_compiler() -> None:
     script = """
 from ml.config import TrainConfig
 from ml.faults import InputRefused
@@ -175,15 +175,15 @@ try:
 except InputRefused as refused:
     (fault,) = refused.faults
     print(fault.code, fault.pointer, repr(refused.__cause__))
-"""  # in a process of its own: torch remembers what it has compiled, and with which compiler
+"""  # in a separate process, because torch caches what it has compiled and with which compiler
     environment = {"PATH": "/nowhere", "CXX": "/nowhere/g++"}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.state(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("no_compiler /compile ")
-    assert "InvalidCxxCompiler" in done.stdout, "for the right reason"
+    assert "InvalidCxxCompiler" in done.stdout, "the missing compiler is the cause"
 
 
-def test_shares_of_the_time_come_in_order_and_make_up_the_whole() -> None:
+def test_the_stages_come_in_order_and_their_shares_add_up_to_the_whole_time() -> None:
     stages = StageTimer()
     for _ in range(2):
         for name in ("forward", "loss"):
@@ -192,10 +192,10 @@ def test_shares_of_the_time_come_in_order_and_make_up_the_whole() -> None:
     line = stages.line()
     assert re.findall(r"([a-z]+) [\d.]+%", line) == ["forward", "loss", "other"]
     assert sum(map(float, re.findall(r"([\d.]+)%", line))) == pytest.approx(100, abs=0.2)
-    assert re.findall(r"([a-z]+) [\d.]+%", stages.line()) == ["other"], "begins anew"
+    assert re.findall(r"([a-z]+) [\d.]+%", stages.line()) == ["other"], "starts again from zero"
 
 
-def test_a_stage_that_fails_is_counted_too() -> None:
+def test_the_time_of_a_stage_that_fails_is_counted() -> None:
     stages = StageTimer()
     with pytest.raises(ZeroDivisionError), stages("forward"):
         _ = 1 // 0

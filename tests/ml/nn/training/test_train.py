@@ -1,4 +1,4 @@
-"""Training: that it learns, tells what it does, is the same again, and survives being stopped."""
+"""A training learns, reports its progress, is reproducible, and resumes after an interruption."""
 
 import re
 import threading
@@ -45,7 +45,7 @@ def stop_at(step: int, message: str = "") -> object:
     return watch
 
 
-def test_it_learns_an_easy_world(training_data: TrainingData, tmp_path: Path) -> None:
+def test_a_training_learns_an_easy_world(training_data: TrainingData, tmp_path: Path) -> None:
     result = train(changed(epochs=12, augment=["flip", "noise"]), training_data, tmp_path / "out")
     val, test = result.header.val, result.header.test
     assert val is not None
@@ -59,7 +59,7 @@ def test_it_learns_an_easy_world(training_data: TrainingData, tmp_path: Path) ->
 
 
 def check_review(model: Path, folder: Path) -> None:
-    """The net that has learnt the easy world finds the block whose labels stand on their head."""
+    """Assert that the net, which has learnt the easy world, finds the block whose labels are inverted."""
     image, mask = fields(9, 128, 192)
     mask[64:128, 128:192] = 1 - mask[64:128, 128:192]
     net, header = load_checkpoint(model)
@@ -69,7 +69,7 @@ def check_review(model: Path, folder: Path) -> None:
     assert suspect.contradicted > 0.5
 
 
-def test_the_kept_epoch_is_the_best_and_its_checkpoint_scores_what_it_says(
+def test_the_checkpoint_is_of_the_best_epoch_and_its_metrics_can_be_reproduced(
     training_data: TrainingData, tmp_path: Path
 ) -> None:
     result = train(CONFIG, training_data, tmp_path / "out")
@@ -98,16 +98,16 @@ def test_nodata_and_unlabelled_pixels_are_never_counted(training_data: TrainingD
 
 
 def test_every_step_and_every_epoch_is_reported(training_data: TrainingData, tmp_path: Path) -> None:
-    heard: list[Progress] = []
-    result = train(changed(max_steps=6), training_data, tmp_path / "out", heard.append)
-    steps = [progress.done for progress in heard if progress.stage == "train"]
-    rows = [progress.values for progress in heard if progress.values]
+    reported: list[Progress] = []
+    result = train(changed(max_steps=6), training_data, tmp_path / "out", reported.append)
+    steps = [progress.done for progress in reported if progress.stage == "train"]
+    rows = [progress.values for progress in reported if progress.values]
     assert sorted(steps) == steps
     assert set(steps) == {1, 2, 3, 4, 5, 6}
-    assert {progress.total for progress in heard if progress.stage == "train"} == {6}
+    assert {progress.total for progress in reported if progress.stage == "train"} == {6}
     assert rows == list(result.series)
     assert [row["epoch"] for row in rows] == [1, 2]
-    notes = [progress.note for progress in heard if progress.note]
+    notes = [progress.note for progress in reported if progress.note]
     stages = ("draw", "wait", "prepare", "forward", "loss", "backward", "optimiser", "validation", "other")
     assert [re.findall(r"([a-z]+) [\d.]+%", note) for note in notes] == [list(stages)] * 2
     assert set(rows[0]) == {
@@ -117,7 +117,7 @@ def test_every_step_and_every_epoch_is_reported(training_data: TrainingData, tmp
     assert rows[0]["loss"] == pytest.approx(rows[0]["loss_ce"] + 0.5 * rows[0]["loss_lovasz_hinge"])  # type: ignore[operator]
 
 
-def test_a_part_of_the_loss_without_weight_is_none_in_the_series(training_data: TrainingData, tmp_path: Path) -> None:
+def test_a_loss_term_with_weight_0_is_none_in_the_series(training_data: TrainingData, tmp_path: Path) -> None:
     (row,) = train(changed(epochs=1, loss=LossConfig(ce=1)), training_data, tmp_path / "out").series
     assert row["loss"] == row["loss_ce"]
     assert row["loss_lovasz_hinge"] is None
@@ -137,12 +137,14 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
         with pytest.raises(Stopped):
             train(config, training_data, tmp_path / "stopped", stop_at(step))  # type: ignore[arg-type]
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
-    heard: list[Progress] = []
-    resumed = train(config, training_data, tmp_path / "stopped", heard.append)
-    steps = [progress.done for progress in heard if progress.stage == "train" and not progress.values]
-    assert min(steps) >= 12, "three epochs of four steps are not redone"
+    reported: list[Progress] = []
+    resumed = train(config, training_data, tmp_path / "stopped", reported.append)
+    steps = [progress.done for progress in reported if progress.stage == "train" and not progress.values]
+    assert min(steps) >= 12, "three epochs of four steps are not repeated"
     assert resumed.model.read_bytes() == undisturbed.model.read_bytes()
-    assert [progress.values for progress in heard if progress.values] == list(resumed.series), "also those done before"
+    assert [progress.values for progress in reported if progress.values] == list(resumed.series), (
+        "those before the resume too"
+    )
     assert resumed.header == undisturbed.header
     assert [row["loss"] for row in resumed.series] == [row["loss"] for row in undisturbed.series]
 
@@ -162,7 +164,7 @@ def test_another_seed_or_config_gives_other_weights_even_in_the_same_folder(
     assert (tmp_path / "out" / "model.safetensors").read_bytes() != first
 
 
-def test_a_damaged_resume_file_means_a_fresh_start(training_data: TrainingData, tmp_path: Path) -> None:
+def test_a_training_with_a_damaged_resume_file_starts_again(training_data: TrainingData, tmp_path: Path) -> None:
     result = train(changed(epochs=1), training_data, tmp_path / "out")
     expected = result.model.read_bytes()
     resume = tmp_path / "out" / "resume.safetensors"
@@ -170,7 +172,7 @@ def test_a_damaged_resume_file_means_a_fresh_start(training_data: TrainingData, 
     assert train(changed(epochs=1), training_data, tmp_path / "out").model.read_bytes() == expected
 
 
-def test_only_model_and_resume_file_are_left(training_data: TrainingData, tmp_path: Path) -> None:
+def test_only_the_model_and_the_resume_file_are_left(training_data: TrainingData, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         train(CONFIG, training_data, tmp_path / "out", stop_at(6))  # type: ignore[arg-type]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"resume.safetensors"}
@@ -178,7 +180,7 @@ def test_only_model_and_resume_file_are_left(training_data: TrainingData, tmp_pa
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"resume.safetensors", "model.safetensors"}
 
 
-def test_training_leaves_torch_as_it_was(training_data: TrainingData, tmp_path: Path) -> None:
+def test_a_training_does_not_change_the_settings_of_torch(training_data: TrainingData, tmp_path: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -188,7 +190,7 @@ def test_training_leaves_torch_as_it_was(training_data: TrainingData, tmp_path: 
 
 
 def scene_of(folder: Path, name: str, *values: int) -> LabelledScene:
-    """A scene whose mask has just these values."""
+    """Write a scene whose mask has exactly these values."""
     mask = np.resize(np.array(values, dtype=np.uint8), (32, 32))
     return write_labelled(folder, name, np.ones((2, 32, 32), dtype=np.uint8), mask)
 
@@ -201,7 +203,7 @@ def scene_of(folder: Path, name: str, *values: int) -> LabelledScene:
         ((0, 1), (0, 1, 3), ["unknown_class"]),
     ],
 )
-def test_data_that_teach_nothing_are_refused_with_every_reason(
+def test_data_from_which_nothing_can_be_learnt_are_refused_with_all_reasons(
     training_data: TrainingData, tmp_path: Path, train_values: tuple[int], val_values: tuple[int], codes: list[str]
 ) -> None:
     data = TrainingData(
@@ -220,13 +222,13 @@ def test_a_training_that_diverges_says_what_to_change(training_data: TrainingDat
         train(config, training_data, tmp_path / "out")
 
 
-def test_a_single_pixel_bottleneck_with_a_single_chip_is_refused(training_data: TrainingData, tmp_path: Path) -> None:
+def test_batches_of_one_chip_with_a_bottleneck_of_1_px_are_refused(training_data: TrainingData, tmp_path: Path) -> None:
     config = changed(net=NetConfig(depth=5, width=1), batch_size=1, chip_size=32)
     with pytest.raises(InputRefused, match="BatchNorm"):
         train(config, training_data, tmp_path / "out")
 
 
-def test_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
+def test_learning_rate_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
     for schedule, end in (("poly", 0.0), ("cosine", 0.0), ("constant", 0.2)):
         config = OptimizerConfig.model_validate({"lr": 0.2, "schedule": schedule})
         assert learning_rate(config, 0) == 0.2
@@ -234,7 +236,7 @@ def test_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
     assert learning_rate(OptimizerConfig(lr=1, schedule="poly"), 0.5) == pytest.approx(0.5**0.9)
 
 
-def test_the_report_counts_what_was_drawn_and_the_details_add_up(training_data: TrainingData, tmp_path: Path) -> None:
+def test_the_report_counts_the_drawn_pixels_and_the_details_add_up(training_data: TrainingData, tmp_path: Path) -> None:
     header = train(changed(epochs=1, steps_per_epoch=None), training_data, tmp_path / "out").header
     assert header.report is not None
     balance = header.report.balance
@@ -250,7 +252,7 @@ def test_the_report_counts_what_was_drawn_and_the_details_add_up(training_data: 
 
 
 def three_classes(folder: Path) -> TrainingData:
-    """Classes 3, 7 and 9: dark, bright in band 1, bright in band 2."""
+    """Make three scenes with the classes 3, 7 and 9, which are dark, bright in band 1 and bright in band 2."""
     classes = tuple(ClassDef(value=value, name=name) for value, name in ((3, "bare"), (7, "maize"), (9, "sugarcane")))
     scenes = []
     for seed in range(3):
@@ -268,7 +270,7 @@ def test_many_classes_are_learnt_and_mapped_by_their_values(tmp_path: Path) -> N
     data = three_classes(tmp_path)
     config = changed(epochs=20, augment=["flip"])
     result = train(config, data, tmp_path / "out")
-    assert result.header.config.loss == LossConfig(ce=1, lovasz_softmax=0.5), "the paper's, for many classes"
+    assert result.header.config.loss == LossConfig(ce=1, lovasz_softmax=0.5), "the paper's loss for many classes"
     assert result.header.test is not None
     assert len(result.header.test.by_class) == 3
     assert (result.header.test.kappa or 0) > 0.6
@@ -297,14 +299,16 @@ def test_a_config_that_does_not_fit_the_data_is_refused(tmp_path: Path, changes:
     assert [fault.code for fault in refused.value.faults] == [code]
 
 
-def test_the_exact_mode_learns_too(training_data: TrainingData, tmp_path: Path) -> None:
+def test_a_training_in_the_exact_mode_shows_each_negative_pixel_once(
+    training_data: TrainingData, tmp_path: Path
+) -> None:
     config = changed(balance="oversample_exact", steps_per_epoch=None, epochs=2)
     header = train(config, training_data, tmp_path / "out").header
     assert header.report is not None
     assert header.report.balance.after["other"] == header.report.balance.before["other"]
 
 
-def test_colour_jitter_is_warned_of(training_data: TrainingData, tmp_path: Path) -> None:
+def test_the_report_warns_of_colour_jitter(training_data: TrainingData, tmp_path: Path) -> None:
     header = train(changed(epochs=1, augment=["colour_jitter"]), training_data, tmp_path / "out").header
     assert header.report is not None
     assert "colour_jitter" in header.report.warnings[0]
