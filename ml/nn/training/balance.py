@@ -11,7 +11,7 @@ LARGEST_FACTOR = 10.0  # largest ratio of the sampling weights of two chips
 
 
 def repetitions(counts: Counts, balance: Balance) -> Weights:
-    """Return the expected number of times that each chip is drawn in an epoch, float64 (C,).
+    """Return how often each chip should be drawn in an epoch, float64 (C,).
 
     "oversample" draws chips that are rich in rare classes more than once and the others once. "undersample" draws rich
     chips once and the others less than once. The largest ratio is `LARGEST_FACTOR`. "none" draws each chip once.

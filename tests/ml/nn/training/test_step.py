@@ -178,7 +178,7 @@ except InputRefused as refused:
 """  # in a separate process, because torch caches what it has compiled and with which compiler
     environment = {"PATH": "/nowhere", "CXX": "/nowhere/g++"}
     command = [sys.executable, "-c", script]
-    done = subprocess.state(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("no_compiler /compile ")
     assert "InvalidCxxCompiler" in done.stdout, "the missing compiler is the cause"
 
