@@ -1,14 +1,14 @@
-"""/v1/datasets"""
+"""Routes of /v1/datasets: make, list and read the versions of datasets."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.data import datasets
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
@@ -18,17 +18,17 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES))
 async def post_dataset(
-    services: Wired, response: Response, body: DatasetRequest, once: OnceOnly, patience: Patience
+    services: Wired, response: Response, body: DatasetRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Dataset:
-    """Make a new version of a dataset; its job rasterises the labels, checks and counts."""
+    """Make a new version of a dataset. Its job rasterises the labels, checks the splits and counts the pixels."""
     row = await run_in_threadpool(datasets.create, services, body, once)
     response.headers["Location"] = f"/v1/datasets/{row.id}"
-    return await told(services, row.id, patience, get_dataset)
+    return await document_after_wait(services, row.id, wait_s, get_dataset)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_datasets(session: Reading, request: Request, response: Response, page: Page) -> documents.Datasets:
-    """All datasets, newest first."""
+    """List the versions of all datasets, newest first."""
     found = datasets.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     work = lifecycle.by_id(session, (row.id for row in found.rows))
@@ -38,6 +38,6 @@ def list_datasets(session: Reading, request: Request, response: Response, page: 
 
 @router.get("/{id}", responses=problems(404))
 def get_dataset(session: Reading, id_: Id) -> documents.Dataset:
-    """One dataset, by "name:version", or the newest version of "name"."""
+    """Read one dataset by "name:version", or by "name" for its newest version."""
     row = datasets.get(session, id_)
     return documents.Dataset.of(row, lifecycle.get(session, row.id))

@@ -1,14 +1,14 @@
-"""/v1/evaluations, and the evaluations of a model version"""
+"""Routes of /v1/evaluations, and of the evaluations of a model version."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations
@@ -26,19 +26,19 @@ async def post_evaluation(
     which: Which,
     body: EvaluationRequest,
     once: OnceOnly,
-    patience: Patience,
+    wait_s: PreferredWait,
 ) -> documents.Evaluation:
-    """Score a version, `3` or `@champion`, on one split of a prepared dataset."""
+    """Score a model version, named by number (`3`) or by alias (`@champion`), on one split of a prepared dataset."""
     row = await run_in_threadpool(evaluations.create, services, id_, which, body, once)
     response.headers["Location"] = f"/v1/evaluations/{row.id}"
-    return await told(services, row.id, patience, get_evaluation)
+    return await document_after_wait(services, row.id, wait_s, get_evaluation)
 
 
 @router.get(OF_VERSION, responses=answer(200, NEXT) | problems(404))
 def list_evaluations(
     session: Reading, request: Request, response: Response, id_: Id, which: Which, page: Page
 ) -> documents.Evaluations:
-    """The evaluations of a version, newest first."""
+    """List the evaluations of a model version, newest first."""
     found = evaluations.find(session, id_, which, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     work = lifecycle.by_id(session, (row.id for row in found.rows))
@@ -48,6 +48,6 @@ def list_evaluations(
 
 @router.get("/evaluations/{id}", responses=problems(404))
 def get_evaluation(session: Reading, id_: Id) -> documents.Evaluation:
-    """One evaluation."""
+    """Read one evaluation."""
     row = evaluations.get(session, id_)
     return documents.Evaluation.of(row, lifecycle.get(session, row.id))

@@ -1,4 +1,4 @@
-"""/v1/experiments"""
+"""Routes of /v1/experiments: compare variants of a config."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import NEXT, TEXT, answer, content, created
-from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import experiments
 from app.requests import ExperimentRequest
@@ -20,22 +20,22 @@ from app.tables import Experiment
 from ml.evaluation.comparison_text import as_csv, as_markdown
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
-Format = Annotated[Literal["json", "csv", "md"], Query(description="csv, md: its table alone.")]
+Format = Annotated[Literal["json", "csv", "md"], Query(description="csv and md give only the table.")]
 
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_experiment(
-    services: Wired, response: Response, body: ExperimentRequest, once: OnceOnly, patience: Patience
+    services: Wired, response: Response, body: ExperimentRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Experiment:
-    """Train each variant with each seed, and compare them when all have ended."""
+    """Train each variant with each seed, and compare the variants when all trainings have ended."""
     row = await run_in_threadpool(experiments.create, services, body, once)
     response.headers["Location"] = f"/v1/experiments/{row.id}"
-    return await told(services, row.id, patience, _document)
+    return await document_after_wait(services, row.id, wait_s, _document)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_experiments(session: Reading, request: Request, response: Response, page: Page) -> documents.Experiments:
-    """All experiments, newest first."""
+    """List all experiments, newest first."""
     found = experiments.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.Experiments(items=_documents(session, found.rows), next=found.next)
@@ -47,12 +47,14 @@ def list_experiments(session: Reading, request: Request, response: Response, pag
     responses=content({"text/csv": TEXT, "text/markdown": TEXT}) | problems(404),
 )
 def get_experiment(session: Reading, id_: Id, f: Format = "json") -> documents.Experiment | Response:
-    """One experiment; or its table as CSV or Markdown, once all runs have ended."""
+    """Read one experiment, or only its table as CSV or Markdown once all its trainings have ended."""
     if f == "json":
         return _document(session, id_)
     comparison = experiments.comparison(session, id_)
     if f == "csv":
-        return Response("\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8")  # Excel knows UTF-8 by it
+        return Response(
+            "\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8"
+        )  # the mark of UTF-8 for Excel
     return Response(as_markdown(comparison), media_type="text/markdown; charset=utf-8")
 
 

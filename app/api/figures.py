@@ -1,4 +1,4 @@
-"""/v1/{datasets,trainings,experiments}/{id}/figures: the paper's figures, for the user's own data."""
+"""Routes of /v1/{datasets,trainings,experiments}/{id}/figures: the figures of the paper, drawn from the user's data."""
 
 from typing import Annotated
 
@@ -13,13 +13,13 @@ from ml.figures import Format, Lang
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
-Language = Annotated[Lang, Query(description="Language of the labels.")]
+Language = Annotated[Lang, Query(description="Language of the text in the figure.")]
 Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
 
 
 @router.get("/{kind}/{id}/figures", responses=problems(404))
 def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> documents.Figures:
-    """The figures of a dataset, a training or an experiment."""
+    """List the figures of a dataset, a training or an experiment."""
     from app.learning import figures
 
     base = f"/v1/{kind}/{id_}/figures"
@@ -43,7 +43,7 @@ def get_figure(
     format_: Annotated[Format, Path(alias="format")],
     lang: Language = "en",
 ) -> Response:
-    """One figure, as PNG or SVG."""
+    """Draw one figure of a dataset, a training or an experiment, as PNG or SVG."""
     from app.learning import figures
 
     drawn = figures.draw(services, kind, id_, name, lang=lang, format_=format_)

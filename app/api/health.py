@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics"""
+"""Routes for whoever operates the service: /healthz, /readyz and /metrics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,33 +20,33 @@ router = APIRouter(tags=["health"])
 
 @dataclass(frozen=True)
 class JobCounts(Collector):
-    """How many jobs there are of each kind and status."""
+    """Prometheus collector for the number of jobs of each kind and status."""
 
-    tally: JobCounter
+    counter: JobCounter
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge."""
+        """One gauge, `canemap_jobs`, with the labels kind and status."""
         counts = GaugeMetricFamily("canemap_jobs", "Jobs by kind and status", labels=["kind", "status"])
-        for (kind, status), number in self.tally.counts().items():
+        for (kind, status), number in self.counter.counts().items():
             counts.add_metric([kind, status], number)
         yield counts
 
 
 @router.get("/", include_in_schema=False)
 def root() -> RedirectResponse:
-    """The API's own pages."""
+    """Redirect to the pages that document the API."""
     return RedirectResponse("/docs")
 
 
 @router.get("/healthz")
 def healthz() -> documents.Alive:
-    """The process lives."""
+    """Say that the process answers. Nothing else is checked."""
     return documents.Alive()
 
 
 @router.get("/readyz", response_model=documents.Ready)
 def readyz(request: Request) -> documents.Ready | Response:
-    """Everything that a job needs is there; else 503, naming what fails."""
+    """Say that everything a job needs is available; otherwise 503 with a problem that names what fails."""
     faults = request.app.state.readiness.faults()
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
@@ -56,7 +56,7 @@ def readyz(request: Request) -> documents.Ready | Response:
 
 @router.get("/metrics", response_class=Response, responses=content({"text/plain": TEXT}))
 def metrics(request: Request) -> Response:
-    """For Prometheus."""
+    """The metrics of this process and the number of jobs, in the text format of Prometheus."""
     jobs_by_status = CollectorRegistry()
     jobs_by_status.register(JobCounts(request.app.state.tally))
     return Response(generate_latest(REGISTRY) + generate_latest(jobs_by_status), media_type=CONTENT_TYPE_LATEST)

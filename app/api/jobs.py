@@ -1,4 +1,4 @@
-"""/v1/jobs: one mechanism for every kind of work."""
+"""Routes of /v1/jobs, which are the same for every kind of job."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.get("", responses=answer(200, NEXT))
 def list_jobs(session: Reading, request: Request, response: Response, query: JobQuery) -> documents.Jobs:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     found = lifecycle.find(session, status=query.status, kind=query.kind, limit=query.limit, token=query.token)
     link_next(request, response, found.next)
     return documents.Jobs(items=tuple(map(documents.Job.of, found.rows)), next=found.next)
@@ -31,19 +31,19 @@ def list_jobs(session: Reading, request: Request, response: Response, query: Job
 
 @router.get("/{id}", responses=problems(404))
 async def get_job(services: Wired, id_: Id, wait: Wait = 0) -> documents.Job:
-    """A job; with `wait` as soon as it has ended, at the latest after so many seconds."""
+    """Read one job. With `wait` the answer comes when the job has ended, at the latest after `wait` seconds."""
     return documents.Job.of(await wait_for_end(services, id_, wait))
 
 
 @router.delete("/{id}", responses=problems(404, 409))
 def dismiss_job(session: Writing, id_: Id) -> documents.Job:
-    """Dismiss a job: one that waits ends at once, one that runs stops at its next step."""
+    """Dismiss a job. A waiting job ends at once; a running job stops at its next step."""
     return documents.Job.of(lifecycle.dismiss(session, id_))
 
 
 @router.get("/{id}/results", response_model=documents.Link, responses=problems(404, 413))
 def get_results(session: Reading, id_: Id) -> documents.Link | Response:
-    """Where the result of a successful job is; the problem of a failed one."""
+    """A link to the result of a successful job, or the problem for which a job failed."""
     row = lifecycle.get(session, id_)
     if row.status == "failed" and row.error:
         return ProblemResponse(row.error.model_dump(), row.error.status)
@@ -54,33 +54,35 @@ def get_results(session: Reading, id_: Id) -> documents.Link | Response:
 
 @router.get("/{id}/log", response_class=PlainTextResponse, responses=problems(404))
 def get_log(session: Reading, id_: Id) -> str:
-    """The job's own log."""
+    """The log of one job as plain text."""
     lifecycle.get(session, id_)
     lines = lifecycle.read_log(session, id_)
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} attempt {line.attempt}: {line.text}\n" for line in lines)
 
 
-def _known(services: Wired, id_: Id) -> None:
-    """Say that there is no such job while there is still a status to say it by."""
+def _check_exists(services: Wired, id_: Id) -> None:
+    """Raise `NotFound` for an unknown job before the stream begins, because its status cannot be changed later."""
     read_job(services, id_)
 
 
-@router.head("/{id}/events", include_in_schema=False, dependencies=[Depends(_known)])
+@router.head("/{id}/events", include_in_schema=False, dependencies=[Depends(_check_exists)])
 def head_events() -> EventSourceResponse:
-    """What GET would be, without waiting for any event."""
+    """Answer with the headers of GET, without waiting for an event."""
     return EventSourceResponse([])
 
 
 @router.get(
     "/{id}/events",
     response_class=EventSourceResponse,
-    dependencies=[Depends(_known)],
+    dependencies=[Depends(_check_exists)],
     responses=content({"text/event-stream": TEXT}) | problems(404),
 )
 async def get_events(
-    services: Wired, id_: Id, last_event_id: Annotated[int, Header(ge=0, description="The last one seen.")] = 0
+    services: Wired,
+    id_: Id,
+    last_event_id: Annotated[int, Header(ge=0, description="Id of the last event received.")] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job's document whenever it changes, as Server-Sent Events, until it ends; ids grow with the changes."""
+    """The document of the job as a Server-Sent Event whenever it changes, until the job ends. Event ids increase."""
     sent = last_event_id
     while True:
         row = await run_in_threadpool(read_job, services, id_)

@@ -1,4 +1,4 @@
-"""/v1/labels"""
+"""Routes of /v1/labels: upload, list, read and delete layers of labels."""
 
 import json
 from typing import Annotated, Any
@@ -30,42 +30,42 @@ CLASSES: dict[str, Any] = {
 
 
 class LabelParameters(Frozen):
-    """How an uploaded layer is to be read."""
+    """How an uploaded layer of labels is read."""
 
-    class_field: str | None = Field(None, max_length=200, description="Attribute that names the class of a polygon.")
+    class_field: str | None = Field(None, max_length=200, description="Attribute that holds the class of a polygon.")
     classes: str | None = Field(
         None,
         max_length=20_000,
-        description='Its values as JSON: {"sugarcane": 1, "*": 0}; * is any other value.',
+        description='Class by value of that attribute, as JSON: {"sugarcane": 1, "*": 0}; * is any other value.',
         json_schema_extra=CLASSES,
     )
-    crs: str | None = Field(None, max_length=200, description="CRS of the layer, when the file has none: EPSG:32649.")
+    crs: str | None = Field(None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649.")
     background: str | None = Field(
         None,
         max_length=20,
-        description="What no polygon covers: 0 (default) or 255, unlabelled.",
+        description="Value of pixels that no polygon covers: 0 (default) or 255 (unlabelled).",
         json_schema_extra={"enum": ["0", "255"]},
     )
-    field_id: str | None = Field(None, max_length=200, description="Attribute that tells which polygons are one field.")
+    field_id: str | None = Field(None, max_length=200, description="Attribute that polygons of one field share.")
 
     def options(self) -> LabelOptions:
-        """The same, parsed; raises `Invalid`."""
-        given = self.model_dump(exclude_none=True, include=set(LabelOptions.model_fields))
+        """These parameters as `LabelOptions`. Raises `Invalid`."""
+        values = self.model_dump(exclude_none=True, include=set(LabelOptions.model_fields))
         if self.classes is not None:
-            given["classes"] = _json(self.classes)
+            values["classes"] = _json(self.classes)
         if self.background is not None:
-            given["background"] = int(self.background) if self.background.isdecimal() else self.background
+            values["background"] = int(self.background) if self.background.isdecimal() else self.background
         try:
-            return LabelOptions.model_validate(given)
+            return LabelOptions.model_validate(values)
         except ValidationError as error:
             items = error.errors(include_input=False, include_url=False)
             raise Invalid("invalid-options", *map(_fault, items)) from error
 
 
 class RawLabels(LabelParameters):
-    """Where the file comes from an upload."""
+    """The parameters of PUT, by which the file can also be taken from an upload in pieces."""
 
-    upload: str | None = Field(None, pattern=ID, description="An upload of /v1/uploads, in place of a body.")
+    upload: str | None = Field(None, pattern=ID, description="Id of an upload of /v1/uploads, instead of a body.")
 
 
 def _fault(item: Any) -> Fault:
@@ -97,7 +97,10 @@ UPLOADED = uploaded(documents.LabelSet) | problems(*IN_UPLOADS)
 async def put_labels(
     services: Wired, request: Request, response: Response, name: NewId, query: Annotated[RawLabels, Query()]
 ) -> documents.LabelSet:
-    """Upload GeoJSON, GeoPackage, a zipped Shapefile or a raster mask; its kind is found from its bytes."""
+    """Upload labels as the raw body: GeoJSON, GeoPackage, a zipped Shapefile or a raster mask.
+
+    The format is recognised from the bytes. The same bytes and options again give 200.
+    """
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
         return await _add(services, name, upload, options, response)
@@ -105,14 +108,14 @@ async def put_labels(
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(LabelParameters), responses=UPLOADED)
 async def post_labels(services: Wired, request: Request, response: Response) -> documents.LabelSet:
-    """Upload labels as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
+    """Upload labels as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, LabelParameters) as (name, fields, upload):
         return await _add(services, name, upload, fields.options(), response)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_labels(session: Reading, request: Request, response: Response, page: Page) -> documents.LabelSets:
-    """All labels, newest first."""
+    """List all label sets, newest first."""
     found = labels.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.LabelSets(items=tuple(map(documents.LabelSet.of, found.rows)), next=found.next)
@@ -120,11 +123,11 @@ def list_labels(session: Reading, request: Request, response: Response, page: Pa
 
 @router.get("/{id}", responses=problems(404))
 def get_labels(session: Reading, id_: Id) -> documents.LabelSet:
-    """One label set with its report."""
+    """Read one label set with its report."""
     return documents.LabelSet.of(labels.get(session, id_))
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409))
 def delete_labels(services: Wired, id_: Id) -> None:
-    """Forget labels that no dataset was made from."""
+    """Delete a label set. Refused if a dataset was made from it."""
     labels.delete(services, id_)

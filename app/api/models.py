@@ -1,4 +1,4 @@
-"""/v1/models"""
+"""Routes of /v1/models: the registry of models, their versions and their aliases."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
-from app.api.http.deps import Id, IfMatch, InPieces, NewId, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import Id, IfMatch, NewId, Reading, UploadId, Wired, Writing, etag, link_next
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound
 from app.core.names import NAME
 from app.learning import registry
@@ -24,7 +24,10 @@ BUNDLE = "application/octet-stream"
 async def _which(
     which: Annotated[
         str,
-        Path(description="A number, or an alias: 3, @champion.", json_schema_extra={"pattern": f"^@?{NAME.pattern}$"}),
+        Path(
+            description="Version by number or alias: 3, @champion.",
+            json_schema_extra={"pattern": f"^@?{NAME.pattern}$"},
+        ),
     ],
 ) -> str:
     if not NAME.fullmatch(which.removeprefix("@")):
@@ -45,7 +48,7 @@ AliasName = Annotated[str, Depends(_alias)]
 
 @router.get("", responses=answer(200, NEXT))
 def list_models(session: Reading, request: Request, response: Response, page: Page) -> documents.Models:
-    """Models by name, each with its aliases and its newest version."""
+    """List models in the order of their names, each with its aliases and its newest version."""
     found = registry.newest(session, limit=page.limit, token=page.token)
     names = [row.name for row in found.rows]
     aliases = registry.aliases_between(session, names[0], names[-1]) if names else {}
@@ -56,7 +59,7 @@ def list_models(session: Reading, request: Request, response: Response, page: Pa
 
 @router.get("/{id}", responses=answer(200, NEXT) | problems(404))
 def get_model(session: Reading, id_: Id, request: Request, response: Response, page: Page) -> documents.ModelPage:
-    """A model with its versions, newest first."""
+    """Read a model with its aliases and its versions, newest first."""
     found = registry.versions(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.ModelPage.page(id_, found, registry.aliases(session, id_))
@@ -64,13 +67,13 @@ def get_model(session: Reading, id_: Id, request: Request, response: Response, p
 
 @router.get("/{id}/versions/{which}", responses=problems(404))
 def get_version(session: Reading, id_: Id, which: Which) -> documents.ModelVersion:
-    """A version by number or by alias: `3`, `@champion`."""
+    """Read a model version, named by number (`3`) or by alias (`@champion`)."""
     return documents.ModelVersion.of(registry.get(session, id_, which), registry.aliases(session, id_))
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=StoredFile, responses=file(BUNDLE) | problems(404, 416))
 def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> StoredFile:
-    """The checkpoint as one safetensors file: tensors, config, metrics and input contract; no code."""
+    """Download a checkpoint as one safetensors file with tensors, config, metrics and input contract, but no code."""
     row = registry.get(session, id_, which)
     path = services.store.file(row.object)
     return StoredFile(path, media_type=BUNDLE, filename=f"{row.name}-{row.version}.safetensors")
@@ -83,18 +86,20 @@ def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> Stor
     responses=created() | problems(*IN_UPLOADS),
 )
 async def post_version(
-    services: Wired, request: Request, response: Response, name: NewId, upload_id: InPieces = None
+    services: Wired, request: Request, response: Response, name: NewId, upload_id: UploadId = None
 ) -> documents.ModelVersion:
-    """Import a bundle, as the raw body, as the next version of a model."""
+    """Import a checkpoint bundle, sent as the raw body, as the next version of a model."""
     async with receiving.received(request, services, upload_id) as upload:
         row = await run_in_threadpool(registry.import_bundle, services, name, upload)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
-    return await told(services, name, 0, lambda session, _: get_version(session, row.name, str(row.version)))
+    return await document_after_wait(
+        services, name, 0, lambda session, _: get_version(session, row.name, str(row.version))
+    )
 
 
 @router.get("/{id}/aliases/{alias}", responses=answer(200, ETAG) | problems(404))
 def get_alias(session: Reading, id_: Id, alias: AliasName, response: Response) -> documents.Alias:
-    """Where an alias points, and all its moves."""
+    """Read the version that an alias points at, and all its moves."""
     row = registry.get_alias(session, id_, alias)
     etag(response, row.revision)
     return documents.Alias.of(row, registry.history(session, id_, row.alias))
@@ -107,7 +112,7 @@ def get_alias(session: Reading, id_: Id, alias: AliasName, response: Response) -
 def put_alias(
     session: Writing, id_: Id, alias: NewAlias, body: AliasRequest, if_match: IfMatch, response: Response
 ) -> documents.Alias:
-    """Promote a version, or roll back to one."""
+    """Point an alias at a version, to promote it or to roll back to it."""
     _, new = registry.move_alias(session, id_, alias, body.version, reason=body.reason, if_match=if_match)
     response.status_code = 201 if new else 200
     return get_alias(session, id_, alias, response)
@@ -115,5 +120,5 @@ def put_alias(
 
 @router.delete("/{id}/aliases/{alias}", status_code=204, responses=problems(404, 409, 412))
 def delete_alias(session: Writing, id_: Id, alias: AliasName, if_match: IfMatch) -> None:
-    """Take an alias away; the version stays."""
+    """Remove an alias. The version that it points at stays."""
     registry.remove_alias(session, id_, alias, if_match=if_match)

@@ -1,4 +1,4 @@
-"""/v1/predictions"""
+"""Routes of /v1/predictions: map a scene, and download the map."""
 
 import csv
 import io
@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import NEXT, TEXT, StoredFile, answer, content, created, file
-from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.data import scenes
 from app.jobs import lifecycle
 from app.mapping import predictions
@@ -23,25 +23,25 @@ from app.requests import PredictionRequest
 from app.tables import Prediction
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
-Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv with a byte order mark, for Excel.")]
+Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES))
 async def post_prediction(
-    services: Wired, response: Response, body: PredictionRequest, once: OnceOnly, patience: Patience
+    services: Wired, response: Response, body: PredictionRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Prediction:
-    """Map one scene with one model."""
+    """Map one scene with one model version."""
     row = await run_in_threadpool(predictions.create, services, body, once)
     response.headers["Location"] = f"/v1/predictions/{row.id}"
-    return await told(services, row.id, patience, get_prediction)
+    return await document_after_wait(services, row.id, wait_s, get_prediction)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_predictions(
     session: Reading, request: Request, response: Response, query: PredictionQuery
 ) -> documents.Predictions:
-    """Predictions as a STAC ItemCollection, newest first."""
+    """List predictions as a STAC ItemCollection, newest first."""
     found = predictions.find(
         session, bbox=query.box, between=query.between, status=query.status, limit=query.limit, token=query.token
     )
@@ -51,14 +51,14 @@ def list_predictions(
 
 @router.get("/{id}", responses=problems(404))
 def get_prediction(session: Reading, id_: Id) -> documents.Prediction:
-    """One prediction as a STAC Item."""
+    """Read one prediction as a STAC Item."""
     row = predictions.get(session, id_)
     return documents.Prediction.of(row, scenes.get(session, row.scene), lifecycle.get(session, id_))
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409))
 def delete_prediction(services: Wired, id_: Id) -> None:
-    """Forget a prediction that has ended, with its files."""
+    """Delete a prediction whose job has ended, together with its files."""
     predictions.delete(services, id_)
 
 
@@ -68,7 +68,10 @@ def delete_prediction(services: Wired, id_: Id) -> None:
     responses=content({"text/csv": TEXT, GEOJSON: GEOJSON_AREAS}) | problems(404),
 )
 def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTable | Response:
-    """Hectares of class 1, or of each class of more: observed, mapped, and adjusted with a 95 % interval."""
+    """Hectares of a prediction by class: observed, mapped, and adjusted with a 95 % confidence interval.
+
+    Of two classes only the second has a row; of more classes each has one.
+    """
     prediction = predictions.get(session, id_)
     items = tuple(map(documents.AreaRow.of, predictions.areas(session, prediction)))
     if f == "csv":
@@ -86,20 +89,20 @@ def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTa
     responses=file(*dict.fromkeys(MEDIA_TYPES.values())) | problems(404, 416),
 )
 def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS]) -> StoredFile:  # type: ignore[valid-type]
-    """A file of the result, with Range."""
+    """Download one file of the result. Range requests are supported."""
     path = predictions.product(services, id_, product)
     return StoredFile(path, media_type=MEDIA_TYPES[product], filename=f"{id_}-{product}")
 
 
 def _items(session: Session, rows: Sequence[Prediction]) -> list[documents.Prediction]:
     of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
-    # one may have been deleted since the page was read
+    # a prediction may have been deleted since the page was read
     rows = [row for row in rows if row.scene in of and row.id in work]
     return [documents.Prediction.of(row, of[row.scene], work[row.id]) for row in rows]
 
 
 def _csv(items: Sequence[documents.AreaRow]) -> str:
-    """A line for each, with the byte order mark by which Excel knows UTF-8."""
+    """CSV with a line for each item. It begins with a byte order mark, which tells Excel that it is UTF-8."""
     text = io.StringIO()
     flat = []
     for item in items:

@@ -1,4 +1,4 @@
-"""/v1/scenes"""
+"""Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
 from typing import Annotated, Literal
 
@@ -25,15 +25,15 @@ router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 
 
 class SceneParameters(Frozen):
-    """What an upload says of a scene beyond the file itself."""
+    """What a client states about a scene in addition to the file."""
 
     acquired: Moment | Literal[""] | None = None
     sensor: str | None = Field(None, max_length=200)
-    bands: str | None = Field(None, max_length=2000, description="Names in order, for instance b,g,r,nir.")
-    nodata: float | None = Field(None, description="Value of pixels without data, when the file does not say.")
+    bands: str | None = Field(None, max_length=2000, description="Names of the bands in order, for instance b,g,r,nir.")
+    nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")
 
     def options(self) -> SceneOptions:
-        """The same, parsed; raises `Invalid`."""
+        """These parameters as `SceneOptions`. Raises `Invalid`."""
         return SceneOptions(
             acquired=scenes.parse_acquired(self.acquired) if self.acquired else None,
             sensor=self.sensor,
@@ -43,9 +43,9 @@ class SceneParameters(Frozen):
 
 
 class RawScene(SceneParameters):
-    """Where the file comes from an upload."""
+    """The parameters of PUT, by which the file can also be taken from an upload in pieces."""
 
-    upload: str | None = Field(None, pattern=ID, description="An upload of /v1/uploads, in place of a body.")
+    upload: str | None = Field(None, pattern=ID, description="Id of an upload of /v1/uploads, instead of a body.")
 
 
 async def _add(
@@ -65,7 +65,7 @@ UPLOADED = uploaded(documents.Scene, ETAG) | problems(*IN_UPLOADS)
 async def put_scene(
     services: Wired, request: Request, response: Response, name: NewId, query: Annotated[RawScene, Query()]
 ) -> documents.Scene:
-    """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again: 200."""
+    """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again give 200."""
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
         return await _add(services, name, upload, options, response)
@@ -73,21 +73,21 @@ async def put_scene(
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(SceneParameters), responses=UPLOADED)
 async def post_scene(services: Wired, request: Request, response: Response) -> documents.Scene:
-    """Upload a GeoTIFF as a multipart form: fields `id`, `file`, and what PUT takes as parameters."""
+    """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
         return await _add(services, name, upload, fields.options(), response)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_scenes(session: Reading, request: Request, response: Response, query: SceneQuery) -> documents.Scenes:
-    """Scenes as a STAC ItemCollection, newest first."""
+    """List scenes as a STAC ItemCollection, newest upload first."""
     found = scenes.find(session, bbox=query.box, between=query.between, limit=query.limit, token=query.token)
     return documents.Scenes.of(found.rows, found.next, link_next(request, response, found.next))
 
 
 @router.get("/{id}", responses=answer(200, ETAG) | problems(404))
 def get_scene(session: Reading, id_: Id, response: Response) -> documents.Scene:
-    """One scene as a STAC Item."""
+    """Read one scene as a STAC Item."""
     scene = scenes.get(session, id_)
     etag(response, scene.revision)
     return documents.Scene.of(scene)
@@ -97,7 +97,7 @@ def get_scene(session: Reading, id_: Id, response: Response) -> documents.Scene:
 def patch_scene(
     session: Writing, id_: Id, change: ScenePatch, if_match: IfMatch, response: Response
 ) -> documents.Scene:
-    """Correct when or by what a scene was acquired."""
+    """Correct the time of acquisition or the sensor of a scene."""
     scene = scenes.patch(session, id_, change, if_match)
     etag(response, scene.revision)
     return documents.Scene.of(scene)
@@ -105,11 +105,11 @@ def patch_scene(
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409))
 def delete_scene(services: Wired, id_: Id) -> None:
-    """Forget a scene that nothing was made from."""
+    """Delete a scene. Refused if a dataset or a prediction was made from it."""
     scenes.delete(services, id_)
 
 
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 507))
 def get_scene_data(services: Wired, id_: Id) -> StoredFile:
-    """The scene as a cloud-optimised GeoTIFF, with Range."""
+    """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
     return StoredFile(scenes.cog(services, id_), media_type=COG, filename=f"{id_}.tif")

@@ -1,4 +1,4 @@
-"""/v1/schedules"""
+"""Routes of /v1/schedules: trainings that are repeated by the clock, and their runs."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deps import Id, IfMatch, OnceOnly, Reading, Wired, Writing, etag, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.learning import trainings
 from app.requests import SchedulePatch, ScheduleRequest
 from app.schedules import schedules
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 @router.post("", status_code=201, responses=created(ETAG) | problems(*IN_BODIES, 409))
 def post_schedule(session: Writing, response: Response, body: ScheduleRequest, once: OnceOnly) -> documents.Schedule:
-    """Retrain by cron in a time zone, and promote what is better."""
+    """Make a schedule: retrain at the times of a cron expression in a time zone, and promote a better version."""
     row = schedules.create(session, body, once)
     response.headers["Location"] = f"/v1/schedules/{row.id}"
     etag(response, row.revision)
@@ -31,7 +31,7 @@ def post_schedule(session: Writing, response: Response, body: ScheduleRequest, o
 
 @router.get("", responses=answer(200, NEXT))
 def list_schedules(session: Reading, request: Request, response: Response, page: Page) -> documents.Schedules:
-    """All schedules, newest first."""
+    """List all schedules, newest first."""
     found = schedules.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.Schedules(items=tuple(map(documents.Schedule.of, found.rows)), next=found.next)
@@ -39,7 +39,7 @@ def list_schedules(session: Reading, request: Request, response: Response, page:
 
 @router.get("/{id}", responses=answer(200, ETAG) | problems(404))
 def get_schedule(session: Reading, id_: Id, response: Response) -> documents.Schedule:
-    """One schedule."""
+    """Read one schedule."""
     row = schedules.get(session, id_)
     etag(response, row.revision)
     return documents.Schedule.of(row)
@@ -49,7 +49,7 @@ def get_schedule(session: Reading, id_: Id, response: Response) -> documents.Sch
 def patch_schedule(
     session: Writing, id_: Id, change: SchedulePatch, if_match: IfMatch, response: Response
 ) -> documents.Schedule:
-    """Change times, training or gate; enable or disable."""
+    """Change the times, the training or the gate of a schedule, or enable or disable it."""
     row = schedules.patch(session, id_, change, if_match)
     etag(response, row.revision)
     return documents.Schedule.of(row)
@@ -57,21 +57,21 @@ def patch_schedule(
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 412))
 def delete_schedule(session: Writing, id_: Id, if_match: IfMatch) -> None:
-    """Forget a schedule and its runs; what they trained stays."""
+    """Delete a schedule and its runs. The models that they trained stay."""
     schedules.delete(session, id_, if_match)
 
 
 @router.post("/{id}/run", status_code=201, responses=created() | problems(404, 409))
 async def post_run(services: Wired, id_: Id, response: Response, once: OnceOnly) -> documents.ScheduleRun:
-    """Run now, with gate and all; 409 while a run goes on."""
+    """Run a schedule now, gate included. 409 while another run of it has not ended."""
     row = await run_in_threadpool(schedules.run, services, id_, once)
     response.headers["Location"] = f"/v1/schedules/{id_}/runs/{row.id}"
-    return await told(services, row.id, 0, lambda session, run: get_run(session, id_, run))
+    return await document_after_wait(services, row.id, 0, lambda session, run: get_run(session, id_, run))
 
 
 @router.get("/{id}/runs", responses=answer(200, NEXT) | problems(404))
 def list_runs(session: Reading, id_: Id, request: Request, response: Response, page: Page) -> documents.ScheduleRuns:
-    """The runs of a schedule, newest first, each with its verdict."""
+    """List the runs of a schedule, newest first, each with its verdict."""
     found = schedules.runs(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.ScheduleRuns(items=_documents(session, found.rows), next=found.next)
@@ -79,7 +79,7 @@ def list_runs(session: Reading, id_: Id, request: Request, response: Response, p
 
 @router.get("/{id}/runs/{run}", responses=problems(404))
 def get_run(session: Reading, id_: Id, run: str) -> documents.ScheduleRun:
-    """One run."""
+    """Read one run of a schedule."""
     (document,) = _documents(session, [schedules.run_of(session, id_, run)])
     return document
 

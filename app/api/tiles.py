@@ -1,4 +1,4 @@
-"""/v1/predictions/{id}/tiles, tilejson.json, preview.png: what map clients ask for, as TiTiler names it."""
+"""Routes for map clients, named as in TiTiler: tiles, tilejson.json and preview.png of /v1/predictions/{id}."""
 
 from typing import Annotated, Literal
 
@@ -14,10 +14,10 @@ from app.mapping import tiles
 
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]
-TileFormat = Annotated[Format, Query(description="Of the tiles that are linked.")]
-ScoredVersion = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
-IfNoneMatch = Annotated[str, Header(description="The ETag of what you have.")]
-UNCHANGED = {304: {"description": "You have it already.", "headers": CACHE}}
+TileFormat = Annotated[Format, Query(description="Format of the tiles to which the document links.")]
+MaxSize = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
+IfNoneMatch = Annotated[str, Header(description="ETag of the copy that the client has.")]
+UNCHANGED = {304: {"description": "The copy of the client is still valid.", "headers": CACHE}}
 
 
 @router.get(
@@ -34,8 +34,8 @@ async def get_tile(
     format_: Annotated[Format, Path(alias="format")],
     if_none_match: IfNoneMatch = "",
 ) -> Response:
-    """A map tile of 256 x 256 px; where the map shows nothing it is transparent, for zooms without tiles 404."""
-    found = tiles.at_hand(services, id_)
+    """A map tile of 256 x 256 px, transparent where the map shows nothing. 404 for zooms that have no tiles."""
+    found = tiles.recently_opened(services, id_)
     if found is None:
         found = await run_in_threadpool(tiles.published, services, id_)
     tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
@@ -47,7 +47,7 @@ async def get_tile(
     "/{id}/tiles/WebMercatorQuad/tilejson.json", operation_id="get_tilejson_of_matrix_set", responses=problems(404)
 )
 def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp") -> documents.TileJson:
-    """The tiles of a prediction as TileJSON 3.0.0."""
+    """Describe the map tiles of a prediction as TileJSON 3.0.0."""
     found = tiles.published(services, id_).tiles
     return documents.TileJson(
         name=id_,
@@ -63,14 +63,17 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     response_class=Response,
     responses=content({"image/png": BINARY}, CACHE) | UNCHANGED | problems(404),
 )
-def get_preview(services: Wired, id_: Id, max_size: ScoredVersion = 1024, if_none_match: IfNoneMatch = "") -> Response:
-    """The whole map as a picture in Web Mercator."""
+def get_preview(services: Wired, id_: Id, max_size: MaxSize = 1024, if_none_match: IfNoneMatch = "") -> Response:
+    """The whole map of a prediction as one PNG picture in Web Mercator."""
     found = tiles.published(services, id_)
     return _unchanging(found.preview(max_size), "png", found.sha256, if_none_match)
 
 
 def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
-    """A product is published once: a client that has a picture need never ask again."""
+    """A picture that a client may keep for ever, because a product is published once and never changes.
+
+    304 without content if `if_none_match` has the ETag of the picture.
+    """
     etag = f'"{sha256[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "max-age=31536000, immutable"}
     if etag in if_none_match or if_none_match.strip() == "*":

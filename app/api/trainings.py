@@ -1,4 +1,4 @@
-"""/v1/trainings"""
+"""Routes of /v1/trainings: start, list and read trainings."""
 
 from typing import Annotated
 
@@ -7,10 +7,10 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, Patience, Reading, Wired, link_next
+from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.waiting import told
+from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import TrainingRequest
@@ -20,17 +20,17 @@ router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_training(
-    services: Wired, response: Response, body: TrainingRequest, once: OnceOnly, patience: Patience
+    services: Wired, response: Response, body: TrainingRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Training:
-    """Train a U-Net on a prepared dataset and register what comes out."""
+    """Train a U-Net on a prepared dataset and register it as a model version."""
     row = await run_in_threadpool(trainings.create, services, body, once)
     response.headers["Location"] = f"/v1/trainings/{row.id}"
-    return await told(services, row.id, patience, get_training)
+    return await document_after_wait(services, row.id, wait_s, get_training)
 
 
 @router.get("", responses=answer(200, NEXT))
 def list_trainings(session: Reading, request: Request, response: Response, page: Page) -> documents.Trainings:
-    """All trainings, newest first."""
+    """List all trainings, newest first."""
     found = trainings.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     work = lifecycle.by_id(session, (row.id for row in found.rows))
@@ -40,12 +40,15 @@ def list_trainings(session: Reading, request: Request, response: Response, page:
 
 @router.get("/{id}", responses=problems(404))
 def get_training(session: Reading, id_: Id) -> documents.Training:
-    """One training."""
+    """Read one training."""
     row = trainings.get(session, id_)
     return documents.Training.of(row, lifecycle.get(session, row.id))
 
 
 @router.get("/{id}/series", responses=problems(404))
 def get_series(session: Reading, id_: Id, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> documents.Series:
-    """Loss by part, accuracy, IoU and kappa by epoch, while it runs; only the epochs after `after`."""
+    """The measurements of each epoch after `after`, also while the training runs.
+
+    They are the terms of the loss, and accuracy, IoU and kappa on the val split.
+    """
     return documents.Series(items=tuple(map(documents.Epoch.of, trainings.series(session, id_, after))))

@@ -1,4 +1,7 @@
-"""/v1/uploads: a file in pieces, over a line that breaks; after draft-ietf-httpbis-resumable-upload."""
+"""Routes of /v1/uploads: send a file in pieces over a connection that may break.
+
+They follow draft-ietf-httpbis-resumable-upload.
+"""
 
 import re
 from typing import Annotated
@@ -18,12 +21,12 @@ from app.services import Services
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 SENT = answer(204, OFFSET)
 IN_PIECES = problems(*IN_BODIES, 404, 409, 415, 423, 507)
-Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="How many bytes of the file come before.")]
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="Number of bytes that precede this piece.")]
 
 
 @router.post("", status_code=201, responses=created() | problems(507))
 async def post_upload(services: Wired, response: Response) -> documents.Upload:
-    """Begin an upload: send its bytes by PATCH, then name it in `?upload=` where the file itself could be sent."""
+    """Begin an upload. Send its bytes with PATCH; then pass its id as `?upload=` to a route that takes a file."""
     id_ = await run_in_threadpool(uploads.begin, services)
     response.headers["Location"] = f"/v1/uploads/{id_}"
     return documents.Upload(id=id_, offset=0, limit_bytes=services.settings.upload_limit_bytes)
@@ -31,14 +34,14 @@ async def post_upload(services: Wired, response: Response) -> documents.Upload:
 
 @router.head("/{id}", status_code=204, responses=SENT | problems(404))
 def head_upload(services: Wired, id_: Id, response: Response) -> None:
-    """How far it has come: `Upload-Offset`. So many bytes are safe."""
+    """Read how many bytes are stored safely, from the header `Upload-Offset`."""
     response.headers["Cache-Control"] = "no-store"
-    _tell(response, uploads.offset(services, id_))
+    _set_offset(response, uploads.offset(services, id_))
 
 
 @router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
 async def patch_upload(services: Wired, request: Request, response: Response, id_: Id, offset: Offset) -> None:
-    """Send more, from `Upload-Offset` on. Of a request that breaks off, what arrived is kept."""
+    """Send more bytes, from `Upload-Offset` on. If the request breaks off, the bytes that arrived are kept."""
     await _append(services, request, response, id_, offset)
 
 
@@ -50,19 +53,25 @@ async def put_upload(
     id_: Id,
     content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
 ) -> None:
-    """The same for `curl -C OFFSET -T FILE`, which says by Content-Range where it goes on; without, from the start."""
+    """Send more bytes with `curl -C OFFSET -T FILE`.
+
+    Content-Range says where the bytes belong; without it they are the file from its start.
+    """
     first, total = _read_range(content_range, receiving.announced_bytes(request))
     await _append(services, request, response, id_, first, total)
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 423))
 def delete_upload(services: Wired, id_: Id) -> None:
-    """Forget an upload; otherwise it goes a day after its last byte."""
+    """Delete an upload. Otherwise it is deleted a day after its last byte arrived."""
     uploads.delete(services, id_)
 
 
 def _read_range(content_range: str, length: int | None) -> tuple[int, int | None]:
-    """The first byte, and how many the whole file has, if that is said. length: of the body, if that is said."""
+    """The offset of the first byte, and the size of the whole file in bytes or None if Content-Range does not state it.
+
+    length: bytes of the body, or None if the client does not state it. Raises `Invalid`.
+    """
     match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:(\d{1,18})|\*))?", content_range)
     if not match:
         raise _wrong_range("Content-Range does not say where to go on.", "Write: Content-Range: bytes FIRST-LAST/ALL")
@@ -70,10 +79,10 @@ def _read_range(content_range: str, length: int | None) -> tuple[int, int | None
     assert first is not None
     ranged = length if last is None else last - first + 1
     if length is not None and ranged != length:
-        detail = f"Content-Range is of {ranged} bytes, and the body has {length}."
-        raise _wrong_range(detail, "Count FIRST and LAST from 0; both are sent.")
+        detail = f"Content-Range covers {ranged} bytes, but the body has {length}."
+        raise _wrong_range(detail, "Count FIRST and LAST from 0; the body includes both bytes.")
     if last is not None and total is not None and last >= total:
-        detail = f"Content-Range ends with byte {last} of a file that has {total}."
+        detail = f"Content-Range ends with byte {last}, but the file has only {total} bytes."
         raise _wrong_range(detail, "Count FIRST and LAST from 0: the last byte is ALL - 1.")
     return first, total
 
@@ -86,10 +95,10 @@ async def _append(
     services: Services, request: Request, response: Response, id_: str, offset: int, total: int | None = None
 ) -> None:
     receiving.check_announced(request, services)
-    with uploads.growing(services, id_, offset, total) as file:
+    with uploads.open_at(services, id_, offset, total) as file:
         await receiving.receive(request, services, file)
-    _tell(response, await run_in_threadpool(uploads.offset, services, id_))
+    _set_offset(response, await run_in_threadpool(uploads.offset, services, id_))
 
 
-def _tell(response: Response, offset: int) -> None:
+def _set_offset(response: Response, offset: int) -> None:
     response.headers["Upload-Offset"] = str(offset)

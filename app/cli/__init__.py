@@ -1,4 +1,4 @@
-"""The command line: `canemap up`, `canemap train`, ... over the client; see `canemap --help`."""
+"""The command line: `canemap up`, `canemap train` and so on, which use the client. `canemap --help` lists them."""
 
 import sys
 
@@ -16,12 +16,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (service, doctor, backup, work, compare, show, schedule, demo):
-    part.add_to(app)
+for module in (service, doctor, backup, work, compare, show, schedule, demo):
+    module.add_to(app)
 
 
 def main() -> None:
-    """Run a command; the exit code says how it went: 0 ok, 2 usage, 3 refused, 4 the job failed, 5 dismissed."""
+    """Run a command. Exit codes: 0 success, 2 wrong usage, 3 refused, 4 the job failed, 5 the job was dismissed."""
     try:
         app()
     except JobDismissed as error:
@@ -33,10 +33,10 @@ def main() -> None:
     except httpx.TransportError as error:
         stop(f"The service cannot be reached ({error}). Start it with `canemap up`, or set CANEMAP_URL.", REFUSED)
     except KeyboardInterrupt:
-        stop("Interrupted; the service goes on with what it was asked for. `canemap jobs` shows it.", INTERRUPTED)
+        stop("Interrupted. The service continues the work that was started; `canemap jobs` shows it.", INTERRUPTED)
 
 
 def stop(message: str, code: int) -> None:
-    """Say why, and end."""
+    """Print `message` to standard error, and exit with `code`."""
     errors.print(message, markup=False, highlight=False)
     sys.exit(code)

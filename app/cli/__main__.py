@@ -1,4 +1,4 @@
-"""`python -m app.cli`"""
+"""The entry point of `python -m app.cli`."""
 
 from app.cli import main
 

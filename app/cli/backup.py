@@ -1,4 +1,4 @@
-"""`canemap files save` and `canemap files restore`: the files of a store as a folder, and back."""
+"""`canemap files save` and `canemap files restore`: copy the files of a store into a folder, and back."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,32 +8,32 @@ import typer
 
 from app.cli import output
 
-Folder = Annotated[Path, typer.Argument(help="May hold an earlier copy: what is there already stays.")]
-files = typer.Typer(help="Back up and restore the files of the store; the database has tools of its own.")
+Folder = Annotated[Path, typer.Argument(help="It may have an earlier copy: files that are already there stay.")]
+files = typer.Typer(help="Back up and restore the files of the store. Back up the database with its own tools.")
 
 
 @files.command()
 def save(folder: Folder) -> None:
-    """Copy every file of the store into a folder. Exit code 1: some were damaged, and are named."""
+    """Copy every file of the store into a folder. With exit code 1 some files were damaged, and are listed."""
     from app.services import Services
     from app.settings import Settings
     from app.storage import backup
 
     folder.mkdir(parents=True, exist_ok=True)
-    _tell(backup.save(Services.open(Settings()).store, folder), "saved")
+    _report(backup.save(Services.open(Settings()).store, folder), "saved")
 
 
 @files.command()
 def restore(folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)]) -> None:
-    """Put every file of a folder into the store. Exit code 1: some were damaged, and are named."""
+    """Put every file of a folder into the store. With exit code 1 some files were damaged, and are listed."""
     from app.services import Services
     from app.settings import Settings
     from app.storage import backup
 
-    _tell(backup.restore(folder, Services.open(Settings()).store), "restored")
+    _report(backup.restore(folder, Services.open(Settings()).store), "restored")
 
 
-def _tell(done: Iterable[tuple[str, str]], what: str) -> None:
+def _report(done: Iterable[tuple[str, str]], what: str) -> None:
     results = list(done)
     wrong = [fault for _, fault in results if fault]
     for fault in wrong:
@@ -44,5 +44,5 @@ def _tell(done: Iterable[tuple[str, str]], what: str) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     app.add_typer(files, name="files")

@@ -1,4 +1,4 @@
-"""Commands of science: compare variants, draw figures, check a published table, replay a prediction."""
+"""Commands for experiments: compare variants, draw figures, check a published table, replay a prediction."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,25 +9,30 @@ from app.cli import options, output
 from app.cli.output import AsJson
 from app.client import Client, Experiment, Json
 
-DIFFERENT = 4  # the exit code of a job that failed: something did not come out as it should
+DIFFERENT = 4  # the exit code of a failed job, here for a result that is not as expected
 
 
 def compare(
     dataset: str,
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:KEY=VALUE,...", help="A variant, like wide:net.width=32; repeat. First: baseline."),
+        typer.Option(
+            metavar="NAME:KEY=VALUE,...",
+            help="A variant, like wide:net.width=32; repeat. The first is the baseline.",
+        ),
     ] = None,
-    lovasz: Annotated[str, typer.Option(help="Weights of the Lovász loss, like 0,0.25,0.5,1; 0 is CE alone.")] = "",
-    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1,2",
+    lovasz: Annotated[
+        str, typer.Option(help="Weights of the Lovász loss: 0,0.25,0.5,1; 0 is cross-entropy alone.")
+    ] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0,1,2",
     config: options.Config = None,
     changes: options.Set = None,
-    register_as: Annotated[str | None, typer.Option(help="Register each run as a version of this model.")] = None,
+    register_as: Annotated[str | None, typer.Option(help="Register each training as a version of this model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the table and the figures.")] = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train variants x seeds and compare them; by default cross-entropy against cross-entropy + 0.5 * Lovász."""
+    """Train each variant with each seed and compare them; by default cross-entropy with and without 0.5 * Lovász."""
     weights = [float(weight) for weight in options.names(lovasz)] or ([] if variant else [0.0, 0.5])
     with Client() as client:
         experiment = client.experiment(
@@ -62,7 +67,7 @@ def figures(
 
 
 def check_table(accuracy: float, iou: float, kappa: float, decimals: int = 4, as_json: AsJson = False) -> None:
-    """Can one confusion matrix have this accuracy, IoU and kappa? Exit code 4 if not."""
+    """Check whether one confusion matrix can have this accuracy, IoU and kappa. Exit code 4 if not."""
     from ml.evaluation.consistency import check
 
     verdict = check(accuracy, iou, kappa, decimals=decimals)
@@ -72,7 +77,7 @@ def check_table(accuracy: float, iou: float, kappa: float, decimals: int = 4, as
 
 
 def replay(prediction: str, as_json: AsJson = False) -> None:
-    """Make a prediction again and compare it byte by byte; exit code 4 and the causes if it differs."""
+    """Make a prediction again and compare the two byte by byte. If they differ: exit code 4, and the causes."""
     with Client() as client:
         first = client.prediction(prediction)
         again = first.replay()
@@ -98,7 +103,7 @@ def _save(experiment: Experiment, out: Path) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     for command in (compare, figures, replay):
         app.command()(command)
     app.command("check-table")(check_table)

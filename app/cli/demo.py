@@ -1,4 +1,4 @@
-"""`canemap demo`: the main job for real, on scenes that are made on the spot with a known truth."""
+"""`canemap demo`: the whole workflow, on synthetic scenes whose fields and areas are known."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.cli import output
 from app.cli.work import show_metrics
 from app.client import Client, Prediction
 
-Folder = Annotated[Path, typer.Option(help="Where the service keeps its data, and the result is put.")]
+Folder = Annotated[Path, typer.Option(help="Folder for the data of the service and for the result.")]
 SIZE_PX = 768
 CLASSES = {"sugarcane": 1, "*": 0}
 SPLITS = {"train": tuple(f"train-{number}" for number in range(1, 7)), "val": ("val-1",), "test": ("test-1",)}
@@ -26,16 +26,16 @@ CONFIG = {
 
 
 def demo(folder: Folder = Path("canemap-demo"), epochs: Annotated[int, typer.Option(min=1)] = 10) -> None:
-    """Upload, label, train, predict, count hectares and draw a picture; about five minutes on two cores."""
+    """Upload scenes and labels, train, predict, count hectares and draw a picture: about five minutes on two cores."""
     from app.cli.running import running
     from ml.synthetic import make_scene
 
-    say("Making scenes with a known truth ...")
-    names = [name for part in SPLITS.values() for name in part] + [UNSEEN]
+    say("Making synthetic scenes whose fields are known ...")
+    names = [name for scenes in SPLITS.values() for name in scenes] + [UNSEEN]
     made = {name: make_scene(folder / "scenes", name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
     say("Starting the service ...")
     with running("127.0.0.1", 0, folder / "data", folder / "service.log") as url, Client(url) as client:
-        say(f"It runs on {url}. Uploading {len(names)} scenes and their labels over HTTP ...")
+        say(f"The service runs at {url}. Uploading {len(names)} scenes and their labels over HTTP ...")
         for name, scene in made.items():
             client.upload_scene(scene.image)
             if name != UNSEEN:
@@ -43,28 +43,28 @@ def demo(folder: Folder = Path("canemap-demo"), epochs: Annotated[int, typer.Opt
         model = _learn(client, epochs)
         prediction = _predict(client, model)
         files = prediction.download(folder / "result")
-        _tell(prediction, made[UNSEEN].truth_ha["sugarcane"])
-        truth = folder / "result" / "truth.tif"
-        _draw(made[UNSEEN].image, made[UNSEEN].plots, truth, files, folder / "result.png")
+        _show_areas(prediction, made[UNSEEN].truth_ha["sugarcane"])
+        labels = folder / "result" / "truth.tif"
+        _draw(made[UNSEEN].image, made[UNSEEN].plots, labels, files, folder / "result.png")
     say(f"""
 The picture: {folder / "result.png"}
 The maps and polygons for a GIS: {folder / "result"}
 
 What to try next:
-  canemap up --data {folder / "data"}      the same service, with all that was just made
+  canemap up --data {folder / "data"}      the same service, with everything that was just made
   open http://127.0.0.1:8000/docs          its API
-  canemap models                           what it has learnt
+  canemap models                           the models of the service
   canemap upload YOUR.tif && canemap predict YOUR --model cane --out result""")
 
 
 def say(text: str) -> None:
-    """A line for the reader."""
+    """Print a line."""
     output.show(None, False, [text])
 
 
 def _learn(client: Client, epochs: int) -> str:
-    """Train; the model's version, as a prediction names it."""
-    scenes = [name for part in SPLITS.values() for name in part]
+    """Train a model; returns its version as "name:version"."""
+    scenes = [name for names in SPLITS.values() for name in names]
     dataset = client.create_dataset("demo", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait()
     share = dataset.document["statistics"]["train"]["fraction"]["sugarcane"]
     say(f"The training scenes are {share:.0%} sugarcane. Training a U-Net with cross-entropy + 0.5 * Lovász hinge ...")
@@ -76,20 +76,20 @@ def _learn(client: Client, epochs: int) -> str:
 
 
 def _predict(client: Client, model: str) -> Prediction:
-    say("Mapping a scene that it has not seen ...")
+    say("Mapping a scene that the model has not seen ...")
     prediction = client.predict(UNSEEN, model=model)
     with output.progress(False) as show:
         prediction.wait(progress=show)
     return prediction
 
 
-def _tell(prediction: Prediction, truth_ha: float) -> None:
+def _show_areas(prediction: Prediction, known_ha: float) -> None:
     (row,) = prediction.areas()
     low, high = row["ci95_ha"]
     output.table(
         ("sugarcane in the unseen scene", "hectares"),
         [
-            ("truth", truth_ha),
+            ("truth", known_ha),
             ("as mapped", row["mapped_ha"]),
             ("adjusted for the errors on the test scene", row["adjusted_ha"]),
             ("95 % interval", f"{low:.4f} - {high:.4f}"),
@@ -97,17 +97,17 @@ def _tell(prediction: Prediction, truth_ha: float) -> None:
     )
 
 
-def _draw(image: Path, plots: Path, truth: Path, files: Sequence[Path], out: Path) -> None:
+def _draw(image: Path, plots: Path, labels: Path, files: Sequence[Path], out: Path) -> None:
     from ml.figures.maps import draw_row, mask_panel, scene_panel
     from ml.labels.classes import LabelOptions
     from ml.labels.rasterise import rasterise
 
-    rasterise([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, truth)
+    rasterise([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, labels)
     classes = next(file for file in files if file.name == "classes.tif")
-    panels = [scene_panel("image", image), mask_panel("truth", truth), mask_panel("map", classes)]
+    panels = [scene_panel("image", image), mask_panel("truth", labels), mask_panel("map", classes)]
     draw_row(panels, out, caption="A scene that the model has not seen")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+    """Add the command of this module to `app`."""
     app.command()(demo)

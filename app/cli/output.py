@@ -1,4 +1,4 @@
-"""What commands print: tables and progress bars for people, JSON for programs."""
+"""The output of commands: tables and progress bars for people, JSON for programs."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
-    """Print `document` as JSON, or `lines` for people."""
+    """Print `document` as JSON if `as_json`, else print `lines`."""
     if as_json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
         return
@@ -27,7 +27,7 @@ def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table."""
+    """Print a table with a heading for each column."""
     drawn = Table(*columns)
     for row in rows:
         drawn.add_row(*map(number, row))
@@ -35,7 +35,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def number(value: object) -> str:
-    """A number with the digits that matter; - for what is not known."""
+    """The text of a value: floats with four decimals, "-" for None."""
     if value is None:
         return "-"
     return f"{value:,.4f}" if isinstance(value, float) else str(value)
@@ -43,7 +43,10 @@ def number(value: object) -> str:
 
 @contextmanager
 def progress(as_json: bool) -> Iterator[Show]:
-    """Draws a job: a bar on a terminal, else a line whenever its stage changes; nothing when JSON is wanted."""
+    """A function that shows the progress of a job, on standard error.
+
+    It draws a bar on a terminal, and prints lines elsewhere. With `as_json` it shows nothing.
+    """
     if as_json:
         yield lambda job: None
         return
@@ -62,7 +65,7 @@ def progress(as_json: bool) -> Iterator[Show]:
 
 
 def finished(work: Work, no_wait: bool, as_json: bool) -> bool:
-    """Wait, unless asked not to; whether the work has ended."""
+    """Wait for the end of `work` unless `no_wait`, and print its id or its document; returns whether it has ended."""
     if not as_json:
         show(None, False, [work.id])
     if not no_wait:
@@ -74,7 +77,7 @@ def finished(work: Work, no_wait: bool, as_json: bool) -> bool:
 
 
 class _Lines:
-    """Progress where there is no terminal: a line for each stage and each tenth of it."""
+    """Progress without a terminal: a line for each change of status or stage, and for each tenth of a stage."""
 
     def __init__(self) -> None:
         self._last: tuple[str, str, int] | None = None

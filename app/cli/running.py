@@ -1,4 +1,4 @@
-"""A service of one's own for the length of a block: what `canemap up` and `canemap demo` stand on."""
+"""A whole service that runs for the length of a block, as `canemap up` and `canemap demo` need it."""
 
 import os
 import signal
@@ -15,20 +15,22 @@ from app.jobs.kinds import QUEUES
 from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
 
-# two, so that a prediction never waits behind a night of training
+# the queues of two workers, so that a prediction never waits for a long training to end
 WORKERS = ("training", ",".join(queue for queue in QUEUES if queue != "training"))
 READY_S = 120.0
 
 
 class NotReady(RuntimeError):
-    """The service did not come up."""
+    """The service did not become ready in time."""
 
 
 @contextmanager
 def running(host: str, port: int, data: Path | None, log: Path | None = None) -> Iterator[str]:
-    """Migrate, start API and workers, and give the URL once all is ready; SIGTERM interrupts the block as Ctrl-C does.
+    """Migrate the database, start the API and the workers, and yield the URL when everything is ready.
 
-    log: file for what the children say, by default this process's own output.
+    SIGTERM interrupts the block as Ctrl-C does.
+
+    log: file for the output of the child processes; by default they write to the output of this process.
     """
     environment = dict(os.environ)
     if data:
@@ -51,7 +53,7 @@ def running(host: str, port: int, data: Path | None, log: Path | None = None) ->
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on."""
+    """A free port of `host`."""
     family = socket.getaddrinfo(host, 0)[0][0]
     with socket.socket(family) as probe:
         probe.bind((host, 0))

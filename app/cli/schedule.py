@@ -1,4 +1,4 @@
-"""`canemap schedule ...`: retraining by the clock."""
+"""`canemap schedule ...`: trainings that are repeated by the clock."""
 
 from typing import Annotated
 
@@ -8,28 +8,30 @@ from app.cli import options, output
 from app.cli.output import AsJson
 from app.client import Client, Json
 
-schedule = typer.Typer(help="Retrain by the clock, and promote what is better.", no_args_is_help=True)
-Bounds = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Repeat for several metrics.")]
+schedule = typer.Typer(help="Repeat trainings by the clock, and promote better versions.", no_args_is_help=True)
+Bounds = Annotated[
+    list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Bound of a metric; repeat for more metrics.")
+]
 
 
 @schedule.command()
 def add(
     name: str,
-    dataset: Annotated[str, typer.Argument(help="Without version: the newest at each run.")],
+    dataset: Annotated[str, typer.Argument(help="name:version, or name for the newest version at each run.")],
     cron: Annotated[str, typer.Option(help="Minute hour day-of-month month day-of-week: '0 2 1 * *'.")],
-    timezone: Annotated[str, typer.Option(help="Of the IANA database.")] = "UTC",
-    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default the dataset's.")] = None,
+    timezone: Annotated[str, typer.Option(help="Time zone of the IANA database.")] = "UTC",
+    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default that of the dataset.")] = None,
     config: options.Config = None,
     changes: options.Set = None,
-    promote: Annotated[bool, typer.Option(help="Whether what is better takes the alias.")] = True,
-    alias: Annotated[str, typer.Option()] = "champion",
-    metric: Annotated[str, typer.Option(help="What must be better on the test split.")] = "iou",
-    min_gain: Annotated[float, typer.Option(help="By how much.")] = 0.0,
+    promote: Annotated[bool, typer.Option(help="Move the alias to a version that is better.")] = True,
+    alias: Annotated[str, typer.Option(help="Alias that a better version takes.")] = "champion",
+    metric: Annotated[str, typer.Option(help="Metric that must be better on the test split.")] = "iou",
+    min_gain: Annotated[float, typer.Option(help="Least gain in the metric.")] = 0.0,
     guard: Bounds = None,
     floor: Bounds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a schedule. --guard recall=-0.02: may lose 0.02 at most; --floor iou=0.6: must be 0.6 at least."""
+    """Make a schedule. --guard recall=-0.02: recall may fall by 0.02 at most; --floor iou=0.6: IoU must reach 0.6."""
     training = {"dataset": dataset, "register_as": register_as, "config": options.config(config, changes)}
     bounds = {"guards": _bounds(guard, "--guard"), "floors": _bounds(floor, "--floor")}
     gate = {"alias": alias, "metric": metric, "min_gain": min_gain, **bounds} if promote else None
@@ -39,7 +41,7 @@ def add(
 
 @schedule.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """All schedules."""
+    """List all schedules."""
     with Client() as client:
         found = list(client.schedules())
     if as_json:
@@ -51,7 +53,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @schedule.command()
 def run(name: str, as_json: AsJson = False) -> None:
-    """Run now."""
+    """Run a schedule now."""
     with Client() as client:
         made = client.run_schedule(name)
     output.show(made, as_json, [f"run {made['id']}: {made['status']} {made['training'] or made['message']}"])
@@ -59,7 +61,7 @@ def run(name: str, as_json: AsJson = False) -> None:
 
 @schedule.command()
 def runs(name: str, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, as_json: AsJson = False) -> None:
-    """The newest runs, each with its verdict."""
+    """List the newest runs of a schedule, each with its verdict."""
     with Client() as client:
         found = client.get(f"/v1/schedules/{name}/runs", limit=limit)["items"]
     if as_json:
@@ -72,21 +74,21 @@ def runs(name: str, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, a
 
 @schedule.command()
 def pause(name: str, as_json: AsJson = False) -> None:
-    """Let it rest; what is due meanwhile is not caught up."""
+    """Pause a schedule. Runs that are due meanwhile are not caught up."""
     with Client() as client:
         _show(client.change_schedule(name, enabled=False), as_json)
 
 
 @schedule.command()
 def resume(name: str, as_json: AsJson = False) -> None:
-    """Let it go on."""
+    """Resume a paused schedule."""
     with Client() as client:
         _show(client.change_schedule(name, enabled=True), as_json)
 
 
 @schedule.command()
 def remove(name: str, as_json: AsJson = False) -> None:
-    """Forget it and its runs; what they trained stays."""
+    """Remove a schedule and its runs. The models that they trained stay."""
     with Client() as client:
         client.delete_schedule(name)
     output.show({"removed": name}, as_json, [f"schedule {name} is removed"])
@@ -105,5 +107,5 @@ def _bounds(texts: list[str] | None, option: str) -> dict[str, float]:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     app.add_typer(schedule, name="schedule")

@@ -1,4 +1,4 @@
-"""Commands that run the service. What they start is imported late: the other commands stay quick."""
+"""Commands that run the service. They import its modules late, so that the other commands start quickly."""
 
 import ipaddress
 import os
@@ -14,17 +14,18 @@ import typer
 from app.cli import output
 from app.cli.output import AsJson
 
-Host = Annotated[str, typer.Option(help="Loopback only: access keys do not exist yet.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; only loopback, because there are no access keys yet.")]
 Unprotected = Annotated[
-    bool, typer.Option(help="Any --host: something else, for instance a container's own network, keeps strangers out.")
+    bool,
+    typer.Option(help="Allow any --host, as something else keeps strangers out, like the network of a container."),
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
-Data = Annotated[Path | None, typer.Option(help="Folder of everything that must survive; sets CANEMAP_DATA_DIR.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Data = Annotated[Path | None, typer.Option(help="Folder for all data of the service; sets CANEMAP_DATA_DIR.")]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 
 
 def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: AsJson = False) -> None:
-    """Run the whole service: API and workers, with no server to install. Ctrl-C ends it."""
+    """Run the whole service, that is the API and the workers, without any other server. Ctrl-C ends it."""
     from app.cli.running import running
 
     _check_loopback(host)
@@ -37,7 +38,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: 
 def serve(
     host: Host = "127.0.0.1", port: Port = 8000, unprotected: Unprotected = False, with_parent: WithParent = False
 ) -> None:
-    """Run the API alone."""
+    """Run only the API."""
     import uvicorn
 
     from app.api.http.connections import MOST_CONNECTIONS, BoundedProtocol
@@ -56,19 +57,21 @@ def serve(
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=MOST_CONNECTIONS,
-        access_log=False,  # app.api.http.request_log says more
+        access_log=False,  # app.api.http.request_log writes a better log
         timeout_graceful_shutdown=5,
     )
 
 
-def worker(queues: Annotated[str, typer.Option(help="Comma-separated.")] = "light,prediction,training") -> None:
-    """Run one worker; it does one job at a time."""
-    # not imported: nothing of app may depend on the worker, and through it on torch
+def worker(
+    queues: Annotated[str, typer.Option(help="Its queues, comma-separated.")] = "light,prediction,training",
+) -> None:
+    """Run one worker, which does one job at a time."""
+    # executed and not imported: app must not depend on the worker, and through it on torch
     os.execv(sys.executable, [sys.executable, "-m", "worker", "--queues", queues])
 
 
 def beat() -> None:
-    """Look for dead workers, unheard jobs and schedules that are due, as every process does, and do nothing else."""
+    """Only do the periodic work of every process: look for dead workers, jobs left in the queue and due schedules."""
     import signal
 
     from app.core.startup import configure_logs
@@ -87,7 +90,7 @@ def beat() -> None:
 
 
 def migrate(revision: str = "head", as_json: AsJson = False) -> None:
-    """Bring the database's schema to a revision, by default the newest."""
+    """Migrate the schema of the database to a revision, by default the newest."""
     from app.core.db import migrate as migrate_schema
     from app.settings import Settings
 
@@ -106,6 +109,6 @@ def _check_loopback(host: str) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     for command in (up, serve, worker, beat, migrate):
         app.command()(command)

@@ -1,4 +1,4 @@
-"""Commands that look, promote and dismiss."""
+"""Commands that show areas, models and jobs, promote versions and dismiss jobs."""
 
 from typing import Annotated
 
@@ -9,11 +9,11 @@ from app.cli.output import AsJson
 from app.cli.work import show_areas
 from app.client import Client
 
-Metric = ("accuracy", "iou", "kappa")
+METRICS = ("accuracy", "iou", "kappa")
 
 
 def areas(prediction: str, as_json: AsJson = False) -> None:
-    """Hectares of a prediction."""
+    """Show the hectares of a prediction."""
     with Client() as client:
         found = client.prediction(prediction)
         if as_json:
@@ -23,7 +23,7 @@ def areas(prediction: str, as_json: AsJson = False) -> None:
 
 
 def models(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
-    """All models, or the versions of one."""
+    """List all models, or the versions of one model."""
     with Client() as client:
         found = [client.model(name)] if name else list(client.models())
     if as_json:
@@ -34,31 +34,31 @@ def models(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
         metrics = version["metrics"]["test"] or version["metrics"]["val"] or {}
         split = "test" if version["metrics"]["test"] else "val"
         names = ",".join(version["aliases"])
-        rows.append((version["name"], version["version"], names, split, *(metrics.get(metric) for metric in Metric)))
-    output.table(("model", "version", "aliases", "split", *Metric), rows)
+        rows.append((version["name"], version["version"], names, split, *(metrics.get(metric) for metric in METRICS)))
+    output.table(("model", "version", "aliases", "split", *METRICS), rows)
 
 
 def promote(
     name: str,
     version: int,
-    alias: Annotated[str, typer.Option()] = "champion",
-    reason: Annotated[str, typer.Option(help="Kept in the history of the alias.")] = "",
+    alias: Annotated[str, typer.Option(help="Alias to move.")] = "champion",
+    reason: Annotated[str, typer.Option(help="Reason, which the history of the alias keeps.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version of a model; the same command rolls back."""
+    """Point an alias at a version of a model, to promote it or to roll back to it."""
     with Client() as client:
         moved = client.promote(name, version, alias=alias, reason=reason)
     output.show(moved, as_json, [f"{name}@{alias} is version {moved['version']}"])
 
 
 def jobs(
-    job: Annotated[str | None, typer.Argument(help="A job; by default the newest.")] = None,
-    dismiss: Annotated[bool, typer.Option("--dismiss", help="Stop it.")] = False,
-    log: Annotated[bool, typer.Option("--log", help="Print its log.")] = False,
+    job: Annotated[str | None, typer.Argument(help="Id of a job; by default the newest jobs are listed.")] = None,
+    dismiss: Annotated[bool, typer.Option("--dismiss", help="Dismiss the job.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Print the log of the job.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs, or one; stop it or read its log."""
+    """List the newest jobs, or show one job, dismiss it, or print its log."""
     if job is None and (dismiss or log):
         raise typer.BadParameter("name the job", param_hint="JOB")
     with Client() as client:
@@ -79,6 +79,6 @@ def jobs(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     for command in (areas, models, promote, jobs):
         app.command()(command)

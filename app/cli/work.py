@@ -1,4 +1,4 @@
-"""Commands that upload and that start work."""
+"""Commands that upload files and that start jobs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,23 +9,23 @@ from app.cli import options, output
 from app.cli.output import AsJson
 from app.client import Client, Json, Prediction, Training
 
-FIGURES = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
+METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
 Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
-Name = Annotated[str | None, typer.Option(help="Name of the upload; by default the file's.")]
+Name = Annotated[str | None, typer.Option(help="Name for the upload; by default that of the file.")]
 
 
 def upload(
     files: Files,
     name: Name = None,
     acquired: Annotated[str | None, typer.Option(help="Date or time of acquisition.")] = None,
-    sensor: Annotated[str | None, typer.Option()] = None,
+    sensor: Annotated[str | None, typer.Option(help="Sensor of the scene.")] = None,
     bands: Annotated[str | None, typer.Option(help="Names of the bands in order: b,g,r,nir.")] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value without data, when the file does not say.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value of pixels without data, if none is declared.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload GeoTIFFs as scenes."""
     if name and len(files) > 1:
-        raise typer.BadParameter("one name for several files", param_hint="--name")
+        raise typer.BadParameter("there is one name, but several files", param_hint="--name")
     with Client() as client:
         for file in files:
             item = client.upload_scene(
@@ -37,11 +37,13 @@ def upload(
 def label(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     name: Name = None,
-    class_field: Annotated[str | None, typer.Option(help="Attribute that names the class.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Its values: sugarcane=1,*=0")] = None,
-    crs: Annotated[str | None, typer.Option(help="CRS of the layer, when the file has none.")] = None,
-    background: Annotated[int | None, typer.Option(help="0, or 255 for unlabelled.")] = None,
-    field_id: Annotated[str | None, typer.Option(help="Attribute that tells which polygons are one field.")] = None,
+    class_field: Annotated[str | None, typer.Option(help="Attribute that holds the class of a polygon.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Class by value of that attribute: sugarcane=1,*=0.")] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of the layer, if the file has none.")] = None,
+    background: Annotated[
+        int | None, typer.Option(help="Value outside all polygons: 0, or 255 for unlabelled.")
+    ] = None,
+    field_id: Annotated[str | None, typer.Option(help="Attribute that polygons of one field share.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
@@ -73,29 +75,31 @@ def dataset(
     name: str,
     labels: Annotated[str, typer.Option(help="Label sets, comma-separated.")],
     train: Annotated[str, typer.Option(help="Scenes to train on, comma-separated.")] = "",
-    val: Annotated[str, typer.Option(help="Scenes that choose the epoch.")] = "",
-    test: Annotated[str, typer.Option(help="Scenes scored once, at the end.")] = "",
-    blocks: Annotated[str, typer.Option(help="Scenes to split by blocks instead.")] = "",
-    block_px: Annotated[int, typer.Option(help="Side of the blocks.")] = 1024,
+    val: Annotated[str, typer.Option(help="Scenes that decide which epoch is kept.")] = "",
+    test: Annotated[str, typer.Option(help="Scenes that are scored once, at the end.")] = "",
+    blocks: Annotated[str, typer.Option(help="Scenes to split by blocks, instead of whole scenes.")] = "",
+    block_px: Annotated[int, typer.Option(help="Side of a block, in pixels.")] = 1024,
     homogenise: Annotated[
         Literal["none", "robust", "histogram", "wallis"], typer.Option(help="Bring all scenes to one radiometry.")
     ] = "none",
     leaks: Annotated[
-        Literal["refuse", "drop", "allow"], typer.Option(help="When splits share ground, pixels or fields.")
+        Literal["refuse", "drop", "allow"], typer.Option(help="What to do when splits share ground, pixels or fields.")
     ] = "refuse",
-    classes: Annotated[str, typer.Option(help="Names of classes by value: wheat=1,mustard=2; else other, cane.")] = "",
+    classes: Annotated[
+        str, typer.Option(help="Values by class: wheat=1,mustard=2; by default other=0,sugarcane=1.")
+    ] = "",
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a version of a dataset from scenes and labels."""
-    parts = {"train": options.names(train), "val": options.names(val), "test": options.names(test)}
-    scenes = options.names(blocks) or [scene for part in parts.values() for scene in part]
-    split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **parts}
-    more: Json = {"homogenise": homogenise, "leaks": leaks}
+    by_split = {"train": options.names(train), "val": options.names(val), "test": options.names(test)}
+    scenes = options.names(blocks) or [scene for names in by_split.values() for scene in names]
+    split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **by_split}
+    options_: Json = {"homogenise": homogenise, "leaks": leaks}
     if classes:
-        more["classes"] = options.class_list(classes)
+        options_["classes"] = options.class_list(classes)
     with Client() as client:
-        work = client.create_dataset(name, scenes=scenes, labels=options.names(labels), split=split, **more)
+        work = client.create_dataset(name, scenes=scenes, labels=options.names(labels), split=split, **options_)
         if output.finished(work, no_wait, as_json) and not as_json:
             rows = (
                 (split, cls, count, statistics["area_ha"].get(cls))
@@ -107,13 +111,13 @@ def dataset(
 
 def train(
     dataset: str,
-    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default the dataset's.")] = None,
+    register_as: Annotated[str | None, typer.Option(help="Name of the model; by default that of the dataset.")] = None,
     config: options.Config = None,
     changes: options.Set = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a U-Net and register what comes out."""
+    """Train a U-Net on a dataset and register it as a model version."""
     with Client() as client:
         training = client.train(dataset, register_as=register_as, config=options.config(config, changes))
         if output.finished(training, no_wait, as_json) and not as_json:
@@ -122,15 +126,15 @@ def train(
 
 def predict(
     scene: str,
-    model: Annotated[str, typer.Option(help="cane@champion, cane:3, or cane for its champion.")],
+    model: Annotated[str, typer.Option(help="Model version: cane@champion, cane:3, or cane for its champion.")],
     out: Annotated[Path | None, typer.Option(help="Folder to download the result into.")] = None,
-    parts: Annotated[int, typer.Option(help="Cut the map into so many jobs, which all workers share.")] = 1,
+    parts: Annotated[int, typer.Option(help="Number of jobs into which the map is cut, for several workers.")] = 1,
     config: options.Config = None,
     changes: options.Set = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Map a scene; print its hectares."""
+    """Map a scene and print its hectares."""
     with Client() as client:
         prediction = client.predict(scene, model=model, config=options.config(config, changes), parts=parts)
         if not output.finished(prediction, no_wait, as_json):
@@ -142,31 +146,31 @@ def predict(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="cane@champion, cane:3, or cane for its champion.")],
-    dataset: Annotated[str, typer.Argument(help="Any that fits the model, like gx:2.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    model: Annotated[str, typer.Argument(help="Model version: cane@champion, cane:3, or cane for its champion.")],
+    dataset: Annotated[str, typer.Argument(help="Any dataset that fits the model, like gx:2.")],
+    split: Annotated[str, typer.Option(help="Split to score on: train, val or test.")] = "test",
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a model on a split of a dataset."""
+    """Score a model version on a split of a dataset."""
     name, _, version = model.partition(":")
     name, _, alias = name.partition("@")
     with Client() as client:
         scored = client.evaluate(name, dataset, which=version or f"@{alias or 'champion'}", split=split)
         if output.finished(scored, no_wait, as_json) and not as_json:
-            output.table(("split", *FIGURES), [[split, *(scored.document["metrics"][name] for name in FIGURES)]])
+            output.table(("split", *METRICS), [[split, *(scored.document["metrics"][name] for name in METRICS)]])
 
 
 def show_metrics(training: Training) -> None:
-    """The metrics of a training, by split."""
+    """Print the metrics of a training, by split."""
     model = training.model
     output.show(model, False, [f"registered {model['name']} version {model['version']}"])
-    rows = ([split, *(metrics[name] for name in FIGURES)] for split, metrics in model["metrics"].items() if metrics)
-    output.table(("split", *FIGURES), rows)
+    rows = ([split, *(metrics[name] for name in METRICS)] for split, metrics in model["metrics"].items() if metrics)
+    output.table(("split", *METRICS), rows)
 
 
 def show_areas(prediction: Prediction) -> None:
-    """The hectares of a prediction."""
+    """Print the areas of a prediction, in hectares."""
     columns = ("zone", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
     rows = [
         [*(row[column] for column in columns), " - ".join(map(output.number, row["ci95_ha"] or ())) or None]
@@ -182,6 +186,6 @@ def _scene_line(item: Json) -> str:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Add the commands of this module to `app`."""
     for command in (upload, label, dataset, train, predict, evaluate):
         app.command()(command)

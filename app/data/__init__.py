@@ -1,1 +1,1 @@
-"""What is uploaded, and what is made of it to train on: scenes, labels, datasets."""
+"""Scenes and labels, which are uploaded, and the datasets that are made from them for training."""

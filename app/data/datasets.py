@@ -1,4 +1,4 @@
-"""Datasets: immutable versions of scenes + labels + split."""
+"""Datasets: immutable versions of scenes, labels and a split."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ from ml.geo.grid import far_apart
 from ml.labels.inspect import LabelReport
 from ml.scenes.inspect import SceneInfo
 
-FileOf = Callable[[str], Path]  # where the bytes of an object lie, by its key
+FileOf = Callable[[str], Path]  # path of a file in the store, by its key
 
 
 def create(services: Services, request: DatasetRequest, once: IdempotentRequest) -> Dataset:
-    """Accept a new version; its job rasterises the labels, checks and counts."""
+    """Accept a new version of a dataset. Its job rasterises the labels, checks the splits and counts the pixels."""
     with services.database.write() as session:
         version = _next_version(session, request.name)
         id_ = f"{request.name}:{version}"
@@ -48,7 +48,7 @@ def create(services: Services, request: DatasetRequest, once: IdempotentRequest)
 
 
 def get(session: Session, reference: str) -> Dataset:
-    """The dataset "name:version", or the newest version of "name"; else `NotFound`."""
+    """The dataset "name:version", or the newest version of "name". Raises `NotFound`."""
     dataset = session.get(Dataset, reference)
     if dataset is None:
         newest = select(Dataset).where(Dataset.name == reference).order_by(Dataset.version.desc()).limit(1)
@@ -59,7 +59,7 @@ def get(session: Session, reference: str) -> Dataset:
 
 
 def ready(session: Session, reference: str) -> Dataset:
-    """The dataset, prepared; `Conflict` when its job has not succeeded."""
+    """The dataset `reference`, prepared. Raises `NotFound`, or `Conflict` if its job has not succeeded."""
     dataset = get(session, reference)
     if dataset.prepared is None:
         status = lifecycle.get(session, dataset.id).reported_status
@@ -68,18 +68,21 @@ def ready(session: Session, reference: str) -> Dataset:
 
 
 def prepared(dataset: Dataset) -> PreparedDataset:
-    """What the job of a dataset that is `ready` found."""
+    """The result of the job of a dataset. Raises `ValueError` if the job has not succeeded."""
     if dataset.prepared is None:
         raise ValueError(f"dataset {dataset.id!r} is not prepared")
     return dataset.prepared
 
 
-def asked_for(session: Session, reference: str) -> Dataset:
-    """The prepared dataset that a request names in `/dataset`: an unknown one is a fault of the request."""
+def of_request(session: Session, reference: str) -> Dataset:
+    """The prepared dataset that a request names in its field `dataset`.
+
+    Raises `Invalid` for an unknown dataset, because the request is wrong then, and `Conflict` if it is not prepared.
+    """
     try:
         return ready(session, reference)
     except NotFound as error:
-        hint = "Create it first: POST /v1/datasets, or list what there is: GET /v1/datasets"
+        hint = "Create it first: POST /v1/datasets, or list the datasets: GET /v1/datasets"
         raise invalid("unknown-dataset", error.detail, hint, "/dataset") from error
 
 
@@ -89,7 +92,7 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[Dataset]:
 
 
 def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) -> TrainingData:
-    """The files of a prepared dataset. scenes_: its scenes, by their ids."""
+    """The files of a prepared dataset. scenes_: its scenes, by id. file: finds the path of a file by its key."""
     found = prepared(dataset)
     return TrainingData(
         contract=found.contract,
@@ -102,7 +105,7 @@ def training_data(dataset: Dataset, scenes_: Mapping[str, Scene], file: FileOf) 
 def labelled_scenes(
     dataset: Dataset, split: str, scenes_: Mapping[str, Scene], file: FileOf
 ) -> tuple[LabelledScene, ...]:
-    """The scenes of one split of a prepared dataset with their masks. scenes_: as for `training_data`."""
+    """The scenes of one split of a prepared dataset, with their masks. scenes_, file: as for `training_data`."""
     found = prepared(dataset)
 
     def labelled(scene_id: str, mask: str) -> LabelledScene:
@@ -114,20 +117,20 @@ def labelled_scenes(
 
 
 def scene_file(scene: Scene, file: FileOf) -> SceneFile:
-    """A scene as `ml` wants it."""
+    """A scene in the form that `ml` reads. file: finds the path of a file by its key."""
     bands = tuple(band.name for band in scene.info.bands)
     return SceneFile(name=scene.id, path=file(scene.object), nodata=scene.nodata, bands=bands)
 
 
 def _next_version(session: Session, name: str) -> int:
-    # PostgreSQL: whoever makes a version of this name waits here for the others. SQLite has one writer anyway.
+    # PostgreSQL: transactions that make a version of this name wait here for each other. SQLite has only one writer.
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {name}"))))
     return (session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name)) or 0) + 1
 
 
 def _check(session: Session, request: DatasetRequest) -> None:
-    """Everything that can be known before a pixel is read, all faults at once."""
+    """Raise `Invalid` with all faults that can be found before a pixel is read."""
     found_scenes = {name: session.get(Scene, name) for name in request.scenes}
     found_labels = {name: session.get(LabelSet, name) for name in request.labels}
     infos = {name: scene.info for name, scene in found_scenes.items() if scene}
@@ -153,7 +156,7 @@ def _unknown(kind: str, names: Sequence[str], found: Mapping[str, Scene | LabelS
 def _overlap_faults(
     names: Sequence[str], infos: Mapping[str, SceneInfo], layers: Sequence[LabelReport]
 ) -> Iterator[Fault]:
-    """no_overlap, where boxes tell already what the job would find out pixel by pixel."""
+    """The fault `no_overlap`, where bounding boxes already show what the job would find pixel by pixel."""
     for number, name in enumerate(names):
         box = infos[name].bbox if name in infos else None
         if box and layers and all(far_apart(box, layer.bbox) for layer in layers):

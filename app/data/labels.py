@@ -1,4 +1,4 @@
-"""Labels: uploaded layers of truth, polygons or rasters."""
+"""Labels: uploaded layers of labels, as polygons or as rasters."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,12 +18,16 @@ get = getter(LabelSet, "label set")
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
-    """Keep an uploaded layer; (labels, whether they are new). The same bytes and options again are the same labels."""
+    """Store an uploaded layer of labels; returns it, and whether it is new.
+
+    The same bytes and options again are the same label set. Raises `InputRefused` for a layer that cannot be read, and
+    `Conflict` if the name is taken by other labels.
+    """
     check_name(name)
     with services.database.read() as session:
-        standing = session.get(LabelSet, name)
-    if standing is not None:
-        return _same(standing, upload, options), False
+        existing = session.get(LabelSet, name)
+    if existing is not None:
+        return _same(existing, upload, options), False
     report = inspect_labels(upload.path, options)
     stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
     labels = LabelSet(
@@ -39,12 +43,12 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
-    """All labels, newest first."""
+    """All label sets, newest first."""
     return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
 
 
 def delete(services: Services, name: str) -> None:
-    """Forget labels that no dataset was made from."""
+    """Delete a label set. Raises `NotFound`, or `Conflict` if a dataset was made from it."""
     with services.database.write() as session:
         labels = get(session, name)
         made = select(Dataset.id, Dataset.labels).join(Job, Job.id == Dataset.id)
@@ -57,13 +61,13 @@ def delete(services: Services, name: str) -> None:
     services.store.delete(labels.object)
 
 
-def _same(standing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:
-    if standing.sha256 != upload.sha256:
+def _same(existing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:
+    if existing.sha256 != upload.sha256:
         raise Conflict(
-            "name-taken", f"There are other labels {standing.id!r} already: choose another name, or delete them."
+            "name-taken", f"There are other labels {existing.id!r} already: choose another name, or delete them."
         )
-    if standing.options != options:
+    if existing.options != options:
         raise Conflict(
-            "name-taken", f"Labels {standing.id!r} have these bytes, but other options: delete them and put them again."
+            "name-taken", f"Labels {existing.id!r} have these bytes, but other options: delete them and put them again."
         )
-    return standing
+    return existing

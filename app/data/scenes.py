@@ -25,13 +25,13 @@ from ml.scenes.inspect import SceneInfo, inspect_scene
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
-Interval = tuple[datetime | None, datetime | None]  # open at a side that is None
+Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What the uploader says of a scene beyond the file itself."""
+    """What a client states about a scene in addition to the file."""
 
     acquired: datetime | None = None
     sensor: str | None = None
@@ -40,12 +40,15 @@ class SceneOptions:
 
 
 def add(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
-    """Keep an uploaded scene; (scene, whether it is new). The same bytes again are the same scene."""
+    """Store an uploaded scene; returns it, and whether it is new. The same bytes again are the same scene.
+
+    Raises `InputRefused` for a file that is not a usable scene, and `Conflict` if the name is taken by another scene.
+    """
     check_name(name)
     with services.database.read() as session:
-        standing = session.get(Scene, name)
-    if standing is not None:
-        return _same(standing, upload, options), False
+        existing = session.get(Scene, name)
+    if existing is not None:
+        return _same(existing, upload, options), False
     info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
@@ -57,21 +60,24 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
 
 
 def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded]) -> Uploaded:
-    """Record what was stored: `row`, or the one that somebody else put under its name meanwhile; then our file goes."""
+    """Record a stored file: returns `row`, or the row that another request has recorded under this name meanwhile.
+
+    In the second case the file of `row` is deleted, unless both rows have the same bytes.
+    """
     try:
         with services.database.write() as session:
             session.add(row)
     except IntegrityError:
         with services.database.read() as session:
             winner = get(session, row.id)
-        if winner.sha256 != row.sha256:  # else it is one file
+        if winner.sha256 != row.sha256:  # otherwise both rows have the same file
             services.store.delete(row.object)
         return winner
     return row
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
-    """These scenes, by their ids."""
+    """The scenes with these ids, by id. Unknown ids are left out."""
     return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
 
 
@@ -82,11 +88,11 @@ def find(session: Session, *, bbox: BBox | None, between: Interval, limit: int, 
 
 
 def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool]]:
-    """SQL: the scene's bounding box touches `bbox`, and it was acquired in `between`."""
+    """SQL conditions: the bounding box of a scene touches `bbox`, and the scene was acquired in `between`."""
     if bbox is not None:
         west, south, east, north = bbox
         from_west, from_east = Scene.west <= east, Scene.east >= west
-        across = and_(Scene.west > Scene.east, or_(from_west, from_east))  # the date line
+        across = and_(Scene.west > Scene.east, or_(from_west, from_east))  # the scene crosses the date line
         yield and_(or_(and_(from_west, from_east), across), Scene.south <= north, Scene.north >= south)
     start, end = between
     if start is not None:
@@ -96,7 +102,11 @@ def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool
 
 
 def patch(session: Session, name: str, change: ScenePatch, if_match: int | None) -> Scene:
-    """Correct what was said of a scene."""
+    """Correct the time of acquisition or the sensor of a scene.
+
+    if_match: the revision that the client has read, or None. Raises `NotFound`, `PreconditionFailed` if the scene has
+    another revision, or `Invalid` for a time that cannot be read.
+    """
     scene = get(session, name)
     if if_match is not None and if_match != scene.revision:
         raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
@@ -110,7 +120,7 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: int | None)
 
 
 def delete(services: Services, name: str) -> None:
-    """Forget a scene that nothing was made from."""
+    """Delete a scene. Raises `NotFound`, or `Conflict` if a dataset or a prediction was made from it."""
     with services.database.write() as session:
         scene = get(session, name)
         users = _users(session, name)
@@ -122,7 +132,10 @@ def delete(services: Services, name: str) -> None:
 
 
 def cog(services: Services, name: str) -> Path:
-    """The scene as a cloud-optimised GeoTIFF: the upload itself if it is one, else made at the first call."""
+    """The path of a scene as a cloud-optimised GeoTIFF: the uploaded file if it is one, else a copy.
+
+    The copy is made at the first call. Raises `NotFound`.
+    """
     with services.database.read() as session:
         scene = get(session, name)
     original = services.store.file(scene.object)
@@ -132,11 +145,11 @@ def cog(services: Services, name: str) -> Path:
 
 
 def parse_acquired(text: str) -> datetime:
-    """A date or an RFC 3339 time, in UTC; without a zone it is UTC."""
+    """A date or an RFC 3339 time, converted to UTC. A time without a zone is read as UTC. Raises `Invalid`."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:  # in UTC it may lie in the year 0 or 10000
+    except (ValueError, OverflowError) as error:  # in UTC it may fall in the year 0 or 10000
         raise invalid(
             "invalid-datetime",
             "`acquired` is neither a date nor a time.",
@@ -161,18 +174,18 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
     )
 
 
-def _same(standing: Scene, upload: Upload, options: SceneOptions) -> Scene:
-    if standing.sha256 != upload.sha256:
+def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
+    if existing.sha256 != upload.sha256:
         raise Conflict(
-            "name-taken", f"There is another scene {standing.id!r} already: choose another name, or delete it."
+            "name-taken", f"There is another scene {existing.id!r} already: choose another name, or delete it."
         )
-    bands = tuple(band.name for band in standing.info.bands)
-    if options.bands not in (None, bands) or options.nodata not in (None, standing.nodata):
+    bands = tuple(band.name for band in existing.info.bands)
+    if options.bands not in (None, bands) or options.nodata not in (None, existing.nodata):
         raise Conflict(
             "name-taken",
-            f"Scene {standing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
+            f"Scene {existing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
         )
-    return standing
+    return existing
 
 
 def _users(session: Session, name: str) -> Sequence[str]:

@@ -1,6 +1,6 @@
-"""Uploads that arrive in pieces: a file beside the store, whose length says how far it has come.
+"""Uploads that arrive in pieces. Each is a file beside the store, whose length is the number of bytes received.
 
-It is there until something is made of it, it is deleted, or nobody has sent more for a day.
+The file stays until a resource is made from it, until it is deleted, or until nothing has arrived for a day.
 """
 
 import errno
@@ -16,11 +16,11 @@ from app.core.errors import Conflict, Locked, NoRoom, NotFound
 from app.services import Services
 from app.storage.store import remove_leftovers
 
-ID = "^[0-9a-f]{32}$"  # what `begin` gives
+ID = "^[0-9a-f]{32}$"  # of the ids that `begin` makes
 
 
 def begin(services: Services) -> str:
-    """The id of a new upload, still empty."""
+    """Begin an empty upload; returns its id. Raises `NoRoom`."""
     id_ = secrets.token_hex(16)
     path = services.store.partial(id_)
     remove_leftovers(path.parent.glob(path.name.replace(id_, "*")))
@@ -30,7 +30,7 @@ def begin(services: Services) -> str:
 
 
 def offset(services: Services, id_: str) -> int:
-    """How many bytes are kept, whatever happens to this machine."""
+    """How many bytes of an upload are on the disk, where they survive a crash of the machine. Raises `NotFound`."""
     try:
         with services.store.partial(id_).open("rb") as file:
             os.fsync(file.fileno())
@@ -40,10 +40,10 @@ def offset(services: Services, id_: str) -> int:
 
 
 @contextmanager
-def held(services: Services, id_: str) -> Iterator[FileIO]:
-    """The upload's file, unbuffered, for nobody else meanwhile; also if they are asked by another process.
+def locked(services: Services, id_: str) -> Iterator[FileIO]:
+    """The file of an upload, unbuffered, and locked against all other requests, also those of other processes.
 
-    Raises `NotFound`, or `Locked` if somebody has it.
+    Raises `NotFound`, or `Locked` if another request has it.
     """
     path = services.store.partial(id_)
     try:
@@ -56,41 +56,43 @@ def held(services: Services, id_: str) -> Iterator[FileIO]:
         except BlockingIOError as error:
             detail = "Another request is sending to this upload, or the service still waits for one that broke off."
             raise Locked("upload-busy", f"{detail} Try again in half a minute.") from error
-        if not os.fstat(file.fileno()).st_nlink:  # deleted between the two
+        if not os.fstat(file.fileno()).st_nlink:  # deleted after it was opened
             raise NotFound("upload", id_)
         yield file
 
 
 @contextmanager
-def growing(services: Services, id_: str, offset: int, total: int | None = None) -> Iterator[FileIO]:
-    """The file of `held`, to be appended to at `offset`. total: bytes of the whole file, where the client says so.
+def open_at(services: Services, id_: str, offset: int, total: int | None = None) -> Iterator[FileIO]:
+    """The file of `locked`, ready to be appended to at `offset`.
 
-    Raises `Conflict` if that is not its end, if it was to have another total, or if it is the store's already: the
-    store links files, and never lets one change. So it is when the service was killed, or its database away, while
-    something was made of the upload.
+    total: bytes of the whole file, or None if the client did not state it.
+
+    Raises `Conflict` if `offset` is not the end of the file, if another total was stated before, or if the file is
+    already in the store. The store links files, and never changes one. An upload is in the store if the service was
+    killed, or if its database was out of reach, while a resource was made from it.
     """
-    with held(services, id_) as file:
+    with locked(services, id_) as file:
         if os.fstat(file.fileno()).st_nlink > 1:
-            raise Conflict("upload-complete", "Something was made of this upload already. Begin a new one.")
+            raise Conflict("upload-complete", "A resource was already made from this upload. Begin a new one.")
         kept = file.seek(0, os.SEEK_END)
         if offset != kept:
-            detail = f"The upload has {kept} bytes, so it does not go on at {offset}."
-            raise Conflict("offset-mismatch", f"{detail} Send from there on; HEAD tells where it is at any time.")
+            detail = f"The upload has {kept} bytes, so it cannot go on at byte {offset}."
+            raise Conflict("offset-mismatch", f"{detail} Send the bytes after those; HEAD says how many there are.")
         if total is not None:
             _agree_on(total, file)
         yield file
 
 
 def check_complete(file: FileIO) -> None:
-    """Raise `Conflict` unless the file of `held` has as many bytes as were announced for it, if any were."""
+    """Raise `Conflict` if a size was announced for the file of `locked` and it has another size."""
     size, total = os.fstat(file.fileno()).st_size, _announced(file)
     if total is not None and size != total:
         mend = "Send the rest first." if size < total else "Begin a new one."
-        raise Conflict("upload-incomplete", f"The upload has {size} bytes, and was to have {total}. {mend}")
+        raise Conflict("upload-incomplete", f"The upload has {size} bytes, but {total} were announced. {mend}")
 
 
 def remove(file: FileIO) -> None:
-    """Unlink the file of `held`, and what was announced for it."""
+    """Delete the file of `locked`, and the note of its announced size."""
     path_of(file).unlink()
     _note_of(file).unlink(missing_ok=True)
 
@@ -101,12 +103,12 @@ def _agree_on(total: int, file: FileIO) -> None:
         with no_room_is_told():
             _note_of(file).write_text(f"{total}\n")
     elif before != total:
-        detail = f"The whole file was to have {before} bytes, and now {total}."
+        detail = f"The announced size of the whole file was {before} bytes, and now it is {total}."
         raise Conflict("total-mismatch", f"{detail} Go on with the file that you began with, or begin a new upload.")
 
 
 def _announced(file: FileIO) -> int | None:
-    """Bytes of the whole file, if a client has said so: what was cut off by a crash does not count."""
+    """Announced bytes of the whole file, or None. A note that a crash has cut off has no line end, and is ignored."""
     try:
         text = _note_of(file).read_text()
     except FileNotFoundError:
@@ -120,19 +122,19 @@ def _note_of(file: FileIO) -> Path:
 
 
 def path_of(file: FileIO) -> Path:
-    """Where the file of `held` lies."""
+    """The path of the file of `locked`."""
     return Path(str(file.name))
 
 
 def delete(services: Services, id_: str) -> None:
-    """Forget an upload. Raises `NotFound`."""
-    with held(services, id_) as file:
+    """Delete an upload. Raises `NotFound`, or `Locked` if a request is using it."""
+    with locked(services, id_) as file:
         remove(file)
 
 
 @contextmanager
 def no_room_is_told() -> Iterator[None]:
-    """A full disk is `NoRoom`."""
+    """Raise `NoRoom` where the block fails because the disk is full."""
     try:
         yield
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Trainings, experiments, evaluations, and the registry of models."""
+"""Trainings, experiments, evaluations, figures, and the registry of models."""

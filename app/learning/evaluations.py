@@ -1,4 +1,4 @@
-"""Evaluations: a registered version scored on one split of a dataset, its own or any other."""
+"""Evaluations: a registered version is scored on one split of a dataset, that of its training or any other."""
 
 from collections.abc import Iterator
 
@@ -26,13 +26,16 @@ get = getter(Evaluation, "evaluation")
 def create(
     services: Services, name: str, which: str, request: EvaluationRequest, once: IdempotentRequest
 ) -> Evaluation:
-    """Accept an evaluation of the version `which` of a model; a dataset that does not fit it is refused, by item."""
+    """Accept an evaluation of the version `which` of the model `name`.
+
+    Raises `Invalid` with all faults if the dataset does not fit the version.
+    """
     id_ = new_id("evl")
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         version = registry.get(session, name, which)
-        dataset = datasets.asked_for(session, request.dataset)
+        dataset = datasets.of_request(session, request.dataset)
         if found := faults(session, version, dataset, request.split):
             raise Invalid("contract-mismatch", *found)
         job = add(session, version, dataset, request.split, id_=id_)
@@ -42,7 +45,7 @@ def create(
 
 
 def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *, id_: str | None = None) -> Job:
-    """An evaluation and its job, not yet committed; ring for the job afterwards."""
+    """Add an evaluation and its job; returns the job. After the commit the caller notifies the queue of the job."""
     id_ = id_ or new_id("evl")
     job = lifecycle.create(session, id_, "evaluation")
     session.add(Evaluation(id=id_, model=version.name, version=version.version, dataset=dataset.id, split=split))
@@ -51,19 +54,19 @@ def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *
 
 
 def find(session: Session, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:
-    """The evaluations of a version, newest first."""
+    """The evaluations of the version `which` of the model `name`, newest first. Raises `NotFound`."""
     version = registry.get(session, name, which)
     wanted = select(Evaluation).where(Evaluation.model == version.name, Evaluation.version == version.version)
     return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
 
 
 def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Metrics | None:
-    """The metrics of a version on a split, if it was scored there: by its own training, or by an evaluation.
+    """The metrics of a version on a split, from its own training or from an evaluation. None if it was never scored.
 
-    What an imported bundle says of itself is not believed: its training was not ours.
+    The metrics in an imported bundle are not used, because it was not trained by this service.
     """
-    if version.training and version.dataset == dataset and (own := version.metrics.of(split)):
-        return own
+    if version.training and version.dataset == dataset and (of_training := version.metrics.of(split)):
+        return of_training
     of_split = (Evaluation.dataset == dataset, Evaluation.split == split)
     wanted = (
         select(Evaluation.metrics)
@@ -77,7 +80,7 @@ def known(session: Session, version: ModelVersion, dataset: str, split: str) -> 
 
 
 def faults(session: Session, version: ModelVersion, dataset: Dataset, split: str) -> tuple[Fault, ...]:
-    """Why a version cannot be scored on a split of a prepared dataset; none if it can."""
+    """The reasons why a version cannot be scored on a split of a prepared dataset; empty if it can."""
     return tuple(dict.fromkeys(_faults(session, version, dataset, split)))
 
 
@@ -85,7 +88,7 @@ def _faults(session: Session, version: ModelVersion, dataset: Dataset, split: st
     contract = version.contract
     names = datasets.prepared(dataset).masks[split]
     if not names:
-        hint = "Name another split, or make a version of the dataset with scenes in this one."
+        hint = "Name another split, or make a version of the dataset with scenes in this split."
         yield Fault("empty_split", f"The split {split!r} of {dataset.id!r} has no scene.", hint, "/split")
     for name in names:
         for fault in contract_faults(scenes.get(session, name).info, contract):

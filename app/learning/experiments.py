@@ -1,4 +1,4 @@
-"""Experiments: variants x seeds, each run a training of its own, compared when all have ended."""
+"""Experiments: each variant is trained once with each seed, and the trainings are compared when all have ended."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ get = getter(Experiment, "experiment")
 
 
 def create(services: Services, request: ExperimentRequest, once: IdempotentRequest) -> Experiment:
-    """Accept an experiment: one job for each run, and one that compares them at the end."""
+    """Accept an experiment: one job for each training, and one job that compares them at the end."""
     id_ = new_id("exp")
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
@@ -56,22 +56,22 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[Experiment]
 
 
 def comparison(session: Session, id_: str) -> Comparison:
-    """The comparison; `NotReady` before all runs have ended."""
+    """The comparison of an experiment. Raises `NotReady` before all its trainings have ended."""
     row = get(session, id_)
     if row.comparison is None:
-        raise NotReady("result-not-ready", f"The runs of experiment {row.id!r} have not all ended.")
+        raise NotReady("result-not-ready", f"The trainings of experiment {row.id!r} have not all ended.")
     return row.comparison
 
 
 def runs(session: Session, id_: str) -> Sequence[Training]:
-    """The runs of an experiment, in the order in which they were planned."""
+    """The trainings of an experiment, in the order in which they were planned."""
     wanted = select(Training).where(Training.experiment == id_).order_by(Training.created, Training.id)
     return session.scalars(wanted).all()
 
 
 @dataclass(frozen=True)
-class Run:
-    """What an experiment's document says of a training; val, test: its metrics, None until it has succeeded."""
+class TrainingSummary:
+    """One training in the document of its experiment. `val` and `test` are None until the training has succeeded."""
 
     training: str
     variant: str | None
@@ -81,14 +81,14 @@ class Run:
     test: Metrics | None
 
 
-def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[Run]]:
-    """The runs of each of some experiments, by its id, in the order in which they were planned."""
-    found: dict[str, list[Run]] = {id_: [] for id_ in ids}
-    # only these parts: a whole header is fifty times as large
+def summaries(session: Session, ids: Iterable[str]) -> dict[str, list[TrainingSummary]]:
+    """The trainings of several experiments, by the experiment's id, each list in the order in which it was planned."""
+    found: dict[str, list[TrainingSummary]] = {id_: [] for id_ in ids}
+    # only the metrics are read: a whole header is fifty times as large
     val, test = (type_coerce(Training.header[split], PydanticJSON(Metrics)) for split in ("val", "test"))
-    parts = (Training.config["seed"].as_integer(), Job.reported_status, val, test)
-    wanted = select(Training.experiment, Training.id, Training.variant, *parts).join(Job, Job.id == Training.id)
+    columns = (Training.config["seed"].as_integer(), Job.reported_status, val, test)
+    wanted = select(Training.experiment, Training.id, Training.variant, *columns).join(Job, Job.id == Training.id)
     wanted = wanted.where(Training.experiment.in_(found)).order_by(Training.created, Training.id)
-    for experiment, *run in session.execute(wanted):
-        found[experiment].append(Run(*run))
+    for experiment, *values in session.execute(wanted):
+        found[experiment].append(TrainingSummary(*values))
     return found

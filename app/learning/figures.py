@@ -1,6 +1,6 @@
-"""Figures of datasets, trainings and experiments, drawn when they are asked for.
+"""Figures of datasets, trainings and experiments, drawn when they are requested.
 
-Import this only then, too: matplotlib takes seconds.
+Import this module only then, because importing matplotlib takes seconds.
 """
 
 from sqlalchemy.orm import Session
@@ -18,12 +18,12 @@ from ml.figures.style import drawing, render
 
 
 def names(services: Services, kind: FiguresOf, id_: str) -> list[str]:
-    """Which figures there are; `NotReady` before the work has succeeded."""
+    """The names of all figures of a resource. Raises `NotFound`, or `NotReady` before its job has succeeded."""
     return list(_figures(services, kind, id_))
 
 
 def draw(services: Services, kind: FiguresOf, id_: str, name: str, *, lang: Lang, format_: Format) -> bytes:
-    """One figure as a file."""
+    """The bytes of one figure as a file. Raises `NotFound`, or `NotReady` before the job has succeeded."""
     figures = _figures(services, kind, id_)
     if name not in figures:
         raise NotFound("figure", f"{id_}/{name}")

@@ -1,4 +1,4 @@
-"""The registry of models: versions with their metrics, and aliases that move among them."""
+"""The registry of models: versions with their metrics, and aliases that can be moved from version to version."""
 
 import re
 from collections import defaultdict
@@ -18,21 +18,21 @@ from app.tables import Alias, AliasMove, ModelVersion
 from ml.checkpoint_header import CheckpointHeader, read_header
 
 CHAMPION = "champion"
-ALIAS = re.compile(r"(?:[A-Za-z_-]|[0-9]+[A-Za-z._-])[A-Za-z0-9._-]{0,79}")  # a name that is no number
+ALIAS = re.compile(r"(?:[A-Za-z_-]|[0-9]+[A-Za-z._-])[A-Za-z0-9._-]{0,79}")  # a name that is not a number
 VERSION = re.compile(r"[0-9]{1,9}")
 REFERENCE = re.compile(r"(?P<name>[^@:]+)(?:[@:](?P<which>[^@:]+))?")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a version comes from; both None for an imported one."""
+    """The training and the dataset from which a version comes. Both are None for an imported version."""
 
     training: str | None = None
     dataset: str | None = None
 
 
 def register(session: Session, name: str, header: CheckpointHeader, stored: Stored, origin: Origin) -> ModelVersion:
-    """The next version of `name`; the first one becomes its champion."""
+    """Add the next version of the model `name`. The first version becomes its champion."""
     _take_turns(session, name)
     newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
     version = ModelVersion(
@@ -59,7 +59,7 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
 
 
 def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion:
-    """Make an uploaded checkpoint the next version of `name`; `InputRefused` when it is none."""
+    """Make an uploaded checkpoint the next version of the model `name`. Raises `InputRefused` for other files."""
     header = read_header(upload.path)
     stored = services.store.put(upload.path, f"models/{name}/model.safetensors", sha256=upload.sha256)
     with services.database.write() as session:
@@ -67,7 +67,7 @@ def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion
 
 
 def get(session: Session, name: str, which: str) -> ModelVersion:
-    """The version `which` of a model: "3", "@champion" or "champion"; else `NotFound`."""
+    """The version `which` of the model `name`: "3", "@champion" or "champion". Raises `NotFound`."""
     number = int(which) if VERSION.fullmatch(which) else None
     if number is None:
         alias = session.get(Alias, (name, which.removeprefix("@")))
@@ -79,7 +79,7 @@ def get(session: Session, name: str, which: str) -> ModelVersion:
 
 
 def resolve(session: Session, reference: str) -> ModelVersion:
-    """The version that "cane@champion", "cane:3", "cane@3" or "cane" (its champion) means."""
+    """The version that "cane@champion", "cane:3", "cane@3" or "cane" (its champion) names. Raises `NotFound`."""
     match = REFERENCE.fullmatch(reference)
     if match is None:
         raise NotFound("model", reference)
@@ -87,10 +87,10 @@ def resolve(session: Session, reference: str) -> ModelVersion:
 
 
 def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVersion]:
-    """The newest version of each model, by the names of the models. The token is the last name."""
+    """The newest version of each model, in the order of the names. The token of a page is its last name."""
     if token and not NAME.fullmatch(token):
         raise bad_token()
-    # every model has a champion: so its names are found without reading all versions
+    # every model has a champion, so the names are found without reading all versions
     names = select(Alias.model).where(Alias.alias == CHAMPION, Alias.model > (token or ""))
     of_page = names.order_by(Alias.model).limit(limit + 1).subquery()
     any_version = aliased(ModelVersion)
@@ -103,7 +103,7 @@ def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVers
 
 
 def versions(session: Session, name: str, *, limit: int, token: str | None) -> Page[ModelVersion]:
-    """The versions of a model, newest first; `NotFound` when there is none. The token is the last number."""
+    """The versions of a model, newest first. The token of a page is its last number. Raises `NotFound`."""
     if token and not VERSION.fullmatch(token):
         raise bad_token()
     chosen = select(ModelVersion).where(ModelVersion.name == name)
@@ -121,7 +121,7 @@ def aliases(session: Session, name: str) -> list[Alias]:
 
 
 def aliases_between(session: Session, first: str, last: str) -> dict[str, list[Alias]]:
-    """The aliases of all models whose names lie between two, by the model's name; each in alphabetical order."""
+    """The aliases of all models from the name `first` to the name `last`, by model, each list in alphabetical order."""
     wanted = select(Alias).where(Alias.model.between(first, last)).order_by(Alias.model, Alias.alias)
     found: dict[str, list[Alias]] = defaultdict(list)
     for row in session.scalars(wanted):
@@ -130,7 +130,7 @@ def aliases_between(session: Session, first: str, last: str) -> dict[str, list[A
 
 
 def get_alias(session: Session, name: str, alias: str) -> Alias:
-    """The alias, or `NotFound`."""
+    """The alias of a model. Raises `NotFound`."""
     row = session.get(Alias, (name, alias))
     if row is None:
         raise NotFound("alias", f"{name}@{alias}")
@@ -146,35 +146,39 @@ def history(session: Session, name: str, alias: str) -> list[AliasMove]:
 def move_alias(
     session: Session, name: str, alias: str, version: int, *, reason: str, if_match: int | None
 ) -> tuple[Alias, bool]:
-    """Promote or roll back: (alias, whether it is new). if_match: the revision that the caller last saw."""
+    """Point an alias at a version; returns the alias, and whether it is new.
+
+    if_match: the revision that the client has read, or None. Raises `Invalid` for a bad name, `NotFound` for an unknown
+    version, and `PreconditionFailed` if the alias has another revision.
+    """
     if not ALIAS.fullmatch(alias) or not NAME.fullmatch(alias):
         raise invalid(
             "invalid-name",
-            "An alias cannot be a number, nor have other characters than names have.",
+            "An alias cannot be a number, and has the same characters as a name.",
             "Use letters, digits, dot, underscore and hyphen, for instance champion.",
             "/alias",
         )
     _take_turns(session, name)
     get(session, name, str(version))
-    standing = session.get(Alias, (name, alias))
-    _check_unmoved(standing, if_match)
-    return _point(session, name, alias, version, reason), standing is None
+    existing = session.get(Alias, (name, alias))
+    _check_unmoved(existing, if_match)
+    return _point(session, name, alias, version, reason), existing is None
 
 
 def standing(session: Session, name: str, alias: str) -> int | None:
-    """The version that an alias points at, for a decision: until the transaction ends nobody else moves it."""
+    """The version that an alias points at, or None. No other transaction can move the alias until this one ends."""
     _take_turns(session, name)
     row = session.get(Alias, (name, alias))
     return row.version if row else None
 
 
 def point(session: Session, name: str, alias: str, version: int, reason: str) -> None:
-    """Move an alias after `standing` was asked for, in the same transaction."""
+    """Point an alias at a version. `standing` must have been called before, in the same transaction."""
     _point(session, name, alias, version, reason)
 
 
 def remove_alias(session: Session, name: str, alias: str, *, if_match: int | None) -> None:
-    """Take an alias away; the version stays."""
+    """Remove an alias; the version stays. Raises `NotFound`, `PreconditionFailed`, or `Conflict` for the champion."""
     row = get_alias(session, name, alias)
     _check_unmoved(row, if_match)
     if alias == CHAMPION:
@@ -200,6 +204,6 @@ def _point(session: Session, name: str, alias: str, version: int, reason: str) -
 
 
 def _take_turns(session: Session, name: str) -> None:
-    """PostgreSQL: whoever changes this model waits here for the others. SQLite has one writer anyway."""
+    """Let transactions that change this model wait for each other on PostgreSQL. SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"model {name}"))))

@@ -1,4 +1,4 @@
-"""Trainings: from a dataset to a registered model."""
+"""Trainings: a net is trained on a dataset, and registered as a model version."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -22,11 +22,11 @@ from ml.faults import Fault
 from ml.geo.windows import margin
 
 get = getter(Training, "training")
-HEADER_UNREAD = defer(Training.header)  # it has thousands of figures
+HEADER_UNREAD = defer(Training.header)  # it has thousands of values
 
 
 def create(services: Services, request: TrainingRequest, once: IdempotentRequest) -> Training:
-    """Accept a training on a prepared dataset."""
+    """Accept a training on a prepared dataset. Raises `Invalid`, or `Conflict` if the dataset is not prepared."""
     id_ = new_id("trn")
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
@@ -49,7 +49,10 @@ def add(
     experiment: str | None = None,
     variant: str | None = None,
 ) -> Job:
-    """A training and its job, not yet committed; ring for the job afterwards. register_as: "" registers nothing."""
+    """Add a training and its job; returns the job. After the commit the caller notifies the queue of the job.
+
+    register_as: name of the model, or "" to register nothing.
+    """
     id_ = id_ or new_id("trn")
     job = lifecycle.create(session, id_, "training", parent=experiment)
     config = config.for_classes(len(dataset.request.classes))
@@ -68,7 +71,7 @@ def add(
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
-    """These trainings, by their ids, their headers unread."""
+    """The trainings with these ids, by id. Their headers are not read."""
     wanted = select(Training).where(Training.id.in_(list(ids))).options(HEADER_UNREAD)
     return {row.id: row for row in session.scalars(wanted)}
 
@@ -79,12 +82,12 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[Training]:
 
 
 def record_epoch(session: Session, training: str, values: Mapping[str, float | int | None]) -> None:
-    """Keep what an epoch measured; an epoch done again after a resume replaces its row."""
+    """Store the measurements of an epoch. An epoch that is repeated after a resume replaces its row."""
     session.merge(SeriesRow(training=training, epoch=int(values["epoch"] or 0), values=dict(values)))
 
 
 def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
-    """What the epochs after `after` measured."""
+    """The measurements of the epochs after the epoch `after`, in their order. Raises `NotFound`."""
     if session.get(Training, training, options=[HEADER_UNREAD]) is None:
         raise NotFound("training", training)
     rows = select(SeriesRow).where(SeriesRow.training == training, SeriesRow.epoch > after).order_by(SeriesRow.epoch)
@@ -92,8 +95,8 @@ def series(session: Session, training: str, after: int) -> Sequence[SeriesRow]:
 
 
 def trainable(session: Session, reference: str) -> Dataset:
-    """The prepared dataset, if a net can learn from it."""
-    dataset = datasets.asked_for(session, reference)
+    """The prepared dataset that a request names. Raises `Invalid` if a net cannot learn from it."""
+    dataset = datasets.of_request(session, reference)
     pixels = {split: of_split.pixels for split, of_split in datasets.prepared(dataset).statistics.items()}
     if faults := tuple(learning_faults([item.name for item in dataset.request.classes], pixels)):
         raise Invalid("untrainable-dataset", *(fault.at("/dataset") for fault in faults))
@@ -101,7 +104,7 @@ def trainable(session: Session, reference: str) -> Dataset:
 
 
 def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
-    """Refuse configs that do not fit the dataset, each fault once."""
+    """Raise `Invalid` for configs that do not fit the dataset, with each fault once."""
     classes, references = len(dataset.request.classes), tuple(datasets.prepared(dataset).references or ())
     faults = dict.fromkeys(
         fault
@@ -113,13 +116,15 @@ def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
 
 
 def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:
-    """Blocks of different splits must lie further apart than the net sees: else what is scored was learnt from."""
+    """The fault of blocks of different splits that lie closer than the net sees, so that it would be scored on pixels
+    that it has learnt from.
+    """
     split = dataset.request.split
     reach = margin(config.net.depth)
     if isinstance(split, BlockSplit) and split.buffer_px < reach:
         yield Fault(
             "buffer_too_small",
-            f"A net of depth {config.net.depth} sees {reach} px far; the splits lie {split.buffer_px} px apart.",
+            f"A net of depth {config.net.depth} sees {reach} px far, but the splits are {split.buffer_px} px apart.",
             f"Make a version of the dataset with split.buffer_px {reach}, or take a smaller net.depth.",
             "/config/net/depth",
         )

@@ -1,1 +1,1 @@
-"""Predictions, their parts, and their tiles."""
+"""Predictions, their parts, and their map tiles."""

@@ -1,4 +1,4 @@
-"""Parts of a prediction: some rows of its map each, as jobs of their own that all workers share."""
+"""Parts of a prediction: each is a job that maps some rows of the scene, so that several workers share the map."""
 
 from collections.abc import Sequence
 
@@ -10,29 +10,29 @@ from app.core.rows import getter
 from app.jobs import lifecycle
 from app.tables import Job, Part
 
-MIN_ROWS = 64  # fewer are not worth a job: a net sees about as far beyond the rows that it maps
+MIN_ROWS = 64  # fewer are not worth a job: a net also reads about as many rows beyond those that it maps
 get = getter(Part, "part")
 
 
 def add(session: Session, prediction_id: str, rows: int, count: int) -> list[Job]:
-    """The jobs of so many parts, about equally high, of a scene of so many rows."""
+    """Cut a scene of `rows` rows into `count` parts of about equal height; returns the jobs of the parts."""
     edges = [number * rows // count for number in range(count + 1)]
     return [_add(session, prediction_id, *edges[number : number + 2]) for number in range(count)]
 
 
 def of(session: Session, prediction_id: str) -> Sequence[Part]:
-    """All parts of a prediction, from the top down; none if it is worked on whole."""
+    """All parts of a prediction, from the top down. Empty if it is mapped by a single job."""
     return session.scalars(select(Part).where(Part.prediction == prediction_id).order_by(Part.first_row)).all()
 
 
 def failed(session: Session, prediction_id: str) -> Sequence[Job]:
-    """The jobs of its parts that have ended without their rows."""
+    """The jobs of those parts of a prediction that have failed or were dismissed, oldest first."""
     wanted = select(Job).where(Job.parent == prediction_id, Job.status.in_(("failed", "dismissed")))
     return session.scalars(wanted.order_by(Job.created, Job.id)).all()
 
 
 def delete(session: Session, prediction_id: str) -> None:
-    """Forget the parts of a prediction that has ended, with their jobs."""
+    """Delete the parts of a prediction that has ended, with their jobs."""
     for part in of(session, prediction_id):
         session.delete(part)
     session.flush()

@@ -1,4 +1,4 @@
-"""Predictions: one scene mapped by one model."""
+"""Predictions: one scene mapped by one model version."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ get = getter(Prediction, "prediction")
 
 @dataclass(frozen=True)
 class Areas:
-    """Hectares of a class in a scene. adjusted_ha, ci95_ha: None when the model has no test counts."""
+    """The areas of one class in a scene, in hectares, and `mapped_mu` in mu.
+
+    adjusted_ha, ci95_ha: None if the model has no test metrics.
+    """
 
     class_name: str
     observed_ha: float
@@ -49,7 +52,7 @@ class Areas:
 
 
 def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
-    """Accept a prediction; a scene that breaks the model's contract is refused, item by item."""
+    """Accept a prediction. Raises `Invalid` with all faults if the scene does not satisfy the contract of the model."""
     id_ = new_id("prd")
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
@@ -90,7 +93,7 @@ def find(
     if status is None:
         wanted = select(Prediction).where(*of_scenes)
         return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
-    # a page of the jobs, for they have an index by status, and then its predictions
+    # first a page of the jobs, which have an index by status, and then the predictions of these jobs
     jobs_wanted = select(Job).where(Job.kind == "prediction", Job.reported_status == status)
     if of_scenes:
         jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
@@ -105,10 +108,10 @@ def _of_jobs(session: Session, rows: Sequence[Job]) -> list[Prediction]:
 
 
 def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """SQL: the prediction is of a scene that passes the filters.
+    """SQL condition: the scene of a prediction passes the filters.
 
-    A database cannot guess how many scenes touch a box, and chooses badly between walking through the newest
-    predictions and starting from the scenes. So few scenes are named one by one.
+    A database cannot estimate how many scenes touch a box, so it chooses badly between scanning the newest predictions
+    and starting from the scenes. Up to FEW_SCENES scenes are therefore listed by their ids.
     """
     of_scenes = select(Scene.id).where(*filters)
     few = session.scalars(of_scenes.limit(FEW_SCENES + 1)).all()
@@ -116,12 +119,12 @@ def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> Colu
 
 
 def product(services: Services, id_: str, name: str) -> Path:
-    """The file of a product; `NotReady` before it exists, `NotFound` when it was not asked for."""
+    """The path of a product. Raises `NotReady` before it exists, and `NotFound` if it was not requested."""
     return services.store.file(stored(services, id_, name).object)
 
 
 def stored(services: Services, id_: str, name: str) -> Stored:
-    """Where a product lies in the store, and its sha256; errors as of `product`."""
+    """The record of a product in the store: its key, size and sha256. Raises the same errors as `product`."""
     with services.database.read() as session:
         prediction = get(session, id_)
         products, _ = _result(session, prediction)
@@ -131,7 +134,10 @@ def stored(services: Services, id_: str, name: str) -> Stored:
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:
-    """Hectares of class 1, or of each class of more than two: as mapped, and adjusted by the model's test errors."""
+    """The areas of the second of two classes, or of each of more classes.
+
+    They are given as mapped, and as adjusted for the errors of the model on its test split.
+    """
     _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
     classes, test = model.contract.classes, model.metrics.test
@@ -150,7 +156,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
 
 
 def delete(services: Services, id_: str) -> None:
-    """Forget a prediction that has ended, with its files."""
+    """Delete a prediction that has ended, with its files. Raises `NotFound`, or `Conflict` if its job has not ended."""
     with services.database.write() as session:
         prediction = get(session, id_)
         job = lifecycle.get(session, id_)
@@ -166,7 +172,7 @@ def delete(services: Services, id_: str) -> None:
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:
-    """Its products and areas; `NotReady` before its job has succeeded."""
+    """The products and areas of a prediction. Raises `NotReady` before its job has succeeded."""
     if prediction.products is None or prediction.areas is None:
         status = lifecycle.get(session, prediction.id).reported_status
         raise NotReady("result-not-ready", f"Prediction {prediction.id!r} has no result: its job is {status}.")
@@ -176,10 +182,8 @@ def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stor
 def _check_parts(count: int, rows: int) -> None:
     most = max(1, rows // parts.MIN_ROWS)
     if count > most:
-        detail = f"{count} parts of {rows} rows are less than {parts.MIN_ROWS} rows each."
-        raise invalid(
-            "too-many-parts", detail, f"Ask for {most} at most; as many as there are workers is enough.", "/parts"
-        )
+        detail = f"{count} parts of a scene of {rows} rows would have fewer than {parts.MIN_ROWS} rows each."
+        raise invalid("too-many-parts", detail, f"Ask for {most} at most; one for each worker is enough.", "/parts")
 
 
 def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
@@ -192,7 +196,7 @@ def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scen
     try:
         model = registry.resolve(session, request.model)
     except NotFound as error:
-        faults.append(invalid("unknown-model", error.detail, "See GET /v1/models for what there is.", "/model"))
+        faults.append(invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/model"))
     if scene is None or model is None:
         raise Invalid(faults[0].code, *(fault for each in faults for fault in each.faults))
     return scene, model

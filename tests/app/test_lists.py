@@ -165,8 +165,8 @@ def test_the_trainings_of_a_page_of_experiments_are_summarised(services: Service
     shown: dict[str, Any] = {"variant": "ce", "seed": 7, "status": "accepted", "test": None}
     assert runs == {
         "e1": [
-            experiments.Run(training="t1", val=None, **shown),
-            experiments.Run(training="t2", val=scored, **shown),
+            experiments.TrainingSummary(training="t1", val=None, **shown),
+            experiments.TrainingSummary(training="t2", val=scored, **shown),
         ],
         "e2": [],
     }

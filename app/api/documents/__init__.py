@@ -1,4 +1,4 @@
-"""What the API answers: a model for each resource, which builds itself from rows (`of`)."""
+"""The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`."""
 
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link

@@ -1,4 +1,4 @@
-"""Areas of a prediction: hectares."""
+"""The areas of a prediction, in hectares."""
 
 from dataclasses import asdict
 from typing import Literal
@@ -11,34 +11,35 @@ from app.mapping.predictions import Areas
 
 
 class AreaRow(Document):
-    """Hectares of a class. zone, name: null for the whole scene."""
+    """The areas of one class in a scene. `zone` and `name` are null, because the row is for the whole scene."""
 
     zone: str | None = None
     name: str | None = None
     class_name: str = Field(alias="class")
-    observed_ha: float = Field(description="Hectares with valid pixels.")
-    unobserved_ha: float = Field(description="Hectares without.")
-    mapped_ha: float = Field(description="Hectares that the map shows.")
-    mapped_mu: float = Field(description="The same in mu: 15 mu are a hectare.")
+    observed_ha: float = Field(description="Hectares of the scene whose pixels are valid.")
+    unobserved_ha: float = Field(description="Hectares of the scene without valid pixels.")
+    mapped_ha: float = Field(description="Hectares of the class, as counted on the map.")
+    mapped_mu: float = Field(description="`mapped_ha` in mu; a hectare has 15 mu.")
     adjusted_ha: float | None = Field(
-        description="Hectares by the map and the model's errors on its test split; null where these are not known."
+        description="Hectares of the class, estimated from the map and the errors of the model on its test split; "
+        "null if the model has no test metrics."
     )
-    ci95_ha: tuple[float, float] | None = Field(description="95 % interval of it.")
+    ci95_ha: tuple[float, float] | None = Field(description="95 % confidence interval of `adjusted_ha`: low, high.")
 
     @classmethod
     def of(cls, areas: Areas) -> "AreaRow":
-        """The row of a class."""
+        """The row for the areas of one class."""
         return cls(**asdict(areas))
 
 
 class AreaTable(Document):
-    """A row for class 1, or for each class of more than two."""
+    """The areas of a prediction. Of two classes only the second has a row; of more classes each has one."""
 
     items: tuple[AreaRow, ...]
 
 
 class AreaFeature(Document):
-    """The same row with the footprint of the scene."""
+    """The areas of one class as a GeoJSON feature, whose geometry is the footprint of the scene."""
 
     type: Literal["Feature"] = "Feature"
     geometry: Geometry
@@ -46,7 +47,7 @@ class AreaFeature(Document):
 
 
 class AreaFeatures(Document):
-    """The table as GeoJSON."""
+    """The areas of a prediction as a GeoJSON FeatureCollection."""
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
     features: tuple[AreaFeature, ...]

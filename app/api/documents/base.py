@@ -1,4 +1,4 @@
-"""What all answers share."""
+"""What all documents of the API share."""
 
 from typing import Annotated, Generic, TypeVar
 
@@ -8,39 +8,41 @@ T = TypeVar("T")
 
 
 class Document(BaseModel):
-    """An answer of the API, as OpenAPI shows it. Fields may be added to it at any time, and none is taken away."""
+    """A document of the API, as OpenAPI describes it. Fields may be added at any time, and no field is removed."""
 
     model_config = ConfigDict(frozen=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True)
 
 
-# A field that is left out where there is nothing to say; any other is null then.
+# A field that is left out of the document when it has no value; any other field is null then.
 Omitted = Annotated[T | None, Field(default=None, exclude_if=lambda value: value is None)]
 
 
 class Page(Document, Generic[T]):
-    """A part of a list. next: what `token` of the next page is; null on the last one."""
+    """One page of a list. `next` is the `token` of the next page; it is null on the last page."""
 
     items: tuple[T, ...]
     next: str | None
 
 
 class Link(Document):
-    """A web link (RFC 8288). href: host-relative, or whole where it leads from page to page."""
+    """A web link (RFC 8288). `href` is relative to the host; only a link to the next page is a full URL."""
 
     href: str
     rel: str
-    type: str = Field(description="Media type of what it leads to.")
+    type: str = Field(description="Media type of the target.")
 
 
 def link(href: str, rel: str, type_: str = "application/json") -> Link:
-    """A web link."""
+    """A link to `href` with the relation `rel`. type_: media type of the target."""
     return Link(href=href, rel=rel, type=type_)
 
 
 def checksum(sha256: str) -> str:
-    """A sha256 as a multihash, which STAC's `file:checksum` wants."""
+    """A sha256, in hexadecimal, as the multihash that the field `file:checksum` of STAC requires."""
     return f"1220{sha256}"
 
 
-Checksum = Annotated[str, Field(alias="file:checksum", description="sha256 as a multihash: 1220 and 64 digits.")]
-Software = Annotated[dict[str, str], Field(description="Versions of what made it, by name.")]
+Checksum = Annotated[
+    str, Field(alias="file:checksum", description="sha256 as a multihash: 1220 and 64 hexadecimal digits.")
+]
+Software = Annotated[dict[str, str], Field(description="Versions of the software that made it, by name.")]

@@ -1,4 +1,4 @@
-"""Datasets."""
+"""The documents of datasets."""
 
 from datetime import datetime
 
@@ -14,9 +14,11 @@ from ml.faults import Note
 
 
 class Dataset(Document):
-    """A version of scenes, labels and split. `statistics` to `notes` are null until it is prepared."""
+    """A version of a dataset: scenes, labels and a split. The fields from `statistics` to `notes` are null until its
+    job has succeeded.
+    """
 
-    id: str = Field(description='"name:version", also the id of its job.')
+    id: str = Field(description='"name:version", which is also the id of its job.')
     name: str
     version: int
     created: datetime
@@ -27,18 +29,22 @@ class Dataset(Document):
     homogenise: str
     clip_outliers: bool
     leaks: str
-    statistics: dict[str, SplitStatistics] | None = Field(description="By split.")
-    statistics_by_scene: dict[str, SplitStatistics] | None = Field(description="By scene, of its pixels in any split.")
+    statistics: dict[str, SplitStatistics] | None = Field(description="Statistics of each split, by its name.")
+    statistics_by_scene: dict[str, SplitStatistics] | None = Field(
+        description="Statistics of each scene, by its id, over its pixels in all splits."
+    )
     statistics_total: SplitStatistics | None
-    references: dict[str, int] | None = Field(description="Labelled pixels by what the labels call them.")
-    sha256: str | None = Field(description="Of all that a net can learn from it.")
-    contract: Contract | None = Field(description="What a scene must be like for a model of this dataset.")
-    notes: tuple[Note, ...] | None = Field(description="What its owner should look at.")
+    references: dict[str, int] | None = Field(
+        description="Labelled valid pixels of all splits, by what the labels call them."
+    )
+    sha256: str | None = Field(description="Hash of everything that a net can learn from the dataset.")
+    contract: Contract | None = Field(description="What a model trained on this dataset requires of a scene.")
+    notes: tuple[Note, ...] | None = Field(description="What the owner of the dataset should check.")
     job: Job
 
     @classmethod
     def of(cls, row: tables.Dataset, work: tables.Job) -> "Dataset":
-        """The dataset in `row`, with its job."""
+        """The document of the dataset in `row`. work: its job."""
         prepared, request = row.prepared, row.request
         return cls(
             id=row.id,

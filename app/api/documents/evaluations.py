@@ -1,4 +1,4 @@
-"""Evaluations."""
+"""The documents of evaluations."""
 
 from datetime import datetime
 
@@ -13,9 +13,12 @@ from ml.evaluation.metrics import Metrics
 
 
 class Evaluation(Document):
-    """A version scored on one split of a dataset. metrics, details, software: null until the job has succeeded."""
+    """A model version scored on one split of a dataset.
 
-    id: str = Field(description="Also the id of its job.")
+    `metrics`, `details` and `software` are null until the job has succeeded.
+    """
+
+    id: str = Field(description="Id of the evaluation, which is also the id of its job.")
     model: VersionReference
     dataset: str
     split: str
@@ -27,7 +30,7 @@ class Evaluation(Document):
 
     @classmethod
     def of(cls, row: tables.Evaluation, work: tables.Job) -> "Evaluation":
-        """The evaluation in `row`, with its job."""
+        """The document of the evaluation in `row`. work: its job."""
         return cls(
             id=row.id,
             model=VersionReference(name=row.model, version=row.version),

@@ -1,4 +1,4 @@
-"""Experiments."""
+"""The documents of experiments."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,14 +8,14 @@ from pydantic import Field
 from app import tables
 from app.api.documents.base import Document, Page
 from app.api.documents.jobs import Job, Status
-from app.learning.experiments import Run
+from app.learning.experiments import TrainingSummary
 from app.results import ModelMetrics
 from ml.evaluation.comparison import Difference, VariantRow
 from ml.evaluation.plan import Settings, Variant
 
 
 class ExperimentRun(Document):
-    """A training of an experiment. metrics: null until it has succeeded."""
+    """One training of an experiment. `metrics` is null until the training has succeeded."""
 
     training: str
     variant: str | None
@@ -24,19 +24,22 @@ class ExperimentRun(Document):
     metrics: ModelMetrics | None
 
     @classmethod
-    def of(cls, run: Run) -> "ExperimentRun":
-        """The run."""
-        metrics = ModelMetrics(val=run.val, test=run.test) if run.val else None
-        return cls(training=run.training, variant=run.variant, seed=run.seed, status=run.status, metrics=metrics)
+    def of(cls, made: TrainingSummary) -> "ExperimentRun":
+        """The entry for one training of an experiment."""
+        metrics = ModelMetrics(val=made.val, test=made.test) if made.val else None
+        return cls(training=made.training, variant=made.variant, seed=made.seed, status=made.status, metrics=metrics)
 
 
 class Experiment(Document):
-    """Variants x seeds, compared. table, differences, notes: null until all runs have ended."""
+    """A comparison of variants, each trained once with each seed.
 
-    id: str = Field(description="Also the id of its job.")
+    `table`, `differences` and `notes` are null until all trainings have ended.
+    """
+
+    id: str = Field(description="Id of the experiment, which is also the id of its job.")
     dataset: str
     created: datetime
-    config: Settings = Field(description="What all variants have in common.")
+    config: Settings = Field(description="The config that all variants share.")
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     lovasz_weights: tuple[float, ...]
@@ -48,8 +51,8 @@ class Experiment(Document):
     job: Job
 
     @classmethod
-    def of(cls, row: tables.Experiment, work: tables.Job, runs: Sequence[Run]) -> "Experiment":
-        """The experiment in `row`, with its job and its runs."""
+    def of(cls, row: tables.Experiment, work: tables.Job, runs: Sequence[TrainingSummary]) -> "Experiment":
+        """The document of the experiment in `row`. work: its job. runs: its trainings."""
         request, compared = row.request, row.comparison
         return cls(
             id=row.id,

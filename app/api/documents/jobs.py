@@ -1,4 +1,4 @@
-"""Jobs."""
+"""The documents of jobs."""
 
 from datetime import datetime
 from typing import Literal
@@ -15,31 +15,31 @@ Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
 
 
 class Job(Document):
-    """The state of a piece of work: OGC API - Processes `statusInfo`, and from `stage` on what canemap adds."""
+    """The state of a job: `statusInfo` of OGC API - Processes. canemap adds the fields from `stage` on."""
 
-    job_id: str = Field(alias="jobID", description="Also the id of what the job makes.")
+    job_id: str = Field(alias="jobID", description="Id of the job, which is also the id of the resource that it makes.")
     type: Literal["process"] = "process"
-    process_id: Kind = Field(alias="processID", description="The kind of work.")
+    process_id: Kind = Field(alias="processID", description="The kind of the job.")
     status: Status
     message: str
-    progress: int = Field(ge=0, le=100, description="Percent.")
+    progress: int = Field(ge=0, le=100, description="Progress in percent.")
     created: datetime
     started: datetime | None
     finished: datetime | None
     updated: datetime
-    stage: str = Field(description="What is being done; empty before anything is.")
-    done: int = Field(description="How much of `total` is done, in steps, windows or runs.")
-    total: int = Field(description="0 while it is not known.")
-    eta_s: float | None = Field(description="Seconds until it ends, as far as can be told.")
-    attempt: int = Field(description="How often a worker has begun it.")
-    parent: str | None = Field(description="The job of the experiment or prediction that it is a part of.")
+    stage: str = Field(description="The stage that is being worked on; empty before work begins.")
+    done: int = Field(description="How much of `total` is done, in steps, windows or child jobs.")
+    total: int = Field(description="How much there is to do in all; 0 while this is not known.")
+    eta_s: float | None = Field(description="Estimated seconds until the job ends; null if unknown.")
+    attempt: int = Field(description="How often a worker has begun the job.")
+    parent: str | None = Field(description="Id of the experiment or prediction that the job belongs to.")
     dismissal_requested: bool
-    error: ProblemDocument | None = Field(description="Why it failed.")
+    error: ProblemDocument | None = Field(description="Why the job failed.")
     links: tuple[Link, ...]
 
     @classmethod
     def of(cls, row: tables.Job) -> "Job":
-        """The job in `row`."""
+        """The document of the job in `row`."""
         return cls(
             job_id=row.id,
             process_id=row.kind,
@@ -67,7 +67,7 @@ class Jobs(Page[Job]):
 
 
 def result_of(row: tables.Job) -> Link:
-    """Where the result of a job is; that of a part is the whole map."""
+    """A link to the result of a job. The job of a part of a prediction links to the whole prediction."""
     kind = KINDS[row.kind]
     return link(f"/v1/{kind.collection}/{row.parent if kind.for_parent else row.id}", "related")
 

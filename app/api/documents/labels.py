@@ -1,4 +1,4 @@
-"""Label sets."""
+"""The documents of label sets."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from ml.labels.inspect import LabelReport
 
 
 class LabelSet(Document):
-    """An uploaded layer of labels: how it is read, and what was found in it."""
+    """An uploaded layer of labels. `options` say how it is read, and `report` says what was found in it."""
 
     id: str
     created: datetime
@@ -20,7 +20,7 @@ class LabelSet(Document):
 
     @classmethod
     def of(cls, row: tables.LabelSet) -> "LabelSet":
-        """The label set in `row`."""
+        """The document of the label set in `row`."""
         return cls(
             id=row.id,
             created=row.created,

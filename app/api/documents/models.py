@@ -1,4 +1,4 @@
-"""Models, their versions and their aliases."""
+"""The documents of models, their versions and their aliases."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,12 +21,14 @@ class ModelVersion(Document):
 
     name: str
     version: int
-    aliases: tuple[str, ...] = Field(description="Those that point at it.")
+    aliases: tuple[str, ...] = Field(description="The aliases that point at this version.")
     created: datetime
-    training: str | None = Field(description="null of an imported one, like `dataset`.")
+    training: str | None = Field(
+        description="The training that made it. Of an imported version this and `dataset` are null."
+    )
     dataset: str | None
     metrics: ModelMetrics
-    details: dict[str, Assessment] | None = Field(description="By split: its scenes, its blocks, its errors.")
+    details: dict[str, Assessment] | None = Field(description="By split: metrics of its scenes, counts of its blocks.")
     report: TrainReport | None
     contract: Contract
     config: TrainConfig
@@ -38,7 +40,7 @@ class ModelVersion(Document):
 
     @classmethod
     def of(cls, row: tables.ModelVersion, aliases: Sequence[tables.Alias]) -> "ModelVersion":
-        """The version in `row`. aliases: all of the model."""
+        """The document of the version in `row`. aliases: all aliases of its model."""
         url = f"/v1/models/{row.name}/versions/{row.version}"
         return cls(
             name=row.name,
@@ -61,7 +63,7 @@ class ModelVersion(Document):
 
 
 class Model(Document):
-    """A model with all its aliases, each with its version, and its newest version."""
+    """A model with its versions, and with each alias and the number of the version that it points at."""
 
     name: str
     aliases: dict[str, int]
@@ -69,7 +71,7 @@ class Model(Document):
 
     @classmethod
     def of(cls, name: str, versions: Sequence[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "Model":
-        """A model. aliases: all of it."""
+        """The document of the model `name`. aliases: all aliases of this model."""
         return cls(
             name=name,
             aliases={alias.alias: alias.version for alias in aliases},
@@ -78,22 +80,22 @@ class Model(Document):
 
 
 class Models(base.Page[Model]):
-    """A page of models, by their names."""
+    """A page of models in the order of their names. Each has only its newest version in `versions`."""
 
 
 class ModelPage(Model):
-    """A model with a page of its versions. next: what `token` of the next page is; null on the last one."""
+    """A model with one page of its versions. `next` is the `token` of the next page; it is null on the last page."""
 
     next: str | None
 
     @classmethod
     def page(cls, name: str, found: Page[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "ModelPage":
-        """A page of the versions of a model. aliases: all of it."""
+        """The document of the model `name` with one page of its versions. aliases: all aliases of this model."""
         return cls(**dict(Model.of(name, found.rows, aliases)), next=found.next)
 
 
 class AliasMove(Document):
-    """One move of an alias. version: null where it was removed."""
+    """One move of an alias. `version` is null if the alias was removed."""
 
     version: int | None
     reason: str
@@ -101,9 +103,9 @@ class AliasMove(Document):
 
 
 class Alias(Document):
-    """Where an alias points, and all its moves, oldest first."""
+    """The version that an alias points at, and all its moves, oldest first."""
 
-    name: str = Field(description="Of the model.")
+    name: str = Field(description="Name of the model.")
     alias: str
     version: int
     updated: datetime
@@ -111,6 +113,6 @@ class Alias(Document):
 
     @classmethod
     def of(cls, row: tables.Alias, history: Sequence[tables.AliasMove]) -> "Alias":
-        """The alias in `row`."""
+        """The document of the alias in `row`. history: its moves, oldest first."""
         moves = tuple(AliasMove(version=move.version, reason=move.reason, at=move.at) for move in history)
         return cls(name=row.model, alias=row.alias, version=row.version, updated=row.updated, history=moves)

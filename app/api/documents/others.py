@@ -1,4 +1,4 @@
-"""Small answers: uploads, figures, TileJSON, health."""
+"""The small documents: uploads, figures, TileJSON and health."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from app.api.documents.base import Document
 
 
 class Upload(Document):
-    """An upload that has begun."""
+    """An upload in pieces that has begun."""
 
     id: str
-    offset: int = Field(description="Bytes that have arrived.")
-    limit_bytes: int = Field(description="Most bytes of a file.")
+    offset: int = Field(description="Number of bytes that have arrived.")
+    limit_bytes: int = Field(description="Largest size of a file, in bytes.")
 
 
 class FigureLinks(Document):
-    """A figure. png, svg: where it is."""
+    """A figure. `png` and `svg` are the addresses at which it is drawn."""
 
     name: str
     png: str
@@ -24,13 +24,13 @@ class FigureLinks(Document):
 
 
 class Figures(Document):
-    """The figures that there are."""
+    """All figures of a dataset, a training or an experiment."""
 
     items: tuple[FigureLinks, ...]
 
 
 class TileJson(Document):
-    """TileJSON 3.0.0. bounds: west, south, east, north in degrees."""
+    """The map tiles of a prediction (TileJSON 3.0.0). `bounds` are west, south, east and north in degrees."""
 
     tilejson: Literal["3.0.0"] = "3.0.0"
     name: str
@@ -42,12 +42,12 @@ class TileJson(Document):
 
 
 class Alive(Document):
-    """The process lives."""
+    """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
 class Ready(Document):
-    """Everything that a job needs is there."""
+    """Everything that a job needs is available."""
 
     status: Literal["ready"] = "ready"

@@ -1,4 +1,4 @@
-"""Schedules and their runs."""
+"""The documents of schedules and their runs."""
 
 from datetime import datetime
 from typing import Literal
@@ -15,7 +15,11 @@ from app.results import Verdict
 
 
 class Schedule(Document):
-    """Retraining by the clock. next, next_local: when it runs next, in UTC and by its own clock; null if disabled."""
+    """A training that is repeated at the times of a cron expression.
+
+    `next` is the time of its next run in UTC, and `next_local` is the same time in its own time zone. Both are null
+    while the schedule is disabled.
+    """
 
     id: str
     name: str
@@ -32,7 +36,7 @@ class Schedule(Document):
 
     @classmethod
     def of(cls, row: tables.Schedule) -> "Schedule":
-        """The schedule in `row`."""
+        """The document of the schedule in `row`."""
         local = row.due and row.due.astimezone(ZoneInfo(row.timezone))
         url = f"/v1/schedules/{row.id}"
         return cls(
@@ -56,18 +60,18 @@ class Schedules(Page[Schedule]):
 
 
 class ScheduleRun(Document):
-    """One time that a schedule was due. model: null until its training has registered a version."""
+    """A run: one time that a schedule was due. `model` is null until the training has registered a version."""
 
     id: str
     schedule: str
     due: datetime
     trigger: Literal["cron", "catch_up", "manual"]
-    missed: int = Field(description="How many earlier times it also stands for.")
+    missed: int = Field(description="Number of earlier due times that were missed and that this run makes up for.")
     status: Literal["training", "evaluating", "promoted", "kept", "trained", "skipped", "failed", "dismissed"]
     message: str
-    promote: PromoteRequest | None = Field(description="The gate, as it was when the run began.")
-    training: str | None = Field(description="null of a run that was skipped or refused.")
-    evaluations: tuple[str, ...] = Field(description="Of versions that the new one had to be compared with.")
+    promote: PromoteRequest | None = Field(description="The gate of the schedule, as it was when the run began.")
+    training: str | None = Field(description="Id of the training; null if the run was skipped or refused.")
+    evaluations: tuple[str, ...] = Field(description="Evaluations that the comparison with the new version needed.")
     model: VersionReference | None
     verdict: Verdict | None
     error: ProblemDocument | None
@@ -76,7 +80,7 @@ class ScheduleRun(Document):
 
     @classmethod
     def of(cls, row: tables.ScheduleRun, made: tables.Training | None) -> "ScheduleRun":
-        """The run in `row`. made: its training."""
+        """The document of the run in `row`. made: its training, or None if it has none."""
         return cls(
             id=row.id,
             schedule=row.schedule,

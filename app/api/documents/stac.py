@@ -1,4 +1,4 @@
-"""Scenes and predictions as STAC Items (1.1.0)."""
+"""The documents of scenes and predictions: STAC Items (1.1.0)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -34,24 +34,24 @@ WEB_MAP_LINKS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.j
 
 
 class Geometry(Document):
-    """A geometry of GeoJSON (RFC 7946), in longitudes and latitudes of WGS 84."""
+    """A GeoJSON geometry (RFC 7946). Its coordinates are longitude and latitude in WGS 84, in degrees."""
 
     type: Literal["Polygon", "MultiPolygon"]
     coordinates: tuple[Any, ...]
 
 
 class Asset(Document):
-    """A file of an item."""
+    """A file that belongs to an item."""
 
     href: str
     type: str = Field(description="Media type.")
     roles: tuple[str, ...]
     checksum: Checksum
-    size: int = Field(alias="file:size", description="Bytes.")
+    size: int = Field(alias="file:size", description="Size of the file in bytes.")
 
 
 class BandRange(Document):
-    """A band over a sample of the valid pixels, in physical units."""
+    """Statistics of a band over a sample of its valid pixels, in physical units."""
 
     minimum: float
     maximum: float
@@ -60,7 +60,7 @@ class BandRange(Document):
 
 
 class Band(Document):
-    """A band of a scene. nodata: left out where no pixel value means that there are no data."""
+    """A band of a scene. `nodata` is left out if no pixel value means that there are no data."""
 
     name: str
     data_type: str
@@ -69,24 +69,24 @@ class Band(Document):
 
     @classmethod
     def of(cls, band: BandInfo, nodata: float | None) -> "Band":
-        """A band. nodata: of its scene."""
+        """The document of a band. nodata: the value for pixels without data in its scene."""
         known = band.statistics
         values = BandRange(minimum=known.min, maximum=known.max, mean=known.mean, stddev=known.std)
         return cls(name=band.name, data_type=band.dtype, nodata=nodata, statistics=values)
 
 
 class Grid(Document):
-    """Where the pixels lie, in the words of STAC's projection extension."""
+    """The grid of the pixels, described with the fields of the projection extension of STAC."""
 
     code: Omitted[str] = Field(None, alias="proj:code")
     wkt2: str = Field(alias="proj:wkt2")
-    shape: tuple[int, int] = Field(alias="proj:shape", description="Rows and columns.")
+    shape: tuple[int, int] = Field(alias="proj:shape", description="Number of rows and of columns.")
     transform: tuple[float, float, float, float, float, float] = Field(alias="proj:transform")
     gsd: float = Field(description="Ground sampling distance in metres.")
 
 
 class SceneProperties(Grid):
-    """What is known of a scene. datetime: when it was acquired, null where nobody said."""
+    """The properties of a scene. `datetime` is the time of acquisition; it is null if the upload did not state it."""
 
     acquired: datetime | None = Field(alias="datetime")
     created: datetime
@@ -97,7 +97,10 @@ class SceneProperties(Grid):
 
 
 class PredictionProperties(Grid):
-    """What is known of a prediction. datetime: of its scene. software: left out until the job has succeeded."""
+    """The properties of a prediction.
+
+    `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
+    """
 
     acquired: datetime | None = Field(alias="datetime")
     created: datetime
@@ -113,7 +116,7 @@ Properties = TypeVar("Properties", SceneProperties, PredictionProperties)
 
 
 class Item(Document, Generic[Properties]):
-    """A STAC Item. bbox: west, south, east, north in degrees."""
+    """A STAC Item. `bbox` is west, south, east and north in degrees."""
 
     type: Literal["Feature"] = "Feature"
     stac_version: Literal["1.1.0"] = "1.1.0"
@@ -127,11 +130,11 @@ class Item(Document, Generic[Properties]):
 
 
 class Scene(Item[SceneProperties]):
-    """A scene as a STAC Item; its asset `data` is the file."""
+    """A scene as a STAC Item. Its asset `data` is the GeoTIFF."""
 
     @classmethod
     def of(cls, row: tables.Scene) -> "Scene":
-        """The scene in `row`."""
+        """The document of the scene in `row`."""
         url, info = f"/v1/scenes/{row.id}", row.info
         properties = SceneProperties(
             **_grid(info),
@@ -154,13 +157,13 @@ class Scene(Item[SceneProperties]):
 
 
 class Prediction(Item[PredictionProperties]):
-    """A prediction as a STAC Item; it has assets once its job has succeeded."""
+    """A prediction as a STAC Item. It has no assets until its job has succeeded."""
 
     job: Job
 
     @classmethod
     def of(cls, row: tables.Prediction, scene: tables.Scene, work: tables.Job) -> "Prediction":
-        """The prediction in `row`, with its scene and its job."""
+        """The document of the prediction in `row`. scene: its scene. work: its job."""
         url, info, products = f"/v1/predictions/{row.id}", scene.info, row.products or {}
         properties = PredictionProperties(
             **_grid(info),
@@ -190,7 +193,7 @@ class Prediction(Item[PredictionProperties]):
 
 
 class ItemCollection(Document, Generic[Properties]):
-    """A page of STAC Items, newest first. next: what `token` of the next page is; null on the last one."""
+    """A page of STAC Items, newest first. `next` is the `token` of the next page; it is null on the last page."""
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
     features: tuple[Item[Properties], ...]
@@ -200,25 +203,25 @@ class ItemCollection(Document, Generic[Properties]):
 
 
 class Scenes(ItemCollection[SceneProperties]):
-    """A page of scenes."""
+    """A page of scenes, newest upload first."""
 
     features: tuple[Scene, ...]
 
     @classmethod
     def of(cls, rows: Iterable[tables.Scene], token: str | None, next_page: str | None) -> "Scenes":
-        """A page. next_page: the address of the next one."""
+        """The document of one page. token: `next` of this page. next_page: URL of the next page."""
         features = tuple(map(Scene.of, rows))
         return cls(features=features, returned=len(features), links=_next(next_page), next=token)
 
 
 class Predictions(ItemCollection[PredictionProperties]):
-    """A page of predictions."""
+    """A page of predictions, newest first."""
 
     features: tuple[Prediction, ...]
 
     @classmethod
     def of(cls, features: Iterable[Prediction], token: str | None, next_page: str | None) -> "Predictions":
-        """A page. next_page: the address of the next one."""
+        """The document of one page. token: `next` of this page. next_page: URL of the next page."""
         items = tuple(features)
         return cls(features=items, returned=len(items), links=_next(next_page), next=token)
 

@@ -1,4 +1,4 @@
-"""Trainings and their series."""
+"""The documents of trainings and of their series of epochs."""
 
 from datetime import datetime
 
@@ -14,31 +14,34 @@ from ml.evaluation.report import TrainReport
 
 
 class VersionReference(Document):
-    """A version of a model."""
+    """The name of a model and the number of one of its versions."""
 
     name: str
     version: int
 
 
 class Training(Document):
-    """A training. metrics, details, report: null until it has succeeded; model: until its net is registered."""
+    """The training of one net.
 
-    id: str = Field(description="Also the id of its job.")
+    `metrics`, `details` and `report` are null until it has succeeded. `model` is null until the net is registered.
+    """
+
+    id: str = Field(description="Id of the training, which is also the id of its job.")
     dataset: str
     register_as: str | None
-    experiment: str | None = Field(description="The experiment that it is a run of.")
+    experiment: str | None = Field(description="Id of the experiment that it belongs to.")
     variant: str | None
     config: TrainConfig
     created: datetime
     metrics: ModelMetrics | None
-    details: dict[str, Assessment] | None = Field(description="By split: its scenes, its blocks, its errors.")
+    details: dict[str, Assessment] | None = Field(description="By split: metrics of its scenes, counts of its blocks.")
     report: TrainReport | None
     model: VersionReference | None
     job: Job
 
     @classmethod
     def of(cls, row: tables.Training, work: tables.Job) -> "Training":
-        """The training in `row`, with its job."""
+        """The document of the training in `row`. work: its job."""
         header = row.header
         return cls(
             id=row.id,
@@ -61,24 +64,24 @@ class Trainings(Page[Training]):
 
 
 class Epoch(Document):
-    """What an epoch measured: the loss, its parts before they are weighted, and the validation split's figures."""
+    """The measurements of one epoch: the loss, its terms before they are weighted, and the metrics on the val split."""
 
     model_config = ConfigDict(extra="allow")
 
-    epoch: int = Field(description="Counted from 1.")
+    epoch: int = Field(description="Number of the epoch, counted from 1.")
 
     @classmethod
     def of(cls, row: tables.SeriesRow) -> "Epoch":
-        """The epoch in `row`."""
+        """The document of the epoch in `row`."""
         return cls.model_validate(row.values | {"epoch": row.epoch})
 
 
 class Series(Document):
-    """Epochs, in their order."""
+    """The epochs of a training, in their order."""
 
     items: tuple[Epoch, ...]
 
 
 def registered(row: tables.Training | None) -> VersionReference | None:
-    """The version that a training has registered."""
+    """The version that the training in `row` has registered, or None."""
     return VersionReference(name=row.register_as, version=row.version) if row and row.version else None

@@ -1,1 +1,1 @@
-"""What all routes share: bodies and their limits, forms, problem documents, waiting, the log of requests."""
+"""Everything that the routes share: request bodies and their limits, forms, problems, waiting, and the request log."""

@@ -1,4 +1,4 @@
-"""What OpenAPI says of answers beside their JSON: headers, files, pictures, texts."""
+"""OpenAPI descriptions of the parts of answers that are not JSON: headers, files, pictures and texts."""
 
 from typing import Any
 
@@ -17,43 +17,43 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-LOCATION = {"Location": _header("Where it is.")}
-ETAG = {"ETag": _header("What it is now, for If-Match.")}
-NEXT = {"Link": _header('The next page, as <URL>; rel="next"; absent on the last one.')}
-CACHE = {"ETag": _header("The content."), "Cache-Control": _header("It never changes.")}
-OFFSET = {"Upload-Offset": {"description": "Bytes that are safe.", "schema": {"type": "integer"}}}
+LOCATION = {"Location": _header("Address of the resource.")}
+ETAG = {"ETag": _header("Revision of the resource, for If-Match.")}
+NEXT = {"Link": _header('The next page, as <URL>; rel="next". Absent on the last page.')}
+CACHE = {"ETag": _header("Hash of the content."), "Cache-Control": _header("Says that the content never changes.")}
+OFFSET = {"Upload-Offset": {"description": "Number of bytes that are stored safely.", "schema": {"type": "integer"}}}
 
 
 def answer(status: int, headers: dict[str, Any] | None = None, model: type[BaseModel] | None = None) -> Responses:
-    """An answer with these headers. model: if it is not the one that the route declares by its type."""
+    """An answer with these headers. model: type of the answer, if it is not the return type of the route."""
     return {status: {"headers": headers or {}} | ({"model": model} if model else {})}
 
 
 def created(headers: dict[str, Any] | None = None) -> Responses:
-    """201, with the address of what was made."""
+    """201 with the address of the new resource in the header Location."""
     return answer(201, LOCATION | (headers or {}))
 
 
 def uploaded(model: type[BaseModel], headers: dict[str, Any] | None = None) -> Responses:
-    """201 or, for the same bytes again, 200."""
-    again = answer(200, LOCATION | (headers or {}), model)[200] | {"description": "It was there, with the same bytes."}
+    """201 for a new file, or 200 if the same bytes were stored before."""
+    again = answer(200, LOCATION | (headers or {}), model)[200] | {"description": "The same bytes were stored before."}
     return created(headers) | {200: again}
 
 
 def content(types: dict[str, dict[str, Any]], headers: dict[str, Any] | None = None) -> Responses:
-    """200, with content of these media types and their schemas."""
+    """200 with content of one of these media types. types: schemas by media type."""
     return {200: {"content": types, "headers": headers or {}}}
 
 
 def file(*media_types: str) -> Responses:
-    """A file of one of these types: whole, or the part that `Range` asks for."""
+    """A file of one of these media types: the whole file, or the bytes that the header Range names."""
     types = dict.fromkeys(media_types, BINARY)
-    part = {"description": "The part that Range asks for.", "content": types}
-    return content(types, {"Accept-Ranges": _header("bytes")}) | {206: part}
+    partial = {"description": "The bytes that Range names.", "content": types}
+    return content(types, {"Accept-Ranges": _header("bytes")}) | {206: partial}
 
 
 class StoredFile(FileResponse):
-    """A file, with Range as RFC 9110, section 14 says: one that is not understood is passed over."""
+    """A file, with Range as in RFC 9110, section 14: a header that is not understood is ignored."""
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
@@ -62,5 +62,5 @@ class StoredFile(FileResponse):
         except MalformedRangeHeader:
             return []
         except RangeNotSatisfiable as error:
-            detail = f"The file has {file_size} bytes; Range asks for what lies beyond."
+            detail = f"The file has {file_size} bytes; Range names bytes beyond its end."
             raise HTTPException(416, detail, {"Content-Range": f"bytes */{file_size}"}) from error

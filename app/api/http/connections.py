@@ -1,18 +1,18 @@
-"""One HTTP connection, bounded in what a client may send before anything is complete, and how long that may take.
+"""An HTTP connection with limits for the size of headers and for the time that they take to arrive.
 
-uvicorn's own protocol takes headers of any size, and waits for them for ever.
+They are needed because the protocol of uvicorn takes headers of any size, and waits for them for ever.
 """
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_CONNECTIONS = 800  # a process may have 1,024 open files on many machines; over it uvicorn answers 503
+MOST_CONNECTIONS = 800  # many machines allow a process 1,024 open files; beyond this number uvicorn answers 503
 MOST_UNFINISHED_BYTES = 64 * 1024
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose client is given up when headers, trailers or chunk marks do not end."""
+    """The protocol of uvicorn, which drops a client whose headers, trailers or chunk sizes do not end."""
 
     head_s = 30.0
     _unfinished = 0
@@ -23,12 +23,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_deadline()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
-        super().data_received(data)  # calls those below, for what is complete now
+        super().data_received(data)  # calls the methods below for what is complete now
         if self._unfinished > MOST_UNFINISHED_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The headers are over {MOST_UNFINISHED_BYTES} bytes.")
 
@@ -38,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unfinished = 0
-        self._forget_deadline()
+        self._cancel_deadline()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -50,9 +50,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _await_head(self) -> None:
-        self._forget_deadline()
+        self._cancel_deadline()
         self._deadline = self.loop.call_later(self.head_s, self.transport.close)
 
-    def _forget_deadline(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline:
             self._deadline.cancel()

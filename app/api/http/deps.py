@@ -1,6 +1,7 @@
-"""What the routes ask of a request: services, a session, names, preconditions, idempotency.
+"""Dependencies of the routes: services, a database session, names, preconditions and idempotency keys.
 
-What every request goes through is `async`, though it waits for nothing: FastAPI sends the rest to a thread each.
+Those that every request needs are `async` although they wait for nothing, because FastAPI runs each of the others in
+a thread.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from app.data import uploads
 from app.services import Services
 from ml.faults import Fault
 
-ETAG = re.compile(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*')  # more digits than any has that this service gave
+ETAG = re.compile(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*')  # at most 18 digits: no revision has more
 _ETAGS = r'^(\*|(W/)?"[0-9]{1,18}")$'
 WAIT = re.compile(r"\bwait=([0-9]{1,4})\b")
 
@@ -47,7 +48,7 @@ async def _writing(services: Wired) -> AsyncIterator[Session]:
 
 @asynccontextmanager
 async def _ending_in_a_thread(transaction: AbstractContextManager[Session]) -> AsyncIterator[Session]:
-    """The session of `transaction`. Its begin waits for nothing: the database hears of it with the first statement."""
+    """The session of `transaction`, which begins here: that waits for nothing, as no statement is sent yet."""
     session = transaction.__enter__()
     try:
         yield session
@@ -58,16 +59,16 @@ async def _ending_in_a_thread(transaction: AbstractContextManager[Session]) -> A
 
 
 async def _end(transaction: AbstractContextManager[Session], error: BaseException | None) -> None:
-    """In a thread beyond those of the pool, which may all wait for the connection that this gives back."""
+    """End `transaction` in an extra thread: all threads of the pool may be waiting for the connection that it frees."""
     with CancelScope(shield=True):
-        what = (type(error), error, error.__traceback__) if error else (None, None, None)
-        await run_sync(transaction.__exit__, *what, limiter=CapacityLimiter(1))
+        raised = (type(error), error, error.__traceback__) if error else (None, None, None)
+        await run_sync(transaction.__exit__, *raised, limiter=CapacityLimiter(1))
 
 
 async def _once(
     request: Request,
     idempotency_key: Annotated[
-        str, Header(max_length=255, description="Sent again, the same key and body give the first answer again.")
+        str, Header(max_length=255, description="The same key with the same body gives the first answer again.")
     ] = "",
 ) -> IdempotentRequest:
     head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
@@ -77,7 +78,7 @@ async def _once(
 async def _existing(
     id_: Annotated[str, Path(alias="id", json_schema_extra={"pattern": f"^{ID.pattern}$"})],
 ) -> str:
-    """An id in a path. One that cannot exist is not looked up: a NUL would be an error of the database."""
+    """The id in a path. Raises `NotFound` for an id that cannot exist: a NUL would cause an error in the database."""
     if not ID.fullmatch(id_):
         raise NotFound("resource", id_ if id_.isprintable() else "?")
     return id_
@@ -85,44 +86,43 @@ async def _existing(
 
 async def _if_match(
     if_match: Annotated[
-        str, Header(description="The ETag that must still hold.", json_schema_extra={"pattern": _ETAGS})
+        str, Header(description="The ETag that the resource must still have.", json_schema_extra={"pattern": _ETAGS})
     ] = "*",
 ) -> int | None:
     if if_match.strip() == "*":
         return None
     if not (match := ETAG.fullmatch(if_match)):
-        raise PreconditionFailed("etag-unknown", "If-Match names no ETag that this service gave.")
+        raise PreconditionFailed("etag-unknown", "If-Match has no ETag of this service.")
     return int(match[1])
 
 
-async def _patience(
-    prefer: Annotated[str, Header(description="wait=30: answer when the job has ended, or after 30 seconds.")] = "",
+async def _preferred_wait(
+    prefer: Annotated[str, Header(description="wait=30 answers when the job has ended, or after 30 seconds.")] = "",
 ) -> float:
     match = WAIT.search(prefer)
     return min(int(match[1]), 60) if match else 0
 
 
-# One state of the registry for the whole request. Both end before the answer is sent: what it tells is committed then,
-# and a client that reads slowly holds no connection.
+# One transaction for the whole request. It ends before the answer is sent: so the answer states what is committed,
+# and a client that reads slowly occupies no database connection.
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 OnceOnly = Annotated[IdempotentRequest, Depends(_once)]
 Id = Annotated[str, Depends(_existing)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
-Patience = Annotated[float, Depends(_patience)]
-Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job to end.")]
-_NEW: dict[str, Any] = {"description": "A name of your choice.", "json_schema_extra": {"pattern": f"^{NAME.pattern}$"}}
+PreferredWait = Annotated[float, Depends(_preferred_wait)]
+Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]
+_NEW: dict[str, Any] = {"description": "A name that you choose.", "json_schema_extra": {"pattern": f"^{NAME.pattern}$"}}
 _Checked = AfterValidator(lambda name: check_name(name, "path:name"))
 NewId = Annotated[str, Path(alias="id", **_NEW), _Checked]
-# where a file can be sent: the id of an upload that came in pieces
-InPieces = Annotated[
+UploadId = Annotated[
     str | None,
-    Query(alias="upload", pattern=uploads.ID, description="An upload of /v1/uploads, in place of a body."),
+    Query(alias="upload", pattern=uploads.ID, description="Id of an upload of /v1/uploads, instead of a body."),
 ]
 
 
 def link_next(request: Request, response: Response, token: str | None) -> str | None:
-    """The address of the next page, if there is one; the Link header names it too."""
+    """The URL of the next page, or None on the last page. It is also set as the header Link of `response`."""
     if not token:
         return None
     href = str(request.url.include_query_params(token=token))
@@ -131,14 +131,14 @@ def link_next(request: Request, response: Response, token: str | None) -> str | 
 
 
 def etag(response: Response, revision: int) -> None:
-    """The ETag of a thing that can change."""
+    """Set the header ETag of a resource that can change."""
     response.headers["ETag"] = f'"{revision}"'
 
 
 async def known_query(request: Request) -> None:
-    """Refuse a query parameter that the route does not know: a typing error must not pass in silence.
+    """Raise `Invalid` for a query parameter that the route does not have, so that a typing error is noticed.
 
-    Nor must control characters: PostgreSQL cannot keep a NUL.
+    Control characters are refused too, because PostgreSQL cannot store a NUL.
     """
     for name, value in request.query_params.multi_items():
         printable(value, f"query:{name}" if name.isprintable() else "query")

@@ -1,4 +1,4 @@
-"""What the API says of itself: /openapi.json (OpenAPI 3.1) and /docs."""
+"""How the API describes itself at /openapi.json (OpenAPI 3.1) and /docs."""
 
 from importlib.metadata import version
 from typing import Any, Literal
@@ -11,29 +11,32 @@ from pydantic.json_schema import models_json_schema
 from app.api import documents
 from app.api.http.problems import problems
 
-DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. See /v1 for the resources."
+DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. All resources are under /v1."
 TAGS = [
-    {"name": "jobs", "description": "One mechanism for every kind of work: status, events, log, dismissal."},
-    {"name": "uploads", "description": "Files in pieces, over a line that breaks."},
+    {
+        "name": "jobs",
+        "description": "Jobs do all work: each has a status, events and a log, and can be dismissed.",
+    },
+    {"name": "uploads", "description": "Files that are sent in pieces, over a connection that may break."},
     {"name": "scenes", "description": "GeoTIFFs, as STAC Items."},
-    {"name": "labels", "description": "Layers of truth: polygons or rasters."},
+    {"name": "labels", "description": "Layers of labels: polygons or rasters."},
     {"name": "datasets", "description": "Immutable versions of scenes, labels and a split."},
-    {"name": "trainings", "description": "From a dataset to a registered model."},
-    {"name": "experiments", "description": "Variants x seeds, compared."},
-    {"name": "figures", "description": "The paper's figures for your own data."},
-    {"name": "models", "description": "The registry: versions, metrics, aliases."},
-    {"name": "evaluations", "description": "Any version scored on any split of a dataset."},
-    {"name": "schedules", "description": "Retraining by the clock, with a gate before promotion."},
-    {"name": "tiles", "description": "Class maps for web maps, as users of TiTiler expect them."},
-    {"name": "predictions", "description": "One scene mapped with one model: maps, polygons, hectares."},
-    {"name": "health", "description": "For whoever runs the service."},
+    {"name": "trainings", "description": "A net is trained on a dataset and registered as a model version."},
+    {"name": "experiments", "description": "Variants of a config, each trained with several seeds, and compared."},
+    {"name": "figures", "description": "The figures of the paper, drawn from your own data."},
+    {"name": "models", "description": "The registry of models: versions, metrics and aliases."},
+    {"name": "evaluations", "description": "A model version scored on a split of a dataset."},
+    {"name": "schedules", "description": "Trainings that are repeated by the clock, with a gate before promotion."},
+    {"name": "tiles", "description": "Class maps as tiles for web maps, at addresses like those of TiTiler."},
+    {"name": "predictions", "description": "One scene mapped with one model version: maps, polygons and hectares."},
+    {"name": "health", "description": "For the operator of the service."},
 ]
-# FastAPI finds only the models of JSON
+# FastAPI finds only the models that are answered as application/json
 IN_OTHER_MEDIA_TYPES: list[tuple[type[BaseModel], Literal["validation"]]] = [(documents.AreaFeatures, "validation")]
 
 
 def described_app(**options: Any) -> FastAPI:
-    """FastAPI that describes itself so that clients can be generated; its documentation needs no other host."""
+    """A FastAPI app from whose description clients can be generated. Its documentation pages need no other host."""
     app: FastAPI = FastAPIOffline(
         title="canemap",
         description=DESCRIPTION,
@@ -53,5 +56,5 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     _, others = models_json_schema(IN_OTHER_MEDIA_TYPES, ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= others["$defs"]
     events = document["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
-    del events["itemSchema"]  # of OpenAPI 3.2
+    del events["itemSchema"]  # a keyword of OpenAPI 3.2
     return document

@@ -1,4 +1,4 @@
-"""HEAD on every GET, and which methods a path has."""
+"""HEAD for every GET route, and the methods that a path has."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 
 def install(app: FastAPI) -> None:
-    """Answer HEAD wherever GET is answered, and HEAD is not yet. The server leaves the body out."""
+    """Add a HEAD route for each GET route whose path has none yet. The server leaves the body out."""
     routes = list(_routes(app))
-    standing = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    with_head = {route.path for route in routes if "HEAD" in (route.methods or ())}
     for route in routes:
-        if "GET" in (route.methods or ()) and route.path and route.endpoint and route.path not in standing:
+        if "GET" in (route.methods or ()) and route.path and route.endpoint and route.path not in with_head:
             app.add_api_route(
                 route.path,
                 route.endpoint,
@@ -24,7 +24,7 @@ def install(app: FastAPI) -> None:
 
 
 def methods_of(app: FastAPI, path: str) -> list[str]:
-    """The methods that some route takes on `path`."""
+    """The methods of all routes that match `path`, in alphabetical order."""
     return sorted({method for route in _routes(app) if route.path_regex.match(path) for method in route.methods or ()})
 
 

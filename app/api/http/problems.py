@@ -1,4 +1,7 @@
-"""Errors as RFC 9457 problem documents: one table from meanings to status codes, no echo of what the client sent."""
+"""Errors as RFC 9457 problem documents.
+
+One table maps the classes of problems to status codes. No document repeats the values that the client sent.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,38 +38,38 @@ STATUS: dict[type[errors.Problem], int] = {
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
 MEANINGS = {
     400: "The request cannot be read.",
-    404: "There is nothing of that name, or not yet.",
+    404: "There is no resource with this name, or its result does not exist yet.",
     408: "The body did not arrive in time.",
-    409: "The state of things forbids it.",
-    412: "It has changed since you read it.",
-    413: "The body is too large, or its content would be.",
-    415: "The body has an encoding or a media type that is not taken.",
-    416: "Range asks for what lies beyond the end of the file.",
-    422: "The content is wrong; `errors` says what, where, and how to mend it.",
-    423: "Another request is at work on it.",
+    409: "The state of a resource does not allow it.",
+    412: "The resource has changed since you read it.",
+    413: "The body is too large, or its content would be too large.",
+    415: "The body has an encoding or a media type that is not supported.",
+    416: "Range names bytes beyond the end of the file.",
+    422: "The content is wrong; `errors` says what is wrong, where, and how to mend it.",
+    423: "Another request is using the upload.",
     500: "A fault of the service; its log says which.",
-    503: "Not now: a part of the service is away.",
-    507: "The disk is full.",
+    503: "A component of the service cannot be reached; try again later.",
+    507: "The disk of the service is full.",
 }
-IN_BODIES = (400, 408, 413)  # of a body that is a document
+IN_BODIES = (400, 408, 413)  # problems that every route with a body can have
 IN_UPLOADS = (*IN_BODIES, 404, 409, 415, 423, 507)
 Responses = dict[int | str, dict[str, Any]]
 _CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 
 
 class ProblemResponse(JSONResponse):
-    """A problem document."""
+    """An answer with a problem document (RFC 9457)."""
 
     media_type = "application/problem+json"
 
 
 def problems(*statuses: int) -> Responses:
-    """What OpenAPI is to say of a route that answers with problems of these statuses."""
+    """The OpenAPI description of a route that answers with problems of these status codes."""
     return {status: {"description": MEANINGS[status], "content": _CONTENT} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a problem document."""
+    """Make `app` answer every error with a problem document."""
     app.add_exception_handler(errors.Problem, _problem)
     app.add_exception_handler(InputRefused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -94,7 +97,7 @@ def _refused(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _invalid(request: Request, error: Exception) -> ProblemResponse:
-    """Pydantic's findings, without the values: an invalid body may hold secrets, or numbers that JSON cannot hold."""
+    """The faults that pydantic found, without the values: these may be secrets, or numbers that JSON cannot hold."""
     assert isinstance(error, RequestValidationError)
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return _answer(request, document(400, "invalid-json", TITLES[400], "The body is not valid JSON."))
@@ -124,11 +127,11 @@ def _hint(item: dict[str, Any]) -> str:
 
 def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, errors.Problem):  # FastAPI hides what stopped it as it read a body
+    if isinstance(error.__cause__, errors.Problem):  # FastAPI wraps an error that was raised while it read a body
         return _problem(request, error.__cause__)
     title = TITLES.get(error.status_code, "The request cannot be granted")
     code, headers = title.lower().replace(" ", "-"), dict(error.headers or {})
-    if error.status_code == 405:  # each of several routes on a path knows its own methods only
+    if error.status_code == 405:  # each route of a path knows only its own methods
         headers["Allow"] = ", ".join(methods_of(request.app, request.url.path))
     return _answer(request, document(error.status_code, code, title, str(error.detail)), headers)
 
@@ -141,5 +144,5 @@ def _database_away(request: Request, error: Exception) -> ProblemResponse:
 
 def _bug(request: Request, error: Exception) -> ProblemResponse:
     log.exception("unexpected error", path=request.url.path, exc_info=error)
-    detail = "The service met an error that it did not expect; its log says which."
+    detail = "The service met an unexpected error; its log says which."
     return _answer(request, document(500, "internal-error", "Internal error", detail))

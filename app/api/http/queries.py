@@ -1,4 +1,4 @@
-"""The parameters of lists."""
+"""The query parameters of lists."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,28 +13,30 @@ from ml.frozen import Frozen
 
 
 class Paging(Frozen):
-    """What every list takes."""
+    """The query parameters of every list."""
 
-    limit: int = Field(100, ge=1, le=1000, description="Most items of a page.")
-    token: str | None = Field(None, max_length=500, description="`next` of the page before.")
+    limit: int = Field(100, ge=1, le=1000, description="Largest number of items on a page.")
+    token: str | None = Field(None, max_length=500, description="`next` of the previous page.")
 
 
 class OfJobs(Paging):
-    """Which jobs."""
+    """The query parameters that select jobs."""
 
     status: Status | None = None
     kind: Kind | None = Field(None, alias="processID")
 
 
 class OfScenes(Paging):
-    """Which scenes."""
+    """The query parameters that select scenes."""
 
-    bbox: str | None = Field(None, description="west,south,east,north in degrees")
-    interval: str | None = Field(None, alias="datetime", description="time, or start/end with ..")
+    bbox: str | None = Field(None, description="Box that the scene must touch: west,south,east,north in degrees.")
+    interval: str | None = Field(
+        None, alias="datetime", description="Time of acquisition, or start/end with .. for none."
+    )
 
     @property
     def box(self) -> BBox | None:
-        """`bbox` as numbers; raises `Invalid`."""
+        """`bbox` as numbers in degrees, or None. Raises `Invalid`."""
         if self.bbox is None:
             return None
         try:
@@ -48,15 +50,15 @@ class OfScenes(Paging):
 
     @property
     def between(self) -> Interval:
-        """`datetime` as times; raises `Invalid`."""
+        """`datetime` as start and end in UTC, None for an open end. Raises `Invalid`."""
         start, slash, end = (self.interval or "").partition("/")
         return _moment(start), _moment(end if slash else start)
 
 
 class OfPredictions(OfScenes):
-    """Which predictions."""
+    """The query parameters that select predictions."""
 
-    status: Status | None = Field(None, description="Of the job.")
+    status: Status | None = Field(None, description="Status of the job of the prediction.")
 
 
 def _moment(text: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Receiving a body: streamed once to where the store takes it from, hashed on the way, memory flat."""
+"""Receiving a body: it is streamed to a file beside the store and hashed on the way, with constant memory."""
 
 import asyncio
 import base64
@@ -22,18 +22,18 @@ from app.data import uploads
 from app.services import Services
 from app.storage import Upload
 
-CHUNK_BYTES = 4 * 1024**2  # written at once, away from the event loop
+CHUNK_BYTES = 4 * 1024**2  # written in one piece, in a thread beside the event loop
 RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
 
 
 @asynccontextmanager
-async def received(request: Request, services: Services, pieces_of: str | None) -> AsyncIterator[Upload]:
-    """The raw body of `request` as a file, which is gone after the block unless the store took it.
+async def received(request: Request, services: Services, upload_id: str | None) -> AsyncIterator[Upload]:
+    """The raw body of `request` as a file, which is deleted after the block unless the store took it.
 
-    pieces_of: the id of an upload that came in pieces, to be taken instead; it stays if the block raises.
+    upload_id: id of an upload in pieces, which is taken instead of the body. It is kept if the block raises.
     """
-    if pieces_of:
-        async with _put_together(request, services, pieces_of) as upload:
+    if upload_id:
+        async with _from_upload(request, services, upload_id) as upload:
             yield upload
         return
     check_announced(request, services)
@@ -46,12 +46,12 @@ async def received(request: Request, services: Services, pieces_of: str | None) 
 
 
 @asynccontextmanager
-async def _put_together(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
+async def _from_upload(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
     async for chunk in request.stream():
         if chunk:
-            hint = "Send the rest of the file to the upload, and no body here."
-            raise invalid("body-and-upload", "The request has a body, and names an upload.", hint)
-    with uploads.held(services, id_) as file:
+            hint = "Send the rest of the file to the upload, and send no body here."
+            raise invalid("body-and-upload", "The request has a body, but also names an upload.", hint)
+    with uploads.locked(services, id_) as file:
         _check_not_empty(os.fstat(file.fileno()).st_size)
         uploads.check_complete(file)
         digest = await run_in_threadpool(hashlib.file_digest, file, "sha256")
@@ -62,7 +62,7 @@ async def _put_together(request: Request, services: Services, id_: str) -> Async
 
 @asynccontextmanager
 async def received_part(part: UploadFile, services: Services) -> AsyncIterator[Upload]:
-    """The file of a multipart form as a file of the store, likewise."""
+    """The file of a multipart form as a file, which is deleted after the block unless the store took it."""
 
     async def chunks() -> AsyncIterator[bytes]:
         while chunk := await part.read(CHUNK_BYTES):
@@ -76,9 +76,9 @@ async def received_part(part: UploadFile, services: Services) -> AsyncIterator[U
 
 
 async def receive(request: Request, services: Services, file: FileIO) -> tuple[int, bytes]:
-    """Append the body of `request` to `file`, which is unbuffered; how many bytes it has, and their sha256.
+    """Append the body of `request` to the unbuffered `file`; returns the body's size in bytes, and its sha256.
 
-    Whatever is raised, what came before it is in the file.
+    Bytes that arrived before an error are in the file. Raises `TooLarge`, `TooSlow`, `Unreadable` or `NoRoom`.
     """
     return await _receive(_stream(request), file, services.settings.upload_limit_bytes)
 
@@ -104,7 +104,7 @@ async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int)
 
 @asynccontextmanager
 async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
-    """A function that writes one chunk while the next is received: it waits for the chunk before."""
+    """A function that writes a chunk while the next one is received. It first waits for the previous chunk."""
     last: asyncio.Task[None] | None = None
 
     async def write(data: bytearray) -> None:
@@ -115,23 +115,23 @@ async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callab
 
     try:
         yield write
-    finally:  # the file must not be closed under a thread that writes
+    finally:  # the file must not be closed while a thread writes to it
         if last:
             await last
 
 
 def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
     view = memoryview(data)
-    while view:  # an unbuffered file may write less than it was given
+    while view:  # an unbuffered file may write only the beginning
         view = view[file.write(view) :]
     if sys.platform == "linux":
-        # else the disk would rest until fsync, or until a tenth of the memory waits for it
+        # starts the write now: else the disk would be idle until fsync, or until a tenth of the memory waits for it
         os.posix_fadvise(file.fileno(), file.tell() - len(data), len(data), os.POSIX_FADV_DONTNEED)
     digest.update(data)
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
-    """The chunks of the body. Raises `Unreadable` when the client goes before its end."""
+    """The chunks of the body. Raises `Unreadable` if the client disconnects before the end of the body."""
     try:
         async for chunk in request.stream():
             yield chunk
@@ -140,7 +140,7 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
 
 
 def check_announced(request: Request, services: Services) -> None:
-    """Refuse by its headers a body that could not be kept; let any other be as large as an upload may be."""
+    """Refuse a body whose headers show that it cannot be stored; allow any other body the size of an upload."""
     if (announced_bytes(request) or 0) > services.settings.upload_limit_bytes:
         raise _too_large(services.settings.upload_limit_bytes)
     if request.headers.get("content-encoding", "identity") != "identity":
@@ -150,22 +150,22 @@ def check_announced(request: Request, services: Services) -> None:
 
 
 def announced_bytes(request: Request) -> int | None:
-    """The length of the body, if the client says it before."""
+    """The length of the body in bytes, or None if the client does not announce it."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 
 
 def _check_digest(request: Request, sha256: bytes) -> None:
-    """`Content-Digest: sha-256=:BASE64:` (RFC 9530), when the client sent it."""
+    """Compare with `Content-Digest: sha-256=:BASE64:` (RFC 9530), if the client sent it. Raises `Invalid`."""
     header = request.headers.get("content-digest")
     if header is None:
         return
     match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
     if not match:
-        hint = "Send Content-Digest: sha-256=:BASE64:, or none."
-        raise invalid("digest-unreadable", "Content-Digest names no sha-256 of 32 bytes.", hint)
+        hint = "Send Content-Digest: sha-256=:BASE64:, or leave the header out."
+        raise invalid("digest-unreadable", "Content-Digest has no sha-256 of 32 bytes.", hint)
     if match[1] != base64.b64encode(sha256).decode():
-        raise invalid("digest-mismatch", "The body is not the one that Content-Digest describes.", "Send it again.")
+        raise invalid("digest-mismatch", "The body does not have the sha256 of Content-Digest.", "Send it again.")
 
 
 def _check_not_empty(size: int) -> None:

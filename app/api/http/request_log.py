@@ -1,4 +1,4 @@
-"""One log line and one measurement for each request, under the id that the answer carries as X-Request-ID."""
+"""One log line and one measurement for each request. The line has the id that the answer has as X-Request-ID."""
 
 import secrets
 import time
@@ -10,17 +10,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 SECONDS = Histogram("canemap_request_seconds", "Time until the answer was sent", ["method", "route", "status"])
-POLLED = ("/healthz", "/readyz", "/metrics")  # by machines, all the time
+POLLED = ("/healthz", "/readyz", "/metrics")  # by monitoring, all the time
 
 
 class RequestLog:
-    """Plain ASGI, so that streamed bodies and answers pass untouched."""
+    """Plain ASGI middleware, so that streamed bodies and answers pass through unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request, and log it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -38,11 +38,11 @@ class RequestLog:
                 await self.app(scope, receive, sending)
             finally:
                 seconds = time.perf_counter() - start
-                # the route's pattern, not the path: ids would make a series each
+                # the pattern of the route, not the path: each id would make a time series
                 route = getattr(scope.get("route"), "path", "none")
                 SECONDS.labels(scope["method"], route, status).observe(seconds)
-                tell = log.debug if route in POLLED else log.info
-                tell("request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4))
+                write = log.debug if route in POLLED else log.info
+                write("request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4))
 
 
 def install(app: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for a job, for `?wait=`, `Prefer: wait=` and events."""
+"""Waiting for the end of a job, as `?wait=`, `Prefer: wait=` and events need it."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ Answer = TypeVar("Answer")
 
 
 def read_job(services: Services, job_id: str) -> Job:
-    """The job as it stands now."""
+    """The current state of a job. Raises `NotFound`."""
     with services.database.read() as session:
         return lifecycle.get(session, job_id)
 
 
 async def wait_for_end(services: Services, job_id: str, seconds: float) -> Job:
-    """The job when it has ended, or as it stands after `seconds`. No connection is held meanwhile."""
+    """The job when it has ended, or its state after `seconds`. No database connection is occupied while waiting."""
     deadline = time.monotonic() + seconds
     while True:
         job = await run_in_threadpool(read_job, services, job_id)
@@ -33,13 +33,18 @@ async def wait_for_end(services: Services, job_id: str, seconds: float) -> Job:
         await asyncio.sleep(min(POLL_S, left))
 
 
-async def told(services: Services, id_: str, seconds: float, tell: Callable[[Session, str], Answer]) -> Answer:
-    """What `tell` says of a new resource: now, or when its job has ended, or after `seconds`."""
+async def document_after_wait(
+    services: Services, id_: str, seconds: float, document: Callable[[Session, str], Answer]
+) -> Answer:
+    """The document of the new resource `id_`, made by `document` when its job has ended, at the latest after `seconds`.
+
+    With 0 seconds it is made at once.
+    """
     if seconds:
         await wait_for_end(services, id_, seconds)
 
     def read() -> Answer:
         with services.database.read() as session:
-            return tell(session, id_)
+            return document(session, id_)
 
     return await run_in_threadpool(read)

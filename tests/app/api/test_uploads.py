@@ -216,7 +216,7 @@ def test_the_total_that_was_announced_holds(http: httpx.Client, settings: Settin
     assert http.put(url, content=content[:half], headers={"Content-Range": f"bytes 0-{half - 1}/{whole}"}).is_success
     other = go_on(str(whole + 1))
     assert (other.status_code, other.json()["type"]) == (409, "total-mismatch")
-    assert f"{whole} bytes, and now {whole + 1}" in other.json()["detail"]
+    assert f"{whole} bytes, and now it is {whole + 1}" in other.json()["detail"]
     early = http.put("/v1/scenes/s1", params=upload)
     assert (early.status_code, early.json()["type"]) == (409, "upload-incomplete")
     assert offset(http, url) == half
