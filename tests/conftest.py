@@ -1,4 +1,4 @@
-"""Fixtures for every test: real servers, fresh databases, the shared sample data."""
+"""Fixtures for all tests: real servers, new databases, and the shared sample data."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ LONG = ("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py
 
 
 class ByService(LoadFileScheduling):
-    """The tests of a file go to one xdist worker, those of several files that share a service to one, too."""
+    """Gives all tests of a file to one xdist worker, and also all tests of several files that share a service."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
@@ -31,18 +31,18 @@ class ByService(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByService:
-    """Instead of what --dist names."""
+    """Use `ByService` instead of the scheduler that --dist names."""
     return ByService(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first: no xdist worker shall begin it when the others have nothing left."""
+    """Run long tests first, so that no xdist worker begins one when the others have nothing left to do."""
     items.sort(key=lambda item: (not item.nodeid.startswith(SAME_SERVICES), not item.nodeid.startswith(LONG)))
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
-    """A PostgreSQL: the one that CANEMAP_TEST_DATABASE_URL names, else one of our own, one per xdist worker."""
+    """The PostgreSQL at CANEMAP_TEST_DATABASE_URL, or a new one for each xdist worker if that is not set."""
     if named := os.environ.get("CANEMAP_TEST_DATABASE_URL"):
         yield make_url(named).set(drivername="postgresql+psycopg")
         return
@@ -82,7 +82,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    """A Redis: the one that CANEMAP_TEST_REDIS_URL names (without a database), else one of our own."""
+    """The Redis at CANEMAP_TEST_REDIS_URL (a URL without a database), or a new one if that is not set."""
     if named := os.environ.get("CANEMAP_TEST_REDIS_URL"):
         yield named.rstrip("/")
         return
@@ -100,32 +100,32 @@ def redis_url(redis_server: str) -> str:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The endpoint of an S3 server of our own, one per xdist worker."""
+    """The endpoint of an S3 server that is started for each xdist worker."""
     with servers.s3_server() as url:
         yield url
 
 
 @pytest.fixture
 def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty store on it, with its keys in the environment."""
+    """The URL of an empty store on `s3_server`, with its access keys in the environment."""
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
     return new_store_url(s3_server)
 
 
 def redis_number() -> int:
-    """Of this xdist worker's own database."""
+    """The number of the Redis database of this xdist worker."""
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def new_store_url(s3_server: str) -> str:
-    """An empty store on it, for CANEMAP_STORE_URL."""
+    """The URL of a new empty store on `s3_server`, as CANEMAP_STORE_URL takes it."""
     return f"s3://canemap/{secrets.token_hex(8)}?endpoint={s3_server}"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of sample imagery and faulty files beside the repository; without it the test is skipped."""
+    """The folder of sample imagery and faulty files beside the repository. Without it the test is skipped."""
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no sample data in {SHARED.parent.name}/shared: this test needs real imagery")
     return SHARED

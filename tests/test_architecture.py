@@ -1,4 +1,4 @@
-"""The rules of the house that import-linter cannot see: one place each for what must be audited."""
+"""Rules of the architecture that import-linter cannot check: each thing that must be audited has one place."""
 
 import ast
 import importlib.util
@@ -13,12 +13,12 @@ TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path
 
 
 def where(found: Callable[[ast.AST], bool]) -> set[str]:
-    """The files in which some node is what `found` looks for."""
+    """The files with a node of the syntax tree for which `found` is true."""
     return {name for name, tree in TREES.items() if any(found(node) for node in ast.walk(tree))}
 
 
 def attribute(name: str) -> Callable[[ast.AST], bool]:
-    """Looks for `something.name`, name with dots."""
+    """A function that finds the attribute `name`, which may have dots."""
     return lambda node: isinstance(node, ast.Attribute) and ast.unparse(node) == name
 
 
@@ -32,10 +32,10 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def test_the_environment_is_read_in_few_places() -> None:
     allowed = {"ml/geo/gdal.py", "app/client.py"}
-    allowed |= {"app/cli/running.py"}  # hands it to its children
-    allowed |= {"ml/native/build.py"}  # where the user's cache is, and which C compiler
-    allowed |= {"ml/nn/training/ranks.py"}  # which attempt of torch's launcher this is
-    allowed |= {"worker/process.py"}  # sets what libraries of jobs' processes read
+    allowed |= {"app/cli/running.py"}  # passes it on to its child processes
+    allowed |= {"ml/native/build.py"}  # finds the cache folder of the user and the C compiler
+    allowed |= {"ml/nn/training/ranks.py"}  # reads which attempt of the launcher of torch this is
+    allowed |= {"worker/process.py"}  # sets variables for the libraries in the processes of jobs
     assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed
 
 
@@ -64,7 +64,7 @@ def test_rasters_are_opened_for_reading_in_one_place() -> None:
     assert where(reads) == {"ml/geo/raster.py"}
 
 
-def test_windows_become_rasterios_in_one_place() -> None:
+def test_windows_are_converted_to_those_of_rasterio_in_one_place() -> None:
     assert {name for name, tree in TREES.items() if "rasterio.windows" in set(imports(tree))} == {"ml/geo/windows.py"}
 
 
@@ -75,7 +75,7 @@ def test_weights_are_loaded_in_one_place_and_never_unpickled() -> None:
     assert {name for name, tree in TREES.items() if {"pickle", "dill", "joblib"} & set(imports(tree))} == set()
 
 
-def test_only_the_http_half_knows_fastapi() -> None:
+def test_only_the_http_interface_imports_fastapi() -> None:
     users = {name for name, tree in TREES.items() if any(module.split(".")[0] == "fastapi" for module in imports(tree))}
     assert all(name.startswith("app/api/") or name == "app/main.py" for name in users)
 
@@ -85,8 +85,8 @@ def test_the_client_is_one_file_that_a_portal_can_copy() -> None:
     assert packages - set(sys.stdlib_module_names) == {"httpx"}
 
 
-def test_the_api_runs_where_neither_torch_nor_what_draws_figures_is_installed() -> None:
-    assert all(importlib.util.find_spec(name) for name in ("torch", "matplotlib"))  # or the next line proves nothing
+def test_the_api_runs_where_neither_torch_nor_matplotlib_is_installed() -> None:
+    assert all(importlib.util.find_spec(name) for name in ("torch", "matplotlib"))  # else the next line proves nothing
     modules = "app.jobs.sweep, app.cli, app.cli.service, app.operations.doctor, app.main"
     script = f"import sys; sys.modules['torch'] = sys.modules['matplotlib'] = None; import {modules}"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The documentation is complete: what is not written does not exist."""
+"""The documentation is complete: it has every setting, every config key and every resource."""
 
 import json
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Each key of a config with its default and what it is."""
+    """A line of a Markdown table for each key of a config: key, default and description."""
     for name, field in config.model_fields.items():
         if isinstance(field.default, BaseModel):
             yield from table(type(field.default), f"{prefix}{name}.")

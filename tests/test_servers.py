@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on."""
+"""The servers that the other tests use."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from sqlalchemy import create_engine, make_url, text
 from tests import servers
 
 
-def test_each_test_gets_an_empty_database(database_url: str) -> None:
+def test_every_test_gets_an_empty_database(database_url: str) -> None:
     engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE only_once (id INTEGER PRIMARY KEY)"))
     engine.dispose()
 
 
-def test_each_test_gets_an_empty_redis(redis_url: str) -> None:
+def test_every_test_gets_an_empty_redis(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("left", "over")
@@ -31,7 +31,7 @@ def test_each_test_gets_an_empty_redis(redis_url: str) -> None:
         assert client.dbsize() == 0
 
 
-def test_the_wheels_bring_both_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_postgresql_and_redis_start_from_their_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with servers.postgres() as admin, servers.database(admin) as url:
         assert make_url(url).database != admin.database
@@ -39,7 +39,7 @@ def test_the_wheels_bring_both_servers(monkeypatch: pytest.MonkeyPatch, tmp_path
         servers.empty_redis(broker)
 
 
-def test_a_server_ends_with_a_killed_parent() -> None:
+def test_a_server_ends_when_its_parent_is_killed() -> None:
     script = (
         "from tests import servers\nwith servers.postgres() as url:\n print(url.query['host'], flush=True)\n input()"
     )
@@ -47,7 +47,7 @@ def test_a_server_ends_with_a_killed_parent() -> None:
         assert parent.stdout is not None
         folder = Path(parent.stdout.readline().decode().strip())
         server = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-        # The number is that of the server's own namespace of processes, which is ours.
+        # The file has the id in the process namespace of the server, which is also that of this process.
         os.kill(server, 0)
         parent.send_signal(signal.SIGKILL)
     for _ in range(500):

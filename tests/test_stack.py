@@ -1,4 +1,4 @@
-"""The containers: files that are well formed, and commands that work, run as they are written."""
+"""The containers: their files are well formed, and their commands work as they are written."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 OURS = ("migrate", "api", "worker-cpu", "worker-gpu", "beat")
 SECRETS = {"POSTGRES_PASSWORD", "STORE_KEY", "STORE_SECRET"}
-READY_S = 240.0  # a machine that does much else starts five processes slowly
+READY_S = 240.0  # a busy machine starts five processes slowly
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +40,18 @@ def tool(name: str) -> str:
     return found
 
 
-def test_the_compose_file_keeps_to_its_schema() -> None:
+def test_the_compose_file_satisfies_its_schema() -> None:
     command = [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_dockerfile_is_linted() -> None:
+def test_the_dockerfile_has_no_lint_errors() -> None:
     done = subprocess.run([tool("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_every_service_is_pinned_confined_and_watched(compose: dict[str, Any]) -> None:
+def test_every_service_has_a_fixed_image_few_rights_and_a_health_check(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         assert "no-new-privileges:true" in service["security_opt"], name
         assert name == "migrate" or service["healthcheck"]["test"], name
@@ -63,13 +63,13 @@ def test_every_service_is_pinned_confined_and_watched(compose: dict[str, Any]) -
         assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", ())), name
 
 
-def test_nothing_but_the_loopback_of_the_host_reaches_a_service(compose: dict[str, Any]) -> None:
+def test_ports_are_published_only_on_the_loopback_of_the_host(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_secrets_come_from_outside_and_settings_are_known(compose: dict[str, Any]) -> None:
+def test_secrets_come_from_the_environment_and_all_settings_exist(compose: dict[str, Any]) -> None:
     text = COMPOSE.read_text()
     assert all(f"${{{name}:?" in text for name in SECRETS)
     known = {f"CANEMAP_{name.upper()}" for name in Settings.model_fields}
@@ -79,7 +79,7 @@ def test_secrets_come_from_outside_and_settings_are_known(compose: dict[str, Any
     assert not [name for name in (*SECRETS, "SECRET_ACCESS") if name in (ROOT / "Dockerfile").read_text()]
 
 
-def test_the_images_hold_what_the_dockerfile_copies_and_no_more() -> None:
+def test_the_build_context_has_exactly_the_files_that_the_dockerfile_copies() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = set()
     for line in (ROOT / "Dockerfile").read_text().splitlines():
@@ -89,13 +89,13 @@ def test_the_images_hold_what_the_dockerfile_copies_and_no_more() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_what_needs_no_torch_runs_in_an_image_without_it(compose: dict[str, Any]) -> None:
-    """That it needs none is proved in test_architecture.py."""
+def test_services_that_need_no_torch_run_in_an_image_without_it(compose: dict[str, Any]) -> None:
+    """test_architecture.py proves that these services need no torch."""
     assert {compose["services"][name]["build"]["target"] for name in ("api", "migrate", "beat")} == {"api"}
 
 
 class Containers:
-    """The services of the compose file as processes of this machine: their commands, with other hosts and ports."""
+    """The services of the compose file as processes of this machine: the same commands with other hosts and ports."""
 
     def __init__(self, compose: dict[str, Any], folder: Path, environment: dict[str, str], port: int) -> None:
         self.services = compose["services"]
@@ -104,11 +104,11 @@ class Containers:
         self.port = port
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """As in the container, but with this Python, on loopback and on a free port."""
+        """The command of a container, changed to use this Python, the loopback and a free port."""
         here = {"canemap": [sys.executable, "-m", "app.cli"], "python": [sys.executable]}
-        moved = [part.replace(":8000/", f":{self.port}/") for part in argv[1:]]
+        moved = [argument.replace(":8000/", f":{self.port}/") for argument in argv[1:]]
         other = {"0.0.0.0": "127.0.0.1", "8000": str(self.port)}
-        return [*here[argv[0]], *(other.get(part, part) for part in moved)]
+        return [*here[argv[0]], *(other.get(argument, argument) for argument in moved)]
 
     def env(self, name: str) -> dict[str, str]:
         return {**self.environment, "CANEMAP_DATA_DIR": str(self.folder / name)}
@@ -131,7 +131,7 @@ class Containers:
         try:
             yield
             process.send_signal(signal.SIGTERM)
-            # uvicorn ends in order, and then by the signal itself
+            # uvicorn shuts down in order, and then ends by the signal itself
             assert process.wait(60) in (0, -signal.SIGTERM), (name, (self.folder / f"{name}.log").read_text())
         finally:
             process.kill()
@@ -139,7 +139,7 @@ class Containers:
 
 
 @pytest.mark.timeout(600)
-def test_the_commands_of_the_compose_file_make_a_service_that_works(
+def test_the_commands_of_the_compose_file_start_a_working_service(
     compose: dict[str, Any], postgres_url: str, redis_url: str, s3_url: str, tmp_path: Path
 ) -> None:
     settings = {"CANEMAP_DATABASE_URL": postgres_url, "CANEMAP_BROKER_URL": redis_url, "CANEMAP_STORE_URL": s3_url}
@@ -171,6 +171,6 @@ def test_the_commands_of_the_compose_file_make_a_service_that_works(
 
 
 def test_the_store_of_the_compose_file_starts_with_its_command(compose: dict[str, Any]) -> None:
-    """Folder, address and ports are those of a container of its own; the rest is run as it is written."""
+    """The command runs as it is written, except that folder, address and ports are those of the test."""
     with servers.s3_server(compose["services"]["store"]["command"]) as url:
         assert httpx.get(f"{url}/healthz").status_code == 200

@@ -1,15 +1,15 @@
-"""Waiting for what other processes and threads do."""
+"""Waiting for conditions that other processes and threads bring about."""
 
 import time
 from collections.abc import Callable
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until `true` holds; it counts as false when it raises."""
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until `condition` is true, at most for `seconds`. It counts as false if it raises."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if true():
+            if condition():
                 return
             why = None
         except Exception as error:

@@ -1,1 +1,1 @@
-"""A package, so that the services that its tests share end with the last of them."""
+"""Tests of the whole service. They are a package, so that the services they share end with the last test of it."""

@@ -1,4 +1,4 @@
-"""The whole service as a user starts it, on both stacks."""
+"""The whole service as a user starts it, on the embedded stack and on PostgreSQL, Redis and S3."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from ml.synthetic import SyntheticScene, make_scene
 from tests import servers
 from tests.conftest import new_store_url, redis_number
 
-SIZE_PX = 320  # a test scene of two blocks of 256 px at least, or there is no interval of its hectares
-LONG_REDIS = 8  # the databases from here on are those of services that outlive a test
+SIZE_PX = 320  # a test scene needs at least two blocks of 256 px for a confidence interval of its hectares
+LONG_REDIS = 8  # the Redis databases from this number on belong to services that outlive a test
 SPLITS = {"train": ["train"], "val": ["val"], "test": ["test"]}
 TINY = {
     "net": {"depth": 2, "width": 8},
@@ -40,22 +40,22 @@ class Stack:
     folder: Path
 
     def children(self) -> list[int]:
-        """The ids of its child processes."""
+        """The process ids of the API and of the workers."""
         found = subprocess.run(["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True)
         return [int(pid) for pid in found.stdout.split()]
 
     def worker(self, queue: str) -> int:
-        """The id of the process that works on a queue."""
+        """The process id of the worker that takes jobs from `queue`."""
         for pid in self.children():
             command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            if "worker" in command and any(queue in part.split(",") for part in command):
+            if "worker" in command and any(queue in argument.split(",") for argument in command):
                 return pid
         raise LookupError(queue)
 
 
 @pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service with nothing else, for all tests that leave it able to work."""
+    """A service without other servers, shared by all tests that leave it able to work."""
     with up(tmp_path_factory.mktemp("live")) as stack:
         yield stack
 
@@ -64,7 +64,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def live_on_servers(
     postgres_server: URL, redis_server: str, s3_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """A service on a PostgreSQL, a Redis and an S3, for all tests that leave it able to work."""
+    """A service on a PostgreSQL, a Redis and an S3 server, shared by all tests that leave it able to work."""
     with (
         on_servers(postgres_server, redis_server, s3_server) as settings,
         up(tmp_path_factory.mktemp("live"), **settings) as stack,
@@ -74,7 +74,7 @@ def live_on_servers(
 
 @pytest.fixture(scope="package", params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """Each of the two services that all tests share."""
+    """Each of the two shared services in turn."""
     stack: Stack = request.getfixturevalue("live" if request.param == "embedded" else "live_on_servers")
     return stack
 
@@ -92,7 +92,7 @@ def settings_of(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def on_servers(postgres: URL, redis: str, s3: str) -> Iterator[dict[str, str]]:
-    """The environment of a service that has a database and a store of its own on these servers."""
+    """The environment of a service that has its own database and store on these servers."""
     with servers.database(postgres) as url:
         yield servers.S3_KEYS | {
             "CANEMAP_DATABASE_URL": url,
@@ -103,7 +103,7 @@ def on_servers(postgres: URL, redis: str, s3: str) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def up(folder: Path, *, within: Sequence[str | Path] = (), **settings: str) -> Iterator[Stack]:
-    """`canemap up` with its data in `folder/data`; within: a command that runs the command that follows it."""
+    """A running `canemap up` with its data in `folder/data`. within: a command that runs the command after it."""
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
     environment = {**os.environ, **quick, **settings}
     command = [*within, sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
@@ -124,14 +124,14 @@ def up(folder: Path, *, within: Sequence[str | Path] = (), **settings: str) -> I
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[Client]:
-    """The product's own client."""
+    """The Python client of the product, for the service of `stack`."""
     with Client(stack.url) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SyntheticScene]:
-    """Four scenes with their truth."""
+    """Four synthetic scenes by name, with their labels."""
     folder = tmp_path_factory.mktemp("world")
     names = ["train", "val", "test", "unseen"]
     return {name: make_scene(folder, name, seed=seed, size_px=SIZE_PX) for seed, name in enumerate(names)}
@@ -139,18 +139,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SyntheticScene]
 
 @pytest.fixture(scope="package")
 def dataset(stack: Stack, world: dict[str, SyntheticScene]) -> str:
-    """Everything that a training needs, on the stack; the dataset's id."""
+    """The id of a prepared dataset on the service of `stack`."""
     with Client(stack.url) as client:
         return upload(client, world)
 
 
 def upload(client: Client, world: dict[str, SyntheticScene]) -> str:
-    """Everything that a training needs; the dataset's id."""
+    """Upload `world` and prepare a dataset of it; returns the id of the dataset."""
     for name, scene in world.items():
         client.upload_scene(scene.image, acquired="2018-10-12")
         if name != "unseen":
             client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
-    scenes = [name for part in SPLITS.values() for name in part]
+    scenes = [name for names in SPLITS.values() for name in names]
     return (
         client.create_dataset("gx", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait(timeout_s=60).id
     )

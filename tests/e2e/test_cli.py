@@ -1,4 +1,4 @@
-"""The command line as a person or a script types it, against a live service."""
+"""The command line, called as a person or a script calls it, against a running service."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0"]
 
 @pytest.fixture(scope="module")
 def canemap(live: Stack) -> Canemap:
-    """Runs a command against the live service."""
+    """A function that runs a command against the live service."""
 
     def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"CANEMAP_URL": live.url, "COLUMNS": "200"}
@@ -35,7 +35,7 @@ def canemap(live: Stack) -> Canemap:
 
 @pytest.fixture(scope="module")
 def dataset(canemap: Canemap, world: World) -> str:
-    """Scenes, labels and a dataset of them, by commands; the dataset's name."""
+    """The id of a dataset, made by commands that also upload its scenes and labels."""
     for name in ("train", "val", "unseen"):
         assert canemap("upload", world[name].image, "--acquired", "2018-10-12").returncode == 0
     for name in ("train", "val"):
@@ -44,14 +44,14 @@ def dataset(canemap: Canemap, world: World) -> str:
     return str(json.loads(made.stdout)["id"])
 
 
-def test_the_main_job_by_commands(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
+def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(TINY))
     trained = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
     assert trained.returncode == 0, trained.stderr
     assert "registered hand version" in trained.stdout
     assert "kappa" in trained.stdout
-    assert "training successful train" in trained.stderr  # plain lines where there is no terminal
+    assert "training successful train" in trained.stderr  # plain lines, because there is no terminal
 
     scored = canemap("evaluate", "hand", dataset, "--split", "val", "--json")
     assert json.loads(scored.stdout)["metrics"]["confusion"], scored.stderr
@@ -78,7 +78,7 @@ def test_the_main_job_by_commands(canemap: Canemap, dataset: str, tmp_path: Path
     assert "byte by byte" in replayed.stdout
 
 
-def test_variants_are_compared_and_tables_checked_by_commands(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
+def test_commands_compare_variants_and_check_a_table(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(TINY | {"epochs": 1, "review_labels": False}))
     wider = ["--variant", "plain", "--variant", "wide:net.width=12"]
@@ -93,7 +93,7 @@ def test_variants_are_compared_and_tables_checked_by_commands(canemap: Canemap, 
     assert "cannot come from the same confusion" in impossible.stdout
 
 
-def test_a_schedule_by_commands(canemap: Canemap, dataset: str) -> None:
+def test_commands_make_change_and_remove_a_schedule(canemap: Canemap, dataset: str) -> None:
     made = ["schedule", "add", "autumn", dataset, "--cron", "0 2 1 10 *", "--timezone", "Asia/Shanghai"]
     refused = canemap(*made, "--floor", "iou=0.5")
     assert (refused.returncode, "no test split" in refused.stderr) == (3, True), refused.stderr
@@ -111,7 +111,7 @@ def test_a_schedule_by_commands(canemap: Canemap, dataset: str) -> None:
     assert canemap("schedule", "remove", "autumn").returncode == 0
 
 
-def test_a_refusal_names_every_fault_and_ends_with_3(canemap: Canemap, tmp_path: Path) -> None:
+def test_a_refused_upload_names_its_fault_and_exits_with_3(canemap: Canemap, tmp_path: Path) -> None:
     (tmp_path / "notes.tif").write_text("not a raster at all")
     refused = canemap("upload", tmp_path / "notes.tif")
     assert refused.returncode == 3
@@ -119,12 +119,12 @@ def test_a_refusal_names_every_fault_and_ends_with_3(canemap: Canemap, tmp_path:
     assert "Traceback" not in refused.stderr
 
 
-def test_wrong_usage_ends_with_2(canemap: Canemap) -> None:
+def test_wrong_usage_exits_with_2(canemap: Canemap) -> None:
     assert canemap("train").returncode == 2
     assert canemap("train", "x:1", "--set", "epochs").returncode == 2
 
 
-def test_a_job_that_fails_ends_with_4(canemap: Canemap, world: World) -> None:
+def test_a_failed_job_exits_with_4(canemap: Canemap, world: World) -> None:
     canemap("upload", world["train"].image)
     canemap("label", world["train"].plots, *CLASSES)
     failed = canemap("dataset", "one-block", "--blocks", "train", "--labels", "train")
@@ -132,7 +132,7 @@ def test_a_job_that_fails_ends_with_4(canemap: Canemap, world: World) -> None:
     assert "smaller block_px" in failed.stderr
 
 
-def test_a_dismissed_job_ends_with_5(canemap: Canemap, live: Stack, dataset: str) -> None:
+def test_a_dismissed_job_exits_with_5(canemap: Canemap, live: Stack, dataset: str) -> None:
     command = [sys.executable, "-m", "app.cli", "train", dataset, "--set", "epochs=10000", "--set", "net.width=8"]
     environment = os.environ | {"CANEMAP_URL": live.url}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as train:
@@ -142,7 +142,7 @@ def test_a_dismissed_job_ends_with_5(canemap: Canemap, live: Stack, dataset: str
         assert train.wait(60) == 5
 
 
-def test_a_service_that_is_not_there_is_named(live: Stack) -> None:
+def test_a_service_that_cannot_be_reached_exits_with_3_and_a_hint(live: Stack) -> None:
     environment = os.environ | {"CANEMAP_URL": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "app.cli", "models"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -151,23 +151,23 @@ def test_a_service_that_is_not_there_is_named(live: Stack) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "serve"])
-def test_the_service_refuses_to_be_reached_by_others(canemap: Canemap, command: str) -> None:
+def test_the_service_refuses_to_listen_beyond_the_loopback(canemap: Canemap, command: str) -> None:
     refused = canemap(command, "--host", "0.0.0.0")
     assert refused.returncode == 2
     assert "access keys" in refused.stderr
 
 
-def _hear_ctrl_c() -> None:
+def _accept_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "demo", "--folder", str(tmp_path)]
     pipe = subprocess.PIPE
-    # a shell without job control lets what it starts in the background ignore Ctrl-C, and so would the demo
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=_hear_ctrl_c) as demo:
+    # a shell without job control makes background processes ignore Ctrl-C, and the demo would inherit that
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=_accept_ctrl_c) as demo:
         assert demo.stdout is not None
-        while "It runs on" not in (line := demo.stdout.readline()):
+        while "The service runs at" not in (line := demo.stdout.readline()):
             assert line
         found = subprocess.run(["ps", "--ppid", str(demo.pid), "-o", "pid="], capture_output=True, text=True)
         children = [int(pid) for pid in found.stdout.split()]
@@ -180,7 +180,7 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     assert not any(lives(pid) for pid in children)
 
 
-def test_the_client_downloads_what_the_command_line_made(live: Stack, canemap: Canemap, world: World) -> None:
+def test_the_client_finds_a_scene_that_the_command_line_uploaded(live: Stack, canemap: Canemap, world: World) -> None:
     canemap("upload", world["test"].image, "--name", "by-name", "--bands", "b,g,r,nir")
     with Client(live.url) as client:
         (item,) = [item for item in client.scenes() if item["id"] == "by-name"]

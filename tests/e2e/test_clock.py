@@ -1,4 +1,4 @@
-"""Clocks that jump: whether a worker lives is never told by the time of day."""
+"""Clocks that jump: the time of day never decides whether a worker is alive."""
 
 import importlib.util
 import sys
@@ -13,12 +13,12 @@ from ml.synthetic import SyntheticScene
 from tests.e2e.conftest import TINY, Stack, settings_of, up, upload
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the library is one for Linux")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is a library for Linux")
 
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Path:
-    """A file that says by how many seconds the service's clock is wrong."""
+    """A file with the number of seconds by which the clock of the service is wrong."""
     file = tmp_path / "clock"
     file.write_text("+0")
     return file
@@ -26,8 +26,8 @@ def clock(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path, clock: Path) -> Iterator[Stack]:
-    """A service that tells the time by that file; its servers have the true time."""
-    spec = importlib.util.find_spec("libfaketime")  # found, never imported: only the library for LD_PRELOAD is wanted
+    """A service whose clock is wrong by the seconds in `clock`. The clocks of its servers are right."""
+    spec = importlib.util.find_spec("libfaketime")  # only found and not imported, as LD_PRELOAD needs just its library
     assert spec is not None
     assert spec.origin is not None
     library = Path(spec.origin).parent / "vendor/libfaketime/src/libfaketime.so.1"
@@ -38,7 +38,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path, clock: Path) -> Iterat
         "DONT_FAKE_MONOTONIC": "1",
     }
     with settings_of(request) as settings:
-        settings.pop("CANEMAP_STORE_URL", None)  # an S3 server refuses whom it finds a quarter of an hour away
+        settings.pop("CANEMAP_STORE_URL", None)  # an S3 server refuses clients whose clock is wrong by 15 minutes
         with up(tmp_path, **settings, **wrong) as stack:
             yield stack
 
@@ -50,17 +50,17 @@ def test_a_training_does_not_notice_that_the_clock_jumps(
     training = client.train(dataset, register_as="cane", config=TINY | {"epochs": 20})
     eventually(lambda: len(training.series()) >= 1)
     for jump in ("+3600", "-3600", "+0"):
-        tell(clock, jump)
-        time.sleep(1)  # sweeps come twice a second, beats each
-    tell(clock, "-3600")
+        set_clock(clock, jump)
+        time.sleep(1)  # there are two sweeps and one heartbeat a second
+    set_clock(clock, "-3600")
     training.wait(timeout_s=220)
     job = client.job(training.id)
     assert job["attempt"] == 1
     assert job["finished"] < job["created"], "the clock did jump"
 
 
-def tell(clock: Path, jump: str) -> None:
-    """At once: nobody reads half a number."""
-    part = clock.with_suffix(".part")
-    part.write_text(jump)
-    part.replace(clock)
+def set_clock(clock: Path, jump: str) -> None:
+    """Make the clock wrong by `jump` seconds. The file is replaced at once, so that nobody reads half a number."""
+    unfinished = clock.with_suffix(".part")
+    unfinished.write_text(jump)
+    unfinished.replace(clock)

@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of work: nothing accepted is lost, and all goes on once there is room."""
+"""A disk that becomes full during work: nothing accepted is lost, and the work continues once there is room."""
 
 import time
 from collections.abc import Iterator
@@ -13,20 +13,21 @@ from tests.e2e.conftest import TINY, Stack, settings_of, up, upload
 from tests.waiting import eventually
 
 MEGABYTES = 100
-MAP_PX = 1536  # of a side
-ROOM_BYTES = MAP_PX**2 * 6 // 5  # beside its finished rows, two bytes a pixel: its files take more on their way
+MAP_PX = 1536  # side of the scene
+# room beside the finished rows, which have 2 bytes a pixel; the files of the map need more while they are written
+ROOM_BYTES = MAP_PX**2 * 6 // 5
 
 
 @pytest.fixture(scope="module", params=["embedded", "postgresql+redis+s3"])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service whose data lie on a small disk: everything, or what workers need for their work."""
+    """A service on a small disk, with all its data if it is embedded, else with the scratch files of its workers."""
     folder = tmp_path_factory.mktemp("disk")
     within = on_a_small_disk(folder / "data", MEGABYTES)
     with settings_of(request) as settings, up(folder, within=within, **settings) as stack:
         yield stack
 
 
-def test_a_training_outlives_a_full_disk(client: Client, stack: Stack, world: dict[str, SyntheticScene]) -> None:
+def test_a_training_survives_a_full_disk(client: Client, stack: Stack, world: dict[str, SyntheticScene]) -> None:
     dataset = upload(client, world)
     config = TINY | {"epochs": 16}
     calm = client.train(dataset, register_as="calm", config=config).wait(timeout_s=120)
@@ -37,8 +38,8 @@ def test_a_training_outlives_a_full_disk(client: Client, stack: Stack, world: di
     with pytest.raises(CanemapError) as refused:
         client.upload_scene(world["train"].image, id="too-much")
     assert refused.value.status in (503, 507)
-    time.sleep(4)  # more than a lease: whoever cannot write has given up by now
-    assert client.job(training.id)["status"] in ("accepted", "running"), "it can be read all the time"
+    time.sleep(4)  # longer than a lease, after which an attempt that cannot write has ended
+    assert client.job(training.id)["status"] in ("accepted", "running"), "the job can be read all the time"
     filler.unlink()
     training.wait(timeout_s=120)
     assert client.job(training.id)["attempt"] >= 2
@@ -47,7 +48,7 @@ def test_a_training_outlives_a_full_disk(client: Client, stack: Stack, world: di
     client.upload_scene(world["train"].image, id="too-much")
 
 
-def test_a_map_outlives_a_disk_that_is_full_when_its_files_are_written(
+def test_a_prediction_survives_a_disk_that_is_full_when_its_files_are_written(
     client: Client, stack: Stack, world: dict[str, SyntheticScene], tmp_path: Path
 ) -> None:
     client.upload_scene(make_scene(tmp_path, "large", seed=9, size_px=MAP_PX).image)
@@ -57,7 +58,7 @@ def test_a_map_outlives_a_disk_that_is_full_when_its_files_are_written(
     fill(filler, leave_bytes=2 * MAP_PX**2 + ROOM_BYTES)
     storm = client.predict("large", model="cane:1")
     eventually(lambda: client.job(storm.id)["stage"] == "write" or "is full" in client.log(storm.id))
-    time.sleep(4)  # more than a lease
+    time.sleep(4)  # longer than a lease
     assert client.job(storm.id)["status"] in ("accepted", "running")
     assert storm.refresh().document["assets"] == {}
     filler.unlink()
@@ -67,10 +68,10 @@ def test_a_map_outlives_a_disk_that_is_full_when_its_files_are_written(
 
 
 def data_of(stack: Stack) -> Path:
-    """The folder of its data, on its small disk, as seen from here."""
+    """The data folder of a service on its small disk, as a path that this process can use."""
     return Path(f"/proc/{stack.process.pid}/root{stack.folder}/data")
 
 
 def checksums(prediction: Prediction) -> dict[str, str]:
-    """Of its files."""
+    """The checksums of the files of a prediction, by name."""
     return {name: asset["file:checksum"] for name, asset in prediction.refresh().document["assets"].items()}

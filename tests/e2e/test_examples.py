@@ -1,4 +1,4 @@
-"""The examples do what they say, against a live service."""
+"""The examples work as documented, against a running service."""
 
 import json
 import os
@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 @pytest.fixture
 def folder(world: dict[str, SyntheticScene], tmp_path: Path) -> Path:
-    """What the examples expect: three scenes, and the plots of two of them in one file."""
+    """The folder that the examples expect: three scenes, and the plots of two of them in one file."""
     folder = tmp_path / "mine"
     folder.mkdir()
     for name, scene in (("train", "train"), ("val", "val"), ("new", "unseen")):
@@ -29,7 +29,7 @@ def folder(world: dict[str, SyntheticScene], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [["bash", "main_job.sh"], [sys.executable, "main_job.py"]], ids=["curl", "python"])
-def test_the_main_job_ends_with_hectares(command: Sequence[str], live: Stack, folder: Path) -> None:
+def test_the_examples_end_with_hectares(command: Sequence[str], live: Stack, folder: Path) -> None:
     program, script = command
     environment = os.environ | {"CANEMAP_URL": live.url, "PYTHONPATH": str(EXAMPLES.parent)}
     run = subprocess.run(
@@ -40,7 +40,7 @@ def test_the_main_job_ends_with_hectares(command: Sequence[str], live: Stack, fo
     assert list(folder.rglob("classes.tif"))
 
 
-def test_a_fault_is_printed_with_its_mend(live: Stack, folder: Path) -> None:
+def test_the_python_example_prints_a_fault_without_a_traceback(live: Stack, folder: Path) -> None:
     environment = os.environ | {"CANEMAP_URL": live.url, "PYTHONPATH": str(EXAMPLES.parent)}
     command: list[str | Path] = [sys.executable, EXAMPLES / "main_job.py", folder, '{"epochs": 0}']
     run = subprocess.run(command, env=environment, capture_output=True, text=True)

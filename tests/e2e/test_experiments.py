@@ -1,4 +1,4 @@
-"""The paper in a box through the product's own client: an experiment, its figures, a replay; on one stack each."""
+"""An experiment, its figures and a replay, through the Python client of the product; each test on one stack."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def test_an_experiment_survives_a_dead_worker_and_ends_with_table_intervals_and_
     for row in document["differences"]:
         low, high = row["ci95"]
         assert low <= high
-    assert list(client.models()) == before, "runs are not registered unless they shall be"
+    assert list(client.models()) == before, "trainings are not registered unless the request says so"
     check_texts(document["table"], experiment.table("csv"), experiment.table("md"))
     drawn = {path.stem for path in experiment.figures(tmp_path)}
     assert drawn == {"table", "loss", "validation", "panels", "differences", "sweep"}
@@ -88,20 +88,20 @@ def test_figures_of_a_dataset_and_a_training_in_two_languages(
     first = client.predict("unseen", model="drawn").wait(timeout_s=60)
     again = first.replay().wait(timeout_s=60)
     assert again.id != first.id
-    assert first.differences(again) == [], "the same to the byte"
+    assert first.differences(again) == [], "the files are the same, byte by byte"
     low, high = (client.predict("unseen", model="drawn", config={"threshold": t}) for t in (0.001, 0.999))
     assert "classes.tif differs" in low.wait(timeout_s=60).differences(high.wait(timeout_s=60))
 
 
 @on_postgresql
-def test_dismissing_an_experiment_stops_all_its_runs(client: Client, dataset: str) -> None:
+def test_dismissing_an_experiment_stops_all_its_trainings(client: Client, dataset: str) -> None:
     experiment = client.experiment(dataset, lovasz_weights=[0, 0.5], seeds=[0], config=QUICK | {"epochs": 10_000})
     eventually(lambda: client.job(experiment.document["runs"][0]["training"])["done"] > 0)
     experiment.dismiss()
     with pytest.raises(JobDismissed):
         experiment.wait(timeout_s=20)
-    runs = [run["training"] for run in experiment.document["runs"]]
-    eventually(lambda: all(client.job(run)["status"] == "dismissed" for run in runs), seconds=20)
+    trainings = [run["training"] for run in experiment.document["runs"]]
+    eventually(lambda: all(client.job(id_)["status"] == "dismissed" for id_ in trainings), seconds=20)
 
 
 @embedded

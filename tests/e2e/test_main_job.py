@@ -1,4 +1,4 @@
-"""Upload, train, predict, hectares, through the product's own client, on both stacks."""
+"""From an upload through a training and a prediction to hectares, with the Python client, on both stacks."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from tests.waiting import eventually
 World = dict[str, SyntheticScene]
 
 
-def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp_path: Path) -> None:
-    seen: list[Json] = []
-    training = client.train(dataset, register_as="main", config=TINY).wait(progress=seen.append, timeout_s=120)
+def test_scenes_and_labels_lead_to_hectares(client: Client, dataset: str, world: World, tmp_path: Path) -> None:
+    shown: list[Json] = []
+    training = client.train(dataset, register_as="main", config=TINY).wait(progress=shown.append, timeout_s=120)
     assert training.document["model"] == {"name": "main", "version": 1}
     assert [row["epoch"] for row in training.series()] == [1, 2, 3]
     assert {"loss", "loss_ce", "loss_lovasz_hinge", "val_accuracy", "val_iou", "val_kappa"} <= training.series()[
         0
     ].keys()
-    assert seen[-1]["progress"] == 100
+    assert shown[-1]["progress"] == 100
     metrics = training.model["metrics"]["test"]
     assert 0 <= metrics["accuracy"] <= 1
     assert sum(map(sum, metrics["confusion"])) > 0
@@ -50,7 +50,7 @@ def test_from_scenes_to_hectares(client: Client, dataset: str, world: World, tmp
         client._send("DELETE", "/v1/scenes/unseen")
 
 
-def test_dismissing_a_training_really_stops_it(client: Client, stack: Stack, dataset: str) -> None:
+def test_dismissing_a_running_training_stops_the_work(client: Client, stack: Stack, dataset: str) -> None:
     long = client.train(dataset, register_as="never", config=TINY | {"epochs": 10_000})
     eventually(lambda: client.job(long.id)["done"] > 0)
     long.dismiss()
@@ -61,11 +61,11 @@ def test_dismissing_a_training_really_stops_it(client: Client, stack: Stack, dat
     assert client.job(long.id)["done"] == done
     assert not list((stack.folder / "data" / "scratch").iterdir())
     assert "never" not in {model["name"] for model in client.models()}
-    # the worker is free for the next one
+    # the worker is free for the next training
     client.train(dataset, register_as="next", config=TINY | {"epochs": 1}).wait(timeout_s=120)
 
 
-def test_a_job_can_be_followed_through_the_log_from_its_request_on(stack: Stack, dataset: str) -> None:
+def test_the_log_shows_a_job_from_its_request_to_its_end(stack: Stack, dataset: str) -> None:
     body = {"dataset": dataset, "register_as": "followed", "config": TINY | {"epochs": 1}}
     with httpx.Client(base_url=stack.url) as http:
         answer = http.post("/v1/trainings", json=body)
@@ -84,7 +84,7 @@ def test_a_job_can_be_followed_through_the_log_from_its_request_on(stack: Stack,
     assert {line["level"] for line in of_job.values()} == {"info"}
 
 
-def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_been(
+def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
     client: Client, stack: Stack, dataset: str, tmp_path: Path
 ) -> None:
     config = TINY | {"epochs": 12}
@@ -100,7 +100,7 @@ def test_a_training_survives_the_death_of_its_worker_and_ends_as_if_nothing_had_
     assert weights[0] == weights[1]
 
 
-def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, stack: Stack, dataset: str) -> None:
+def test_a_worker_that_gets_sigterm_gives_its_training_back(client: Client, stack: Stack, dataset: str) -> None:
     training = client.train(dataset, register_as="given-back", config=TINY | {"epochs": 20})
     eventually(lambda: len(training.series()) >= 1)
     worker = stack.worker("training")
@@ -111,7 +111,7 @@ def test_a_worker_that_is_told_to_end_gives_its_training_back(client: Client, st
     assert "given back" in client.log(training.id)
 
 
-def test_nothing_is_left_when_the_service_is_killed(tmp_path: Path) -> None:
+def test_no_process_is_left_when_the_service_is_killed(tmp_path: Path) -> None:
     with up(tmp_path) as stack:
         children = stack.children()
         assert len(children) == 3

@@ -1,4 +1,4 @@
-"""A short soak: nothing accepted is lost or done twice, whatever is killed; `make soak` is the long one."""
+"""A short soak test: nothing accepted is lost or done twice, whatever is killed. `make soak` runs a long one."""
 
 from pathlib import Path
 

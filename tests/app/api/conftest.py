@@ -1,4 +1,4 @@
-"""The API as a real server on loopback, with real files to send."""
+"""The API as a real server on the loopback, and real files to send to it."""
 
 import shutil
 import threading
@@ -34,28 +34,28 @@ TINY = {
     "optimizer": {"name": "adamw", "lr": 0.01},
 }
 
-SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2}  # limits that tests can reach
+SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2}  # limits low enough for tests to reach
 DATASET = "gx:1"
-TRUTH = np.zeros((1, 64, 64), np.uint8)  # of `pixels`: the left half is class 1, and the last row is unlabelled
+TRUTH = np.zeros((1, 64, 64), np.uint8)  # labels for `pixels`: the left half is class 1, and the last row is unlabelled
 TRUTH[:, :, :32], TRUTH[:, -1] = 1, 255
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Small limits."""
+    """Settings with small limits."""
     return settings.model_copy(update=SMALL)
 
 
 @pytest.fixture
 def http(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a server of its own."""
+    """A client of a new server on `settings`."""
     with serving(settings) as client:
         yield client
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a server on these settings."""
+    """Run a server on `settings`; yields a client of it."""
     app = create_app(settings)
     config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, http=BoundedProtocol)
     server = uvicorn.Server(config)
@@ -72,12 +72,12 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def do(services: Services) -> Perform:
-    """Does a job as a worker would, here and now."""
+    """A function that does one job as a worker would, in this process."""
     return partial(do_as_worker, services)
 
 
 def do_as_worker(services: Services, job_id: str) -> None:
-    """See a job through."""
+    """Do the job `job_id` as a worker would, until it has ended."""
     with services.database.read() as session:
         kind = lifecycle.get(session, job_id).kind
     perform(services, KINDS[kind].queue, threading.Event())
@@ -85,12 +85,12 @@ def do_as_worker(services: Services, job_id: str) -> None:
 
 @pytest.fixture
 def scene(make_scene: MakeScene) -> Path:
-    """A scene of 4 bands whose left half is bright."""
+    """The file of a scene of 4 bands, whose left half is bright."""
     return make_scene(pixels(seed=0), "s1.tif")
 
 
 def pixels(seed: int, size: int = 64) -> np.ndarray:
-    """(4, size, size) uint16; the left half is brighter by far than the noise."""
+    """Pixels of a scene, uint16 (4, size, size), whose left half is brighter than the noise."""
     image = np.random.default_rng(seed).integers(100, 200, (4, size, size), dtype=np.uint16)
     image[:, :, : size // 2] += 500
     return image
@@ -98,13 +98,13 @@ def pixels(seed: int, size: int = 64) -> np.ndarray:
 
 @pytest.fixture
 def mask(make_scene: MakeScene) -> Path:
-    """The truth of `scene`."""
+    """The file of the labels of `scene`, as a raster."""
     return make_scene(TRUTH, "truth.tif", nodata=255)
 
 
 @contextmanager
 def copied(settings: Settings, folder: Path) -> Iterator[Settings]:
-    """Settings of a service that has what a closed one has, in copies of its own."""
+    """Settings of a service with copies of the data and the database of a service that is closed."""
     data = folder / "data"
     if settings.data_dir.exists():
         shutil.copytree(settings.data_dir, data)
@@ -114,17 +114,17 @@ def copied(settings: Settings, folder: Path) -> Iterator[Settings]:
 
 @contextmanager
 def grown(settings: Settings, folder: Path, grow: Callable[[httpx.Client, Perform, Path], None]) -> Iterator[Settings]:
-    """As `copied`, and closed again after it has `grown`; made once, for tests to copy."""
-    with copied(settings, folder) as grown:
-        services = Services.open(grown)
-        with serving(grown) as http:
+    """Settings of a copy of a service, after `grow` has added data to it and it was closed. Tests copy it again."""
+    with copied(settings, folder) as larger:
+        services = Services.open(larger)
+        with serving(larger) as http:
             grow(http, partial(do_as_worker, services), folder)
         services.close()
-        yield grown
+        yield larger
 
 
 def grow_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
-    """The dataset gx:1: s1 to train on, s2 to choose the epoch, s3 to be scored on."""
+    """Make the dataset gx:1, with s1 to train on, s2 to choose the epoch and s3 to score on."""
     for name in ("s1", "s2", "s3"):
         put(http, f"/v1/scenes/{name}", write_scene(folder / f"{name}.tif", pixels(seed=ord(name[1]))))
     put(http, "/v1/labels/truth", write_scene(folder / "truth.tif", TRUTH, nodata=255))
@@ -132,7 +132,7 @@ def grow_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
 
 
 def grow_model(http: httpx.Client, do: Perform, folder: Path) -> None:
-    """The model cane, version 1, trained on gx:1, and its map of s1."""
+    """Train version 1 of the model cane on gx:1, and predict s1 with it."""
     do(http.post("/v1/trainings", json={"dataset": DATASET, "register_as": "cane", "config": TINY}).json()["id"])
     do(http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"])
 
@@ -153,39 +153,39 @@ def prepared_postgresql(migrated_postgresql: str, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def trained_sqlite(prepared_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A service on SQLite that has a dataset, a model and a map."""
+    """A service on SQLite that has a dataset, a model and a prediction."""
     with grown(prepared_sqlite, tmp_path_factory.mktemp("trained"), grow_model) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A service on PostgreSQL that has a dataset, a model and a map."""
+    """A service on PostgreSQL that has a dataset, a model and a prediction."""
     with grown(prepared_postgresql, tmp_path_factory.mktemp("trained"), grow_model) as settings:
         yield settings
 
 
 def on(database_url: str) -> Settings:
-    """Settings of a service on this database, without data."""
+    """Settings of a service without data on this database."""
     return Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10).model_copy(update=SMALL)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """For `settings`, of a service that has what `grow_dataset` makes; once on SQLite and once on PostgreSQL."""
+    """A replacement of `settings`: a service after `grow_dataset`, once on SQLite and once on PostgreSQL."""
     with copied(request.getfixturevalue(f"prepared_{request.param}"), tmp_path) as settings:
         yield settings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """For `settings`, of a service that has what `grow_model` makes, too; once on SQLite and once on PostgreSQL."""
+    """A replacement of `settings`: a service after `grow_model`, once on SQLite and once on PostgreSQL."""
     with copied(request.getfixturevalue(f"trained_{request.param}"), tmp_path) as settings:
         yield settings
 
 
 def make_dataset(http: httpx.Client, do: Perform, **changes: object) -> str:
-    """A version of the dataset gx; its scenes lie on the same ground: that must be allowed."""
+    """Make a version of the dataset gx; returns its id. Its scenes share ground, which `leaks` must allow."""
     split = {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]}
     body = {"name": "gx", "scenes": ["s1", "s2", "s3"], "labels": ["truth"], "split": split, "leaks": "allow"}
     id_: str = http.post("/v1/datasets", json=body | changes).json()["id"]
@@ -194,5 +194,5 @@ def make_dataset(http: httpx.Client, do: Perform, **changes: object) -> str:
 
 
 def put(http: httpx.Client, path: str, file: Path, **parameters: str) -> httpx.Response:
-    """Upload a file."""
+    """Upload `file` to `path`, with query parameters."""
     return http.put(path, content=file.read_bytes(), params=parameters)

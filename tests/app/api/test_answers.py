@@ -1,7 +1,8 @@
-"""Rows that canemap 0.1.0 stored are read, and answered byte for byte as it answered them; on both databases.
+"""Rows that canemap 0.1.0 stored give the same answers, byte by byte, on both databases.
 
-`stored.json` has the rows, as SQLite held them, of everything that can be made once, and the answers of that version;
-but events and an experiment by itself write times with Z, for +00:00, and JSON without spaces, as all others did.
+`stored.json` has the rows in SQLite of one resource of each kind, and the answers of canemap 0.1.0. Two answers were
+changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
+other answers already had.
 """
 
 import json
@@ -17,13 +18,13 @@ from app.core.db import migrate
 from app.services import Services
 from app.settings import Settings
 
-GONE = PydanticJSON(list)  # the type of a column that there was
+GONE = PydanticJSON(list)  # the type of a column that was removed
 STORED = json.loads(Path(__file__).with_name("stored.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(autouse=True)
 def rows(services: Services, settings: Settings) -> None:
-    """The rows, written in that version's schema without the types that are to read them, and brought to today's."""
+    """The stored rows, written as plain values in the schema of canemap 0.1.0, and migrated to the present schema."""
     for revision in ("base", "0005"):
         migrate(settings, revision)
     with services.database.engine.begin() as connection:
@@ -48,12 +49,12 @@ def insert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
     connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(marks)})"), values)
 
 
-def test_the_answers_are_the_same_as_before(http: httpx.Client, database_url: str) -> None:
+def test_answers_to_stored_rows_are_the_same_as_in_0_1_0(http: httpx.Client, database_url: str) -> None:
     before = STORED["answers"]
     found = {path: http.get(path).text for path in before}
     if database_url.startswith("sqlite"):
         assert found == before
-    else:  # JSONB keeps no order of keys
+    else:  # JSONB does not keep the order of keys
         assert {path: parsed(text) for path, text in found.items()} == {p: parsed(text) for p, text in before.items()}
 
 
@@ -64,7 +65,7 @@ def parsed(text: str) -> Any:
 @pytest.mark.parametrize(
     "list_", ["datasets", "labels", "trainings", "experiments", "jobs", "schedules", "scenes", "predictions", "models"]
 )
-def test_a_list_shows_what_each_document_shows(http: httpx.Client, list_: str) -> None:
+def test_a_list_has_the_same_documents_as_the_single_resources(http: httpx.Client, list_: str) -> None:
     page = http.get(f"/v1/{list_}").json()
     items = page.get("items", page.get("features"))
     assert items

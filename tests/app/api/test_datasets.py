@@ -1,4 +1,4 @@
-"""/v1/labels and /v1/datasets, on both databases; the jobs are really done."""
+"""/v1/labels and /v1/datasets on both databases, with jobs that do their work."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
 
 @pytest.fixture
 def two_scenes(http: httpx.Client, make_scene: MakeScene, mask: Path) -> None:
-    """Scenes s1 and s2 at one place, and the labels `truth`."""
+    """The scenes s1 and s2 on the same ground, and the labels `truth`."""
     for name in ("s1", "s2"):
         assert put(http, f"/v1/scenes/{name}", make_scene(pixels(seed=ord(name[1])), f"{name}.tif")).is_success
     assert put(http, "/v1/labels/truth", mask).is_success
 
 
 def body(**changes: object) -> dict[str, object]:
-    """A dataset of the two scenes, which lie on the same ground: that must be allowed."""
+    """The request for a dataset of the two scenes. They share ground, which `leaks` must allow."""
     plain = {"name": "gx", "scenes": ["s1", "s2"], "labels": ["truth"], "split": SPLIT, "leaks": "allow"}
     return {**plain, **changes}
 
@@ -33,7 +33,7 @@ def codes(answer: httpx.Response) -> set[tuple[str, str]]:
     return {(fault["code"], fault["pointer"]) for fault in answer.json()["errors"]}
 
 
-def test_uploaded_labels_answer_with_their_report(http: httpx.Client, mask: Path) -> None:
+def test_the_answer_to_uploaded_labels_has_their_report(http: httpx.Client, mask: Path) -> None:
     answer = put(http, "/v1/labels/truth", mask)
     assert answer.status_code == 201
     report = answer.json()["report"]
@@ -52,7 +52,9 @@ def test_bad_label_options_are_refused(http: httpx.Client, mask: Path, parameter
     assert put(http, "/v1/labels/truth", mask, **parameters).status_code == 422
 
 
-def test_a_dataset_counts_what_its_splits_hold(http: httpx.Client, two_scenes: None, do: Perform) -> None:
+def test_a_prepared_dataset_has_the_pixels_and_areas_of_its_splits(
+    http: httpx.Client, two_scenes: None, do: Perform
+) -> None:
     answer = http.post("/v1/datasets", json=body())
     assert answer.status_code == 201
     assert answer.headers["location"] == "/v1/datasets/gx:1"
@@ -74,9 +76,7 @@ def test_a_dataset_counts_what_its_splits_hold(http: httpx.Client, two_scenes: N
     assert len(dataset["sha256"]) == 64
 
 
-def test_splits_that_share_ground_are_refused_unless_told_otherwise(
-    http: httpx.Client, two_scenes: None, do: Perform
-) -> None:
+def test_splits_that_share_ground_fail_with_leaks_refuse(http: httpx.Client, two_scenes: None, do: Perform) -> None:
     assert http.post("/v1/datasets", json=body(leaks="refuse")).status_code == 201
     do("gx:1")
     job = http.get("/v1/jobs/gx:1").json()
@@ -84,7 +84,7 @@ def test_splits_that_share_ground_are_refused_unless_told_otherwise(
     assert [error["code"] for error in job["error"]["errors"]] == ["leak_overlapping_scenes"]
 
 
-def test_many_classes_may_have_any_values_and_two_have_0_and_1(http: httpx.Client, two_scenes: None) -> None:
+def test_two_classes_need_the_values_0_and_1_but_more_classes_any_values(http: httpx.Client, two_scenes: None) -> None:
     def classes(*values: int) -> list[dict[str, object]]:
         return [{"value": value, "name": f"crop {value}"} for value in values]
 
@@ -94,14 +94,14 @@ def test_many_classes_may_have_any_values_and_two_have_0_and_1(http: httpx.Clien
     assert codes(http.post("/v1/datasets", json=body(classes=classes(1)))) == {("too_few_classes", "/classes")}
 
 
-def test_each_post_makes_a_new_version_unless_the_key_repeats(http: httpx.Client, two_scenes: None) -> None:
+def test_each_post_makes_a_new_version_unless_the_idempotency_key_repeats(http: httpx.Client, two_scenes: None) -> None:
     key = {"Idempotency-Key": "one"}
     made = [http.post("/v1/datasets", json=body(), headers=headers).json()["id"] for headers in (key, key, {})]
     assert made == ["gx:1", "gx:1", "gx:2"]
     assert http.post("/v1/datasets", json=body(name="other"), headers=key).status_code == 422
 
 
-def test_everything_that_is_wrong_is_named_at_once(http: httpx.Client, two_scenes: None) -> None:
+def test_all_faults_of_a_dataset_are_named_at_once(http: httpx.Client, two_scenes: None) -> None:
     wrong = body(
         scenes=["s1", "s2", "s9"],
         labels=["truth", "nothing"],
@@ -119,7 +119,7 @@ def test_everything_that_is_wrong_is_named_at_once(http: httpx.Client, two_scene
     assert http.get("/v1/jobs").json()["items"] == []
 
 
-def test_scenes_that_are_not_alike_are_refused_by_item(
+def test_each_scene_that_does_not_fit_the_others_is_refused(
     http: httpx.Client, two_scenes: None, make_scene: MakeScene
 ) -> None:
     put(http, "/v1/scenes/three", make_scene(pixels(3)[:3], "three.tif"))
@@ -134,12 +134,12 @@ def test_scenes_that_are_not_alike_are_refused_by_item(
     }
 
 
-def test_a_scene_that_is_named_twice_would_count_twice(http: httpx.Client, two_scenes: None) -> None:
+def test_a_scene_that_is_named_twice_is_refused(http: httpx.Client, two_scenes: None) -> None:
     answer = http.post("/v1/datasets", json=body(scenes=["s1", "s1", "gone", "s2"]))
     assert codes(answer) == {("repeated_scene", "/scenes/1"), ("unknown_scenes", "/scenes/2")}
 
 
-def test_scenes_that_one_model_maps_are_one_dataset(
+def test_scenes_with_different_dtypes_and_band_names_that_one_model_can_map_make_a_dataset(
     http: httpx.Client, two_scenes: None, make_scene: MakeScene, do: Perform
 ) -> None:
     signed = make_scene(pixels(7).astype(np.int16), "signed.tif")
@@ -156,16 +156,16 @@ def test_scenes_that_one_model_maps_are_one_dataset(
     assert http.post("/v1/predictions", json={"scene": "signed", "model": "gx"}).status_code == 201
 
 
-def test_labels_somewhere_else_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
+def test_labels_that_touch_no_scene_are_refused(http: httpx.Client, two_scenes: None, make_scene: MakeScene) -> None:
     away = GRID @ Affine.translation(100_000, 0)
     put(http, "/v1/labels/away", make_scene(np.ones((1, 64, 64), np.uint8), "away.tif", transform=away))
     assert ("no_overlap", "/scenes/0") in codes(http.post("/v1/datasets", json=body(labels=["away"])))
 
 
-def test_labels_beyond_the_date_line_reach_a_scene_that_lies_across(
+def test_labels_east_of_the_date_line_reach_a_scene_that_crosses_it(
     http: httpx.Client, make_scene: MakeScene, do: Perform
 ) -> None:
-    for name in ("s1", "s2"):  # 32 of their columns lie west of 180 degrees
+    for name in ("s1", "s2"):  # 32 of its 64 columns are west of the date line
         fiji = {"crs": "EPSG:32760", "transform": Affine(10, 0, 820_780, 0, -10, 8_229_066)}
         put(http, f"/v1/scenes/{name}", make_scene(pixels(ord(name[1])), f"{name}.tif", **fiji))
     stripes = np.tile(np.repeat(np.arange(2, dtype=np.uint8), 4), (1, 200, 8))
@@ -189,9 +189,7 @@ def test_a_dataset_of_one_class_cannot_be_trained_on(
     assert codes(http.post("/v1/trainings", json={"dataset": "nothing"})) == {("unknown_dataset", "/dataset")}
 
 
-def test_a_class_that_is_rare_may_be_absent_as_long_as_two_are_there(
-    http: httpx.Client, two_scenes: None, do: Perform
-) -> None:
+def test_a_class_may_be_absent_if_two_others_are_present(http: httpx.Client, two_scenes: None, do: Perform) -> None:
     classes = [{"value": value, "name": name} for value, name in enumerate(("other", "cane", "pineapple"))]
     http.post("/v1/datasets", json=body(classes=classes))
     do("gx:1")
@@ -199,7 +197,7 @@ def test_a_class_that_is_rare_may_be_absent_as_long_as_two_are_there(
     assert http.post("/v1/trainings", json={"dataset": "gx:1", "config": TINY}).status_code == 201
 
 
-def test_what_a_dataset_was_made_from_cannot_be_deleted(
+def test_scenes_and_labels_of_a_dataset_cannot_be_deleted(
     http: httpx.Client, two_scenes: None, services: Services
 ) -> None:
     http.post("/v1/datasets", json=body())
@@ -210,7 +208,7 @@ def test_what_a_dataset_was_made_from_cannot_be_deleted(
     assert http.delete("/v1/labels/truth").status_code == 204
 
 
-def test_blocks_that_lie_closer_than_the_net_sees_are_refused(
+def test_a_training_is_refused_if_its_net_sees_beyond_the_buffer_between_blocks(
     http: httpx.Client, make_scene: MakeScene, do: Perform
 ) -> None:
     truth = np.zeros((1, 256, 256), np.uint8)

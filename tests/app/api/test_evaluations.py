@@ -1,4 +1,4 @@
-"""Evaluations of versions on splits, with a real training; on both databases."""
+"""Evaluations of versions on splits, with a real training, on both databases."""
 
 import httpx
 import pytest
@@ -12,13 +12,13 @@ URL = "/v1/models/cane/versions/@champion/evaluations"
 
 @pytest.fixture
 def trained(http: httpx.Client) -> str:
-    """The model cane has a version 2, too: the first one, imported. The dataset that they were trained on."""
+    """The dataset that cane was trained on. The model also gets a version 2, imported from the bundle of version 1."""
     bundle = http.get("/v1/models/cane/versions/1/bundle").content
     assert http.post("/v1/models/cane/versions", content=bundle).status_code == 201
     return DATASET
 
 
-def test_an_evaluation_finds_what_the_training_found_on_its_own_splits(
+def test_an_evaluation_gives_the_same_metrics_as_the_training_on_its_splits(
     http: httpx.Client, trained: str, do: Perform
 ) -> None:
     version = http.get("/v1/models/cane/versions/1").json()
@@ -44,7 +44,7 @@ def test_an_evaluation_finds_what_the_training_found_on_its_own_splits(
     assert http.get("/v1/jobs", params={"processID": "evaluation"}).json()["items"][0]["status"] == "successful"
 
 
-def test_a_dataset_that_does_not_fit_the_model_is_refused_item_by_item(
+def test_a_dataset_that_does_not_fit_the_model_is_refused_with_all_faults(
     http: httpx.Client, trained: str, do: Perform
 ) -> None:
     split = {"by": "scene", "train": ["s1"], "val": ["s2", "s3"]}
@@ -57,7 +57,7 @@ def test_a_dataset_that_does_not_fit_the_model_is_refused_item_by_item(
     assert faults == {("classes_differ", "/dataset"), ("empty_split", "/split")}
 
 
-def test_what_is_not_there_cannot_be_scored(http: httpx.Client, trained: str) -> None:
+def test_unknown_models_datasets_and_splits_are_refused(http: httpx.Client, trained: str) -> None:
     assert http.post("/v1/models/rice/versions/1/evaluations", json={"dataset": trained}).status_code == 404
     assert http.post(URL, json={"dataset": "nothing"}).json()["errors"][0]["code"] == "unknown_dataset"
     assert http.post(URL, json={"dataset": trained, "split": "all"}).status_code == 422

@@ -1,4 +1,4 @@
-"""/v1/jobs: waiting, watching, dismissing; on both databases."""
+"""/v1/jobs: waiting for jobs, watching and dismissing them, on both databases."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ def job(services: Services) -> str:
 
 
 def steps(services: Services, job_id: str) -> Iterator[str]:
-    """The life of a job, a step at a time."""
+    """Take a job from accepted to successful, one step for each item."""
     with services.database.write() as session:
         claim = lifecycle.claim(session, job_id)
         assert claim
@@ -64,12 +64,12 @@ def test_a_long_poll_returns_as_soon_as_the_job_ends(http: httpx.Client, service
     thread.join()
 
 
-def test_a_long_poll_returns_after_its_time_though_the_job_goes_on(http: httpx.Client, job: str) -> None:
+def test_a_long_poll_returns_after_its_time_although_the_job_continues(http: httpx.Client, job: str) -> None:
     assert http.get(f"/v1/jobs/{job}?wait=0.5").json()["status"] == "accepted"
     assert http.get(f"/v1/jobs/{job}?wait=61").status_code == 422
 
 
-def test_events_tell_every_change_and_resume_after_the_last_one_seen(
+def test_events_report_every_change_and_resume_after_the_last_event_id(
     http: httpx.Client, services: Services, job: str
 ) -> None:
     life = steps(services, job)
@@ -80,7 +80,7 @@ def test_events_tell_every_change_and_resume_after_the_last_one_seen(
     assert [event["event"] for event in again] == ["successful"]
 
 
-def test_a_job_that_is_not_there_has_no_events(http: httpx.Client) -> None:
+def test_events_of_an_unknown_job_are_not_found(http: httpx.Client) -> None:
     answer = http.get("/v1/jobs/trn_0/events")
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is no job 'trn_0'.")
 
@@ -104,7 +104,9 @@ def read_events(
     return events
 
 
-def test_dismissing_ends_a_waiting_job_and_asks_a_running_one(http: httpx.Client, services: Services, job: str) -> None:
+def test_dismissing_ends_a_waiting_job_and_requests_the_end_of_a_running_one(
+    http: httpx.Client, services: Services, job: str
+) -> None:
     with services.database.write() as session:
         assert lifecycle.claim(session, job)
     asked = http.delete(f"/v1/jobs/{job}").json()
@@ -126,7 +128,7 @@ def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Serv
     assert (failed.status_code, failed.json()["detail"]) == (422, "no cane")
 
 
-def test_results_come_when_they_are_there(http: httpx.Client, services: Services, job: str) -> None:
+def test_results_are_not_ready_until_the_job_has_succeeded(http: httpx.Client, services: Services, job: str) -> None:
     assert http.get(f"/v1/jobs/{job}/results").json()["type"] == "result-not-ready"
     finish_soon(services, job).join()
     assert http.get(f"/v1/jobs/{job}/results").json()["href"] == f"/v1/trainings/{job}"
@@ -144,7 +146,7 @@ def test_jobs_are_listed_by_status_and_kind(http: httpx.Client, services: Servic
     assert listed("status=running") == []
 
 
-def test_readiness_names_the_part_that_fails(http: httpx.Client) -> None:
+def test_readiness_names_the_component_that_fails(http: httpx.Client) -> None:
     answer = http.get("/readyz")
     assert answer.status_code == 503
     assert {fault["code"] for fault in answer.json()["errors"]} == {"no_worker"}

@@ -1,4 +1,4 @@
-"""What a client may cost: bodies, headers and connections that never end, or are too large."""
+"""Limits for clients: bodies, headers and connections that never end or are too large."""
 
 import socket
 import time
@@ -15,7 +15,7 @@ from app.api.http.connections import MOST_UNFINISHED_BYTES, BoundedProtocol
 
 @contextmanager
 def connected(http: httpx.Client) -> Iterator[socket.socket]:
-    """A plain connection to the server of `http`."""
+    """A TCP connection to the server of `http`."""
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
         connection.settimeout(20)
         yield connection
@@ -28,17 +28,17 @@ def test_a_document_over_the_limit_is_refused(http: httpx.Client) -> None:
     assert http.get("/healthz").status_code == 200
 
 
-def test_a_document_that_stalls_is_given_up(http: httpx.Client) -> None:
+def test_a_document_that_stalls_is_answered_with_408(http: httpx.Client) -> None:
     with connected(http) as connection:
         head = b"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
         connection.sendall(head + b"{")
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_a_body_in_drops_is_given_up(http: httpx.Client) -> None:
+def test_a_body_that_arrives_too_slowly_is_answered_with_408(http: httpx.Client) -> None:
     with connected(http) as connection:
         connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
-        connection.settimeout(0.1)  # s between drops; the limit of the tests is 1 s
+        connection.settimeout(0.1)  # seconds between pieces; the limit of the tests is 1 s
         for _ in range(100):
             connection.sendall(b"II*\0")
             try:
@@ -49,11 +49,11 @@ def test_a_body_in_drops_is_given_up(http: httpx.Client) -> None:
         assert answer.startswith(b"HTTP/1.1 408")
 
 
-def test_a_slow_body_that_goes_on_is_taken(http: httpx.Client) -> None:
+def test_a_slow_body_above_the_least_rate_is_accepted(http: httpx.Client) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(8):
             yield b" " * 1024
-            time.sleep(0.2)  # in all longer than the limit of the tests, 1 s
+            time.sleep(0.2)  # together more than 1 s, the limit of the tests
         yield b"{}"
 
     answer = http.post("/v1/datasets", content=chunks(), headers={"Content-Type": "application/json"})
@@ -69,7 +69,7 @@ def test_headers_that_do_not_end_are_refused(http: httpx.Client, start: bytes) -
         assert connection.recv(1000).startswith(b"HTTP/1.1 400")
 
 
-def test_a_connection_that_does_not_ask_is_closed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_a_complete_request_is_closed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedProtocol, "head_s", 0.3)
     for start in (b"", b"GET /healthz HT"):
         with connected(http) as connection:

@@ -28,7 +28,7 @@ STATISTICS = (BandStatistics(mean=400, std=250, min=100, max=700),) * 4
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A checkpoint of an untrained net for scenes like those of the fixtures, with test counts."""
+    """A checkpoint of an untrained net for scenes like those of the fixtures, with metrics on a test split."""
     config = TrainConfig(net=NetConfig(depth=2, width=4), chip_size=32)
     test = Metrics.from_confusion(np.array(CONFUSION))
     header = CheckpointHeader(
@@ -47,7 +47,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(http: httpx.Client, bundle: Path) -> None:
-    """The model `cane`, versions 1 and 2."""
+    """The model `cane` with the versions 1 and 2."""
     for version in (1, 2):
         answer = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
         assert answer.status_code == 201, answer.text
@@ -66,12 +66,14 @@ def test_the_first_version_of_a_name_becomes_its_champion(http: httpx.Client, mo
     assert [item["name"] for item in http.get("/v1/models").json()["items"]] == ["cane"]
 
 
-def test_a_bundle_comes_back_as_it_went_in(http: httpx.Client, model: None, bundle: Path) -> None:
+def test_a_downloaded_bundle_has_the_bytes_of_the_imported_one(http: httpx.Client, model: None, bundle: Path) -> None:
     assert http.get("/v1/models/cane/versions/2/bundle").content == bundle.read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"no model", b"\x08\x00\x00\x00\x00\x00\x00\x00{}", b"PK\x03\x04pickle"])
-def test_what_is_no_checkpoint_is_refused(http: httpx.Client, content: bytes, services: Services) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused_and_not_stored(
+    http: httpx.Client, content: bytes, services: Services
+) -> None:
     answer = http.post("/v1/models/cane/versions", content=content)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["code"] == "bad_checkpoint"
@@ -79,7 +81,7 @@ def test_what_is_no_checkpoint_is_refused(http: httpx.Client, content: bytes, se
     assert [path for path in (services.settings.data_dir / "store").rglob("*") if path.is_file()] == []
 
 
-def test_promoting_and_rolling_back_leave_a_history(http: httpx.Client, model: None) -> None:
+def test_promoting_and_rolling_back_are_kept_in_the_history(http: httpx.Client, model: None) -> None:
     url = "/v1/models/cane/aliases/champion"
     etag = http.get(url).headers["etag"]
     moved = http.put(url, json={"version": 2, "reason": "better IoU"}, headers={"If-Match": etag})
@@ -138,7 +140,7 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert not list(((services.settings.data_dir / "store") / "objects").rglob("*.geojson"))
 
 
-def test_a_scene_that_breaks_the_contract_is_refused_item_by_item(
+def test_a_scene_that_breaks_the_contract_is_refused_with_all_faults(
     http: httpx.Client, model: None, make_scene: MakeScene
 ) -> None:
     put(http, "/v1/scenes/wrong", make_scene(pixels(0)[:3].astype(np.uint8), "wrong.tif"))

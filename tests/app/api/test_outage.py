@@ -1,4 +1,7 @@
-"""The API while a part of the service is away, and clients that vanish: nothing half-done, nothing accepted is lost."""
+"""The API while its database or its broker is down, and when clients vanish.
+
+Nothing is half done, and nothing that was accepted is lost.
+"""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -20,10 +23,10 @@ Make = Callable[..., Settings]
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Make:
-    """Settings of a service whose database is ready."""
+    """A function that makes settings of a service, and migrates its database."""
 
-    def make(**parts: Any) -> Settings:
-        settings = Settings(data_dir=tmp_path / "data", **parts).model_copy(update=SMALL)
+    def make(**values: Any) -> Settings:
+        settings = Settings(data_dir=tmp_path / "data", **values).model_copy(update=SMALL)
         migrate(settings)
         return settings
 
@@ -32,12 +35,14 @@ def make_settings(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def redis() -> Iterator[tuple[str, servers.Server]]:
-    """A Redis that may be stopped."""
+    """The URL of a Redis, and the server, which a test may stop."""
     with servers.redis_process() as (url, process):
         yield f"{url}/0", process
 
 
-def test_without_its_database_nothing_is_accepted_and_nothing_else_breaks(make_settings: Make, scene: Path) -> None:
+def test_nothing_is_accepted_while_the_database_is_down_and_all_works_again_afterwards(
+    make_settings: Make, scene: Path
+) -> None:
     with servers.postgres_process() as (url, process):
         settings = make_settings(database_url=url.render_as_string(hide_password=False))
         with serving(settings) as http:
@@ -56,7 +61,7 @@ def test_without_its_database_nothing_is_accepted_and_nothing_else_breaks(make_s
             assert http.get("/v1/scenes/before").status_code == 200
 
 
-def test_a_job_is_accepted_without_the_broker_and_rung_for_when_it_is_back(
+def test_a_job_is_accepted_without_the_broker_and_queued_when_the_broker_is_back(
     make_settings: Make, make_scene: MakeScene, mask: Path, redis: tuple[str, servers.Server]
 ) -> None:
     url, process = redis
@@ -71,8 +76,8 @@ def test_a_job_is_accepted_without_the_broker_and_rung_for_when_it_is_back(
         answer = http.post("/v1/datasets", json=body)
         assert answer.status_code in (201, 202), answer.text
         process.start()
-        bell = JobQueue(settings)
-        eventually(lambda: bell.messages("light") > 0)
+        queue = JobQueue(settings)
+        eventually(lambda: queue.messages("light") > 0)
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(make_settings: Make, scene: Path, tmp_path: Path) -> None:
@@ -83,12 +88,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(make_settings: Make, scene: Pa
         head = f"PUT /v1/scenes/half HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(content)}\r\n\r\n"
         with socket.create_connection((host, port or 80)) as client:
             client.sendall(head.encode() + content[: len(content) // 2])
-            eventually(lambda: files(tmp_path / "data") != before)  # it is on its way
+            eventually(lambda: files(tmp_path / "data") != before)  # the body is arriving
         eventually(lambda: files(tmp_path / "data") == before)
         assert http.get("/v1/scenes/half").status_code == 404
         assert put(http, "/v1/scenes/half", scene).status_code == 201
 
 
 def files(folder: Path) -> set[Path]:
-    """All but the database's."""
+    """All files under `folder`, without those of the database."""
     return {path for path in folder.rglob("*") if path.is_file() and "sqlite" not in path.name}

@@ -1,4 +1,4 @@
-"""A map in parts: jobs that several workers share, and the same map in the end."""
+"""Predictions in parts: several workers share the jobs, and the map is the same as from one job."""
 
 import httpx
 import pytest
@@ -29,7 +29,7 @@ def ask(http: httpx.Client, **more: object) -> httpx.Response:
 
 
 def parts_of(http: httpx.Client, prediction: str) -> list[str]:
-    """The ids of its parts, from the top down."""
+    """The ids of the parts of a prediction, from the top down."""
     items = http.get("/v1/jobs", params={"processID": "part"}).json()["items"]
     return [item["jobID"] for item in reversed(items) if item["parent"] == prediction]
 
@@ -38,14 +38,14 @@ def prediction_of(http: httpx.Client, part: str) -> str:
     return str(http.get(f"/v1/jobs/{part}").json()["parent"])
 
 
-def kept(services: Services) -> list[str]:
-    """What lies in the store to go on from."""
+def resume_files(services: Services) -> list[str]:
+    """The keys in the store of what predictions can be resumed from."""
     assert isinstance(services.store, LocalStore)
     return list(services.store.keys("resume/prd_"))
 
 
-def assert_told_alike(http: httpx.Client, prediction: str, status: str) -> None:
-    """The STAC Item and the lists say what the job says."""
+def assert_same_status(http: httpx.Client, prediction: str, status: str) -> None:
+    """The STAC Item, the lists and the metrics have the status of the job."""
     item = http.get(f"/v1/predictions/{prediction}").json()
     assert (item["properties"]["status"], item["job"]["status"]) == (status, status)
     found = http.get("/v1/predictions", params={"status": status}).json()["features"]
@@ -55,7 +55,7 @@ def assert_told_alike(http: httpx.Client, prediction: str, status: str) -> None:
     assert f'canemap_jobs{{kind="prediction",status="{status}"}} 1.0' in http.get("/metrics").text
 
 
-def test_the_map_is_the_same_as_in_one_piece(
+def test_a_prediction_in_parts_has_the_same_files_as_one_made_by_a_single_job(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:
     prediction = prediction_of(http, parts[0])
@@ -63,13 +63,13 @@ def test_the_map_is_the_same_as_in_one_piece(
     for number, part in enumerate(parts):
         job = http.get(f"/v1/jobs/{prediction}").json()
         assert (job["status"], job["done"]) == ("running" if number else "accepted", number)
-        assert_told_alike(http, prediction, job["status"])
+        assert_same_status(http, prediction, job["status"])
         do(part)
         assert http.get(f"/v1/jobs/{part}/results").json()["href"] == url
-    assert len(kept(services)) == 3
+    assert len(resume_files(services)) == 3
     do(prediction)
     assert http.get(f"/v1/jobs/{prediction}").json()["status"] == "successful"
-    assert kept(services) == []
+    assert resume_files(services) == []
     whole = ask(http).json()["id"]
     do(whole)
     for name in ("classes.tif", "probability.tif", "polygons.geojson", "web.tif"):
@@ -82,10 +82,10 @@ def test_the_map_is_the_same_as_in_one_piece(
     assert [http.get(f"/v1/jobs/{id_}").status_code for id_ in (prediction, *parts)] == [404] * 4
 
 
-def test_what_one_part_cannot_do_ends_all(
+def test_a_part_that_fails_fails_the_prediction_and_its_other_parts(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:
-    with services.database.write() as session:  # as a worker that found it impossible
+    with services.database.write() as session:  # as a worker does that cannot map the part
         claim = lifecycle.claim(session, parts[0])
         assert claim is not None
         lifecycle.fail(session, claim, problem("No good."))
@@ -97,7 +97,9 @@ def test_what_one_part_cannot_do_ends_all(
         assert "No good." in ended["error"]["detail"]
 
 
-def test_dismissing_the_map_dismisses_its_parts(http: httpx.Client, parts: list[str], do: Perform) -> None:
+def test_dismissing_a_prediction_dismisses_its_unfinished_parts(
+    http: httpx.Client, parts: list[str], do: Perform
+) -> None:
     do(parts[0])
     prediction = prediction_of(http, parts[0])
     assert http.delete(f"/v1/jobs/{prediction}").json()["status"] == "dismissed"

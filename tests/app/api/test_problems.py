@@ -1,4 +1,4 @@
-"""Every error is a problem document: no stack trace, no path, no echo."""
+"""Every error is a problem document without a stack trace, a path of the server or the values that were sent."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.app.api.conftest import SMALL, serving
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def http(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One server for all: what is refused changes nothing."""
+    """A client of one server for all tests, since refused requests change nothing."""
     server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
     with servers.database(server) if server else nullcontext("") as url:
         settings = Settings(data_dir=tmp_path_factory.mktemp("data"), database_url=url).model_copy(update=SMALL)
@@ -37,13 +37,13 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'"text"', b"[]", b"null", b"{}", b"1" * 5000]
 )
-def test_a_body_that_is_no_request_is_refused(http: httpx.Client, content: bytes) -> None:
+def test_a_body_that_is_no_valid_request_is_refused(http: httpx.Client, content: bytes) -> None:
     answer = http.post("/v1/trainings", content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert_problem(answer, answer.status_code)
 
 
-def test_all_faults_are_named_at_once_with_their_place(http: httpx.Client) -> None:
+def test_all_faults_are_named_at_once_with_their_pointers(http: httpx.Client) -> None:
     body = {"dataset": "x", "config": {"epochs": 0, "net": {"depth": 99}, "epocs": 3}, "colour": 1}
     problem = assert_problem(http.post("/v1/trainings", json=body), 422)
     pointers = {fault["pointer"] for fault in problem["errors"]}
@@ -51,20 +51,20 @@ def test_all_faults_are_named_at_once_with_their_place(http: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(http: httpx.Client, number: str) -> None:
+def test_numbers_that_are_not_finite_are_refused(http: httpx.Client, number: str) -> None:
     body = f'{{"dataset": "x", "config": {{"optimizer": {{"lr": {number}}}}}}}'
     answer = http.post("/v1/trainings", content=body, headers={"content-type": "application/json"})
     assert_problem(answer, 422)
 
 
-def test_what_was_sent_is_not_echoed(http: httpx.Client) -> None:
+def test_problems_do_not_repeat_the_values_that_were_sent(http: httpx.Client) -> None:
     answer = http.post("/v1/trainings", json={"dataset": {"secret": "hunter2"}, "hunter3": 1})
     assert_problem(answer, 422)
     assert "hunter2" not in answer.text
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b", "a\x1bb"])
-def test_characters_that_no_database_takes_are_refused(http: httpx.Client, text: str) -> None:
+def test_characters_that_a_database_cannot_store_are_refused(http: httpx.Client, text: str) -> None:
     content = json.dumps({"dataset": text}).encode()
     answer = http.post("/v1/trainings", content=content, headers={"content-type": "application/json"})
     assert_problem(answer, 422)
@@ -72,7 +72,7 @@ def test_characters_that_no_database_takes_are_refused(http: httpx.Client, text:
 
 @pytest.mark.parametrize("kind", ["scenes", "labels", "datasets", "trainings", "models", "predictions", "jobs"])
 @pytest.mark.parametrize("name", ["nothing", "a%00b", "%ff", "a'--", "甘蔗"])
-def test_what_is_not_there_is_404_whatever_its_name(http: httpx.Client, kind: str, name: str) -> None:
+def test_an_unknown_resource_is_not_found_whatever_its_name(http: httpx.Client, kind: str, name: str) -> None:
     assert_problem(http.get(f"/v1/{kind}/{name}"), 404)
 
 
@@ -95,7 +95,7 @@ def test_the_documentation_needs_no_other_host(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
-def test_a_time_outside_the_years_that_there_are_in_utc_is_refused(http: httpx.Client, time: str) -> None:
+def test_a_time_outside_the_years_1_to_9999_in_utc_is_refused(http: httpx.Client, time: str) -> None:
     assert_problem(http.get("/v1/scenes", params={"datetime": time}), 422)
     assert_problem(http.get("/v1/predictions", params={"datetime": f"../{time}"}), 422)
     assert_problem(http.put("/v1/scenes/s", params={"acquired": time}, content=b"x"), 422)
@@ -119,16 +119,16 @@ def test_a_form_has_the_limits_of_a_query(http: httpx.Client, field: dict[str, s
 
 
 @pytest.mark.parametrize("field", [{"class_field": "x" * 201}, {"classes": "1" * 20_001}, {"background": "1" * 5000}])
-def test_so_has_a_form_of_labels(http: httpx.Client, field: dict[str, str]) -> None:
+def test_a_form_of_labels_has_the_limits_of_a_query(http: httpx.Client, field: dict[str, str]) -> None:
     refused = assert_problem(http.post("/v1/labels", data={"id": "l", **field}, files={"file": b"x"}), 422)
     assert refused["errors"][0]["pointer"] == f"/{next(iter(field))}"
     assert_problem(http.put("/v1/labels/l", params=field, content=b"x"), 422)
 
 
-def test_a_form_that_says_that_it_is_too_large_is_not_read(http: httpx.Client) -> None:
-    no_form = b"x" * (int(SMALL["upload_limit_bytes"]) + 1)
+def test_a_form_whose_announced_size_is_too_large_is_refused_without_being_read(http: httpx.Client) -> None:
+    content = b"x" * (int(SMALL["upload_limit_bytes"]) + 1)
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert_problem(http.post("/v1/scenes", headers=headers, content=no_form), 413)
+    assert_problem(http.post("/v1/scenes", headers=headers, content=content), 413)
 
 
 @pytest.mark.parametrize("digest", ["garbage", "sha-512=:AAAA:", "sha-256=:AAAA:", "sha-256=AAAA"])

@@ -1,4 +1,4 @@
-"""/v1/scenes as a portal uses it, on both databases."""
+"""/v1/scenes as a web portal uses it, on both databases."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ def test_an_uploaded_scene_is_a_stac_item(http: httpx.Client, scene: Path) -> No
     assert http.get("/v1/scenes/s1").json() == item
 
 
-def test_bytes_that_were_received_are_counted(http: httpx.Client, scene: Path) -> None:
+def test_the_metrics_count_received_bytes(http: httpx.Client, scene: Path) -> None:
     def received() -> float:
         (line,) = [
             line for line in http.get("/metrics").text.splitlines() if line.startswith("canemap_upload_bytes_total")
@@ -49,7 +49,7 @@ def test_bytes_that_were_received_are_counted(http: httpx.Client, scene: Path) -
     assert received() - before == scene.stat().st_size
 
 
-def test_the_same_bytes_again_are_the_same_scene_and_others_are_refused(
+def test_the_same_bytes_again_are_the_same_scene_and_other_bytes_are_refused(
     http: httpx.Client, scene: Path, make_scene: MakeScene, services: Services
 ) -> None:
     assert put(http, "/v1/scenes/s1", scene).status_code == 201
@@ -60,7 +60,7 @@ def test_the_same_bytes_again_are_the_same_scene_and_others_are_refused(
     assert len(files(services)) == 1
 
 
-def test_a_multipart_form_does_the_same(http: httpx.Client, scene: Path) -> None:
+def test_a_scene_can_be_uploaded_as_a_multipart_form(http: httpx.Client, scene: Path) -> None:
     fields = {"id": "s1", "bands": "b,g,r,nir", "nodata": "0"}
     answer = http.post("/v1/scenes", data=fields, files={"file": ("any name.tif", scene.read_bytes())})
     assert answer.status_code == 201
@@ -78,7 +78,7 @@ def test_a_multipart_form_does_the_same(http: httpx.Client, scene: Path) -> None
         (b"<VRTDataset/>", "not_a_tiff"),
     ],
 )
-def test_what_is_no_geotiff_is_refused_and_leaves_nothing(
+def test_a_file_that_is_no_geotiff_is_refused_and_not_stored(
     http: httpx.Client, services: Services, content: bytes, code: str
 ) -> None:
     answer = http.put("/v1/scenes/bad", content=content)
@@ -97,13 +97,13 @@ def test_a_bad_name_is_refused_before_the_body_is_read(http: httpx.Client, servi
     assert files(services) == []
 
 
-def test_a_parameter_that_nobody_knows_is_refused(http: httpx.Client, scene: Path) -> None:
+def test_an_unknown_parameter_is_refused_with_the_known_ones(http: httpx.Client, scene: Path) -> None:
     answer = put(http, "/v1/scenes/s1", scene, nodta="0")
     assert answer.status_code == 422
     assert "nodata" in answer.json()["errors"][0]["hint"]
 
 
-def test_a_body_over_the_limit_is_refused_and_leaves_nothing(http: httpx.Client, services: Services) -> None:
+def test_a_body_over_the_limit_is_refused_and_not_stored(http: httpx.Client, services: Services) -> None:
     def chunks() -> object:
         for _ in range(30):
             yield b"x" * 100_000
@@ -113,7 +113,7 @@ def test_a_body_over_the_limit_is_refused_and_leaves_nothing(http: httpx.Client,
     assert files(services) == []
 
 
-def test_a_client_that_stalls_is_given_up(http: httpx.Client, services: Services) -> None:
+def test_an_upload_that_stalls_is_answered_with_408_and_not_stored(http: httpx.Client, services: Services) -> None:
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
         connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nII*")
         connection.settimeout(20)
@@ -121,7 +121,7 @@ def test_a_client_that_stalls_is_given_up(http: httpx.Client, services: Services
     assert files(services) == []
 
 
-def test_a_body_that_is_not_the_promised_one_is_refused(http: httpx.Client, scene: Path) -> None:
+def test_a_body_that_differs_from_its_content_digest_is_refused(http: httpx.Client, scene: Path) -> None:
     def digest(data: bytes) -> dict[str, str]:
         return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"}
 
@@ -130,7 +130,7 @@ def test_a_body_that_is_not_the_promised_one_is_refused(http: httpx.Client, scen
     assert http.put("/v1/scenes/s1", content=body, headers=digest(body)).status_code == 201
 
 
-def test_scenes_are_listed_in_pages_and_by_place_and_time(
+def test_scenes_are_listed_in_pages_and_filtered_by_box_and_time(
     http: httpx.Client, make_scene: MakeScene, scene: Path
 ) -> None:
     for day in (1, 2, 3):
@@ -160,7 +160,7 @@ def test_a_scene_across_the_date_line_is_found_on_both_sides(http: httpx.Client,
     assert found == boxes
 
 
-def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
+def test_a_patch_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
     etag = put(http, "/v1/scenes/s1", scene).headers["etag"]
     patch = {"acquired": "2018-10-12T03:00:00Z"}
     changed = http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": etag})
@@ -172,7 +172,7 @@ def test_a_correction_needs_the_newest_etag(http: httpx.Client, scene: Path) -> 
 
 
 @pytest.mark.parametrize("span", ["lines=1-2", "bytes=", "bytes=x-y", "bytes 0-3", "bytes=9-3"])
-def test_a_range_that_is_not_understood_is_passed_over(http: httpx.Client, scene: Path, span: str) -> None:
+def test_a_range_that_is_not_understood_is_ignored(http: httpx.Client, scene: Path, span: str) -> None:
     put(http, "/v1/scenes/s1", scene)
     answer = http.get("/v1/scenes/s1/data", headers={"Range": span})
     assert answer.status_code == 200
@@ -186,7 +186,9 @@ def test_a_range_beyond_the_end_is_refused(http: httpx.Client, scene: Path) -> N
     assert answer.headers["Content-Range"].startswith("bytes */")
 
 
-def test_the_data_is_a_cog_and_can_be_read_in_ranges(http: httpx.Client, scene: Path, tmp_path: Path) -> None:
+def test_the_data_of_a_scene_is_a_cog_and_can_be_read_in_ranges(
+    http: httpx.Client, scene: Path, tmp_path: Path
+) -> None:
     put(http, "/v1/scenes/s1", scene)
     whole = http.get("/v1/scenes/s1/data")
     part = http.get("/v1/scenes/s1/data", headers={"Range": "bytes=0-3"})
@@ -200,7 +202,7 @@ def test_the_data_is_a_cog_and_can_be_read_in_ranges(http: httpx.Client, scene: 
         assert np.array_equal(dataset.read(), original.read())
 
 
-def test_a_deleted_scene_leaves_nothing(http: httpx.Client, scene: Path, services: Services) -> None:
+def test_a_deleted_scene_leaves_no_files(http: httpx.Client, scene: Path, services: Services) -> None:
     put(http, "/v1/scenes/s1", scene)
     http.get("/v1/scenes/s1/data")
     assert http.delete("/v1/scenes/s1").status_code == 204
@@ -209,11 +211,11 @@ def test_a_deleted_scene_leaves_nothing(http: httpx.Client, scene: Path, service
 
 
 @pytest.mark.parametrize("kind", ["scenes", "labels"])
-def test_of_many_who_put_one_name_at_once_one_wins_and_only_its_file_stays(
+def test_concurrent_uploads_to_one_name_store_only_one_file(
     http: httpx.Client, services: Services, make_scene: MakeScene, kind: str
 ) -> None:
-    truths = [np.full((1, 64, 64), number % 2, np.uint8) for number in range(4)]
-    images = truths if kind == "labels" else [pixels(seed) for seed in (0, 1, 0, 1)]
+    masks = [np.full((1, 64, 64), number % 2, np.uint8) for number in range(4)]
+    images = masks if kind == "labels" else [pixels(seed) for seed in (0, 1, 0, 1)]
     sent = [make_scene(image, f"{number}.tif") for number, image in enumerate(images)]
     with ThreadPoolExecutor(4) as clients:
         answers = list(clients.map(lambda file: put(http, f"/v1/{kind}/same", file), sent))

@@ -1,4 +1,4 @@
-"""/v1/schedules with real trainings, judged by the ticks of a running server; on both databases."""
+"""/v1/schedules with real trainings, whose runs a running server decides, on both databases."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ URL = "/v1/schedules/monthly"
 
 
 def eventually(http: httpx.Client, run: str, *statuses: str) -> dict[str, Any]:
-    """The run, once it has one of the statuses."""
+    """The document of a run as soon as it has one of the statuses, within 20 s."""
     deadline = time.monotonic() + 20
     while True:
         document: dict[str, Any] = http.get(f"{URL}/runs/{run}").json()
@@ -27,7 +27,9 @@ def eventually(http: httpx.Client, run: str, *statuses: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(http: httpx.Client, do: Perform) -> None:
+def test_the_present_version_is_scored_on_the_new_test_split_before_the_verdict(
+    http: httpx.Client, do: Perform
+) -> None:
     with Client(str(http.base_url)) as client:
         gate = {"min_gain": -1, "guards": {"accuracy": -1}}
         made = client.create_schedule("monthly", cron="0 2 1 * *", training=TRAINING, promote=gate)
@@ -57,7 +59,7 @@ def test_a_standing_version_is_scored_on_the_new_test_split_before_the_verdict(h
         assert [run["id"] for run in client.schedule_runs("monthly")] == [second["id"], first["id"]]
 
 
-def test_a_standing_version_that_cannot_be_compared_stays(http: httpx.Client, do: Perform) -> None:
+def test_a_present_version_that_cannot_be_compared_keeps_the_alias(http: httpx.Client, do: Perform) -> None:
     http.post("/v1/schedules", json=BODY | {"promote": {"min_gain": -1}})
     first = http.post(f"{URL}/run").json()
     do(first["training"])
@@ -70,7 +72,7 @@ def test_a_standing_version_that_cannot_be_compared_stays(http: httpx.Client, do
     assert http.get("/v1/models/cane").json()["aliases"] == {"champion": 1}
 
 
-def test_a_schedule_is_made_listed_changed_and_removed(http: httpx.Client) -> None:
+def test_a_schedule_can_be_made_listed_changed_and_removed(http: httpx.Client) -> None:
     made = http.post("/v1/schedules", json=BODY, headers={"Idempotency-Key": "one"})
     assert (made.status_code, made.headers["location"]) == (201, URL)
     assert http.post("/v1/schedules", json=BODY, headers={"Idempotency-Key": "one"}).json()["id"] == "monthly"
@@ -93,7 +95,7 @@ def test_a_schedule_is_made_listed_changed_and_removed(http: httpx.Client) -> No
     assert http.post(f"{URL}/run").status_code == 404
 
 
-def test_every_fault_of_a_schedule_is_named_at_once(http: httpx.Client, do: Perform) -> None:
+def test_all_faults_of_a_schedule_are_named_at_once(http: httpx.Client, do: Perform) -> None:
     def faults(**changes: object) -> set[tuple[str, str]]:
         answer = http.post("/v1/schedules", json=BODY | changes)
         assert answer.status_code == 422, answer.text

@@ -1,4 +1,4 @@
-"""Map tiles of a prediction over HTTP, on both databases."""
+"""The map tiles of a prediction over HTTP, on both databases."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def url(http: httpx.Client) -> str:
-    """A prediction that has its tiles."""
+    """The path of a prediction that has map tiles."""
     (item,) = http.get("/v1/predictions").json()["features"]
     return f"/v1/predictions/{item['id']}"
 
@@ -37,13 +37,15 @@ def rgba(content: bytes) -> np.ndarray:
 
 
 def first_tile(tilejson: Json) -> tuple[int, int, int]:
-    """The tile of the map's largest zoom in whose zoom its north-western corner lies."""
+    """Zoom, x and y of the tile with the north-western corner of the map, at its largest zoom."""
     zoom, (west, _, _, north) = tilejson["maxzoom"], tilejson["bounds"]
     y = 0.5 - np.arcsinh(np.tan(np.radians(north))) / (2 * np.pi)
     return zoom, int((west / 360 + 0.5) * 2**zoom), int(y * 2**zoom)
 
 
-def test_a_tile_is_the_same_in_the_file_as_webp_and_as_png(http: httpx.Client, url: str, tmp_path: Path) -> None:
+def test_a_tile_has_the_same_pixels_in_the_file_as_webp_and_as_png(
+    http: httpx.Client, url: str, tmp_path: Path
+) -> None:
     tilejson = http.get(f"{url}/tilejson.json").json()
     zoom, x, y = first_tile(tilejson)
     (tmp_path / "web.tif").write_bytes(http.get(f"{url}/web.tif").content)
@@ -69,7 +71,7 @@ def test_a_client_that_has_a_tile_need_not_fetch_it_again(http: httpx.Client, ur
     assert http.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-def test_where_the_map_shows_nothing_a_tile_is_transparent(http: httpx.Client, url: str) -> None:
+def test_a_tile_is_transparent_where_the_map_shows_nothing(http: httpx.Client, url: str) -> None:
     zoom = http.get(f"{url}/tilejson.json").json()["maxzoom"]
     answer = http.get(f"{url}/tiles/WebMercatorQuad/{zoom}/0/0.webp")
     assert answer.status_code == 200
@@ -78,7 +80,7 @@ def test_where_the_map_shows_nothing_a_tile_is_transparent(http: httpx.Client, u
 
 
 @pytest.mark.parametrize("tile", ["{over}/0/0", "{zoom}/-1/0", "{zoom}/0/{side}", "{zoom}/{side}/0", "99999999/0/0"])
-def test_numbers_out_of_range_are_not_found(http: httpx.Client, url: str, tile: str) -> None:
+def test_a_tile_with_numbers_out_of_range_is_not_found(http: httpx.Client, url: str, tile: str) -> None:
     zoom = http.get(f"{url}/tilejson.json").json()["maxzoom"]
     numbers = tile.format(zoom=zoom, over=zoom + 1, side=2**zoom)
     answer = http.get(f"{url}/tiles/WebMercatorQuad/{numbers}.webp")
@@ -100,7 +102,7 @@ def test_tilejson_stac_and_preview_agree(http: httpx.Client, url: str) -> None:
     assert http.get(f"{url}/preview.png", params={"max_size": 9999}).status_code == 422
 
 
-def test_a_prediction_without_tiles_says_how_to_get_them(http: httpx.Client, url: str, do: Perform) -> None:
+def test_a_prediction_without_tiles_answers_404_with_a_hint(http: httpx.Client, url: str, do: Perform) -> None:
     other = predicted(http, do, {"outputs": ["classes"]})
     for path in ("tilejson.json", "preview.png", "tiles/WebMercatorQuad/0/0/0.webp"):
         answer = http.get(f"{other}/{path}")
@@ -112,13 +114,13 @@ def test_a_prediction_without_tiles_says_how_to_get_them(http: httpx.Client, url
     assert http.get("/v1/predictions/none/preview.png").status_code == 404
 
 
-def test_tiles_go_with_their_prediction(http: httpx.Client, url: str) -> None:
+def test_tiles_are_deleted_with_their_prediction(http: httpx.Client, url: str) -> None:
     assert http.get(f"{url}/preview.png").status_code == 200
     assert http.delete(url).status_code == 204
     assert http.get(f"{url}/preview.png").status_code == 404
 
 
-def test_the_cog_of_the_tiles_is_a_product(http: httpx.Client, url: str, tmp_path: Path) -> None:
+def test_the_file_of_the_tiles_is_a_product_and_a_cog(http: httpx.Client, url: str, tmp_path: Path) -> None:
     (tmp_path / "web.tif").write_bytes(http.get(f"{url}/web.tif").content)
     with open_raster(tmp_path / "web.tif") as cog:
         assert (cog.crs.to_epsg(), cog.count) == (3857, 4)

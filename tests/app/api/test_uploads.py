@@ -1,4 +1,4 @@
-"""Uploads in pieces: they go on where they broke off, end in any uploaded kind, and leave nothing behind."""
+"""Uploads in pieces: they resume where they broke off, become a scene or labels, and leave nothing behind."""
 
 import base64
 import hashlib
@@ -59,7 +59,7 @@ def test_pieces_become_labels(http: httpx.Client, mask: Path) -> None:
     assert http.put("/v1/labels/truth", params={"upload": url.rpartition("/")[2]}).status_code == 201
 
 
-def test_curl_goes_on_by_content_range(http: httpx.Client, scene: Path) -> None:
+def test_curl_resumes_an_upload_with_content_range(http: httpx.Client, scene: Path) -> None:
     content, url = scene.read_bytes(), begin(http)
     half = len(content) // 2
     assert http.put(url, content=content[:half]).status_code == 204
@@ -70,7 +70,7 @@ def test_curl_goes_on_by_content_range(http: httpx.Client, scene: Path) -> None:
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "header:content-range")
 
 
-def test_a_wrong_offset_is_refused_with_the_right_one(http: httpx.Client) -> None:
+def test_a_wrong_offset_is_refused_and_the_right_one_named(http: httpx.Client) -> None:
     url = begin(http)
     send(http, url, 0, b"x" * 10)
     for wrong in 0, 9, 11:
@@ -81,7 +81,7 @@ def test_a_wrong_offset_is_refused_with_the_right_one(http: httpx.Client) -> Non
     assert offset(http, url) == 10
 
 
-def test_what_is_refused_stays_and_may_be_named_again(http: httpx.Client, scene: Path) -> None:
+def test_an_upload_is_kept_when_the_request_that_names_it_is_refused(http: httpx.Client, scene: Path) -> None:
     url = begin(http)
     send(http, url, 0, scene.read_bytes())
     upload = {"upload": url.rpartition("/")[2]}
@@ -94,24 +94,26 @@ def test_what_is_refused_stays_and_may_be_named_again(http: httpx.Client, scene:
     assert http.put("/v1/scenes/s1", params=upload).status_code == 201
 
 
-def test_nothing_is_made_of_nothing(http: httpx.Client) -> None:
+def test_an_empty_or_unknown_upload_is_refused(http: httpx.Client) -> None:
     upload = begin(http).rpartition("/")[2]
     assert http.put("/v1/scenes/s1", params={"upload": upload}).status_code == 422
     assert http.put("/v1/scenes/s1", params={"upload": "0" * 32}).status_code == 404
     assert http.put("/v1/scenes/s1", params={"upload": "../../x"}).status_code == 422
 
 
-def test_what_the_store_has_already_cannot_change(http: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+def test_an_upload_that_is_already_in_the_store_cannot_change(
+    http: httpx.Client, settings: Settings, tmp_path: Path
+) -> None:
     url = begin(http)
     send(http, url, 0, b"x" * 10)
     (path,) = Path(settings.data_dir).rglob(f"upload-{url.rpartition('/')[2]}")
-    os.link(path, tmp_path / "object")  # as the store does; then the service was killed
+    os.link(path, tmp_path / "object")  # as the store does, before the service is killed
     answer = send(http, url, 10, b"y")
     assert (answer.status_code, answer.json()["type"]) == (409, "upload-complete")
     assert (tmp_path / "object").read_bytes() == b"x" * 10
 
 
-def test_all_pieces_together_are_limited(http: httpx.Client, settings: Settings) -> None:
+def test_the_size_of_all_pieces_together_is_limited(http: httpx.Client, settings: Settings) -> None:
     url = begin(http)
     assert send(http, url, 0, bytes(settings.upload_limit_bytes - 1)).status_code == 204
     assert send(http, url, settings.upload_limit_bytes - 1, b"12").status_code == 413
@@ -124,18 +126,18 @@ def test_a_deleted_upload_is_gone(http: httpx.Client) -> None:
         assert answer.status_code == 404
 
 
-def test_two_at_once_do_not_mix(http: httpx.Client) -> None:
+def test_two_requests_cannot_send_to_one_upload_at_once(http: httpx.Client) -> None:
     url, (host, port) = begin(http), (http.base_url.host, http.base_url.port or 80)
     head = f"PATCH {url} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection((host, port)) as slow:
         slow.sendall(head.encode() + b"x" * 500)
-        eventually(lambda: send(http, url, 5, b"y").status_code == 423)  # 409 until the other's has begun
+        eventually(lambda: send(http, url, 5, b"y").status_code == 423)  # it is 409 until the slow request has begun
         slow.sendall(b"x" * 500)
         assert slow.recv(100).startswith(b"HTTP/1.1 204")
     assert offset(http, url) == 1000
 
 
-def test_what_arrived_before_the_line_broke_is_kept(http: httpx.Client) -> None:
+def test_bytes_that_arrived_before_the_connection_broke_are_kept(http: httpx.Client) -> None:
     url, (host, port) = begin(http), (http.base_url.host, http.base_url.port or 80)
     head = f"PATCH {url} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection((host, port)) as client:
@@ -144,7 +146,7 @@ def test_what_arrived_before_the_line_broke_is_kept(http: httpx.Client) -> None:
     eventually(lambda: offset(http, url) == 500)
 
 
-def test_an_upload_that_nobody_goes_on_with_goes_after_a_day(http: httpx.Client, settings: Settings) -> None:
+def test_an_upload_without_new_bytes_for_a_day_is_deleted(http: httpx.Client, settings: Settings) -> None:
     old, young = begin(http), begin(http)
     (path,) = Path(settings.data_dir).rglob(f"upload-{old.rpartition('/')[2]}")
     os.utime(path, (0, 0))
@@ -152,7 +154,7 @@ def test_an_upload_that_nobody_goes_on_with_goes_after_a_day(http: httpx.Client,
     assert (http.head(old).status_code, http.head(young).status_code) == (404, 204)
 
 
-def test_the_client_goes_on_when_the_api_was_killed(
+def test_the_client_resumes_an_upload_after_the_api_was_killed(
     settings: Settings, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.client.PIECE_BYTES", 1000)
@@ -168,7 +170,7 @@ def test_the_client_goes_on_when_the_api_was_killed(
                 process.wait()
                 stack.enter_context(served(settings, port))
                 sent.append(-1)
-                raise httpx.WriteError("the line to what was killed")
+                raise httpx.WriteError("the connection to the killed process broke")
 
         client = stack.enter_context(Client(f"http://127.0.0.1:{port}"))
         client._http.event_hooks["request"].append(kill_once)
@@ -179,7 +181,7 @@ def test_the_client_goes_on_when_the_api_was_killed(
 
 @contextmanager
 def served(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """An API as a process of its own."""
+    """The API as a separate process."""
     variables = {"CANEMAP_DATA_DIR": str(settings.data_dir), "CANEMAP_DATABASE_URL": settings.database_url or ""}
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     with subprocess.Popen(command, env=os.environ | variables) as process:
@@ -190,7 +192,7 @@ def served(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_a_range_that_is_not_that_of_the_body_is_refused(http: httpx.Client) -> None:
+def test_a_content_range_that_does_not_fit_the_body_is_refused(http: httpx.Client) -> None:
     url = begin(http)
     for span in ("bytes 0-1/9", "bytes 5-1/9", "bytes 0-8"):
         wrong = http.put(url, content=b"x", headers={"Content-Range": span})
@@ -198,7 +200,7 @@ def test_a_range_that_is_not_that_of_the_body_is_refused(http: httpx.Client) -> 
     assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/*"}).status_code == 204
 
 
-def test_a_range_beyond_the_file_is_refused(http: httpx.Client) -> None:
+def test_a_content_range_beyond_the_file_is_refused(http: httpx.Client) -> None:
     url = begin(http)
     for span in ("bytes 0-3/3", "bytes 0-3/0"):
         wrong = http.put(url, content=b"xxxx", headers={"Content-Range": span})
@@ -206,7 +208,7 @@ def test_a_range_beyond_the_file_is_refused(http: httpx.Client) -> None:
     assert offset(http, url) == 0
 
 
-def test_the_total_that_was_announced_holds(http: httpx.Client, settings: Settings, scene: Path) -> None:
+def test_the_announced_total_must_be_kept(http: httpx.Client, settings: Settings, scene: Path) -> None:
     content, url = scene.read_bytes(), begin(http)
     half, whole, upload = len(content) // 2, len(content), {"upload": url.rpartition("/")[2]}
 
