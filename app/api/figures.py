@@ -14,7 +14,7 @@ from ml.figures import Format, Lang
 router = APIRouter(prefix="/v1", tags=["figures"])
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml"}
 Language = Annotated[Lang, Query(description="Language of the text in the figure.")]
-Name = Annotated[str, Path(pattern="^[a-z]{1,40}$")]
+Name = Annotated[str, Path(pattern="^[a-z]{1,40}$", description="Name of the figure, as in the list.")]
 
 
 @router.get("/{kind}/{id}/figures", responses=problems(404))

@@ -28,7 +28,7 @@ class SceneParameters(Frozen):
     """What a client states about a scene in addition to the file."""
 
     acquired: Moment | Literal[""] | None = None
-    sensor: str | None = Field(None, max_length=200)
+    sensor: str | None = Field(None, max_length=200, description="Name of the sensor.")
     bands: str | None = Field(None, max_length=2000, description="Names of the bands in order, for instance b,g,r,nir.")
     nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")
 

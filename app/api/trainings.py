@@ -16,6 +16,7 @@ from app.learning import trainings
 from app.requests import TrainingRequest
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+After = Annotated[int, Query(ge=0, le=2**31 - 1, description="Number of the last epoch to leave out.")]
 
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
@@ -46,7 +47,7 @@ def get_training(session: Reading, id_: Id) -> documents.Training:
 
 
 @router.get("/{id}/series", responses=problems(404))
-def get_series(session: Reading, id_: Id, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> documents.Series:
+def get_series(session: Reading, id_: Id, after: After = 0) -> documents.Series:
     """The measurements of each epoch after `after`, also while the training runs.
 
     They are the terms of the loss, and accuracy, IoU and kappa on the val split.

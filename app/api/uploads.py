@@ -51,7 +51,9 @@ async def put_upload(
     request: Request,
     response: Response,
     id_: Id,
-    content_range: Annotated[str, Header(max_length=100)] = "bytes 0-",
+    content_range: Annotated[
+        str, Header(max_length=100, description="bytes FIRST-LAST/ALL, where ALL may be *; or bytes FIRST-.")
+    ] = "bytes 0-",
 ) -> None:
     """Send more bytes with `curl -C OFFSET -T FILE`.
 

@@ -71,7 +71,7 @@ def worker(
 
 
 def beat() -> None:
-    """Only do the periodic work of every process: look for dead workers, jobs left in the queue and due schedules."""
+    """Only do the periodic work of every process: look for dead workers, unnoticed jobs and due schedules."""
     import signal
 
     from app.core.startup import configure_logs

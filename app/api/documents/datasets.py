@@ -26,14 +26,14 @@ class Dataset(Document):
     labels: tuple[str, ...]
     classes: tuple[ClassDef, ...]
     split: SceneSplit | BlockSplit = Field(discriminator="by")
-    homogenise: str
-    clip_outliers: bool
-    leaks: str
+    homogenise: str = Field(description="How the scenes are brought to one radiometry.")
+    clip_outliers: bool = Field(description="Whether outliers are clipped before the net sees them.")
+    leaks: str = Field(description="What is done if splits share ground, pixels or fields.")
     statistics: dict[str, SplitStatistics] | None = Field(description="Statistics of each split, by its name.")
     statistics_by_scene: dict[str, SplitStatistics] | None = Field(
         description="Statistics of each scene, by its id, over its pixels in all splits."
     )
-    statistics_total: SplitStatistics | None
+    statistics_total: SplitStatistics | None = Field(description="Statistics over the pixels of all splits.")
     references: dict[str, int] | None = Field(
         description="Labelled valid pixels of all splits, by what the labels call them."
     )

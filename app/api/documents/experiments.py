@@ -42,8 +42,8 @@ class Experiment(Document):
     config: Settings = Field(description="The config that all variants share.")
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
-    lovasz_weights: tuple[float, ...]
-    register_as: str | None
+    lovasz_weights: tuple[float, ...] = Field(description="Weights of the Lovász loss that the request asked for.")
+    register_as: str | None = Field(description="Model to which each training adds a version; null registers none.")
     runs: tuple[ExperimentRun, ...]
     table: tuple[VariantRow, ...] | None
     differences: tuple[Difference, ...] | None

@@ -66,7 +66,7 @@ class Model(Document):
     """A model with its versions, and with each alias and the number of the version that it points at."""
 
     name: str
-    aliases: dict[str, int]
+    aliases: dict[str, int] = Field(description="Number of a version, by alias.")
     versions: tuple[ModelVersion, ...] = Field(description="Newest first.")
 
     @classmethod

@@ -28,9 +28,9 @@ class Training(Document):
 
     id: str = Field(description="Id of the training, which is also the id of its job.")
     dataset: str
-    register_as: str | None
+    register_as: str | None = Field(description="Model to which the net is added as a version; null registers none.")
     experiment: str | None = Field(description="Id of the experiment that it belongs to.")
-    variant: str | None
+    variant: str | None = Field(description="Name of the variant in its experiment.")
     config: TrainConfig
     created: datetime
     metrics: ModelMetrics | None

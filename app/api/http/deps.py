@@ -97,7 +97,9 @@ async def _if_match(
 
 
 async def _preferred_wait(
-    prefer: Annotated[str, Header(description="wait=30 answers when the job has ended, or after 30 seconds.")] = "",
+    prefer: Annotated[
+        str, Header(description="wait=30 answers when the job has ended, or after 30 s; at most 60.")
+    ] = "",
 ) -> float:
     match = WAIT.search(prefer)
     return min(int(match[1]), 60) if match else 0

@@ -22,8 +22,8 @@ class Paging(Frozen):
 class OfJobs(Paging):
     """The query parameters that select jobs."""
 
-    status: Status | None = None
-    kind: Kind | None = Field(None, alias="processID")
+    status: Status | None = Field(None, description="Only jobs with this status.")
+    kind: Kind | None = Field(None, alias="processID", description="Only jobs of this kind.")
 
 
 class OfScenes(Paging):
@@ -31,7 +31,7 @@ class OfScenes(Paging):
 
     bbox: str | None = Field(None, description="Box that the scene must touch: west,south,east,north in degrees.")
     interval: str | None = Field(
-        None, alias="datetime", description="Time of acquisition, or start/end with .. for none."
+        None, alias="datetime", description="Time of acquisition, or start/end; .. leaves an end open."
     )
 
     @property
@@ -58,7 +58,7 @@ class OfScenes(Paging):
 class OfPredictions(OfScenes):
     """The query parameters that select predictions."""
 
-    status: Status | None = Field(None, description="Status of the job of the prediction.")
+    status: Status | None = Field(None, description="Only predictions whose job has this status.")
 
 
 def _moment(text: str) -> datetime | None:
