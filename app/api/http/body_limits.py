@@ -71,5 +71,5 @@ class BodyLimits:
 
 
 def install(app: FastAPI, idle_s: float) -> None:
-    """Limit the body of every request. idle_s: a body slower than LEAST_BYTES_PER_S for this time is refused."""
+    """Limit the body of every request. It is refused if slower than LEAST_BYTES_PER_S for `idle_s` seconds."""
     app.add_middleware(BodyLimits, idle_s=idle_s)

@@ -25,6 +25,7 @@ from worker.supervisor import perform
 
 __all__ = ["make_scene"]
 Perform = Callable[[str], None]
+Extend = Callable[[httpx.Client, Perform, Path], None]
 TINY = {
     "net": {"depth": 1, "width": 4},
     "chip_size": 32,
@@ -103,7 +104,7 @@ def mask(make_scene: MakeScene) -> Path:
 
 
 @contextmanager
-def copied(settings: Settings, folder: Path) -> Iterator[Settings]:
+def copy_of_service(settings: Settings, folder: Path) -> Iterator[Settings]:
     """Settings of a service with copies of the data and the database of a service that is closed."""
     data = folder / "data"
     if settings.data_dir.exists():
@@ -113,17 +114,17 @@ def copied(settings: Settings, folder: Path) -> Iterator[Settings]:
 
 
 @contextmanager
-def grown(settings: Settings, folder: Path, grow: Callable[[httpx.Client, Perform, Path], None]) -> Iterator[Settings]:
-    """Settings of a copy of a service, after `grow` has added data to it and it was closed. Tests copy it again."""
-    with copied(settings, folder) as larger:
+def extended_copy(settings: Settings, folder: Path, extend: Extend) -> Iterator[Settings]:
+    """Settings of a copy of a service, after `extend` has added data to it and it was closed. Tests copy it again."""
+    with copy_of_service(settings, folder) as larger:
         services = Services.open(larger)
         with serving(larger) as http:
-            grow(http, partial(do_as_worker, services), folder)
+            extend(http, partial(do_as_worker, services), folder)
         services.close()
         yield larger
 
 
-def grow_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
+def add_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
     """Make the dataset gx:1, with s1 to train on, s2 to choose the epoch and s3 to score on."""
     for name in ("s1", "s2", "s3"):
         put(http, f"/v1/scenes/{name}", write_scene(folder / f"{name}.tif", pixels(seed=ord(name[1]))))
@@ -131,7 +132,7 @@ def grow_dataset(http: httpx.Client, do: Perform, folder: Path) -> None:
     assert make_dataset(http, do) == DATASET
 
 
-def grow_model(http: httpx.Client, do: Perform, folder: Path) -> None:
+def add_model(http: httpx.Client, do: Perform, folder: Path) -> None:
     """Train version 1 of the model cane on gx:1, and predict s1 with it."""
     do(http.post("/v1/trainings", json={"dataset": DATASET, "register_as": "cane", "config": TINY}).json()["id"])
     do(http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"])
@@ -140,28 +141,28 @@ def grow_model(http: httpx.Client, do: Perform, folder: Path) -> None:
 @pytest.fixture(scope="session")
 def prepared_sqlite(migrated_sqlite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A service on SQLite that has a dataset."""
-    with grown(on(migrated_sqlite), tmp_path_factory.mktemp("prepared"), grow_dataset) as settings:
+    with extended_copy(on(migrated_sqlite), tmp_path_factory.mktemp("prepared"), add_dataset) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def prepared_postgresql(migrated_postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A service on PostgreSQL that has a dataset."""
-    with grown(on(migrated_postgresql), tmp_path_factory.mktemp("prepared"), grow_dataset) as settings:
+    with extended_copy(on(migrated_postgresql), tmp_path_factory.mktemp("prepared"), add_dataset) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def trained_sqlite(prepared_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A service on SQLite that has a dataset, a model and a prediction."""
-    with grown(prepared_sqlite, tmp_path_factory.mktemp("trained"), grow_model) as settings:
+    with extended_copy(prepared_sqlite, tmp_path_factory.mktemp("trained"), add_model) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A service on PostgreSQL that has a dataset, a model and a prediction."""
-    with grown(prepared_postgresql, tmp_path_factory.mktemp("trained"), grow_model) as settings:
+    with extended_copy(prepared_postgresql, tmp_path_factory.mktemp("trained"), add_model) as settings:
         yield settings
 
 
@@ -172,15 +173,15 @@ def on(database_url: str) -> Settings:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """A replacement of `settings`: a service after `grow_dataset`, once on SQLite and once on PostgreSQL."""
-    with copied(request.getfixturevalue(f"prepared_{request.param}"), tmp_path) as settings:
+    """A replacement of `settings`: a service after `add_dataset`, once on SQLite and once on PostgreSQL."""
+    with copy_of_service(request.getfixturevalue(f"prepared_{request.param}"), tmp_path) as settings:
         yield settings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """A replacement of `settings`: a service after `grow_model`, once on SQLite and once on PostgreSQL."""
-    with copied(request.getfixturevalue(f"trained_{request.param}"), tmp_path) as settings:
+    """A replacement of `settings`: a service after `add_model`, once on SQLite and once on PostgreSQL."""
+    with copy_of_service(request.getfixturevalue(f"trained_{request.param}"), tmp_path) as settings:
         yield settings
 
 
