@@ -1,6 +1,6 @@
 """Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -16,18 +16,25 @@ from app.api.http.queries import SceneQuery
 from app.data import scenes
 from app.data.scenes import SceneOptions
 from app.data.uploads import ID
-from app.requests import Moment, ScenePatch
+from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload
 from ml.frozen import Frozen
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
 
+# A browser sends an empty text for a field of a form that was not filled in.
+MOMENT: dict[str, Any] = {
+    "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"const": ""}]
+}
+
 
 class SceneParameters(Frozen):
     """What a client states about a scene in addition to the file."""
 
-    acquired: Moment | Literal[""] | None = None
+    acquired: str | None = Field(
+        None, max_length=40, description="Date or RFC 3339 time of acquisition.", json_schema_extra=MOMENT
+    )
     sensor: str | None = Field(None, max_length=200, description="Name of the sensor.")
     bands: str | None = Field(None, max_length=2000, description="Names of the bands in order, for instance b,g,r,nir.")
     nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")

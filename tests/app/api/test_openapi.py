@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import DATASET, TINY, Perform, copied, make_dataset, put, serving
+from tests.app.api.conftest import DATASET, TINY, Perform, copy_of_service, make_dataset, put, serving
 
 HERE = Path(__file__).parent
 TESTER = str(Path(sys.executable).with_name("schemathesis"))
@@ -22,7 +22,7 @@ EXAMPLES = 3  # of each operation and phase; by hand take 200
 @pytest.fixture
 def settings(prepared_sqlite: Settings, tmp_path: Path) -> Iterator[Settings]:
     """Of a service that has a dataset; what is asked here has nothing to do with the database."""
-    with copied(prepared_sqlite, tmp_path) as settings:
+    with copy_of_service(prepared_sqlite, tmp_path) as settings:
         yield settings
 
 
