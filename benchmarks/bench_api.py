@@ -1,9 +1,10 @@
-"""The service as it runs: status of a job with 10,000 queued, a 2 GB upload against the disk, 8 of 1 GB at once.
+"""Measures a running service: the status of a job with 10,000 queued, an upload of 2 GB, and 8 uploads of 1 GB.
 
     python benchmarks/bench_api.py [--quick] [--folder FOLDER]
 
-A service of its own on loopback, with SQLite and then with a PostgreSQL of its own, and no worker; the upload and its
-rival, a plain copy that ends in an fsync, write to the same disk in turns. `--folder`: where, by default temporary.
+The script starts a service without workers on loopback, first with SQLite, then with a PostgreSQL that it also starts.
+The upload takes turns with a plain copy that ends in an fsync; both write to the same disk. `--folder` names a folder
+on the disk to measure; by default it is a temporary one.
 """
 
 import argparse
@@ -46,7 +47,7 @@ START_S = 60.0
 
 
 def main() -> None:
-    """Status on both databases, then the upload."""
+    """Measure the status on both databases, then the uploads, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer requests, 200 MB")
     parser.add_argument("--folder", type=Path, help="a folder on the disk to measure")
@@ -66,14 +67,14 @@ def main() -> None:
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A new database on a server of our own."""
+    """URL of a new database on a PostgreSQL server that runs for the length of the block."""
     with servers.postgres() as server, servers.database(server) as url:
         yield url
 
 
 @contextmanager
 def service(data: Path, database: str, queued: int = 0) -> Iterator[tuple[str, int]]:
-    """The API alone, with so many jobs that nobody takes; (its URL, its process id)."""
+    """Run the API alone, with `queued` waiting jobs. Yields the URL of the API and its process id."""
     settings = Settings(data_dir=data, database_url=database, log_level="warning")
     configure_logs(settings)
     migrate(settings)
@@ -92,7 +93,7 @@ def service(data: Path, database: str, queued: int = 0) -> Iterator[tuple[str, i
 
 
 def queue(url: str, count: int) -> None:
-    """Accept jobs that no worker will take."""
+    """Create `count` accepted trainings in the database `url`; no worker claims them."""
     database = Database(url)
     with database.write() as session:
         for number in range(count):
@@ -101,7 +102,7 @@ def queue(url: str, count: int) -> None:
 
 
 def wait_for(base: str) -> None:
-    """Return once the service answers."""
+    """Return as soon as the service at `base` answers; after 60 s raise the last error."""
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -114,20 +115,23 @@ def wait_for(base: str) -> None:
 
 
 def time_status(base: str, clients: tuple[int, float], queued: int, seconds: float) -> tuple[float, float, float]:
-    """Requests a second, p50 and p99 in milliseconds."""
+    """Requests a second, and the median and 99th percentile of their times in milliseconds."""
     taken = ask_status(base, clients, queued, seconds)
     return len(taken) / seconds, 1e3 * statistics.median(taken), 1e3 * p99(taken)
 
 
 def ask_status(base: str, clients: tuple[int, float], queued: int, seconds: float) -> list[float]:
-    """How long each request took, of clients that keep their connections."""
+    """Seconds of each request, from clients that keep their connections open.
+
+    clients: How many clients, and seconds that each waits between two requests.
+    """
     count, pause_s = clients
     taken: list[float] = []
     end = time.perf_counter() + seconds
 
     def poll(first: int) -> None:
         connection = HTTPConnection(base.removeprefix("http://"))
-        time.sleep(pause_s * first / count)  # not all in the same moment
+        time.sleep(pause_s * first / count)  # the clients do not all start in the same moment
         for number in itertools.count(first * queued // count):
             start = time.perf_counter()
             if start > end:
@@ -150,7 +154,7 @@ def ask_status(base: str, clients: tuple[int, float], queued: int, seconds: floa
 
 
 def time_upload(folder: Path, megabytes: int, rounds: int) -> None:
-    """PUT of a scene in turns with copies of it; and the service's memory."""
+    """Time a PUT of a scene in turns with copies of it, and measure the memory of the service."""
     scene, copied = make_scene(folder / "scene.tif", megabytes), folder / "copy.tif"
     with service(folder / "data", "") as (base, process):
         before = peak_mb(process)
@@ -168,7 +172,7 @@ def time_upload(folder: Path, megabytes: int, rounds: int) -> None:
 
 
 def time_uploads_at_once(folder: Path, megabytes: int, count: int = 8) -> None:
-    """PUT of so many scenes at once, the status of a job meanwhile, and the service's memory."""
+    """Time `count` uploads at once and the status of a job meanwhile, and measure the memory of the service."""
     scene = make_scene(folder / "scene.tif", megabytes)
     with service(folder / "data", "", queued=1000) as (base, process), ThreadPoolExecutor(count) as pool:
         before, start = peak_mb(process), time.perf_counter()
@@ -186,7 +190,7 @@ def time_uploads_at_once(folder: Path, megabytes: int, count: int = 8) -> None:
 
 
 def put(scene: Path, url: str) -> None:
-    """Upload a scene, and delete it at once."""
+    """Upload a scene and then delete it."""
     if curl := shutil.which("curl"):
         subprocess.run([curl, "--silent", "--show-error", "--fail", "-o", os.devnull, "-T", scene, url], check=True)
     else:
@@ -196,7 +200,7 @@ def put(scene: Path, url: str) -> None:
 
 
 def copy(source: Path, target: Path, digest: "hashlib._Hash | None" = None) -> None:
-    """What the disk gives: the same bytes copied, on the disk when this returns, and deleted."""
+    """Copy the bytes of `source`, wait until they are on the disk, and delete the copy: the speed of the disk."""
     with source.open("rb") as read, target.open("wb") as write:
         while chunk := read.read(CHUNK_BYTES):
             if digest:
@@ -208,7 +212,7 @@ def copy(source: Path, target: Path, digest: "hashlib._Hash | None" = None) -> N
 
 
 def make_scene(path: Path, megabytes: int) -> Path:
-    """An uncompressed GeoTIFF of 4 bands uint16 of noise."""
+    """Write an uncompressed GeoTIFF of noise with 4 bands of uint16; its path."""
     side = round((megabytes * 1e6 / 8) ** 0.5)
     block = np.random.default_rng(0).integers(100, 4000, (4, 256, side), dtype=np.uint16)
     transform = rasterio.transform.from_origin(640_000, 2_550_000, 0.8, 0.8)
@@ -221,7 +225,7 @@ def make_scene(path: Path, megabytes: int) -> Path:
 
 
 def peak_mb(process: int) -> float:
-    """The most memory that a process has had so far; where the system does not tell, nan."""
+    """Largest resident set of a process so far, in 10^6 bytes; nan on a system without /proc."""
     if not Path("/proc").is_dir():
         return math.nan
     status = Path(f"/proc/{process}/status").read_text()

@@ -1,10 +1,10 @@
-"""The Lovász losses, forward and backward, against the reference, segmentation_models_pytorch and kornia.
+"""Compares the Lovász losses, forward and backward, with the reference, segmentation_models_pytorch and kornia.
 
     python benchmarks/bench_losses.py [--quick]
 
-Logits are float32 and made so that a given share of the pixels has a positive hinge error. Targets are uint8 for ours,
-as in training, and int64 for the others. kornia scores each image alone, which makes its sorts smaller: see ours
-per image. The second kind of table is how far the gradients are from one of exact counts.
+Logits are float32 and made so that a given share of the pixels has a positive hinge error. Targets are uint8 for
+canemap's losses ("ours"), as in training, and int64 for the others. kornia scores each image alone, which makes its
+sorts smaller: compare it with "ours, per image". The last table has the distance of each gradient from the exact one.
 """
 
 import argparse
@@ -33,7 +33,7 @@ PEERS = (REFERENCE, "SMP", "kornia")
 
 
 def hinge_case(shape: Shape, wrong: float) -> tuple[Tensor, Tensor]:
-    """Logits, of which a share `wrong` has a positive hinge error, and uint8 targets, both of `shape` (N, H, W)."""
+    """Logits and uint8 targets of `shape` (N, H, W); a share `wrong` of the logits has a positive hinge error."""
     random = np.random.default_rng(0)
     target = (random.random(shape) < POSITIVE).astype(np.uint8)
     errors = np.abs(random.standard_normal(shape)) + 1e-3
@@ -44,7 +44,7 @@ def hinge_case(shape: Shape, wrong: float) -> tuple[Tensor, Tensor]:
 
 
 def softmax_case(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Logits of `shape` (N, K, H, W) of a net that has learnt something, and uint8 targets (N, H, W)."""
+    """Logits of `shape` (N, K, H, W), in which the true class is 2 higher on average, and uint8 targets (N, H, W)."""
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator)
     truth = torch.nn.functional.one_hot(target, shape[1]).movedim(-1, 1)
@@ -79,7 +79,7 @@ def reference_softmax(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def hinge_losses(target: Tensor) -> dict[str, Loss]:
-    """The contenders by name, each from logits (N, H, W) to a loss."""
+    """The contenders by name: functions from logits (N, H, W) to a loss."""
     labels, smp = target.long(), LovaszLoss(mode="binary")
     return {
         REFERENCE: lambda logits: reference_hinge(logits, labels),
@@ -91,7 +91,7 @@ def hinge_losses(target: Tensor) -> dict[str, Loss]:
 
 
 def softmax_losses(target: Tensor) -> dict[str, Loss]:
-    """The contenders by name, each from logits (N, K, H, W) to a loss."""
+    """The contenders by name: functions from logits (N, K, H, W) to a loss."""
     labels, smp = target.long(), LovaszLoss(mode="multiclass")
     return {
         REFERENCE: lambda logits: reference_softmax(logits, labels),
@@ -103,15 +103,16 @@ def softmax_losses(target: Tensor) -> dict[str, Loss]:
 
 
 def step(loss: Loss, logits: Tensor) -> Tensor:
-    """Forward and backward; the gradient."""
+    """Compute the loss forward and backward; its gradient with respect to the logits."""
     (gradient,) = torch.autograd.grad(loss(logits), logits)
     return gradient
 
 
 def times(losses: dict[str, Loss], logits: Tensor, rounds: int) -> list[object]:
-    """Median milliseconds of each; the reference over ours; the best other over ours; kornia over ours per image.
+    """Median milliseconds of each loss, and three ratios of times.
 
-    kornia computes what ours does per image, the others what ours does for the batch.
+    The ratios are reference / ours, best peer / ours, and kornia / ours per image. kornia computes the loss per image,
+    the others that of the batch.
     """
     contenders = {name: lambda loss=loss: step(loss, logits) for name, loss in losses.items()}
     seconds = medians(contenders, rounds=rounds, warm_up=2)
@@ -121,7 +122,7 @@ def times(losses: dict[str, Loss], logits: Tensor, rounds: int) -> list[object]:
 
 
 def rounds_for(pixels: int) -> int:
-    """Many where one is short."""
+    """Number of rounds: the more, the fewer pixels a round has."""
     return min(301, max(5, 2**21 // pixels))
 
 
@@ -129,7 +130,7 @@ COLUMNS = ("", *PEERS, OURS, ALONE, "ref / ours", "best / ours", "kornia / image
 
 
 def hinge_table(shapes: Sequence[Shape], threads: int) -> None:
-    """Times of the hinge by size and by share of positive errors."""
+    """Print the times of the Lovász hinge by size and by share of positive errors."""
     rows = []
     for shape in shapes:
         for wrong in (0.1, 0.3, 1.0):
@@ -140,7 +141,7 @@ def hinge_table(shapes: Sequence[Shape], threads: int) -> None:
 
 
 def softmax_table(shapes: Sequence[Shape], threads: int) -> None:
-    """Times of the softmax by number of classes."""
+    """Print the times of the Lovász-softmax by size and number of classes."""
     rows = []
     for shape in shapes:
         logits, target = softmax_case(shape)
@@ -150,7 +151,7 @@ def softmax_table(shapes: Sequence[Shape], threads: int) -> None:
 
 
 def exact_weights(errors: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The weights (N,) of the errors (N,) by their definition, differences of the Jaccard loss; counts are integers."""
+    """Weights (N,) of the errors (N,) by their definition: differences of the Jaccard loss, from integer counts."""
     order = np.argsort(-errors, kind="stable")
     total, seen = np.count_nonzero(truth), np.cumsum(truth[order])
     jaccard = 1 - (total - seen) / (total + np.arange(1, len(order) + 1) - seen)
@@ -160,14 +161,14 @@ def exact_weights(errors: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDAr
 
 
 def exact_hinge(logits: Tensor, target: Tensor) -> Tensor:
-    """The gradient of the batch's Lovász hinge: float64, of the logits' shape."""
+    """Gradient of the Lovász hinge of the batch, float64, with the shape of the logits."""
     scores, truth = logits.detach().numpy().ravel(), target.numpy().ravel() == 1
     sign = np.where(truth, np.float32(-1), np.float32(1))
     return torch.from_numpy(sign * exact_weights(1 + sign * scores, truth)).view(logits.shape)
 
 
 def exact_softmax(logits: Tensor, target: Tensor) -> Tensor:
-    """The gradient of the batch's Lovász-softmax: exact weights at float32's errors, then float64."""
+    """Gradient of the Lovász-softmax of the batch, float64: errors in float32, their exact weights, then float64."""
     probabilities = logits.detach().softmax(dim=1)
     slopes = np.empty(probabilities.shape)
     for index in range(logits.shape[1]):
@@ -180,19 +181,19 @@ def exact_softmax(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def by_image(exact: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
-    """The gradient of the mean over the images."""
+    """Gradient of the mean over the images of the loss whose gradient `exact` computes."""
     return torch.cat([exact(logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))]) / len(logits)
 
 
 def errors(losses: dict[str, Loss], logits: Tensor, batch: Tensor, image: Tensor) -> Iterator[str]:
-    """The relative distance in L2 of each gradient from the exact one of what it computes."""
+    """Relative L2 distance of the gradient of each loss from the exact gradient of the batch or of the images."""
     for name, loss in losses.items():
         exact = image if name in ("kornia", ALONE) else batch
         yield f"{((step(loss, logits) - exact).norm() / exact.norm()).item():.1e}"
 
 
 def error_table(hinge: Sequence[tuple[Shape, float]], softmax: Sequence[Shape]) -> None:
-    """How far the gradients are from exact ones."""
+    """Print the relative distances of all gradients from the exact ones."""
     rows = []
     for shape, wrong in hinge:
         case = hinge_case(shape, wrong)
@@ -208,7 +209,7 @@ def error_table(hinge: Sequence[tuple[Shape, float]], softmax: Sequence[Shape]) 
 
 
 def main() -> None:
-    """Print the tables."""
+    """Measure and print all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes only")
     quick = parser.parse_args().quick

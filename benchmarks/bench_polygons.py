@@ -1,8 +1,8 @@
-"""A class map into GeoJSON and GeoPackage, with hectares: canemap beside rasterio with GeoPandas, in turns.
+"""Compares canemap with rasterio and GeoPandas: a class map becomes GeoJSON and GeoPackage with hectares.
 
     python benchmarks/bench_polygons.py [--size 2048] [--rounds 3] [--quick]
 
-The map is a noisy one, with a patch of the class for every three hundred pixels.
+The map is noisy, with a patch of the class for every three hundred pixels. Both contenders take turns.
 """
 
 import argparse
@@ -21,7 +21,7 @@ COLUMNS = ("", "s", "times canemap's s", "peak MB", "polygons")
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure all contenders and print the table."""
     options = _options()
     runs: dict[str, list[Run]] = {name: [] for name in MODULES}
     with tempfile.TemporaryDirectory() as folder:

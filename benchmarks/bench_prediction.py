@@ -1,9 +1,9 @@
-"""Whole scenes from file to map: canemap beside how others do it, with the same weights, each in its own process.
+"""Compares canemap with other ways to map a whole scene, with the same weights, each in a separate process.
 
     python benchmarks/bench_prediction.py [--size 2048] [--width 32] [--rounds 3] [--only canemap FTW-like] [--quick]
 
-Time is that of reading, normalising, computing and writing the map. Where a map is not that of the net on the whole
-image, the share of other pixels is given.
+Times include reading, normalising, computing and writing the map. The table also has the share of pixels that differ
+from the map that the net makes of the whole image at once.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Result:
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure all contenders and print the table."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         scene, model = prepare(Path(folder), options.size, options.width)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, size: int, width: int) -> tuple[Path, Path]:
-    """Make a scene and a model in `folder`, and what Deepness's user exports; their paths."""
+    """Make in `folder` a scene, a model, and the ONNX file that a user of Deepness exports; the first two paths."""
     scene = folder / "scene.tif"
     in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
     model = make_model(scene, folder, width, DEPTH)
@@ -54,7 +54,7 @@ def prepare(folder: Path, size: int, width: int) -> tuple[Path, Path]:
 
 
 def in_turns(names: Sequence[str], scene: Path, model: Path, folder: Path, rounds: int) -> dict[str, Result]:
-    """Let all contenders predict once a round, so that a busy machine slows all alike."""
+    """Let all contenders predict once in each round, so that a busy machine slows all of them alike."""
     reference = predict(WHOLE, scene, model, folder).value
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(rounds):
@@ -64,7 +64,7 @@ def in_turns(names: Sequence[str], scene: Path, model: Path, folder: Path, round
 
 
 def rows(results: Mapping[str, Result], mpx: float) -> list[tuple[object, ...]]:
-    """The lines of the table."""
+    """Rows of the table, one for each contender."""
     own = results["canemap"].seconds if "canemap" in results else None
     return [
         (

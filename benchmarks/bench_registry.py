@@ -1,9 +1,9 @@
-"""How long lists, single documents, claims and sweeps take on a registry of 100,000 models and a million jobs.
+"""Measures lists, single documents, claims and sweeps on a registry of 100,000 models and a million jobs.
 
     python benchmarks/bench_registry.py [--quick] [--explain] [--database URL]
 
-A PostgreSQL of its own is started and filled; `--database` names another one: an empty one is filled, a full one is
-taken as it is. All requests go through the real application, in the same process, in turns.
+The script starts and fills a PostgreSQL. `--database` names another one, which is filled if it is empty and used as it
+is if not. All requests go in turns through the real application in the same process.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Paths = dict[str, list[str]]
 
 
 def main() -> None:
-    """Start, fill, time, print."""
+    """Start and fill a database, measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the rows, few rounds")
     parser.add_argument("--explain", action="store_true", help=f"show the plans of the {SLOWEST} slowest queries")
@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     size, rounds = (QUICK, 3) if arguments.quick else (Size(), 10)
     with database(arguments.database) as url, tempfile.TemporaryDirectory() as folder:
-        # the sweep is timed by itself: here it would only disturb
+        # the sweep is measured separately; here it would disturb
         settings = Settings(data_dir=Path(folder), database_url=url, sweep_s=86_400, log_level="error")
         engine = create_engine(url)
         prepare(settings, engine, size)
@@ -69,7 +69,7 @@ def main() -> None:
 
 @contextmanager
 def database(url: str | None) -> Iterator[str]:
-    """The database that `url` names, else a new one on a server of our own."""
+    """URL of the database: `url` if it is given, else a new database on a server for the length of the block."""
     if url:
         yield url
         return
@@ -78,7 +78,7 @@ def database(url: str | None) -> Iterator[str]:
 
 
 def prepare(settings: Settings, engine: Engine, size: Size) -> None:
-    """Bring the schema up to date, and fill the tables unless somebody did."""
+    """Bring the schema up to date, and fill the tables if they are empty."""
     migrate(settings)
     with engine.connect() as connection:
         if connection.scalar(text("SELECT count(*) FROM jobs")):
@@ -91,7 +91,7 @@ def prepare(settings: Settings, engine: Engine, size: Size) -> None:
 
 
 def requests_of(engine: Engine) -> Paths:
-    """Every list and every single document, by name; the paths of one name take turns."""
+    """Paths of every list and every single document, by the name of the request; paths of one name take turns."""
     with engine.connect() as connection:
         picked = {name: picks(connection, query) for name, query in SAMPLES.items()}
         middle = {table: middle_token(connection, table) for table in PAGED}
@@ -150,13 +150,13 @@ FILTERS = {
 
 
 def picks(connection: Any, query: str, count: int = 40) -> list[str]:
-    """Some keys, the same in each run."""
+    """A sample of keys, the same each time."""
     keys = sorted(set(connection.scalars(text(query))))
     return random.Random(0).sample(keys, min(count, len(keys)))
 
 
 def middle_token(connection: Any, table: str) -> str:
-    """The token of the page that begins in the middle of a list."""
+    """Token of the page that begins in the middle of a list."""
     query = f"SELECT created, id FROM {table} ORDER BY created OFFSET (SELECT count(*) / 2 FROM {table}) LIMIT 1"
     created, id_ = connection.execute(text(query)).one()
     return encode(created, id_)
@@ -210,7 +210,7 @@ def time_queue(settings: Settings, rounds: int) -> dict[str, list[float]]:
 
 
 def show_times(title: str, seconds: dict[str, list[float]]) -> None:
-    """A table of medians and 99th percentiles; and the best, which a busy machine disturbs least."""
+    """Print medians, 99th percentiles, and the shortest times, which a busy machine disturbs least."""
     columns = (statistics.median, p99, min)
     rows = [(name, *(1e3 * column(each) for column in columns)) for name, each in seconds.items() if each]
     show(title, ("what", "median ms", "p99 ms", "best ms"), rows)
@@ -218,7 +218,7 @@ def show_times(title: str, seconds: dict[str, list[float]]) -> None:
 
 @contextmanager
 def watched() -> Iterator[dict[str, tuple[float, Any]]]:
-    """Seconds and parameters of the slowest run of each SQL statement, by its text."""
+    """Seconds and parameters of the slowest execution of each SQL statement, by its text."""
     slowest: dict[str, tuple[float, Any]] = {}
 
     def before(*arguments: Any) -> None:
@@ -237,7 +237,7 @@ def watched() -> Iterator[dict[str, tuple[float, Any]]]:
 
 
 def explain(engine: Engine, statements: dict[str, tuple[float, Any]]) -> None:
-    """Print the plans of the slowest statements, as they run."""
+    """Print the plans of the slowest statements, which are executed again for it."""
     reading = [(each, *found) for each, found in statements.items() if each.startswith(("SELECT", "WITH"))]
     for statement, seconds, parameters in sorted(reading, key=lambda item: -item[1])[:SLOWEST]:
         with engine.connect() as connection:

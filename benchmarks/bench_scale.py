@@ -1,10 +1,10 @@
-"""How time and memory of a prediction grow with the scene, with a net so small that the rest shows.
+"""Measures how time and memory of a prediction grow with the scene, with a net that takes little of the time.
 
     python benchmarks/bench_scale.py [--max-size 16384] [--rounds 1] [--width 4] [--only canemap]
         [--figure PATH] [--quick]
 
-Sides double from 2048 px; peers run up to 8192 px. Scenes are one tile of noise again and again. What is outside the
-net is the time of the whole less that in calls of the net.
+The side of the scene doubles from 2048 px; peers run up to 8192 px. Each scene repeats one square of noise. The time
+outside the net is the whole time less the time in calls of the net.
 """
 
 import argparse
@@ -29,7 +29,7 @@ COLUMNS = ("", "s", "Mpx/s", "s outside the net", "times canemap's", "peak MB")
 
 @dataclass(frozen=True)
 class Point:
-    """Medians of one contender on one scene. outside_s: None where no net was seen."""
+    """Medians of one contender on one scene. outside_s: Seconds outside the net; None if no call of a net was seen."""
 
     name: str
     size: int
@@ -39,7 +39,7 @@ class Point:
 
 
 def main() -> None:
-    """Measure, print the table, draw if asked to."""
+    """Measure, print the tables, and draw the figure if `--figure` is given."""
     options = _options()
     points: list[Point] = []
     for size in sizes(options.max_size):
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def sizes(largest: int) -> Iterator[int]:
-    """Sides of the scenes in pixels."""
+    """Sides of the scenes, in pixels."""
     size = FIRST_PX
     while size <= largest:
         yield size
@@ -60,7 +60,7 @@ def sizes(largest: int) -> Iterator[int]:
 
 
 def measured(size: int, width: int, rounds: int, names: Sequence[str]) -> list[Point]:
-    """Those of `names` who run at this size, in turns, on a scene that is deleted afterwards."""
+    """Points of the contenders in `names` that run at this size, on a scene that is deleted afterwards."""
     runs: dict[str, list[Run]] = {name: [] for name in names if name == "canemap" or size <= PEERS_UP_TO_PX}
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.tif"
@@ -74,7 +74,7 @@ def measured(size: int, width: int, rounds: int, names: Sequence[str]) -> list[P
 
 
 def rows(points: Sequence[Point]) -> Iterator[tuple[object, ...]]:
-    """The lines of one size's table; canemap's point is the first."""
+    """Rows of the table of one size; the point of canemap is the first."""
     own = points[0].outside_s
     for point in points:
         speed, outside = point.size**2 / 1e6 / point.seconds, point.outside_s
@@ -99,7 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--width", type=int, default=4, help="channels of the net's first level")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="CONTENDER")
-    parser.add_argument("--figure", type=Path, help="where to draw it: docs/figures/scale.svg")
+    parser.add_argument("--figure", type=Path, help="file for the figure, docs/figures/scale.svg for instance")
     parser.add_argument("--quick", action="store_true", help="up to 4096 px")
     options = parser.parse_args()
     if options.quick:

@@ -1,9 +1,9 @@
-"""Map tiles of one class map: our service and our reader against titiler.core, which reads the same COG.
+"""Compares the map tiles of the service, and of its reader alone, with titiler.core on the same COG.
 
     python benchmarks/bench_tiles.py [--quick]
 
-Tiles of all zooms in random order; each contender answers the same tile before the next one is asked for. Both services
-are called as ASGI applications in this process, so that what is compared is their work and not the network's.
+Tiles of all zooms come in random order; each contender answers a tile before the next tile is requested. Both services
+are called as ASGI applications in this process, so that the network is not measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 from titiler.core.factory import TilerFactory  # type: ignore[import-not-found]
 
-with rasterio.Env():  # starts GDAL with all its drivers: titiler needs those that canemap locks away
+with rasterio.Env():  # starts GDAL with all its drivers: titiler needs some that canemap disables
     pass
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -50,7 +50,7 @@ Contender = Callable[[Tile], Awaitable[int]]
 
 
 def class_map(path: Path, side: int) -> None:
-    """Square fields of two classes, in UTM at 2 m."""
+    """Write a map of square fields of two classes, in UTM at 2 m."""
     fields = np.random.default_rng(0).integers(0, 2, (side // FIELD_PX + 1,) * 2, dtype=np.uint8)
     values = np.kron(fields, np.ones((FIELD_PX, FIELD_PX), np.uint8))[:side, :side]
     grid = {"crs": "EPSG:32648", "transform": Affine(2, 0, 500_000, 0, -2, 2_500_000)}
@@ -60,7 +60,7 @@ def class_map(path: Path, side: int) -> None:
 
 
 def stored_tiles(tiles: WebTiles) -> Iterator[Tile]:
-    """Every tile of the file that holds something."""
+    """Zoom, column and row of every tile of the file that is not empty."""
     with rasterio.open(tiles.path, driver="GTiff") as cog:
         (west, north), (east, south) = cog.transform @ (0, 0), cog.transform @ (cog.width, cog.height)
     world = 20037508.342789244
@@ -73,7 +73,7 @@ def stored_tiles(tiles: WebTiles) -> Iterator[Tile]:
 
 
 def publish(app: FastAPI, classes: Path, web: Path) -> str:
-    """Put a finished prediction with its tiles into the service; its id."""
+    """Put a finished prediction with its tiles into the service; the id of the prediction."""
     services = app.state.services
     info = inspect_scene(classes)
     stored = services.store.put(web, "predictions/p/web.tif")
@@ -93,7 +93,7 @@ def publish(app: FastAPI, classes: Path, web: Path) -> str:
 
 
 def getter(app: FastAPI, path: str, query: str = "") -> Contender:
-    """A contender that asks an application; `path` has {z}, {x} and {y}."""
+    """A contender that requests tiles from an application; `path` has {z}, {x} and {y}."""
 
     async def get(tile: Tile) -> int:
         z, x, y = tile
@@ -162,7 +162,7 @@ async def run(folder: Path, side: int, count: int) -> None:
 
 
 def report(seconds: Mapping[str, Sequence[float]]) -> None:
-    """One row for each contender; the ratio is titiler's median over its."""
+    """Print a row for each contender; the ratio is the median of titiler.core over that of the contender."""
     worst = statistics.median(seconds["titiler.core, webp"])
     rows = [
         [name, 1e3 * statistics.median(each), 1e3 * float(np.quantile(each, 0.99)), worst / statistics.median(each)]
@@ -173,7 +173,7 @@ def report(seconds: Mapping[str, Sequence[float]]) -> None:
 
 
 def main() -> None:
-    """Run it."""
+    """Make the map, measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small map and few tiles")
     quick = parser.parse_args().quick

@@ -1,8 +1,8 @@
-"""Training: what a step costs beyond its net, chips a second, confusion counts, and the memory format.
+"""Measures training: the cost of a step beyond its net, chips, confusion counts, and the memory format.
 
     python benchmarks/bench_training.py [--quick]
 
-The loops are described in benchmarks/training_loops.py. Times of steps are of one optimiser step.
+benchmarks/training_loops.py describes the loops. Times are of one step of the optimiser.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from ml.evaluation.metrics import confusion
 from ml.nn.training.chips import ChipPosition, ChipSampler
 from ml.nn.unet import UNet, make_net
 
-CHIPS = 16  # cut in one turn
+CHIPS = 16  # that a contender cuts in one turn
 Contenders = dict[str, Callable[[], object]]
 
 
@@ -103,7 +103,7 @@ def compare_chips(world: World, folder: Path, *, quick: bool) -> None:
 
 
 def places(rows: int, cols: int) -> Iterator[list[ChipPosition]]:
-    """Ever new places, so that no cache of a chip helps anybody."""
+    """Endless random positions, so that no contender gains from a cached chip."""
     random = np.random.default_rng(1)
     while True:
         yield [ChipPosition(0, int(random.integers(rows + 1)), int(random.integers(cols + 1))) for _ in range(CHIPS)]
@@ -153,7 +153,7 @@ def training_step(config: TrainConfig, memory_format: torch.memory_format) -> Ca
 
 
 def show_against(title: str, unit: str, seconds: Mapping[str, float]) -> None:
-    """Milliseconds, and how many times as fast as the first."""
+    """Print milliseconds, and how many times as fast as the first contender each one is."""
     slowest = next(iter(seconds.values()))
     rows = ((name, 1000 * each, slowest / each) for name, each in seconds.items())
     show(title, ("", unit, "times as fast as the first"), rows)

@@ -1,10 +1,10 @@
-"""A batch of predictions, and one scene in parts, on one host and on two, of which one may die in the middle.
+"""Measures a batch of predictions, and one scene in parts, on one host, on two, and on two of which one is killed.
 
     python benchmarks/bench_workers.py [--scenes 8] [--size 1024] [--large 3072] [--parts 8] [--width 16] [--quick]
 
-A host is a worker of one thread with a data folder of its own; they share a PostgreSQL, a Redis and an S3 bucket, and
-nothing else. Time is that from the first order to the last result, with the workers up. Here they also share the cores
-of one machine, with each other and with the servers: give it a core for each host and one more.
+A host is a worker of one thread with its own data folder; hosts share a PostgreSQL, a Redis and an S3 bucket, and
+nothing else. Time is from the first request to the last result, with the workers ready. Hosts and servers also share
+the cores of one machine: it should have a core for each host and one more.
 """
 
 import argparse
@@ -41,12 +41,12 @@ PLANS = {"one host": (1, False), "two hosts": (2, False), "two hosts, one killed
 LONG_S = 1800
 DEPTH = 4
 _numbers = count(1)
-Order = Callable[[], Sequence[str]]  # gives work; the ids of its jobs
+Order = Callable[[], Sequence[str]]  # requests predictions and returns the ids of their jobs
 
 
 @dataclass(frozen=True)
 class Run:
-    """seconds: from the first order to the last result. again: attempts beyond the first of each job."""
+    """Result of one round. seconds: From the first request to the last result. again: Attempts after the first of a job."""
 
     seconds: float
     again: int
@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Site:
-    """A service without workers, and what a worker needs to join it."""
+    """A service without workers, with the folder and the environment that its workers need."""
 
     client: Client
     folder: Path
@@ -62,13 +62,13 @@ class Site:
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as site:
         scenes = upload(site, "scene", options.size, options.scenes)
         (large,) = upload(site, "large", options.large, 1)
         site.client.import_model("net", make_model(site.folder / "scene.tif", site.folder, options.width, DEPTH))
-        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first one may compile convolutions
+        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first prediction may compile convolutions
         net = f"U-Net of width {options.width}"
         title = f"{options.scenes} scenes of {options.size} x {options.size} px, {net}"
         compare(site, title, partial(order, site, scenes, 1), options.scenes * options.size**2, options.rounds)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def compare(site: Site, title: str, give: Order, pixels: int, rounds: int) -> None:
-    """Do the same work by each plan in turn, and print a table."""
+    """Do the same work with each plan in turn, and print a table."""
     done: dict[str, list[Run]] = {name: [] for name in PLANS}
     for _ in range(rounds):
         for name, (hosts, kill) in PLANS.items():
@@ -98,7 +98,7 @@ def compare(site: Site, title: str, give: Order, pixels: int, rounds: int) -> No
 
 @contextmanager
 def service(folder: Path) -> Iterator[Site]:
-    """An API on servers of its own."""
+    """An API with PostgreSQL, Redis and an S3 store that run for the length of the block."""
     with servers.postgres() as database, servers.redis_server() as broker, servers.s3_server() as store:
         urls = {
             "CANEMAP_DATABASE_URL": database.render_as_string(hide_password=False),
@@ -119,14 +119,14 @@ def service(folder: Path) -> Iterator[Site]:
 
 
 def upload(site: Site, name: str, size: int, count: int) -> list[str]:
-    """The names of so many scenes, all of the same pixels."""
+    """Upload `count` scenes with the same pixels; their ids."""
     scene = site.folder / f"{name}.tif"
     in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
     return [site.client.upload_scene(scene, id=f"{name}-{number}")["id"] for number in range(count)]
 
 
 def order(site: Site, scenes: Sequence[str], parts: int) -> list[str]:
-    """Have all scenes mapped; the ids of the jobs, those that come first in front."""
+    """Request a prediction of each scene; the ids of the jobs, in the order in which they are claimed."""
     config = {"outputs": ["classes"]}
     made = [site.client.predict(scene, model="net:1", config=config, parts=parts).id for scene in scenes]
     of = [job["jobID"] for job in site.client.jobs(processID="part") if job["parent"] in made]
@@ -134,7 +134,7 @@ def order(site: Site, scenes: Sequence[str], parts: int) -> list[str]:
 
 
 def timed(site: Site, give: Order, *, hosts: int, kill: bool = False) -> Run:
-    """Do the work with so many hosts. kill: the first of them, when a quarter of its jobs is done."""
+    """Do the work with `hosts` hosts. kill: Kill the first host when a quarter of the jobs has ended."""
     workers = [
         machine(f"host-{next(_numbers)}", ["worker", "--with-parent"], site.folder, site.environment)
         for _ in range(hosts)
@@ -157,7 +157,7 @@ def timed(site: Site, give: Order, *, hosts: int, kill: bool = False) -> Run:
 
 
 def ended(site: Site, job: str) -> bool:
-    """Whether it has; an error if it has failed."""
+    """Whether a job has succeeded; RuntimeError if it has failed or was dismissed."""
     status = site.client.job(job)["status"]
     if status in ("failed", "dismissed"):
         raise RuntimeError(f"job {job} is {status}: {site.client.log(job)}")
@@ -165,19 +165,19 @@ def ended(site: Site, job: str) -> bool:
 
 
 def destroy(worker: Part) -> None:
-    """As when its machine loses power: all its processes at once."""
+    """Kill all processes of a worker at once, as when its machine loses power."""
     for pid in [worker.pid, *(pid for pid, _ in descendants(worker.pid))]:
         os.kill(pid, signal.SIGKILL)
 
 
 def machine(name: str, module: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Part:
-    """A process with a data folder of its own, as if it were alone on its machine."""
+    """A process with its own data folder, as if it were alone on its machine."""
     own = {"CANEMAP_DATA_DIR": str(folder / name)}
     return Part(name, [sys.executable, "-m", *module], {**environment, **own}, folder / f"{name}.log")
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    """Return as soon as it is true."""
+    """Return as soon as `true()` holds; TimeoutError after half an hour."""
     deadline = time.monotonic() + LONG_S
     while not true():
         if time.monotonic() > deadline:
@@ -186,7 +186,7 @@ def wait_for(true: Callable[[], bool]) -> None:
 
 
 def answers(client: Client) -> bool:
-    """Whether the API is there."""
+    """Whether the API answers."""
     try:
         return bool(client.get("/healthz"))
     except httpx.TransportError:
@@ -195,11 +195,11 @@ def answers(client: Client) -> bool:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=8, help="in the batch")
-    parser.add_argument("--size", type=int, default=1024, help="px a side of a scene")
-    parser.add_argument("--large", type=int, default=3072, help="px a side of the scene that is mapped in parts")
+    parser.add_argument("--scenes", type=int, default=8, help="number of scenes in the batch")
+    parser.add_argument("--size", type=int, default=1024, help="side of a scene in pixels")
+    parser.add_argument("--large", type=int, default=3072, help="side of the scene that is mapped in parts, in pixels")
     parser.add_argument("--parts", type=int, default=8)
-    parser.add_argument("--width", type=int, default=16, help="of the U-Net")
+    parser.add_argument("--width", type=int, default=16, help="channels of the U-Net's first level")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="4 scenes of 256 px, one of 512, one round")
     options = parser.parse_args()

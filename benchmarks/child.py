@@ -1,10 +1,10 @@
-"""One call in a process of its own, and what it cost: seconds, start-up, peak memory.
+"""Calls a function in a new process and measures seconds, start-up time and peak memory.
 
     python -m benchmarks.child MODULE FUNCTION ARGUMENTS
 
-is what `in_child` starts; it prints a line of JSON. A process that starts another passes its own peak memory on (Linux
-counts from the fork), so whoever calls `in_child` imports little: no torch, and nothing of canemap's, which tunes GDAL
-for the process that imports it.
+is the command that `in_child` starts; it prints a line of JSON. A new process inherits the peak memory of the process
+that starts it (Linux counts from the fork), so modules that call `in_child` import little: no torch, and nothing of
+canemap, which configures GDAL for the process that imports it.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-WATCH_S = 1.0  # counting pages stops the process that has them
+WATCH_S = 1.0  # not more often: counting pages stops the process that has them
 _BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
@@ -31,10 +31,10 @@ _BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 class Run:
     """What a call returned and cost.
 
-    value: as JSON gives it back. seconds: of the call, after imports. start_up_s: from the start of the process to
-    that of the call. net_s: seconds spent in the U-Net's forward, None if not asked for or none was called.
-    peak_mb: largest resident set, in 10^6 bytes, of the process or of one that it started, or of all that it forked
-    together with it, looked at each second.
+    value: What the function returned, after a round trip through JSON. seconds: Duration of the call, after imports.
+    start_up_s: Seconds from the start of the process to the start of the call. net_s: Seconds in the forward of the
+    U-Net; None if they were not measured or no U-Net was called. peak_mb: Largest resident set in 10^6 bytes: of the
+    process, of a process that it started, or of it and all its forked processes together, measured each second.
     """
 
     value: Any
@@ -54,12 +54,13 @@ def in_child(
     root: Path = ROOT,
     python: str = sys.executable,
 ) -> Run:
-    """Call `module.function(**arguments)`, all of it JSON, in a new process with variables added to its environment.
+    """Call `module.function(**arguments)` in a new process; arguments and result must be JSON.
 
-    root: the checkout that it belongs to. python: the interpreter, which need not know that checkout.
+    environment: Variables that are added to the environment. net_clock: Measure the seconds in the U-Net. root: The
+    checkout whose code is called. python: The interpreter; that checkout need not be installed in it.
 
     Raises:
-        ChildProcessError: the call failed; what it wrote to stderr stands in the message.
+        ChildProcessError: The call failed; the message has what it wrote to stderr.
     """
     variables = os.environ | {"PYTHONPATH": str(root)} | dict(environment or {})
     call = {"arguments": dict(arguments), "net_clock": net_clock, "started": time.time()}
@@ -80,13 +81,16 @@ def _main() -> None:
     seconds = time.perf_counter() - start
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     net_s = clock.seconds if clock and clock.seconds else None
-    print()  # libraries may have left a line unfinished
+    print()  # a library may have printed an unfinished line
     print(json.dumps(asdict(Run(value, seconds, start_up_s, net_s, max(peak * _BYTES, *family) / 1e6))))
 
 
 @contextmanager
 def watching_memory() -> Iterator[list[float]]:
-    """Bytes that this process and its children had together now and then, what they share counted once; Linux only."""
+    """Memory of this process and its children together, sampled each second, in bytes; shared pages count once.
+
+    On other systems than Linux all samples are 0.
+    """
     seen, over = [0.0], threading.Event()
 
     def watch() -> None:
@@ -103,7 +107,7 @@ def watching_memory() -> Iterator[list[float]]:
 
 
 def proportional_bytes(pid: int) -> float:
-    """The memory of a process; of a page that several have, its share. 0 for one that is gone."""
+    """Memory of a process in bytes, with its share of each shared page; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

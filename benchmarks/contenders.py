@@ -1,4 +1,4 @@
-"""Who predicts beside whom."""
+"""The contenders of the benchmarks of prediction."""
 
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from benchmarks.child import Run, in_child
 
 @dataclass(frozen=True)
 class Contender:
-    """module: of `benchmarks.peers`. environment: variables that it runs with."""
+    """A way to predict. module: Its module in `benchmarks.peers`. environment: Variables of its process."""
 
     module: str
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ CONTENDERS = {
 
 
 def make_model(scene: Path, folder: Path, width: int, depth: int) -> Path:
-    """A checkpoint in `folder` that fits `scene`; see `benchmarks.inputs.make_model`."""
+    """Write a checkpoint in `folder` that fits `scene` with `benchmarks.inputs.make_model`; its path."""
     model = folder / "model.safetensors"
     given = {"scene": str(scene), "path": str(model), "width": width, "depth": depth}
     in_child("benchmarks.inputs", "make_model", given)
@@ -40,7 +40,7 @@ def make_model(scene: Path, folder: Path, width: int, depth: int) -> Path:
 
 
 def predict(contender: Contender, scene: Path, model: Path, folder: Path, *, net_clock: bool = False) -> Run:
-    """One map in a new folder under `folder`; the run's value is its path."""
+    """Let a contender write a map into a new folder under `folder`; the value of the result is the path of the map."""
     given = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
     module = f"benchmarks.peers.{contender.module}"
     return in_child(module, "predict", given, environment=contender.environment, net_clock=net_clock)

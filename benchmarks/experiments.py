@@ -1,10 +1,11 @@
-"""The paper's comparison on real imagery, through HTTP: cross-entropy against cross-entropy + w * Lovász.
+"""Makes the paper's comparison on real imagery, through HTTP: cross-entropy against cross-entropy + w * Lovász.
 
     python benchmarks/experiments.py DATA --out OUT [--only amazon agrifield crops why] [--seeds 0,1,2]
 
-DATA holds folders like those named below: images, labels and a split.csv. What split.csv of agrifieldnet calls val is
-the test split here, scored once; some of its training regions choose the epochs. A service of its own is started on
-loopback with its data in OUT; the tables are printed as Markdown, and tables and figures are written to OUT.
+DATA holds the folders that are named below, with images, labels and a split.csv. The split that the split.csv of
+agrifieldnet calls val is the test split here and is scored once; some of its training regions are the validation split.
+The script starts a service on loopback with its data in OUT. It prints the tables as Markdown and writes tables and
+figures to OUT.
 """
 
 import argparse
@@ -35,7 +36,7 @@ CROPS = {
     "review_labels": False,
     "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05, "schedule": "cosine"},
 }
-CHOOSING = {"R03", "R04", "R05"}  # regions of agrifieldnet that choose the epochs
+CHOOSING = {"R03", "R04", "R05"}  # regions of agrifieldnet that are the validation split
 BLOCKS = {
     "by": "block",
     "block_px": 256,
@@ -48,7 +49,7 @@ Splits = dict[str, list[str]]
 def amazon(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
     """Dense labels of two classes, forest and the rest, split by blocks within the scenes.
 
-    Not by region: there the seeds differ by ten points of IoU, which no difference of losses could be seen beside.
+    It is not split by region: there the seeds differ by ten points of IoU, which hides any difference of losses.
     """
     data /= "amazon-forest"
     scenes = [name(row) for row in read_rows(data / "split.csv")]
@@ -61,7 +62,10 @@ def amazon(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
 
 
 def why(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
-    """Does the loss hang on balancing, or on the batch being one set? On the sugarcane, once `agrifield` ran."""
+    """Test on sugarcane whether balancing, or the loss over the whole batch, explains the result of `agrifield`.
+
+    The dataset must exist, so `agrifield` runs first.
+    """
     del data
     both = {"ce": 1.0, "lovasz_hinge": 0.5}
     variants = [
@@ -95,7 +99,7 @@ def crops(client: Client, data: Path, seeds: Sequence[int]) -> Experiment:
 
 
 def agrifield_scenes(client: Client, data: Path) -> Splits:
-    """Upload the chips; one scene each."""
+    """Upload each chip as a scene."""
     splits: Splits = {"train": [], "val": [], "test": []}
     for row in read_rows(data / "split.csv"):
         part = "test" if row["split"] == "val" else "val" if row["region"] in CHOOSING else "train"
@@ -105,12 +109,12 @@ def agrifield_scenes(client: Client, data: Path) -> Splits:
 
 
 def members(splits: Splits) -> list[str]:
-    """The scenes of all splits."""
+    """The names of the scenes of all splits."""
     return [scene for part in splits.values() for scene in part]
 
 
 def upload(client: Client, data: Path, scenes: Sequence[str], bands: Sequence[str]) -> None:
-    """Upload images; what is there already is left as it is."""
+    """Upload images; scenes that exist already are left as they are."""
     for scene in scenes:
         client.upload_scene(data / "images" / f"{scene}.tif", scene, bands=bands)
 
@@ -118,7 +122,7 @@ def upload(client: Client, data: Path, scenes: Sequence[str], bands: Sequence[st
 def prepare(
     client: Client, dataset: str, scenes: Sequence[str], labels: Sequence[str], classes: Sequence[Json], split: Json
 ) -> str:
-    """The id of the dataset; one that was made before is used again, so that an interrupted script goes on."""
+    """The id of the dataset, made only if it does not exist, so that an interrupted script can be continued."""
     try:
         return client.dataset(dataset).wait().id
     except CanemapError:
@@ -133,12 +137,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def name(row: dict[str, str]) -> str:
-    """The scene's name stands in the first column."""
+    """The name of the scene of a row, from the first column."""
     return Path(next(iter(row.values()))).stem
 
 
 def crop_names(fields: Path) -> list[str]:
-    """The crops of the fields, sorted."""
+    """The names of the crops of all fields, sorted."""
     found = json.loads(fields.read_text(encoding="utf-8"))["features"]
     return sorted({feature["properties"]["crop"] for feature in found})
 
@@ -152,7 +156,7 @@ JOBS: dict[str, Callable[[Client, Path, Sequence[int]], Experiment]] = {
 
 
 def main() -> None:
-    """Run the experiments that were asked for."""
+    """Run the experiments that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""What prediction is measured on: scenes, and checkpoints with fixed random weights. Run in a process of its own."""
+"""Makes scenes, class maps, and checkpoints with fixed random weights for benchmarks, in a separate process."""
 
 from pathlib import Path
 
@@ -28,18 +28,18 @@ Image = NDArray[np.uint16]
 
 
 def make_scene(path: str, size: int) -> None:
-    """Write a scene of smooth noise, uint16 (4, size, size); it is held in memory as float32."""
+    """Write a scene of smooth noise, uint16 (4, size, size). In memory it is float32."""
     _write(Path(path), _noise(size, _GRAIN), size)
 
 
 def make_repeated_scene(path: str, size: int) -> None:
-    """A scene of any size: one tile again and again, without grain and in coarse steps so that it packs well."""
+    """Write a scene of any size that repeats one square, without grain and in coarse steps so that it compresses well."""
     tile = _noise(min(size, _REPEATED_PX), grain=0)
     _write(Path(path), tile - tile % _STEP + 1, size)
 
 
 def make_class_map(path: str, size: int) -> None:
-    """Write a map of two classes, uint8 (1, size, size), of patches of all sizes."""
+    """Write a map of two classes, uint8 (1, size, size), with patches of all sizes."""
     values = (_noise(size, _GRAIN)[:1] > _MEAN[0]).astype(np.uint8)
     grid = {"crs": "EPSG:32649", "transform": from_origin(500_000, 2_500_000, GSD_M, GSD_M), "nodata": 255}
     shape = {"count": 1, "dtype": "uint8", "width": size, "height": size}
@@ -50,8 +50,8 @@ def make_class_map(path: str, size: int) -> None:
 def make_model(scene: str, path: str, width: int, depth: int) -> None:
     """Write a checkpoint whose net maps about half of `scene` as each class.
 
-    Weights: random, the same in every run. BatchNorm statistics: of chips of the scene. The head is scaled so that
-    logits have the median 0 and the standard deviation 2.
+    The weights are random but the same each time. BatchNorm statistics are of chips of the scene. The head is scaled so
+    that the logits have the median 0 and the standard deviation 2.
     """
     torch.manual_seed(0)
     image, contract = _corner(scene)
@@ -79,7 +79,7 @@ def _write(path: Path, tile: Image, size: int) -> None:
 
 
 def _noise(size: int, grain: float) -> Image:
-    """Blobs of several sizes, alike but not equal in all bands, and fine grain: at least 1, so never nodata."""
+    """Blobs of several sizes, similar in all bands, and fine grain. All values are at least 1, so none is nodata."""
     random = torch.Generator().manual_seed(0)
     common = _blobs(size, random)
     bands = []
@@ -99,7 +99,7 @@ def _blobs(size: int, random: torch.Generator) -> Tensor:
 
 
 def _corner(scene: str) -> tuple[Tensor, Contract]:
-    """The normalised first 1024 x 1024 px of a scene, and the contract that they imply."""
+    """The first 1024 x 1024 px of a scene, normalised, and the contract that follows from them."""
     with rasterio.open(scene) as file:
         side = min(file.width, file.height, 1024)
         image = torch.from_numpy(file.read(window=Window(0, 0, side, side)).astype(np.float32))

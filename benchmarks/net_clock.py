@@ -1,4 +1,4 @@
-"""How long a process is inside the U-Net, whoever calls it."""
+"""Measures how long a process is inside the U-Net, whatever code calls it."""
 
 import os
 import threading
@@ -16,16 +16,16 @@ MOST_PROCESSES = 256
 
 
 class NetClock:
-    """Sums the seconds of all calls of a U-Net from now on, in all threads: on a CPU, where calls are synchronous.
+    """Sums the seconds of all calls of a U-Net in all threads, on a CPU, where calls are synchronous.
 
-    canemap's net is a `Stream`, fed by processes side by side that were forked: of these, the mean counts.
+    canemap's net is a `Stream` in each of several forked processes, which run in parallel: their mean counts.
     """
 
     def __init__(self) -> None:
         self._called = 0.0
         self._entered = threading.local()
         self._adding = threading.Lock()
-        self._fed = get_context("fork").Array("d", MOST_PROCESSES)  # each process's own, by its number
+        self._fed = get_context("fork").Array("d", MOST_PROCESSES)  # seconds of each process, by its id
         register_module_forward_pre_hook(self._enter)
         register_module_forward_hook(self._leave)
         self._feed = Stream.feed
@@ -33,7 +33,7 @@ class NetClock:
 
     @property
     def seconds(self) -> float:
-        """Until now."""
+        """Seconds in the net until now."""
         fed = [float(each) for each in self._fed[:] if each]
         return self._called + sum(fed) / max(len(fed), 1)
 

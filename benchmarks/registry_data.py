@@ -1,4 +1,4 @@
-"""A registry as large as the goal asks for, written by SQL: what a service holds after years."""
+"""Fills a registry with as many rows as a service has after years, by SQL."""
 
 import tempfile
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ PRODUCTS = ("classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg
 
 @dataclass(frozen=True)
 class Size:
-    """How many rows. Of 100 jobs 1 makes a dataset, 24 are trainings, 1 an experiment of 6 of them, 74 predictions."""
+    """Numbers of rows. Of 100 jobs 1 makes a dataset, 24 are trainings, 1 is an experiment of 6 of them, 74 predict."""
 
     models: int = 100_000
     jobs: int = 1_000_000
@@ -46,7 +46,7 @@ class Size:
 
     @property
     def versions(self) -> int:
-        """Of ten models one has 12 versions, the others have 2."""
+        """Number of versions: of ten models one has 12 versions, the others have 2."""
         return 3 * self.models
 
 
@@ -55,7 +55,7 @@ QUICK = Size(models=2_000, jobs=20_000, accepted=500, scenes=500, labels=100)
 
 def fill(connection: Connection, size: Size) -> None:
     """Fill the empty tables of a PostgreSQL, as its superuser."""
-    connection.execute(text("SET session_replication_role = replica"))  # the rows fit: no need to check foreign keys
+    connection.execute(text("SET session_replication_role = replica"))  # foreign keys are not checked: the rows are consistent
     connection.execute(text("SET synchronous_commit = off"))
     connection.execute(text(_FUNCTIONS))
     values = {**vars(size), "versions": size.versions, **_documents()}
@@ -67,14 +67,14 @@ def fill(connection: Connection, size: Size) -> None:
 
 
 def settle(connection: Connection) -> None:
-    """What autovacuum would have done by and by. `connection`: in autocommit."""
+    """Do what autovacuum would do in time. connection: Must be in autocommit."""
     for table in Base.metadata.tables:
         connection.execute(text(f"VACUUM ANALYZE {table}"))
     connection.execute(text("CHECKPOINT"))
 
 
 def _documents() -> dict[str, str]:
-    """The JSON columns: documents as canemap writes them, of an ordinary size."""
+    """Values of the JSON columns: documents of ordinary size, as canemap writes them."""
     header = _header()
     stored = {"object": "predictions/prd/1/file.tif", "sha256": "0" * 64, "size_bytes": 123_456_789}
     predict = PredictConfig().model_dump(mode="json")

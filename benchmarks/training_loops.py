@@ -1,7 +1,7 @@
-"""The same net and loss trained by canemap's loop and by those of its peers: each call makes some steps.
+"""The training loops of canemap and of its peers, with the same net and loss: each call makes some steps.
 
 Peers read, cut and normalise in the training process (num_workers=0): on two cores their workers would take time from
-the convolutions. They augment nothing; canemap's loop does all its augmentations.
+the convolutions. Peers do not augment; canemap's loop does all its augmentations.
 """
 
 import warnings
@@ -35,7 +35,7 @@ Sample = dict[str, Tensor]
 
 
 def bare(net: nn.Module, config: TrainConfig, steps: int) -> Steps:
-    """Forward, backward and optimiser on a tensor that is ready, with no loss: what cannot be saved."""
+    """Forward, backward and optimiser on a tensor that is ready, without a loss: the least that a step costs."""
     own, optimizer = twin(net, config)
     image = torch.randn(config.batch_size, 4, config.chip_size, config.chip_size)
 
@@ -50,7 +50,7 @@ def bare(net: nn.Module, config: TrainConfig, steps: int) -> Steps:
 
 
 def canemap(config: TrainConfig, world: World, steps: int) -> Steps:
-    """The loop of `ml.nn.training.train`: chips, augmentation, loss, bookkeeping."""
+    """The loop of `ml.nn.training.train`: chips, augmentation, loss and sums of the loss."""
     execution = choose_execution(config)
     run = TrainingState(config, world.data, execution)
     run.net.train()
@@ -68,18 +68,18 @@ def canemap(config: TrainConfig, world: World, steps: int) -> Steps:
 
 
 def plain_pytorch(net: nn.Module, config: TrainConfig, world: World, steps: int) -> Steps:
-    """A DataLoader over random windows of open files, and the loop of every tutorial."""
+    """A DataLoader over random windows of open files, and the usual loop of tutorials."""
     dataset = Windows(world.image, world.labels, config.chip_size, steps * config.batch_size)
     return _loop(net, config, lambda: iter(DataLoader(dataset, config.batch_size)))
 
 
 def torchgeo(net: nn.Module, config: TrainConfig, world: World, steps: int) -> Steps:
-    """RasterDataset, RandomGeoSampler and a plain loop, as in its documentation."""
+    """TorchGeo's RasterDataset and RandomGeoSampler with a plain loop, as in its documentation."""
     return _loop(net, config, lambda: (_normal(batch) for batch in geo_loader(world, config, steps)))
 
 
 def torchgeo_lightning(net: nn.Module, config: TrainConfig, world: World, steps: int) -> Steps:
-    """TorchGeo's SemanticSegmentationTask with our net and loss, run by Lightning's Trainer."""
+    """TorchGeo's SemanticSegmentationTask with canemap's net and loss, run by Lightning's Trainer."""
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     task = Task(net, config)
 
@@ -93,7 +93,7 @@ def torchgeo_lightning(net: nn.Module, config: TrainConfig, world: World, steps:
 
 
 def monai_cache(net: nn.Module, config: TrainConfig, world: World, steps: int) -> Steps:
-    """CacheDataset: the whole scene normalised in memory, random crops of it."""
+    """MONAI's CacheDataset: the whole scene normalised in memory, and random crops of it."""
     whole = {"image": (world.pixels.astype(np.float32) - MEAN) / STD, "mask": world.mask[None]}
     size = (config.chip_size, config.chip_size)
     crop = Compose([RandSpatialCropd(keys=["image", "mask"], roi_size=size, random_size=False)])
@@ -122,12 +122,12 @@ def _loop(net: nn.Module, config: TrainConfig, batches: Callable[[], Iterator[Sa
 
 
 def loss_of(config: TrainConfig, logits: Tensor, mask: Tensor) -> Tensor:
-    """canemap's loss for all, so that only the loops differ."""
+    """The loss of canemap, used in all loops so that only the loops differ."""
     return total_loss(config.loss or LossConfig(ce=1), logits, mask)[0]
 
 
 class Windows(Dataset[Sample]):
-    """Random windows of a scene and its labels, through files that stay open."""
+    """Random windows of a scene and its labels, read from files that stay open."""
 
     def __init__(self, image: Path, labels: Path, size: int, length: int) -> None:
         self._image, self._labels = rasterio.open(image), rasterio.open(labels)
@@ -145,7 +145,7 @@ class Windows(Dataset[Sample]):
 
 
 class Labels(RasterDataset):  # type: ignore[misc]  # without annotations where it is not installed
-    """TorchGeo's dataset of a mask."""
+    """TorchGeo's dataset for masks."""
 
     is_image = False
 
@@ -156,7 +156,7 @@ def geo_dataset(world: World) -> Any:
 
 
 def geo_loader(world: World, config: TrainConfig, steps: int) -> Any:
-    """TorchGeo's DataLoader of random chips."""
+    """A DataLoader of random chips of TorchGeo's sampler."""
     dataset = geo_dataset(world)
     sampler = RandomGeoSampler(dataset, size=config.chip_size, length=steps * config.batch_size)
     return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=stack_samples)

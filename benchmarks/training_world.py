@@ -1,4 +1,4 @@
-"""A labelled scene of noise for measurements of training: as files, as canemap's chips, as a peer's dataset."""
+"""Makes a labelled scene of noise for benchmarks of training, as files and as a decoded scene."""
 
 import copy
 from pathlib import Path
@@ -20,7 +20,10 @@ MEAN, STD = 1000.0, 300.0
 
 
 class World(NamedTuple):
-    """pixels: uint16 (4, n, n). mask: uint8 (n, n), 0 and 1 in squares. image, labels: the same as GeoTIFFs."""
+    """A labelled scene of noise.
+
+    pixels: uint16 (4, n, n). mask: uint8 (n, n), 0 and 1 in squares. image, labels: pixels and mask as GeoTIFFs.
+    """
 
     pixels: NDArray[np.uint16]
     mask: NDArray[np.uint8]
@@ -31,7 +34,7 @@ class World(NamedTuple):
 
 
 def make_world(folder: Path, n: int) -> World:
-    """A world of n x n pixels with its files in `folder`: tiles of 512, deflate, as satellite scenes come."""
+    """Make a scene of n x n pixels with files in `folder`, tiled by 512 and deflated like usual satellite scenes."""
     random = np.random.default_rng(0)
     mask = random.integers(0, 2, (n // 32, n // 32), dtype=np.uint8).repeat(32, axis=0).repeat(32, axis=1)
     pixels = (random.normal(MEAN, STD, (4, n, n)) + 300.0 * mask).clip(1, 4000).astype(np.uint16)
@@ -55,6 +58,6 @@ def _write(path: Path, pixels: NDArray[np.uint16] | NDArray[np.uint8]) -> None:
 
 
 def twin(net: nn.Module, config: TrainConfig) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """A net with the same weights and an optimiser like canemap's, for a loop of its own."""
+    """A copy of `net` with the same weights, and an AdamW with the settings of `config`, for one loop."""
     own = copy.deepcopy(net).train()
     return own, torch.optim.AdamW(own.parameters(), config.optimizer.lr, weight_decay=config.optimizer.weight_decay)

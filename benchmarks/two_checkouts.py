@@ -1,9 +1,9 @@
-"""Whether prediction became slower: canemap of two checkouts, which map the same scene in turns, pair by pair.
+"""Compares the prediction of two checkouts of canemap, which map the same scene in turns, pair by pair.
 
     python benchmarks/two_checkouts.py BEFORE [AFTER] [--size 2048] [--width 32] [--rounds 7]
 
-BEFORE and AFTER are folders; without AFTER it is the checkout that this script lies in. Each is run by the Python of
-its `.venv`, else by the one that runs this script. One more round, which comes first, is not counted.
+BEFORE and AFTER are folders; AFTER is by default the checkout of this script. Each is run by the Python of its `.venv`,
+or by the Python of this script if it has none. An additional first round is not counted.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def pairs(checkouts: Sequence[Path], scene: Path, model: Path, folder: Path, rounds: int) -> Sequence[list[Run]]:
-    """The runs of each checkout; in every other pair the second goes first."""
+    """The results of each checkout; in every other pair the second checkout is first."""
     runs: list[list[Run]] = [[] for _ in checkouts]
     for count in range(rounds + 1):
         turns = [*zip(checkouts, runs, strict=True)][:: 1 if count % 2 else -1]
