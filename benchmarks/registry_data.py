@@ -55,7 +55,9 @@ QUICK = Size(models=2_000, jobs=20_000, accepted=500, scenes=500, labels=100)
 
 def fill(connection: Connection, size: Size) -> None:
     """Fill the empty tables of a PostgreSQL, as its superuser."""
-    connection.execute(text("SET session_replication_role = replica"))  # foreign keys are not checked: the rows are consistent
+    connection.execute(
+        text("SET session_replication_role = replica")
+    )  # foreign keys are not checked: the rows are consistent
     connection.execute(text("SET synchronous_commit = off"))
     connection.execute(text(_FUNCTIONS))
     values = {**vars(size), "versions": size.versions, **_documents()}

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from ml.config import PredictConfig, TrainConfig
+from ml.config import LOVASZ_WEIGHT, PredictConfig, TrainConfig
 from ml.data import SceneFile
 from ml.datasets.options import DatasetOptions
 from ml.datasets.prepare import LabelFile, Prepared, prepare
@@ -132,7 +132,7 @@ def compare_command(
     with refusals(), progress_line() as watch:
         refuse_ranks("An experiment")
         named: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8")) if plan else {}
-        weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, 0.5])
+        weights = [float(weight) for weight in lovasz.split(",") if weight] or ([] if plan else [0.0, LOVASZ_WEIGHT])
         document = {"seeds": [int(seed) for seed in seeds.split(",")], "lovasz_weights": weights, **named}
         chosen = Plan.model_validate({**document, "config": merged(config, settings)})
         labelled = label_options(class_field, classes, background)

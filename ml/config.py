@@ -17,6 +17,9 @@ AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate"
 Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
 
 
+LOVASZ_WEIGHT = 0.5  # default weight of the Lovász loss beside cross-entropy of weight 1, as in the paper
+
+
 class NetConfig(Frozen):
     """The U-Net (Ronneberger 2015) with padded 3x3 convolutions and BatchNorm."""
 
@@ -31,7 +34,9 @@ class LossConfig(Frozen):
 
     ce: float = Field(0.0, ge=0, description="Weight of the cross-entropy.")
     lovasz_hinge: float = Field(
-        0.0, ge=0, description="Weight of the Lovász hinge, for two classes; the paper found 0.5 best."
+        0.0,
+        ge=0,
+        description=f"Weight of the Lovász hinge, for two classes; the paper found {LOVASZ_WEIGHT} best.",
     )
     lovasz_softmax: float = Field(0.0, ge=0, description="Weight of the Lovász-softmax, for more than two classes.")
     per_image: bool = Field(
@@ -64,7 +69,8 @@ class TrainConfig(Frozen):
     net: NetConfig = NetConfig()
     loss: LossConfig | None = Field(
         None,
-        description="By default that of the paper: ce 1, lovasz_hinge 0.5; with over two classes lovasz_softmax 0.5.",
+        description=f"By default that of the paper: ce 1, lovasz_hinge {LOVASZ_WEIGHT}; with over two classes "
+        f"lovasz_softmax {LOVASZ_WEIGHT}.",
     )
     epochs: int = Field(100, ge=1, le=10_000, description="Passes over the training split.")
     batch_size: int = Field(8, ge=1, le=1024, description="Chips that go through the net at once.")
@@ -132,9 +138,9 @@ class TrainConfig(Frozen):
 
     def for_classes(self, classes: int) -> Self:
         """The same config, with the paper's loss for this number of classes if none was chosen."""
-        return (
-            self if self.loss else self.model_copy(update={"loss": LossConfig(**{"ce": 1.0, lovasz_of(classes): 0.5})})
-        )
+        if self.loss:
+            return self
+        return self.model_copy(update={"loss": LossConfig(**{"ce": 1.0, lovasz_of(classes): LOVASZ_WEIGHT})})
 
     def data_faults(self, classes: int, references: Sequence[str]) -> Iterator[Fault]:
         """The faults of this config for a dataset, with pointers into `/config`.
