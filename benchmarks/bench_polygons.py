@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.child import Run, in_child
+from benchmarks.child import Measured, in_child
 from benchmarks.side_by_side import show
 
 MODULES = {"canemap": "canemap_polygons", "rasterio, GeoPandas": "geopandas_polygons"}
@@ -23,14 +23,14 @@ COLUMNS = ("", "s", "times canemap's s", "peak MB", "polygons")
 def main() -> None:
     """Measure all contenders and print the table."""
     options = _options()
-    runs: dict[str, list[Run]] = {name: [] for name in MODULES}
+    runs: dict[str, list[Measured]] = {name: [] for name in MODULES}
     with tempfile.TemporaryDirectory() as folder:
         classes = Path(folder) / "classes.tif"
         in_child("benchmarks.inputs", "make_class_map", {"path": str(classes), "size": options.size})
         for _ in range(options.rounds):
             for name, module in MODULES.items():
-                given = {"classes": str(classes), "out": tempfile.mkdtemp(dir=folder)}
-                runs[name].append(in_child(f"benchmarks.peers.{module}", "polygons", given))
+                arguments = {"classes": str(classes), "out": tempfile.mkdtemp(dir=folder)}
+                runs[name].append(in_child(f"benchmarks.peers.{module}", "polygons", arguments))
     seconds = {name: statistics.median(run.seconds for run in done) for name, done in runs.items()}
     peak = {name: max(run.peak_mb for run in done) for name, done in runs.items()}
     rows = [

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.child import Run, in_child
+from benchmarks.child import Measured, in_child
 from benchmarks.contenders import CONTENDERS, WHOLE, make_model, predict
 from benchmarks.side_by_side import show
 
@@ -56,7 +56,7 @@ def prepare(folder: Path, size: int, width: int) -> tuple[Path, Path]:
 def in_turns(names: Sequence[str], scene: Path, model: Path, folder: Path, rounds: int) -> dict[str, Result]:
     """Let all contenders predict once in each round, so that a busy machine slows all of them alike."""
     reference = predict(WHOLE, scene, model, folder).value
-    runs: dict[str, list[Run]] = {name: [] for name in names}
+    runs: dict[str, list[Measured]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, done in runs.items():
             done.append(predict(CONTENDERS[name], scene, model, folder))
@@ -80,7 +80,7 @@ def rows(results: Mapping[str, Result], mpx: float) -> list[tuple[object, ...]]:
     ]
 
 
-def _result(runs: Sequence[Run], reference: str) -> Result:
+def _result(runs: Sequence[Measured], reference: str) -> Result:
     maps = {"reference": reference, "map_": runs[0].value}
     return Result(
         seconds=statistics.median(run.seconds for run in runs),

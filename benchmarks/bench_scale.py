@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.child import Run, in_child
+from benchmarks.child import Measured, in_child
 from benchmarks.contenders import CONTENDERS, make_model, predict
 from benchmarks.side_by_side import show
 
@@ -61,7 +61,7 @@ def sizes(largest: int) -> Iterator[int]:
 
 def measured(size: int, width: int, rounds: int, names: Sequence[str]) -> list[Point]:
     """Points of the contenders in `names` that run at this size, on a scene that is deleted afterwards."""
-    runs: dict[str, list[Run]] = {name: [] for name in names if name == "canemap" or size <= PEERS_UP_TO_PX}
+    runs: dict[str, list[Measured]] = {name: [] for name in names if name == "canemap" or size <= PEERS_UP_TO_PX}
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.tif"
         in_child("benchmarks.inputs", "make_repeated_scene", {"path": str(scene), "size": size})
@@ -82,7 +82,7 @@ def rows(points: Sequence[Point]) -> Iterator[tuple[object, ...]]:
         yield point.name, point.seconds, speed, outside or "-", times, round(point.peak_mb)
 
 
-def _point(name: str, size: int, runs: list[Run]) -> Point:
+def _point(name: str, size: int, runs: list[Measured]) -> Point:
     outside = [run.seconds - run.net_s for run in runs if run.net_s is not None]
     return Point(
         name=name,

@@ -45,15 +45,15 @@ Order = Callable[[], Sequence[str]]  # requests predictions and returns the ids 
 
 
 @dataclass(frozen=True)
-class Run:
-    """Result of one round. seconds: From the first request to the last result. again: Attempts after the first of a job."""
+class Round:
+    """A round. seconds: From the first request to the last result. again: Attempts at jobs after their first."""
 
     seconds: float
     again: int
 
 
 @dataclass(frozen=True)
-class Site:
+class Stack:
     """A service without workers, with the folder and the environment that its workers need."""
 
     client: Client
@@ -64,24 +64,24 @@ class Site:
 def main() -> None:
     """Measure and print the tables."""
     options = _options()
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as site:
-        scenes = upload(site, "scene", options.size, options.scenes)
-        (large,) = upload(site, "large", options.large, 1)
-        site.client.import_model("net", make_model(site.folder / "scene.tif", site.folder, options.width, DEPTH))
-        timed(site, partial(order, site, scenes[:2], 1), hosts=1)  # the first prediction may compile convolutions
+    with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as stack:
+        scenes = upload(stack, "scene", options.size, options.scenes)
+        (large,) = upload(stack, "large", options.large, 1)
+        stack.client.import_model("net", make_model(stack.folder / "scene.tif", stack.folder, options.width, DEPTH))
+        timed(stack, partial(order, stack, scenes[:2], 1), hosts=1)  # the first prediction may compile convolutions
         net = f"U-Net of width {options.width}"
         title = f"{options.scenes} scenes of {options.size} x {options.size} px, {net}"
-        compare(site, title, partial(order, site, scenes, 1), options.scenes * options.size**2, options.rounds)
+        compare(stack, title, partial(order, stack, scenes, 1), options.scenes * options.size**2, options.rounds)
         title = f"One scene of {options.large} x {options.large} px in {options.parts} parts, {net}"
-        compare(site, title, partial(order, site, [large], options.parts), options.large**2, options.rounds)
+        compare(stack, title, partial(order, stack, [large], options.parts), options.large**2, options.rounds)
 
 
-def compare(site: Site, title: str, give: Order, pixels: int, rounds: int) -> None:
+def compare(stack: Stack, title: str, request: Order, pixels: int, rounds: int) -> None:
     """Do the same work with each plan in turn, and print a table."""
-    done: dict[str, list[Run]] = {name: [] for name in PLANS}
+    done: dict[str, list[Round]] = {name: [] for name in PLANS}
     for _ in range(rounds):
         for name, (hosts, kill) in PLANS.items():
-            done[name].append(timed(site, give, hosts=hosts, kill=kill))
+            done[name].append(timed(stack, request, hosts=hosts, kill=kill))
     seconds = {name: statistics.median(each.seconds for each in runs) for name, runs in done.items()}
     rows = (
         (
@@ -97,7 +97,7 @@ def compare(site: Site, title: str, give: Order, pixels: int, rounds: int) -> No
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[Site]:
+def service(folder: Path) -> Iterator[Stack]:
     """An API with PostgreSQL, Redis and an S3 store that run for the length of the block."""
     with servers.postgres() as database, servers.redis_server() as broker, servers.s3_server() as store:
         urls = {
@@ -113,30 +113,30 @@ def service(folder: Path) -> Iterator[Site]:
         try:
             with Client(f"http://127.0.0.1:{port}") as client:
                 wait_for(lambda: answers(client))
-                yield Site(client, folder, environment)
+                yield Stack(client, folder, environment)
         finally:
             api.end(signal.SIGKILL)
 
 
-def upload(site: Site, name: str, size: int, count: int) -> list[str]:
+def upload(stack: Stack, name: str, size: int, count: int) -> list[str]:
     """Upload `count` scenes with the same pixels; their ids."""
-    scene = site.folder / f"{name}.tif"
+    scene = stack.folder / f"{name}.tif"
     in_child("benchmarks.inputs", "make_scene", {"path": str(scene), "size": size})
-    return [site.client.upload_scene(scene, id=f"{name}-{number}")["id"] for number in range(count)]
+    return [stack.client.upload_scene(scene, id=f"{name}-{number}")["id"] for number in range(count)]
 
 
-def order(site: Site, scenes: Sequence[str], parts: int) -> list[str]:
+def order(stack: Stack, scenes: Sequence[str], parts: int) -> list[str]:
     """Request a prediction of each scene; the ids of the jobs, in the order in which they are claimed."""
     config = {"outputs": ["classes"]}
-    made = [site.client.predict(scene, model="net:1", config=config, parts=parts).id for scene in scenes]
-    of = [job["jobID"] for job in site.client.jobs(processID="part") if job["parent"] in made]
+    made = [stack.client.predict(scene, model="net:1", config=config, parts=parts).id for scene in scenes]
+    of = [job["jobID"] for job in stack.client.jobs(processID="part") if job["parent"] in made]
     return [*reversed(of), *made]
 
 
-def timed(site: Site, give: Order, *, hosts: int, kill: bool = False) -> Run:
+def timed(stack: Stack, request: Order, *, hosts: int, kill: bool = False) -> Round:
     """Do the work with `hosts` hosts. kill: Kill the first host when a quarter of the jobs has ended."""
     workers = [
-        machine(f"host-{next(_numbers)}", ["worker", "--with-parent"], site.folder, site.environment)
+        machine(f"host-{next(_numbers)}", ["worker", "--with-parent"], stack.folder, stack.environment)
         for _ in range(hosts)
     ]
     try:
@@ -144,23 +144,23 @@ def timed(site: Site, give: Order, *, hosts: int, kill: bool = False) -> Run:
             worker.start()
         wait_for(lambda: all(b"worker ready" in worker.log.read_bytes() for worker in workers))
         start = time.monotonic()
-        jobs = give()
+        jobs = request()
         if kill:
-            wait_for(lambda: all(ended(site, job) for job in jobs[: len(jobs) // 4]))
+            wait_for(lambda: all(ended(stack, job) for job in jobs[: len(jobs) // 4]))
             destroy(workers[0])
-        wait_for(lambda: all(ended(site, job) for job in jobs))
+        wait_for(lambda: all(ended(stack, job) for job in jobs))
         seconds = time.monotonic() - start
     finally:
         for worker in workers:
             worker.end(signal.SIGKILL)
-    return Run(seconds, sum(site.client.job(job)["attempt"] - 1 for job in jobs))
+    return Round(seconds, sum(stack.client.job(job)["attempt"] - 1 for job in jobs))
 
 
-def ended(site: Site, job: str) -> bool:
+def ended(stack: Stack, job: str) -> bool:
     """Whether a job has succeeded; RuntimeError if it has failed or was dismissed."""
-    status = site.client.job(job)["status"]
+    status = stack.client.job(job)["status"]
     if status in ("failed", "dismissed"):
-        raise RuntimeError(f"job {job} is {status}: {site.client.log(job)}")
+        raise RuntimeError(f"job {job} is {status}: {stack.client.log(job)}")
     return bool(status == "successful")
 
 

@@ -28,7 +28,7 @@ _BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
 @dataclass(frozen=True)
-class Run:
+class Measured:
     """What a call returned and cost.
 
     value: What the function returned, after a round trip through JSON. seconds: Duration of the call, after imports.
@@ -53,7 +53,7 @@ def in_child(
     net_clock: bool = False,
     root: Path = ROOT,
     python: str = sys.executable,
-) -> Run:
+) -> Measured:
     """Call `module.function(**arguments)` in a new process; arguments and result must be JSON.
 
     environment: Variables that are added to the environment. net_clock: Measure the seconds in the U-Net. root: The
@@ -68,7 +68,7 @@ def in_child(
     done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
     if done.returncode:
         raise ChildProcessError(f"{module}.{function} failed:\n{done.stderr}")
-    return Run(**json.loads(done.stdout.splitlines()[-1]))
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _main() -> None:
@@ -82,7 +82,7 @@ def _main() -> None:
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     net_s = clock.seconds if clock and clock.seconds else None
     print()  # a library may have printed an unfinished line
-    print(json.dumps(asdict(Run(value, seconds, start_up_s, net_s, max(peak * _BYTES, *family) / 1e6))))
+    print(json.dumps(asdict(Measured(value, seconds, start_up_s, net_s, max(peak * _BYTES, *family) / 1e6))))
 
 
 @contextmanager

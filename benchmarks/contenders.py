@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.child import Run, in_child
+from benchmarks.child import Measured, in_child
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ CONTENDERS = {
 def make_model(scene: Path, folder: Path, width: int, depth: int) -> Path:
     """Write a checkpoint in `folder` that fits `scene` with `benchmarks.inputs.make_model`; its path."""
     model = folder / "model.safetensors"
-    given = {"scene": str(scene), "path": str(model), "width": width, "depth": depth}
-    in_child("benchmarks.inputs", "make_model", given)
+    arguments = {"scene": str(scene), "path": str(model), "width": width, "depth": depth}
+    in_child("benchmarks.inputs", "make_model", arguments)
     return model
 
 
-def predict(contender: Contender, scene: Path, model: Path, folder: Path, *, net_clock: bool = False) -> Run:
+def predict(contender: Contender, scene: Path, model: Path, folder: Path, *, net_clock: bool = False) -> Measured:
     """Let a contender write a map into a new folder under `folder`; the value of the result is the path of the map."""
-    given = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
+    arguments = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
     module = f"benchmarks.peers.{contender.module}"
-    return in_child(module, "predict", given, environment=contender.environment, net_clock=net_clock)
+    return in_child(module, "predict", arguments, environment=contender.environment, net_clock=net_clock)

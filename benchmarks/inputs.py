@@ -33,7 +33,7 @@ def make_scene(path: str, size: int) -> None:
 
 
 def make_repeated_scene(path: str, size: int) -> None:
-    """Write a scene of any size that repeats one square, without grain and in coarse steps so that it compresses well."""
+    """Write a scene of any size that repeats one square, without grain and in coarse steps: it compresses well."""
     tile = _noise(min(size, _REPEATED_PX), grain=0)
     _write(Path(path), tile - tile % _STEP + 1, size)
 

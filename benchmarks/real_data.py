@@ -1,9 +1,9 @@
-"""The main job on real imagery, through HTTP and the client, as a user would do it.
+"""Trains and maps on real imagery, through HTTP and the client, as a user would do it.
 
     python benchmarks/real_data.py DATA --out OUT [--only amazon agrifield denmark large]
 
-DATA holds folders like those named below: images, labels and a split.csv. A service of its own is started on loopback
-with its data in OUT; tables are printed as Markdown, and pictures of the maps are written to OUT.
+DATA holds the folders that are named below, with images, labels and a split.csv. The script starts a service on
+loopback with its data in OUT, prints tables as Markdown, and writes pictures of the maps to OUT.
 """
 
 import argparse
@@ -39,7 +39,7 @@ MAIZE = CANE | {"net": {"depth": 2, "width": 16}, "batch_size": 16, "epochs": 8,
 
 
 def amazon(client: Client, data: Path, out: Path) -> None:
-    """Dense binary labels; the floor of one pixel at a time: accuracy 0.862, IoU 0.781, kappa 0.726."""
+    """Forest with dense labels of two classes. One pixel at a time has accuracy 0.862, IoU 0.781, kappa 0.726."""
     data /= "amazon-forest"
     splits = upload_scenes(client, data, bands=("red", "green", "blue"))
     names = [name for part in splits.values() for name in part]
@@ -54,7 +54,7 @@ def amazon(client: Client, data: Path, out: Path) -> None:
 
 
 def agrifield(client: Client, data: Path, out: Path) -> None:
-    """Sugarcane with sparse labels; the floor of one pixel at a time: IoU 0.252, kappa 0.281."""
+    """Sugarcane with sparse labels. One pixel at a time has IoU 0.252 and kappa 0.281."""
     data /= "agrifieldnet-sugarcane"
     splits = upload_scenes(client, data, bands=("blue", "green", "red", "nir"))
     classes = {"sugarcane": 1, "*": 0}
@@ -70,7 +70,7 @@ def agrifield(client: Client, data: Path, out: Path) -> None:
 
 
 def denmark(client: Client, data: Path, out: Path) -> None:
-    """Polygons from a Shapefile with Latin-1 text; silage maize against every other crop, split by blocks."""
+    """Silage maize against every other crop, with polygons from a Shapefile in Latin-1 and a split by blocks."""
     data /= "denmark-fields"
     image = next(data.glob("*.tif"))
     archive = out / "fields.zip"
@@ -95,7 +95,7 @@ def denmark(client: Client, data: Path, out: Path) -> None:
 
 
 def large(client: Client, data: Path, out: Path) -> None:
-    """A scene that does not declare its nodata; mapped with the model of `agrifield`, whose contract it fits."""
+    """A scene that does not declare its nodata, mapped with the model of `agrifield`, whose contract it fits."""
     image = next((data / "large-scene").glob("*.tif"))
     for name, nodata in (("large-as-is", None), ("large-nodata-255", 255)):
         client.upload_scene(image, name, bands=("blue", "green", "red", "nir"), nodata=nodata)
@@ -105,7 +105,7 @@ def large(client: Client, data: Path, out: Path) -> None:
 
 
 def upload_scenes(client: Client, data: Path, bands: Sequence[str]) -> dict[str, list[str]]:
-    """Upload the images that split.csv names; their names by split."""
+    """Upload the images that split.csv names; the names of the scenes by split."""
     start, splits = time.monotonic(), {"train": list[str](), "val": list[str]()}
     for name, split in read_split(data / "split.csv"):
         client.upload_scene(data / "images" / f"{name}.tif", name, bands=bands)
@@ -124,7 +124,7 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def learn(client: Client, name: str, splits: dict[str, list[str]], labels: Sequence[str], config: Json) -> Training:
-    """Make the dataset, and train on it."""
+    """Make the dataset and train on it."""
     scenes = [scene for part in splits.values() for scene in part]
     dataset = client.create_dataset(
         name, scenes=scenes, labels=labels, split={"by": "scene", **splits}, leaks="drop"
@@ -134,7 +134,7 @@ def learn(client: Client, name: str, splits: dict[str, list[str]], labels: Seque
 
 
 def predict(client: Client, scene: str, model: str, out: Path) -> tuple[Prediction, Path]:
-    """Map a scene; where its files were put."""
+    """Map a scene and fetch its files; the prediction, and the folder of the files."""
     start = time.monotonic()
     prediction = client.predict(scene, model=model).wait()
     print(f"\n{scene} mapped in {time.monotonic() - start:.1f} s, waiting for a worker included")
@@ -143,7 +143,7 @@ def predict(client: Client, scene: str, model: str, out: Path) -> tuple[Predicti
 
 
 def report(title: str, training: Training, floor: Json, split: str = "val") -> None:
-    """The metrics beside the floor, as Markdown."""
+    """Print the metrics beside those of one pixel at a time, as Markdown."""
     job, metrics = training.document["job"], training.model["metrics"][split]
     best = max(training.series(), key=lambda row: row["val_iou"] or 0)["epoch"]
     print(f"\n| {title} | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
@@ -154,12 +154,12 @@ def report(title: str, training: Training, floor: Json, split: str = "val") -> N
 
 
 def print_areas(name: str, prediction: Prediction) -> None:
-    """The hectares of a prediction."""
+    """Print the hectares of a prediction."""
     print(name, json.dumps(prediction.areas()[0]))
 
 
 def draw(folder: Path, mapped: str, image: Path, truth: Path | None = None, nodata: float | None = None) -> None:
-    """Image, truth if there is one, and map, beside the folder of the result."""
+    """Draw the image, the mask if there is one, and the map into a picture beside the folder of the result."""
     panels = [scene_panel("image", image, nodata)]
     if truth:
         panels.append(mask_panel("truth", truth))
@@ -176,7 +176,7 @@ JOBS: dict[str, Callable[[Client, Path, Path], None]] = {
 
 
 def main() -> None:
-    """Run the jobs that were asked for."""
+    """Do the work on the data sets that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Seconds and peak memory against the size of the scene, both axes logarithmic."""
+"""Draws seconds and peak memory against the size of the scene, with logarithmic axes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ MEASURES = {"seconds": "Time, s", "peak_mb": "Peak memory, MB"}
 
 
 def draw(points: Sequence[dict[str, Any]], path: str) -> None:
-    """Write an SVG of `bench_scale.Point`s; dotted is time linear in pixels from canemap's first point."""
+    """Write an SVG of `bench_scale.Point`s. A dotted line has time linear in pixels from the first point of canemap."""
     figure = Figure(figsize=(10, 4.3), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
         _curves(axes, points, measure)
@@ -42,7 +42,7 @@ def _linear(axes: Axes, own: Sequence[dict[str, Any]]) -> None:
 
 
 def _plain_ticks(axes: Axes) -> None:
-    """1, 2, 5, 10, ... as such: the house's style writes no powers, since it parses no mathematics."""
+    """Label the ticks of an axis 1, 2, 5, 10, ...: the style of canemap's figures cannot write powers."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(StrMethodFormatter("{x:,g}"))

@@ -1,4 +1,4 @@
-"""Contenders timed side by side in one run: in turns, so that a busy machine slows all alike, and by medians."""
+"""Times contenders in turns, so that a busy machine slows all of them alike, and prints tables."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def medians(contenders: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each contender by name; all of them once a round, in turns, after `warm_up` unmeasured ones."""
+    """Median seconds of each contender by name. All run once in each round; the first `warm_up` rounds do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(warm_up + rounds):
         for name, run in contenders.items():

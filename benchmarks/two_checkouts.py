@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.child import ROOT, Run, in_child
+from benchmarks.child import ROOT, Measured, in_child
 from benchmarks.contenders import AS_IN_A_JOB, make_model
 from benchmarks.side_by_side import show
 
@@ -39,9 +39,9 @@ def main() -> None:
     print(f"after / before: median {statistics.median(ratios):.3f} of {rounded}; other pixels: {other_ppm:.0f} ppm")
 
 
-def pairs(checkouts: Sequence[Path], scene: Path, model: Path, folder: Path, rounds: int) -> Sequence[list[Run]]:
+def pairs(checkouts: Sequence[Path], scene: Path, model: Path, folder: Path, rounds: int) -> Sequence[list[Measured]]:
     """The results of each checkout; in every other pair the second checkout is first."""
-    runs: list[list[Run]] = [[] for _ in checkouts]
+    runs: list[list[Measured]] = [[] for _ in checkouts]
     for count in range(rounds + 1):
         turns = [*zip(checkouts, runs, strict=True)][:: 1 if count % 2 else -1]
         for checkout, done in turns:
@@ -49,15 +49,15 @@ def pairs(checkouts: Sequence[Path], scene: Path, model: Path, folder: Path, rou
     return [done[1:] for done in runs]
 
 
-def _predict(checkout: Path, scene: Path, model: Path, folder: Path) -> Run:
-    given = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
+def _predict(checkout: Path, scene: Path, model: Path, folder: Path) -> Measured:
+    call = {"scene": str(scene), "model": str(model), "out": tempfile.mkdtemp(dir=folder)}
     own = checkout / ".venv" / "bin" / "python"
     python = str(own) if own.exists() else sys.executable
-    return in_child("benchmarks.peers.canemap", "predict", given, environment=AS_IN_A_JOB, root=checkout, python=python)
+    return in_child("benchmarks.peers.canemap", "predict", call, environment=AS_IN_A_JOB, root=checkout, python=python)
 
 
-def _row(name: str, runs: Sequence[Run]) -> tuple[object, ...]:
-    def median(of: Callable[[Run], float]) -> float:
+def _row(name: str, runs: Sequence[Measured]) -> tuple[object, ...]:
+    def median(of: Callable[[Measured], float]) -> float:
         return statistics.median(map(of, runs))
 
     each = ", ".join(f"{run.seconds:.2f}" for run in runs)

@@ -1,10 +1,10 @@
-"""The main job from Python: upload, label, train, map, hectares.
+"""Uploads scenes and labels, trains, maps, and prints hectares, from Python.
 
     python examples/main_job.py FOLDER [CONFIG]
 
 FOLDER holds train.tif, val.tif and new.tif (scenes), and plots.geojson: the surveyed plots of the first two, whose
 attribute `crop` says what grows there. CONFIG is JSON, for instance {"epochs": 20, "net": {"depth": 4, "width": 16}}.
-The service is that of CANEMAP_URL. app/client.py is one file that needs httpx only: copy it beside your own scripts.
+CANEMAP_URL names the service. app/client.py is one file that needs only httpx: copy it beside your own scripts.
 """
 
 import json
@@ -15,7 +15,7 @@ from app.client import CanemapError, Client
 
 
 def main(folder: Path, config: str = "{}") -> None:
-    """Do the main job in `folder`, and print the hectares."""
+    """Do all steps with the files in `folder`, and print the hectares."""
     with Client() as client:
         for scene in ("train", "val", "new"):
             client.upload_scene(folder / f"{scene}.tif")
@@ -34,5 +34,5 @@ def main(folder: Path, config: str = "{}") -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), *sys.argv[2:])
-    except CanemapError as error:  # every fault, each with its mend
+    except CanemapError as error:  # it lists every fault and how to mend it
         sys.exit(str(error))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job with curl alone: upload, label, train, map, hectares.
+# Uploads scenes and labels, trains, maps, and prints hectares, with curl alone.
 #
 #   examples/main_job.sh FOLDER [CONFIG]
 #
@@ -12,10 +12,10 @@ URL=${CANEMAP_URL:-http://127.0.0.1:8000}
 JSON='Content-Type: application/json'
 CURL=(curl --silent --show-error --fail-with-body)
 
-# The string that a JSON document on standard input holds under a key.
+# Print the string under a key of the JSON document on standard input.
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 
-# Wait until a job has ended, and fail if it did not succeed. ?wait=60 answers early when it ends.
+# Wait until a job has ended, and fail if it did not succeed. With ?wait=60 the answer comes when the job ends.
 finish() {
     local status=accepted
     while [[ $status == accepted || $status == running ]]; do
@@ -28,7 +28,7 @@ finish() {
 for scene in train val new; do
     "${CURL[@]}" -o /dev/null -T "$FOLDER/$scene.tif" "$URL/v1/scenes/$scene"
 done
-# classes={"sugarcane":1,"*":0}, as a URL wants it; * is any other crop
+# classes={"sugarcane":1,"*":0}, encoded for a URL; * is any other crop
 "${CURL[@]}" -o /dev/null -T "$FOLDER/plots.geojson" \
     "$URL/v1/labels/plots?class_field=crop&classes=%7B%22sugarcane%22:1,%22*%22:0%7D"
 

@@ -1,5 +1,5 @@
-"""Ways to map a scene that canemap is measured against: see README.md.
+"""Ways to map a scene with which canemap is compared: see README.md.
 
-Each module has `predict(scene, model, out)`: it writes the classes of the GeoTIFF `scene` by the checkpoint `model` as
-a uint8 GeoTIFF into the folder `out`, and returns that file's path. All three are paths, as text.
+Each module has `predict(scene, model, out)`: it maps the GeoTIFF `scene` with the checkpoint `model`, writes the
+classes as a uint8 GeoTIFF into the folder `out`, and returns the path of that file. All arguments are paths as text.
 """

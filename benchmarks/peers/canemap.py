@@ -1,4 +1,4 @@
-"""canemap itself: classes and probability as cloud-optimised GeoTIFFs, no polygons."""
+"""canemap: it writes classes and probability as cloud-optimised GeoTIFFs, and no polygons."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from ml.nn.prediction.predict import predict as predict_scene
 
 
 def predict(scene: str, model: str, out: str, *, engine: Literal["auto", "torch"] = "auto") -> str:
-    """As all peers; probability.tif and classes.qml come with it."""
+    """Map a scene as all peers do; it also writes probability.tif and classes.qml."""
     calm_collection()  # as in a job's process
     config = PredictConfig(outputs=("classes", "probability"), engine=engine)
     result = predict_scene(Path(model), SceneFile(name="scene", path=Path(scene)), Path(out), config)

@@ -1,4 +1,4 @@
-"""The polygons of a class map by canemap."""
+"""canemap: the polygons of a class map."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from ml.products.polygon_files import write_polygons
 
 
 def polygons(classes: str, out: str) -> int:
-    """As the peer."""
+    """Write the polygons of a map as the peer does; their number."""
     folder = Path(out)
     files = folder / "polygons.geojson", folder / "polygons.gpkg"
     return write_polygons(Path(classes), BINARY, *files, min_area_ha=0)

@@ -1,8 +1,8 @@
-"""canemap where there is no library of our own convolutions."""
+"""canemap on a machine without a library of its own convolutions: PyTorch computes."""
 
 from benchmarks.peers import canemap
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers."""
+    """Map a scene as all peers do."""
     return canemap.predict(scene, model, out, engine="torch")

@@ -1,4 +1,4 @@
-"""The file that a user of Deepness exports from PyTorch beforehand."""
+"""Writes the ONNX file that a user of Deepness exports from PyTorch before predicting."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Deepness-like: the QGIS plugin's segmentation. ONNX Runtime, one tile after another, cut at the middle of overlaps.
 
-The plugin's canvas, projections and polygons are left out. It never sees torch: `export` writes beforehand, beside the
-checkpoint, the file that its user would load.
+The map canvas, projections and polygons of the plugin are left out. This peer does not use torch: before it runs,
+`deepness_export.export` writes beside the checkpoint the file that a user of the plugin would load.
 """
 
 from pathlib import Path
@@ -20,14 +20,14 @@ STRIDE_PX = TILE_PX - OVERLAP_PX
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers; what a tile needs beyond the scene is 0 in the scene's own numbers."""
+    """Map a scene as all peers do; pixels of a tile outside the scene are 0 before normalisation."""
     session = onnxruntime.InferenceSession(Path(model).with_suffix(".onnx"), providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
     mean, std = mean_and_std(model)
     with rasterio.open(scene) as source:
         height, width = source.shape
         tiles_down, tiles_across = (1 + -(-max(0, side - TILE_PX) // STRIDE_PX) for side in source.shape)
-        canvas = np.zeros(_padded(tiles_down, tiles_across), np.uint8)
+        classes = np.zeros(_padded(tiles_down, tiles_across), np.uint8)
         for down in range(tiles_down):
             for across in range(tiles_across):
                 row, col = down * STRIDE_PX, across * STRIDE_PX
@@ -35,8 +35,8 @@ def predict(scene: str, model: str, out: str) -> str:
                 (logits,) = session.run(None, {entry.name: tile[None]})
                 rows, cols = _kept(down, tiles_down), _kept(across, tiles_across)
                 place = _shifted(rows, row), _shifted(cols, col)
-                canvas[place] = logits[0, 0, rows, cols] >= 0
-    return write_map(canvas[:height, :width], scene, out)
+                classes[place] = logits[0, 0, rows, cols] >= 0
+    return write_map(classes[:height, :width], scene, out)
 
 
 def _padded(tiles_down: int, tiles_across: int) -> tuple[int, int]:
@@ -44,13 +44,13 @@ def _padded(tiles_down: int, tiles_across: int) -> tuple[int, int]:
 
 
 def _bands(source: rasterio.io.DatasetReader, row: int, col: int) -> NDArray[np.uint16]:
-    """Band by band, as QGIS hands out blocks: uint16 (bands, TILE_PX, TILE_PX)."""
+    """Pixels of a tile, uint16 (bands, TILE_PX, TILE_PX), read band by band as QGIS reads blocks."""
     window = Window(col, row, TILE_PX, TILE_PX)
     return np.stack([source.read(band, window=window, boundless=True, fill_value=0) for band in source.indexes])
 
 
 def _kept(index: int, count: int) -> slice:
-    """Of a tile's side, what no neighbour gives: half of each overlap, all at the scene's edge."""
+    """The range of a side of a tile that is kept: half of each overlap, and all of it at the edge of the scene."""
     return slice(OVERLAP_PX // 2 * (index > 0), TILE_PX - OVERLAP_PX // 2 * (index < count - 1))
 
 

@@ -20,7 +20,7 @@ _NO_DIVISION_BY_ZERO = 1e-8
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers; the scene must be at least as large as a tile."""
+    """Map a scene as all peers do; the scene must be at least as large as a tile."""
     net = load_net(model)
     mean, std = mean_and_std(model)
     weights = _weights()
@@ -40,13 +40,13 @@ def predict(scene: str, model: str, out: str) -> str:
 
 
 def _starts(length: int) -> list[int]:
-    """First pixels of the tiles along one side; the last ones are pulled back into the scene."""
+    """First pixel of each tile along one side; the last tiles are moved back into the scene."""
     starts = (min(start, length - TILE_PX) for start in range(0, length, TILE_PX - OVERLAP_PX))
     return list(dict.fromkeys(starts))
 
 
 def _weights() -> NDArray[np.float32]:
-    """Squared half cosines over the overlap on each side, 1 between: float32 (TILE_PX, TILE_PX)."""
+    """Weights of a tile, float32 (TILE_PX, TILE_PX): squared half cosines over the overlap on each side, 1 between."""
     ramp = (0.5 - 0.5 * np.cos(np.pi * np.arange(1, OVERLAP_PX + 1) / OVERLAP_PX)) ** 2
     side = np.concatenate([ramp, np.ones(TILE_PX - 2 * OVERLAP_PX), ramp[::-1]])
     return np.outer(side, side).astype(np.float32)

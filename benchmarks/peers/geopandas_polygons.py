@@ -8,7 +8,7 @@ EQUAL_AREA = "EPSG:6933"
 
 
 def polygons(classes: str, out: str) -> int:
-    """Write polygons.gpkg and polygons.geojson with classes and hectares into `out`; how many."""
+    """Write polygons.gpkg and polygons.geojson with classes and hectares into `out`; the number of polygons."""
     with rasterio.open(classes) as file:
         values = file.read(1)
         mapped = (values > 0) & (values != file.nodata)

@@ -1,4 +1,4 @@
-"""What every peer knows of the model, without torch and without canemap's settings of GDAL."""
+"""Reads what every peer needs of a checkpoint, without torch and without canemap's settings of GDAL."""
 
 import json
 
@@ -10,14 +10,14 @@ Pixels = NDArray[np.float32]
 
 
 def header(model: str) -> dict[str, object]:
-    """The checkpoint's own description, as its JSON says it."""
+    """The header of a checkpoint, as JSON."""
     with safe_open(model, framework="numpy") as file:
         found: dict[str, object] = json.loads(file.metadata()["canemap"])
     return found
 
 
 def mean_and_std(model: str) -> tuple[Pixels, Pixels]:
-    """Of each band, float32 (bands, 1, 1): the net wants (image - mean) / std."""
+    """Mean and std of each band, float32 (bands, 1, 1): the input of the net is (image - mean) / std."""
     contract = header(model)["contract"]
     assert isinstance(contract, dict)
     numbers = np.array([(band["mean"], band["std"]) for band in contract["statistics"]], np.float32)

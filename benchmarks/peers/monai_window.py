@@ -11,7 +11,7 @@ from benchmarks.peers.net import load_net
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers."""
+    """Map a scene as all peers do."""
     net = load_net(model)
     mean, std = mean_and_std(model)
     with rasterio.open(scene) as source:

@@ -1,4 +1,4 @@
-"""What most users write first: windows with a fixed overlap, read, computed, cropped and written one by one."""
+"""The script that most users write first: windows with a fixed overlap are read, mapped, cropped and written."""
 
 import numpy as np
 import rasterio
@@ -13,7 +13,7 @@ CORE_PX, OVERLAP_PX = 512, 64
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers; what a window needs beyond the scene is zeros after normalisation."""
+    """Map a scene as all peers do; pixels of a window outside the scene are 0 after normalisation."""
     net = load_net(model)
     mean, std = mean_and_std(model)
     path = f"{out}/{NAME}"
@@ -36,5 +36,5 @@ def predict(scene: str, model: str, out: str) -> str:
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """With zeros on the right and below up to multiples of 16."""
+    """The image with zeros added on the right and below, up to multiples of 16."""
     return np.pad(image, ((0, 0), (0, -image.shape[1] % 16), (0, -image.shape[2] % 16)))

@@ -1,4 +1,4 @@
-"""The net of a checkpoint as any user of PyTorch has it: eager, in eval mode, nothing folded."""
+"""Loads the net of a checkpoint as a user of PyTorch does: eager, in eval mode, without folded BatchNorm."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ml.nn.unet import UNet  # imports nothing of canemap's that touches GDAL
 
 
 def load_net(model: str) -> UNet:
-    """The U-Net with the checkpoint's weights, on the CPU."""
+    """The U-Net with the weights of the checkpoint, on the CPU."""
     document: Any = header(model)
     size = document["config"]["net"]
     net = UNet(len(document["contract"]["bands"]), size["depth"], size["width"])

@@ -1,4 +1,4 @@
-"""Raster Vision-like: a sliding window without overlap, all windows' labels in memory, then written one by one."""
+"""Raster Vision-like: a sliding window without overlap; the labels of all windows are kept, then written one by one."""
 
 from itertools import product
 
@@ -18,7 +18,7 @@ Corner = tuple[int, int]
 
 
 class Windows(Dataset[tuple[Pixels, int, int]]):
-    """Normalised chips from the top left on; what lies beyond the scene is 0 in the scene's own numbers."""
+    """Normalised chips from the top left; pixels outside the scene are 0 before normalisation."""
 
     def __init__(self, scene: str, model: str) -> None:
         self._source = rasterio.open(scene)
@@ -36,7 +36,7 @@ class Windows(Dataset[tuple[Pixels, int, int]]):
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers."""
+    """Map a scene as all peers do."""
     net = load_net(model)
     labels: dict[Corner, NDArray[np.uint8]] = {}
     with torch.inference_mode():

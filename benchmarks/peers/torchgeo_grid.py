@@ -1,4 +1,4 @@
-"""TorchGeo: RasterDataset, GridGeoSampler and a DataLoader; chips are laid down by their bounds, the last one stays."""
+"""TorchGeo: RasterDataset, GridGeoSampler and a DataLoader; chips are placed by their bounds, later ones on top."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -19,26 +19,26 @@ CHIP_PX, STRIDE_PX, BATCH = 512, 448, 4
 
 
 class Place(NamedTuple):
-    """First row and column of a chip in the scene; negative or beyond it where the chip hangs over."""
+    """First row and column of a chip; they may be negative or outside the scene where the chip is partly outside."""
 
     row: int
     col: int
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """As all peers."""
+    """Map a scene as all peers do."""
     with rasterio.open(scene) as source:
-        canvas = np.zeros(source.shape, np.uint8)
-    rows, cols = canvas.shape
+        classes = np.zeros(source.shape, np.uint8)
+    rows, cols = classes.shape
     for chip, (row, col) in chips(scene, model, size=CHIP_PX, stride=STRIDE_PX, batch=BATCH):
         top, left = max(0, row), max(0, col)
         bottom, right = min(rows, row + CHIP_PX), min(cols, col + CHIP_PX)
-        canvas[top:bottom, left:right] = chip[top - row : bottom - row, left - col : right - col]
-    return write_map(canvas, scene, out)
+        classes[top:bottom, left:right] = chip[top - row : bottom - row, left - col : right - col]
+    return write_map(classes, scene, out)
 
 
 def chips(scene: str, model: str, *, size: int, stride: int, batch: int) -> Iterator[tuple[NDArray[np.uint8], Place]]:
-    """Classes of each chip of the grid, uint8 (size, size), and where it lies; TorchGeo goes from the south up."""
+    """Classes of each chip of the grid, uint8 (size, size), and its place; TorchGeo begins in the south."""
     net = load_net(model)
     mean, std = (torch.from_numpy(each) for each in mean_and_std(model))
 

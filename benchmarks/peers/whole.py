@@ -1,4 +1,4 @@
-"""The reference: the net on the whole image at once. Of larger scenes a corner, which is what memory allows."""
+"""The reference: the net on the whole image at once, or, because of memory, on a corner of a large scene."""
 
 import numpy as np
 import rasterio
@@ -11,11 +11,11 @@ from benchmarks.peers.model import mean_and_std
 from benchmarks.peers.net import load_net
 
 CORNER_PX = 2048
-_BEYOND_PX = 128  # more than a net of depth 4 sees, so that the corner's inner edges are as those of the whole image
+_BEYOND_PX = 128  # more than a net of depth 4 sees, so that the inner edges of the corner are those of the whole image
 
 
 def predict(scene: str, model: str, out: str) -> str:
-    """Write the classes of the scene's first `CORNER_PX` rows and columns, on a grid of no place."""
+    """Write the classes of the first `CORNER_PX` rows and columns of a scene, without a place on the ground."""
     mean, std = mean_and_std(model)
     with rasterio.open(scene) as file:
         rows, cols = (min(side, CORNER_PX + _BEYOND_PX) for side in file.shape)
@@ -30,7 +30,7 @@ def predict(scene: str, model: str, out: str) -> str:
 
 
 def difference_ppm(reference: str, map_: str) -> float:
-    """Pixels of a map that differ from the reference, in parts per million of those that the reference has."""
+    """Pixels of a map that differ from the reference, in parts per million of the pixels of the reference."""
     expected: NDArray[np.uint8]
     found: NDArray[np.uint8]
     with rasterio.open(reference) as file:

@@ -1,10 +1,10 @@
-"""Nothing accepted is lost or done twice: thousands of jobs under hundreds of kills, judged by a history checker.
+"""Tests that no accepted job is lost or done twice: thousands of jobs, hundreds of kills, and a history checker.
 
     python -m benchmarks.soak [--embedded] [--jobs 5000] [--kills 300] [--seed 1] [--minutes 180]
         [--only BLOW ...] [--out FILE]
 
-Real processes, a real PostgreSQL and Redis; with `--embedded` SQLite and plain files. Prints a table, writes the whole
-report as JSON, and ends with 1 when a promise was broken; then data and logs are kept.
+The soak uses real processes and a real PostgreSQL and Redis, or with `--embedded` SQLite and plain files. It prints a
+table and writes the whole report as JSON. When a promise was broken, it ends with exit code 1 and keeps data and logs.
 """
 
 import argparse
@@ -23,14 +23,18 @@ WORST = 20  # how many violations to print
 
 
 def main() -> None:
-    """Soak, and say how it went."""
+    """Run a soak and print its result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=5000)
-    parser.add_argument("--kills", type=int, default=300, help="blows: kills, freezes, restarts")
-    parser.add_argument("--seed", type=int, default=randrange(10**6), help="of all that is random")
-    parser.add_argument("--minutes", type=float, default=180, help="no new jobs and no blows thereafter")
-    parser.add_argument("--embedded", action="store_true", help="SQLite and plain files")
-    parser.add_argument("--only", nargs="+", default=(), metavar="BLOW", help="no other blows, e.g. all_killed")
+    parser.add_argument("--kills", type=int, default=300, help="number of blows: kills, freezes, restarts")
+    parser.add_argument("--seed", type=int, default=randrange(10**6), help="seed of all random choices")
+    parser.add_argument(
+        "--minutes", type=float, default=180, help="minutes after which no new orders and no blows come"
+    )
+    parser.add_argument("--embedded", action="store_true", help="use SQLite and plain files")
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="BLOW", help="only blows of these names, e.g. all_killed"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/soak.json"))
     arguments = parser.parse_args()
     plan = Plan(

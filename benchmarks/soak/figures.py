@@ -1,4 +1,4 @@
-"""What a soak measured: pure functions of the history and of the strikes, and the table of them."""
+"""What a soak measured: pure functions of the history and of the strikes."""
 
 import statistics
 from bisect import bisect_right
@@ -11,7 +11,7 @@ from benchmarks.soak.history import Event
 
 
 def summary(values: Sequence[float]) -> dict[str, float | int | None]:
-    """How many, the median, the 99th percentile and the largest; None where there is no value."""
+    """Number of values, their median, 99th percentile and maximum; None for these if there is no value."""
     if not values:
         return {"count": 0, "p50": None, "p99": None, "max": None}
     return {
@@ -24,7 +24,7 @@ def summary(values: Sequence[float]) -> dict[str, float | int | None]:
 
 @dataclass(frozen=True)
 class Recovery:
-    """Seconds from a kill of some kind until its job was given back, and until it was claimed again."""
+    """Seconds from a kill until the job of the killed worker was given back, and until it was claimed again."""
 
     kind: str
     given_back: float
@@ -32,9 +32,9 @@ class Recovery:
 
 
 def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, str]]) -> Iterator[Recovery]:
-    """For each job that lost its worker to a kill how it was found again.
+    """The recovery of each job whose worker was killed.
 
-    kills: when workers were killed and how, in order. The kill is the last one while the job was running.
+    kills: Times of the kills of workers and their kinds, in order. A job belongs to the last kill while it was running.
     """
     times = [at for at, _ in kills]
     lives: dict[str, list[Event]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The processes of a service as an operator runs them, each of which can be killed, frozen and started again."""
+"""Runs the processes of a service as an operator does; each can be killed, frozen and started again."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ from app.settings import Settings
 from tests import servers
 
 ROOT = Path(__file__).resolve().parents[2]
-GONE_S = 60  # after SIGTERM: who is still there then never will be gone
+GONE_S = 60  # after SIGTERM: a process that still runs then would never end
 
 
 @dataclass
 class Part:
-    """One process of the service. Started from a thread that lasts, for it ends with its starter."""
+    """One process of the service. It ends with the thread that started it, so that thread must last."""
 
     name: str
     command: Sequence[str]
@@ -31,7 +31,7 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it is not ready yet when this returns."""
+        """Start the process. It is not ready yet when this returns."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=dict(self.environment), cwd=ROOT
@@ -39,17 +39,17 @@ class Part:
 
     @property
     def lives(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the process was started and has not ended."""
         return self.process is not None and self.process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self.process is not None
         return self.process.pid
 
     def end(self, how: signal.Signals) -> None:
-        """Send it a signal that it does not survive, and wait for its end."""
+        """Send a signal that ends the process, and wait for its end; after a minute kill it."""
         if self.process is None:
             return
         self.process.send_signal(how)
@@ -68,14 +68,18 @@ def descendants(ancestor: int) -> list[tuple[int, int]]:
     for pid, parent in (map(int, line.split()) for line in listed.stdout.splitlines()):
         children.setdefault(parent, []).append(pid)
     found = [(ancestor, 0)]
-    for pid, depth in found:  # grows while it is read
+    for pid, depth in found:  # the list grows while it is read
         found += [(child, depth + 1) for child in children.get(pid, ())]
     return found[1:]
 
 
 @dataclass
 class Fleet:
-    """All processes of one service on one set of settings. postgres, redis: None when it is embedded."""
+    """All processes of one service with the same settings.
+
+    postgres, redis: The servers; None for the embedded stack. died: Names and exit codes of processes that ended though
+    nobody killed them.
+    """
 
     settings: Settings
     apis: list[Part]
@@ -83,7 +87,7 @@ class Fleet:
     urls: list[str]
     postgres: servers.Server | None = None
     redis: servers.Server | None = None
-    died: list[str] = field(default_factory=list)  # who ended though nobody killed them, and with which code
+    died: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> list[Part]:
@@ -91,18 +95,18 @@ class Fleet:
         return [*self.apis, *self.workers]
 
     def __enter__(self) -> Self:
-        """Start everything but the servers, which run already."""
+        """Start all processes but the servers, which run already."""
         for part in self.parts:
             part.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all processes at once: their leave was measured before."""
+        """Kill all processes; how long they take to end was measured before."""
         for part in self.parts:
             part.end(signal.SIGKILL)
 
     def tend(self) -> None:
-        """Start again who has ended by itself, as an operator's supervisor does."""
+        """Start each process again that has ended by itself, as the supervisor of an operator does."""
         for part in self.parts:
             if not part.lives:
                 self.died.append(f"{part.name}: {part.process.returncode if part.process else None}")
@@ -110,7 +114,7 @@ class Fleet:
                 part.start()
 
     def forget_messages(self) -> None:
-        """The broker loses all it holds."""
+        """Delete all messages in the broker."""
         if self.redis:
             with redis.Redis.from_url(self.settings.broker) as client:
                 client.flushall()
@@ -120,7 +124,7 @@ class Fleet:
 
 @contextmanager
 def fleet(folder: Path, settings: Settings, *, apis: int, workers: int, embedded: bool) -> Iterator[Fleet]:
-    """The service with its servers, none of its own processes started; `settings` say what is common to all."""
+    """The service with its servers running, but none of its processes started. settings: Settings of all processes."""
     if embedded:
         yield _fleet(folder, settings, apis, workers)
         return
@@ -152,7 +156,7 @@ def _fleet(folder: Path, settings: Settings, apis: int, workers: int) -> Fleet:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Settings as the environment of a process; one thread each, for there are many on few cores."""
+    """Settings as the environment of a process with one thread, because there are many processes on few cores."""
     ours = {f"CANEMAP_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, **ours, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

@@ -1,6 +1,6 @@
-"""The history checker: from what was promised and what happened to what went wrong. Pure: no clock, no database.
+"""The history checker: finds broken promises in what was promised and what happened. It has no clock and no database.
 
-It knows the states of a job by itself, from the documentation: the service's own table of moves may be wrong.
+It has its own table of the legal moves of a job, from the documentation, because that of the service may be wrong.
 """
 
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ WORKER_LOST = "worker-lost"
 class Event:
     """What the database committed: a job was created, moved or deleted, or its result was recorded.
 
-    at: seconds since 1970. status, attempt, failures: of the job thereafter; of a result they say nothing.
+    at: Seconds since 1970. status, attempt, failures: Values of the job after the event; without meaning for a result.
     """
 
     at: float
@@ -35,10 +35,11 @@ class Event:
 
 @dataclass
 class Order:
-    """What a customer was promised, and what they found in the end.
+    """An order: what a customer was promised and what they received in the end.
 
-    ids: of each acknowledgement, of the first POST and of its repetitions. seen: the first final status that a customer
-    was told. products: by name, the sha256 that the service states and that of the bytes it gave.
+    ids: Id of the job in each acknowledgement, of the first POST and of its repetitions. dismissed: Whether the
+    customer asked for the dismissal. seen: First final status that the customer received. products: By URL, the sha256
+    that the service states and that of the received bytes.
     """
 
     key: str
@@ -50,7 +51,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Row:
-    """A job as it stands in the end. error: the type of its problem document."""
+    """A job in the database at the end of the soak. error: Type of its problem document."""
 
     status: str
     attempt: int
@@ -59,7 +60,7 @@ class Row:
 
 
 def violations(orders: Sequence[Order], events: Iterable[Event], rows: Mapping[str, Row]) -> list[str]:
-    """Each breach of what is promised, in words; empty when there is none. events: in the order of their commits."""
+    """A sentence for each broken promise; empty if there is none. events: In the order of their commits."""
     by_job: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         by_job[event.job].append(event)
@@ -73,7 +74,7 @@ def violations(orders: Sequence[Order], events: Iterable[Event], rows: Mapping[s
 
 
 def _acknowledgements(orders: Sequence[Order], rows: Mapping[str, Row]) -> Iterator[str]:
-    """One job for each key, one key for each job, and no job that nobody was told of."""
+    """Faults unless each key has one job, each job has one key, and each job was acknowledged."""
     for order in orders:
         if not order.ids:
             yield f"order {order.key}: was never acknowledged"
@@ -86,7 +87,7 @@ def _acknowledgements(orders: Sequence[Order], rows: Mapping[str, Row]) -> Itera
 
 
 def _unlike(orders: Sequence[Order]) -> Iterator[str]:
-    """All order the same map and the same training: they get the same bytes, whoever died over them."""
+    """Faults unless all products of one name have the same bytes: all orders are for the same map and training."""
     contents: dict[str, Counter[str]] = defaultdict(Counter)
     for order in orders:
         for url, (_, received) in order.products.items():
@@ -97,7 +98,11 @@ def _unlike(orders: Sequence[Order]) -> Iterator[str]:
 
 
 def _life(events: Sequence[Event], row: Row | None) -> Iterator[str]:
-    """Of one job: created once, legal moves, each attempt counted once, one end, and a result exactly if it says so."""
+    """Faults in the life of a job.
+
+    A job is created once, makes legal moves, counts each attempt once, ends once, and has one result if and only if it
+    is successful.
+    """
     states = [event for event in events if event.what != "result"]
     results = len(events) - len(states)
     if not states or [event.what for event in states] != ["created"] + ["moved"] * (len(states) - 1):
@@ -127,7 +132,7 @@ def _move(before: Event, after: Event) -> Iterator[str]:
 
 
 def _promise(order: Order, row: Row) -> Iterator[str]:
-    """What the customer saw must be true: the end that was told, and bytes that are what they are said to be."""
+    """Faults unless the answers to the customer are true: the final status, and the sha256 of the products."""
     if order.seen and order.seen != row.status:
         yield f"the customer was told {order.seen}, but it is {row.status}"
     if row.status == "dismissed" and not order.dismissed:

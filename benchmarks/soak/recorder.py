@@ -1,7 +1,7 @@
-"""Records what the database commits: triggers of the soak's own write the life of each job into a table of its own.
+"""Records what the database commits: triggers write the life of each job into a table of the soak.
 
-The service keeps no history, and need not know of this one. A trigger's row is in the transaction of what it records:
-both are there, or neither.
+The service keeps no history and does not use this table. The row of a trigger is in the same transaction as the change
+that it records: both are committed, or neither.
 """
 
 import re
@@ -14,7 +14,7 @@ from app.core.db import Database
 from app.tables import Job, JobLog
 from benchmarks.soak.history import Event, Row
 
-# name: (when, what it is, the row that it is of, and the values that this row gives)
+# name: (when the trigger fires, kind of the event, row whose values are recorded, and these values)
 _OF_JOB = "{row}.id, '{what}', {row}.status, {row}.attempt, {row}.failures"
 _TRIGGERS = {
     "created": ("INSERT ON jobs", "created", "NEW", _OF_JOB),
@@ -35,27 +35,27 @@ _NOW = {
 
 
 class Recorder:
-    """The history of all jobs that are created after `install`."""
+    """Records the history of all jobs that are created after `install`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._before: set[str] = set()
 
     def install(self) -> None:
-        """Begin to record. What is there already is left out."""
+        """Begin to record. Jobs that exist already are left out."""
         with self._database.write() as session:
             self._before = set(session.scalars(select(Job.id)))
             _create(session.connection())
 
     def events(self) -> list[Event]:
-        """What was committed, oldest first; what happened to one job is in the order in which it did."""
+        """All recorded events, oldest first; events of one job are in the order in which they happened."""
         columns = "at, job, what, status, attempt, failures"
         with self._database.read() as session:
             rows = session.execute(text(f"SELECT {columns} FROM soak_history ORDER BY seq"))
             return [Event(*row) for row in rows if row.job not in self._before]
 
     def rows(self) -> dict[str, Row]:
-        """All jobs as they stand, by id."""
+        """All recorded jobs as they are now, by id."""
         with self._database.read() as session:
             return {
                 job.id: Row(job.status, job.attempt, job.failures, job.error.type if job.error else None)
@@ -64,9 +64,10 @@ class Recorder:
             }
 
     def epochs_again(self) -> list[int]:
-        """For each attempt at a training after its first: how many epochs it did although an earlier one had them.
+        """For each attempt at a training after the first: number of epochs that an earlier attempt had already done.
 
-        A resumed attempt first repeats what is known, to the letter; an epoch that it did anew took other seconds.
+        A resumed attempt first writes the log lines of known epochs again, unchanged; an epoch that is done again has
+        another line, because it took other seconds.
         """
         known: dict[tuple[str, int], str] = {}
         again: Counter[tuple[str, int]] = Counter()

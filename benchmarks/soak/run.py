@@ -1,4 +1,4 @@
-"""A whole soak: the fleet, customers and a storm at once, then the verdict of the history checker, and the figures."""
+"""A whole soak: fleet, customers and storm at the same time, then the history checker and the measurements."""
 
 import math
 import time
@@ -31,16 +31,17 @@ TRAINING = {
     "optimizer": {"name": "adamw", "lr": 0.003},
 }
 READY_S = 120.0
-DRAIN_S = 180.0  # after the last order: who has not been served by then never will be
+DRAIN_S = 180.0  # after the last order: an order that is not complete then never will be
 PROGRESS_S = 5.0
 MOMENT_S = 0.5
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. minutes: no new orders and no blows thereafter. crowd: customers with one order at a time each.
+    """What a soak does.
 
-    only: the names of the blows that fall; empty for all.
+    jobs, kills: Numbers of orders and of blows. minutes: Time after which no new orders and no blows come. crowd:
+    Number of customers, each with one order at a time. only: Names of the blows that are used; empty for all.
     """
 
     jobs: int
@@ -55,7 +56,7 @@ class Plan:
 
 
 def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
-    """The report; its `violations` are empty when all promises were kept. folder: for the data and the logs."""
+    """Run a soak; its report, whose `violations` are empty if all promises were kept. folder: For data and logs."""
     settings = Settings(data_dir=folder / "data", database_url="", broker_url="").model_copy(update=QUICK)
     with fleet(folder, settings, apis=plan.apis, workers=plan.workers, embedded=plan.embedded) as stage:
         migrate(stage.settings)
@@ -73,7 +74,7 @@ def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
 
 
 def _set_up(stage: Fleet, folder: Path) -> Menu:
-    """A prepared dataset and a model: what all orders need."""
+    """Make a dataset and a model, which all orders need; the bodies of the orders."""
     with Client(stage.urls[0]) as client:
         deadline = time.monotonic() + READY_S
         while not client.ready():
@@ -89,12 +90,12 @@ def _set_up(stage: Fleet, folder: Path) -> Menu:
         dataset = client.create_dataset("soak", scenes=names, labels=names, train=["train"], val=["val"]).wait()
         client.train(dataset.id, register_as="cane", config=TRAINING | {"epochs": 1}).wait()
         prediction = {"scene": "tiny", "model": "cane:1", "config": {"outputs": ["classes"]}}
-        client.predict("tiny", model="cane:1").wait()  # the first one may compile convolutions
+        client.predict("tiny", model="cane:1").wait()  # the first prediction may compile convolutions
     return Menu(prediction, {"dataset": dataset.id, "register_as": "storm", "config": TRAINING})
 
 
 def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], None]) -> None:
-    """Until all orders are served. Orders are admitted as blows fall, so that each blow finds work under way."""
+    """Run until all orders are complete. Orders are admitted as blows fall, so that each blow meets running jobs."""
     pace = plan.jobs / (plan.kills + 1)
     deadline, next_line = time.monotonic() + 60 * plan.minutes, 0.0
     customers.start(plan.crowd)
@@ -110,7 +111,7 @@ def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], No
             if time.monotonic() > next_line:
                 say(f"{customers.served} of {plan.jobs} orders served, {len(storm.strikes)} of {plan.kills} blows")
                 next_line = time.monotonic() + PROGRESS_S
-            time.sleep(MOMENT_S * random())  # not from the seed: how often we come here is a matter of the machine
+            time.sleep(MOMENT_S * random())  # not from the seed: the number of rounds depends on the machine
     finally:
         customers.close()
 
@@ -131,7 +132,7 @@ def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: flo
         "attempts": Counter(row.attempt for row in rows.values()),
         "blows": Counter(strike.kind for strike in storm.strikes),
         "strikes": [asdict(strike) for strike in storm.strikes],
-        "disturbed": [asdict(event) for event in events if event.job in again],  # to explain what was slow
+        "disturbed": [asdict(event) for event in events if event.job in again],  # these explain what was slow
         "died_by_themselves": storm.fleet.died,
         "minutes": round(seconds / 60, 2),
         "jobs_per_s": round(len(rows) / seconds, 2),

@@ -1,4 +1,4 @@
-"""The storm: strikes at random parts of the fleet, from a seed, and starts again what has fallen."""
+"""The storm: a random sequence of blows from a seed. Each strikes a part of the fleet and starts it again."""
 
 import os
 import signal
@@ -11,18 +11,18 @@ from random import Random
 from benchmarks.soak.fleet import Fleet, Part, descendants
 
 Blow = Callable[[], float | None]
-IMMEDIATE = signal.SIGQUIT  # to PostgreSQL: stop as in a crash, recover at the start
-ZOMBIE_LEASES = (3.0, 4.0)  # how long a worker stands still: its jobs are somebody else's, perhaps done, when it wakes
-PAUSE_LEASES = (1.5, 2.5)  # and a PostgreSQL
+IMMEDIATE = signal.SIGQUIT  # PostgreSQL stops as in a crash and recovers at its start
+ZOMBIE_LEASES = (3.0, 4.0)  # how long a worker is stopped: by then another one has its job
+PAUSE_LEASES = (1.5, 2.5)  # how long PostgreSQL is stopped
 
 
 class Missed(Exception):
-    """There was nothing to strike."""
+    """There was no process for the blow to strike."""
 
 
 @dataclass(frozen=True)
 class Strike:
-    """What happened when. exit_s: how long whoever was told to end took for it."""
+    """A blow that fell. at: Seconds since 1970. exit_s: Seconds from SIGTERM to the end of the process."""
 
     at: float
     kind: str
@@ -31,7 +31,11 @@ class Strike:
 
 @dataclass
 class Storm:
-    """Strikes one blow at a time; all that is random comes from `random`. only: names of blows; empty for all."""
+    """Strikes one blow at a time.
+
+    random: Source of all random choices. only: Names of the blows that are used; empty for all.
+    strikes: The blows until now.
+    """
 
     fleet: Fleet
     random: Random
@@ -39,7 +43,7 @@ class Storm:
     strikes: list[Strike] = field(default_factory=list)
 
     def strike(self) -> None:
-        """One blow, and everything runs again, though perhaps it is not ready yet."""
+        """Strike one blow. Afterwards all processes run again, though perhaps they are not ready yet."""
         self.fleet.tend()
         kinds = self._kinds()
         while True:
@@ -50,7 +54,7 @@ class Storm:
                 return
 
     def _kinds(self) -> dict[Blow, int]:
-        """How often each kind of blow falls, relative to the others."""
+        """Relative frequency of each kind of blow."""
         kinds: dict[Blow, int] = {
             self.worker_killed: 6,
             self.child_killed: 5,
@@ -67,71 +71,71 @@ class Storm:
             kinds |= {self.redis_killed: 2, self.postgres_stopped: 2, self.postgres_frozen: 1}
         wanted = {blow: weight for blow, weight in kinds.items() if not self.only or blow.__name__ in self.only}
         if not wanted:
-            raise ValueError(f"none of {list(self.only)} falls here; there are {[blow.__name__ for blow in kinds]}")
+            raise ValueError(f"this stack has no blow of {list(self.only)}; it has {[blow.__name__ for blow in kinds]}")
         return wanted
 
     def worker_killed(self) -> None:
-        """SIGKILL to a worker: its child must see that it is an orphan."""
-        self._fell(self.random.choice(self.fleet.workers), signal.SIGKILL)
+        """SIGKILL to a worker: its child must notice that it is an orphan."""
+        self._end_and_restart(self.random.choice(self.fleet.workers), signal.SIGKILL)
 
     def child_killed(self) -> None:
-        """SIGKILL to the process that does a job: its worker must see it at once."""
+        """SIGKILL to the process that does a job: its worker must notice it at once."""
         self._kill_at_depth(2)
 
     def fork_server_killed(self) -> None:
-        """SIGKILL to the processes that jobs' processes come from."""
+        """SIGKILL to the fork server of a worker, from which the processes of jobs are forked."""
         self._kill_at_depth(1)
 
     def worker_told_to_end(self) -> float:
-        """SIGTERM to a worker: it gives its job back."""
-        return self._fell(self.random.choice(self.fleet.workers), signal.SIGTERM)
+        """SIGTERM to a worker, which must give its job back; seconds until it has ended."""
+        return self._end_and_restart(self.random.choice(self.fleet.workers), signal.SIGTERM)
 
     def worker_frozen(self) -> None:
-        """A zombie: a worker and its child stand still for three leases, then go on as if nothing were."""
+        """Make a zombie: a worker and its child are stopped for three to four leases and then continue."""
         worker = self.random.choice(self.fleet.workers)
         self._freeze([worker.pid, *(pid for pid, _ in descendants(worker.pid))], ZOMBIE_LEASES)
 
     def keeper_frozen(self) -> None:
-        """The worker alone stands still: its child goes on, and nobody beats for the job."""
+        """Stop the worker alone: its child continues, and nobody beats for the job."""
         self._freeze([self.random.choice(self.fleet.workers).pid], ZOMBIE_LEASES)
 
     def api_killed(self) -> None:
         """SIGKILL to an API, perhaps between a commit and its answer."""
-        self._fell(self.random.choice(self.fleet.apis), signal.SIGKILL)
+        self._end_and_restart(self.random.choice(self.fleet.apis), signal.SIGKILL)
 
     def api_told_to_end(self) -> float:
-        """SIGTERM to an API."""
-        return self._fell(self.random.choice(self.fleet.apis), signal.SIGTERM)
+        """SIGTERM to an API; seconds until it has ended."""
+        return self._end_and_restart(self.random.choice(self.fleet.apis), signal.SIGTERM)
 
     def messages_forgotten(self) -> None:
-        """FLUSHALL, or an empty folder: who waits must be rung for again."""
+        """Delete all messages: the sweep must send those of waiting jobs again."""
         self.fleet.forget_messages()
 
     def redis_killed(self) -> None:
-        """SIGKILL to a Redis that keeps no log: it forgets, too."""
+        """SIGKILL to Redis, which keeps no log and so loses its messages."""
         assert self.fleet.redis
         self.fleet.redis.stop(signal.SIGKILL)
         self._pause()
         self.fleet.redis.start()
 
     def postgres_stopped(self) -> None:
-        """Immediate stop of PostgreSQL: every open transaction is torn."""
+        """Immediate stop of PostgreSQL, which breaks every open transaction."""
         assert self.fleet.postgres
         self.fleet.postgres.stop(IMMEDIATE)
         self._pause()
         self.fleet.postgres.start()
 
     def postgres_frozen(self) -> None:
-        """PostgreSQL stands still: nobody can beat, and nobody may be taken for dead because of it."""
+        """Stop PostgreSQL for a time: nobody can beat, and no worker may be taken for dead because of it."""
         assert self.fleet.postgres
         assert self.fleet.postgres.process
         pid = self.fleet.postgres.process.pid
         self._freeze([pid, *(child for child, _ in descendants(pid))], PAUSE_LEASES)
 
     def all_killed(self) -> None:
-        """Everything at once, as when the power fails (but what was written is there)."""
+        """Kill everything at once, as when the power fails (but all that was written stays)."""
         for part in self.fleet.parts:
-            os.kill(part.pid, signal.SIGSTOP)  # nobody sees the others fall
+            os.kill(part.pid, signal.SIGSTOP)  # no process can notice the end of another one
         for part in self.fleet.parts:
             part.end(signal.SIGKILL)
         for server, how in ((self.fleet.postgres, IMMEDIATE), (self.fleet.redis, signal.SIGKILL)):
@@ -142,8 +146,8 @@ class Storm:
         for part in self.fleet.parts:
             part.start()
 
-    def _fell(self, part: Part, how: signal.Signals) -> float:
-        """End a part, and start it again after a while; the seconds that it took to end."""
+    def _end_and_restart(self, part: Part, how: signal.Signals) -> float:
+        """End a part and start it again after up to two seconds; the seconds that it took to end."""
         start = time.monotonic()
         part.end(how)
         exit_s = time.monotonic() - start
@@ -152,7 +156,7 @@ class Storm:
         return exit_s
 
     def _kill_at_depth(self, wanted: int) -> None:
-        """Kill the descendants of a random worker at a depth."""
+        """Kill the descendants of a random worker at a depth; raises `Missed` if there are none."""
         worker = self.random.choice(self.fleet.workers)
         pids = [pid for pid, depth in descendants(worker.pid) if depth == wanted]
         for pid in pids:

@@ -12,7 +12,7 @@ RESULT = Event(5, JOB, "result")
 
 
 def life(*statuses: str, failures: int = 0) -> list[Event]:
-    """Created, then moved to these states; each return to accepted counts a failure until there are so many."""
+    """Events of a job that is created and then moved to `statuses`; returns count as failures, at most `failures`."""
     events, attempt, failed = [Event(0, JOB, "created", "accepted")], 0, 0
     for at, status in enumerate(statuses, 1):
         attempt += status == "running"

@@ -1,4 +1,4 @@
-"""What the database commits is what the recorder tells; on both databases."""
+"""The recorder returns exactly what the database committed, on both databases."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_each_committed_move_is_recorded_and_nothing_else(database: Database) ->
     assert {event.job for event in events} == {"trn_1"}
     assert abs(events[-1].at - now().timestamp()) < 60
     assert recorder.rows() == {"trn_1": Row("successful", 2, 1)}
-    assert recorder.epochs_again() == [1], "the first is told again, the second was done again"
+    assert recorder.epochs_again() == [1], "the line of the first epoch is repeated, the second epoch was done again"
 
 
 def test_a_recovery_counts_from_the_kill_in_its_attempt() -> None:
@@ -68,4 +68,4 @@ def test_a_recovery_counts_from_the_kill_in_its_attempt() -> None:
         Event(9, "a", "moved", "running", 2, 1),
     ]
     assert list(recoveries(life, [(0.5, "early"), (2, "worker_killed")])) == [Recovery("worker_killed", 5, 7)]
-    assert list(recoveries(life, [(0.5, "early")])) == [], "killed before it was claimed: this was another one's death"
+    assert list(recoveries(life, [(0.5, "early")])) == [], "a kill before the claim was the death of another worker"
