@@ -51,3 +51,12 @@ def test_every_path_that_a_page_names_is_there() -> None:
         (page.name, name) for page in pages for name in path.findall(page.read_text()) if not (ROOT / name).exists()
     ]
     assert missing == []
+
+
+def test_every_name_of_the_glossary_is_in_the_file_beside_it() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    places = re.findall(r"((?:`[\w.]+`, )*`[\w.]+`) in `([\w/]+\.py)`", page)
+    words = [(name, path) for names, path in places for name in re.findall(r"\w+", names)]
+    missing = [(name, path) for name, path in words if not re.search(rf"\b{name}\b", (ROOT / path).read_text())]
+    assert words
+    assert missing == []
