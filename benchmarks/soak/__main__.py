@@ -58,10 +58,10 @@ def _print(report: dict[str, Any]) -> None:
     counts |= {"violations": len(report["violations"]), "strange answers": len(report["strange_answers"])}
     counts |= {"jobs per second": report["jobs_per_s"], **report["ended"], **report["blows"]}
     show("Soak", ("what", "count"), counts.items())
-    figures = [
+    measured = [
         (name, *("-" if each is None else each for each in found.values())) for name, found in report["figures"].items()
     ]
-    show("Figures", ("what", "count", "p50", "p99", "max"), figures)
+    show("Measurements", ("what", "count", "p50", "p99", "max"), measured)
     for line in (report["violations"] + report["strange_answers"])[:WORST]:
         print(line)
 
