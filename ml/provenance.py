@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -34,11 +33,18 @@ def all_of(made_by: Iterable[dict[str, str]]) -> dict[str, str]:
     return {name: " + ".join(sorted(values)) for name, values in found.items()}
 
 
-def _processor() -> dict[str, str]:
-    facts: dict[str, str] = {}
-    with suppress(OSError):  # only Linux has this file
+@cache
+def cpuinfo() -> dict[str, str]:
+    """The facts that Linux states about the first processor, by their names there; empty on other systems."""
+    try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _processor() -> dict[str, str]:
+    facts = cpuinfo()
     there = (facts.get("flags") or facts.get("Features") or "").split()
     model = facts.get("model name") or platform.processor() or "unknown"
     return {"cpu": model, "instructions": " ".join(name for name in _INSTRUCTIONS if name in there) or "unknown"}

@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ml.native.build import SOURCE, TARGETS, Target, c_compiler, cache_folder, command, compile_to
+from ml.provenance import cpuinfo
 
 # The CPU flags that Linux must report for each family (x86-64 psABI, "Micro-Architecture Levels").
 _V2 = {"cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"}
@@ -120,6 +121,4 @@ def _cpu() -> str:
 
     It is part of the name in the cache, because machines may share a home folder.
     """
-    with suppress(OSError, StopIteration):
-        return next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
-    return f"{platform.node()} {platform.machine()} {platform.processor()}"
+    return cpuinfo().get("flags") or f"{platform.node()} {platform.machine()} {platform.processor()}"
