@@ -1,6 +1,6 @@
 """Datasets: immutable versions of scenes, labels and a split."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict, Invalid, NotFound, invalid
 from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
+from app.data import scenes
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.results import PreparedDataset
@@ -131,24 +132,24 @@ def _next_version(session: Session, name: str) -> int:
 
 def _check(session: Session, request: DatasetRequest) -> None:
     """Raise `Invalid` with all faults that can be found before a pixel is read."""
-    found_scenes = {name: session.get(Scene, name) for name in request.scenes}
-    found_labels = {name: session.get(LabelSet, name) for name in request.labels}
-    infos = {name: scene.info for name, scene in found_scenes.items() if scene}
+    found_scenes = scenes.by_id(session, request.scenes)
+    found_labels = {row.id: row for row in session.scalars(select(LabelSet).where(LabelSet.id.in_(request.labels)))}
+    infos = {name: found_scenes[name].info for name in request.scenes if name in found_scenes}
     faults = [
         *_unknown("scenes", request.scenes, found_scenes),
         *_unknown("labels", request.labels, found_labels),
         *class_faults(request.classes),
         *split_faults(request.split, request.scenes),
         *scene_faults(request.scenes, infos),
-        *_overlap_faults(request.scenes, infos, [layer.report for layer in found_labels.values() if layer]),
+        *_overlap_faults(request.scenes, infos, [layer.report for layer in found_labels.values()]),
     ]
     if faults:
         raise Invalid("invalid-dataset", *faults)
 
 
-def _unknown(kind: str, names: Sequence[str], found: Mapping[str, Scene | LabelSet | None]) -> Iterator[Fault]:
+def _unknown(kind: str, names: Sequence[str], found: Container[str]) -> Iterator[Fault]:
     for index, name in enumerate(names):
-        if found[name] is None:
+        if name not in found:
             hint = f"Upload it first: PUT /v1/{kind}/{name}"
             yield Fault(f"unknown_{kind}", f"There are no {kind} {name!r}.", hint, f"/{kind}/{index}")
 
