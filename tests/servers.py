@@ -190,8 +190,7 @@ def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
     """
     with _folder() as folder:
         names = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
-        # each server also listens on the port 10,000 above its own
-        ports = {name: free_port(below=50_000) for name in names}
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         options = [f"{name}={port}" for name, port in ports.items()]
         # the last of equal options counts
         where = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options]
@@ -219,14 +218,24 @@ def empty_redis(url: str) -> None:
         client.flushdb()
 
 
-def free_port(below: int = 65_536) -> int:
-    """A free TCP port of the loopback, less than `below`."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < below:
-            return port
+def free_port() -> int:
+    """A free TCP port of the loopback."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different free TCP ports of the loopback, as are those 10,000 above them, on which SeaweedFS also listens.
+
+    All are below 32,768: from there on, the system gives ports to clients, so one could be taken before it is used.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = 12_000 + secrets.randbelow(10_000)
+        with suppress(OSError), socket.socket() as probe, socket.socket() as above:
+            probe.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 10_000))
+            ports.add(port)
+    return list(ports)
 
 
 def _connect(url: URL) -> psycopg.Connection:
