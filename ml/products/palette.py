@@ -1,6 +1,8 @@
 """The colours of classes, the same in maps, styles and figures: cane is green, other is black, as in the paper."""
 
-from collections.abc import Sequence
+import colorsys
+from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from xml.etree import ElementTree
 
 from ml.contract import ClassDef
@@ -34,15 +36,18 @@ _OTHERS: tuple[Rgb, ...] = (
 def colours(classes: Sequence[ClassDef]) -> dict[int, Rgb]:
     """The colour of each class value.
 
-    A class has the colour that it defines. Otherwise, cane is green and the others have colours that all people can
-    tell apart; of two classes, class 1 is green and class 0 black, whatever their names.
+    A class has the colour that it defines. Otherwise, the first class that is called cane is green, and the others have
+    colours that all people can tell apart, as far as there are enough; of two classes, class 1 is green and class 0
+    black, whatever their names. No class is given a colour that another class has.
     """
     chosen = {item.value: _hex(item.colour) for item in classes if item.colour}
     if len(classes) == 2:
         return {item.value: CANE if item.value == 1 else OTHER for item in classes} | chosen
-    others = iter(_OTHERS * (len(classes) // len(_OTHERS) + 1))
-    named = {item.value: CANE if _is_cane(item.name) else next(others) for item in classes}
-    return named | chosen
+    cane = next((item.value for item in classes if not item.colour and _is_cane(item.name)), None)
+    green = {} if cane is None or CANE in chosen.values() else {cane: CANE}
+    taken = {CANE, OTHER, UNOBSERVED, *chosen.values()}
+    free = (colour for colour in chain(_OTHERS, _hues()) if colour not in taken)
+    return {item.value: next(free) for item in classes if item.value not in green} | green | chosen
 
 
 def classes_qml(classes: Sequence[ClassDef]) -> str:
@@ -65,6 +70,13 @@ def classes_qml(classes: Sequence[ClassDef]) -> str:
     return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(
         root, encoding="unicode"
     )
+
+
+def _hues() -> Iterator[Rgb]:
+    """Colours without end: each hue is a golden angle from the one before, in turns of three brightnesses."""
+    for number in count():
+        red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.65, (0.95, 0.7, 0.45)[number % 3])
+        yield round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _is_cane(name: str) -> bool:

@@ -19,7 +19,7 @@ from ml.contract import ClassDef
 from ml.geo.crs import to_wgs84
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
-from ml.products.polygons import Patches, patches
+from ml.products.polygons import Patches, patches, traced_values
 
 DECIMALS = 7  # of a degree, which is about a centimetre
 _LAYER = "classes"
@@ -32,20 +32,21 @@ Write = Callable[[Patches], None]
 def write_polygons(
     classes: Path, names: Sequence[ClassDef], geojson: Path, geopackage: Path, *, min_area_ha: float
 ) -> int:
-    """Trace every patch of a class above 0 in a class map, and write the patches to both files.
+    """Trace the patches of a class map, and write them to both files.
 
-    classes: Path of the class map. names: Classes with their names; a class without a name has its value as name.
-    min_area_ha: Patches smaller than this are left out.
+    Of two classes the patches of class 1 are traced, of more classes those of all.
+
+    classes: Path of the class map. names: All classes of the map. min_area_ha: Patches smaller than this are left out.
 
     Returns:
         The number of patches that were written.
     """
     with open_raster(classes) as dataset:
         crs = grid_of(dataset).crs
-    name_of = {value: str(value) for value in range(256)} | {item.value: item.name for item in names}
+    name_of = {item.value: item.name for item in names}
     number = 0
     with _geojson(geojson, crs, name_of) as to_geojson, _gpkg(geopackage, crs, name_of) as to_geopackage:
-        for some in patches(classes):
+        for some in patches(classes, traced_values(names)):
             kept = some.of_at_least(min_area_ha)
             number += len(kept.values)
             to_geojson(kept)

@@ -4,7 +4,7 @@ The whole map is traced at once, so no polygon is cut at a window; GDAL reads it
 polygons and not with the map. Polygons are processed by the thousand: separate calls took three times as long.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
+from ml.contract import ClassDef
 from ml.geo.areas import polygon_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
@@ -43,14 +44,20 @@ class Patches:
         return Patches(self.geometries[large], self.values[large], self.areas_ha[large])
 
 
-def patches(classes: Path) -> Iterator[Patches]:
-    """Every patch of a class above 0 in the map `classes`, in any order.
+def traced_values(classes: Sequence[ClassDef]) -> frozenset[int]:
+    """The class values whose patches become polygons: of two classes 1, because 0 is everything else; else all."""
+    values = frozenset(item.value for item in classes)
+    return values - {0} if len(classes) == 2 else values
+
+
+def patches(classes: Path, values: Collection[int]) -> Iterator[Patches]:
+    """Every patch of the class values `values` in the map `classes`, in any order.
 
     Pixels that touch only at a corner belong to different patches.
     """
     traced = classes.with_name(classes.name + ".traced")
     try:
-        _mask_background(classes, traced)
+        _mask_others(classes, traced, values)
         with open_raster(traced) as dataset:
             crs = grid_of(dataset).crs
             bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
@@ -71,13 +78,13 @@ def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, tuple(offsets)))
 
 
-def _mask_background(classes: Path, out: Path) -> None:
+def _mask_others(classes: Path, out: Path, values: Collection[int]) -> None:
     """Write the map with a second band that is 1 where a patch must be traced; GDAL reads its mask from this band."""
+    wanted = np.isin(np.arange(256), list(values)).astype(np.uint8)
     with open_raster(classes) as source:
         profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None}
         most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)
         with verified_whole(out, most_bytes), rasterio.open(out, "w", **profile) as file:
             for window in blocks(source.height, source.width, block_px=_BLOCK_PX):
-                values = source.read(1, window=window.rasterio)
-                mapped = (values > 0) & (values != source.nodata)
-                file.write(np.stack([values, mapped.astype(np.uint8)]), window=window.rasterio)
+                mapped = source.read(1, window=window.rasterio)
+                file.write(np.stack([mapped, wanted[mapped]]), window=window.rasterio)

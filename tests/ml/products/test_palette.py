@@ -33,7 +33,22 @@ def test_the_colours_of_classes_differ_from_each_other_and_from_that_of_unobserv
 
 
 def test_there_are_colours_for_as_many_classes_as_a_mask_can_have() -> None:
-    assert len(colours([ClassDef(value=value, name=f"class {value}") for value in range(255)])) == 255
+    of_value = colours([ClassDef(value=value, name=f"class {value}") for value in range(255)])
+    assert len(of_value) == len(set(of_value.values())) == 255
+
+
+def test_of_several_classes_that_are_called_cane_one_is_green() -> None:
+    cane = [ClassDef(value=value, name=name) for value, name in ((0, "rice"), (10, "ratoon cane"), (254, "plant cane"))]
+    of_value = colours(cane)
+    assert of_value[10] == CANE
+    assert len(set(of_value.values())) == 3
+
+
+def test_a_colour_that_a_class_has_chosen_is_given_to_no_other() -> None:
+    chosen = ClassDef(value=3, name="rice", colour="#4477aa"), ClassDef(value=4, name="tea", colour="#4caf50")
+    of_value = colours([*CROPS[1:3], *chosen])
+    assert len(set(of_value.values())) == 4
+    assert (of_value[3], of_value[4]) == ((0x44, 0x77, 0xAA), CANE)
 
 
 def test_the_qgis_style_has_the_name_and_the_colour_of_each_class() -> None:

@@ -10,7 +10,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from ml.contract import BINARY
+from ml.contract import BINARY, ClassDef
 from ml.geo.areas import polygon_area_ha
 from ml.labels.read import read_layer
 from ml.products.polygon_files import write_polygons
@@ -31,7 +31,7 @@ def classes(make_scene: MakeScene) -> Path:
 
 
 def test_polygons_cover_exactly_the_pixels_of_the_class(classes: Path) -> None:
-    (found,) = patches(classes)
+    (found,) = patches(classes, {1})
     assert sorted((shapely.area(found.geometries) / 100).round()) == [1, 400 - 16]
     assert found.values.tolist() == [1, 1]
     assert found.areas_ha.sum() == pytest.approx(class_areas_ha(classes)[1], rel=1e-6)
@@ -56,6 +56,39 @@ def test_both_files_have_the_same_polygons(classes: Path, tmp_path: Path) -> Non
     assert sorted(area for _, _, area in rows) == pytest.approx(in_geojson, abs=1e-6)
 
 
+RICE_AND_OTHERS = (
+    ClassDef(value=0, name="rice"),
+    ClassDef(value=10, name="cane"),
+    ClassDef(value=254, name="cassava"),
+)
+
+
+def test_of_more_than_two_classes_all_have_polygons_whatever_their_values(
+    make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.full((1, 40, 40), 10, np.uint8)
+    values[0, :10], values[0, 20:30], values[0, 30:] = 0, 254, 255
+    path = make_scene(values, "three.tif", nodata=255)
+    geojson, geopackage = tmp_path / "polygons.geojson", tmp_path / "polygons.gpkg"
+    assert write_polygons(path, RICE_AND_OTHERS, geojson, geopackage, min_area_ha=0) == 3
+    properties = [feature["properties"] for feature in json.loads(geojson.read_text())["features"]]
+    assert sorted((each["class"], each["name"]) for each in properties) == [(0, "rice"), (10, "cane"), (254, "cassava")]
+    mapped_ha = class_areas_ha(path)
+    assert {each["class"]: each["area_ha"] for each in properties} == pytest.approx(
+        {value: mapped_ha[value] for value in (0, 10, 254)}, rel=1e-4
+    )
+    assert {feature.properties["name"] for feature in read_layer(geopackage).features} == {"rice", "cane", "cassava"}
+
+
+def test_of_two_classes_class_0_has_no_polygon_whatever_it_is_called(make_scene: MakeScene, tmp_path: Path) -> None:
+    values = np.zeros((1, 20, 20), np.uint8)
+    values[0, :5] = 1
+    named = ClassDef(value=0, name="rice"), ClassDef(value=1, name="cane")
+    files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
+    path = make_scene(values, "two.tif", nodata=255)
+    assert write_polygons(path, named, *files, min_area_ha=0) == 1
+
+
 def test_small_patches_are_left_out_on_request(classes: Path, tmp_path: Path) -> None:
     files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
     assert [write_polygons(classes, BINARY, *files, min_area_ha=ha) for ha in (0.5, 500)] == [1, 0]
@@ -65,7 +98,7 @@ def test_no_patch_is_lost_among_thousands(make_scene: MakeScene, tmp_path: Path)
     lonely = np.zeros((1, 160, 160), np.uint8)
     lonely[0, ::2, ::2] = 1
     path = make_scene(lonely, "lonely.tif", nodata=255)
-    assert [len(some.values) for some in patches(path)] == [4096, 6400 - 4096]
+    assert [len(some.values) for some in patches(path, {1})] == [4096, 6400 - 4096]
     files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
     assert write_polygons(path, BINARY, *files, min_area_ha=0) == 6400
     for layer in map(read_layer, files):
@@ -85,7 +118,7 @@ def test_the_areas_of_a_map_in_degrees_are_geodesic(make_scene: MakeScene) -> No
     degrees = Affine(0.0001, 0, 108, 0, -0.0001, 23)
     values = np.ones((1, 50, 50), np.uint8)
     path = make_scene(values, "degrees.tif", crs="EPSG:4326", transform=degrees, nodata=255)
-    (found,) = patches(path)
+    (found,) = patches(path, {1})
     assert found.areas_ha.tolist() == [pytest.approx(class_areas_ha(path)[1], rel=1e-6)]
 
 
