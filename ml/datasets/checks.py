@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from ml.contract import ClassDef
+from ml.contract import ClassDef, alike, writable
 from ml.datasets.splits import SPLITS, BlockSplit, Split
 from ml.faults import Fault, InputRefused
 from ml.scenes.bands import telling
@@ -33,20 +33,32 @@ def named(fault: Fault, name: str, pointer: str = "") -> Fault:
 def class_faults(classes: Sequence[ClassDef]) -> Iterator[Fault]:
     """The faults of a list of classes.
 
-    too_few_classes: There are fewer than two. same_class: Two classes share a value or a name. unsupported_classes:
-    There are exactly two classes, but their values are not 0 and 1, in this order.
+    too_few_classes: There are fewer than two. same_class: Two classes share a value, or names that `alike` cannot tell
+    apart. bad_class_name: A name is blank or has control characters, so that not every product could show it.
+    unsupported_classes: There are exactly two classes, but their values are not 0 and 1, in this order.
     """
     values, names = [item.value for item in classes], [item.name for item in classes]
     if len(classes) < 2:
         detail = f"The dataset has {len(classes)} classes: there must be at least two to tell apart."
         yield Fault("too_few_classes", detail, "Name at least two classes.", "/classes")
-    if twice := [repr(item) for item, count in Counter([*values, *names]).items() if count > 1]:
-        hint = "Use a different value and a different name for each class."
+    if twice := [*_repeated(values, values), *_repeated(names, [alike(name) for name in names])]:
+        hint = "Use a different value and a different name for each class; case and invisible characters do not count."
         yield Fault("same_class", f"Several classes have {', '.join(twice)}.", hint, "/classes")
+    for number, item in enumerate(classes):
+        if not writable(item.name):
+            detail = f"The name {item.name!r} of class {item.value} is blank or has control characters."
+            hint = "Give the class a name of visible characters, on one line."
+            yield Fault("bad_class_name", detail, hint, f"/classes/{number}/name")
     if len(classes) == 2 and values != [0, 1]:
         detail = f"The two classes have the values {values}."
         hint = "Give them the values 0 and 1, in this order: class 1 is what is mapped, class 0 is everything else."
         yield Fault("unsupported_classes", detail, hint, "/classes")
+
+
+def _repeated(shown: Sequence[object], keys: Sequence[object]) -> list[str]:
+    """The different members of `shown` whose key another member has, too. keys: One key for each member."""
+    count = Counter(keys)
+    return [repr(item) for item in dict.fromkeys(item for item, key in zip(shown, keys, strict=True) if count[key] > 1)]
 
 
 def split_faults(split: Split, scenes: Sequence[str]) -> Iterator[Fault]:

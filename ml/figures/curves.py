@@ -74,7 +74,8 @@ def _by_variant(series: Series, panels: Mapping[str, str], lang: Lang) -> Figure
 
 def _legend(figure: Figure, series: Series, lang: Lang) -> None:
     """Add one legend for all panels; its title explains the bands, if there are any."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    handles = figure.axes[0].get_lines()
+    labels = [str(line.get_label()) for line in handles]  # matplotlib itself would leave out names that begin with "_"
     title = words(lang)("band") if any(len(trainings) > 1 for trainings in series.values()) else None
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, title=title)
 

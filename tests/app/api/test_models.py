@@ -10,9 +10,9 @@ import pytest
 
 from app.mapping import predictions
 from app.services import Services
-from ml.checkpoint_header import CheckpointHeader
+from ml.checkpoint_header import CheckpointHeader, read_header
 from ml.config import NetConfig, TrainConfig
-from ml.contract import BandStatistics, Contract
+from ml.contract import BandStatistics, ClassDef, Contract
 from ml.evaluation.assessment import SceneCounts, assessment
 from ml.evaluation.metrics import BlockCounts, Metrics
 from ml.geo.raster import open_raster
@@ -52,6 +52,28 @@ def model(http: httpx.Client, bundle: Path) -> None:
         answer = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
         assert answer.status_code == 201, answer.text
         assert answer.headers["location"] == f"/v1/models/cane/versions/{version}"
+
+
+@pytest.mark.parametrize(
+    ("classes", "pointer"),
+    [
+        ([("other", 0), ("sugar\vcane", 1)], "/classes/1/name"),
+        ([("other", 0), ("Other", 1), ("rice", 7)], "/classes"),
+        ([("other", 0), ("cane", 5)], "/classes"),
+        ([("cane", 1)], "/classes"),
+    ],
+)
+def test_a_bundle_with_classes_that_no_dataset_may_have_is_refused(
+    http: httpx.Client, bundle: Path, classes: list[tuple[str, int]], pointer: str
+) -> None:
+    header = read_header(bundle)
+    named = tuple(ClassDef(value=value, name=name) for name, value in classes)
+    contract = header.contract.model_copy(update={"classes": named})
+    save_checkpoint(bundle, UNet(4, 2, 4).state_dict(), header.model_copy(update={"contract": contract}))
+    answer = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert http.get("/v1/models/cane").status_code == 404
 
 
 def test_the_first_version_of_a_name_becomes_its_champion(http: httpx.Client, model: None) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ml.contract import BINARY, ClassDef
 from ml.data import SceneFile
+from ml.datasets.checks import class_faults
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.faults import InputRefused
 from ml.scenes.compatibility import contract_faults
@@ -43,6 +44,36 @@ def test_unusable_lists_of_classes_are_refused(world: World, values: tuple[int, 
 def test_two_classes_with_one_name_are_refused(world: World) -> None:
     classes = [*BINARY, ClassDef(value=2, name="sugarcane")]
     assert world.faults(classes=classes) == {"/classes": "same_class"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rice", "Rice"),
+        ("rice", " rice "),
+        ("caf\u00e9", "cafe\u0301"),
+        ("甘蔗", "\ufeff甘\u200b蔗"),
+        ("STRASSE", "straße"),
+    ],
+)
+def test_two_names_that_look_alike_are_refused(world: World, one: str, other: str) -> None:
+    classes = [BINARY[0], ClassDef(value=1, name=one), ClassDef(value=2, name=other)]
+    with pytest.raises(InputRefused) as refused:
+        world.prepare(classes=classes)
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.pointer) == ("same_class", "/classes")
+    assert repr(one) in fault.detail
+    assert repr(other) in fault.detail
+
+
+@pytest.mark.parametrize("name", [" ", "\u200b", "a\vb", "a\nb", "a\x00", "\uffff", "a\u2028b", "\x1b[31m"])
+def test_names_that_not_every_product_can_show_are_refused(world: World, name: str) -> None:
+    assert world.faults(classes=[BINARY[0], ClassDef(value=1, name=name)]) == {"/classes/1/name": "bad_class_name"}
+
+
+def test_names_in_any_script_are_taken() -> None:
+    names = ("甘蔗", "نی\u200cشکر", "_a $b$", "<&>\"'", "cane no. 2", "a" * 80)
+    assert not list(class_faults([ClassDef(value=value, name=name) for value, name in enumerate(names)]))
 
 
 def test_a_scene_that_is_named_twice_is_refused(world: World) -> None:

@@ -6,6 +6,7 @@ import pytest
 from affine import Affine
 
 from ml.contract import BINARY, ClassDef
+from ml.datasets.checks import learning_faults
 from ml.datasets.prepare import LabelFile
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.geo.raster import open_raster
@@ -215,6 +216,23 @@ def test_a_dataset_may_have_many_classes_with_any_values(world: World) -> None:
     more = (*classes, ClassDef(value=3, name="maize"))
     (note,) = world.prepare(labels=labels, classes=more).notes
     assert note.code == "absent_class" and note.detail.endswith("no pixel of maize.")
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "total", "name", "value", "all", "zone", "mean", "class", "*"])
+def test_a_class_may_have_the_name_of_a_key_of_ours(world: World, name: str) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[:, 60:] = 0  # 256 px without data
+    scenes = [world.scene("a", 0, image), *world.scenes[1:]]
+    prepared = world.prepare(scenes=scenes, classes=[ClassDef(value=0, name=name), BINARY[1]])
+    train = prepared.statistics["train"]
+    assert (train.pixels[name], train.pixels["sugarcane"]) == (SIZE**2 - 100 - 256, 100)
+    assert train.fraction == {name: train.pixels[name] / (SIZE**2 - 256), "sugarcane": 100 / (SIZE**2 - 256)}
+    assert train.area_ha[name] == pytest.approx(train.area_ha["sugarcane"] * train.pixels[name] / 100, rel=1e-4)
+    assert train.unlabelled_pixels == 256
+    assert train.unlabelled_area_ha == pytest.approx(train.area_ha["sugarcane"] * 2.56, rel=1e-4)
+    assert prepared.total.unlabelled_pixels == 256
+    assert prepared.notes == ()
+    assert not list(learning_faults([name, "sugarcane"], {s: c.pixels for s, c in prepared.statistics.items()}))
 
 
 def test_the_hash_depends_on_every_pixel_and_not_on_the_folder(world: World) -> None:

@@ -37,6 +37,11 @@ def test_seeds_are_averaged_in_a_band_from_lowest_to_highest() -> None:
     assert any("band" in text for text in texts(figure))
 
 
+def test_a_variant_whose_name_begins_with_an_underscore_is_in_the_legend() -> None:
+    (legend,) = draw_losses({"_wide": [training()], "$b$": [training()]}).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["_wide", "$b$"]
+
+
 def test_lines_differ_in_more_than_their_colours() -> None:
     figure = draw_validation({name: [training()] for name in "abcdefg"})
     looks = {(str(line.get_linestyle()), line.get_marker()) for line in figure.axes[0].lines}
