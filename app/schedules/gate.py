@@ -24,15 +24,21 @@ def checks(request: PromoteRequest, candidate: Metrics, champion: Metrics | None
 
 def reason(found: tuple[Check, ...], champion: int | None) -> str:
     """The reason of the verdict, in words. champion: the version of the champion, if there is one."""
-    failed = [
-        f"{check.rule} of {check.metric}: {_text(check.value)} < {check.least:g}" for check in found if not check.passed
-    ]
+    failed = [_failure(check) for check in found if not check.passed]
     if failed:
         return "; ".join(failed)
     if champion is None:
         return "there was no version to compare with, and all floors hold"
     gain = next(check for check in found if check.rule == "gain")
     return f"{gain.metric} {_text(gain.candidate)} against {_text(gain.champion)} of version {champion}"
+
+
+def _failure(check: Check) -> str:
+    condition = f"{check.rule} of {check.metric}"
+    if check.value is not None:
+        return f"{condition}: {_text(check.value)} < {check.least:g}"
+    compared = "" if check.rule == "floor" else f" ({_text(check.candidate)} against {_text(check.champion)})"
+    return f"{condition}: undefined{compared}, which never passes"
 
 
 def _compared(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ml.contract import ClassDef, alike, writable
 from ml.datasets.splits import SPLITS, BlockSplit, Split
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, Note
 from ml.scenes.bands import telling
 from ml.scenes.compatibility import contract_faults, contract_of
 from ml.scenes.inspect import SceneInfo
@@ -121,6 +121,32 @@ def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
         if not labelled[name]:
             hint = "Add scenes with labels to the split; if the split is by blocks, use smaller blocks."
             yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
+
+
+_SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+_ABSENT_HINTS = {
+    "train": "A net cannot learn a class without examples: add labels of it.",
+    "val": "Its IoU is undefined there, or 0 if any pixel is mapped as it, so the epoch is chosen without it: "
+    "add labels of it, or divide the scenes otherwise.",
+    "test": "How well it is found is not measured: add labels of it, or divide the scenes otherwise.",
+}
+
+
+def absence_notes(pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Note]:
+    """A note for each split that has labels, but not of every class.
+
+    single_class: The training split has one class only. absent_class: The training split lacks a class, or another
+    split lacks a class that the training split has. pixels: By split, then by class name, the number of labelled valid
+    pixels.
+    """
+    learnt = [name for name, count in pixels["train"].items() if count]
+    for split, of_class in pixels.items():
+        expected = of_class if split == "train" else learnt
+        absent = [name for name in expected if not of_class[name]]
+        if absent and any(of_class.values()):
+            code = "single_class" if split == "train" and len(learnt) == 1 else "absent_class"
+            detail = f"The {_SPLIT_NAMES[split]} split has no pixel of {', '.join(absent)}."
+            yield Note(code=code, detail=detail, hint=_ABSENT_HINTS[split])
 
 
 def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fault]:

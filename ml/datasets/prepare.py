@@ -1,6 +1,6 @@
 """Prepare a dataset: rasterise labels on the grids of scenes, split them, find leaks, and count classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,15 @@ from affine import Affine
 from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import DatasetScene, audit, settle_leaks
-from ml.datasets.checks import class_faults, empty_faults, naming, scene_faults, split_faults, standard_scene
+from ml.datasets.checks import (
+    absence_notes,
+    class_faults,
+    empty_faults,
+    naming,
+    scene_faults,
+    split_faults,
+    standard_scene,
+)
 from ml.datasets.class_counts import ClassCounts, SplitStatistics, together
 from ml.datasets.masks import MaskRules, mask_path, write_masks
 from ml.datasets.options import Leaks
@@ -104,6 +112,7 @@ def prepare(
     entries, common = _measured(entries, homogenise, watch) if homogenise else (entries, None)
     written = _write(entries, layers, rules, out, ClippedStatistics(len(standard.bands)), common, watch)
     refuse_any(empty_faults(written.masks))
+    missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
     return Prepared(
         training_data=_training_data(
             written, _contract(standard, written.train.statistics(clip=clip), classes, common), references
@@ -112,7 +121,7 @@ def prepare(
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(*found.notes, *leak_notes, *name_notes, *_balance_notes(written.splits["train"], classes)),
+        notes=(*found.notes, *leak_notes, *name_notes, *missing),
     )
 
 
@@ -211,12 +220,8 @@ def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]
     return TrainingData(contract=contract, references=names, **masks).hashed()
 
 
-def _balance_notes(train: ClassCounts, classes: Sequence[ClassDef]) -> Iterator[Note]:
-    absent = [item.name for item in classes if not train.pixels[item.value]]
-    if absent:
-        code = "single_class" if len(absent) == len(classes) - 1 else "absent_class"
-        detail = f"The training split has no pixel of {', '.join(absent)}."
-        yield Note(code=code, detail=detail, hint="A net cannot learn a class without examples: add labels of it.")
+def _by_name(counts: ClassCounts, classes: Sequence[ClassDef]) -> dict[str, int]:
+    return {item.name: int(counts.pixels[item.value]) for item in classes}
 
 
 def _contract(

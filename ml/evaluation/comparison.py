@@ -118,6 +118,7 @@ def compare(
             ]
             ahead = _drawn_means(resampled[metric], pairs, drawn)
             differences.append(_difference(a, b, metric, observed, ahead))
+            notes += _undefined_notes(differences[-1], 1 - len(ahead) / resamples)
         notes += _seed_notes(a, b, len(pairs))
     table = tuple(_row(name, split, [scored[i].metrics for i in of.values()]) for name, of in placed.items())
     return Comparison(table=table, differences=tuple(differences), notes=tuple(notes))
@@ -217,6 +218,14 @@ def _seed_notes(a: str, b: str, seeds: int) -> list[str]:
     if seeds < FEW_SEEDS:
         return [f"{a} and {b} have {seeds} seeds in common: with so few, the interval is somewhat too narrow."]
     return []
+
+
+def _undefined_notes(found: Difference, undefined: float) -> list[str]:
+    """A note for an interval that was made without some resamples; undefined: Share of the resamples without it."""
+    if found.ci95 is None or not undefined:
+        return []
+    share = f"{100 * undefined:.1f} %"
+    return [f"{found.a} and {found.b}: {found.metric} is undefined in {share} of the resamples, which are left out."]
 
 
 def _row(variant: str, split: str, metrics: Sequence[Metrics]) -> VariantRow:

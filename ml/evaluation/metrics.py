@@ -49,8 +49,10 @@ class Metrics(Frozen):
     accuracy). commission: Share of the pixels mapped as a class that are not of it, 1 - precision (precision is the
     user's accuracy). confusion: Counts from which the metrics are computed. boundary_iou: See `ml.evaluation.boundary`.
 
-    A metric whose denominator is 0 is None (an empty union has no IoU), never a silent 0 or 1. boundary_iou is also
-    None if it was not counted; omission and commission are also None in documents from before they were introduced.
+    A metric whose denominator is 0 is None (an empty union has no IoU), never a silent 0 or 1. It passes no condition
+    of a gate, has no mean over trainings, and is a gap in a curve; `standing` says how it is ordered. boundary_iou is
+    also None if it was not counted; omission and commission are also None in documents from before they were
+    introduced.
     """
 
     accuracy: float | None
@@ -82,6 +84,16 @@ class BlockCounts(Frozen):
     row: int
     col: int
     confusion: Confusion
+
+
+def standing(iou: float | None, accuracy: float | None) -> tuple[float, float]:
+    """How good an epoch of a training is among the others, to be compared: by IoU, and of equal IoUs by accuracy.
+
+    The IoU of a class is undefined if no pixel is truly of it and none is mapped as it. Then nothing was to be found
+    and nothing was found wrongly, so it stands with an IoU of 1. In a split without the class any false positive makes
+    the IoU 0, and of such epochs the one with the fewest has the highest accuracy.
+    """
+    return 1.0 if iou is None else iou, 0.0 if accuracy is None else accuracy
 
 
 def metrics_of(counts: Counts | Floats) -> dict[str, Floats]:

@@ -1,6 +1,12 @@
 """The report of a training beside its metrics: balancing, chips that were left out, and doubtful labels."""
 
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ml.datasets.checks import absence_notes
 from ml.datasets.unusable_chips import DroppedChip
+from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
 
 LISTED = 200  # a report lists at most this number of chips and of blocks; it always counts all
@@ -39,7 +45,7 @@ class TrainReport(Frozen):
 
     dropped: Number of chips that were not trained on, by reason. dropped_chips: The first of them. suspects: Number of
     all blocks with doubtful labels, or None if labels were not reviewed. suspect_labels: The most doubtful of these
-    blocks. warnings: Settings that are allowed but unwise.
+    blocks. warnings: Settings that are allowed but unwise, and classes that were not learnt or not measured.
     """
 
     balance: BalanceReport
@@ -48,3 +54,20 @@ class TrainReport(Frozen):
     suspects: int | None = None
     suspect_labels: tuple[SuspectLabels, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -> Iterator[str]:
+    """What the metrics of a training do not show: classes that a split lacks, and classes of which nothing was found.
+
+    trained: Labelled pixels of the training split by class name, in the order of the contract. metrics: Of each other
+    split that was scored.
+    """
+    confusions = {split: np.array(found.confusion) for split, found in metrics.items()}
+    truly = {split: counts.sum(axis=1).tolist() for split, counts in confusions.items()}
+    labelled = {split: dict(zip(trained, pixels, strict=True)) for split, pixels in truly.items()}
+    for note in absence_notes({"train": trained, **labelled}):
+        yield f"{note.detail} {note.hint}"
+    for split, counts in confusions.items():
+        for name, found in zip(trained, counts.diagonal(), strict=True):
+            if labelled[split][name] and not found:
+                yield f"None of the {labelled[split][name]:,} pixels of {name} in the split {split} is mapped as it."

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ml.evaluation.metrics import standing
 from ml.figures import Lang
 from ml.figures.style import CURVES, LINES, MARKERS
 from ml.figures.texts import words
@@ -46,19 +47,24 @@ def draw_losses(series: Series, *, lang: Lang = "en") -> Figure:
 def draw_validation(series: Series, *, lang: Lang = "en") -> Figure:
     """Accuracy, IoU and kappa on the validation split by epoch, with a panel for each metric.
 
-    For a single training, the epoch with the best IoU is marked. series: Rows with "epoch", counted from 1,
+    For a single training, the epoch that was kept is marked. series: Rows with "epoch", counted from 1,
     "val_accuracy", "val_iou" and "val_kappa".
     """
     say, trainings = words(lang), _trainings(series)
     figure = _by_variant(series, {key: say(text) for key, text in VALIDATED.items()}, lang)
-    iou = _values(trainings, "val_iou")
-    if len(trainings) == 1 and not np.isnan(iou).all():
-        best = int(np.nanargmax(iou)) + 1
+    if len(trainings) == 1 and (best := _best_epoch(trainings[0])):
         for axes in figure.axes:
             axes.axvline(best, color="0.45", linestyle=":", label=say("best", epoch=best))
     figure.suptitle(say("validation"), fontsize=12)
     _legend(figure, series, lang)
     return figure
+
+
+def _best_epoch(training: Sequence[Row]) -> int | None:
+    """The epoch of a training that stands highest, the first of several; None if no epoch was validated."""
+    validated = [row for row in training if row.get("val_accuracy") is not None]
+    best = max(validated, key=lambda row: standing(row.get("val_iou"), row.get("val_accuracy")), default=None)
+    return None if best is None else int(best["epoch"] or 0)
 
 
 def _by_variant(series: Series, panels: Mapping[str, str], lang: Lang) -> Figure:

@@ -42,7 +42,9 @@ def draw_homogenisation(before: Sequence[Picture], after: Sequence[Picture], *, 
         axes.set_xlabel(say("pixel value"))
     for axes in panels[:, 0]:
         axes.set_ylabel(say("pixel share"))
-    plots.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+    lines = panels[0, 0].get_lines()
+    names = [str(line.get_label()) for line in lines]  # matplotlib itself would leave out names that begin with "_"
+    plots.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ml.figures import Lang
 from ml.figures.style import CURVES, MARKERS
@@ -15,12 +16,15 @@ ScoredTraining = tuple[float, int, Mapping[str, float | None]]  # weight, seed, 
 
 
 def draw_sweep(trainings: Sequence[ScoredTraining], *, lang: Lang = "en") -> Figure:
-    """A panel for each metric: trainings as points, the mean over the seeds as a line, and a ring at the best mean."""
+    """A panel for each metric: trainings as points, the mean over the seeds as a line, and a ring at the best mean.
+
+    A weight has no mean, and so no place on the line, if the metric is undefined for any of its trainings.
+    """
     say = words(lang)
     figure = Figure(figsize=(12.6, 4.3), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
-        known = [(weight, value) for weight, _, metrics in trainings if (value := metrics.get(metric)) is not None]
-        best = _draw(axes, known, lang) if known else say("no data")
+        values = np.array([metrics.get(metric) for _, _, metrics in trainings], dtype=np.float64)  # NaN for None
+        best = _draw(axes, np.array([weight for weight, _, _ in trainings]), values, lang)
         axes.set_title(f"{say(metric)}\n{best}", fontsize=11)
         axes.set_xlabel(say("lovasz weight"))
         axes.grid(alpha=0.3)
@@ -30,13 +34,15 @@ def draw_sweep(trainings: Sequence[ScoredTraining], *, lang: Lang = "en") -> Fig
     return figure
 
 
-def _draw(axes: Axes, points: Sequence[tuple[float, float]], lang: Lang) -> str:
-    """Draw one metric; return a text with the best mean. points: Weight and value of each training."""
-    say, (across, up) = words(lang), np.array(points).T
-    weights = np.unique(across)
-    means = np.array([up[across == weight].mean() for weight in weights])
-    best = int(means.argmax())
-    axes.scatter(across, up, s=28, facecolors="none", edgecolors="0.45", label=say("seed"))
-    axes.plot(weights, means, color=CURVES[0], marker=MARKERS[0], linewidth=2, label=say("mean"))
-    axes.scatter(weights[best], means[best], s=190, facecolors="none", edgecolors=CURVES[1], linewidths=2)
-    return say("best mean", value=means[best], weight=weights[best])
+def _draw(axes: Axes, weights: NDArray[np.float64], values: NDArray[np.float64], lang: Lang) -> str:
+    """Draw one metric; return a text with the best mean. weights, values: Of each training; NaN is undefined."""
+    say = words(lang)
+    places = np.unique(weights)
+    means = np.array([values[weights == place].mean() for place in places])
+    axes.scatter(weights, values, s=28, facecolors="none", edgecolors="0.45", label=say("seed"))
+    axes.plot(places, means, color=CURVES[0], marker=MARKERS[0], linewidth=2, label=say("mean"))
+    if np.isnan(means).all():
+        return say("no data")
+    best = int(np.nanargmax(means))
+    axes.scatter(places[best], means[best], s=190, facecolors="none", edgecolors=CURVES[1], linewidths=2)
+    return say("best mean", value=means[best], weight=places[best])

@@ -11,7 +11,7 @@ from torch import Tensor
 from ml.checkpoint_header import read_metadata
 from ml.config import OptimizerConfig, TrainConfig
 from ml.data import TrainingData
-from ml.evaluation.metrics import Metrics
+from ml.evaluation.metrics import Metrics, standing
 from ml.faults import InputRefused
 from ml.frozen import Frozen
 from ml.nn.checkpoint import load_tensors, save_tensors
@@ -41,8 +41,8 @@ class TrainingState:
     net: Net in training, on the device of the training.
     optimizer: Optimiser of the weights of the net.
     series: One row for each finished epoch.
-    best_epoch: Number of the epoch with the highest IoU on the val split so far, from 1; the earliest if several are
-        equal, 0 if no epoch is finished.
+    best_epoch: Number of the epoch that stands highest on the val split so far (`ml.evaluation.metrics.standing`), from
+        1; the earliest if several are equal, 0 if no epoch is finished.
     best_metrics: Metrics of the best epoch on the val split; None if no epoch is finished.
     best: Tensors of the net after the best epoch, on the CPU.
     """
@@ -61,12 +61,12 @@ class TrainingState:
         self.best_metrics: Metrics | None = None
 
     def finish_epoch(self, row: EpochRow, val: Metrics) -> None:
-        """Append the `row` of an epoch to the series, and copy the net to `best` if `val` has the highest IoU so far.
+        """Append the `row` of an epoch to the series, and copy the net to `best` if `val` stands highest so far.
 
         val: Metrics of the net on the val split.
         """
         self.series.append(row)
-        if self.best_metrics is None or _iou(val) > _iou(self.best_metrics):
+        if self.best_metrics is None or _standing(val) > _standing(self.best_metrics):
             self.best_epoch, self.best_metrics = len(self.series), val
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.net.state_dict().items()}
 
@@ -108,9 +108,8 @@ class TrainingState:
         return self
 
 
-def _iou(metrics: Metrics) -> float:
-    """Return the IoU for comparison; an undefined IoU is lower than any other."""
-    return -1.0 if metrics.iou is None else metrics.iou
+def _standing(metrics: Metrics) -> tuple[float, float]:
+    return standing(metrics.iou, metrics.accuracy)
 
 
 def _in_format_of(weight: Tensor, state: Tensor) -> Tensor:

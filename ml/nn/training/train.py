@@ -18,7 +18,7 @@ from ml.contract import Contract
 from ml.data import TrainingData
 from ml.evaluation.assessment import Assessment
 from ml.evaluation.metrics import Metrics
-from ml.evaluation.report import LISTED, BalanceReport, TrainReport
+from ml.evaluation.report import LISTED, BalanceReport, TrainReport, class_warnings
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.nn.checkpoint import save_checkpoint
@@ -56,7 +56,7 @@ class TrainResult(Frozen):
 def train(
     config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent, ranks: Ranks = ALONE
 ) -> TrainResult:
-    """Train a U-Net on `data.train`, keep the epoch with the best IoU on `data.val`, evaluate it once on `data.test`.
+    """Train a U-Net on `data.train`, keep the best epoch on `data.val`, evaluate it once on `data.test`.
 
     The checkpoint is written to `model.safetensors` in the folder `out`. The state is saved to `resume.safetensors`
     after each epoch, and a repeated call with the same `out` resumes after the last complete epoch. Its weights are
@@ -250,6 +250,8 @@ def _header(
             metrics[split], details[split] = assess(
                 net, contract, data.references, scenes, boundary_m=config.boundary_m, report_done=lambda _: check_stop()
             )
+    warnings = (*report.warnings, *class_warnings(report.balance.before, metrics))
+    report = report.model_copy(update={"warnings": warnings})
     if config.review_labels:
         suspects = suspect_labels(net, contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})

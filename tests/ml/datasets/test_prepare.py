@@ -117,6 +117,16 @@ def test_contradicting_layers_and_missing_classes_are_noted(world: World) -> Non
     assert note.code == "single_class" and "other" in note.detail
 
 
+def test_a_split_without_a_class_that_is_learnt_is_noted(world: World) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[:, :10, :10] = 0  # the only field of scene b has no data
+    scenes = [world.scenes[0], world.scene("b", 100, image), world.scenes[2]]
+    (note,) = world.prepare(scenes=scenes).notes
+    assert note.code == "absent_class"
+    assert note.detail == "The validation split has no pixel of sugarcane."
+    assert "undefined" in note.hint
+
+
 def test_progress_is_reported_for_every_scene(world: World) -> None:
     heard: list[Progress] = []
     world.prepare(watch=heard.append)

@@ -134,8 +134,11 @@ def test_variants_without_a_common_seed_are_not_paired() -> None:
 def test_resamples_in_which_a_metric_is_undefined_are_left_out() -> None:
     counts = blocks_with(np.array([0, 0, 0]), cane=0)
     counts[0] = [[900, 0], [50, 50]]
-    difference = found(compare([training("ce", 0, counts), training("a", 0, counts)]), "iou")
-    assert difference.ci95 == (0, 0)
+    comparison = compare([training("ce", 0, counts), training("a", 0, counts)])
+    assert found(comparison, "iou").ci95 == (0, 0)
+    (note,) = (note for note in comparison.notes if "iou" in note)
+    share = float(note.split(" in ")[1].split(" %")[0])  # all three draws miss the one block with cane: (2 / 3)^3
+    assert share == pytest.approx(29.6, abs=3)
 
 
 def test_a_comparison_of_no_trainings_is_empty() -> None:

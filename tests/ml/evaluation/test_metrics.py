@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn import metrics as oracle
 
-from ml.evaluation.metrics import Metrics, block_confusions, confusion, metrics_of, pooled
+from ml.evaluation.metrics import Metrics, block_confusions, confusion, metrics_of, pooled, standing
 
 
 def random_maps(seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -125,3 +125,16 @@ def test_a_confusion_is_square(confusion: list[list[int]]) -> None:
     document = Metrics.from_confusion(np.eye(2, dtype=np.int64)).model_dump() | {"confusion": confusion}
     with pytest.raises(ValidationError, match="a row and a column for each"):
         Metrics.model_validate(document)
+
+
+def test_in_a_split_without_the_class_a_clean_map_stands_above_any_with_false_positives() -> None:
+    few, many, clean, none = ([[100 - n, n], [0, 0]] for n in (1, 90, 0, 100))
+    of = {name: Metrics.from_confusion(np.array(c)) for name, c in zip("fmcn", (few, many, clean, none), strict=True)}
+    assert (of["c"].iou, of["f"].iou) == (None, 0)
+    assert sorted(of, key=lambda name: standing(of[name].iou, of[name].accuracy)) == ["n", "m", "f", "c"]
+
+
+def test_an_epoch_stands_by_its_iou_wherever_that_is_defined() -> None:
+    poor, good = (Metrics.from_confusion(np.array(c)) for c in ([[900, 0], [99, 1]], [[600, 300], [10, 90]]))
+    assert (poor.accuracy or 0) > (good.accuracy or 0)
+    assert standing(good.iou, good.accuracy) > standing(poor.iou, poor.accuracy)

@@ -59,3 +59,10 @@ def test_a_sweep_shows_each_seed_and_the_mean_and_the_best_weight() -> None:
     assert len(np.asarray(iou.collections[0].get_offsets())) == 4
     assert "IoU\nbest mean 0.7600 at 0.5" in texts(figure)
     assert "kappa\nnothing to show" in texts(figure)
+
+
+def test_a_weight_with_an_undefined_training_has_no_mean_and_is_not_the_best() -> None:
+    ious = {(0.0, 0): 0.5, (0.0, 1): 0.6, (0.5, 0): 0.9, (0.5, 1): None, (1.0, 0): 0.6, (1.0, 1): 0.6}
+    figure = draw_sweep([(weight, seed, {"iou": iou}) for (weight, seed), iou in ious.items()])
+    assert points(figure.axes[1].lines[0])[1] == pytest.approx([0.55, np.nan, 0.6], nan_ok=True)
+    assert "IoU\nbest mean 0.6000 at 1" in texts(figure)

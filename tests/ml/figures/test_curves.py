@@ -55,6 +55,14 @@ def test_validation_has_three_panels_and_marks_the_best_epoch_of_a_single_traini
     assert not points(figure.axes[2].lines[0])[0].size  # kappa is undefined in all epochs
 
 
+def test_an_epoch_with_an_undefined_iou_stands_above_those_with_false_positives() -> None:
+    ious = (0.0, None, 0.0, None)
+    accuracies = (0.99, 1.0, 0.999, 1.0)
+    scores = zip(ious, accuracies, strict=True)
+    rows = [{"epoch": n, "val_iou": iou, "val_accuracy": accuracy} for n, (iou, accuracy) in enumerate(scores, 1)]
+    assert "best IoU: epoch 2" in texts(draw_validation({"CE": [rows]}))
+
+
 def test_no_epoch_is_marked_for_several_trainings_or_without_epochs() -> None:
     several: Series = {"CE": [training(), training()]}
     none: Series = {"CE": [[]]}

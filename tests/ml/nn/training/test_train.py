@@ -11,12 +11,15 @@ import torch
 from ml.config import AUGMENTATIONS, LossConfig, NetConfig, OptimizerConfig, PredictConfig, TrainConfig
 from ml.contract import ClassDef
 from ml.data import LabelledScene, TrainingData
+from ml.evaluation.metrics import Metrics
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.evaluate import count, score
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
+from ml.nn.training.execution import choose_execution
+from ml.nn.training.state import TrainingState
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.nn.training.train import learning_rate, train
 from ml.progress import Progress, Stopped, silent
@@ -73,11 +76,12 @@ def test_the_checkpoint_is_of_the_best_epoch_and_its_metrics_can_be_reproduced(
     training_data: TrainingData, tmp_path: Path
 ) -> None:
     result = train(CONFIG, training_data, tmp_path / "out")
-    ious = [row["val_iou"] or -1 for row in result.series]
+    ious = [row["val_iou"] for row in result.series]
+    assert None not in ious
     net, header = load_checkpoint(result.model)
     again, parts, made_by = score(result.model, training_data.test, training_data.references)
     assert header == result.header
-    assert header.best_epoch == 1 + int(np.argmax(ious))
+    assert header.best_epoch == 1 + int(np.argmax(np.array(ious)))
     assert (header.test, header.details["test"]) == (again, parts)
     assert header.versions == made_by | {"ranks": "1"}
     counts = count(net, header.contract, training_data.test, check_stop=lambda: None)
@@ -312,3 +316,35 @@ def test_the_report_warns_of_colour_jitter(training_data: TrainingData, tmp_path
     header = train(changed(epochs=1, augment=["colour_jitter"]), training_data, tmp_path / "out").header
     assert header.report is not None
     assert "colour_jitter" in header.report.warnings[0]
+
+
+def test_a_val_split_without_the_class_is_warned_of_and_keeps_the_cleanest_epoch(
+    training_data: TrainingData, tmp_path: Path
+) -> None:
+    image, _ = fields(7, 64, 64)
+    empty = write_labelled(tmp_path, "empty", image, np.zeros((64, 64), dtype=np.uint8))
+    data = training_data.model_copy(update={"val": (empty,)})
+    result = train(changed(epochs=6), data, tmp_path / "out")
+    right = [row["val_accuracy"] for row in result.series]
+    assert result.header.best_epoch == 1 + int(np.argmax(np.array(right)))
+    assert [row["val_iou"] for row in result.series] == [None if accuracy == 1 else 0 for accuracy in right]
+    assert result.header.report is not None
+    (warning,) = (text for text in result.header.report.warnings if "validation" in text)
+    assert warning.startswith("The validation split has no pixel of sugarcane. Its IoU is undefined there")
+
+
+def test_a_later_epoch_with_false_positives_does_not_replace_a_clean_one(
+    training_data: TrainingData, tmp_path: Path
+) -> None:
+    config = CONFIG.for_classes(2)
+    state = TrainingState(config, training_data, choose_execution(config))
+    kept = list[int]()
+    for errors in (50, 3, 0, 1, 0):
+        val = Metrics.from_confusion(np.array([[100 - errors, errors], [0, 0]]))
+        state.finish_epoch({"epoch": len(kept) + 1}, val)
+        kept.append(state.best_epoch)
+    assert kept == [1, 2, 3, 3, 3]
+    state.save(tmp_path / "resume.safetensors")
+    resumed = TrainingState(config, training_data, choose_execution(config)).resume(tmp_path / "resume.safetensors")
+    resumed.finish_epoch({"epoch": 6}, Metrics.from_confusion(np.array([[99, 1], [0, 0]])))
+    assert resumed.best_epoch == 3

@@ -1,0 +1,34 @@
+"""The report of a training warns of classes that its metrics do not show."""
+
+import numpy as np
+
+from ml.evaluation.metrics import Metrics
+from ml.evaluation.report import class_warnings
+
+TRAINED = {"other": 900, "cane": 90, "salt": 10}
+
+
+def of(*rows: tuple[int, int, int]) -> Metrics:
+    return Metrics.from_confusion(np.array(rows))
+
+
+def test_a_class_of_which_nothing_is_found_is_warned_of_with_its_pixels() -> None:
+    val = of((800, 10, 0), (5, 85, 0), (1000, 34, 0))
+    assert list(class_warnings(TRAINED, {"val": val})) == [
+        "None of the 1,034 pixels of salt in the split val is mapped as it."
+    ]
+
+
+def test_a_class_that_a_split_lacks_is_warned_of_once() -> None:
+    whole, lacking = of((80, 1, 1), (2, 80, 0), (0, 0, 9)), of((80, 1, 1), (0, 0, 0), (0, 0, 9))
+    (warning,) = class_warnings(TRAINED, {"val": lacking, "test": whole})
+    assert warning.startswith("The validation split has no pixel of cane.")
+    (warning,) = class_warnings(TRAINED, {"val": whole, "test": lacking})
+    assert warning.startswith("The test split has no pixel of cane.")
+    (warning,) = class_warnings(TRAINED | {"cane": 0}, {"val": lacking, "test": lacking})
+    assert warning.startswith("The training split has no pixel of cane.")
+
+
+def test_a_training_that_found_all_classes_in_all_splits_has_no_warning() -> None:
+    whole = of((80, 1, 1), (2, 80, 0), (0, 0, 9))
+    assert list(class_warnings(TRAINED, {"val": whole, "test": whole})) == []
