@@ -13,7 +13,7 @@ from ml.nn.prediction.row_stream import StreamNet
 from ml.nn.unet import PROBABILITY_STEPS, probability_byte
 
 BLOCK_PX = 64  # divides the height of the windows of `evaluated_windows`, so no block is divided between two
-MIN_PROBABILITY = 0.8  # least probability at which a prediction contradicts the label of a pixel
+MIN_PROBABILITY = 0.8  # least probability of the mapped class at which a prediction contradicts the label of a pixel
 MIN_SHARE = 0.5  # a block is suspect if more than this share of its labelled pixels is contradicted
 MIN_PIXELS = 16  # least number of labelled pixels in a suspect block
 
@@ -23,8 +23,9 @@ def suspect_labels(
 ) -> tuple[SuspectLabels, ...]:
     """Find blocks of 64 x 64 px in which the net contradicts over half of the labels at a probability of at least 0.8.
 
-    The blocks with the largest share of contradicted labels come first. Use it on the training split: where a net
-    contradicts a label that it was trained on, the label is wrong more often than the net.
+    It is the probability of the class that the net maps there, for any number of classes. The blocks with the largest
+    share of contradicted labels come first. Use it on the training split: where a net contradicts a label that it was
+    trained on, the label is wrong more often than the net.
 
     check_stop: Called after each window; may raise `Stopped`.
     """
@@ -39,7 +40,9 @@ def suspect_labels(
 
 def _in_window(scene: str, piece: EvaluatedWindow, block_px: int) -> Iterator[SuspectLabels]:
     byte = probability_byte(piece.logits).cpu().numpy()
-    sure = np.maximum(byte, PROBABILITY_STEPS - 1 - byte) >= MIN_PROBABILITY * PROBABILITY_STEPS
+    if len(piece.logits) == 1:  # the byte is of class 1, also where class 0 is mapped
+        byte = np.maximum(byte, PROBABILITY_STEPS - 1 - byte)
+    sure = byte >= MIN_PROBABILITY * PROBABILITY_STEPS
     labelled = piece.truth != UNLABELLED
     wrong = labelled & sure & (piece.truth != piece.predicted)
     for block in blocks(*labelled.shape, block_px=block_px):

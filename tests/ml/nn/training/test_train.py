@@ -22,6 +22,7 @@ from ml.nn.training.execution import choose_execution
 from ml.nn.training.state import TrainingState
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.nn.training.train import learning_rate, train
+from ml.nn.unet import make_net
 from ml.progress import Progress, Stopped, silent
 from tests.ml.nn.conftest import contract_of, fields, write_labelled
 
@@ -287,6 +288,32 @@ def test_many_classes_are_learnt_and_mapped_by_their_values(tmp_path: Path) -> N
     assert (values == expected)[expected != 255].mean() == pytest.approx(result.header.test.accuracy)
     assert made.area_ha.keys() == {3, 7, 9}
     assert sum(made.area_ha.values()) == pytest.approx(64 * 64 * 0.01, rel=0.01)
+    check_review_of_three(result.model, tmp_path)
+
+
+def check_review_of_three(model: Path, folder: Path) -> None:
+    """Assert that the net, which has learnt three classes, finds the block whose bare land is labelled as cane."""
+    image, mask = fields(9, 128, 192)
+    image[1, mask == 1] -= 25  # all of it is bare land
+    labels = np.full(mask.shape, 3, dtype=np.uint8)
+    labels[64:128, 128:192] = 9
+    net, header = load_checkpoint(model)
+    scene = write_labelled(folder, "wrong", image, labels)
+    (suspect,) = suspect_labels(for_prediction(net), header.contract, [scene], check_stop=lambda: None)
+    assert (suspect.row, suspect.col, suspect.pixels) == (64, 128, 64 * 64)
+    assert suspect.contradicted > 0.5
+
+
+@pytest.mark.parametrize("count", [3, 10, 40])
+def test_a_net_that_is_sure_of_nothing_contradicts_no_label_of_many_classes(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(count)
+    image = rng.normal(100, 10, (2, 128, 128)).round().astype(np.uint8)
+    scene = write_labelled(tmp_path, "noise", image, rng.integers(count, size=(128, 128)).astype(np.uint8))
+    classes = tuple(ClassDef(value=value, name=f"crop {value}") for value in range(count))
+    contract = contract_of(image).model_copy(update={"classes": classes})
+    torch.manual_seed(0)
+    net = make_net(contract, NetConfig(depth=1, width=4))
+    assert not suspect_labels(for_prediction(net), contract, [scene], check_stop=lambda: None)
 
 
 @pytest.mark.parametrize(
