@@ -10,6 +10,8 @@ from ml.contract import BandStatistics
 from ml.frozen import Frozen
 
 ChipFault = Literal["little_valid", "constant", "cloud"]
+GUESSED: tuple[ChipFault, ...] = ("constant", "cloud")  # what also a uniform or a bright crop looks like
+MOST = 0.5  # of a class, a larger share than this must not go unseen: its labels say that the guess is wrong
 CLOUD_STD = 3.0  # cloud is brighter than the mean by this many standard deviations, in every band
 CLOUD_SHARE = 0.5  # a chip is cloud if more than this share of its valid pixels is
 

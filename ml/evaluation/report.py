@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from pydantic import Field
 
 from ml.datasets.checks import absence_notes
-from ml.datasets.unusable_chips import DroppedChip
+from ml.datasets.unusable_chips import MOST, DroppedChip
 from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
 
+ByReason = Mapping[str, Mapping[str, int]]
+_LOOKS = {"little_valid": "nearly empty", "constant": "constant", "cloud": "like cloud"}
 LISTED = 200  # a report lists at most this number of chips and of blocks; it always counts all
 
 
@@ -43,17 +46,39 @@ class SuspectLabels(Frozen):
 class TrainReport(Frozen):
     """The report of one training.
 
-    dropped: Number of chips that were not trained on, by reason. dropped_chips: The first of them. suspects: Number of
+    dropped: Number of chips that were not trained on, by reason. dropped_chips: The first of them. dropped_pixels:
+    Labelled pixels of all of them, by reason and then by class name, without zeros. suspects: Number of
     all blocks with doubtful labels, or None if labels were not reviewed. suspect_labels: The most doubtful of these
-    blocks. warnings: Settings that are allowed but unwise, and classes that were not learnt or not measured.
+    blocks. warnings: Settings that are allowed but unwise, and classes that were hardly seen, not learnt or not
+    measured.
     """
 
     balance: BalanceReport
     dropped: dict[str, int]
     dropped_chips: tuple[DroppedChip, ...]
+    dropped_pixels: ByReason = Field(default_factory=dict, exclude_if=lambda value: not value)
     suspects: int | None = None
     suspect_labels: tuple[SuspectLabels, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def chip_warnings(seen: Mapping[str, int], dropped: ByReason, kept: ByReason) -> Iterator[str]:
+    """Classes that the search for unusable chips would hardly leave, or hardly leaves.
+
+    seen: Labelled pixels in the chips that are trained on, by class name. dropped, kept: Labelled pixels in the chips
+    that look unusable, by reason and then by class name, without zeros; only those of `kept` are trained on.
+    """
+    for why, pixels in kept.items():
+        for name, count in pixels.items():
+            share = count / seen[name]
+            if share > MOST:
+                those = f"{100 * share:.0f} % of the pixels of {name} that are trained on ({count:,})"
+                yield f"{those} are in chips that look {_LOOKS[why]}: check that they show {name}."
+    for name, count in seen.items():
+        lost = {why: pixels[name] for why, pixels in dropped.items() if name in pixels}
+        if sum(lost.values()) > MOST * (count + sum(lost.values())):
+            reasons = ", ".join(f"{pixels:,} in chips that look {_LOOKS[why]}" for why, pixels in lost.items())
+            yield f"Of {name} only {count:,} labelled pixels are trained on; not so {reasons}: lower min_valid."
 
 
 def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -> Iterator[str]:

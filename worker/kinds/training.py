@@ -72,6 +72,6 @@ def _log_report(context: JobContext, report: TrainReport) -> None:
         context.log(f"warning: {warning}")
     context.log(f"balance {report.balance.mode}: pixels {report.balance.before}, in an epoch {report.balance.after}")
     for why, count in report.dropped.items():
-        context.log(f"{count} chips were dropped: {why}")
+        context.log(f"{count} chips were dropped: {why}, pixels {report.dropped_pixels.get(why, {})}")
     if report.suspects:
         context.log(f"{report.suspects} places have labels that the net strongly contradicts: check them")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ml.config import TrainConfig
 from ml.contract import UNLABELLED, Contract
-from ml.datasets.unusable_chips import ChipFault, DroppedChip, chip_fault
+from ml.datasets.unusable_chips import GUESSED, MOST, ChipFault, DroppedChip, chip_fault
 from ml.faults import Fault, refuse_any
 from ml.geo.windows import Window, blocks
 from ml.nn.training.balance import Counts, draw, extra_copies, repetitions
@@ -58,12 +58,14 @@ class _Cover:
     counts: Numbers of labelled pixels of each of K classes, int64 (C, K).
     hard: Whether a chip contains a look-alike crop that is to be drawn more often, bool (C,).
     dropped: Chips that are not used, with the reasons.
+    dropped_pixels: Labelled pixels of each class in these chips, int64 (K,), by the reason.
     """
 
     positions: list[ChipPosition]
     counts: Counts
     hard: NDArray[np.bool_]
     dropped: list[DroppedChip]
+    dropped_pixels: dict[str, NDArray[np.int64]]
 
 
 class ChipSampler:
@@ -73,9 +75,16 @@ class ChipSampler:
     random crop). So the pixels of chips are counted exactly and every pixel can be drawn. The draw depends only on
     the seed and the epoch.
 
+    Chips that look constant or like cloud are not used, unless more than half of the labelled pixels of a class are in
+    such chips: then the labels say that it is a crop, and all chips with this class are used (`kept` counts them).
+
     steps: Number of steps in an epoch: the config's `steps_per_epoch`, or as many as draw each chip as often as the
         balance mode demands.
     dropped: Chips of the grid without an offset that are not used, with the reasons.
+    dropped_pixels: Labelled pixels of each class in these chips, int64 (K,), by the reason.
+    kept_pixels: The same for the chips that look unusable and are used.
+    seen_pixels: Labelled pixels of each class in the chips that are used, int64 (K,).
+    has_hard: Whether a chip with a look-alike crop is used.
 
     Raises:
         InputRefused: code `no_usable_chips`: no chip is usable.
@@ -87,9 +96,16 @@ class ChipSampler:
         self._classes = len(contract.classes)
         self._chips_per_step = config.batch_size * config.accumulate
         self._exact = config.balance == "oversample_exact"
-        self._at_origin = self._cover(np.zeros((len(scenes), 2), dtype=np.int64))
-        self.dropped = tuple(self._at_origin.dropped)
-        refuse_any(_cover_faults(self._at_origin))
+        origin = np.zeros((len(scenes), 2), dtype=np.int64)
+        self._spared = np.zeros(self._classes, dtype=np.bool_)
+        strict = self._cover(origin)
+        refuse_any(_cover_faults(strict))
+        self._spared = _unseen(strict)
+        self._at_origin = self._cover(origin) if self._spared.any() else strict
+        self.dropped, self.dropped_pixels = tuple(self._at_origin.dropped), self._at_origin.dropped_pixels
+        self.kept_pixels = {why: pixels - self.dropped_pixels[why] for why, pixels in strict.dropped_pixels.items()}
+        self.seen_pixels = self._at_origin.counts.sum(axis=0)
+        self.has_hard = bool(self._at_origin.hard.any())
         self.steps = config.steps_per_epoch or self._steps_for_all(self._at_origin)
         self._rare = int(np.argmin(self._at_origin.counts.sum(axis=0)))
 
@@ -174,19 +190,25 @@ class ChipSampler:
             list[bool](),
             list[DroppedChip](),
         )
+        dropped_pixels: dict[str, NDArray[np.int64]] = {
+            why: np.zeros(self._classes, dtype=np.int64) for why in get_args(ChipFault)
+        }
         for position in self._grid(offsets):
             scene = self._scenes[position.scene]
             chip = np.s_[position.row : position.row + size, position.col : position.col + size]
             pixels = np.bincount(scene.mask[chip].ravel(), minlength=self._classes)[: self._classes]
             if not pixels.any():
                 continue
-            if fault := self._fault(scene, chip):
+            fault = self._fault(scene, chip)
+            if fault and not (fault in GUESSED and pixels[self._spared].any()):
+                dropped_pixels[fault] += pixels
                 dropped.append(DroppedChip(scene=scene.name, row=position.row, col=position.col, why=fault))
                 continue
             positions.append(position)
             counts.append(pixels)
             hard.append(scene.hard is not None and bool(scene.hard[chip].any()))
-        return _Cover(positions, np.array(counts, dtype=np.int64).reshape(-1, self._classes), np.array(hard), dropped)
+        by_chip = np.array(counts, dtype=np.int64).reshape(-1, self._classes)
+        return _Cover(positions, by_chip, np.array(hard), dropped, dropped_pixels)
 
     def _grid(self, offsets: NDArray[np.int64]) -> Iterator[ChipPosition]:
         """Yield the positions of chips that cover every scene."""
@@ -212,6 +234,13 @@ def _starts(length: int, size: int, offset: int, *, once: bool) -> list[int]:
     if once:
         return list(range(0, length, size))
     return sorted({min(max(start, 0), max(length - size, 0)) for start in range(-offset, length, size)})
+
+
+def _unseen(cover: _Cover) -> NDArray[np.bool_]:
+    """Find the classes most of whose labelled pixels are in chips that look constant or like cloud, bool (K,)."""
+    lost = np.sum([cover.dropped_pixels[why] for why in GUESSED], axis=0)
+    pixels = cover.counts.sum(axis=0) + np.sum([*cover.dropped_pixels.values()], axis=0)
+    return np.asarray(lost > MOST * pixels)
 
 
 def _cover_faults(cover: _Cover) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ml.contract import Contract
 from ml.data import TrainingData
 from ml.evaluation.assessment import Assessment
 from ml.evaluation.metrics import Metrics
-from ml.evaluation.report import LISTED, BalanceReport, TrainReport, class_warnings
+from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnings, class_warnings
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.nn.checkpoint import save_checkpoint
@@ -36,6 +36,7 @@ from ml.progress import Progress, Watch, silent
 from ml.provenance import software
 
 Losses = dict[str, float]
+_NO_HARD = "No usable chip of the training split has a crop of hard_negatives, so these change nothing."
 
 
 class TrainResult(Frozen):
@@ -219,14 +220,21 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
     def by_name(pixels: NDArray[np.int64]) -> dict[str, int]:
         return {item.name: int(count) for item, count in zip(contract.classes, pixels, strict=True)}
 
+    def by_reason(pixels: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, int]]:
+        named = {why: {name: count for name, count in by_name(of).items() if count} for why, of in pixels.items()}
+        return {why: of for why, of in named.items() if of}
+
     balance = BalanceReport(
         mode=config.balance, before=by_name(sampler.pixels()), after=by_name(sampler.drawn_pixels(0))
     )
+    dropped, kept = by_reason(sampler.dropped_pixels), by_reason(sampler.kept_pixels)
+    hard = [] if sampler.has_hard or not config.hard_negatives else [_NO_HARD]
     return TrainReport(
         balance=balance,
         dropped=Counter(chip.why for chip in sampler.dropped),
         dropped_chips=sampler.dropped[:LISTED],
-        warnings=config.warnings(),
+        dropped_pixels=dropped,
+        warnings=(*config.warnings(), *hard, *chip_warnings(by_name(sampler.seen_pixels), dropped, kept)),
     )
 
 

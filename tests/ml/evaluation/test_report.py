@@ -3,7 +3,7 @@
 import numpy as np
 
 from ml.evaluation.metrics import Metrics
-from ml.evaluation.report import class_warnings
+from ml.evaluation.report import chip_warnings, class_warnings
 
 TRAINED = {"other": 900, "cane": 90, "salt": 10}
 
@@ -32,3 +32,18 @@ def test_a_class_that_a_split_lacks_is_warned_of_once() -> None:
 def test_a_training_that_found_all_classes_in_all_splits_has_no_warning() -> None:
     whole = of((80, 1, 1), (2, 80, 0), (0, 0, 9))
     assert list(class_warnings(TRAINED, {"val": whole, "test": whole})) == []
+
+
+def test_a_class_that_was_kept_though_it_looks_like_cloud_is_warned_of_with_figures() -> None:
+    assert list(chip_warnings({"other": 3000, "salt": 320}, {}, {"cloud": {"salt": 256, "other": 9}})) == [
+        "80 % of the pixels of salt that are trained on (256) are in chips that look like cloud: "
+        "check that they show salt."
+    ]
+
+
+def test_a_class_most_of_which_is_in_nearly_empty_chips_is_warned_of_with_figures() -> None:
+    dropped = {"little_valid": {"other": 200, "cane": 90}, "cloud": {"cane": 20}}
+    assert list(chip_warnings({"other": 3000, "cane": 100}, dropped, {})) == [
+        "Of cane only 100 labelled pixels are trained on; not so 90 in chips that look nearly empty, "
+        "20 in chips that look like cloud: lower min_valid."
+    ]

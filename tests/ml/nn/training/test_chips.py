@@ -144,6 +144,34 @@ def test_bad_chips_are_dropped_and_listed(tmp_path: Path) -> None:
     assert len(origins) <= chips.steps * 4
 
 
+@pytest.mark.parametrize(("fill", "why"), [((200, 255), "cloud"), ((70, 71), "constant")])
+@pytest.mark.parametrize("balance", ["none", "oversample", "undersample", "oversample_exact"])
+def test_a_class_that_only_chips_that_look_unusable_have_is_seen(
+    tmp_path: Path, fill: tuple[int, int], why: str, balance: str
+) -> None:
+    rng = np.random.default_rng(1)
+    image, mask = rng.integers(60, 99, (1, 64, 64), dtype=np.uint8), np.zeros((64, 64), np.uint8)
+    image[:, 16:32, 16:32], mask[16:32, 16:32] = rng.integers(*fill, (16, 16)), 1  # 6 %, and just one chip
+    image[:, :16, 48:], mask[:16, 48:] = 255, 255  # a cloud without a label
+    image[:, 48:, 48:] = rng.integers(200, 255, (16, 16))  # a cloud of which class 0 loses little
+    scene = write_labelled(tmp_path, "s", image, mask)
+    statistics = CONTRACT.statistics[0].model_copy(update={"mean": 80.0, "std": 12.0})
+    contract = CONTRACT.model_copy(update={"statistics": (statistics,)})
+    config = TrainConfig.model_validate(CONFIG.model_dump() | {"balance": balance, "augment": ["flip"]})
+    chips = ChipSampler([cache_scene(scene, contract, tmp_path / "cache")], config, contract)
+    assert [(c.row, c.col, c.why) for c in chips.dropped] == [(48, 48, "cloud")]
+    assert chips.dropped_pixels["cloud"].tolist() == [256, 0]
+    assert chips.kept_pixels[why].tolist() == [0, 256]
+    assert chips.seen_pixels.tolist() == [13 * 256, 256]
+    drawn = {(position.row, position.col) for step in chips.epoch(0) for position in step}
+    assert (16, 16) in drawn
+    assert (48, 48) not in drawn
+    moved = ChipSampler(
+        [cache_scene(scene, contract, tmp_path / "moved")], config.model_copy(update={"augment": ("crop",)}), contract
+    )
+    assert all(moved.drawn_pixels(epoch)[1] for epoch in range(9)), "random crops see the class in every epoch"
+
+
 def test_when_all_chips_are_bad_the_training_is_refused(tmp_path: Path) -> None:
     image = np.full((1, 32, 32), 70, dtype=np.uint8)
     scene = cache_scene(write_labelled(tmp_path, "s", image, np.zeros((32, 32), np.uint8)), CONTRACT, tmp_path / "c")

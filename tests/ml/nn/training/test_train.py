@@ -375,3 +375,24 @@ def test_a_later_epoch_with_false_positives_does_not_replace_a_clean_one(
     resumed = TrainingState(config, training_data, choose_execution(config)).resume(tmp_path / "resume.safetensors")
     resumed.finish_epoch({"epoch": 6}, Metrics.from_confusion(np.array([[99, 1], [0, 0]])))
     assert resumed.best_epoch == 3
+
+
+def test_a_rare_bright_crop_that_fills_its_chips_is_learnt_with_a_warning(tmp_path: Path) -> None:
+    scenes = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        image, mask = rng.normal(80, 8, (2, 128, 128)), np.zeros((128, 128), dtype=np.uint8)
+        image[:, 32:64, 32:64] = rng.normal(200, 8, (2, 32, 32))  # 6 %, far more than three deviations above the mean
+        mask[32:64, 32:64] = 1
+        scenes.append(write_labelled(tmp_path, f"bright{seed}", image.round().clip(1, 254).astype(np.uint8), mask))
+        contract = contract_of(image.round().astype(np.uint8))
+    data = TrainingData(train=(scenes[0],), val=(scenes[1],), contract=contract)
+    header = train(changed(chip_size=16, epochs=6, augment=["flip"]), data, tmp_path / "out").header
+    assert header.report is not None
+    assert header.report.dropped == {}
+    assert [text for text in header.report.warnings if "cloud" in text] == [
+        "100 % of the pixels of sugarcane that are trained on (1,024) are in chips that look like cloud: "
+        "check that they show sugarcane."
+    ]
+    assert header.val is not None
+    assert (header.val.iou or 0) > 0.8
