@@ -23,7 +23,7 @@ from ml.labels.fields import Fields, fields_of
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import repaired
 from ml.scenes.source import RasterSource
-from ml.scenes.tiff_safety import check_tiff
+from ml.scenes.tiff_agreement import check_raster
 
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
@@ -75,7 +75,7 @@ def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLay
 
     Raises:
         InputRefused: For polygons, the faults of `read_layer`, `repaired`, `classes_of` and `fields_of`. For a mask,
-            the faults of `check_tiff` and `checked_grid`, corrupt_tiff, and not_a_mask.
+            the faults of `check_raster` and `checked_grid`, corrupt_tiff, and not_a_mask.
     """
     kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
@@ -169,7 +169,7 @@ class MaskLayer:
     fields = None
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
-        check_tiff(path)
+        check_raster(path)
         with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
             bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])

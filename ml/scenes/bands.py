@@ -61,8 +61,11 @@ def band_names(source: RasterSource, declared: Sequence[str] | None) -> tuple[tu
         colour, if these are distinct; otherwise the numbers from "1".
 
     Raises:
-        InputRefused: bad_bands if the declared names do not fit the file.
+        InputRefused: no_bands if every band is alpha; bad_bands if the declared names do not fit the file.
     """
+    if not source.bands:
+        hint = "If it is a measured band, say so in the file: gdal_edit.py -colorinterp_1 undefined in.tif"
+        raise InputRefused(Fault("no_bands", "Every band of the image is alpha, which is a mask.", hint))
     notes = tuple(_notes(source))
     if declared is not None:
         _check(declared, source)

@@ -1,10 +1,11 @@
 """Inspection of GeoTIFFs: their properties, and whether they can be used as scenes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 
 from ml.contract import BandStatistics
 from ml.faults import Note
@@ -13,11 +14,11 @@ from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.crs import crs_code
 from ml.geo.grid import Box, Grid
 from ml.geo.placement import checked_grid
-from ml.geo.raster import refusing_damage
+from ml.geo.raster import LEAST_CACHE, refusing_damage
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
-from ml.scenes.tiff_safety import check_tiff
+from ml.scenes.tiff_agreement import check_raster
 
 
 class BandInfo(Frozen):
@@ -83,15 +84,24 @@ def inspect_scene(
     windows_per_side: Largest number of sampled windows along each side of the scene; values below 2 count as 2.
 
     Raises:
-        InputRefused: The faults found. Codes: those of `check_tiff`, missing_crs, unknown_crs,
-            missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, bad_bands, no_valid_pixels.
+        InputRefused: The faults found. Codes: those of `check_raster`, missing_crs, unknown_crs,
+            missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, no_bands, bad_bands,
+            no_valid_pixels.
     """
-    check_tiff(path)
-    with refusing_damage("The file cannot be read as a GeoTIFF."), RasterSource(path, nodata) as source:
+    rpc = check_raster(path).rpc
+    small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # hardly any block of a sample is read twice
+    with small_cache, refusing_damage("The file cannot be read as a GeoTIFF."), RasterSource(path, nodata) as source:
         grid = checked_grid(source.dataset)
         names, name_notes = band_names(source, bands)
         sample = sample_scene(source, windows_per_side)
-        return _describe(path, grid, source, names, sample, (*name_notes, *sample.notes))
+        return _describe(path, grid, source, names, sample, (*_rpc_notes(rpc), *name_notes, *sample.notes))
+
+
+def _rpc_notes(rpc: bool) -> Iterator[Note]:
+    if rpc:
+        detail = "The file has rational polynomials (RPC) beside its grid. They are ignored."
+        hint = "Check that the image was orthorectified: its pixels must lie where the grid says."
+        yield Note(code="rpc_ignored", detail=detail, hint=hint)
 
 
 def _describe(

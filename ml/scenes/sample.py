@@ -16,6 +16,7 @@ WINDOWS_PER_SIDE = 8
 WINDOW_PX = 256
 _DECODE_BYTES = 1 << 30  # limit on the decoded size of all blocks of a sample
 _SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel reads at most 2 Gpx
+_MOST_TILE_PX = 16384  # side of the largest tile that a file may have
 _SUSPECT_SHARE = 0.05  # share of the sampled pixels above which a value may be an undeclared nodata value
 
 
@@ -71,14 +72,21 @@ def _evenly(length: int, unit: int, most: int) -> list[int]:
 def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
     """Return image and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
     total = -(-source.rows // _SEARCH_PX) * -(-source.cols // _SEARCH_PX)
-    windows = blocks(source.rows, source.cols, block_px=_SEARCH_PX)
-    for window in islice(windows, 0, None, -(-total // _SEARCH_WINDOWS)):
+    for window in islice(_searched(source), 0, None, -(-total // _SEARCH_WINDOWS)):
         image, valid = source.read(window)
         if valid.any():
             return image, valid
     detail = "Every pixel is nodata, masked or not a number."
     hint = f"Check the nodata value ({source.declared_nodata or 'none'}). The image may use it for valid pixels."
     raise InputRefused(Fault("no_valid_pixels", detail, hint))
+
+
+def _searched(source: RasterSource) -> Iterator[Window]:
+    """Yield windows that cover the scene, those of one large tile of the file after each other, to decode it once."""
+    side = ceil_to(_SEARCH_PX, max(source.dataset.block_shapes[0]))
+    for tile in blocks(source.rows, source.cols, block_px=side if side <= _MOST_TILE_PX else _SEARCH_PX):
+        for part in blocks(tile.rows, tile.cols, block_px=_SEARCH_PX):
+            yield Window(tile.row + part.row, tile.col + part.col, part.rows, part.cols)
 
 
 def _nodata_notes(source: RasterSource) -> Iterator[Note]:

@@ -54,7 +54,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.dtype = np.dtype(self._dataset.dtypes[0])
         self.declared_nodata = nodata_text(path) if nodata is None else str(nodata)
         self.nodata = usable_nodata(self.declared_nodata, self.dtype)
-        first = np.array(self.indexes) - 1
+        first = np.array(self.indexes, dtype=int) - 1
         self._scales = np.asarray(self._dataset.scales)[first, None, None]
         self._offsets = np.asarray(self._dataset.offsets)[first, None, None]
         self._scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())

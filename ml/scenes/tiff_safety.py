@@ -7,7 +7,7 @@ is read.
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,37 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # values of SampleFormat; 4 is untyped, 5 and 6 are complex
 _BITS = {_UNSIGNED: {*range(1, 17), 32}, _SIGNED: {8, 16, 32}, _FLOAT: {16, 24, 32, 64}}
 # Metadata items that make GDAL open another file or URL, with any of its drivers.
-_REFERENCES = re.compile(r"\b(OVERVIEW_FILE|MASK_FILE|[XY]_DATASET)\b", re.IGNORECASE)
+REFERENCES = re.compile(r"\b(OVERVIEW_FILE|MASK_FILE|[XY]_DATASET)\b", re.IGNORECASE)
 
 
-def check_tiff(path: Path) -> None:
+@dataclass(frozen=True)
+class TiffLayout:
+    """What the directories of a TIFF say about its image.
+
+    rows, cols, bands: Size of the image.
+    dtype: NumPy name of the type in which GDAL returns the pixels.
+    block_rows, block_cols: Size of a block in pixels.
+    tiled: Whether blocks are tiles; otherwise they are strips.
+    overviews: Number of reduced images with the same number of bands.
+    masked: Whether the file has a mask for the image.
+    nodata: Text that the file declares as nodata, unchanged; "" if there is none.
+    rpc: Whether the file has rational polynomials (RPC) beside its grid.
+    """
+
+    rows: int
+    cols: int
+    bands: int
+    dtype: str
+    block_rows: int
+    block_cols: int
+    tiled: bool
+    overviews: int
+    masked: bool
+    nodata: str
+    rpc: bool
+
+
+def check_tiff(path: Path) -> TiffLayout:
     """Check the directories of a TIFF or BigTIFF; time and memory are bounded for any file.
 
     Raises:
@@ -43,36 +70,51 @@ def check_tiff(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        for number, directory in enumerate(list(directories(file, size))):
-            page = _page(directory)
+        found = list(directories(file, size))
+        if not found:
+            raise corrupt("The file has no image.")
+        pages = [_page(directory) for directory in found]
+        for number, (directory, page) in enumerate(zip(found, pages, strict=True)):
             refuse_any(_structure_faults(number, directory, page))
-            if _has_blocks(directory):
+        refuse_any(_number_faults(pages))
+        for directory, page in zip(found, pages, strict=True):
+            if page.has_blocks:
                 refuse_any(_block_faults(directory, page, size))
+        return _layout(found[0], pages)
 
 
 @dataclass(frozen=True)
 class _Page:
     """Shape of one image of the file and of its blocks, which are tiles or strips.
 
-    bits: Bits per sample.
+    kind: NewSubfileType. sample: SampleFormat. bits: Bits per sample.
     block_rows, block_cols: Size of a block in pixels.
     planar: Whether each band has its own blocks.
+    has_blocks: False for the JPEG thumbnail that cameras add after the image, a reduced image in old-style JPEG.
     """
 
+    kind: int
     rows: int
     cols: int
     bands: int
+    sample: int
     bits: int
     block_rows: int
     block_cols: int
     tiled: bool
     planar: bool
+    has_blocks: bool
+
+    @property
+    def pixel_bits(self) -> int:
+        """Bits of a decoded sample; GDAL decodes 1 bit to 8 bits, and 12 bits to 16."""
+        return next((width for width in (8, 16, 32) if self.bits <= width), self.bits)
 
     @property
     def block_bytes(self) -> int:
         """Size of one decoded block."""
         bands = 1 if self.planar else self.bands
-        return self.block_rows * -(-self.block_cols * bands * self.bits // 8)
+        return self.block_rows * self.block_cols * bands * self.pixel_bits // 8
 
     @property
     def decoded_bytes(self) -> int:
@@ -85,60 +127,89 @@ class _Page:
         across, down = -(-self.cols // self.block_cols), -(-self.rows // self.block_rows)
         return across * down * (self.bands if self.planar else 1)
 
+    @property
+    def dtype(self) -> str:
+        """NumPy name of the type in which GDAL returns the pixels; it has no float16 and no 24 bits."""
+        if self.sample == _FLOAT:
+            return f"float{max(self.pixel_bits, 32)}"
+        return f"{'int' if self.sample == _SIGNED else 'uint'}{self.pixel_bits}"
+
 
 def _page(directory: Directory) -> _Page:
     rows, cols = directory.number(tag.IMAGE_LENGTH, 0), directory.number(tag.IMAGE_WIDTH, 0)
-    tiled = tag.TILE_WIDTH in directory.entries
+    bands, tiled = directory.number(tag.SAMPLES_PER_PIXEL, 1), tag.TILE_WIDTH in directory.entries
     block_rows = directory.number(tag.TILE_LENGTH, 0) if tiled else directory.number(tag.ROWS_PER_STRIP, rows)
+    kind, planar = directory.number(tag.NEW_SUBFILE_TYPE, 0), directory.number(tag.PLANAR_CONFIGURATION, 1)
     page = _Page(
+        kind=kind,
         rows=rows,
         cols=cols,
-        bands=directory.number(tag.SAMPLES_PER_PIXEL, 1),
-        bits=directory.number(tag.BITS_PER_SAMPLE, 1),
+        bands=bands,
+        sample=min(directory.of_bands(tag.SAMPLE_FORMAT, bands, _UNSIGNED)),
+        bits=min(directory.of_bands(tag.BITS_PER_SAMPLE, bands, 1)),
         block_rows=block_rows if tiled else min(block_rows, rows),
         block_cols=directory.number(tag.TILE_WIDTH, 0) if tiled else cols,
         tiled=tiled,
-        planar=directory.number(tag.PLANAR_CONFIGURATION, 1) == 2,
+        planar=planar == 2,
+        has_blocks=not (directory.number(tag.COMPRESSION, 1) == 6 and kind & _REDUCED),
     )
-    if min(page.rows, page.cols, page.bands, page.bits, page.block_rows, page.block_cols) < 1:
+    depth = directory.number(tag.IMAGE_DEPTH, 1), directory.number(tag.TILE_DEPTH, 1)
+    if min(page.rows, page.cols, page.bands, page.bits, page.block_rows, page.block_cols) < 1 or depth != (1, 1):
         raise corrupt(
             f"An image cannot have {rows} x {cols} px and {page.bands} bands of {page.bits} bits"
-            f" in blocks of {page.block_rows} x {page.block_cols} px."
+            f" in blocks of {page.block_rows} x {page.block_cols} px and a depth of {max(depth)}."
         )
+    if planar not in (1, 2):
+        raise corrupt(f"Planar configuration {planar} does not exist.")
     return page
 
 
-def _has_blocks(directory: Directory) -> bool:
-    """Return False for the JPEG thumbnail that cameras add after the image, a reduced image in old-style JPEG."""
-    thumbnail = directory.number(tag.COMPRESSION, 1) == 6 and directory.number(tag.NEW_SUBFILE_TYPE, 0) & _REDUCED
-    return not thumbnail
+def _layout(image: Directory, pages: list[_Page]) -> TiffLayout:
+    page, others = pages[0], pages[1:]
+    reduced = [other for other in others if other.has_blocks and other.kind & (_REDUCED | _MASK) == _REDUCED]
+    return TiffLayout(
+        rows=page.rows,
+        cols=page.cols,
+        bands=page.bands,
+        dtype=page.dtype,
+        block_rows=page.block_rows,
+        block_cols=page.block_cols,
+        tiled=page.tiled,
+        overviews=sum(other.bands == page.bands for other in reduced),
+        masked=any(other.kind & (_REDUCED | _MASK) == _MASK for other in others),
+        nodata=image.text(tag.GDAL_NODATA).strip(),
+        rpc=tag.RPC_COEFFICIENTS in image.entries,
+    )
 
 
 def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterator[Fault]:
     """Yield the faults of a directory; number 0 is the image, other numbers are its overviews and masks."""
-    kind = directory.number(tag.NEW_SUBFILE_TYPE, 0)
-    if number and not kind & (_REDUCED | _MASK):
+    if number and not page.kind & (_REDUCED | _MASK):
         yield Fault("multi_page", "The file holds several images.", "Send one image per file.")
-    if _REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
-        yield Fault(
-            "external_reference",
-            "The GDAL metadata of the file refer to another file.",
-            "Rewrite the file without them: gdal_translate -co COPY_SRC_MDD=NO in.tif out.tif",
-        )
-    if tag.RPC_COEFFICIENTS in directory.entries:
+    if REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
+        yield external_reference()
+    gridded = {tag.MODEL_PIXEL_SCALE, tag.MODEL_TRANSFORMATION} & directory.entries.keys()
+    if number == 0 and tag.RPC_COEFFICIENTS in directory.entries and not gridded:
         yield Fault(
             "rpc_unsupported",
             "The image is georeferenced by rational polynomials (RPC), not by a grid.",
             "Orthorectify it first: gdalwarp -rpc -t_srs EPSG:... in.tif out.tif",
         )
-    if number == 0 or kind & _MASK:
-        yield from _dtype_faults(directory)
+    if number == 0 or page.kind & _MASK:
+        yield from _dtype_faults(directory, page)
     yield from _size_faults(page)
 
 
-def _dtype_faults(directory: Directory) -> Iterator[Fault]:
-    kinds = {int(kind) for kind in directory.array(tag.SAMPLE_FORMAT)} or {_UNSIGNED}
-    widths = {int(bits) for bits in directory.array(tag.BITS_PER_SAMPLE)} or {1}
+def external_reference() -> Fault:
+    """Return the fault of a file whose metadata make GDAL open another file or a URL."""
+    detail = "The GDAL metadata of the file refer to another file."
+    hint = "Rewrite the file without them: gdal_translate -co COPY_SRC_MDD=NO in.tif out.tif"
+    return Fault("external_reference", detail, hint)
+
+
+def _dtype_faults(directory: Directory, page: _Page) -> Iterator[Fault]:
+    kinds = directory.of_bands(tag.SAMPLE_FORMAT, page.bands, _UNSIGNED)
+    widths = directory.of_bands(tag.BITS_PER_SAMPLE, page.bands, 1)
     kind, bits = min(kinds), min(widths)
     kind = _UNSIGNED if kind == 4 else kind
     if len(kinds) > 1 or len(widths) > 1 or bits not in _BITS.get(kind, ()):
@@ -166,8 +237,13 @@ def _size_faults(page: _Page) -> Iterator[Fault]:
     if page.block_bytes > MAX_BLOCK_BYTES:
         detail = f"One block decodes to {page.block_bytes:,} bytes; the limit is {MAX_BLOCK_BYTES:,}."
         yield Fault("block_too_large", detail, "Rewrite the file in tiles: gdal_translate -co TILED=YES in.tif out.tif")
-    if page.blocks > MAX_BLOCKS and page.rows * page.cols <= MAX_PIXELS:
-        detail = f"The image has {page.blocks:,} blocks; the limit is {MAX_BLOCKS:,}."
+
+
+def _number_faults(pages: Sequence[_Page]) -> Iterator[Fault]:
+    """Yield too_many_blocks if the image with its overviews and masks has too many blocks to check them all."""
+    blocks = sum(page.blocks for page in pages)
+    if blocks > MAX_BLOCKS:
+        detail = f"The images of the file have {blocks:,} blocks; the limit is {MAX_BLOCKS:,}."
         yield Fault("too_many_blocks", detail, "Rewrite the file in tiles: gdal_translate -co TILED=YES in.tif out.tif")
 
 

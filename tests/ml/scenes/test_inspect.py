@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
 
 from ml.contract import Contract
 from ml.faults import InputRefused
@@ -16,6 +18,8 @@ from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import GRID, MakeScene
 
 RNG = np.random.default_rng(0)
+NUMBERS = [f"{name}_{kind}" for name in ("height", "lat", "line", "long", "samp") for kind in ("off", "scale")]
+COEFFICIENTS = [f"{name}_{kind}_coeff" for name in ("line", "samp") for kind in ("num", "den")]
 IMAGE = RNG.integers(1, 200, (4, 60, 80), dtype=np.uint16)
 
 
@@ -105,6 +109,22 @@ def test_a_single_valid_pixel_is_found_anywhere(make_scene: MakeScene) -> None:
     image[0, 1200, 4000] = 7
     info = inspect_scene(make_scene(image, nodata=0, compress="deflate"))
     assert info.bands[0].statistics.max == 7
+
+
+def test_polynomials_beside_a_grid_are_noted_and_those_without_a_grid_refused(make_scene: MakeScene) -> None:
+    polynomials = RPC(**dict.fromkeys(NUMBERS, 1.0), **dict.fromkeys(COEFFICIENTS, [1.0] * 20))
+    path = make_scene(IMAGE, rpcs=polynomials)
+    assert [note.code for note in inspect_scene(path).warnings] == ["rpc_ignored"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        assert codes(make_scene(IMAGE, rpcs=polynomials, transform=None)) == ["rpc_unsupported"]
+
+
+def test_an_image_of_alpha_alone_is_refused(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE[:1])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.alpha]
+    assert codes(path) == ["no_bands"]
 
 
 def test_band_names_come_from_the_owner_then_the_file_then_the_colours(make_scene: MakeScene) -> None:

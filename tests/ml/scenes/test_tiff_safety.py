@@ -1,4 +1,7 @@
+import resource
 import struct
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import rasterio
 from ml.faults import InputRefused
 from ml.scenes.tiff_directories import nodata_text
 from ml.scenes.tiff_safety import check_tiff
-from tests.ml.conftest import MakeScene
+from tests.ml.conftest import GRID, MakeScene
 
 IMAGE = np.arange(3 * 40 * 50, dtype=np.uint16).reshape(3, 40, 50)
 
@@ -21,11 +24,25 @@ def codes(path: Path) -> list[str]:
     return []
 
 
-def tiff(path: Path, entries: dict[int, tuple[int, int, int]], following: int = 0, tail: bytes = b"") -> Path:
+Entry = tuple[int, int, int]
+MEMORY_BYTES = 300 << 20
+
+
+def tiff(path: Path, entries: dict[int, Entry], following: int = 0, tail: bytes = b"") -> Path:
     """Write a little-endian TIFF with one directory of (type, count, value) by tag, followed by `tail`."""
-    body = b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in sorted(entries.items()))
-    path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + body + struct.pack("<I", following) + tail)
+    return raw_tiff(path, [(tag, *entry) for tag, entry in sorted(entries.items())], following, tail)
+
+
+def raw_tiff(path: Path, entries: Sequence[tuple[int, ...]], following: int = 0, tail: bytes = b"") -> Path:
+    """Write a little-endian TIFF with one directory of (tag, type, count, value) in the given order."""
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + directory(entries, following) + tail)
     return path
+
+
+def directory(entries: Sequence[tuple[int, ...]], following: int = 0) -> bytes:
+    """Return the bytes of a directory."""
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return struct.pack("<H", len(entries)) + body + struct.pack("<I", following)
 
 
 def image(**changes: tuple[int, int, int]) -> dict[int, tuple[int, int, int]]:
@@ -92,6 +109,19 @@ def test_a_minimal_image_is_accepted(tmp_path: Path) -> None:
         ({"t256": (4, 1, 2**31)}, "too_many_pixels"),
         ({"t322": (4, 1, 65520), "t323": (4, 1, 65520)}, "block_too_large"),
         ({"t50844": (12, 1, 8)}, "rpc_unsupported"),
+        ({"t256": (3, 2, 4)}, "corrupt_tiff"),  # two widths
+        ({"t256": (1, 1, 4)}, "corrupt_tiff"),  # a width that is a BYTE
+        ({"t256": (8, 1, 4)}, "corrupt_tiff"),  # a width that may be negative
+        ({"t256": (16, 1, 8)}, "corrupt_tiff"),  # a width of 8 bytes
+        ({"t256": (4, 0, 4)}, "corrupt_tiff"),  # no width
+        ({"t258": (4, 1, 8)}, "corrupt_tiff"),
+        ({"t258": (3, 2, 8)}, "corrupt_tiff"),  # two bits per sample, but one sample
+        ({"t259": (3, 2, 1)}, "corrupt_tiff"),
+        ({"t284": (3, 1, 7)}, "corrupt_tiff"),
+        ({"t32997": (4, 1, 2)}, "corrupt_tiff"),  # an image of two layers
+        ({"t42112": (3, 4, 8)}, "corrupt_tiff"),  # metadata that are not text
+        ({"t42113": (12, 1, 8)}, "corrupt_tiff"),
+        ({"t279": (16, 1, 8)}, "corrupt_tiff"),
     ],
 )
 def test_a_bad_directory_is_refused_with_its_code(
@@ -100,8 +130,69 @@ def test_a_bad_directory_is_refused_with_its_code(
     assert code in codes(tiff(tmp_path / "x.tif", image(**changes)))
 
 
-def test_a_cyclic_chain_of_directories_is_refused(tmp_path: Path) -> None:
-    assert codes(tiff(tmp_path / "x.tif", image(), following=8)) == ["corrupt_tiff"]
+@pytest.mark.parametrize("other", [(256, 4, 1, 9), (42112, 2, 4, 0), (278, 4, 1, 4)])
+def test_a_tag_that_stands_twice_is_refused(tmp_path: Path, other: tuple[int, ...]) -> None:
+    entries = [(tag, *entry) for tag, entry in image(t42112=(2, 4, 0)).items()]
+    for both in (sorted([*entries, other]), sorted([other, *entries], key=lambda entry: entry[0])):
+        assert codes(raw_tiff(tmp_path / "x.tif", both)) == ["corrupt_tiff"]
+
+
+def test_tags_out_of_order_are_refused(tmp_path: Path) -> None:
+    entries = [(tag, *entry) for tag, entry in image().items()]
+    assert codes(raw_tiff(tmp_path / "x.tif", entries)) == []
+    assert codes(raw_tiff(tmp_path / "x.tif", [entries[1], entries[0], *entries[2:]])) == ["corrupt_tiff"]
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 8, 9, 20])
+def test_a_directory_inside_the_header_or_another_directory_is_refused(tmp_path: Path, at: int) -> None:
+    assert codes(tiff(tmp_path / "x.tif", image(), following=at)) == ["corrupt_tiff"]
+
+
+def test_a_file_without_a_directory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 0) + bytes(100))
+    assert codes(path) == ["corrupt_tiff"]
+
+
+def test_other_directories_beside_the_chain_do_not_matter(tmp_path: Path) -> None:
+    pointers = {"t330": (4, 1, 8), "t34665": (4, 1, 8), "t34853": (4, 1, 8)}  # SubIFDs, EXIF and GPS
+    assert codes(tiff(tmp_path / "x.tif", image(**pointers))) == []
+
+
+@pytest.mark.parametrize(("side", "code"), [(400, "corrupt_tiff"), (1900, "too_many_blocks")])
+def test_many_directories_that_share_one_large_array_are_refused(tmp_path: Path, side: int, code: str) -> None:
+    blocks, path, pages = side**2, tmp_path / "x.tif", 24
+    at = 8 + pages * (2 + 8 * 12 + 4)
+    shape = {254: (4, 1, 1), 256: (4, 1, 16 * side), 257: (4, 1, 16 * side), 258: (3, 1, 8)}
+    tiles = {322: (4, 1, 16), 323: (4, 1, 16), 324: (4, blocks, at), 325: (4, blocks, at)}
+    entries = [(tag, *entry) for tag, entry in (shape | tiles).items()]
+    step = len(directory(entries))
+    chain = [directory(entries, 8 + step * (page + 1) if page + 1 < pages else 0) for page in range(pages)]
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + b"".join(chain) + bytes(4 * blocks))
+    assert_cheap(path, [code])
+
+
+def test_a_mask_whose_bits_decode_to_too_many_bytes_is_refused(tmp_path: Path) -> None:
+    entries = image(t254=(4, 1, 4), t256=(4, 1, 24_576), t257=(4, 1, 24_576), t258=(3, 1, 1), t278=(4, 1, 24_576))
+    path = tiff(tmp_path / "x.tif", image(), following=8 + 2 + 6 * 12 + 4)
+    path.write_bytes(path.read_bytes() + directory([(tag, *entry) for tag, entry in sorted(entries.items())]))
+    assert_cheap(path, ["block_too_large"])
+
+
+def test_a_large_image_of_empty_blocks_is_checked_in_little_time(tmp_path: Path) -> None:
+    size = {"driver": "GTiff", "width": 90_000, "height": 90_000, "count": 1, "dtype": "uint8"}
+    tiles = {"tiled": True, "blockxsize": 128, "blockysize": 128, "sparse_ok": True}
+    with rasterio.open(tmp_path / "x.tif", "w", crs="EPSG:32648", transform=GRID, **size, **tiles):
+        pass
+    assert_cheap(tmp_path / "x.tif", [])
+
+
+def assert_cheap(path: Path, expected: list[str]) -> None:
+    """Check a file within 2 s and 300 MB; it must have the faults `expected`."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    assert codes(path) == expected
+    assert time.monotonic() - started < 2
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY_BYTES
 
 
 def test_two_images_in_one_file_are_refused(tmp_path: Path) -> None:
