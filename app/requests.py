@@ -6,9 +6,10 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from ml.config import PredictConfig, TrainConfig
 from ml.datasets.options import DatasetOptions
-from ml.datasets.splits import BlockSplit, SceneSplit
+from ml.datasets.splits import MOST_SCENES, BlockSplit, SceneSplit
 from ml.evaluation.plan import Plan
 from ml.frozen import Frozen
+from ml.text import is_storable
 
 
 def storable(text: str) -> str:
@@ -16,7 +17,7 @@ def storable(text: str) -> str:
 
     Databases and terminals cannot handle these. A newline and a tab are allowed.
     """
-    if not all(char.isprintable() or char in "\n\t" for char in text):
+    if not is_storable(text):
         raise ValueError("remove the control characters")
     return text
 
@@ -56,7 +57,7 @@ class DatasetRequest(DatasetOptions):
     )
 
     name: Name
-    scenes: tuple[Reference, ...] = Field(min_length=1, max_length=10_000)
+    scenes: tuple[Reference, ...] = Field(min_length=1, max_length=MOST_SCENES)
     labels: tuple[Reference, ...] = Field(min_length=1, max_length=1000)
     split: Annotated[SceneSplit | BlockSplit, Field(discriminator="by")]
 
@@ -190,4 +191,4 @@ class ScenePatch(Frozen):
     model_config = _example({"acquired": "2018-10-12", "sensor": "GF-2"})
 
     acquired: Moment | None = None
-    sensor: Text | None = None
+    sensor: Annotated[Text, Field(max_length=200)] | None = None

@@ -17,6 +17,8 @@ AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate"
 Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
 
 
+MOST_STEPS = 10**9  # more would take years; and the database counts them in 64 bits
+MOST_WEIGHT = 1e6
 LOVASZ_WEIGHT = 0.5  # default weight of the Lovász loss beside cross-entropy of weight 1, as in the paper
 
 
@@ -32,13 +34,16 @@ class NetConfig(Frozen):
 class LossConfig(Frozen):
     """Weights of the parts of the loss; a part that is not named has weight 0."""
 
-    ce: float = Field(0.0, ge=0, description="Weight of the cross-entropy.")
+    ce: float = Field(0.0, ge=0, le=MOST_WEIGHT, description="Weight of the cross-entropy.")
     lovasz_hinge: float = Field(
         0.0,
         ge=0,
+        le=MOST_WEIGHT,
         description=f"Weight of the Lovász hinge, for two classes; the paper found {LOVASZ_WEIGHT} best.",
     )
-    lovasz_softmax: float = Field(0.0, ge=0, description="Weight of the Lovász-softmax, for more than two classes.")
+    lovasz_softmax: float = Field(
+        0.0, ge=0, le=MOST_WEIGHT, description="Weight of the Lovász-softmax, for more than two classes."
+    )
     per_image: bool = Field(
         False,
         description="Compute the Lovász loss by image and take the mean; else over the batch, like the pooled IoU.",
@@ -85,9 +90,12 @@ class TrainConfig(Frozen):
     steps_per_epoch: int | None = Field(
         None,
         ge=1,
+        le=MOST_STEPS,
         description="Steps in an epoch; by default as many as draw each chip once, more or fewer with `balance`.",
     )
-    max_steps: int | None = Field(None, ge=1, description="Stop after this number of steps, even if epochs are left.")
+    max_steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="Stop after this number of steps, even if epochs are left."
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
     balance: Balance = Field(
         "oversample",
@@ -96,9 +104,12 @@ class TrainConfig(Frozen):
     )
     hard_negatives: tuple[str, ...] = Field(
         (),
+        max_length=1000,
         description='Names of look-alike crops in the labels, like "cassava": their chips are drawn 3 times as often.',
     )
-    augment: tuple[Augmentation, ...] = Field(AUGMENTATIONS, description="Augmentations that are applied to each chip.")
+    augment: tuple[Augmentation, ...] = Field(
+        AUGMENTATIONS, max_length=100, description="Augmentations that are applied to each chip."
+    )
     min_valid: float = Field(0.05, ge=0, le=1, description="Chips with a smaller share of valid pixels are dropped.")
     review_labels: bool = Field(
         True, description="After training, list training blocks whose labels the net contradicts."
@@ -188,12 +199,13 @@ class PredictConfig(Frozen):
         description="Lowest probability that makes a pixel class 1; of more than two classes the likeliest is mapped.",
     )
     outputs: tuple[Output, ...] = Field(
-        ("classes", "probability", "polygons", "tiles"), min_length=1, description="Products to make."
+        ("classes", "probability", "polygons", "tiles"), min_length=1, max_length=100, description="Products to make."
     )
-    min_area_ha: float = Field(0.0, ge=0, description="Smaller polygons are left out of the polygon files.")
+    min_area_ha: float = Field(0.0, ge=0, le=1e12, description="Smaller polygons are left out of the polygon files.")
     stripe_px: int | None = Field(
         None,
         ge=64,
+        le=1_000_000,
         description="Width in pixels of the stripes in which a wide scene flows through the net, to limit memory; "
         "null takes the width that 256 MB hold. It does not change the result.",
     )

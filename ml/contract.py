@@ -1,6 +1,5 @@
 """The contract of a model: what a scene must be like to be predicted. It stands in the model's checkpoint."""
 
-import unicodedata
 from typing import Literal
 
 from pydantic import Field
@@ -21,23 +20,6 @@ class ClassDef(Frozen):
     value: int = Field(ge=0, le=UNLABELLED - 1)
     name: str = Field(min_length=1, max_length=80)
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
-
-
-_UNWRITABLE = ("Cc", "Cs", "Cn", "Zl", "Zp")  # Unicode's control characters, halves of pairs, no characters, line ends
-
-
-def writable(name: str) -> bool:
-    """Whether a name can be written to every product: it has a visible character, and none that XML or a tag loses."""
-    return bool(alike(name)) and not any(unicodedata.category(char) in _UNWRITABLE for char in name)
-
-
-def alike(name: str) -> str:
-    """The text by which names are compared: names that look alike to a reader, or differ only in case, have one text.
-
-    It has no invisible character, no space around it, and composed letters (NFC).
-    """
-    visible = "".join(char for char in name if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFC", " ".join(visible.casefold().split()))
 
 
 BINARY = (ClassDef(value=0, name="other"), ClassDef(value=1, name="sugarcane"))

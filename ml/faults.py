@@ -5,8 +5,11 @@ The caller decides what to do about a fault.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ml.frozen import Frozen
+
+MOST_FAULTS = 20  # that are told of one input; a longer list is not read, and could be larger than the input
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,42 @@ class Note(Frozen):
 
 
 class InputRefused(Exception):
-    """Raised to refuse an input, with every fault that was found in it."""
+    """Raised to refuse an input, with the faults that were found in it, at most `MOST_FAULTS`.
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__("; ".join(fault.detail for fault in faults))
-        self.faults = faults
+    more: Number of further faults, which are only counted.
+    """
 
-    def __reduce__(self) -> tuple[type["InputRefused"], tuple[Fault, ...]]:
-        """Pickle the exception as its faults, so that it can pass to another process."""
-        return type(self), self.faults
+    def __init__(self, *faults: Fault, more: int = 0) -> None:
+        self.faults, self.more = first_faults(faults, more)
+        super().__init__(told(self.faults, self.more))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the exception as its faults and their number, so that it can pass to another process."""
+        return _refused, (self.faults, self.more)
+
+
+def _refused(faults: tuple[Fault, ...], more: int) -> InputRefused:
+    return InputRefused(*faults, more=more)
+
+
+def first_faults(faults: Iterable[Fault], more: int = 0) -> tuple[tuple[Fault, ...], int]:
+    """The first `MOST_FAULTS` of `faults`, and the number of all others, which are not kept.
+
+    more: Number of faults that were counted already.
+    """
+    rest = iter(faults)
+    first = tuple(islice(rest, MOST_FAULTS))
+    return first, more + sum(1 for _ in rest)
+
+
+def told(faults: Iterable[Fault], more: int = 0) -> str:
+    """The details of `faults` in one line, and how many `more` there are."""
+    listed = "; ".join(fault.detail for fault in faults)
+    return f"{listed}; and {more} more" if more else listed
 
 
 def refuse_any(faults: Iterable[Fault]) -> None:
-    """Raise `InputRefused` with all of `faults`, if there are any."""
-    found = tuple(faults)
+    """Raise `InputRefused` with the first of `faults` and the number of all others, if there are any."""
+    found, more = first_faults(faults)
     if found:
-        raise InputRefused(*found)
+        raise InputRefused(*found, more=more)

@@ -6,6 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import NEXT, answer, created
 from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -14,7 +15,7 @@ from app.jobs import lifecycle
 from app.learning import evaluations
 from app.requests import EvaluationRequest
 
-router = APIRouter(prefix="/v1", tags=["evaluations"])
+router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=JsonRoute)
 OF_VERSION = "/models/{id}/versions/{which}/evaluations"
 
 

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import NEXT, TEXT, answer, content, created
 from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -19,7 +20,7 @@ from app.requests import ExperimentRequest
 from app.tables import Experiment
 from ml.evaluation.comparison_text import as_csv, as_markdown
 
-router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "md"], Query(description="csv and md give only the table.")]
 
 

@@ -1,6 +1,5 @@
 """Routes of /v1/labels: upload, list, read and delete layers of labels."""
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,9 +10,10 @@ from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import NEXT, answer, uploaded
 from app.api.http.deps import Id, NewId, Reading, Wired, link_next
+from app.api.http.json_bodies import read_json
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
-from app.core.errors import Invalid, invalid
+from app.core.errors import Invalid, Unreadable, invalid
 from app.data import labels
 from app.data.uploads import ID
 from app.services import Services
@@ -75,8 +75,8 @@ def _fault(item: Any) -> Fault:
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except Unreadable as error:
         hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
         raise invalid("invalid-classes", "`classes` is not JSON.", hint, "query:classes") from error
 

@@ -9,6 +9,7 @@ from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deps import Id, IfMatch, NewId, Reading, UploadId, Wired, Writing, etag, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -17,7 +18,7 @@ from app.core.names import NAME
 from app.learning import registry
 from app.requests import AliasRequest
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 BUNDLE = "application/octet-stream"
 
 

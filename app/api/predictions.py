@@ -13,6 +13,7 @@ from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import NEXT, TEXT, StoredFile, answer, content, created, file
 from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
 from app.api.http.waiting import document_after_wait
@@ -22,7 +23,7 @@ from app.mapping import predictions
 from app.requests import PredictionRequest
 from app.tables import Prediction
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 

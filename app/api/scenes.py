@@ -11,6 +11,7 @@ from app.api.documents.stac import COG
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deps import Id, IfMatch, NewId, Reading, Wired, Writing, etag, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
 from app.data import scenes
@@ -21,7 +22,7 @@ from app.services import Services
 from app.storage import Upload
 from ml.frozen import Frozen
 
-router = APIRouter(prefix="/v1/scenes", tags=["scenes"])
+router = APIRouter(prefix="/v1/scenes", tags=["scenes"], route_class=JsonRoute)
 
 # A browser sends an empty text for a field of a form that was not filled in.
 MOMENT: dict[str, Any] = {

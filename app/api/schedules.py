@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deps import Id, IfMatch, OnceOnly, Reading, Wired, Writing, etag, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -17,7 +18,7 @@ from app.requests import SchedulePatch, ScheduleRequest
 from app.schedules import schedules
 from app.tables import ScheduleRun
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=JsonRoute)
 
 
 @router.post("", status_code=201, responses=created(ETAG) | problems(*IN_BODIES, 409))

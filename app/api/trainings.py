@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import NEXT, answer, created
 from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -15,7 +16,7 @@ from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import TrainingRequest
 
-router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
+router = APIRouter(prefix="/v1/trainings", tags=["trainings"], route_class=JsonRoute)
 After = Annotated[int, Query(ge=0, le=2**31 - 1, description="Number of the last epoch to leave out.")]
 
 

@@ -3,11 +3,11 @@
 The API answers with such a document, and a failed job keeps one. `app.api.http.problems` chooses the HTTP status.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from pydantic import Field
 
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, first_faults, told
 from ml.frozen import Frozen
 
 # codes of faults about the size of a file: its decoded content would be too much for the service
@@ -25,8 +25,8 @@ TOO_LARGE = {
 class ProblemDocument(Frozen):
     """A problem document as in RFC 9457.
 
-    type: the stable code. errors: all faults, each with a hint how to mend it; left out if there are none.
-    instance: the path of the request; left out if it is None.
+    type: the stable code. errors: the first faults, each with a hint how to mend it; left out if there are none.
+    more: number of further faults; left out if it is 0. instance: the path of the request; left out if it is None.
     """
 
     type: str
@@ -34,19 +34,23 @@ class ProblemDocument(Frozen):
     status: int
     detail: str
     errors: tuple[Fault, ...] = Field((), exclude_if=lambda faults: not faults)
+    more: int = Field(0, exclude_if=lambda count: not count)
     instance: str | None = Field(None, exclude_if=lambda path: path is None)
 
 
 class Problem(Exception):
-    """A request that cannot be granted. code: stable, in kebab-case. faults: the single reasons, each with a hint."""
+    """A request that cannot be granted.
+
+    code: stable, in kebab-case. faults: the first of the single reasons, each with a hint. more: number of the others.
+    """
 
     title = "The request cannot be granted"
 
-    def __init__(self, code: str, detail: str, *faults: Fault) -> None:
+    def __init__(self, code: str, detail: str, *faults: Fault, more: int = 0) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
-        self.faults = faults
+        self.faults, self.more = first_faults(faults, more)
 
 
 class Unreadable(Problem):
@@ -81,8 +85,9 @@ class Invalid(Problem):
 
     title = "The content is wrong"
 
-    def __init__(self, code: str, *faults: Fault) -> None:
-        super().__init__(code, "; ".join(fault.detail for fault in faults), *faults)
+    def __init__(self, code: str, *faults: Fault, more: int = 0) -> None:
+        first, more = first_faults(faults, more)
+        super().__init__(code, told(first, more), *first, more=more)
 
 
 class Locked(Problem):
@@ -138,13 +143,23 @@ def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:
     return Invalid(code, Fault(code.replace("-", "_"), detail, hint, pointer))
 
 
-def document(status: int, code: str, title: str, detail: str, faults: Sequence[Fault] = ()) -> ProblemDocument:
-    """A problem document without an instance. status: the HTTP status."""
-    return ProblemDocument(type=code, title=title, status=status, detail=detail, errors=tuple(faults))
+def refuse_any(code: str, faults: Iterable[Fault]) -> None:
+    """Raise `Invalid` with the first of `faults` and the number of all others, if there are any."""
+    found, more = first_faults(faults)
+    if found:
+        raise Invalid(code, *found, more=more)
+
+
+def document(
+    status: int, code: str, title: str, detail: str, faults: Iterable[Fault] = (), more: int = 0
+) -> ProblemDocument:
+    """A problem document without an instance. status: the HTTP status. more: number of faults beside `faults`."""
+    first, more = first_faults(faults, more)
+    return ProblemDocument(type=code, title=title, status=status, detail=detail, errors=first, more=more)
 
 
 def refusal(refused: InputRefused) -> ProblemDocument:
     """The problem document of a refused input: status 413 if a fault is about its size, otherwise 422."""
     status = 413 if any(fault.code in TOO_LARGE for fault in refused.faults) else 422
     code = refused.faults[0].code.replace("_", "-")
-    return document(status, code, "The input cannot be used", str(refused), refused.faults)
+    return document(status, code, "The input cannot be used", str(refused), refused.faults, refused.more)

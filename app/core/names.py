@@ -4,8 +4,12 @@ import re
 import secrets
 import time
 
+from pydantic import BaseModel
+
 from app.core.errors import invalid
 from app.requests import storable
+from ml.faults import Fault, InputRefused
+from ml.text import is_storable, values_in
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, an id from `new_id`, or "name:version"
@@ -30,6 +34,13 @@ def printable(text: str, pointer: str) -> str:
         return storable(text)
     except ValueError as error:
         raise invalid("invalid-text", "The text holds control characters.", "Remove them.", pointer) from error
+
+
+def check_texts(found: BaseModel, what: str) -> None:
+    """Raise `InputRefused` if a text that was found in a file cannot be stored. what: where it stands, in words."""
+    if not all(is_storable(text) for _, text in values_in(found.model_dump()) if isinstance(text, str)):
+        hint = "Remove them from the attributes of the file, and export it again."
+        raise InputRefused(Fault("invalid_text", f"Texts of {what} hold control characters.", hint))
 
 
 def new_id(prefix: str) -> str:

@@ -1,12 +1,13 @@
 """Datasets: immutable versions of scenes, labels and a split."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict, Invalid, NotFound, invalid
+from app.core.errors import Conflict, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
 from app.data import scenes
@@ -135,16 +136,15 @@ def _check(session: Session, request: DatasetRequest) -> None:
     found_scenes = scenes.by_id(session, request.scenes)
     found_labels = {row.id: row for row in session.scalars(select(LabelSet).where(LabelSet.id.in_(request.labels)))}
     infos = {name: found_scenes[name].info for name in request.scenes if name in found_scenes}
-    faults = [
-        *_unknown("scenes", request.scenes, found_scenes),
-        *_unknown("labels", request.labels, found_labels),
-        *class_faults(request.classes),
-        *split_faults(request.split, request.scenes),
-        *scene_faults(request.scenes, infos),
-        *_overlap_faults(request.scenes, infos, [layer.report for layer in found_labels.values()]),
-    ]
-    if faults:
-        raise Invalid("invalid-dataset", *faults)
+    faults = chain(
+        _unknown("scenes", request.scenes, found_scenes),
+        _unknown("labels", request.labels, found_labels),
+        class_faults(request.classes),
+        split_faults(request.split, request.scenes),
+        scene_faults(request.scenes, infos),
+        _overlap_faults(request.scenes, infos, [layer.report for layer in found_labels.values()]),
+    )
+    refuse_any("invalid-dataset", faults)
 
 
 def _unknown(kind: str, names: Sequence[str], found: Container[str]) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict
-from app.core.names import check_name
+from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data.scenes import insert
@@ -29,6 +29,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
     if existing is not None:
         return _same(existing, upload, options), False
     report = inspect_labels(upload.path, options)
+    check_texts(report, "the layer")
     stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
     labels = LabelSet(
         id=name,

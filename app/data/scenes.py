@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core.columns import now
 from app.core.errors import Conflict, PreconditionFailed, invalid
-from app.core.names import check_name
+from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.rows import getter
 from app.requests import ScenePatch
@@ -50,6 +50,7 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
     if existing is not None:
         return _same(existing, upload, options), False
     info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
+    check_texts(info, "the scene")
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
     stored = services.store.put(upload.path, f"scenes/{name}/scene.tif", sha256=upload.sha256)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Invalid
+from app.core.errors import refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -36,8 +36,7 @@ def create(
             return get(session, earlier)
         version = registry.get(session, name, which)
         dataset = datasets.of_request(session, request.dataset)
-        if found := faults(session, version, dataset, request.split):
-            raise Invalid("contract-mismatch", *found)
+        refuse_any("contract-mismatch", faults(session, version, dataset, request.split))
         job = add(session, version, dataset, request.split, id_=id_)
         evaluation = get(session, id_)
     services.queue.notify(job)

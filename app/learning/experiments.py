@@ -7,7 +7,7 @@ from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
 
 from app.core.columns import PydanticJSON
-from app.core.errors import Invalid, NotReady
+from app.core.errors import NotReady, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -32,8 +32,7 @@ def create(services: Services, request: ExperimentRequest, once: IdempotentReque
             return get(session, earlier)
         dataset = trainings.trainable(session, request.dataset)
         classes = len(dataset.request.classes)
-        if faults := tuple(plan_faults(request, classes)):
-            raise Invalid("invalid-experiment", *faults)
+        refuse_any("invalid-experiment", plan_faults(request, classes))
         runs = request.trainings(classes)
         trainings.check_configs(dataset, [run.config for run in runs])
         lifecycle.create(session, id_, "experiment", total=len(runs) + 1)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
-from app.core.names import NAME
+from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
 from app.results import ModelMetrics
 from app.services import Services
@@ -64,6 +64,7 @@ def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion
     """Make an uploaded checkpoint the next version of the model `name`. Raises `InputRefused` for other files."""
     header = read_header(upload.path)
     refuse_any(class_faults(header.contract.classes))
+    check_texts(header, "the checkpoint")
     stored = services.store.put(upload.path, f"models/{name}/model.safetensors", sha256=upload.sha256)
     with services.database.write() as session:
         return register(session, name, header, stored, Origin())

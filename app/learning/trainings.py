@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from app.core.errors import Invalid, NotFound
+from app.core.errors import NotFound, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -98,8 +98,8 @@ def trainable(session: Session, reference: str) -> Dataset:
     """The prepared dataset that a request names. Raises `Invalid` if a net cannot learn from it."""
     dataset = datasets.of_request(session, reference)
     pixels = {split: of_split.pixels for split, of_split in datasets.prepared(dataset).statistics.items()}
-    if faults := tuple(learning_faults([item.name for item in dataset.request.classes], pixels)):
-        raise Invalid("untrainable-dataset", *(fault.at("/dataset") for fault in faults))
+    faults = learning_faults([item.name for item in dataset.request.classes], pixels)
+    refuse_any("untrainable-dataset", (fault.at("/dataset") for fault in faults))
     return dataset
 
 
@@ -111,8 +111,7 @@ def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
         for config in configs
         for fault in (*_buffer_faults(dataset, config), *config.data_faults(classes, references))
     )
-    if faults:
-        raise Invalid("untrainable-dataset", *faults)
+    refuse_any("untrainable-dataset", faults)
 
 
 def _buffer_faults(dataset: Dataset, config: TrainConfig) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid
+from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -58,8 +58,7 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         scene, model = _scene_and_model(session, request)
-        if faults := contract_faults(scene.info, model.contract):
-            raise Invalid("contract-mismatch", *(fault.at("/scene") for fault in faults))
+        refuse_any("contract-mismatch", (fault.at("/scene") for fault in contract_faults(scene.info, model.contract)))
         _check_parts(request.parts, scene.info.rows)
         waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
         prediction = Prediction(

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
-from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, Problem
+from app.core.errors import Conflict, NotFound, PreconditionFailed, Problem, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -138,9 +138,8 @@ def _locked(session: Session, id_: str, if_match: int | None) -> Schedule:
 def _check(
     session: Session, cron_text: str, timezone: str, training: TrainingRequest, promote: PromoteRequest | None
 ) -> None:
-    faults = [*cron.faults(cron_text, timezone), *_training_faults(session, training, promote)]
-    if faults:
-        raise Invalid("invalid-schedule", *faults)
+    faults = (*cron.faults(cron_text, timezone), *_training_faults(session, training, promote))
+    refuse_any("invalid-schedule", faults)
 
 
 def _training_faults(session: Session, training: TrainingRequest, promote: PromoteRequest | None) -> Iterator[Fault]:

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from ml.contract import ClassDef, alike, writable
+from ml.contract import ClassDef
 from ml.datasets.splits import SPLITS, BlockSplit, Split
 from ml.faults import Fault, InputRefused, Note
 from ml.scenes.bands import telling
 from ml.scenes.compatibility import contract_faults, contract_of
 from ml.scenes.inspect import SceneInfo
+from ml.text import alike, is_visible_name
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def class_faults(classes: Sequence[ClassDef]) -> Iterator[Fault]:
         hint = "Use a different value and a different name for each class; case and invisible characters do not count."
         yield Fault("same_class", f"Several classes have {', '.join(twice)}.", hint, "/classes")
     for number, item in enumerate(classes):
-        if not writable(item.name):
+        if not is_visible_name(item.name):
             detail = f"The name {item.name!r} of class {item.value} is blank or has control characters."
             hint = "Give the class a name of visible characters, on one line."
             yield Fault("bad_class_name", detail, hint, f"/classes/{number}/name")

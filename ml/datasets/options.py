@@ -13,7 +13,7 @@ Leaks = Literal["refuse", "drop", "allow"]
 class DatasetOptions(Frozen):
     """The options that are a part of POST /v1/datasets and the whole of the file that `python -m ml --data` reads."""
 
-    classes: tuple[ClassDef, ...] = BINARY
+    classes: tuple[ClassDef, ...] = Field(BINARY, max_length=255)
     homogenise: Literal["none"] | Method = Field("none", description="Bring all scenes to one radiometry.")
     clip_outliers: bool = Field(
         True, description="Clip pixels to the 0.1 and 99.9 percentiles of the training split, band by band."

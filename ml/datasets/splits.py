@@ -14,6 +14,7 @@ from ml.frozen import Frozen
 from ml.geo.windows import Window
 
 SPLITS = ("train", "val", "test")
+MOST_SCENES = 10_000
 NO_SPLIT = -1  # owner of a pixel that no split may use
 Blocks = NDArray[np.int8]  # (block rows, block cols): index into SPLITS
 Owners = NDArray[np.int8]  # (rows, cols) of a window: index into SPLITS, or NO_SPLIT
@@ -23,9 +24,9 @@ class SceneSplit(Frozen):
     """A split of whole scenes, by name. If `test` is empty, the model has no test metrics."""
 
     by: Literal["scene"]
-    train: tuple[str, ...] = Field(min_length=1)
-    val: tuple[str, ...] = Field(min_length=1)
-    test: tuple[str, ...] = ()
+    train: tuple[str, ...] = Field(min_length=1, max_length=MOST_SCENES)
+    val: tuple[str, ...] = Field(min_length=1, max_length=MOST_SCENES)
+    test: tuple[str, ...] = Field((), max_length=MOST_SCENES)
 
 
 class Fractions(Frozen):
@@ -51,7 +52,10 @@ class BlockSplit(Frozen):
     fractions: Fractions = Fractions()
     seed: int = Field(0, ge=0, lt=2**32)
     buffer_px: int = Field(
-        96, ge=0, description="Pixels between splits; at least the reach of the net to be trained, 6 * 2^depth."
+        96,
+        ge=0,
+        le=50_000,
+        description="Pixels between splits; at least the reach of the net to be trained, 6 * 2^depth.",
     )
 
     @model_validator(mode="after")
@@ -137,7 +141,7 @@ def shares(names: Sequence[str], shapes: Sequence[tuple[int, int]], split: Split
     if isinstance(split, BlockSplit):
         assigned = zip(shapes, assign_blocks(shapes, split), strict=True)
         return [Share(tuple(np.unique(blocks).tolist()), shape, (blocks, split)) for shape, blocks in assigned]
-    members = [getattr(split, part) for part in SPLITS]
+    members = [set(getattr(split, part)) for part in SPLITS]
     each = zip(names, shapes, strict=True)
     return [Share(tuple(i for i, part in enumerate(members) if name in part), shape) for name, shape in each]
 

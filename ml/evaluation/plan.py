@@ -1,15 +1,17 @@
 """The plan of an experiment: each variant is trained with each seed, and the variants are compared (Table 1)."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from ml.config import TrainConfig, lovasz_of
+from ml.config import MOST_WEIGHT, TrainConfig, lovasz_of
 from ml.faults import Fault
 from ml.frozen import Frozen
 
 Settings = dict[str, Any]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
 MERGED = ("net", "optimizer")  # a variant may change single fields of these; it replaces all other settings whole
 MOST_TRAININGS = 200
 
@@ -38,8 +40,8 @@ class Plan(Frozen):
 
     config: Settings = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field((), max_length=50)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, max_length=50)
-    lovasz_weights: tuple[float, ...] = Field((), max_length=20, description="Adds CE + w * Lovász for each w.")
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, max_length=50)
+    lovasz_weights: tuple[Weight, ...] = Field((), max_length=20, description="Adds CE + w * Lovász for each w.")
 
     def all_variants(self, classes: int) -> tuple[Variant, ...]:
         """The named variants, then those of the sweep; the first one is the baseline. classes: Number of classes."""

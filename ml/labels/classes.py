@@ -11,6 +11,7 @@ from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.labels.features import MAX_FAULTS, Feature, Value
+from ml.text import is_storable
 
 ANY = "*"
 MAX_MASK_VALUES = 1000
@@ -56,14 +57,14 @@ def classes_of(features: Sequence[Feature], options: LabelOptions) -> FeatureCla
 
     Raises:
         InputRefused: missing_class if a polygon has no class or the attribute cannot be guessed; unknown_class if a
-            text is not in `classes`.
+            text is not in `classes`; invalid_text if a text has control characters.
     """
     field = options.class_field or _guessed_field(features, options.classes)
     if field is None:
         return FeatureClasses(np.ones(len(features), dtype=np.uint8), ("",) * len(features))
     texts = [text_of(feature.properties.get(field)) for feature in features]
     values = {text: _class_value(text, options.classes) for text in set(texts)}
-    faults = []
+    faults = [_unstorable(text) for text in sorted(values) if not is_storable(text)][:MAX_FAULTS]
     if values.get("", 0) is None:
         faults.append(_missing(field, texts, features))
     unknown = sorted(text for text, value in values.items() if text and value is None)
@@ -154,6 +155,11 @@ def _missing(field: str, texts: Sequence[str], features: Sequence[Feature]) -> F
     detail = f"{texts.count('')} of {len(texts)} polygons have no value in the attribute {field[:80]!r}."
     hint = f"Fill in the values, or name another attribute in class_field. {_attributes(features)}"
     return Fault("missing_class", detail, hint)
+
+
+def _unstorable(text: str) -> Fault:
+    detail = f"The class {text[:80]!r} holds control characters."
+    return Fault("invalid_text", detail, "Remove them from the attribute, and export the layer again.")
 
 
 def _unknown(text: str, classes: Mapping[str, int] | None) -> Fault:

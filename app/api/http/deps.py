@@ -16,12 +16,13 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
-from app.core.errors import Invalid, NotFound, PreconditionFailed
+from app.core.errors import NotFound, PreconditionFailed, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import ID, NAME, check_name, printable
 from app.data import uploads
 from app.services import Services
 from ml.faults import Fault
+from ml.text import is_one_line
 
 ETAG = re.compile(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*')  # at most 18 digits: no revision has more
 _ETAGS = r'^(\*|(W/)?"[0-9]{1,18}")$'
@@ -143,15 +144,12 @@ async def known_query(request: Request) -> None:
     Control characters are refused too, because PostgreSQL cannot store a NUL.
     """
     for name, value in request.query_params.multi_items():
-        printable(value, f"query:{name}" if name.isprintable() else "query")
+        printable(value, f"query:{name}" if is_one_line(name) else "query")
     known = _known(request)
-    faults = [
-        Fault("unknown_parameter", f"There is no parameter {name!r} here.", f"Known: {', '.join(known)}.", "query")
-        for name in request.query_params
-        if name not in known
-    ]
-    if faults:
-        raise Invalid("unknown-parameter", *faults)
+    hint = f"Known: {', '.join(known)}."
+    unknown = (name[:80] for name in request.query_params if name not in known)
+    details = (f"There is no parameter {name!r} here." for name in unknown)
+    refuse_any("unknown-parameter", (Fault("unknown_parameter", detail, hint, "query") for detail in details))
 
 
 def _known(request: Request) -> list[str]:

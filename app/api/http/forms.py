@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.http.receiving import check_announced, received_part
-from app.core.errors import Invalid, invalid
+from app.core.errors import invalid, refuse_any
 from app.core.names import NAME, check_name, printable
 from app.data.uploads import no_room_is_told
 from app.services import Services
@@ -62,7 +62,7 @@ def _parsed(data: FormData, parameters: type[Parameters]) -> Parameters:
         known = ", ".join(sorted({"id", "file", *parameters.model_fields}))
         hint = f"Known: {known}."
         faults = (Fault("unknown_field", f"There is no field {key!r} here.", hint, f"/{key}") for key in unknown)
-        raise Invalid("unknown-field", *faults)
+        refuse_any("unknown-field", faults)
     given = {key: _text(key, value) for key, value in texts.items() if value}
     try:
         return parameters.model_validate(given)

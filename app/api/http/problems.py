@@ -3,7 +3,8 @@
 One table maps the classes of problems to status codes. No document repeats the values that the client sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from app.api.http.heads import methods_of
 from app.core import errors
 from app.core.errors import ProblemDocument, document, refusal
-from ml.faults import Fault, InputRefused
+from ml.faults import MOST_FAULTS, Fault, InputRefused, told
 
 log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ def _problem(request: Request, error: Exception) -> ProblemResponse:
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     if status >= 500:
         log.error(error.code, detail=error.detail)
-    return _answer(request, document(status, error.code, error.title, error.detail, error.faults))
+    return _answer(request, document(status, error.code, error.title, error.detail, error.faults, error.more))
 
 
 def _refused(request: Request, error: Exception) -> ProblemResponse:
@@ -99,15 +100,16 @@ def _refused(request: Request, error: Exception) -> ProblemResponse:
 def _invalid(request: Request, error: Exception) -> ProblemResponse:
     """The faults that pydantic found, without the values: these may be secrets, or numbers that JSON cannot hold."""
     assert isinstance(error, RequestValidationError)
-    if any(item["type"] == "json_invalid" for item in error.errors()):
+    items = error.errors()
+    if items and items[0]["type"] == "json_invalid":
         return _answer(request, document(400, "invalid-json", TITLES[400], "The body is not valid JSON."))
-    faults = tuple(_validation_faults(error))
-    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
-    return _answer(request, document(422, "invalid-request", errors.Invalid.title, detail, faults))
+    faults, more = tuple(_validation_faults(items[:MOST_FAULTS])), max(0, len(items) - MOST_FAULTS)
+    detail = told((replace(fault, detail=f"{fault.pointer}: {fault.detail}") for fault in faults), more)
+    return _answer(request, document(422, "invalid-request", errors.Invalid.title, detail, faults, more))
 
 
-def _validation_faults(error: RequestValidationError) -> Iterator[Fault]:
-    for item in error.errors():
+def _validation_faults(items: Iterable[dict[str, Any]]) -> Iterator[Fault]:
+    for item in items:
         where, *path = item["loc"]
         pointer = "".join(f"/{part}" for part in path) if where == "body" else f"{where}:{'/'.join(map(str, path))}"
         message = item["msg"].removeprefix("Value error, ")

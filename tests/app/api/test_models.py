@@ -173,3 +173,16 @@ def test_a_scene_that_breaks_the_contract_is_refused_with_all_faults(
     unknown = http.post("/v1/predictions", json={"scene": "nothing", "model": "cane@night"})
     assert {fault["pointer"] for fault in unknown.json()["errors"]} == {"/scene", "/model"}
     assert http.get("/v1/jobs").json()["items"] == []
+
+
+@pytest.mark.parametrize("name", ["ca\x0bne", "ca\nne", "ca\x00ne"])
+def test_a_bundle_with_control_characters_in_a_class_name_is_refused(
+    http: httpx.Client, bundle: Path, name: str
+) -> None:
+    header = read_header(bundle)
+    classes = (ClassDef(value=0, name="other"), ClassDef(value=1, name=name))
+    strange = header.model_copy(update={"contract": header.contract.model_copy(update={"classes": classes})})
+    save_checkpoint(bundle, UNet(4, 2, 4).state_dict(), strange)
+    refused = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "bad_class_name")
+    assert http.get("/v1/models/cane").status_code == 404
