@@ -27,6 +27,7 @@ from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
+from app.inspection.inspector import SERVER
 from app.operations.background import start_rounds
 from app.operations.job_counts import RENEW_S, JobCounter
 from app.operations.readiness import Readiness
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stop = threading.Event()
         counter = JobCounter(services.database)
         app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
+        SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         calm_collection()
         yield

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from app.core.db import Database
+from app.inspection.inspector import Inspector
+from app.inspection.limits import Limits
 from app.jobs.queue import JobQueue
 from app.settings import Settings
 from app.storage import Cache, Store, open_store
@@ -10,21 +12,28 @@ from app.storage import Cache, Store, open_store
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the database, the store, the job queue and the cache of a process."""
+    """The settings, the database, the store, the job queue, the cache and the inspector of a process."""
 
     settings: Settings
     database: Database
     store: Store
     queue: JobQueue
     cache: Cache
+    inspector: Inspector
 
     @classmethod
     def open(cls, settings: Settings) -> "Services":
         """Open the services that `settings` name, and create the data folder if it is missing."""
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
-        return cls(settings, Database(settings.database), open_store(settings.store, cache), JobQueue(settings), cache)
+        store, limits = open_store(settings.store, cache), _limits(settings)
+        inspector = Inspector(limits, settings.inspection_wait_s)
+        return cls(settings, Database(settings.database), store, JobQueue(settings), cache, inspector)
 
     def close(self) -> None:
         """Close all connections to the database."""
         self.database.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(memory_bytes=settings.inspection_memory_bytes, core_s=settings.inspection_s)

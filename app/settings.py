@@ -28,6 +28,15 @@ class Settings(BaseSettings):
         30, gt=0, description="An upload that is slower than 1 KiB a second for this number of seconds is aborted."
     )
     scene_limit_px: int = Field(40_000_000_000, gt=0, description="Largest number of pixels of one scene.")
+    inspection_memory_bytes: int = Field(
+        GIB * 3 // 2, ge=64 * 1024**2, description="Most memory that reading one uploaded file may take, in bytes."
+    )
+    inspection_s: int = Field(
+        30, ge=1, description="Most seconds of computing that reading one uploaded file may take; 10 s more in all."
+    )
+    inspection_wait_s: float = Field(
+        15, ge=0, description="Seconds that a request waits while as many files are read as the machine has cores."
+    )
     heartbeat_s: float = Field(
         1.0, gt=0, description="Seconds between two heartbeats, which report progress and ask whether to stop the job."
     )

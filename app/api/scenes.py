@@ -117,7 +117,7 @@ def delete_scene(services: Wired, id_: Id) -> None:
     scenes.delete(services, id_)
 
 
-@router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 507))
+@router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))
 def get_scene_data(services: Wired, id_: Id) -> StoredFile:
     """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
     return StoredFile(scenes.cog(services, id_), media_type=COG, filename=f"{id_}.tif")

@@ -132,6 +132,12 @@ class Damaged(Problem):
     title = "A stored file cannot be used"
 
 
+class Busy(Problem):
+    """The service does as much of this kind of work as it can at this moment."""
+
+    title = "Not now"
+
+
 class StoreAway(Problem):
     """The store cannot be reached, or refuses a request."""
 

@@ -12,7 +12,6 @@ from app.services import Services
 from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet
 from ml.labels.classes import LabelOptions
-from ml.labels.inspect import inspect_labels
 
 get = getter(LabelSet, "label set")
 
@@ -28,7 +27,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         existing = session.get(LabelSet, name)
     if existing is not None:
         return _same(existing, upload, options), False
-    report = inspect_labels(upload.path, options)
+    report = services.inspector.labels(upload.path, options)
     check_texts(report, "the layer")
     stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
     labels = LabelSet(

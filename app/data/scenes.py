@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import numpy as np
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -15,18 +17,25 @@ from app.core.errors import Conflict, PreconditionFailed, invalid
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.rows import getter
+from app.data import uploads
+from app.inspection.inspector import CORES
+from app.inspection.limits import Limits
 from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload
 from app.tables import Dataset, Job, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
-from ml.products.cog import is_cog, to_cog
-from ml.scenes.inspect import SceneInfo, inspect_scene
+from ml.scenes.inspect import SceneInfo
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
+
+MOST_COMPRESSED = 100  # bytes of pixels in one byte of a scene; whoever has a sparser one can send it as a COG
+COPIED_BYTES_PER_S = 4_000_000  # of pixels, on one core: a third of what a slow core copies
+OTHER_BYTES = 64 << 20  # of a copy beside the bytes that grow with its pixels
+THREAD_BYTES = 16 << 20  # of each thread that compresses a copy
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
         existing = session.get(Scene, name)
     if existing is not None:
         return _same(existing, upload, options), False
-    info = inspect_scene(upload.path, bands=options.bands, nodata=options.nodata)
+    info = services.inspector.scene(upload.path, bands=options.bands, nodata=options.nodata)
     check_texts(info, "the scene")
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
@@ -132,17 +141,56 @@ def delete(services: Services, name: str) -> None:
     services.cache.drop(_cog_name(scene))
 
 
+def ready_cog(services: Services, name: str) -> Path | None:
+    """The path of a scene as a cloud-optimised GeoTIFF, if it can be told without opening the scene, else None.
+
+    Raises `NotFound`.
+    """
+    with services.database.read() as session:
+        scene = get(session, name)
+    return services.store.file(scene.object) if scene.info.cog else services.cache.find(_cog_name(scene))
+
+
 def cog(services: Services, name: str) -> Path:
     """The path of a scene as a cloud-optimised GeoTIFF: the uploaded file if it is one, else a copy.
 
-    The copy is made at the first call. Raises `NotFound`.
+    The copy is made at the first call. Raises `NotFound`, or `InputRefused` if it exceeds the limits of an inspection.
     """
     with services.database.read() as session:
         scene = get(session, name)
     original = services.store.file(scene.object)
-    if is_cog(original):
+    try:
+        return services.cache.get(_cog_name(scene), lambda path: _copy(services, scene, original, path))
+    except _CogAlready:
         return original
-    return services.cache.get(_cog_name(scene), lambda path: to_cog(original, path))
+
+
+class _CogAlready(Exception):
+    """The scene needs no copy, because it is a cloud-optimised GeoTIFF."""
+
+
+def _copy(services: Services, scene: Scene, original: Path, path: Path) -> None:
+    """Copy a scene to `path` as a cloud-optimised GeoTIFF. Raises `_CogAlready`."""
+    with uploads.no_room_is_told(), TemporaryDirectory(prefix=path.name, dir=path.parent) as folder:
+        out = Path(folder, "cog.tif")
+        if not services.inspector.cog(original, out, _limits_of_copy(services.inspector.limits, scene)):
+            raise _CogAlready
+        out.replace(path)
+
+
+def _limits_of_copy(least: Limits, scene: Scene) -> Limits:
+    """The limits for a copy of a scene, which takes longer the larger the scene is.
+
+    A file of a few bytes may declare any number of pixels, so no more of them count than such a number of bytes holds
+    in the scenes of satellites.
+    """
+    declared = scene.info.rows * scene.info.cols * (len(scene.info.bands) + 1) * np.dtype(scene.info.dtype).itemsize
+    pixels_bytes = min(declared, MOST_COMPRESSED * scene.size_bytes)
+    return Limits(
+        memory_bytes=least.memory_bytes + CORES * THREAD_BYTES,
+        core_s=least.core_s + pixels_bytes // COPIED_BYTES_PER_S,
+        disk_bytes=4 * pixels_bytes + OTHER_BYTES,
+    )
 
 
 def parse_acquired(text: str) -> datetime:

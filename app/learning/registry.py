@@ -15,7 +15,7 @@ from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload
 from app.tables import Alias, AliasMove, ModelVersion
-from ml.checkpoint_header import CheckpointHeader, read_header
+from ml.checkpoint_header import CheckpointHeader
 from ml.datasets.checks import class_faults
 from ml.faults import refuse_any
 
@@ -62,7 +62,7 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
 
 def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion:
     """Make an uploaded checkpoint the next version of the model `name`. Raises `InputRefused` for other files."""
-    header = read_header(upload.path)
+    header = services.inspector.checkpoint(upload.path)
     refuse_any(class_faults(header.contract.classes))
     check_texts(header, "the checkpoint")
     stored = services.store.put(upload.path, f"models/{name}/model.safetensors", sha256=upload.sha256)

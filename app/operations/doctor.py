@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
 from app.core.db import schema_of, schemas
+from app.inspection import landlock
 from app.operations import readiness
 from app.operations.readiness import Probe
 from app.services import Services
@@ -181,6 +182,14 @@ def _gdal(_: Services) -> Iterator[Finding]:
         yield Finding("gdal", "ok", f"GDAL {rasterio.__gdal_version__} opens GeoTIFFs and nothing else")
 
 
+def _landlock(_: Services) -> Iterator[Finding]:
+    if found := landlock.version():
+        yield Finding("landlock", "ok", f"Landlock {found}: a process that reads an upload can open no other file")
+    else:
+        detail = "The kernel has no Landlock: a process that reads an upload has limits, but can open other files."
+        yield Finding("landlock", "warning", detail, "Use Linux 5.13 or newer, with landlock in its list of lsm.")
+
+
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
@@ -199,6 +208,7 @@ CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
     "gpu": _gpu,
     "convolutions": _convolutions,
     "gdal": _gdal,
+    "landlock": _landlock,
     "this-worker": _this_worker,
 }
 DEFAULT = tuple(part for part in CHECKS if part != "this-worker")  # that one is for health checks of containers

@@ -43,6 +43,11 @@ class Cache:
                 self._shrink(path)
         return path
 
+    def find(self, name: str) -> Path | None:
+        """The path of the file `name` if the cache has it. Open it at once, because it may be deleted later."""
+        path = self.folder / name
+        return path if self._touch(path) else None
+
     def drop(self, name: str) -> None:
         """Delete the file `name`, if it is there."""
         (self.folder / name).unlink(missing_ok=True)

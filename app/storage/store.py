@@ -6,6 +6,7 @@ its key, a key is written only once, and two writers of the same key write the s
 
 import hashlib
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -101,8 +102,8 @@ def sha256_of(path: Path) -> str:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Delete those of the files that were not written to for a day. Processes that were killed left them behind."""
+    """Delete those of the files and folders that were not written to for a day. Killed processes left them behind."""
     for path in paths:
         with suppress(FileNotFoundError):  # its owner has just deleted it
             if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
-                path.unlink()
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()

@@ -38,6 +38,11 @@ def _level(overview: int | None) -> dict[str, int]:
     return {} if overview is None else {"overview_level": overview}
 
 
+def has_cog_layout(dataset: DatasetReader) -> bool:
+    """Whether a GeoTIFF says that it was written as a cloud-optimised one."""
+    return bool(dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
+
+
 @contextmanager
 def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
     """Limit GDAL's cache to the memory that reading a raster from top to bottom needs.

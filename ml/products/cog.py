@@ -11,7 +11,7 @@ import rasterio.shutil
 from rasterio.enums import ColorInterp
 
 from ml.contract import MAP_NODATA
-from ml.geo.raster import open_raster
+from ml.geo.raster import has_cog_layout, open_raster
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
 
@@ -78,7 +78,7 @@ def _write(values: Raster, grid: Mapping[str, object], out: Path, encoding: MapE
 def is_cog(path: Path) -> bool:
     """Whether the file was written as a COG."""
     with open_raster(path) as dataset:
-        return bool(dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
+        return has_cog_layout(dataset)
 
 
 def to_cog(path: Path, out: Path) -> None:

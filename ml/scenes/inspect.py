@@ -14,7 +14,7 @@ from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.crs import crs_code
 from ml.geo.grid import Box, Grid
 from ml.geo.placement import checked_grid
-from ml.geo.raster import LEAST_CACHE, refusing_damage
+from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
@@ -52,6 +52,7 @@ class SceneInfo(Frozen):
     gsd: Ground sampling distance at the centre, in metres: the side of a square as large as the pixel on the ground.
     size_bytes: Size of the file.
     warnings: Notes about things that the owner should check.
+    cog: Whether the file was written as a cloud-optimised GeoTIFF; None if an older version inspected it.
     """
 
     rows: int
@@ -68,6 +69,7 @@ class SceneInfo(Frozen):
     gsd: float
     size_bytes: int
     warnings: tuple[Note, ...]
+    cog: bool | None = None
 
 
 def inspect_scene(
@@ -126,6 +128,7 @@ def _describe(
         gsd=ground_sampling_distance(grid),
         size_bytes=path.stat().st_size,
         warnings=notes,
+        cog=has_cog_layout(source.dataset),
     )
 
 

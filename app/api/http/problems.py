@@ -33,6 +33,7 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.Invalid: 422,
     errors.Locked: 423,
     errors.Damaged: 500,
+    errors.Busy: 503,
     errors.StoreAway: 503,
     errors.NoRoom: 507,
 }
@@ -49,11 +50,11 @@ MEANINGS = {
     422: "The content is wrong; `errors` says what is wrong, where, and how to mend it.",
     423: "Another request is using the upload.",
     500: "A fault of the service; its log says which.",
-    503: "A component of the service cannot be reached; try again later.",
+    503: "A component of the service cannot be reached, or it has too much to do; try again later.",
     507: "The disk of the service is full.",
 }
 IN_BODIES = (400, 408, 413)  # problems that every route with a body can have
-IN_UPLOADS = (*IN_BODIES, 404, 409, 415, 423, 507)
+IN_UPLOADS = (*IN_BODIES, 404, 409, 415, 423, 503, 507)
 Responses = dict[int | str, dict[str, Any]]
 _CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 
@@ -89,7 +90,9 @@ def _problem(request: Request, error: Exception) -> ProblemResponse:
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     if status >= 500:
         log.error(error.code, detail=error.detail)
-    return _answer(request, document(status, error.code, error.title, error.detail, error.faults, error.more))
+    headers = {"Retry-After": "5"} if isinstance(error, errors.Busy) else None
+    problem = document(status, error.code, error.title, error.detail, error.faults, error.more)
+    return _answer(request, problem, headers)
 
 
 def _refused(request: Request, error: Exception) -> ProblemResponse:

@@ -1,0 +1,82 @@
+"""What happens in a child process: it gives up everything that the task does not need, does it, and answers.
+
+An answer is a word, a line feed and a text: "result" and its JSON, "faults" and their JSON, "limit" and its name,
+"errno" and its number, or "error" and a traceback.
+"""
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import TypeAdapter
+
+import app
+from app.inspection import landlock
+from app.inspection.tasks import Order
+from ml.faults import Fault, InputRefused
+
+ERROR_CHARACTERS = 8000
+FAULTS = TypeAdapter(tuple[Fault, ...])
+# beside Python's own folders: libraries, their settings, time zones, and the devices that libraries read
+_SYSTEM = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/proj"),
+    *("/usr/share/gdal", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom"),
+)
+
+
+def run(conversation: socket.socket) -> NoReturn:
+    """Receive an order, do it within its limits, answer and end this process, which was forked a moment ago.
+
+    conversation: The connection to whoever asks. No other open file may belong to anybody else.
+    """
+    status = 1
+    with suppress(BaseException):
+        _leave_the_server()
+        order = Order.model_validate_json(b"".join(iter(lambda: conversation.recv(1 << 16), b"")))
+        conversation.sendall(_answer(order))
+        status = 0
+    os._exit(status)
+
+
+def _leave_the_server() -> None:
+    """Give up the standard files and the handling of signals, and become the head of a group of processes."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+
+
+def _answer(order: Order) -> bytes:
+    try:
+        _confine(order)
+        return b"result\n" + order.task.do().model_dump_json().encode()
+    except InputRefused as refused:
+        return b"faults\n" + FAULTS.dump_json(refused.faults)
+    except MemoryError:
+        return b"limit\nmemory"
+    except OSError as error:
+        return f"errno\n{error.errno or 0}".encode()
+    except Exception:
+        return b"error\n" + traceback.format_exc()[-ERROR_CHARACTERS:].encode(errors="replace")
+
+
+def _confine(order: Order) -> None:
+    order.limits.apply()
+    landlock.restrict([order.task.path, *_libraries()], order.writable)
+
+
+def _libraries() -> Iterator[Path]:
+    """The folders of Python, of the installed packages, and of this package and `ml`; no other folder of the source."""
+    here = Path(app.__file__).parents[1]
+    yield from (here / "app", here / "ml")
+    yield from map(Path, {sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages"))})
+    yield from map(Path, _SYSTEM)

@@ -1,0 +1,251 @@
+"""Has a child process read a stranger's file, and takes from it nothing but values of a known form."""
+
+import atexit
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+import app
+from app.core.errors import Busy
+from app.inspection.child import FAULTS
+from app.inspection.limits import Limit, Limits
+from app.inspection.server import ENDED, SECONDS
+from app.inspection.tasks import CopyMade, InspectCheckpoint, InspectLabels, InspectScene, MakeCog, Order, Task
+from ml.checkpoint_header import CheckpointHeader
+from ml.faults import Fault, InputRefused
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import LabelReport
+from ml.scenes.inspect import SceneInfo
+
+ANSWER_BYTES = 8 << 20
+CORES = os.cpu_count() or 1
+_SLACK_S = 5.0  # more than a child may take, before this process gives up waiting for it
+# of this process's environment, which has passwords, the children get these variables alone
+_ENVIRONMENT = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV"),
+    *("GDAL_DATA", "PROJ_DATA", "PROJ_LIB", "GDAL_CACHEMAX"),
+)
+# One thread each: children work side by side, and a process that is forked must have no other thread. One arena,
+# because each further one takes 64 MiB of address space.
+_FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+_SIGNALS: dict[int, Limit] = {signal.SIGXCPU: "core", signal.SIGXFSZ: "disk", signal.SIGKILL: "memory"}
+_NO_ROOM = {str(number).encode() for number in (errno.ENOSPC, errno.EDQUOT)}
+Result = TypeVar("Result", bound=BaseModel)
+log = structlog.get_logger()
+
+
+class _ServerEnded(Exception):
+    """The process from which children are forked ended before the child did."""
+
+
+class ForkServer:
+    """The process from which the children of this process are forked. It is started when it is needed first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process, if it is not running, and do not wait for its imports, which take a second."""
+        with self._lock:
+            self._start()
+
+    def fork(self, seconds: float) -> tuple[socket.socket, int]:
+        """Fork a child; returns the connection to it, and the pipe on which the server reports its end.
+
+        seconds: The child is killed when it has taken this long.
+        """
+        ours, its = socket.socketpair()
+        report, its_report = os.pipe()
+        try:
+            with self._lock:
+                control = self._start()
+                try:
+                    socket.send_fds(control, [SECONDS.pack(seconds)], [its.fileno(), its_report])
+                except OSError:  # it has been killed
+                    self._stop()
+                    socket.send_fds(self._start(), [SECONDS.pack(seconds)], [its.fileno(), its_report])
+        finally:
+            its.close()
+            os.close(its_report)
+        return ours, report
+
+    def stop(self) -> None:
+        """End the process and its children."""
+        with self._lock:
+            self._stop()
+
+    def _start(self) -> socket.socket:
+        if self._control is None:
+            self._control, its = socket.socketpair()
+            with its:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "app.inspection.server"],
+                    stdin=its.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    cwd="/",
+                    start_new_session=True,
+                )
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self.process is not None:
+            self.process.wait()
+            self.process = None
+
+
+SERVER = ForkServer()
+atexit.register(SERVER.stop)
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Reads files of strangers, as many at once as this machine has cores, beside copies of scenes on half the cores.
+
+    Every method raises `InputRefused` with the faults of the file, which may be that it exceeds a limit, or `Busy`.
+
+    limits: Limits of an inspection. wait_s: Longest time to wait until another file has been read, in seconds.
+    """
+
+    limits: Limits
+    wait_s: float
+    places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CORES))
+    copies: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(max(1, CORES // 2)))
+
+    def scene(self, path: Path, *, bands: tuple[str, ...] | None, nodata: float | None) -> SceneInfo:
+        """Inspect a scene, as `ml.scenes.inspect.inspect_scene` does."""
+        return self._do(InspectScene(path=path, bands=bands, nodata=nodata), SceneInfo, self.limits)
+
+    def labels(self, path: Path, options: LabelOptions) -> LabelReport:
+        """Inspect a layer of labels, as `ml.labels.inspect.inspect_labels` does."""
+        return self._do(InspectLabels(path=path, options=options), LabelReport, self.limits)
+
+    def checkpoint(self, path: Path) -> CheckpointHeader:
+        """Read the header of a checkpoint, as `ml.checkpoint_header.read_header` does."""
+        return self._do(InspectCheckpoint(path=path), CheckpointHeader, self.limits)
+
+    def cog(self, path: Path, out: Path, limits: Limits) -> bool:
+        """Copy a scene into a cloud-optimised GeoTIFF; returns False, and makes no copy, if it is one already.
+
+        out: Its folder must be empty, and on the same disk as whatever `out` is moved to.
+        """
+        return self._do(MakeCog(path=path, out=out), CopyMade, limits).made
+
+    def _do(self, task: Task, result: type[Result], limits: Limits) -> Result:
+        order = Order(task=task, limits=limits)
+        with self._place(self.copies if isinstance(task, MakeCog) else self.places):
+            for _ in range(2):
+                with suppress(_ServerEnded):
+                    return read(_converse(order), result, order.limits)
+                log.error("the server of inspections has ended")
+        raise Busy("inspection-away", "No file can be read at this moment; nothing was accepted.")
+
+    @contextmanager
+    def _place(self, places: threading.Semaphore) -> Iterator[None]:
+        if not places.acquire(timeout=self.wait_s):
+            raise Busy("too-busy", "Too many files are being read at this moment; nothing was accepted.")
+        try:
+            yield
+        finally:
+            places.release()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a child has answered, and how it ended.
+
+    kind, text: As in `app.inspection.child`; empty if it gave no answer. exit_code: Negative if a signal ended it.
+    overdue: Whether it was killed because it took too long.
+    """
+
+    kind: str
+    text: bytes
+    exit_code: int
+    overdue: bool
+
+
+def _converse(order: Order) -> Answer:
+    """Have a child do an order; returns when the child has ended. Raises `_ServerEnded`."""
+    connection, report = SERVER.fork(order.limits.wall_s)
+    with connection, FileIO(report) as end:
+        connection.settimeout(order.limits.wall_s + _SLACK_S)
+        with suppress(OSError):  # it has ended, and `end` says how
+            connection.sendall(order.model_dump_json().encode())
+            connection.shutdown(socket.SHUT_WR)
+        answer = _received(connection)
+        connection.close()  # a child that has more to say ends now
+        status = end.read(ENDED.size)
+    if len(status) < ENDED.size:
+        raise _ServerEnded
+    kind, _, text = answer.partition(b"\n")
+    exit_code, overdue = ENDED.unpack(status)
+    return Answer(kind.decode(errors="replace"), text, exit_code, overdue)
+
+
+def _received(connection: socket.socket) -> bytes:
+    """The answer of a child, cut off one byte after the limit."""
+    answer = bytearray()
+    with suppress(OSError):  # the child was killed
+        while len(answer) <= ANSWER_BYTES and (chunk := connection.recv(1 << 16)):
+            answer += chunk
+    return bytes(answer[: ANSWER_BYTES + 1])
+
+
+def read(answer: Answer, result: type[Result], limits: Limits) -> Result:
+    """The result in an answer. Raises `InputRefused` if there is none, or `OSError` for a full disk."""
+    if answer.exit_code or answer.overdue:
+        raise InputRefused(fault_of_end(answer, limits))
+    if len(answer.text) >= ANSWER_BYTES:
+        raise InputRefused(limits.fault("answer"))
+    try:
+        if answer.kind == "result":
+            return result.model_validate_json(answer.text)
+        if answer.kind == "faults":
+            raise InputRefused(*FAULTS.validate_json(answer.text))
+    except ValidationError as error:
+        log.error("the answer of an inspection has another form", errors=error.error_count())
+    if answer.kind == "limit":
+        raise InputRefused(limits.fault("memory"))
+    if answer.kind == "errno" and answer.text in _NO_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    log.error("a file could not be inspected", kind=answer.kind, detail=answer.text.decode(errors="replace"))
+    raise InputRefused(limits.fault("crash"))
+
+
+def fault_of_end(answer: Answer, limits: Limits) -> Fault:
+    if answer.overdue:
+        return limits.fault("time")
+    limit = _SIGNALS.get(-answer.exit_code, "crash")
+    log.warning("an inspection was ended", limit=limit, exit_code=answer.exit_code)
+    return limits.fault(limit, f"end with {_named(answer.exit_code)}")
+
+
+def _named(exit_code: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(-exit_code).name
+    return f"code {exit_code}"
+
+
+def _environment() -> dict[str, str]:
+    """The environment of the server of inspections: nothing secret, and the packages of this process."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    source = str(Path(app.__file__).parents[1])
+    return kept | _FRUGAL | {"PYTHONPATH": os.pathsep.join([source, *filter(None, sys.path)])}

@@ -1,0 +1,193 @@
+"""Files are read in child processes that have limits, no secrets, and nothing but the one file."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+from app.core.errors import Busy
+from app.inspection import inspector as inspection
+from app.inspection.inspector import SERVER, ForkServer, Inspector
+from app.inspection.limits import Limits
+from app.inspection.server import ENDED
+from ml.faults import InputRefused
+from ml.labels.classes import LabelOptions
+from ml.labels.inspect import inspect_labels
+from ml.scenes.inspect import SceneInfo, inspect_scene
+from tests.ml.conftest import MakeScene, make_scene
+from tests.waiting import eventually
+
+__all__ = ["make_scene"]
+LIMITS = Limits(memory_bytes=3 << 29, core_s=30)
+SQUARE = ((105.0, 23.0), (105.1, 23.0), (105.1, 23.1), (105.0, 23.0))
+
+
+@pytest.fixture
+def inspector() -> Inspector:
+    """An inspector with the limits of the settings' defaults."""
+    return Inspector(LIMITS, wait_s=15)
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """A server of children that no other test uses."""
+    server = ForkServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+def layer(path: Path, *coordinates: object) -> Path:
+    """A GeoJSON file with a polygon for each list of rings."""
+    features = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": rings}} for rings in coordinates]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def pid_of(server: ForkServer) -> int:
+    assert server.process is not None
+    return server.process.pid
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_child(pid: int) -> int:
+    eventually(lambda: children_of(pid) != [])
+    return children_of(pid)[0]
+
+
+def opened(pid: int) -> list[str]:
+    """What the open files of a process are."""
+    return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def has_left_the_server(child: int) -> bool:
+    """Whether the connection to whoever asks is the only socket of a child."""
+    return sum(name.startswith("socket:") for name in opened(child)) == 1
+
+
+def test_a_scene_and_labels_are_described_as_in_this_process(
+    inspector: Inspector, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    scene = make_scene(np.arange(4096, dtype=np.uint16).reshape(1, 64, 64), "s.tif")
+    assert inspector.scene(scene, bands=("nir",), nodata=7) == inspect_scene(scene, bands=("nir",), nodata=7)
+    labels = layer(tmp_path / "labels.geojson", [SQUARE])
+    assert inspector.labels(labels, LabelOptions()) == inspect_labels(labels)
+
+
+def test_the_faults_of_a_file_are_those_that_are_found_in_this_process(inspector: Inspector, tmp_path: Path) -> None:
+    path = layer(tmp_path / "labels.geojson", [], [[[1, 2]]])
+    with pytest.raises(InputRefused) as here:
+        inspect_labels(path)
+    with pytest.raises(InputRefused) as there:
+        inspector.labels(path, LabelOptions())
+    assert there.value.faults == here.value.faults
+
+
+def test_a_file_that_needs_too_much_memory_is_refused_by_that_limit(tmp_path: Path) -> None:
+    path = tmp_path / "empty.geojson"
+    path.write_text(f"[{'[],' * 5_000_000}[]]")
+    with pytest.raises(InputRefused, match="takes over 64 MiB of memory") as refused:
+        Inspector(Limits(memory_bytes=64 << 20, core_s=30), 15).labels(path, LabelOptions())
+    assert [fault.code for fault in refused.value.faults] == ["inspection_limit"]
+    assert "CANEMAP_INSPECTION_MEMORY_BYTES" in refused.value.faults[0].hint
+
+
+def test_a_file_that_needs_too_long_is_refused_by_that_limit(tmp_path: Path) -> None:
+    side, path = 16_384, tmp_path / "mask.tif"
+    grid = {"crs": "EPSG:32648", "transform": Affine(1, 0, 500_000, 0, -1, 2_500_000)}
+    options = {"tiled": True, "blockxsize": 4096, "blockysize": 4096, "compress": "deflate"}
+    with rasterio.open(path, "w", "GTiff", side, side, 1, dtype="uint8", **grid, **options) as file:
+        for row in range(0, side, 4096):
+            file.write(np.ones((1, 4096, side), np.uint8), window=Window(0, row, side, 4096))
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(InputRefused, match="takes over 1 s of computing"):
+        Inspector(Limits(memory_bytes=3 << 29, core_s=1), 15).labels(path, LabelOptions())
+
+
+def test_a_child_that_takes_too_long_is_killed(server: ForkServer) -> None:
+    connection, report = server.fork(seconds=0.2)  # it waits for an order that never comes
+    with connection, FileIO(report) as end:
+        exit_code, overdue = ENDED.unpack(end.read(ENDED.size))
+    assert (exit_code, overdue) == (-signal.SIGKILL, True)
+
+
+def test_a_crash_is_a_fault_of_the_file_that_names_the_signal(server: ForkServer) -> None:
+    connection, report = server.fork(seconds=20)
+    os.kill(wait_for_child(pid_of(server)), signal.SIGSEGV)
+    with connection, FileIO(report) as end:
+        exit_code, overdue = ENDED.unpack(end.read(ENDED.size))
+    answer = inspection.Answer("", b"", exit_code, overdue)
+    fault = inspection.fault_of_end(answer, LIMITS)
+    assert (fault.code, fault.detail) == ("inspection_limit", "Reading the file makes the reader end with SIGSEGV.")
+
+
+def test_children_and_their_server_end_with_the_process_that_asked(server: ForkServer) -> None:
+    connection, report = server.fork(seconds=60)
+    child = wait_for_child(pid_of(server))
+    server.stop()
+    connection.close()
+    os.close(report)
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+
+
+def test_a_server_that_was_killed_is_started_again(inspector: Inspector, tmp_path: Path) -> None:
+    labels = layer(tmp_path / "labels.geojson", [SQUARE])
+    expected = inspector.labels(labels, LabelOptions())
+    os.kill(pid_of(SERVER), signal.SIGKILL)
+    assert inspector.labels(labels, LabelOptions()) == expected
+
+
+def test_no_secret_is_in_the_environment_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-1")
+    monkeypatch.setenv("CANEMAP_DATABASE_URL", "postgresql://user:secret-2@host/canemap")
+    server = ForkServer()
+    server.start()
+    with server.fork(seconds=0.01)[0] as connection:  # so that it has started
+        connection.recv(1)
+    environment = Path(f"/proc/{pid_of(server)}/environ").read_bytes()
+    server.stop()
+    assert b"PYTHONPATH" in environment
+    assert b"secret" not in environment
+
+
+def test_a_child_has_no_open_file_of_another(server: ForkServer, tmp_path: Path) -> None:
+    with (tmp_path / "database").open("wb") as held:
+        os.set_inheritable(held.fileno(), True)
+        first, second = server.fork(seconds=60), server.fork(seconds=60)
+        eventually(lambda: len(children_of(pid_of(server))) == 2)
+        for child in children_of(pid_of(server)):
+            eventually(partial(has_left_the_server, child))
+            assert not any(name.startswith("pipe:") or name.endswith("/database") for name in opened(child))
+    for connection, report in (first, second):
+        connection.close()
+        os.close(report)
+
+
+def test_a_request_waits_for_a_place_and_is_then_sent_away(tmp_path: Path) -> None:
+    inspector = Inspector(LIMITS, wait_s=0.05)
+    while inspector.places.acquire(blocking=False):
+        pass
+    labels = layer(tmp_path / "labels.geojson", [SQUARE])
+    with pytest.raises(Busy, match="at this moment"):
+        inspector.labels(labels, LabelOptions())
+    inspector.places.release()
+    assert inspector.labels(labels, LabelOptions()).features == 1
+
+
+@pytest.mark.parametrize("answer", [b"result\n{}", b"faults\n[1]", b"result\n" + b" " * (9 << 20), b"", b"error\nbug"])
+def test_an_answer_that_no_honest_child_gives_is_a_fault_of_the_file(answer: bytes) -> None:
+    kind, _, text = answer.partition(b"\n")
+    with pytest.raises(InputRefused, match="Reading the file"):
+        inspection.read(inspection.Answer(kind.decode(), text, 0, False), SceneInfo, LIMITS)
