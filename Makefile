@@ -16,7 +16,7 @@ TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # PyPI's Linux torch is a CUDA build of 3 GB: without an NVIDIA driver take the CPU index unless wheels are at hand.
 TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version),$(filter-out Linux,$(shell uname -s))),,https://download.pytorch.org/whl/cpu)
 
-.PHONY: help setup demo run test suite lint types arch format bench soak lock wheels clean
+.PHONY: help setup demo run test suite lint types arch format bench soak fuzz lock wheels clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -70,6 +70,9 @@ bench: $(PEERS)/.ready $(NATIVE)  ## side-by-side measurements: prints tables, a
 
 soak: $(STAMP) $(NATIVE)  ## 5,000 jobs under 300 kills, judged by a history checker; SOAK='--embedded --jobs 300 --kills 20 --seed 1'
 	$(BIN)/python -m benchmarks.soak $(SOAK)
+
+fuzz: $(STAMP) $(NATIVE)  ## 100,000 mutated files sent to a service; FUZZ='--opens 2000 --seed 1'
+	$(BIN)/python -m benchmarks.fuzzing $(FUZZ)
 
 # what canemap is measured against, with canemap itself: an environment of its own, several gigabytes
 $(PEERS)/.ready: pyproject.toml benchmarks/peers.txt
