@@ -48,7 +48,16 @@ def report(tallies: dict[str, Tally], corpus: Corpus) -> None:
     """Print a table with a row for each kind of file, and the first errors."""
     columns = ("kind", "opens", "accepted", "refused", "by a limit", "by a crash", "5xx", "slowest s")
     rows = [
-        (kind, each.opens, each.accepted, each.refused, each.limited - each.crashed, each.crashed, len(each.errors), each.slowest_s)
+        (
+            kind,
+            each.opens,
+            each.accepted,
+            each.refused,
+            each.limited - each.crashed,
+            each.crashed,
+            len(each.errors),
+            each.slowest_s,
+        )
         for kind, each in tallies.items()
     ]
     show(f"Mutated files; {corpus.answers} different answers", columns, rows)
