@@ -11,8 +11,8 @@ from ml.contract import UNLABELLED, Homogenise
 from ml.data import SceneFile
 from ml.datasets.class_counts import ClassCounts
 from ml.datasets.splits import NO_SPLIT, SPLITS, Owners, Share
+from ml.datasets.training_pixels import TrainingPixels
 from ml.geo.areas import count_by_class, row_area_ha
-from ml.geo.statistics import ClippedStatistics
 from ml.geo.windows import blocks
 from ml.labels.rasterise import BLOCK_PX, LabelRaster, MaskFile, RasterisedLabels
 from ml.radiometry.homogenise import open_homogenised
@@ -53,13 +53,13 @@ def write_masks(
     raster: LabelRaster,
     rules: MaskRules,
     out: Path,
-    train: ClippedStatistics,
+    train: TrainingPixels,
     homogenise: Homogenise | None = None,
 ) -> dict[str, ClassCounts]:
     """Write the masks of one scene, one for each split that has a part of the scene, and count their classes by split.
 
-    raster: Labels on the grid of the scene. train: Statistics to which the homogenised pixels of the training split are
-    added. A mask without a labelled pixel is deleted again.
+    raster: Labels on the grid of the scene. train: To which the homogenised pixels of the training split are added. A
+    mask without a labelled pixel is deleted again.
     """
     by_split = {SPLITS[index]: ClassCounts() for index in share.splits}
     with ExitStack() as stack:
@@ -78,7 +78,7 @@ def write_masks(
                 if in_split.any():  # a block that is not written is unlabelled
                     file.write(np.where(in_split & valid, values, UNLABELLED), window)
                     by_split[name].add(*count_by_class(classes, area_ha, where=in_split))
-            train.update(image, valid & (owners == SPLITS.index("train")))
+            train.update(image, valid & (owners == SPLITS.index("train")), classes)
     for name, counts in by_split.items():
         if not counts.labelled:
             mask_path(out, name, scene).unlink()

@@ -23,11 +23,11 @@ from ml.datasets.class_counts import ClassCounts, SplitStatistics, together
 from ml.datasets.masks import MaskRules, mask_path, write_masks
 from ml.datasets.options import Leaks
 from ml.datasets.splits import SPLITS, Split, shares
+from ml.datasets.training_pixels import TrainingPixels
 from ml.faults import Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
-from ml.geo.statistics import ClippedStatistics
 from ml.labels.classes import LabelOptions
 from ml.labels.layers import LabelLayer, open_layer
 from ml.labels.rasterise import LabelRaster
@@ -88,7 +88,8 @@ def prepare(
     leaks: What to do if a net could learn from one split what it is scored on in another. "refuse" refuses the dataset
     and names the leaks; "drop" keeps a field of several splits only in the split that has most of it, and refuses other
     leaks; "allow" names the leaks in the notes. homogenise: Bring all scenes to the mean radiometry of the scenes with
-    a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split.
+    a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split, or
+    further out where most of a class lies beyond.
 
     Raises:
         InputRefused: All faults that were found in one step. Their codes are those that `inspect_scene` and
@@ -110,18 +111,17 @@ def prepare(
     references, name_notes = _names(counts)
     rules = MaskRules(only, _references(references, layers))
     entries, common = _measured(entries, homogenise, watch) if homogenise else (entries, None)
-    written = _write(entries, layers, rules, out, ClippedStatistics(len(standard.bands)), common, watch)
+    written = _write(entries, layers, rules, out, TrainingPixels(len(standard.bands)), common, watch)
     refuse_any(empty_faults(written.masks))
+    statistics, pixel_notes = written.train.statistics(classes, clip=clip)
     missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
     return Prepared(
-        training_data=_training_data(
-            written, _contract(standard, written.train.statistics(clip=clip), classes, common), references
-        ),
+        training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
         statistics={name: each.statistics(classes) for name, each in written.splits.items()},
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(*found.notes, *leak_notes, *name_notes, *missing),
+        notes=(*found.notes, *leak_notes, *name_notes, *missing, *pixel_notes),
     )
 
 
@@ -129,14 +129,14 @@ def prepare(
 class _Written:
     """The masks that were written, and what was counted on the way.
 
-    masks: Scenes with a mask, by split. splits, scenes: Class counts by split, and by scene. train: Statistics of the
-    training pixels.
+    masks: Scenes with a mask, by split. splits, scenes: Class counts by split, and by scene. train: The training
+    pixels.
     """
 
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, ClassCounts]
     scenes: dict[str, ClassCounts]
-    train: ClippedStatistics
+    train: TrainingPixels
 
 
 def _inspected(scene: SceneFile, pointer: str) -> SceneInfo:
@@ -194,7 +194,7 @@ def _write(
     layers: Sequence[LabelLayer],
     rules: MaskRules,
     out: Path,
-    train: ClippedStatistics,
+    train: TrainingPixels,
     homogenise: Homogenise | None,
     watch: Watch,
 ) -> _Written:

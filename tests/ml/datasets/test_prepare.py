@@ -267,6 +267,35 @@ def test_outliers_are_clipped_to_limits_of_the_training_split_unless_switched_of
     assert (first.low, first.high) == (None, None)
 
 
+def test_the_limits_of_outliers_do_not_flatten_a_rare_class(world: World) -> None:
+    image = RNG.integers(100, 200, (2, 400, 400), dtype=np.uint16)
+    image[0, :10, :10] = RNG.integers(700, 900, (10, 10))  # 0.06 % of the pixels, all of which are the class
+    image[0, 399, 399] = 60_000
+    scenes = [world.scene("a", -500, image), *world.scenes[1:]]
+    labels = [world.label("rare", [(square(col, 0), {}) for col in (-500, 100, 200)])]
+    prepared = world.prepare(scenes=scenes, labels=labels)
+    (first, second) = prepared.training_data.contract.statistics
+    assert first.low == 100
+    assert first.high is not None
+    assert 880 < first.high < 900
+    assert second.high == 199
+    (note,) = prepared.notes
+    assert note.code == "wide_limits"
+    assert note.detail.startswith("Band 1 is clipped to 100 to 8")
+    assert note.detail.endswith("instead of 100 to 199, because most of sugarcane lies beyond.")
+    assert world.prepare(scenes=scenes, labels=labels, clip=False).notes == ()
+
+
+def test_a_class_as_bright_as_cloud_is_noted_with_its_share(world: World) -> None:
+    image = RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16)
+    image[:, :9, :10] = 900  # nine of the ten rows of the field
+    (note,) = world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]]).notes
+    assert note.code == "bright_class"
+    assert note.detail == "90 % of the training pixels of sugarcane are as bright as cloud in every band."
+    image[1, :9, :10] = 150  # cloud is bright in every band
+    assert world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]]).notes == ()
+
+
 def test_homogenised_scenes_have_their_radiometry_and_the_contract_has_the_reference(world: World) -> None:
     dark, other, third = (RNG.integers(100, 200, (2, SIZE, SIZE), dtype=np.uint16) for _ in range(3))
     scenes = [world.scene("a", 0, dark), world.scene("b", 100, 3 * other + 50), world.scene("c", 200, third)]
