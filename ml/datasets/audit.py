@@ -74,7 +74,7 @@ def audit(
     return found
 
 
-def settle_leaks(found: Audit, leaks: Leaks) -> tuple[list[np.ndarray], list[Note]]:
+def settle_leaks(found: Audit, leaks: Leaks, classes: Sequence[ClassDef]) -> tuple[list[np.ndarray], list[Note]]:
     """Find leaks between the splits, then refuse, mend or allow them; see `leaks` of `ml.datasets.prepare.prepare`.
 
     Returns:
@@ -93,9 +93,11 @@ def settle_leaks(found: Audit, leaks: Leaks) -> tuple[list[np.ndarray], list[Not
     refuse_any([*found.faults, *of_scenes, *(of_fields if leaks == "refuse" else ())])
     if not of_fields:
         return [], []
-    before = found.feature_counts.pixels
+    before = found.feature_counts.by_class(found.layers)
     only = drop_shared_fields(found.layers, found.feature_counts)
-    detail = f"{before - found.feature_counts.pixels:,} labelled pixels of fields in several splits are now unlabelled."
+    lost = before - found.feature_counts.by_class(found.layers)
+    which = ", ".join(f"{lost[item.value]:,} of {item.name}" for item in classes if lost[item.value])
+    detail = f"{lost.sum():,} labelled pixels of fields in several splits are now unlabelled: {which}."
     hint = "Each of these fields stays labelled only in the split that has most of its pixels."
     return only, [Note(code=of_fields[0].code, detail=detail, hint=hint)]
 

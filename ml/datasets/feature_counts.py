@@ -50,10 +50,12 @@ class FeatureCounts:
             counts = np.pad(counts, (0, -len(counts) % len(SPLITS)))
             self.layers[number].add(scene, counts.reshape(-1, len(SPLITS)))
 
-    @property
-    def pixels(self) -> int:
-        """Number of all pixels counted so far."""
-        return sum(int(layer.pixels.sum()) for layer in self.layers)
+    def by_class(self, layers: Sequence[LabelLayer]) -> np.ndarray:
+        """Number of all pixels counted so far by class value, int64 (256,)."""
+        total = np.zeros(256, dtype=np.int64)
+        for layer, counts in zip(layers, self.layers, strict=True):
+            np.add.at(total, layer.legend.values[: len(counts.pixels)], counts.pixels.sum(axis=1))
+        return total
 
     def by_reference(self, layers: Sequence[LabelLayer]) -> dict[str, int]:
         """Pixels of all splits by the name that the labels give them, sorted; pixels without a name are left out."""

@@ -106,7 +106,7 @@ def prepare(
     layers = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
     entries = _entries(scenes, [*infos.values()], split)
     found = audit(entries, layers, classes, watch)
-    only, leak_notes = settle_leaks(found, leaks)
+    only, leak_notes = settle_leaks(found, leaks, classes)
     counts = found.feature_counts.by_reference(layers)
     references, name_notes = _names(counts)
     rules = MaskRules(only, _references(references, layers))
