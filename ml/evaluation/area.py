@@ -33,8 +33,13 @@ def adjusted_area(
     estimated. seed: Seed of the bootstrap.
 
     Returns:
-        The area and its interval, or None if a mapped class has no test pixel or there are fewer than two blocks.
+        The area and its interval, or None if a mapped class has no test pixel, if there are fewer than two blocks, or
+        if all test pixels are of class `value` or none is: their shares would say 0 or 100 % without a doubt. Resamples
+        in which a mapped class has no test pixel are left out of the interval.
     """
+    truly = np.asarray(confusion).sum(axis=1)
+    if truly[value] in (0, truly.sum()):
+        return None
     strata_ha = np.array([mapped_ha.get(mapped, 0.0) for mapped in range(len(confusion))])
     estimate = float(_truly(value, strata_ha, np.asarray(confusion)))
     if np.isnan(estimate) or len(blocks) < 2:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pydantic import Field
 
-from ml.datasets.checks import absence_notes
+from ml.datasets.checks import SPLIT_NAMES, absence_notes, listed
 from ml.datasets.unusable_chips import MOST, DroppedChip
 from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
@@ -81,6 +81,12 @@ def chip_warnings(seen: Mapping[str, int], dropped: ByReason, kept: ByReason) ->
             yield f"Of {name} only {count:,} labelled pixels are trained on; not so {reasons}: lower min_valid."
 
 
+def draw_warnings(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    """Classes of which an epoch draws nothing; before, after: As in `BalanceReport`."""
+    if never := [f"{name} ({before[name]:,} px)" for name in before if before[name] and not after[name]]:
+        yield f"The first epoch draws no pixel of {listed(never)}: raise steps_per_epoch."
+
+
 def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -> Iterator[str]:
     """What the metrics of a training do not show: classes that a split lacks, and classes of which nothing was found.
 
@@ -93,6 +99,7 @@ def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -
     for note in absence_notes({"train": trained, **labelled}):
         yield f"{note.detail} {note.hint}"
     for split, counts in confusions.items():
-        for name, found in zip(trained, counts.diagonal(), strict=True):
-            if labelled[split][name] and not found:
-                yield f"None of the {labelled[split][name]:,} pixels of {name} in the split {split} is mapped as it."
+        found = zip(labelled[split].items(), counts.diagonal(), strict=True)
+        missed = [f"{name} ({pixels:,} px)" for (name, pixels), right in found if pixels and not right]
+        if missed:
+            yield f"In the {SPLIT_NAMES[split]} split nothing is found of {listed(missed)}."

@@ -18,7 +18,7 @@ from ml.contract import Contract
 from ml.data import TrainingData
 from ml.evaluation.assessment import Assessment
 from ml.evaluation.metrics import Metrics
-from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnings, class_warnings
+from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnings, class_warnings, draw_warnings
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.nn.checkpoint import save_checkpoint
@@ -234,7 +234,12 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
         dropped=Counter(chip.why for chip in sampler.dropped),
         dropped_chips=sampler.dropped[:LISTED],
         dropped_pixels=dropped,
-        warnings=(*config.warnings(), *hard, *chip_warnings(by_name(sampler.seen_pixels), dropped, kept)),
+        warnings=(
+            *config.warnings(),
+            *hard,
+            *chip_warnings(by_name(sampler.seen_pixels), dropped, kept),
+            *draw_warnings(balance.before, balance.after),
+        ),
     )
 
 

@@ -63,8 +63,22 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "blocks"),
-    [(((80, 0), (20, 0)), 9), (((0, 0), (0, 0)), 9), (((80, 10), (10, 40)), 1), (((80, 10), (10, 40)), 0)],
-    ids=["a mapped class without test pixels", "no test pixels", "one block", "no blocks"],
+    [
+        (((80, 0), (20, 0)), 9),
+        (((0, 0), (0, 0)), 9),
+        (((80, 10), (10, 40)), 1),
+        (((80, 10), (10, 40)), 0),
+        (((80, 10), (0, 0)), 9),
+        (((0, 0), (10, 40)), 9),
+    ],
+    ids=[
+        "a mapped class without test pixels",
+        "no test pixels",
+        "one block",
+        "no blocks",
+        "no test pixel is truly of the class",
+        "no test pixel is truly of another class",
+    ],
 )
 def test_too_little_data_gives_no_estimate(counts: Confusion, blocks: int) -> None:
     assert adjusted_area({0: 100.0, 1: 50.0}, counts, [counts] * blocks) is None

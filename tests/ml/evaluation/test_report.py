@@ -3,7 +3,7 @@
 import numpy as np
 
 from ml.evaluation.metrics import Metrics
-from ml.evaluation.report import chip_warnings, class_warnings
+from ml.evaluation.report import chip_warnings, class_warnings, draw_warnings
 
 TRAINED = {"other": 900, "cane": 90, "salt": 10}
 
@@ -15,7 +15,7 @@ def of(*rows: tuple[int, int, int]) -> Metrics:
 def test_a_class_of_which_nothing_is_found_is_warned_of_with_its_pixels() -> None:
     val = of((800, 10, 0), (5, 85, 0), (1000, 34, 0))
     assert list(class_warnings(TRAINED, {"val": val})) == [
-        "None of the 1,034 pixels of salt in the split val is mapped as it."
+        "In the validation split nothing is found of salt (1,034 px)."
     ]
 
 
@@ -47,3 +47,17 @@ def test_a_class_most_of_which_is_in_nearly_empty_chips_is_warned_of_with_figure
         "Of cane only 100 labelled pixels are trained on; not so 90 in chips that look nearly empty, "
         "20 in chips that look like cloud: lower min_valid."
     ]
+
+
+def test_a_class_of_which_an_epoch_draws_nothing_is_warned_of() -> None:
+    assert list(draw_warnings(TRAINED, {"other": 9, "cane": 9, "salt": 0})) == [
+        "The first epoch draws no pixel of salt (10 px): raise steps_per_epoch."
+    ]
+    assert list(draw_warnings(TRAINED | {"salt": 0}, {"other": 9, "cane": 9, "salt": 0})) == []
+
+
+def test_of_hundreds_of_classes_a_few_are_named() -> None:
+    trained = {f"crop {value}": 5 for value in range(200)}
+    wrong = np.roll(np.eye(200, dtype=np.int64), 1, axis=1)
+    (warning,) = class_warnings(trained, {"val": Metrics.from_confusion(wrong)})
+    assert warning.endswith("crop 11 (1 px) and 188 more.")
