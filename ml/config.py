@@ -186,6 +186,7 @@ def lovasz_of(classes: int) -> str:
     return "lovasz_hinge" if classes == 2 else "lovasz_softmax"
 
 
+THRESHOLD = 0.5  # default threshold of a prediction
 Output = Literal["classes", "probability", "polygons", "tiles"]
 
 
@@ -193,10 +194,11 @@ class PredictConfig(Frozen):
     """The settings of one prediction."""
 
     threshold: float = Field(
-        0.5,
+        THRESHOLD,
         gt=0,
         lt=1,
-        description="Lowest probability that makes a pixel class 1; of more than two classes the likeliest is mapped.",
+        description="Lowest probability that makes a pixel class 1; a model of more classes maps the likeliest and "
+        "takes no threshold.",
     )
     outputs: tuple[Output, ...] = Field(
         ("classes", "probability", "polygons", "tiles"), min_length=1, max_length=100, description="Products to make."
@@ -218,3 +220,10 @@ class PredictConfig(Frozen):
         "auto", description="auto is bfloat16 on a GPU that has it, else float32."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+
+    def class_faults(self, classes: int) -> Iterator[Fault]:
+        """binary_only: A threshold is chosen for a model of more than two classes. classes: Number of classes."""
+        if classes > 2 and self.threshold != THRESHOLD:
+            detail = f"A threshold of {self.threshold:g} is for two classes: the model has {classes}."
+            hint = "Leave threshold out: the likeliest class is mapped."
+            yield Fault("binary_only", detail, hint, "/config/threshold")

@@ -58,7 +58,8 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         scene, model = _scene_and_model(session, request)
-        refuse_any("contract-mismatch", (fault.at("/scene") for fault in contract_faults(scene.info, model.contract)))
+        faults = [fault.at("/scene") for fault in contract_faults(scene.info, model.contract)]
+        refuse_any("contract-mismatch", [*faults, *request.config.class_faults(len(model.contract.classes))])
         _check_parts(request.parts, scene.info.rows)
         waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
         prediction = Prediction(

@@ -54,7 +54,8 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
 
     Raises:
         InputRefused: `model` is not a valid checkpoint, `scene` is not a valid scene, or the scene breaks the contract
-            of the model (all differences); what `choose_device` and `for_prediction` raise.
+            of the model (all differences), or `config` does not fit its classes; what `choose_device` and
+            `for_prediction` raise.
         Stopped: `watch` raised it.
     """
     maps = predict_rows(model, scene, out, config, watch=watch)
@@ -74,7 +75,7 @@ def predict_rows(
     """
     net, header = load_checkpoint(model)
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
-    refuse_any(contract_faults(info, header.contract))
+    refuse_any((*contract_faults(info, header.contract), *config.class_faults(len(header.contract.classes))))
     device = choose_device(config.device)
     with (
         open_homogenised(scene, header.contract.homogenise) as source,

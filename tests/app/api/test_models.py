@@ -162,6 +162,23 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert not list(((services.settings.data_dir / "store") / "objects").rglob("*.geojson"))
 
 
+def test_a_threshold_for_a_model_of_many_classes_is_refused(
+    http: httpx.Client, bundle: Path, make_scene: MakeScene
+) -> None:
+    header = read_header(bundle)
+    named = tuple(ClassDef(value=value, name=f"crop {value}") for value in (0, 10, 254))
+    contract = header.contract.model_copy(update={"classes": named})
+    many = CheckpointHeader(contract=contract, config=header.config, best_epoch=1)
+    save_checkpoint(bundle, UNet(4, 2, 4, outputs=3).state_dict(), many)
+    assert http.post("/v1/models/crops/versions", content=bundle.read_bytes()).status_code == 201
+    put(http, "/v1/scenes/s1", make_scene(pixels(0), "s1.tif"))
+    body = {"scene": "s1", "model": "crops", "config": {"threshold": 0.7}}
+    answer = http.post("/v1/predictions", json=body)
+    assert answer.status_code == 422
+    assert [(e["code"], e["pointer"]) for e in answer.json()["errors"]] == [("binary_only", "/config/threshold")]
+    assert http.post("/v1/predictions", json=body | {"config": {"threshold": 0.5}}).status_code == 201
+
+
 def test_a_scene_that_breaks_the_contract_is_refused_with_all_faults(
     http: httpx.Client, model: None, make_scene: MakeScene
 ) -> None:

@@ -289,6 +289,9 @@ def test_many_classes_are_learnt_and_mapped_by_their_values(tmp_path: Path) -> N
     assert made.area_ha.keys() == {3, 7, 9}
     assert sum(made.area_ha.values()) == pytest.approx(64 * 64 * 0.01, rel=0.01)
     check_review_of_three(result.model, tmp_path)
+    with pytest.raises(InputRefused) as refused:
+        predict(result.model, data.test[0], tmp_path / "map", PredictConfig(threshold=0.7))
+    assert [(fault.code, fault.pointer) for fault in refused.value.faults] == [("binary_only", "/config/threshold")]
 
 
 def check_review_of_three(model: Path, folder: Path) -> None:
