@@ -1,6 +1,6 @@
 """Prepare a dataset: rasterise labels on the grids of scenes, split them, find leaks, and count classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from ml.labels.classes import LabelOptions
 from ml.labels.layers import LabelLayer, open_layer
 from ml.labels.rasterise import LabelRaster
 from ml.progress import Progress, Watch, silent
+from ml.radiometry.homogenise import flat_bands
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.compatibility import contract_of
 from ml.scenes.inspect import SceneInfo, inspect_scene
@@ -114,6 +115,7 @@ def prepare(
     written = _write(entries, layers, rules, out, TrainingPixels(len(standard.bands)), common, watch)
     refuse_any(empty_faults(written.masks))
     statistics, pixel_notes = written.train.statistics(classes, clip=clip)
+    flat = _flat_notes(entries, common)
     missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
@@ -121,7 +123,7 @@ def prepare(
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(*found.notes, *leak_notes, *name_notes, *missing, *pixel_notes),
+        notes=(*found.notes, *leak_notes, *name_notes, *flat, *missing, *pixel_notes),
     )
 
 
@@ -167,6 +169,17 @@ def _measured(entries: Sequence[DatasetScene], method: Method, watch: Watch) -> 
     learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]
     refuse_any(empty_faults({"train": learnt, "val": entries}))
     return measured, Homogenise(method=method, reference=reference_of(learnt))
+
+
+def _flat_notes(entries: Sequence[DatasetScene], common: Homogenise | None) -> Iterator[Note]:
+    """flat_band: Homogenisation does less to a scene than was asked for."""
+    for scene in (entry.scene for entry in entries):
+        if common and scene.radiometry and (bands := flat_bands(common, scene.radiometry)):
+            numbers = ", ".join(map(str, bands))
+            why = "most of whose pixels are equal here or in the reference"
+            detail = f"{scene.name}: {common.method} only shifts band {numbers}, {why}."
+            hint = "Look at these bands: they may be empty or saturated. Leave the scene out, or use another method."
+            yield Note(code="flat_band", detail=detail, hint=hint)
 
 
 def _names(counts: Mapping[str, int]) -> tuple[tuple[str, ...], list[Note]]:

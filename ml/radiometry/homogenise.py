@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from rasterio.io import DatasetReader
 
-from ml.contract import Homogenise, SceneRadiometry
+from ml.contract import BandRadiometry, Homogenise, Method, SceneRadiometry
 from ml.data import SceneFile
 from ml.geo.windows import Window
 from ml.radiometry.band_maps import BandMap, histogram, robust, wallis
@@ -57,6 +57,18 @@ class HomogenisedSource:
             for band, change in enumerate(self._maps):
                 image[band] = np.where(valid, change(image[band], window), 0)
         return image, valid
+
+
+def flat_bands(homogenise: Homogenise, scene: SceneRadiometry) -> list[int]:
+    """The numbers, from 1, of the bands whose contrast the method cannot measure, so that it only shifts them."""
+    pairs = enumerate(zip(scene.bands, homogenise.reference, strict=True), 1)
+    return [number for number, (band, reference) in pairs if _is_flat(homogenise.method, band, reference)]
+
+
+def _is_flat(method: Method, band: BandRadiometry, reference: BandRadiometry) -> bool:
+    if method == "robust":
+        return not (band.mad and reference.mad)
+    return band.quantiles[0] == band.quantiles[-1] or reference.quantiles[0] == reference.quantiles[-1]
 
 
 SceneSource = RasterSource | HomogenisedSource

@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from ml.contract import BINARY, ClassDef
+from ml.contract import BINARY, ClassDef, Method
 from ml.datasets.checks import learning_faults
 from ml.datasets.prepare import LabelFile
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
 from ml.geo.raster import open_raster
+from ml.geo.windows import Window
 from ml.labels.classes import LabelOptions
 from ml.nn.masks import training_faults
 from ml.progress import Progress
+from ml.radiometry.homogenise import open_homogenised
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.datasets.world import BY_SCENE, RNG, SIZE, World
 from tests.ml.labels.layers import square
@@ -294,6 +296,32 @@ def test_a_class_as_bright_as_cloud_is_noted_with_its_share(world: World) -> Non
     assert note.detail == "90 % of the training pixels of sugarcane are as bright as cloud in every band."
     image[1, :9, :10] = 150  # cloud is bright in every band
     assert world.prepare(scenes=[world.scene("a", 0, image), *world.scenes[1:]]).notes == ()
+
+
+@pytest.mark.parametrize("method", ["robust", "histogram", "wallis"])
+def test_a_band_whose_contrast_cannot_be_homogenised_is_noted(world: World, method: Method) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[1] = 700
+    scenes = [*world.scenes[:2], world.scene("c", 200, image)]
+    prepared = world.prepare(scenes=scenes, homogenise=method)
+    (note,) = prepared.notes
+    assert note.code == "flat_band"
+    assert note.detail.startswith(f"c: {method} only shifts band 2,")
+    with open_homogenised(prepared.training_data.test[0], prepared.training_data.contract.homogenise) as source:
+        pixels, _ = source.read(Window(0, 0, SIZE, SIZE))
+    assert np.ptp(pixels[1]) < 1e-3 < np.ptp(pixels[0])
+    assert np.isfinite(pixels).all()
+
+
+def test_a_band_that_is_mostly_equal_is_noted_for_the_method_that_needs_the_median_alone(world: World) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[0, 20:] = 700
+    scenes = [*world.scenes[:2], world.scene("c", 200, image)]
+    noted = {
+        method: [note.code for note in world.prepare(scenes=scenes, homogenise=method).notes]
+        for method in ("robust", "histogram", "wallis")
+    }
+    assert noted == {"robust": ["flat_band"], "histogram": [], "wallis": []}
 
 
 def test_homogenised_scenes_have_their_radiometry_and_the_contract_has_the_reference(world: World) -> None:
