@@ -8,12 +8,15 @@ from typing import Protocol
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader, DatasetWriter
 
 from ml.contract import MAP_NODATA
-from ml.geo.raster import has_cog_layout, open_raster
+from ml.geo.raster import caching_rows, has_cog_layout, open_raster, refusing_damage
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
+from ml.scenes.source import descriptions, usable_nodata
+from ml.scenes.tiff_directories import nodata_text
 
 BLOCK_PX = 512
 _QUICK = {"level": 1}  # compression of maps: half the time of level 6 and at most a fifth more bytes
@@ -82,21 +85,63 @@ def is_cog(path: Path) -> bool:
 
 
 def to_cog(path: Path, out: Path) -> None:
-    """Copy a scene into a COG without changing a pixel.
+    """Copy a scene into a COG: its pixels without any change, its place, its mask or alpha, and what its bands mean.
 
-    Overviews are computed from the pixels, since those in the file need not belong to them.
+    Nothing else of the file is copied. Its metadata and its overviews need not belong to its pixels, and pixels of 12
+    bits, which the metadata declare, cannot be compressed like those of 16. Overviews are computed from the pixels.
+
+    Raises:
+        OSError: There is not enough room on the disk.
+        InputRefused: corrupt_tiff if the file is damaged.
     """
-    with open_raster(path) as dataset:
-        resampling = "nearest" if dataset.colorinterp[0] == ColorInterp.palette else "average"
-        options = {"overviews": "IGNORE_EXISTING", "overview_resampling": resampling, "predictor": "YES"}
-        pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes)
-        with verified_whole(
-            out, _COPIES * pixel_bytes * ceil_to(dataset.height, BLOCK_PX) * ceil_to(dataset.width, BLOCK_PX)
-        ):
-            rasterio.shutil.copy(dataset, out, **options, **_COG)
+    plain = out.with_name(out.name + ".plain")
+    with open_raster(path) as scene:
+        resampling = "nearest" if scene.colorinterp[0] == ColorInterp.palette else "average"
+        pixel_bytes = sum(np.dtype(name).itemsize for name in scene.dtypes) + 1
+        most = _COPIES * pixel_bytes * ceil_to(scene.height, BLOCK_PX) * ceil_to(scene.width, BLOCK_PX)
+        try:
+            with refusing_damage("The pixels of the scene cannot all be decoded."), verified_whole(out, most):
+                _copy_pixels(scene, path, plain)
+                with open_raster(plain) as dataset:
+                    rasterio.shutil.copy(dataset, out, overview_resampling=resampling, predictor="YES", **_COG)
+        finally:
+            plain.unlink(missing_ok=True)
 
 
-def _describe(file: rasterio.io.DatasetWriter, encoding: MapEncoding) -> None:
+def _copy_pixels(scene: DatasetReader, path: Path, out: Path) -> None:
+    """Write pixels, place, mask, colours and scales of a scene into a new GeoTIFF, block by block and band by band."""
+    profile = {name: scene.profile[name] for name in ("width", "height", "count", "crs", "transform")}
+    tiled = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "interleave": "band", "sparse_ok": True}
+    kept = profile | tiled | {"dtype": scene.dtypes[0], "nodata": _nodata(scene, path)}
+    masked = scene.mask_flag_enums[0] == [MaskFlags.per_dataset]
+    inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+    with inside, rasterio.open(out, "w", driver="GTiff", bigtiff="IF_SAFER", **kept) as file:
+        _copy_meaning(scene, file)
+        with caching_rows(scene, BLOCK_PX):
+            for window in blocks(scene.height, scene.width, block_px=BLOCK_PX):
+                for band in scene.indexes:
+                    file.write(scene.read(band, window=window.rasterio), band, window=window.rasterio)
+                if masked:
+                    file.write_mask(scene.read_masks(1, window=window.rasterio), window=window.rasterio)
+
+
+def _nodata(scene: DatasetReader, path: Path) -> float | None:
+    """Return the nodata value of a scene; None if no pixel can have it, like "abc", which GDAL reads as 0."""
+    usable = usable_nodata(nodata_text(path), np.dtype(scene.dtypes[0]))
+    declared = scene.nodata
+    return declared if usable is not None or (declared is not None and np.isnan(declared)) else None
+
+
+def _copy_meaning(scene: DatasetReader, file: DatasetWriter) -> None:
+    """Copy colours, scales, offsets and descriptions of the bands."""
+    file.colorinterp = scene.colorinterp
+    if scene.colorinterp[0] == ColorInterp.palette:
+        file.write_colormap(1, scene.colormap(1))
+    file.scales, file.offsets = scene.scales, scene.offsets
+    file.descriptions = descriptions(scene)
+
+
+def _describe(file: DatasetWriter, encoding: MapEncoding) -> None:
     file.set_band_description(1, encoding.description)
     file.scales, file.offsets = (encoding.scale,), (encoding.offset,)
     file.update_tags(**encoding.tags)

@@ -70,12 +70,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     @property
     def descriptions(self) -> tuple[str, ...]:
-        """Description of each band in the file; "" if it has none, or if the descriptions are not UTF-8."""
-        try:
-            texts = self._dataset.descriptions
-        except UnicodeDecodeError:  # the encoding is unknown; it may be GBK
-            return ("",) * self.bands
-        return tuple((texts[index - 1] or "").strip() for index in self.indexes)
+        """Description of each band in the file, as `descriptions` returns it."""
+        texts = descriptions(self._dataset)
+        return tuple(texts[index - 1] for index in self.indexes)
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return image and validity in a window.
@@ -128,6 +125,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         for alpha in self._alphas:
             valid &= self._dataset.read(alpha, window=window.rasterio) > 0
         return valid
+
+
+def descriptions(dataset: DatasetReader) -> tuple[str, ...]:
+    """Return the description of each band of a file; "" if it has none, or if the descriptions are not UTF-8."""
+    try:
+        texts: tuple[str | None, ...] = dataset.descriptions
+    except UnicodeDecodeError:  # the encoding is unknown; it may be GBK
+        return ("",) * int(dataset.count)
+    return tuple((text or "").strip() for text in texts)
 
 
 def usable_nodata(text: str, dtype: np.dtype) -> np.generic | None:

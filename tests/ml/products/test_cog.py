@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 
+from benchmarks.fuzzing.tiff_mutations import Tiff
+from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.products.cog import MapEncoding, is_cog, to_cog, write_cog
 from tests.ml.conftest import MakeScene
@@ -61,3 +65,112 @@ def test_overviews_of_a_scene_are_computed_from_its_pixels(make_scene: MakeScene
     to_cog(scene, tmp_path / "cog.tif")
     with open_raster(tmp_path / "cog.tif") as made:
         assert (made.read(1, out_shape=(550, 550)) == 9).all()
+
+
+def assert_same_scene(scene: Path, cog: Path) -> None:
+    """A COG has the pixels, the place, the mask and the meaning of its scene."""
+    with open_raster(scene) as original, open_raster(cog) as made:
+        assert made.dtypes == original.dtypes
+        assert np.array_equal(made.read(), original.read(), equal_nan=True)
+        assert np.array_equal(made.read_masks(), original.read_masks())
+        for name in ("crs", "transform", "shape", "colorinterp", "scales", "offsets", "descriptions"):
+            assert getattr(made, name) == getattr(original, name), name
+    assert is_cog(cog)
+    assert sorted(path.name for path in cog.parent.iterdir()) == sorted({cog.name, scene.name})
+
+
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("compress", ["none", "deflate", "lzw", "zstd", "packbits", "lzma", "lerc"])
+def test_a_scene_of_any_type_and_compression_becomes_a_cog(
+    make_scene: MakeScene, tmp_path: Path, dtype: str, compress: str
+) -> None:
+    if (dtype, compress) == ("int8", "lerc"):
+        return  # GDAL cannot write such a file
+    whole = np.random.default_rng(0).integers(0, 2**31, (3, 60, 70))
+    image = (whole / 7).astype(dtype) if dtype.startswith("float") else whole.astype(dtype)
+    predictors: tuple[dict[str, int], ...] = ({},)
+    if compress in ("deflate", "lzw", "zstd"):
+        predictors = ({"predictor": 2}, {"predictor": 3}) if dtype.startswith("float") else ({"predictor": 2},)
+    for predictor in predictors:
+        scene = make_scene(image, compress=compress, **predictor)
+        to_cog(scene, tmp_path / "cog.tif")
+        assert_same_scene(scene, tmp_path / "cog.tif")
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_a_scene_of_any_number_of_bits_becomes_a_cog(make_scene: MakeScene, tmp_path: Path, bits: int) -> None:
+    image = np.random.default_rng(0).integers(0, 2**bits, (2, 60, 70)).astype(np.uint8 if bits <= 8 else np.uint16)
+    for blocks in ({"interleave": "band"}, {"compress": "deflate"}):
+        scene = make_scene(image, nbits=bits, **blocks)
+        to_cog(scene, tmp_path / "cog.tif")
+        assert_same_scene(scene, tmp_path / "cog.tif")
+
+
+def test_a_scene_of_float16_becomes_a_cog(make_scene: MakeScene, tmp_path: Path) -> None:
+    scene = make_scene(np.random.default_rng(0).random((2, 60, 70), dtype=np.float32), nbits=16, nodata=np.nan)
+    to_cog(scene, tmp_path / "cog.tif")
+    assert_same_scene(scene, tmp_path / "cog.tif")
+
+
+@pytest.mark.parametrize(
+    ("bands", "profile"),
+    [
+        (4, {"photometric": "RGB", "alpha": "YES"}),
+        (4, {"photometric": "RGB", "alpha": "PREMULTIPLIED", "interleave": "band"}),
+        (3, {"photometric": "ycbcr", "compress": "jpeg"}),
+        (3, {"compress": "webp"}),
+        (1, {"photometric": "palette"}),
+    ],
+)
+def test_a_scene_of_colours_keeps_them_in_its_cog(
+    make_scene: MakeScene, tmp_path: Path, bands: int, profile: dict[str, str]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 2, (bands, 600, 40), dtype=np.uint8) * 100
+    scene = make_scene(image, **profile)
+    to_cog(scene, tmp_path / "cog.tif")
+    with open_raster(scene) as original, open_raster(tmp_path / "cog.tif") as made:
+        assert np.array_equal(made.read(), original.read())
+        assert np.array_equal(made.dataset_mask(), original.dataset_mask())
+        alphas = [[color == ColorInterp.alpha for color in each.colorinterp] for each in (made, original)]
+        assert alphas[0] == alphas[1]
+        if "palette" in profile.values():
+            assert made.colormap(1) == original.colormap(1)
+
+
+def test_the_mask_of_a_scene_stays_in_its_cog_and_its_metadata_do_not(make_scene: MakeScene, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 99, (2, 700, 600), dtype=np.uint16)
+    mask = np.where(np.arange(600) < 200, 0, 255).astype(np.uint8) * np.ones((700, 1), np.uint8)
+    scene = make_scene(image)
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.write_mask(mask)
+        dataset.update_tags(note="of the scene")
+        dataset.update_tags(1, note="of a band")
+        dataset.update_tags(ns="SENSOR", note="of a domain")
+        dataset.scales, dataset.offsets, dataset.descriptions = (0.1, 0.2), (1, 2), ("red", "nir")
+    to_cog(scene, tmp_path / "cog.tif")
+    assert_same_scene(scene, tmp_path / "cog.tif")
+    with open_raster(tmp_path / "cog.tif") as made:
+        assert np.array_equal(made.read_masks(1), mask)
+        assert made.tags() == {"AREA_OR_POINT": "Area"}
+    assert b"of a" not in (tmp_path / "cog.tif").read_bytes()
+
+
+def test_bits_that_only_the_metadata_declare_take_no_bits_from_a_cog(make_scene: MakeScene, tmp_path: Path) -> None:
+    xml = '<GDALMetadata><Item name="NBITS" domain="IMAGE_STRUCTURE" sample="0" role="">3</Item></GDALMetadata>\0'
+    scene = make_scene(np.random.default_rng(0).integers(0, 60_000, (1, 60, 70), dtype=np.uint16))
+    scene.write_bytes(Tiff.parse(scene.read_bytes()).adding_text(42112, xml.encode()).build())
+    to_cog(scene, tmp_path / "cog.tif")
+    assert_same_scene(scene, tmp_path / "cog.tif")
+
+
+def test_a_damaged_scene_leaves_no_file_behind(make_scene: MakeScene, tmp_path: Path) -> None:
+    scene = make_scene(np.random.default_rng(0).integers(0, 99, (1, 600, 600), dtype=np.uint8), compress="deflate")
+    content = bytearray(scene.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    scene.write_bytes(content)
+    with pytest.raises(InputRefused, match="cannot all be decoded"):
+        to_cog(scene, tmp_path / "cog.tif")
+    assert not (tmp_path / "cog.tif.plain").exists()
