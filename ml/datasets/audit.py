@@ -107,7 +107,7 @@ def _count_features(number: int, found: Audit) -> RasteriseReport:
     entry = found.entries[number]
     raster = LabelRaster(found.layers, entry.grid)
     counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.layers), dtype=np.int64)
-    with RasterSource(entry.scene.path, entry.scene.nodata) as source:
+    with RasterSource(entry.scene.path, entry.scene.nodata, entry.scene.bands) as source:
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
             labels = raster.rasterise(window)
             counts += np.bincount(labels.classes.ravel(), minlength=256)

@@ -162,8 +162,9 @@ def _measured(entries: Sequence[DatasetScene], method: Method, watch: Watch) -> 
     measured = []
     for number, entry in enumerate(entries):
         watch(Progress("measure", number, len(entries), entry.scene.name))
-        with naming(entry.scene.name), RasterSource(entry.scene.path, entry.scene.nodata) as source:
-            known = entry.scene.model_copy(update={"radiometry": measure(source, method)})
+        scene = entry.scene
+        with naming(scene.name), RasterSource(scene.path, scene.nodata, scene.bands) as source:
+            known = scene.model_copy(update={"radiometry": measure(source, method)})
         measured.append(replace(entry, scene=known))
     watch(Progress("measure", len(entries), len(entries)))
     learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]

@@ -175,7 +175,8 @@ class MaskLayer:
             bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."
-            raise InputRefused(Fault("not_a_mask", detail, "Send one band of whole numbers, the class values."))
+            hint = "Send one band of whole numbers, the class values: gdal_translate -b 1 -ot Byte in.tif out.tif"
+            raise InputRefused(Fault("not_a_mask", detail, hint))
         self.path, self.options, self.name = path, options, name
         self._numbers = dict[int, int]()
         self._classes, self._names = [UNLABELLED], [""]  # of the feature `_NOT_VALID`

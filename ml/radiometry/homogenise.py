@@ -83,7 +83,7 @@ def open_homogenised(scene: SceneFile, homogenise: Homogenise | None) -> Iterato
     Raises:
         InputRefused: corrupt_tiff if the file is damaged; no_valid_pixels if a scene without valid pixels is measured.
     """
-    with RasterSource(scene.path, scene.nodata) as source:
+    with RasterSource(scene.path, scene.nodata, scene.bands) as source:
         if homogenise is None:
             yield source
         else:

@@ -55,16 +55,16 @@ def _meaning(name: str) -> tuple[str | None, str | None]:
 def band_names(source: RasterSource, declared: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[Note, ...]]:
     """Return the name of each band, and notes about the bands for the scene's owner.
 
-    declared: Names that the owner declared, one per band without alpha. If it is None, the names are the file's
-        descriptions if they are distinct and each contains a band code or a spectral region (many files describe
-        dates or processing steps instead); otherwise the colours of the bands, with numbers for bands without a
-        colour, if these are distinct; otherwise the numbers from "1".
+    declared: Names that the owner declared, one per band; if alpha has one too, it is a band. If `declared` is None,
+        the names are the file's descriptions if they are distinct and each contains a band code or a spectral region
+        (many files describe dates or processing steps instead); otherwise the colours of the bands,
+        with numbers for bands without a colour, if these are distinct; otherwise the numbers from "1".
 
     Raises:
         InputRefused: no_bands if every band is alpha; bad_bands if the declared names do not fit the file.
     """
     if not source.bands:
-        hint = "If it is a measured band, say so in the file: gdal_edit.py -colorinterp_1 undefined in.tif"
+        hint = f"If it is measured: {_as_band(source)}"
         raise InputRefused(Fault("no_bands", "Every band of the image is alpha, which is a mask.", hint))
     notes = tuple(_notes(source))
     if declared is not None:
@@ -82,20 +82,33 @@ def band_names(source: RasterSource, declared: Sequence[str] | None) -> tuple[tu
 def _check(declared: Sequence[str], source: RasterSource) -> None:
     names = [name.strip() for name in declared]
     if len(names) != source.bands:
-        detail = f"There are {len(names)} names for {source.bands} bands."
-        hint = "Name each band once, in order. An alpha band is a mask and has no name."
+        beside = " beside alpha, which is a mask" if source.bands < source.dataset.count else ""
+        detail = f"There are {len(names)} names for {source.bands} bands{beside}."
+        hint = "Name each band once, in order. Alpha is a mask without a name; if all bands are named, it is a band."
         raise InputRefused(Fault("bad_bands", detail, hint))
     if len(set(names)) < len(names) or not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in names):
         detail = "Two bands have the same name, or a name is empty, too long or not printable."
         raise InputRefused(Fault("bad_bands", detail, f"Use distinct names of 1 to {MAX_NAME} characters."))
 
 
+def _as_band(source: RasterSource) -> str:
+    """Return what the owner can do if alpha is a measured band."""
+    alpha = source.dataset.colorinterp.index(ColorInterp.alpha) + 1
+    edit = f"gdal_edit.py -colorinterp_{alpha} undefined in.tif"
+    return f"name all {source.dataset.count} bands with bands=, or say so in the file: {edit}"
+
+
 def _notes(source: RasterSource) -> list[Note]:
     notes = []
+    alphas = source.dataset.colorinterp.count(ColorInterp.alpha)
     if source.bands < source.dataset.count:
-        alphas = source.dataset.count - source.bands
         detail = f"{alphas} of {source.dataset.count} bands is alpha, which is used as a mask."
-        notes.append(Note(code="alpha_is_mask", detail=detail))
+        hint = f"If it is a measured band, like near infrared: {_as_band(source)}"
+        notes.append(Note(code="alpha_is_mask", detail=detail, hint=hint))
+    elif alphas:
+        detail = f"{alphas} of {source.dataset.count} bands is alpha, which is used as a band, since it has a name."
+        hint = "If it is a mask, name the other bands only."
+        notes.append(Note(code="alpha_is_band", detail=detail, hint=hint))
     if source.dataset.colorinterp[0] == ColorInterp.palette:
         hint = "Send the image with its measured bands instead of palette indices."
         notes.append(Note(code="palette", detail="The pixels are indices of colours in a palette.", hint=hint))

@@ -37,7 +37,8 @@ def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
             "wrong_bands",
             f"The scene has {len(names)} bands ({_listed(names)}){alpha};"
             f" {owner} {len(contract.bands)} ({_listed(contract.bands)}).",
-            "Send the same bands in the same order, or correct the names of the bands.",
+            "Send the same bands in the same order, or correct the names of the bands."
+            + (" If alpha is a measured band, name all bands with bands=." if alpha else ""),
         )
     if not _alike(info.dtype, contract.dtype):
         detail = f"The scene's pixels are {info.dtype}; {owner} {contract.dtype}."

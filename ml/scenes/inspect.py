@@ -40,7 +40,7 @@ class SceneInfo(Frozen):
     """Properties of a scene, as its file and its owner describe them.
 
     rows, cols: Size in pixels.
-    bands: Bands in the order of the file, without alpha, which is a mask.
+    bands: Bands in the order of the file, without alpha, which is a mask unless the owner named it.
     dtype: NumPy name of the pixels' type in the file.
     nodata: Nodata value in the file's units, before scale and offset; None if there is none that a pixel can have.
     crs: CRS as WKT2.
@@ -81,7 +81,8 @@ def inspect_scene(
 ) -> SceneInfo:
     """Read the metadata of a GeoTIFF and a sample of its pixels.
 
-    bands: Names of the bands, in order, as declared by the owner; None to take the names from the file.
+    bands: Names of the bands, in order, as declared by the owner; None to take the names from the file. Alpha is a
+        band if it has a name too.
     nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
     windows_per_side: Largest number of sampled windows along each side of the scene; values below 2 count as 2.
 
@@ -92,7 +93,11 @@ def inspect_scene(
     """
     rpc = check_raster(path).rpc
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # hardly any block of a sample is read twice
-    with small_cache, refusing_damage("The file cannot be read as a GeoTIFF."), RasterSource(path, nodata) as source:
+    with (
+        small_cache,
+        refusing_damage("The file cannot be read as a GeoTIFF."),
+        RasterSource(path, nodata, bands) as source,
+    ):
         grid = checked_grid(source.dataset)
         names, name_notes = band_names(source, bands)
         sample = sample_scene(source, windows_per_side)

@@ -1,5 +1,6 @@
 """Reads the pixels of a scene by windows, and which of them are valid."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -39,17 +40,19 @@ class Source(Protocol):
 class RasterSource(AbstractContextManager["RasterSource"]):
     """A GeoTIFF as a `Source`. It is a context manager and may be used by one thread only.
 
-    Scale and offset of the file are applied here and nowhere else. Alpha is a mask, not a band. A pixel is not valid
-    if the internal mask or alpha is 0, if all bands equal nodata, or if any band is NaN, infinite or at most -3e38.
+    Scale and offset of the file are applied here and nowhere else. Alpha is a mask, not a band, unless the owner names
+    it. A pixel is not valid if the internal mask or alpha is 0, if all bands equal nodata, or if any band is NaN,
+    infinite or at most -3e38.
 
     nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
+    names: Names of the bands, as declared by the owner. If there is one for alpha too, alpha is a band.
     """
 
-    def __init__(self, path: Path, nodata: float | None = None) -> None:
+    def __init__(self, path: Path, nodata: float | None = None, names: Sequence[str] | None = None) -> None:
         self._dataset = open_raster(path)
-        interpretation = self._dataset.colorinterp
-        self.indexes = [i for i, color in enumerate(interpretation, 1) if color != ColorInterp.alpha]
-        self._alphas = [i for i, color in enumerate(interpretation, 1) if color == ColorInterp.alpha]
+        masks = set() if len(names or ()) == self._dataset.count else {ColorInterp.alpha}
+        self.indexes = [i for i, color in enumerate(self._dataset.colorinterp, 1) if color not in masks]
+        self._alphas = [i for i in self._dataset.indexes if i not in self.indexes]
         self.bands, self.rows, self.cols = len(self.indexes), self._dataset.height, self._dataset.width
         self.dtype = np.dtype(self._dataset.dtypes[0])
         self.declared_nodata = nodata_text(path) if nodata is None else str(nodata)
@@ -58,7 +61,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._scales = np.asarray(self._dataset.scales)[first, None, None]
         self._offsets = np.asarray(self._dataset.offsets)[first, None, None]
         self._scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())
-        self._masked = MaskFlags.per_dataset in self._dataset.mask_flag_enums[0] and not self._alphas
+        self._masked = self._dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]  # alpha has one more flag
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._dataset.close()

@@ -215,8 +215,10 @@ def _dtype_faults(directory: Directory, page: _Page) -> Iterator[Fault]:
     if len(kinds) > 1 or len(widths) > 1 or bits not in _BITS.get(kind, ()):
         names = {_UNSIGNED: "unsigned integer", _SIGNED: "signed integer", _FLOAT: "floating point"}
         detail = f"The pixels are {names.get(kind, 'complex')}, of {', '.join(map(str, sorted(widths)))} bits."
+        into = {_SIGNED: "Int32", _FLOAT: "Float32"}.get(kind, "UInt32" if max(widths) > 16 else "UInt16")
+        mend = f" Convert them, if they fit: gdal_translate -ot {into} in.tif out.tif" if kind in names else ""
         hint = "Pixels must be real: uint8, int8, uint16, int16, uint32, int32, float16, float32 or float64."
-        yield Fault("unsupported_dtype", detail, hint)
+        yield Fault("unsupported_dtype", detail, hint + mend)
     compression = directory.number(tag.COMPRESSION, 1)
     if compression not in COMPRESSIONS:
         hint = "Rewrite the file with DEFLATE, LZW or ZSTD: gdal_translate -co COMPRESS=DEFLATE in.tif out.tif"

@@ -1,4 +1,5 @@
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,38 @@ def test_each_difference_from_a_contract_is_a_fault(make_scene: MakeScene, chang
 def test_signed_and_unsigned_16_bit_types_are_compatible_and_so_are_float_types(make_scene: MakeScene) -> None:
     assert contract_faults(inspect_scene(make_scene(IMAGE)), contract(dtype="int16")) == ()
     assert contract_faults(inspect_scene(make_scene(IMAGE.astype("f4"))), contract(dtype="float64")) == ()
+
+
+def test_alpha_is_a_band_if_it_has_a_name(make_scene: MakeScene) -> None:
+    image = IMAGE.copy()
+    image[3, :20] = 0
+    path = make_scene(image, photometric="RGB", alpha="YES")
+    info = inspect_scene(path, bands=["blue", "green", "red", "nir"])
+    assert [band.name for band in info.bands] == ["blue", "green", "red", "nir"]
+    assert info.bands[3].statistics.min == 0
+    assert info.warnings[0].code == "alpha_is_band"
+    assert contract_faults(info, contract(bands=("blue", "green", "red", "nir"))) == ()
+
+
+def test_it_is_said_how_alpha_becomes_a_band(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE, photometric="RGB", alpha="YES")
+    (note,) = inspect_scene(path).warnings
+    assert note.code == "alpha_is_mask"
+    assert "gdal_edit.py -colorinterp_4 undefined" in note.hint and "name all 4 bands" in note.hint
+    with pytest.raises(InputRefused, match="2 names for 3 bands beside alpha"):
+        inspect_scene(path, bands=["blue", "green"])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "complex64"])
+def test_the_hint_for_a_type_that_is_not_read_names_one_that_is(make_scene: MakeScene, dtype: str) -> None:
+    path = make_scene(IMAGE.astype(dtype))
+    with pytest.raises(InputRefused) as refused:
+        inspect_scene(path)
+    (fault,) = refused.value.faults
+    named = re.findall(r"-ot (\w+)", fault.hint)
+    assert named == {"int64": ["Int32"], "uint64": ["UInt32"], "complex64": []}[dtype]
+    for name in named:
+        inspect_scene(make_scene(IMAGE.astype(name.lower())))
 
 
 def test_alpha_does_not_count_as_near_infrared(make_scene: MakeScene) -> None:

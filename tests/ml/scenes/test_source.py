@@ -57,6 +57,25 @@ def test_alpha_is_a_mask_and_not_a_band(make_scene: MakeScene) -> None:
     assert valid.tolist() == [[False, True, True], [True, True, True]]
 
 
+def test_alpha_that_has_a_name_is_a_band(make_scene: MakeScene) -> None:
+    image = np.full((4, 2, 3), 9, dtype=np.uint8)
+    image[3, 0, 0] = 0
+    with RasterSource(make_scene(image, photometric="RGB", alpha="YES"), names=("b", "g", "r", "n")) as source:
+        read, valid = source.read(ALL)
+    assert read.shape == (4, 2, 3)
+    assert valid.all()
+
+
+def test_a_mask_beside_alpha_counts_too(make_scene: MakeScene) -> None:
+    image = np.full((4, 2, 3), 9, dtype=np.uint8)
+    image[3, 0, 0] = 0
+    path = make_scene(image, photometric="RGB", alpha="YES")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.array([[255, 0, 255], [255, 255, 255]], dtype=np.uint8))
+    with RasterSource(path) as source:
+        assert source.read(ALL)[1].tolist() == [[False, False, True], [True, True, True]]
+
+
 def test_a_scene_with_four_bands_and_no_alpha_keeps_four_bands(make_scene: MakeScene) -> None:
     path = make_scene(np.ones((4, 2, 3), dtype=np.uint8))
     with rasterio.open(path, "r+") as dataset:
