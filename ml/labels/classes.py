@@ -29,6 +29,7 @@ class LabelOptions(Frozen):
         in the file, which may be missing or wrong.
     background: Class of the pixels that no polygon covers, in a scene that the layer touches: 0, or 255 for
         unlabelled.
+    layer: Name of the layer to read in a file that holds several: a table of a GeoPackage, or a Shapefile in a zip.
     field_id: Attribute that is equal for all polygons of one field. By default, it is an attribute called field_id,
         plot_id or parcel_id; without such an attribute, each polygon is a field.
     """
@@ -38,6 +39,7 @@ class LabelOptions(Frozen):
     crs: str | None = None
     background: Literal[0, 255] = 0  # 255 is UNLABELLED; a Literal cannot contain a name
     field_id: str | None = None
+    layer: str | None = None
 
 
 @dataclass(frozen=True)

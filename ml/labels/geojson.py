@@ -1,5 +1,6 @@
 """Reader for GeoJSON (RFC 7946). It uses json and shapely, because OGR would fetch the target of a `crs` link."""
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,36 +12,80 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import WGS84, crs_from_code
-from ml.labels.features import Feature, FeatureLayer, NoPolygonError, read_features, simple_value
+from ml.labels.features import Feature, FeatureLayer, NoPolygonError, Unread, read_features, usable_crs_of
+from ml.labels.outlines import one_geometry, polygon_of
+from ml.labels.several_layers import refuse_layer
+
+MAX_BYTES = 64 << 20
+MAX_PARSED_BYTES = 256 << 20  # memory that the values of a document may need
+# what each list, object, value and quote of a document needs in memory, roughly, as Python holds it
+_BYTES_OF = {b"[": 72, b"{": 96, b",": 32, b'"': 25}
+_GEOMETRIES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection")
+_SEND = "Send GeoJSON in UTF-8, a GeoPackage, a zipped Shapefile or a GeoTIFF mask."
+_CONVERT = "Convert it: ogr2ogr -f GeoJSON new.geojson"
 
 
-def read_geojson(path: Path) -> FeatureLayer:
+def read_geojson(path: Path, layer: str | None = None) -> FeatureLayer:
     """Read the polygons of a FeatureCollection, a Feature or a bare geometry.
 
     Coordinates are in WGS 84, or in the CRS that a `crs` member names (GeoJSON before 2016).
 
+    layer: None: GeoJSON holds one layer only.
+
     Raises:
-        InputRefused: bad_json, bad_crs, bad_geometry, too_many_features.
+        InputRefused: bad_json, unknown_layer, bad_geometry, too_many_features, too_large.
     """
-    document = _parse(path)
-    features, without_geometry = read_features(_members(document), _feature)
-    return FeatureLayer("geojson", _crs(document), features, without_geometry)
+    refuse_layer(layer, "GeoJSON")
+    document, unread = _parse(path), Unread()
+    _refuse_relatives(document)
+    features, without_geometry = read_features(_members(document), lambda member: _feature(member, document, unread))
+    crs, refused = usable_crs_of(lambda: _crs(document))
+    return FeatureLayer("geojson", crs, features, without_geometry, notes=unread.notes(), crs_refused=refused)
+
+
+def _bad(detail: str, hint: str = _SEND) -> InputRefused:
+    return InputRefused(Fault("bad_json", f"The file is not GeoJSON. {detail}", hint))
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    hint = "Send GeoJSON in UTF-8, a GeoPackage, a zipped Shapefile or a GeoTIFF mask."
+    text = _text(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
-        detail = "The JSON is nested too deeply."
-    except ValueError as error:  # includes UnicodeDecodeError, JSONDecodeError, and an integer of over 4300 digits
-        detail = str(error).removesuffix(".")[:200] + "."
-    else:
-        if isinstance(document, dict):
-            return document
-        detail = "The JSON is not an object."
-    raise InputRefused(Fault("bad_json", f"The file is not GeoJSON. {detail}", hint))
+        raise _bad("The JSON is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" or text.startswith("\x1e"):
+            hint = f"{_CONVERT} GeoJSONSeq:old.geojsonl"
+            raise _bad("It holds several JSON texts, like a GeoJSON sequence.", hint) from None
+        raise _bad(f"{error}."[:200]) from None
+    except ValueError as error:  # an integer of over 4300 digits, or a fault that the hooks found
+        raise _bad(f"{str(error).removesuffix('.')[:200]}.") from None
+    if not isinstance(document, dict):
+        raise _bad("The JSON is not an object.")
+    return document
+
+
+def _text(path: Path) -> str:
+    """Return the text of the file. Raise too_large if its values would need too much memory."""
+    raw = path.read_bytes()
+    needed = sum(raw.count(sign) * size for sign, size in _BYTES_OF.items())
+    if len(raw) > MAX_BYTES or needed > MAX_PARSED_BYTES:
+        detail = f"The GeoJSON has over {MAX_BYTES >> 20} MiB, or needs over {MAX_PARSED_BYTES >> 20} MiB of memory."
+        raise InputRefused(Fault("too_large", detail, "Send a GeoPackage: ogr2ogr new.gpkg old.geojson"))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _bad(f"It is not in UTF-8{_other_encoding(raw)}.", "Save it in UTF-8.") from None
+
+
+def _other_encoding(raw: bytes) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4]:
+        return ", but in UTF-16"
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return ""
+    return ", but perhaps in GBK or GB 18030"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -54,6 +99,14 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _refuse_relatives(document: dict[str, Any]) -> None:
+    """Raise bad_json for documents that other programs write and that look like GeoJSON."""
+    if document.get("type") == "Topology":
+        raise _bad("It is TopoJSON.", f"{_CONVERT} old.topojson")
+    if "geometryType" in document or "rings" in document:
+        raise _bad("It is JSON of Esri's.", f"{_CONVERT} old.json")
+
+
 def _members(document: dict[str, Any]) -> Iterator[Any]:
     match document.get("type"):
         case "FeatureCollection":
@@ -65,45 +118,50 @@ def _members(document: dict[str, Any]) -> Iterator[Any]:
             yield from features
         case "Feature":
             yield document
-        case _:
+        case kind if kind in _GEOMETRIES:
             yield {"geometry": document}
+        case kind:
+            raise _bad(f"Its type is {str(kind)[:40]!r}.")
 
 
-def _feature(member: Any) -> Feature | None:
-    """Read a member of `features`; None if its geometry is null (an unlocated feature in RFC 7946)."""
-    if not isinstance(member, dict):
-        raise NoPolygonError("the feature is not an object")
-    if member.get("geometry") is None:
+def _feature(member: Any, document: dict[str, Any], unread: Unread) -> Feature | None:
+    """Read a member of `features`; None if its geometry is null or empty (an unlocated feature in RFC 7946)."""
+    if not isinstance(member, dict) or member.get("type", "Feature") != "Feature":
+        raise NoPolygonError("it is not a Feature")
+    geometry, properties = member.get("geometry"), member.get("properties")
+    if not isinstance(properties, dict | None):
+        raise NoPolygonError("its properties are not an object")
+    for part in (member, geometry):
+        if isinstance(part, dict) and part.get("crs", document.get("crs")) != document.get("crs"):
+            raise NoPolygonError("it names a coordinate reference system of its own")
+    polygons = None if geometry is None else _geometry(geometry)
+    if polygons is None:
         return None
-    properties = member.get("properties")
-    named = properties if isinstance(properties, dict) else {}
-    return Feature(_geometry(member["geometry"]), {name: simple_value(value) for name, value in named.items()})
+    return Feature(polygons, {name: unread.simple(name, value) for name, value in (properties or {}).items()})
 
 
-def _geometry(geometry: Any) -> Polygon | MultiPolygon:
+def _geometry(geometry: Any) -> Polygon | MultiPolygon | None:
+    """Return the polygons of a geometry; None if there are none."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
-    if kind == "Polygon":
-        return _polygon(coordinates)
-    if kind == "MultiPolygon" and isinstance(coordinates, list) and coordinates:
-        return MultiPolygon([_polygon(rings) for rings in coordinates])
-    raise NoPolygonError(f"its geometry has type {str(kind)[:40]!r}, not Polygon or MultiPolygon")
-
-
-def _polygon(rings: Any) -> Polygon:
-    if not isinstance(rings, list) or not rings:
-        raise NoPolygonError("a polygon has no rings")
-    return Polygon(_ring(rings[0]), [_ring(ring) for ring in rings[1:]])
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise NoPolygonError(f"its geometry has type {str(kind)[:40]!r}, not Polygon or MultiPolygon")
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    if not isinstance(polygons, list) or not all(isinstance(rings, list) for rings in polygons):
+        raise NoPolygonError("it has no list of rings")
+    return one_geometry([polygon_of([_ring(ring) for ring in rings]) for rings in polygons if rings])
 
 
 def _ring(points: Any) -> np.ndarray:
     """Return x and y of the points of a ring, shape (points, 2), float64; heights are dropped."""
     try:
-        ring = np.array([(x, y) for x, y, *_ in points], dtype=np.float64)
+        numbers = {type(number) for point in points for number in point} <= {int, float}
+        lists = isinstance(points, list) and {type(point) for point in points} <= {list}
+        ring = np.array([(x, y) for x, y, *_ in points], dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
-        raise NoPolygonError("a ring contains something other than positions") from None
-    if len(ring) < 4 or not (ring[0] == ring[-1]).all() or not np.isfinite(ring).all():
-        raise NoPolygonError("a ring needs at least four finite positions, the last equal to the first")
+        numbers = lists = False
+    if not (numbers and lists):
+        raise NoPolygonError("a ring contains something other than positions")
     return ring
 
 
@@ -112,5 +170,9 @@ def _crs(document: dict[str, Any]) -> pyproj.CRS:
     member = document.get("crs")
     if member is None:
         return WGS84
-    named = isinstance(member, dict) and member.get("type") == "name" and isinstance(member.get("properties"), dict)
-    return crs_from_code(str(member["properties"].get("name")) if named else "")
+    properties = member.get("properties") if isinstance(member, dict) else None
+    if not isinstance(properties, dict):
+        return crs_from_code("")
+    if member.get("type") == "EPSG":
+        return crs_from_code(f"EPSG:{properties.get('code')}")
+    return crs_from_code(str(properties.get("name")) if member.get("type") == "name" else "")

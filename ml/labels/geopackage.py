@@ -1,113 +1,242 @@
-"""Reader for GeoPackage. It uses sqlite3, because OGR would run views, which may never end, and virtual tables."""
+"""Reader for GeoPackage. It uses sqlite3, because OGR would run views, which may never end, and virtual tables.
+
+A GeoPackage is a program as well as a file: views, generated columns and virtual tables compute what is read. So only
+named columns of plain tables are read, and no more bytes than the file has.
+"""
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyproj
-import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
-from ml.faults import Fault, InputRefused
+from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs import crs_from_code, crs_from_wkt
-from ml.labels.features import Feature, FeatureLayer, NoPolygonError, read_features, simple_value
+from ml.labels.features import (
+    Feature,
+    FeatureLayer,
+    NoPolygonError,
+    Row,
+    Unread,
+    listed,
+    read_features,
+    refuse_many_values,
+    usable_crs_of,
+)
+from ml.labels.several_layers import chosen_layer
+from ml.labels.wkb import polygon_from_wkb
 
-SECONDS = 60  # time limit for reading one file
+SECONDS = 20  # time limit for reading one file
 _STEPS = 100_000  # instructions of SQLite's virtual machine between two checks of the time limit
+MAX_VALUE_BYTES = 16 << 20  # of a text or a geometry: a polygon of a million vertices
+_SPARE_BYTES = 1 << 20  # what may be read beyond the size of the file
+_TABLES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys")
 _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}  # by the envelope code in the geometry header
+_EXTENDED = 0x20  # flag in the geometry header: what follows is not standard WKB
+_WAL = 2  # file format in the header of SQLite: rows may be in a write-ahead log beside the file
+_UNKNOWN_CRS = (-1, 0)  # srs_id of undefined systems, and of texts that define none
+_UNDEFINED = ("", "undefined", "none")
+_EXPORT = "Send a GeoPackage with one layer of polygons: export it again."
 
 
-def read_geopackage(path: Path) -> FeatureLayer:
-    """Read the polygons of a GeoPackage, which must have exactly one feature table.
+def read_geopackage(path: Path, layer: str | None = None) -> FeatureLayer:
+    """Read the polygons of a GeoPackage.
+
+    layer: Name of the layer to read, which may be omitted if there is one only.
 
     Raises:
-        InputRefused: bad_archive, bad_geometry, bad_crs, unknown_crs, too_many_features.
+        InputRefused: bad_archive, unknown_layer, bad_geometry, too_many_features.
     """
+    texts, unread = _Texts(), Unread()
     try:
-        with closing(_connect(path)) as connection:
-            _refuse_virtual_tables(connection)
-            table, column, srs = _feature_table(connection)
-            features, without_geometry = read_features(_rows(connection, table, column), lambda row: _feature(*row))
-            return FeatureLayer("geopackage", _crs(connection, srs), features, without_geometry)
-    except (sqlite3.Error, UnicodeDecodeError):
-        raise _bad("The GeoPackage is damaged, or takes too long to read.") from None
+        with closing(_connect(path, texts)) as connection:
+            _refuse_programs(connection)
+            table = _feature_table(connection, layer)
+            rows = _rows(connection, table, path.stat().st_size + _SPARE_BYTES)
+            positions = {name: number for number, name in enumerate(table.attributes)}
+            features, without_geometry = read_features(rows, lambda row: _feature(row, positions, unread))
+            crs, refused = usable_crs_of(lambda: _crs(connection, table.srs))
+    except (sqlite3.Error, UnicodeError, OverflowError) as error:
+        raise _bad(_reason(error)) from None
+    notes = (*_write_ahead_log(path), *unread.notes(), *texts.notes())
+    return FeatureLayer(
+        "geopackage", crs, features, without_geometry, name=table.name, notes=notes, crs_refused=refused
+    )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+@dataclass
+class _Texts:
+    """Decodes the texts of a file, and remembers those that are not UTF-8. Equal texts are one object."""
+
+    cache: dict[bytes, str] = field(default_factory=dict)
+    damaged: dict[str, None] = field(default_factory=dict)
+
+    def decode(self, raw: bytes) -> str:
+        if raw not in self.cache:
+            text = raw.decode("utf-8", "replace")
+            if "\ufffd" in text and text.encode() != raw:
+                self.damaged.setdefault(text)
+            if len(self.cache) > 100_000:
+                self.cache.clear()
+            self.cache[raw] = text
+        return self.cache[raw]
+
+    def notes(self) -> tuple[Note, ...]:
+        if not self.damaged:
+            return ()
+        detail = f"{len(self.damaged)} different texts are not UTF-8, as a GeoPackage demands: {listed(self.damaged)}."
+        return (Note(code="undecodable_text", detail=detail, hint="Export the layer again in UTF-8."),)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A layer. geometry: name of its geometry column; attributes: names of the others; srs: srs_id of the layer."""
+
+    name: str
+    geometry: str
+    attributes: tuple[str, ...]
+    srs: int
+
+
+def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection.text_factory = texts.decode
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 64 << 20)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     end = time.monotonic() + SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     return connection
 
 
 def _bad(detail: str) -> InputRefused:
-    return InputRefused(Fault("bad_archive", detail, "Send a GeoPackage with one layer of polygons: export it again."))
+    return InputRefused(Fault("bad_archive", detail, _EXPORT))
 
 
-def _refuse_virtual_tables(connection: sqlite3.Connection) -> None:
-    """Raise bad_archive for virtual tables, which run extension code. Only spatial indexes (rtree) are safe."""
+def _reason(error: Exception) -> str:
+    if str(error) == "interrupted":
+        return f"The GeoPackage takes over {SECONDS} seconds to read."
+    if str(error) == "string or blob too big":
+        return f"A value in the GeoPackage has over {MAX_VALUE_BYTES:,} bytes."
+    return "The GeoPackage is damaged."
+
+
+def _refuse_programs(connection: sqlite3.Connection) -> None:
+    """Raise bad_archive for virtual tables, which run extension code. Only spatial indexes (rtree) are safe.
+
+    Raise it also if a table of the standard is missing, or is no plain table.
+    """
     for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"):
         if "using rtree" not in " ".join(str(sql).lower().split()):
             raise _bad("The GeoPackage holds a virtual table.")
+    for name in _TABLES:
+        _check_plain(connection, name)
 
 
-def _feature_table(connection: sqlite3.Connection) -> tuple[str, str, int]:
-    """Return the table name, the geometry column and the srs_id of the only layer."""
+def _check_plain(connection: sqlite3.Connection, name: str) -> None:
+    """Raise bad_archive unless `name` is a table whose rows lie in the file: no view and no virtual table."""
+    query = "SELECT type, rootpage, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+    found = connection.execute(query, (name,)).fetchall()
+    if not found:
+        raise _bad(f"The GeoPackage has no table {name[:80]!r}.")
+    ((kind, page, sql), *others) = found
+    if others or kind != "table" or not page or not str(sql).startswith("CREATE TABLE "):  # as SQLite itself writes it
+        raise _bad(f"{name[:80]!r} in the GeoPackage is a view or a virtual table, not a table.")
+
+
+def _feature_table(connection: sqlite3.Connection, layer: str | None) -> _Table:
+    """Return the layer to read: the one called `layer`, or the only one."""
     layers = connection.execute(
         "SELECT c.table_name, g.column_name, g.srs_id FROM gpkg_contents c"
-        " JOIN gpkg_geometry_columns g USING (table_name) WHERE c.data_type = 'features'"
-    ).fetchmany(2)
-    if len(layers) != 1:
-        raise _bad("The GeoPackage holds several layers." if layers else "The GeoPackage holds no layer of features.")
-    ((table, column, srs),) = layers
-    kind = connection.execute("SELECT type FROM sqlite_master WHERE name = ?", (table,)).fetchall()
-    if kind != [("table",)]:
-        raise _bad("The layer is a view, not a table.")
-    return table, column, srs
+        " JOIN gpkg_geometry_columns g USING (table_name) WHERE c.data_type = 'features' ORDER BY c.rowid"
+    ).fetchmany(1000)
+    if not layers:
+        raise _bad("The GeoPackage holds no layer of features.")
+    name, column, srs = layers[chosen_layer([str(name) for name, *_ in layers], layer)]
+    _check_plain(connection, str(name))
+    return _columns(connection, str(name), str(column), int(srs or 0))
+
+
+def _columns(connection: sqlite3.Connection, table: str, geometry: str, srs: int) -> _Table:
+    """Return the layer with the names of its columns. The primary key is left out: it is the number of the row."""
+    columns = connection.execute(f"PRAGMA table_xinfo({_quoted(table)})").fetchall()
+    if any(hidden for *_, hidden in columns):
+        raise _bad("The layer has generated columns, which are computed when they are read.")
+    keys = [name for _, name, kind, _, _, key, _ in columns if key and kind.upper() == "INTEGER"]
+    key = keys[0] if len(keys) == 1 else None
+    names = [name for _, name, *_ in columns]
+    found = [name for name in names if name.lower() == geometry.lower()]
+    if len(found) != 1:
+        raise _bad(f"The layer lacks its geometry column {geometry[:80]!r}.")
+    return _Table(table, found[0], tuple(name for name in names if name not in (key, found[0])), srs)
+
+
+def _rows(connection: sqlite3.Connection, table: _Table, budget: int) -> Iterator[Sequence[object]]:
+    """Yield the geometry and the attributes of each row, until they have more than `budget` bytes in all."""
+    columns = ", ".join(map(_quoted, (table.geometry, *table.attributes)))
+    for number, row in enumerate(connection.execute(f"SELECT {columns} FROM {_quoted(table.name)}")):
+        refuse_many_values(number + 1, table.attributes)
+        budget -= sum(len(value) for value in row if isinstance(value, str | bytes))
+        if budget < 0:
+            raise _bad("The rows of the layer have more bytes than the file.")
+        yield row
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _feature(row: Sequence[object], positions: dict[str, int], unread: Unread) -> Feature | None:
+    geometry = _geometry(row[0])
+    if geometry is None:
+        return None
+    return Feature(geometry, Row(positions, tuple(map(unread.simple, positions, row[1:]))))
+
+
+def _geometry(blob: object) -> Polygon | MultiPolygon | None:
+    """Decode a geometry as the GeoPackage specification, 2.1.3, encodes it: a header followed by plain WKB."""
+    if blob is None:
+        return None
+    if not isinstance(blob, bytes) or blob[:2] != b"GP" or len(blob) < 8 or blob[3] >> 1 & 7 not in _ENVELOPE_BYTES:
+        raise NoPolygonError("it is not a GeoPackage geometry")
+    if blob[3] & _EXTENDED:
+        raise NoPolygonError("its geometry is encoded in a way of one vendor's")
+    return polygon_from_wkb(blob[8 + _ENVELOPE_BYTES[blob[3] >> 1 & 7] :])
 
 
 def _crs(connection: sqlite3.Connection, srs: int) -> pyproj.CRS | None:
     row = connection.execute(
         "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?", (srs,)
     ).fetchone()
-    if row is None or srs in (-1, 0):
+    if row is None or srs in _UNKNOWN_CRS:
         return None
     organization, code, definition = row
     if str(organization).upper() == "EPSG":
         return crs_from_code(f"EPSG:{code}")
-    return crs_from_wkt(str(definition))
+    definitions = [str(definition or ""), *_wkt2(connection, srs)]
+    wkt = next((text for text in definitions if text.strip().lower() not in _UNDEFINED), None)
+    return None if wkt is None else crs_from_wkt(wkt)
 
 
-def _feature(geometry: object, attributes: Mapping[str, object]) -> Feature | None:
-    if geometry is None:
-        return None
-    return Feature(_geometry(geometry), {name: simple_value(value) for name, value in attributes.items()})
+def _wkt2(connection: sqlite3.Connection, srs: int) -> list[str]:
+    """Return the definition in WKT 2, which an extension of the standard keeps in a column of its own."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(gpkg_spatial_ref_sys)")]
+    if "definition_12_063" not in columns:
+        return []
+    query = "SELECT definition_12_063 FROM gpkg_spatial_ref_sys WHERE srs_id = ?"
+    return [str(text or "") for (text,) in connection.execute(query, (srs,))]
 
 
-def _rows(connection: sqlite3.Connection, table: str, column: str) -> Iterator[tuple[object, dict[str, object]]]:
-    """Yield the geometry and the attributes of each row."""
-    quoted = '"' + table.replace('"', '""') + '"'
-    cursor = connection.execute(f"SELECT * FROM {quoted}")
-    names = [description[0] for description in cursor.description]
-    for values in cursor:
-        row = dict(zip(names, values, strict=True))
-        yield row.pop(column), row
-
-
-def _geometry(blob: object) -> Polygon | MultiPolygon:
-    """Decode a geometry as the GeoPackage specification, 2.1.3, encodes it: a header followed by plain WKB."""
-    if not isinstance(blob, bytes) or blob[:2] != b"GP" or len(blob) < 8:
-        raise NoPolygonError("it is not a GeoPackage geometry")
-    envelope = _ENVELOPE_BYTES.get(blob[3] >> 1 & 7, 0)
-    geometry = shapely.force_2d(shapely.from_wkb(blob[8 + envelope :], on_invalid="ignore"))
-    if not isinstance(geometry, Polygon | MultiPolygon) or geometry.is_empty:
-        raise NoPolygonError("its geometry is not a polygon")
-    if not np.isfinite(shapely.get_coordinates(geometry)).all():
-        raise NoPolygonError("its coordinates are not finite")
-    return geometry
+def _write_ahead_log(path: Path) -> tuple[Note, ...]:
+    """Return a note if rows may be missing, because the writer kept them in a second file, which was not sent."""
+    with path.open("rb") as file:
+        header = file.read(20)
+    if _WAL not in header[18:20]:
+        return ()
+    detail = "The GeoPackage was written with a write-ahead log. Rows that are still in it (the -wal file) are missing."
+    hint = "Close the program that wrote the file, or export the layer again, and compare the number of features."
+    return (Note(code="write_ahead_log", detail=detail, hint=hint),)

@@ -14,6 +14,7 @@ from ml.geo.grid import Box
 from ml.geo.windows import blocks
 from ml.labels.classes import LabelOptions, class_names, mask_classes
 from ml.labels.conflicts import check_conflicts
+from ml.labels.features import TextEncoding
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
 from ml.labels.read import Kind, wgs84_bounds
 from ml.scenes.source import RasterSource
@@ -46,6 +47,8 @@ class LabelReport(Frozen):
     bbox: West, south, east and north limits, in degrees of WGS 84.
     repairs: Notes about geometries that were repaired.
     warnings: Notes about things that the owner should check.
+    layer: Name of the layer in its file; None if it has none.
+    encoding: Encoding of the attributes' text; None where the format leaves no choice.
     """
 
     kind: Kind
@@ -55,6 +58,8 @@ class LabelReport(Frozen):
     by_class: tuple[ClassReport, ...]
     repairs: tuple[Note, ...]
     warnings: tuple[Note, ...]
+    layer: str | None = None
+    encoding: TextEncoding | None = None
 
 
 def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelReport:
@@ -86,7 +91,9 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
             for value in np.unique(layer.values).tolist()
         ),
         repairs=layer.notes,
-        warnings=(*_without_geometry(layer), *overlaps),
+        warnings=(*layer.file.notes, *_without_geometry(layer), *overlaps),
+        layer=layer.file.name,
+        encoding=layer.file.encoding,
     )
 
 
@@ -122,5 +129,6 @@ def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
 
 
 def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:
-    if layer.without_geometry:
-        yield Note(code="no_geometry", detail=f"{layer.without_geometry} features have no geometry and are left out.")
+    if left_out := layer.file.without_geometry:
+        detail = f"{left_out} features have no geometry, or an empty one, and are left out."
+        yield Note(code="no_geometry", detail=detail)

@@ -1,6 +1,6 @@
 """Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +18,12 @@ from ml.geo.grid import Grid, far_apart
 from ml.geo.placement import checked_grid
 from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
+from ml.labels.attributes import absent_attributes
 from ml.labels.classes import FeatureClasses, LabelOptions, classes_of, mask_table
 from ml.labels.fields import Fields, fields_of
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import repaired
+from ml.labels.several_layers import refuse_layer
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
 
@@ -29,6 +31,7 @@ NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
 # longest edge, in pixels, when a polygon is reprojected: the middle of an edge is wrong by 1 % of a pixel of 50 m then
 _EDGE_PX = 100
+_WHOLE_NUMBERS = "Write them as whole numbers of at most 32 bits: gdal_translate -ot Int32 old.tif new.tif"
 _FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
 
@@ -74,11 +77,22 @@ def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLay
     name: Name of the layer in messages; by default the name of the file without its suffix.
 
     Raises:
-        InputRefused: For polygons, the faults of `read_layer`, `repaired`, `classes_of` and `fields_of`. For a mask,
-            the faults of `check_raster` and `checked_grid`, corrupt_tiff, and not_a_mask.
+        InputRefused: For polygons, the faults of `read_layer`, `repaired`, `absent_attributes`, `classes_of` and
+            `fields_of`. For a mask, the faults of `check_raster` and `checked_grid`, corrupt_tiff, not_a_mask, and
+            unknown_layer.
     """
     kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
+
+
+def _check_mask(path: Path) -> None:
+    """Raise the faults of `check_raster`; the hint on a type of pixels is that for class values."""
+    try:
+        check_raster(path)
+    except InputRefused as refused:
+        raise InputRefused(
+            *(replace(it, hint=_WHOLE_NUMBERS) if it.code == "unsupported_dtype" else it for it in refused.faults)
+        ) from None
 
 
 class PolygonLayer:
@@ -89,17 +103,18 @@ class PolygonLayer:
     values: Class value of each polygon, shape (features,), uint8.
     fields: Fields that the polygons belong to.
     notes: Notes about geometries that were repaired.
-    without_geometry: Number of features of the file that were left out because they have no geometry.
+    file: What was read from the file, before repairs.
     """
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
         self.name = name
-        layer = read_layer(path, crs=options.crs)
+        layer = read_layer(path, crs=options.crs, layer=options.layer)
         if layer.crs is None:
             raise ValueError("read_layer returned a layer without a CRS")
         features, self.notes = repaired(layer.features)
-        self.kind, self.crs, self.without_geometry = layer.kind, layer.crs, layer.without_geometry
+        self.kind, self.crs, self.file = layer.kind, layer.crs, layer
         self.geometries = np.array([feature.geometry for feature in features])
+        refuse_any(absent_attributes(features, options.class_field, options.field_id))
         self.legend, self.fields = classes_of(features, options), fields_of(features, options.field_id)
         self.values = self.legend.values
         self._background = options.background
@@ -169,13 +184,14 @@ class MaskLayer:
     fields = None
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
-        check_raster(path)
+        refuse_layer(options.layer, "A GeoTIFF")
+        _check_mask(path)
         with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
             bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."
-            hint = "Send one band of whole numbers, the class values: gdal_translate -b 1 -ot Byte in.tif out.tif"
+            hint = "Send one band of whole numbers, the class values: gdal_translate -b 1 -ot Int32 old.tif new.tif"
             raise InputRefused(Fault("not_a_mask", detail, hint))
         self.path, self.options, self.name = path, options, name
         self._numbers = dict[int, int]()

@@ -1,5 +1,6 @@
 """Reads layers of polygons in any format. The first bytes of a file show its format."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -7,8 +8,8 @@ import numpy as np
 import pyproj
 import shapely
 
-from ml.faults import Fault, InputRefused
-from ml.geo.crs import crs_from_code, to_wgs84
+from ml.faults import Fault, InputRefused, Note
+from ml.geo.crs import crs_code, crs_from_code, to_wgs84
 from ml.geo.grid import Box
 from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
@@ -34,28 +35,48 @@ def kind_of(path: Path) -> Kind:
     return next((kind for magic, kind in _MAGIC if start.startswith(magic)), "geojson")
 
 
-def read_layer(path: Path, *, crs: str | None = None) -> FeatureLayer:
+def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) -> FeatureLayer:
     """Read the polygons of a file and check that they lie on the Earth.
 
     crs: CRS that the owner declared, like "EPSG:32648"; it overrides the CRS in the file.
+    layer: Name of the layer to read, which may be omitted if the file holds one only.
 
     Raises:
-        InputRefused: bad_json, bad_archive, bad_geometry, bad_crs, unknown_crs, missing_crs, bad_extent, no_features,
-            too_large, too_many_features.
+        InputRefused: bad_json, bad_archive, unknown_layer, bad_geometry, bad_crs, unknown_crs, missing_crs, bad_extent,
+            no_features, too_large, too_many_features.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         detail = f"The file has over {MAX_FILE_BYTES:,} bytes."
         raise InputRefused(Fault("too_large", detail, "Send several layers, one for each region."))
-    layer = _READERS[kind_of(path)](path)
+    found = _READERS[kind_of(path)](path, layer)
     if crs is not None:
-        layer = FeatureLayer(layer.kind, crs_from_code(crs), layer.features, layer.without_geometry)
-    if not layer.features:
+        found = _declared(found, crs_from_code(crs))
+    elif found.crs_refused:
+        raise found.crs_refused
+    if not found.features:
         raise InputRefused(Fault("no_features", "The layer holds no polygon.", "Export the layer again."))
-    if layer.crs is None:
+    if found.crs is None:
         hint = "Declare the CRS, like crs=EPSG:32648, or send the .prj file with the Shapefile."
         raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint))
-    wgs84_bounds(np.array([feature.geometry for feature in layer.features]), layer.crs)
-    return layer
+    wgs84_bounds(np.array([feature.geometry for feature in found.features]), found.crs)
+    return found
+
+
+def _declared(layer: FeatureLayer, crs: pyproj.CRS) -> FeatureLayer:
+    """Return the layer with the CRS that its owner declared, and a note if the file says something else."""
+    said = "names one that cannot be used" if layer.crs_refused else f"says {_name(layer.crs)}" if layer.crs else ""
+    if not said or (layer.crs and layer.crs.equals(crs, ignore_axis_order=True)):
+        return replace(layer, crs=crs)
+    note = Note(
+        code="declared_crs",
+        detail=f"Coordinates are read in {_name(crs)}, as declared; the file {said}.",
+        hint="Omit crs= if the file is right.",
+    )
+    return replace(layer, crs=crs, notes=(*layer.notes, note))
+
+
+def _name(crs: pyproj.CRS) -> str:
+    return crs_code(crs) or crs.name
 
 
 def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:

@@ -2,7 +2,7 @@
 
 `stored.json` has the rows in SQLite of one resource of each kind, and the answers of canemap 0.1.0. Two answers were
 changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
-other answers already had.
+other answers already had. Fields that were added to labels since have their defaults in it.
 """
 
 import json
