@@ -120,10 +120,12 @@ class Client:
         crs: str | None = None,
         background: int | None = None,
         field_id: str | None = None,
+        layer: str | None = None,
     ) -> Json:
         """Upload labels, as polygons or as a raster, and return their document with the report of the inspection.
 
         id: by default the name of the file up to its first dot. classes: class value of each value of `class_field`.
+        layer: the layer to read, of a file that holds several.
         """
         parameters = {
             "class_field": class_field,
@@ -131,6 +133,7 @@ class Client:
             "crs": crs,
             "background": background,
             "field_id": field_id,
+            "layer": layer,
         }
         return self._upload("labels", Path(path), id, parameters)
 

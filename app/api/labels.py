@@ -47,6 +47,9 @@ class LabelParameters(Frozen):
         json_schema_extra={"enum": ["0", "255"]},
     )
     field_id: str | None = Field(None, max_length=200, description="Attribute that polygons of one field share.")
+    layer: str | None = Field(
+        None, max_length=200, description="Layer to read of a GeoPackage, or Shapefile of a zip, that holds several."
+    )
 
     def options(self) -> LabelOptions:
         """These parameters as `LabelOptions`. Raises `Invalid`."""

@@ -44,6 +44,7 @@ def label(
         int | None, typer.Option(help="Value outside all polygons: 0, or 255 for unlabelled.")
     ] = None,
     field_id: Annotated[str | None, typer.Option(help="Attribute that polygons of one field share.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer to read, of a file that holds several.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
@@ -56,6 +57,7 @@ def label(
             crs=crs,
             background=background,
             field_id=field_id,
+            layer=layer,
         )
     if as_json:
         output.show(labels, as_json)

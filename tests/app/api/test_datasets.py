@@ -10,6 +10,7 @@ from affine import Affine
 from app.services import Services
 from tests.app.api.conftest import TINY, Perform, pixels, put
 from tests.ml.conftest import GRID, MakeScene
+from tests.ml.labels.layers import geopackage, square
 
 SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
 
@@ -43,6 +44,15 @@ def test_the_answer_to_uploaded_labels_has_their_report(http: httpx.Client, mask
     assert put(http, "/v1/labels/truth", mask).status_code == 200
     assert put(http, "/v1/labels/truth", mask, background="255").status_code == 409
     assert http.get("/v1/labels").json()["items"][0]["id"] == "truth"
+
+
+def test_one_layer_of_a_file_with_several_can_be_chosen(http: httpx.Client, tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "plots.gpkg", [(square(0, 0), {"crop": "cane"})], layers=("rice", "cane"))
+    refused = put(http, "/v1/labels/plots", path)
+    assert refused.status_code == 422 and "'rice', 'cane'" in refused.json()["errors"][0]["hint"]
+    answer = put(http, "/v1/labels/plots", path, layer="cane")
+    assert answer.status_code == 201 and answer.json()["options"]["layer"] == "cane"
+    assert answer.json()["report"]["layer"] == "cane" and answer.json()["report"]["encoding"] is None
 
 
 @pytest.mark.parametrize(
