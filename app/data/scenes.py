@@ -27,7 +27,7 @@ from app.tables import Dataset, Job, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
 
-BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
+BBox = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
@@ -101,14 +101,32 @@ def filters(bbox: BBox | None, between: Interval) -> Iterator[ColumnElement[bool
     """SQL conditions: the bounding box of a scene touches `bbox`, and the scene was acquired in `between`."""
     if bbox is not None:
         west, south, east, north = bbox
-        from_west, from_east = Scene.west <= east, Scene.east >= west
-        across = and_(Scene.west > Scene.east, or_(from_west, from_east))  # the scene crosses the date line
-        yield and_(or_(and_(from_west, from_east), across), Scene.south <= north, Scene.north >= south)
+        beside = or_(*(_from_to(*longitudes) for longitudes in _longitudes(west, east)))
+        yield and_(beside, Scene.south <= north, Scene.north >= south)
     start, end = between
     if start is not None:
         yield Scene.acquired >= start
     if end is not None:
         yield Scene.acquired <= end
+
+
+def _longitudes(west: float, east: float) -> Iterator[tuple[float, float]]:
+    """The ranges of longitudes of a box that do not cross the date line, which is both -180 and 180 degrees."""
+    if west > east:
+        yield from ((west, 180.0), (-180.0, east))
+        return
+    yield west, east
+    if west == -180:
+        yield 180.0, 180.0
+    if east == 180:
+        yield -180.0, -180.0
+
+
+def _from_to(west: float, east: float) -> ColumnElement[bool]:
+    """SQL condition: the longitudes of a scene touch those from `west` to `east`."""
+    from_west, from_east = Scene.west <= east, Scene.east >= west
+    across = and_(Scene.west > Scene.east, or_(from_west, from_east))  # the scene crosses the date line
+    return or_(and_(from_west, from_east), across)
 
 
 def patch(session: Session, name: str, change: ScenePatch, if_match: int | None) -> Scene:

@@ -15,7 +15,7 @@ from ml.datasets.feature_counts import FeatureCounts, LayerFeatureCounts
 from ml.datasets.fingerprints import ONE_IN, Prints, shared_prints
 from ml.datasets.splits import NO_SPLIT, SPLITS
 from ml.faults import Fault
-from ml.geo.crs import transformer
+from ml.geo.crs import transformer, turned
 from ml.geo.grid import Grid
 from ml.labels.layers import LabelLayer
 
@@ -139,9 +139,8 @@ def _neighbours(places: Sequence[PlacedScene]) -> list[tuple[int, int]]:
 
 def _overlap_px(one: Grid, other: Grid) -> float:
     """Pixels of `one` that `other` covers, with fractions; 0 if the overlap is nowhere wider than 1.5 pixels."""
-    x, y = transformer(other.crs, one.crs).transform(*other.outline().T)
-    if one.crs.is_geographic:  # the longitudes of one of them may go beyond 180 degrees
-        x = x + 360 * np.round((one.outline()[:, 0].mean() - x.mean()) / 360)
+    x, y = transformer(other.crs, one.crs, other.bbox()).transform(*other.outline().T)
+    x = turned(one.crs, x, float(np.mean(one.bounds[::2])))  # one of them may lie beyond 180 degrees
     outline = np.column_stack(one.pixels(x, y))
     if not np.isfinite(outline).all():
         return 0.0

@@ -12,7 +12,7 @@ from ml.data import SceneFile
 from ml.datasets.class_counts import ClassCounts
 from ml.datasets.splits import NO_SPLIT, SPLITS, Owners, Share
 from ml.datasets.training_pixels import TrainingPixels
-from ml.geo.areas import count_by_class, row_area_ha
+from ml.geo.areas import count_by_class, window_areas
 from ml.geo.windows import blocks
 from ml.labels.rasterise import BLOCK_PX, LabelRaster, MaskFile, RasterisedLabels
 from ml.radiometry.homogenise import open_homogenised
@@ -72,7 +72,7 @@ def write_masks(
             owners = share.owners(window)
             values = rules.mask(raster.rasterise(window), owners)
             image, valid = source.read(window)
-            classes, area_ha = np.where(valid, values[0], UNLABELLED), row_area_ha(raster.grid, window)
+            classes, area_ha = np.where(valid, values[0], UNLABELLED), window_areas(raster.grid, window)
             for name, file in files.items():
                 in_split = owners == SPLITS.index(name)
                 if in_split.any():  # a block that is not written is unlabelled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml.contract import MAP_NODATA
 from ml.figures.cutouts import true_colour
 from ml.figures.style import DPI
-from ml.geo.areas import HECTARE_M2, row_area_ha
+from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
@@ -47,7 +47,7 @@ def scene_panel(title: str, path: Path, nodata: float | None = None) -> Panel:
     shown = true_colour(image, valid, bands=[""] * len(image)) / 255
     with open_raster(path) as dataset:
         grid = grid_of(dataset)
-    (pixel_ha,) = row_area_ha(grid, Window(grid.rows // 2, 0, 1, grid.cols))
+    pixel_ha = pixel_area_ha(grid, np.array(grid.rows / 2), np.array(grid.cols / 2))
     return Panel(title, shown, math.sqrt(pixel_ha * HECTARE_M2) * grid.cols / shown.shape[1])
 
 

@@ -3,14 +3,27 @@
 import re
 from functools import lru_cache
 
+import numpy as np
 import pyproj
 from pyproj.exceptions import CRSError
 
 from ml.faults import Fault, InputRefused
+from ml.geo.operations import WGS84 as WGS84
+from ml.geo.operations import Box, operation
 
-WGS84 = pyproj.CRS("OGC:CRS84")
 _CODE = re.compile(r"(?:urn:ogc:def:crs:)?(EPSG|ESRI|OGC)(?::[\d.]*)?:(CRS84|\d{1,6})", re.IGNORECASE)
 _EARTH_M = (6_350_000, 6_400_000)  # range of the semi-major axes of ellipsoids of the Earth, in metres
+_CYLINDRICAL = (
+    "Popular Visualisation Pseudo Mercator",
+    "Mercator (variant A)",
+    "Mercator (variant B)",
+    "Mercator (Spherical)",
+    "Equidistant Cylindrical",
+    "Equidistant Cylindrical (Spherical)",
+    "Lambert Cylindrical Equal Area",
+    "Lambert Cylindrical Equal Area (Spherical)",
+    "Miller Cylindrical",
+)
 _HINT = "Declare the CRS by an authority's code, like EPSG:32648, EPSG:4490 (CGCS2000) or OGC:CRS84."
 
 
@@ -66,8 +79,12 @@ def usable_crs(crs: pyproj.CRS) -> pyproj.CRS:
 
 
 def crs_code(crs: pyproj.CRS) -> str | None:
-    """Return the code of a CRS, like "EPSG:32648"; None if no authority lists the CRS."""
-    authority = crs.to_authority()
+    """Return the code of a CRS, like "EPSG:32648"; None if no authority lists exactly this CRS.
+
+    PROJ would also name the CRS that is most like it, which may lie in another country. A CRS with its own TOWGS84 has
+    no code either, because the code does not stand for these numbers.
+    """
+    authority = crs.to_authority(min_confidence=100)
     return ":".join(authority) if authority else None
 
 
@@ -95,12 +112,71 @@ def geod_of(crs: pyproj.CRS) -> pyproj.Geod:
     return geod
 
 
+def transformer(source: pyproj.CRS, target: pyproj.CRS, box: Box | None = None) -> pyproj.Transformer:
+    """Return the transformer from x, y of `source` to x, y of `target`; it makes impossible coordinates infinite.
+
+    box: Where the places lie, in degrees of WGS 84. Between two datums, one operation is chosen for the whole box.
+    """
+    return operation(source, target, box).transformer
+
+
+def to_wgs84(crs: pyproj.CRS, box: Box | None = None) -> pyproj.Transformer:
+    """Return the transformer from x, y of a CRS to longitude, latitude of WGS 84, in degrees.
+
+    box: Where the places lie, as for `transformer`.
+    """
+    return transformer(crs, WGS84, box)
+
+
+def lonlat(crs: pyproj.CRS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitude and latitude on the datum of the CRS itself, in degrees, from x, y of the CRS.
+
+    Longitudes count from the prime meridian of the CRS, which need not be Greenwich. Coordinates on the ellipsoid are
+    exact, since no datum is changed.
+    """
+    geodetic = _geodetic(crs)
+    degrees = np.degrees(_radians_per_unit(geodetic))
+    lon, lat = transformer(crs, geodetic).transform(x, y)
+    return np.multiply(lon, degrees), np.multiply(lat, degrees)
+
+
 @lru_cache(maxsize=256)
-def transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
-    """Return the transformer from x, y of `source` to x, y of `target`; it makes impossible coordinates infinite."""
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+def full_turn(crs: pyproj.CRS) -> float | None:
+    """Return after which distance in x the same place comes again: 360 degrees, 400 grads, 40,075 km in Web Mercator.
+
+    None if x does not go round the Earth.
+    """
+    if crs.is_geographic:
+        return float(2 * np.pi / _radians_per_unit(crs))
+    conversion = _unbound(crs).coordinate_operation
+    if conversion is None or conversion.method_name not in _CYLINDRICAL:
+        return None
+    geodetic = _geodetic(crs)
+    degree = np.radians(1) / _radians_per_unit(geodetic)
+    (middle, _), there = transformer(crs, geodetic).transform(0.0, 0.0), transformer(geodetic, crs)
+    return float(abs(there.transform(middle + degree, 0)[0] - there.transform(middle - degree, 0)[0]) * 180)
 
 
-def to_wgs84(crs: pyproj.CRS) -> pyproj.Transformer:
-    """Return the transformer from x, y of a CRS to longitude, latitude of WGS 84, in degrees."""
-    return transformer(crs, WGS84)
+def turned(crs: pyproj.CRS, x: np.ndarray, middle: float) -> np.ndarray:
+    """Return x of the same places, by whole turns as near to the x `middle` as they can be."""
+    turn = full_turn(crs)
+    if turn is None:
+        return x
+    with np.errstate(invalid="ignore"):  # x is infinite where the CRS cannot place a point
+        return np.asarray(x + turn * np.round((middle - x) / turn))
+
+
+def _geodetic(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the CRS of longitudes and latitudes on the datum of a CRS."""
+    geodetic = _unbound(crs).geodetic_crs or crs
+    return geodetic.source_crs if geodetic.is_derived and geodetic.source_crs else geodetic
+
+
+def _unbound(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the CRS without its own TOWGS84."""
+    return crs.source_crs if crs.is_bound and crs.source_crs else crs
+
+
+def _radians_per_unit(geodetic: pyproj.CRS) -> float:
+    """Return the size of the unit of longitudes and latitudes: they may be in grads."""
+    return float(geodetic.axis_info[0].unit_conversion_factor)

@@ -12,10 +12,10 @@ from affine import Affine
 from rasterio.io import DatasetReader
 from shapely.geometry import MultiPolygon, Polygon
 
-from ml.geo.crs import crs_from_wkt, to_wgs84
+from ml.geo.crs import crs_from_wkt, to_wgs84, transformer
+from ml.geo.operations import WGS84, Operation, operation
+from ml.geo.operations import Box as Box
 
-Box = tuple[float, float, float, float]
-"""West, south, east and north limits in degrees; west is larger than east if the box crosses the date line."""
 _SIDE_POINTS = 8  # points per side of a footprint, because the straight edges of a scene are curves in degrees
 
 
@@ -58,36 +58,90 @@ class Grid:
         return np.column_stack(self.xy(cols, rows))
 
     @cached_property
+    def operation(self) -> Operation:
+        """How the pixels of the grid get to WGS 84: one operation for all of them."""
+        outline = self.outline()
+        return operation(self.crs, WGS84, box_around(*to_wgs84(self.crs).transform(*outline.T)))
+
+    @cached_property
     def outline_wgs84(self) -> np.ndarray:
         """Outline in degrees of longitude and latitude, shape (points, 2), float64.
 
-        Longitudes are continuous, so they go beyond +-180 if the grid crosses the date line.
+        Longitudes are continuous, so they go beyond +-180 if the grid crosses the date line. The outline of a grid
+        around a pole follows the date line to the pole and back.
         """
-        lon, lat = to_wgs84(self.crs).transform(*self.outline().T)
+        lon, lat = self.operation.transformer.transform(*self.outline().T)
         with np.errstate(invalid="ignore"):  # coordinates are infinite where the CRS cannot place them
-            return np.column_stack([np.unwrap(lon, period=360), lat])
+            outline = np.column_stack([np.unwrap(lon, period=360), lat])
+        return outline if self.pole is None else _around_pole(outline, self.pole)
+
+    @cached_property
+    def pole(self) -> float | None:
+        """Latitude of the pole that lies inside the grid; None if none does, as always in a grid in degrees."""
+        if self.crs.is_geographic:
+            return None
+        for latitude in (90.0, -90.0):
+            col, row = self.pixels(*map(np.array, transformer(WGS84, self.crs).transform(0.0, latitude)))
+            if 0 < col < self.cols and 0 < row < self.rows:
+                return latitude
+        return None
 
     def footprint(self) -> dict[str, Any]:
         """Return the outline as a GeoJSON Polygon in WGS 84.
 
         If the grid crosses the date line, it is a MultiPolygon that is cut there (RFC 7946).
         """
-        polygon = Polygon(self.outline_wgs84)
-        pieces = []
-        for turn in (-360, 0, 360):
-            piece = shapely.clip_by_rect(polygon, turn - 180, -90, turn + 180, 90)
-            if piece.area > 0:
-                pieces.append(shapely.transform(piece, lambda points, turn=turn: points - (turn, 0)))
-        footprint = pieces[0] if len(pieces) == 1 else MultiPolygon(pieces)
-        geojson: dict[str, Any] = json.loads(shapely.to_geojson(footprint))
+        footprint = shapely.multipolygons(cut_at_date_line(Polygon(self.outline_wgs84)))
+        pieces = shapely.get_parts(footprint)
+        geojson: dict[str, Any] = json.loads(shapely.to_geojson(pieces[0] if len(pieces) == 1 else footprint))
         return geojson
 
     def bbox(self) -> Box:
         """Return the bounding box of the outline, in degrees of WGS 84."""
-        (west, south), (east, north) = self.outline_wgs84.min(axis=0), self.outline_wgs84.max(axis=0)
-        if east - west >= 360:
-            return -180.0, float(south), 180.0, float(north)
-        return _within_180(west), float(south), _within_180(east), float(north)
+        return _box_of(*self.outline_wgs84.T)
+
+
+def _around_pole(outline: np.ndarray, pole: float) -> np.ndarray:
+    """Return an outline around a pole as a ring from -180 to 180 degrees that follows the date line to the pole."""
+    lon, lat = _within_180(outline[:, 0]), outline[:, 1]
+    order = np.argsort(lon)
+    lon, lat = lon[order], lat[order]
+    at_date_line = np.interp(180, [lon[-1], lon[0] + 360], [lat[-1], lat[0]])
+    ends = [[180, at_date_line], [180, pole], [-180, pole], [-180, at_date_line]]
+    return np.concatenate([np.column_stack([lon, lat]), ends])
+
+
+def cut_at_date_line(polygon: Polygon | MultiPolygon) -> list[Polygon]:
+    """Return the parts of a polygon west and east of the date line, with longitudes from -180 to 180 degrees.
+
+    polygon: Polygon in degrees. Its longitudes are continuous and go beyond +-180 at the date line.
+    """
+    parts = list[Polygon]()
+    west, _, east, _ = polygon.bounds
+    for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
+        side = shapely.box(turn * 360 - 180, -91, turn * 360 + 180, 91)
+        inside = polygon if side.contains(polygon) else shapely.intersection(polygon, side)
+        pieces = [piece for piece in shapely.get_parts(inside) if isinstance(piece, Polygon) and piece.area > 0]
+        parts += shapely.transform(np.array(pieces), lambda points, turn=turn: points - (360 * turn, 0)).tolist()
+    return parts
+
+
+def box_around(lon: np.ndarray, lat: np.ndarray) -> Box | None:
+    """Return the bounding box of the points of a line; None if not all of them lie on the Earth.
+
+    lon, lat: Degrees of WGS 84, shape (points,). Neighbours are less than half a turn apart.
+    """
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        return None
+    return _box_of(np.unwrap(lon, period=360), lat)
+
+
+def _box_of(lon: np.ndarray, lat: np.ndarray) -> Box:
+    """Return the bounding box of places whose longitudes are continuous, and may lie beyond +-180 degrees."""
+    if np.ptp(lon) >= 360:
+        return -180.0, float(lat.min()), 180.0, float(lat.max())
+    west, east = (float(each) for each in _within_180(np.array([lon.min(), lon.max()])))
+    return west, float(lat.min()), east, float(lat.max())
 
 
 def far_apart(one: Box, other: Box) -> bool:
@@ -108,5 +162,5 @@ def grid_of(dataset: DatasetReader) -> Grid:
     return Grid(dataset.height, dataset.width, dataset.transform, crs)
 
 
-def _within_180(lon: float) -> float:
-    return float(lon) if -180 <= lon <= 180 else float((lon + 180) % 360 - 180)
+def _within_180(lon: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(lon) <= 180, lon, (lon + 180) % 360 - 180)

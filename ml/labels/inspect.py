@@ -8,7 +8,7 @@ import numpy as np
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
-from ml.geo.areas import count_by_class, polygon_area_ha, row_area_ha
+from ml.geo.areas import count_by_class, polygon_area_ha, window_areas
 from ml.geo.crs import crs_code
 from ml.geo.grid import Box
 from ml.geo.windows import blocks
@@ -102,7 +102,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
     with RasterSource(layer.path) as source:
         for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
             raw, valid = source.read_raw(window)
-            counts, areas = count_by_class(mask_classes(raw[0], valid, layer.options), row_area_ha(layer.grid, window))
+            counts, areas = count_by_class(mask_classes(raw[0], valid, layer.options), window_areas(layer.grid, window))
             pixels += counts
             area_ha += areas
     if not pixels[:UNLABELLED].any():

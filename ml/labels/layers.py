@@ -1,5 +1,6 @@
 """Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +14,16 @@ from rasterio.features import rasterize
 
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
-from ml.geo.crs import transformer
-from ml.geo.grid import Grid, far_apart
+from ml.geo.crs import full_turn, transformer, turned
+from ml.geo.grid import Box, Grid, far_apart
+from ml.geo.operations import WGS84, Operation, operation
 from ml.geo.placement import checked_grid
 from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
 from ml.labels.attributes import absent_attributes
 from ml.labels.classes import FeatureClasses, LabelOptions, classes_of, mask_table
 from ml.labels.fields import Fields, fields_of
-from ml.labels.read import kind_of, read_layer
+from ml.labels.read import kind_of, read_layer, wgs84_bounds
 from ml.labels.repair import repaired
 from ml.labels.several_layers import refuse_layer
 from ml.scenes.source import RasterSource
@@ -41,6 +43,11 @@ class LayerRasteriser(Protocol):
     @property
     def background(self) -> int:
         """Class value of the pixels that no feature of the layer covers: 0, or 255 for unlabelled."""
+        ...
+
+    @property
+    def operation(self) -> Operation:
+        """How places get from the CRS of the layer to that of the scene, or back."""
         ...
 
     def rasterise(self, window: Window) -> np.ndarray:
@@ -124,25 +131,76 @@ class PolygonLayer:
         """Spatial index of `geometries`."""
         return shapely.STRtree(self.geometries)
 
+    @cached_property
+    def box(self) -> Box:
+        """Bounding box of all polygons, in degrees of WGS 84. One operation is chosen for it, if a datum changes."""
+        return wgs84_bounds(self.geometries, self.crs)
+
     def on(self, grid: Grid) -> "PolygonRasteriser | None":
         """Return a rasteriser of the polygons near the grid of a scene; None if no polygon touches the grid."""
-        outline = np.column_stack(transformer(grid.crs, self.crs).transform(*grid.outline().T))
-        if not np.isfinite(outline).all():
-            return None
-        (left, bottom), (right, top) = outline.min(axis=0), outline.max(axis=0)
-        slack = 0.05 * max(right - left, top - bottom)  # because the outline has only a few points
-        around = shapely.box(left - slack, bottom - slack, right + slack, top + slack)
-        near = np.sort(self.tree.query(around, predicate="intersects"))
-        geometries = shapely.intersection(self.geometries[near], around)
-        if not grid.crs.equals(self.crs, ignore_axis_order=True):
-            edge = _EDGE_PX * max(right - left, top - bottom) / max(grid.rows, grid.cols)
-            geometries = shapely.segmentize(geometries, edge)
-        back = transformer(self.crs, grid.crs)
-        pixels = shapely.transform(geometries, lambda xy: np.column_stack(grid.pixels(*back.transform(*xy.T))))
+        numbers, geometries = self._near(grid)
+        back = operation(self.crs, grid.crs, self.box)
+        middle = float(np.mean(grid.bounds[::2]))
+
+        def to_pixels(xy: np.ndarray) -> np.ndarray:
+            x, y = back.transformer.transform(*xy.T)
+            return np.column_stack(grid.pixels(turned(grid.crs, x, middle), y))
+
+        pixels = shapely.transform(geometries, to_pixels)
         hits = shapely.intersects(pixels, shapely.box(0, 0, grid.cols, grid.rows))
         if not hits.any():
             return None
-        return PolygonRasteriser(pixels[hits], near[hits], self._background)
+        return PolygonRasteriser(pixels[hits], numbers[hits], self._background, back)
+
+    def _near(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Return the polygons near a grid, cut to its surroundings: their numbers, increasing, and their geometries.
+
+        Where x goes round the Earth, the polygons of all turns are found.
+        """
+        left, bottom, right, top = _surroundings(grid, self.crs, self.box)
+        if np.isinf(left):
+            return np.zeros(0, dtype=int), np.zeros(0, dtype=object)
+        numbers, geometries = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=object)]
+        for turn in _turns(self.crs, (left, right), shapely.total_bounds(self.geometries)[::2]):
+            around = shapely.box(left + turn, bottom, right + turn, top)
+            near = np.sort(self.tree.query(around, predicate="intersects"))
+            numbers.append(near)
+            geometries.append(shapely.intersection(self.geometries[near], around))
+        all_numbers, near_geometries = np.concatenate(numbers), np.concatenate(geometries)
+        if not grid.crs.equals(self.crs, ignore_axis_order=True):
+            edge = _EDGE_PX * max(right - left, top - bottom) / max(grid.rows, grid.cols)
+            near_geometries = shapely.segmentize(near_geometries, edge)
+        order = np.argsort(all_numbers, kind="stable")
+        return all_numbers[order], near_geometries[order]
+
+
+def _surroundings(grid: Grid, crs: pyproj.CRS, box: Box) -> tuple[float, float, float, float]:
+    """Return left, bottom, right and top of a grid in x, y of another CRS, with a margin; infinite outside that CRS.
+
+    box: Where the layer lies, in degrees.
+    """
+    x, y = transformer(grid.crs, crs, box).transform(*grid.outline().T)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return -np.inf, -np.inf, np.inf, np.inf
+    turn = full_turn(crs)
+    x = np.unwrap(x, period=turn) if turn else x
+    if turn and grid.pole is not None:
+        x, y = np.array([x.min(), x.min() + turn]), np.append(y, transformer(WGS84, crs).transform(0, grid.pole)[1])
+    left, bottom, right, top = x.min(), y.min(), x.max(), y.max()
+    slack = 0.05 * max(right - left, top - bottom)  # because the outline has only a few points
+    return left - slack, bottom - slack, right + slack, top + slack
+
+
+def _turns(crs: pyproj.CRS, wanted: tuple[float, float], given: Sequence[float]) -> list[float]:
+    """Return by which whole turns a range of x must be moved to touch another one; 0 if x does not go round the Earth.
+
+    wanted, given: Ranges of x.
+    """
+    turn = full_turn(crs)
+    if turn is None:
+        return [0.0]
+    first, last = np.ceil((given[0] - wanted[1]) / turn), np.floor((given[1] - wanted[0]) / turn)
+    return [float(turn * number) for number in range(int(first), int(last) + 1)]
 
 
 class PolygonRasteriser:
@@ -151,10 +209,11 @@ class PolygonRasteriser:
     geometries: Polygons in pixel coordinates, (col, row) from the corner of the grid, shape (polygons,).
     numbers: Number of the layer's feature for each polygon, shape (polygons,).
     background: Class value of the pixels that no polygon covers.
+    operation: How the polygons got from the CRS of their layer to that of the grid.
     """
 
-    def __init__(self, geometries: np.ndarray, numbers: np.ndarray, background: int) -> None:
-        self._geometries, self._numbers, self.background = geometries, numbers, background
+    def __init__(self, geometries: np.ndarray, numbers: np.ndarray, background: int, operation: Operation) -> None:
+        self._geometries, self.numbers, self.background, self.operation = geometries, numbers, background, operation
         self._tree = shapely.STRtree(geometries)
 
     def rasterise(self, window: Window) -> np.ndarray:
@@ -162,7 +221,7 @@ class PolygonRasteriser:
         inside = np.sort(self._tree.query(box))
         if len(inside) == 0:
             return np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
-        shapes = zip(self._geometries[inside], self._numbers[inside].tolist(), strict=True)
+        shapes = zip(self._geometries[inside], self.numbers[inside].tolist(), strict=True)
         features: np.ndarray = rasterize(
             shapes,
             out_shape=(window.rows, window.cols),
@@ -254,26 +313,39 @@ class MaskRasteriser:
     grid: Grid
     background: int = UNLABELLED
 
+    @cached_property
+    def operation(self) -> Operation:
+        """How places get from the CRS of the scene to that of the mask."""
+        return operation(self.grid.crs, self.mask.crs, self.mask.grid.bbox())
+
     def rasterise(self, window: Window) -> np.ndarray:
         rows, cols, under = self._under(window)
         features = np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
-        if not under.any():
-            return features
-        first_row, first_col = int(rows[under].min()), int(cols[under].min())
-        size = int(rows[under].max()) - first_row + 1, int(cols[under].max()) - first_col + 1
-        with RasterSource(self.mask.path) as source:
-            raw, valid = source.read_raw(Window(first_row, first_col, *size))
-        read = self.mask.features(raw[0], valid)
-        features[under] = read[rows[under] - first_row, cols[under] - first_col]
+        beyond = cols >= self.mask.grid.cols / 2
+        for half in (
+            under & beyond,
+            under & ~beyond,
+        ):  # a window may need both ends of a mask that goes round the Earth
+            if half.any():
+                features[half] = self._read(rows[half], cols[half])
         return features
+
+    def _read(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Return the features of some pixels of the mask, int32, in the shape of `rows`."""
+        row, col = int(rows.min()), int(cols.min())
+        with RasterSource(self.mask.path) as source:
+            raw, valid = source.read_raw(Window(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1))
+        read = self.mask.features(raw[0], valid)
+        return np.asarray(read[rows - row, cols - col])
 
     def _under(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mask's row and column under the centre of each pixel, and whether the mask has a pixel there."""
         cols, rows = np.meshgrid(window.col + np.arange(window.cols) + 0.5, window.row + np.arange(window.rows) + 0.5)
-        there = transformer(self.grid.crs, self.mask.crs)
-        cols, rows = self.mask.grid.pixels(*there.transform(*self.grid.xy(cols, rows)))
+        mask = self.mask.grid
+        x, y = self.operation.transformer.transform(*self.grid.xy(cols, rows))
+        cols, rows = mask.pixels(turned(mask.crs, x, float(np.mean(mask.bounds[::2]))), y)
         with np.errstate(invalid="ignore"):  # coordinates are infinite where the CRS cannot place them
-            under = (cols >= 0) & (cols < self.mask.grid.cols) & (rows >= 0) & (rows < self.mask.grid.rows)
+            under = (cols >= 0) & (cols < mask.cols) & (rows >= 0) & (rows < mask.rows)
         return np.where(under, rows, 0).astype(int), np.where(under, cols, 0).astype(int), under
 
 
@@ -287,7 +359,8 @@ def _mismatch(mask: Grid, scene: Grid) -> list[Fault]:
         return [
             Fault("grid_mismatch", detail, "Resample the mask to the scene's grid by the mode: gdalwarp -r mode ...")
         ]
-    corner = np.array(scene.pixels(np.array(mask.transform.c), np.array(mask.transform.f)))
+    left = turned(scene.crs, np.array(mask.transform.c), scene.transform.c)
+    corner = np.array(scene.pixels(left, np.array(mask.transform.f)))
     same_pixels = np.allclose(mask.transform[:2] + mask.transform[3:5], scene.transform[:2] + scene.transform[3:5])
     if same_pixels and (np.abs(corner) < 0.5).all() and (mask.rows, mask.cols) != (scene.rows, scene.cols):
         hint = "One of them was cropped or shifted. Export both on the same grid."

@@ -9,8 +9,8 @@ import pyproj
 import shapely
 
 from ml.faults import Fault, InputRefused, Note
-from ml.geo.crs import crs_code, crs_from_code, to_wgs84
-from ml.geo.grid import Box
+from ml.geo.crs import crs_code, crs_from_code, full_turn, to_wgs84
+from ml.geo.grid import Box, box_around
 from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
@@ -82,18 +82,50 @@ def _name(crs: pyproj.CRS) -> str:
 def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:
     """Return the bounding box of all polygons together, in degrees of WGS 84.
 
+    Longitudes may run from -180 to 180, from 0 to 360, or beyond 180 degrees at the date line.
+
     geometries: Polygons in `crs`, shape (features,).
 
     Raises:
         InputRefused: bad_extent if the coordinates are not places on the Earth.
     """
     left, bottom, right, top = shapely.total_bounds(geometries)
+    turn = full_turn(crs) if crs.is_geographic else None
     lon, lat = to_wgs84(crs).transform([left, left, right, right], [bottom, top, bottom, top])
-    x, y = ([left, right], [bottom, top]) if crs.is_geographic else (lon, lat)
-    if not np.isfinite([*lon, *lat]).all() or np.abs(x).max() > 180 + 1e-6 or np.abs(y).max() > 90 + 1e-6:
+    placed = bool(np.isfinite([*lon, *lat]).all())
+    if turn:
+        placed &= max(abs(left), abs(right)) <= 1.5 * turn and max(abs(bottom), abs(top)) <= turn / 4 * (1 + 1e-8)
+        placed &= right - left <= turn * (1 + 1e-8)
+    if not placed:
         bounds = f"{left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
         detail = f"The bounds {bounds} in {crs.name} are not places on the Earth."
-        hint = "Declare the CRS of the coordinates (crs=EPSG:32648), put x before y, and cut polygons at the date line."
+        hint = "Declare the CRS of the coordinates (crs=EPSG:32648), and put x before y."
         raise InputRefused(Fault("bad_extent", detail, hint))
-    west, south, east, north = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # also follows the edges
-    return west, south, east, north
+    if not turn:
+        rough = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # also follows the edges
+        return to_wgs84(crs, rough).transform_bounds(left, bottom, right, top)
+    left, right = _shortest_arc(shapely.bounds(geometries)[:, ::2], turn)
+    outline = shapely.get_coordinates(shapely.segmentize(shapely.box(left, bottom, right, top), turn / 16)).T
+    rough = box_around(*to_wgs84(crs).transform(*outline)) or _EVERYWHERE
+    return box_around(*to_wgs84(crs, rough).transform(*outline)) or _EVERYWHERE
+
+
+_EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
+
+
+def _shortest_arc(ranges: np.ndarray, turn: float) -> tuple[float, float]:
+    """Return where the shortest range of longitudes begins and ends that holds all given ones, by whole turns.
+
+    So polygons on both sides of the date line span a few degrees and not the whole Earth.
+
+    ranges: Smallest and largest longitude of each polygon, shape (polygons, 2). turn: A full turn in the same unit.
+    """
+    start = ranges[:, 0] % turn
+    order = np.argsort(start)
+    start, end = start[order], (start + np.ptp(ranges, axis=1))[order]
+    before = np.maximum.accumulate(np.append(end.max() - turn, end[:-1]))  # where the ranges before each one end
+    widest = int(np.argmax(start - before))
+    if start[widest] <= before[widest]:
+        return -turn / 2, turn / 2
+    left = float(ranges[order[widest], 0])
+    return left, left + float(before[widest] + turn - start[widest])

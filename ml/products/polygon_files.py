@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
+from math import ceil, degrees, log10, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,22 @@ import pyproj
 import shapely
 from fudgeo.enumeration import FieldType, ShapeType
 from fudgeo.geopkg import Field, GeoPackage, SpatialReferenceSystem
+from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
+from shapely.geometry import LinearRing, Polygon
 
 from ml.contract import ClassDef
-from ml.geo.crs import to_wgs84
-from ml.geo.grid import grid_of
+from ml.geo.areas import HECTARE_M2, pixel_area_ha
+from ml.geo.crs import crs_code, lonlat
+from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
 from ml.products.polygons import Patches, patches, traced_values
 
-DECIMALS = 7  # of a degree, which is about a centimetre
+DECIMALS = 7  # of a degree, which is about a centimetre: enough for pixels of ten metres
+_FINE_PX = 8e-5  # degrees; smaller pixels need more decimals
+_ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
+_BENT_PX = 0.01  # share of a pixel's side by which a straight edge may leave the curve that it is in degrees
+_EARTH_M = 6_378_137
 _LAYER = "classes"
 _LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _OWN_SRS = 100_000  # for a CRS that no authority has numbered
@@ -42,10 +50,10 @@ def write_polygons(
         The number of patches that were written.
     """
     with open_raster(classes) as dataset:
-        crs = grid_of(dataset).crs
+        grid = grid_of(dataset)
     name_of = {item.value: item.name for item in names}
     number = 0
-    with _geojson(geojson, crs, name_of) as to_geojson, _gpkg(geopackage, crs, name_of) as to_geopackage:
+    with _geojson(geojson, grid, name_of) as to_geojson, _gpkg(geopackage, grid.crs, name_of) as to_geopackage:
         for some in patches(classes, traced_values(names)):
             kept = some.of_at_least(min_area_ha)
             number += len(kept.values)
@@ -55,17 +63,21 @@ def write_polygons(
 
 
 @contextmanager
-def _geojson(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
-    """Write GeoJSON: features in degrees of WGS 84, one on each line, rings by the right-hand rule (RFC 7946)."""
-    to_degrees = to_wgs84(crs)
+def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Write]:
+    """Write GeoJSON: features in degrees of WGS 84, one on each line, rings by the right-hand rule (RFC 7946).
+
+    A polygon that crosses the date line is written as a MultiPolygon that is cut there.
+    """
+    outlines = _Outlines(grid)
+    # a pixel of ten metres has 0.01 ha; areas of smaller ones need more decimals
+    area_decimals = max(6, ceil(4 - log10(_pixel_ha(grid))))
     separator = "\n"
     with path.open("w", encoding="utf-8") as file:
 
         def write(some: Patches) -> None:
             nonlocal separator
-            degrees = shapely.transform(some.geometries, to_degrees.transform, interleaved=False)
-            outlines = shapely.orient_polygons(shapely.transform(degrees, partial(np.round, decimals=DECIMALS)))
-            columns = some.values.tolist(), some.areas_ha.round(6).tolist(), shapely.to_geojson(outlines)
+            written = shapely.to_geojson(outlines.in_degrees(some.geometries))
+            columns = some.values.tolist(), some.areas_ha.round(area_decimals).tolist(), written
             for value, area_ha, outline in zip(*columns, strict=True):
                 known = json.dumps({"class": value, "name": name_of[value], "area_ha": area_ha}, ensure_ascii=False)
                 file.write(f'{separator}{{"type": "Feature", "properties": {known}, "geometry": {outline}}}')
@@ -74,6 +86,59 @@ def _geojson(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterato
         file.write('{"type": "FeatureCollection", "features": [')
         yield write
         file.write("\n]}\n")
+
+
+class _Outlines:
+    """Turns polygons of a grid into polygons in degrees of WGS 84, exact enough for the pixels of the grid."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid, metres = grid, sqrt(_pixel_ha(grid) * HECTARE_M2)
+        pixel = degrees(metres / _EARTH_M)
+        self._decimals = DECIMALS if pixel >= _FINE_PX else ceil(-log10(_ROUNDED_PX * pixel))
+        self._edge = sqrt(8 * _EARTH_M * _BENT_PX / metres) * sqrt(abs(grid.transform.determinant))
+
+    def in_degrees(self, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Return valid polygons or multipolygons in degrees, shape (n,). geometries: Polygons of the grid."""
+        long = shapely.length(geometries) > 2 * self._edge
+        geometries = geometries.copy()
+        geometries[long] = shapely.segmentize(geometries[long], self._edge)
+        placed = shapely.transform(geometries, self._lonlat, interleaved=False)
+        west, _, east, _ = shapely.bounds(placed).T
+        for index in np.flatnonzero((east - west > 180) | (west < -180) | (east > 180)).tolist():
+            placed[index] = shapely.multipolygons(self._cut(placed[index]))
+        rounded = shapely.transform(placed, partial(np.round, decimals=self._decimals))
+        return np.asarray(shapely.orient_polygons(np.where(shapely.is_valid(rounded), rounded, placed)))
+
+    def _lonlat(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        lon, lat = self._grid.operation.transformer.transform(x, y)
+        if self._grid.crs.is_geographic:  # so that polygons stay whole beyond 180 degrees
+            lon = lon + 360 * np.round((lonlat(self._grid.crs, x, y)[0] - lon) / 360)
+        return lon, lat
+
+    def _cut(self, polygon: Polygon) -> list[Polygon]:
+        """Return the parts of a polygon that may cross the date line or lie around a pole."""
+        if self._grid.crs.is_geographic:
+            return cut_at_date_line(polygon)
+        outer, *holes = (shapely.union_all(cut_at_date_line(_filled(ring))) for ring in shapely.get_rings(polygon))
+        return list(shapely.get_parts(shapely.difference(outer, shapely.union_all(holes))))
+
+
+def _filled(ring: LinearRing) -> Polygon:
+    """Return what a ring encloses, with longitudes that are continuous across the date line.
+
+    A ring around a pole is closed along the date line to the pole.
+    """
+    lon, lat = shapely.get_coordinates(ring).T
+    lon = np.unwrap(lon, period=360)
+    if abs(lon[-1] - lon[0]) > 180:
+        pole = np.copysign(90, lat.mean())
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    filled: Polygon = shapely.make_valid(Polygon(np.column_stack([lon, lat])), method="structure")
+    return filled
+
+
+def _pixel_ha(grid: Grid) -> float:
+    return float(pixel_area_ha(grid, np.array(grid.rows / 2), np.array(grid.cols / 2)))
 
 
 @contextmanager
@@ -110,7 +175,7 @@ def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:
 
 
 def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
-    authority, code = crs.to_authority() or ("", "")
+    authority, _, code = (crs_code(crs) or "").partition(":")
     if not code.isdecimal():  # OGC:CRS84, for instance
         authority, code = "canemap", str(_OWN_SRS)
     return SpatialReferenceSystem(crs.name, authority, int(code), _definition(crs), srs_id=int(code))

@@ -7,7 +7,7 @@ import numpy as np
 from ml.config import PredictConfig
 from ml.contract import MAP_NODATA, Contract
 from ml.frozen import Frozen
-from ml.geo.areas import count_by_class, row_area_ha
+from ml.geo.areas import count_by_class, window_areas
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
@@ -99,5 +99,5 @@ def class_areas_ha(path: Path) -> dict[int, float]:
     with RasterSource(path) as source:
         for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
             values, _ = source.read_raw(window)
-            total += count_by_class(values[0], row_area_ha(grid, window))[1]
+            total += count_by_class(values[0], window_areas(grid, window))[1]
     return {int(value): float(total[value]) for value in np.flatnonzero(total)}

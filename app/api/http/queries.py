@@ -29,7 +29,11 @@ class OfJobs(Paging):
 class OfScenes(Paging):
     """The query parameters that select scenes."""
 
-    bbox: str | None = Field(None, description="Box that the scene must touch: west,south,east,north in degrees.")
+    bbox: str | None = Field(
+        None,
+        description="Box that the scene must touch: west,south,east,north in degrees. If west is larger than east, "
+        "the box crosses the date line.",
+    )
     interval: str | None = Field(
         None, alias="datetime", description="Time of acquisition, or start/end; .. leaves an end open."
     )
@@ -42,9 +46,9 @@ class OfScenes(Paging):
         try:
             west, south, east, north = (float(part) for part in self.bbox.split(","))
         except ValueError:
-            west, south, east, north = 1, 1, -1, -1
-        if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
-            hint = "Write west,south,east,north in degrees."
+            west, south, east, north = 0, 1, 0, -1
+        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+            hint = "Write west,south,east,north in degrees; west is larger than east across the date line."
             raise invalid("invalid-bbox", "bbox is not a box on the globe.", hint, "/bbox")
         return west, south, east, north
 

@@ -156,8 +156,38 @@ def test_a_scene_across_the_date_line_is_found_on_both_sides(http: httpx.Client,
     across = Affine(1e-4, 0, 179.9968, 0, -1e-4, -16)
     put(http, "/v1/scenes/fiji", make_scene(pixels(1), "fiji.tif", crs="EPSG:4326", transform=across))
     boxes = {"179,-17,180,-15": 1, "-180,-17,-179,-15": 1, "-180,-90,180,90": 1, "-179,-17,179,-15": 0}
+    boxes |= {"179,-17,-179,-15": 1, "170,-17,-179.9999,-15": 1, "-170,-17,170,-15": 0, "179,0,-179,1": 0}
     found = {box: len(http.get("/v1/scenes", params={"bbox": box}).json()["features"]) for box in boxes}
     assert found == boxes
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32701", Affine(10, 0, 179_970, 0, -10, 8_134_930)),
+        ("EPSG:4326", Affine(1e-4, 0, 359.9968 - 180, 0, -1e-4, -16)),
+        ("EPSG:4326", Affine(1e-4, 0, -180.0032, 0, -1e-4, -16)),
+    ],
+)
+def test_a_scene_across_the_date_line_is_found_by_its_own_box(
+    http: httpx.Client, make_scene: MakeScene, crs: str, transform: Affine
+) -> None:
+    scene = put(http, "/v1/scenes/fiji", make_scene(pixels(1), "fiji.tif", crs=crs, transform=transform)).json()
+    west, _, east, _ = scene["bbox"]
+    assert west > 179 and east < -179
+    own = ",".join(map(str, scene["bbox"]))
+    assert [item["id"] for item in http.get("/v1/scenes", params={"bbox": own}).json()["features"]] == ["fiji"]
+    for refused in ("181,0,-179,1", "179,0,-181,1", "179,2,-179,1", "nan,0,1,1"):
+        assert http.get("/v1/scenes", params={"bbox": refused}).status_code == 422
+
+
+def test_scenes_beside_the_date_line_touch_boxes_on_its_other_side(http: httpx.Client, make_scene: MakeScene) -> None:
+    for name, west in (("east", -180.0), ("west", 180 - 64e-4)):
+        there = Affine(1e-4, 0, west, 0, -1e-4, -16)
+        put(http, f"/v1/scenes/{name}", make_scene(pixels(1), f"{name}.tif", crs="EPSG:4326", transform=there))
+    for box in ("179.9,-17,180,-15", "-180,-17,-179.9,-15", "179.9,-17,-179.9,-15"):
+        found = http.get("/v1/scenes", params={"bbox": box}).json()["features"]
+        assert {item["id"] for item in found} == {"east", "west"}, box
 
 
 def test_a_patch_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
