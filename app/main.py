@@ -1,4 +1,4 @@
-"""The composition root of the API: `uvicorn app.main:create_app --factory`."""
+"""The composition root of the API."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from app.api import (
     trainings,
     uploads,
 )
-from app.api.http import body_limits, heads, problems, request_log
+from app.api.http import body_limits, callers, heads, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.core.periodic import start_every
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = described_app(lifespan=lifespan, dependencies=[Depends(known_query)])
     problems.install(app)
     body_limits.install(app, chosen.upload_idle_s)
+    callers.install(app, chosen)
     request_log.install(app)
     # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +21,12 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
     broker_url: str = Field("", description="Celery broker URL; by default plain files under the data folder.")
     store_url: str = Field("", description="Store of the files: file:///folder or s3://bucket/prefix?endpoint=URL.")
+    public_url: str = Field(
+        "", description="Address under which browsers see the service, like https://maps.example.org; used in links."
+    )
+    allowed_hosts: str = Field(
+        "", description="Further host names under which the service may be asked, comma-separated."
+    )
     cache_limit_bytes: int = Field(
         50 * GIB, gt=0, description="Largest size of the copies of stored files on this machine, in bytes."
     )
@@ -75,6 +82,20 @@ class Settings(BaseSettings):
         except ArgumentError:
             raise ValueError("write a URL, for instance postgresql+psycopg://user:password@host/canemap") from None
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("write an address, for instance https://maps.example.org")
+        return url.rstrip("/")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names of the service beside those of the loopback."""
+        public = urlsplit(self.public_url).hostname or ""
+        return tuple(host.strip() for host in (public, *self.allowed_hosts.split(",")) if host.strip())
 
     @property
     def database(self) -> str:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import TILES
 from app.api.http.answers import BINARY, CACHE, content
-from app.api.http.deps import Id, Wired
+from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
 from app.mapping import tiles
 
@@ -51,7 +51,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     found = tiles.published(services, id_).tiles
     return documents.TileJson(
         name=id_,
-        tiles=(f"{request.base_url}v1/predictions/{id_}/{TILES}.{tile_format}",),
+        tiles=(f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}",),
         minzoom=found.min_zoom,
         maxzoom=found.max_zoom,
         bounds=tiles.bounds(services, id_),

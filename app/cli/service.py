@@ -42,15 +42,17 @@ def serve(
     import uvicorn
 
     from app.api.http.connections import MOST_CONNECTIONS, BoundedProtocol
+    from app.main import create_app
     from app.operations.supervise import die_with_parent
+    from app.settings import Settings
 
     if not unprotected:
         _check_loopback(host)
     if with_parent:
         die_with_parent()
+    settings = Settings()
     uvicorn.run(
-        "app.main:create_app",
-        factory=True,
+        create_app(settings.model_copy(update={"allowed_hosts": f"{settings.allowed_hosts},{host}"})),
         host=host,
         port=port,
         log_config=None,

@@ -124,11 +124,18 @@ UploadId = Annotated[
 ]
 
 
+def own_address(request: Request) -> str:
+    """The address of the service in links: CANEMAP_PUBLIC_URL, or else the one to which the request was sent."""
+    settings = request.app.state.services.settings
+    return settings.public_url or str(request.base_url).rstrip("/")
+
+
 def link_next(request: Request, response: Response, token: str | None) -> str | None:
     """The URL of the next page, or None on the last page. It is also set as the header Link of `response`."""
     if not token:
         return None
-    href = str(request.url.include_query_params(token=token))
+    query = request.url.include_query_params(token=token).query
+    href = f"{own_address(request)}{request.url.path}?{query}"
     response.headers["Link"] = f'<{href}>; rel="next"'
     return href
 

@@ -30,14 +30,14 @@ def test_a_document_over_the_limit_is_refused(http: httpx.Client) -> None:
 
 def test_a_document_that_stalls_is_answered_with_408(http: httpx.Client) -> None:
     with connected(http) as connection:
-        head = b"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-        connection.sendall(head + b"{")
+        head = b"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b"Content-Length: 99\r\n\r\n{")
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
 
 
 def test_a_body_that_arrives_too_slowly_is_answered_with_408(http: httpx.Client) -> None:
     with connected(http) as connection:
-        connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         connection.settimeout(0.1)  # seconds between pieces; the limit of the tests is 1 s
         for _ in range(100):
             connection.sendall(b"II*\0")

@@ -115,7 +115,7 @@ def test_a_body_over_the_limit_is_refused_and_not_stored(http: httpx.Client, ser
 
 def test_an_upload_that_stalls_is_answered_with_408_and_not_stored(http: httpx.Client, services: Services) -> None:
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
-        connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nII*")
+        connection.sendall(b"PUT /v1/scenes/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nII*")
         connection.settimeout(20)
         assert b"408" in connection.recv(1000)
     assert files(services) == []
