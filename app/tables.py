@@ -170,6 +170,24 @@ class Dataset(Base):
     )
 
 
+class DatasetScenes(Base):
+    """One scene of a dataset, so that the database keeps the scene while the dataset needs it."""
+
+    __tablename__ = "dataset_scenes"
+
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    used: Mapped[str] = mapped_column(ForeignKey("scenes.id"), primary_key=True, index=True)
+
+
+class DatasetLabels(Base):
+    """One label set of a dataset, so that the database keeps the label set while the dataset needs it."""
+
+    __tablename__ = "dataset_labels"
+
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    used: Mapped[str] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
+
+
 class Training(Base):
     """A training; `id` is also the id of its job.
 

@@ -17,7 +17,7 @@ from app.requests import DatasetRequest
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, responses=created() | problems(*IN_BODIES))
+@router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_dataset(
     services: Wired, response: Response, body: DatasetRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Dataset:

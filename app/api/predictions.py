@@ -28,7 +28,7 @@ Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
 
-@router.post("", status_code=201, responses=created() | problems(*IN_BODIES))
+@router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
 async def post_prediction(
     services: Wired, response: Response, body: PredictionRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Prediction:

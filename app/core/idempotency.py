@@ -49,7 +49,17 @@ class IdempotentRequest:
         insert = INSERT[session.get_bind().dialect.name](IdempotencyKey).values(row).on_conflict_do_nothing()
         if session.execute(insert.returning(IdempotencyKey.key)).first():
             return None
-        first = session.get_one(IdempotencyKey, self.key)
+        return self._same(session.get_one(IdempotencyKey, self.key))
+
+    def answered(self, session: Session) -> str | None:
+        """The id of what the same request created before, or None. Nothing is recorded.
+
+        With it a request that is repeated, or refused, needs no transaction that writes. Raises as `earlier` does.
+        """
+        first = session.get(IdempotencyKey, self.key) if self.key is not None else None
+        return self._same(first) if first else None
+
+    def _same(self, first: IdempotencyKey) -> str:
         if first.fingerprint != self.fingerprint:
             raise invalid(
                 "idempotency-key-reused",

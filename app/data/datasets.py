@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
-from app.data import scenes
+from app.data import scenes, uses
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.results import PreparedDataset
 from app.services import Services
-from app.tables import Dataset, LabelSet, Scene
+from app.tables import Dataset, DatasetLabels, DatasetScenes, LabelSet, Scene
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.checks import class_faults, scene_faults, split_faults
 from ml.datasets.splits import SPLITS
@@ -28,13 +28,20 @@ FileOf = Callable[[str], Path]  # path of a file in the store, by its key
 
 
 def create(services: Services, request: DatasetRequest, once: IdempotentRequest) -> Dataset:
-    """Accept a new version of a dataset. Its job rasterises the labels, checks the splits and counts the pixels."""
+    """Accept a new version of a dataset. Its job rasterises the labels, checks the splits and counts the pixels.
+
+    The request is checked before the transaction that writes, which on SQLite all other writers wait for. A scene that
+    is deleted in between makes that transaction fail.
+    """
+    with services.database.read() as session:
+        if earlier := once.answered(session):
+            return get(session, earlier)
+        _check(session, request)
     with services.database.write() as session:
         version = _next_version(session, request.name)
         id_ = f"{request.name}:{version}"
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        _check(session, request)
         job = lifecycle.create(session, id_, "dataset")
         dataset = Dataset(
             id=id_,
@@ -45,6 +52,9 @@ def create(services: Services, request: DatasetRequest, once: IdempotentRequest)
             labels=list(request.labels),
         )
         session.add(dataset)
+        session.flush()
+        uses.keep(session, DatasetScenes, id_, request.scenes)
+        uses.keep(session, DatasetLabels, id_, request.labels)
     services.queue.notify(job)
     return dataset
 

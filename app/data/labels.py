@@ -7,13 +7,15 @@ from app.core.errors import Conflict
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.rows import getter
+from app.data import uses
 from app.data.scenes import insert
 from app.services import Services
 from app.storage import Upload
-from app.tables import Dataset, Job, LabelSet
+from app.tables import DatasetLabels, LabelSet
 from ml.labels.classes import LabelOptions
 
 get = getter(LabelSet, "label set")
+locked = getter(LabelSet, "label set", lock=True)
 
 
 def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
@@ -50,13 +52,10 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
 def delete(services: Services, name: str) -> None:
     """Delete a label set. Raises `NotFound`, or `Conflict` if a dataset was made from it."""
     with services.database.write() as session:
-        labels = get(session, name)
-        made = select(Dataset.id, Dataset.labels).join(Job, Job.id == Dataset.id)
-        users = [
-            id_ for id_, used in session.execute(made.where(Job.status.not_in(("failed", "dismissed")))) if name in used
-        ]
-        if users:
+        labels = locked(session, name)
+        if users := uses.users(session, DatasetLabels, name):
             raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
+        uses.forget(session, DatasetLabels, name)
         session.delete(labels)
     services.store.delete(labels.object)
 

@@ -17,13 +17,13 @@ from app.core.errors import Conflict, PreconditionFailed, invalid
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.rows import getter
-from app.data import uploads
+from app.data import uploads, uses
 from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
 from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload
-from app.tables import Dataset, Job, LabelSet, Prediction, Scene
+from app.tables import DatasetScenes, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
 
@@ -31,6 +31,7 @@ BBox = tuple[float, float, float, float]  # west, south, east, north in degrees;
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
+locked = getter(Scene, "scene", lock=True)
 
 MOST_COMPRESSED = 100  # bytes of pixels in one byte of a scene; whoever has a sparser one can send it as a COG
 COPIED_BYTES_PER_S = 4_000_000  # of pixels, on one core: a third of what a slow core copies
@@ -150,10 +151,10 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: int | None)
 def delete(services: Services, name: str) -> None:
     """Delete a scene. Raises `NotFound`, or `Conflict` if a dataset or a prediction was made from it."""
     with services.database.write() as session:
-        scene = get(session, name)
-        users = _users(session, name)
-        if users:
+        scene = locked(session, name)
+        if users := _users(session, name):
             raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
+        uses.forget(session, DatasetScenes, name)
         session.delete(scene)
     services.store.delete(scene.object)
     services.cache.drop(_cog_name(scene))
@@ -256,13 +257,8 @@ def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
 
 
 def _users(session: Session, name: str) -> Sequence[str]:
-    predictions = session.scalars(select(Prediction.id).where(Prediction.scene == name).limit(5))
-    datasets = session.execute(
-        select(Dataset.id, Dataset.scenes)
-        .join(Job, Job.id == Dataset.id)
-        .where(Job.status.not_in(("failed", "dismissed")))
-    )
-    return [*predictions, *(id_ for id_, scenes in datasets if name in scenes)]
+    predictions = session.scalars(select(Prediction.id).where(Prediction.scene == name).limit(uses.MOST_USERS))
+    return [*predictions, *uses.users(session, DatasetScenes, name)]
 
 
 def _cog_name(scene: Scene) -> str:

@@ -33,6 +33,7 @@ _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
 }
 get = getter(Prediction, "prediction")
+locked = getter(Prediction, "prediction", lock=True)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
 def delete(services: Services, id_: str) -> None:
     """Delete a prediction that has ended, with its files. Raises `NotFound`, or `Conflict` if its job has not ended."""
     with services.database.write() as session:
-        prediction = get(session, id_)
+        prediction = locked(session, id_)
         job = lifecycle.get(session, id_)
         if job.status not in lifecycle.FINAL:
             raise Conflict("job-running", f"The job of prediction {id_!r} is {job.reported_status}: dismiss it first.")

@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from app.api.http.heads import methods_of
@@ -78,6 +78,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(InterfaceError, _database_away)
+    app.add_exception_handler(IntegrityError, _changed_meanwhile)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -145,6 +146,13 @@ def _database_away(request: Request, error: Exception) -> ProblemResponse:
     log.error("database away", error=str(error))
     body = document(503, "database-away", "Not now", "The database cannot be reached; nothing was accepted.")
     return _answer(request, body, {"Retry-After": "5"})
+
+
+def _changed_meanwhile(request: Request, error: Exception) -> ProblemResponse:
+    """Another request has deleted, or made, something that this one names, after this one was checked."""
+    log.warning("a constraint of the database refused a change", error=str(error))
+    detail = "Another request changed or deleted something that this one names: read it again, then decide."
+    return _answer(request, document(409, "changed-meanwhile", errors.Conflict.title, detail))
 
 
 def _bug(request: Request, error: Exception) -> ProblemResponse:
