@@ -16,6 +16,8 @@ WINDOWS_PER_SIDE = 8
 WINDOW_PX = 256
 _DECODE_BYTES = 1 << 30  # limit on the decoded size of all blocks of a sample
 _SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel reads at most 2 Gpx
+_SEARCH_BYTES = 2 << 30  # decoded, in that search
+_WINDOW_BYTES = 64 << 20  # of the pixels of one window
 _MOST_TILE_PX = 16384  # side of the largest tile that a file may have
 _SUSPECT_SHARE = 0.05  # share of the sampled pixels above which a value may be an undeclared nodata value
 
@@ -35,7 +37,8 @@ class Sample:
 def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE) -> Sample:
     """Read up to `windows_per_side`^2 windows of up to 256 px a side; if no pixel is valid, search the whole scene.
 
-    Scenes over 2 Gpx are searched in at most 2048 evenly spaced windows.
+    Scenes over 2 Gpx, or over 2 GiB, are searched in evenly spaced windows. A window holds at most 64 MiB, so windows
+    are smaller where there are many bands.
 
     Raises:
         InputRefused: no_valid_pixels, corrupt_tiff.
@@ -56,11 +59,11 @@ def _spread(source: RasterSource, windows_per_side: int) -> Iterator[Window]:
     """Yield windows that start at blocks of the file and are spread evenly over the scene."""
     block_rows, block_cols = source.dataset.block_shapes[0]
     unit_rows, unit_cols = max(block_rows, ceil_to(WINDOW_PX, block_rows)), max(block_cols, WINDOW_PX)
-    block_bytes = block_rows * block_cols * source.bands * source.dtype.itemsize
+    size, block_bytes = _window_px(source, WINDOW_PX), block_rows * block_cols * _pixel_bytes(source)
     side = max(2, min(windows_per_side, int((_DECODE_BYTES / block_bytes) ** 0.5)))
     for row in _evenly(source.rows, unit_rows, side):
         for col in _evenly(source.cols, unit_cols, side):
-            yield Window(row, col, WINDOW_PX, WINDOW_PX).clip(source.rows, source.cols)
+            yield Window(row, col, size, size).clip(source.rows, source.cols)
 
 
 def _evenly(length: int, unit: int, most: int) -> list[int]:
@@ -71,8 +74,9 @@ def _evenly(length: int, unit: int, most: int) -> list[int]:
 
 def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
     """Return image and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
-    total = -(-source.rows // _SEARCH_PX) * -(-source.cols // _SEARCH_PX)
-    for window in islice(_searched(source), 0, None, -(-total // _SEARCH_WINDOWS)):
+    side = _window_px(source, _SEARCH_PX)
+    total = -(-source.rows // side) * -(-source.cols // side)
+    for window in islice(_searched(source, side), 0, None, -(-total // _most_windows(source, side))):
         image, valid = source.read(window)
         if valid.any():
             return image, valid
@@ -81,11 +85,34 @@ def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
     raise InputRefused(Fault("no_valid_pixels", detail, hint))
 
 
-def _searched(source: RasterSource) -> Iterator[Window]:
-    """Yield windows that cover the scene, those of one large tile of the file after each other, to decode it once."""
-    side = ceil_to(_SEARCH_PX, max(source.dataset.block_shapes[0]))
-    for tile in blocks(source.rows, source.cols, block_px=side if side <= _MOST_TILE_PX else _SEARCH_PX):
-        for part in blocks(tile.rows, tile.cols, block_px=_SEARCH_PX):
+def _window_px(source: RasterSource, most: int) -> int:
+    """Return the side of a window: `most`, halved until the window holds at most `_WINDOW_BYTES`."""
+    while most**2 * _pixel_bytes(source) > _WINDOW_BYTES:
+        most //= 2
+    return most
+
+
+def _pixel_bytes(source: RasterSource) -> int:
+    pixel_bytes: int = source.bands * source.dtype.itemsize
+    return pixel_bytes
+
+
+def _most_windows(source: RasterSource, side: int) -> int:
+    """Return how many windows of the search decode at most `_SEARCH_BYTES`, since whole blocks are decoded."""
+    if source.rows * source.cols * _pixel_bytes(source) <= _SEARCH_BYTES:
+        return _SEARCH_WINDOWS
+    rows, cols = (ceil_to(side, block) for block in source.dataset.block_shapes[0])
+    return max(1, min(_SEARCH_WINDOWS, _SEARCH_BYTES // (rows * cols * _pixel_bytes(source))))
+
+
+def _searched(source: RasterSource, side: int) -> Iterator[Window]:
+    """Yield windows that cover the scene, those of one large tile of the file after each other, to decode it once.
+
+    side: Side of a window, in pixels.
+    """
+    tile_px = ceil_to(side, max(source.dataset.block_shapes[0]))
+    for tile in blocks(source.rows, source.cols, block_px=tile_px if tile_px <= _MOST_TILE_PX else side):
+        for part in blocks(tile.rows, tile.cols, block_px=side):
             yield Window(tile.row + part.row, tile.col + part.col, part.rows, part.cols)
 
 
