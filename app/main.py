@@ -25,6 +25,7 @@ from app.api import (
 from app.api.http import body_limits, callers, heads, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
+from app.api.http.places import Places
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.inspection.inspector import SERVER
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stop = threading.Event()
         counter = JobCounter(services.database)
         app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
+        app.state.places = Places(chosen.inspection_wait_s)
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         calm_collection()

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Path, Query, Response
 from app.api import documents
 from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.deps import Id, Wired
+from app.api.http.places import Placed
 from app.api.http.problems import problems
 from app.requests import FiguresOf
+from app.services import Services
 from ml.figures import Format, Lang
 
 router = APIRouter(prefix="/v1", tags=["figures"])
@@ -17,15 +19,25 @@ Language = Annotated[Lang, Query(description="Language of the text in the figure
 Name = Annotated[str, Path(pattern="^[a-z]{1,40}$", description="Name of the figure, as in the list.")]
 
 
-@router.get("/{kind}/{id}/figures", responses=problems(404))
-def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> documents.Figures:
-    """List the figures of a dataset, a training or an experiment."""
+def _names(services: Services, kind: FiguresOf, id_: str) -> list[str]:
     from app.learning import figures
 
+    return figures.names(services, kind, id_)
+
+
+def _draw(services: Services, kind: FiguresOf, id_: str, name: str, lang: Lang, format_: Format) -> bytes:
+    from app.learning import figures
+
+    return figures.draw(services, kind, id_, name, lang=lang, format_=format_)
+
+
+@router.get("/{kind}/{id}/figures", responses=problems(404, 503))
+async def list_figures(services: Wired, places: Placed, kind: FiguresOf, id_: Id) -> documents.Figures:
+    """List the figures of a dataset, a training or an experiment."""
     base = f"/v1/{kind}/{id_}/figures"
     items = (
         documents.FigureLinks(name=name, png=f"{base}/{name}.png", svg=f"{base}/{name}.svg")
-        for name in figures.names(services, kind, id_)
+        for name in await places.run("figure", _names, services, kind, id_)
     )
     return documents.Figures(items=tuple(items))
 
@@ -33,10 +45,11 @@ def list_figures(services: Wired, kind: FiguresOf, id_: Id) -> documents.Figures
 @router.get(
     "/{kind}/{id}/figures/{name}.{format}",
     response_class=Response,
-    responses=content({"image/png": BINARY, "image/svg+xml": TEXT}) | problems(404),
+    responses=content({"image/png": BINARY, "image/svg+xml": TEXT}) | problems(404, 503),
 )
-def get_figure(
+async def get_figure(
     services: Wired,
+    places: Placed,
     kind: FiguresOf,
     id_: Id,
     name: Name,
@@ -44,7 +57,5 @@ def get_figure(
     lang: Language = "en",
 ) -> Response:
     """Draw one figure of a dataset, a training or an experiment, as PNG or SVG."""
-    from app.learning import figures
-
-    drawn = figures.draw(services, kind, id_, name, lang=lang, format_=format_)
+    drawn = await places.run("figure", _draw, services, kind, id_, name, lang, format_)
     return Response(drawn, media_type=MEDIA_TYPES[format_])

@@ -39,7 +39,7 @@ def root() -> RedirectResponse:
 
 
 @router.get("/healthz")
-def healthz() -> documents.Alive:
+async def healthz() -> documents.Alive:
     """Say that the process answers. Nothing else is checked."""
     return documents.Alive()
 

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import NEXT, answer, uploaded
 from app.api.http.deps import Id, NewId, Reading, Wired, link_next
 from app.api.http.json_bodies import read_json
+from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.core.errors import Invalid, Unreadable, invalid
@@ -85,9 +85,9 @@ def _json(text: str) -> object:
 
 
 async def _add(
-    services: Services, name: str, upload: Upload, options: LabelOptions, response: Response
+    services: Services, places: Places, name: str, upload: Upload, options: LabelOptions, response: Response
 ) -> documents.LabelSet:
-    row, new = await run_in_threadpool(labels.add, services, name, upload, options)
+    row, new = await places.run("upload", labels.add, services, name, upload, options)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/labels/{name}"
     return documents.LabelSet.of(row)
@@ -98,7 +98,12 @@ UPLOADED = uploaded(documents.LabelSet) | problems(*IN_UPLOADS)
 
 @router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
 async def put_labels(
-    services: Wired, request: Request, response: Response, name: NewId, query: Annotated[RawLabels, Query()]
+    services: Wired,
+    places: Placed,
+    request: Request,
+    response: Response,
+    name: NewId,
+    query: Annotated[RawLabels, Query()],
 ) -> documents.LabelSet:
     """Upload labels as the raw body: GeoJSON, GeoPackage, a zipped Shapefile or a raster mask.
 
@@ -106,14 +111,14 @@ async def put_labels(
     """
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, name, upload, options, response)
+        return await _add(services, places, name, upload, options, response)
 
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(LabelParameters), responses=UPLOADED)
-async def post_labels(services: Wired, request: Request, response: Response) -> documents.LabelSet:
+async def post_labels(services: Wired, places: Placed, request: Request, response: Response) -> documents.LabelSet:
     """Upload labels as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, LabelParameters) as (name, fields, upload):
-        return await _add(services, name, upload, fields.options(), response)
+        return await _add(services, places, name, upload, fields.options(), response)
 
 
 @router.get("", responses=answer(200, NEXT))

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deps import Id, IfMatch, NewId, Reading, UploadId, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
@@ -87,11 +87,16 @@ def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> Stor
     responses=created() | problems(*IN_UPLOADS),
 )
 async def post_version(
-    services: Wired, request: Request, response: Response, name: NewId, upload_id: UploadId = None
+    services: Wired,
+    places: Placed,
+    request: Request,
+    response: Response,
+    name: NewId,
+    upload_id: UploadId = None,
 ) -> documents.ModelVersion:
     """Import a checkpoint bundle, sent as the raw body, as the next version of a model."""
     async with receiving.received(request, services, upload_id) as upload:
-        row = await run_in_threadpool(registry.import_bundle, services, name, upload)
+        row = await places.run("upload", registry.import_bundle, services, name, upload)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
     return await document_after_wait(
         services, name, 0, lambda session, _: get_version(session, row.name, str(row.version))

@@ -1,5 +1,6 @@
 """Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deps import Id, IfMatch, NewId, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
 from app.data import scenes
@@ -57,9 +59,9 @@ class RawScene(SceneParameters):
 
 
 async def _add(
-    services: Services, name: str, upload: Upload, options: SceneOptions, response: Response
+    services: Services, places: Places, name: str, upload: Upload, options: SceneOptions, response: Response
 ) -> documents.Scene:
-    scene, new = await run_in_threadpool(scenes.add, services, name, upload, options)
+    scene, new = await places.run("upload", scenes.add, services, name, upload, options)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/scenes/{name}"
     etag(response, scene.revision)
@@ -71,19 +73,24 @@ UPLOADED = uploaded(documents.Scene, ETAG) | problems(*IN_UPLOADS)
 
 @router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
 async def put_scene(
-    services: Wired, request: Request, response: Response, name: NewId, query: Annotated[RawScene, Query()]
+    services: Wired,
+    places: Placed,
+    request: Request,
+    response: Response,
+    name: NewId,
+    query: Annotated[RawScene, Query()],
 ) -> documents.Scene:
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again give 200."""
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, name, upload, options, response)
+        return await _add(services, places, name, upload, options, response)
 
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(SceneParameters), responses=UPLOADED)
-async def post_scene(services: Wired, request: Request, response: Response) -> documents.Scene:
+async def post_scene(services: Wired, places: Placed, request: Request, response: Response) -> documents.Scene:
     """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
-        return await _add(services, name, upload, fields.options(), response)
+        return await _add(services, places, name, upload, fields.options(), response)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -118,6 +125,12 @@ def delete_scene(services: Wired, id_: Id) -> None:
 
 
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))
-def get_scene_data(services: Wired, id_: Id) -> StoredFile:
+async def get_scene_data(services: Wired, places: Placed, id_: Id) -> StoredFile:
     """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
-    return StoredFile(scenes.cog(services, id_), media_type=COG, filename=f"{id_}.tif")
+    return StoredFile(await _cog(services, places, id_), media_type=COG, filename=f"{id_}.tif")
+
+
+async def _cog(services: Services, places: Places, name: str) -> Path:
+    if ready := await run_in_threadpool(scenes.ready_cog, services, name):
+        return ready
+    return await places.run("copy", scenes.cog, services, name)

@@ -39,6 +39,7 @@ class Limits(Frozen):
         """Limit this process, for ever. It also loses the right to gain privileges, and dies with its parent."""
         _prctl(_NO_NEW_PRIVS, 1)
         _prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and GDAL would call the disk full
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
         _limit(resource.RLIMIT_FSIZE, self.disk_bytes)
