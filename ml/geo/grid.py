@@ -81,7 +81,8 @@ class Grid:
         if self.crs.is_geographic:
             return None
         for latitude in (90.0, -90.0):
-            col, row = self.pixels(*map(np.array, transformer(WGS84, self.crs).transform(0.0, latitude)))
+            with np.errstate(invalid="ignore"):  # coordinates are infinite where the CRS cannot place them
+                col, row = self.pixels(*map(np.array, transformer(WGS84, self.crs).transform(0.0, latitude)))
             if 0 < col < self.cols and 0 < row < self.rows:
                 return latitude
         return None

@@ -65,3 +65,7 @@ def test_the_operation_of_a_grid_is_the_one_for_its_place() -> None:
     pearl_river = grid("EPSG:4214", Affine(1e-4, 0, 113, 0, -1e-4, 22.5))
     assert pearl_river.operation.accuracy_m == 15
     assert np.isfinite(pearl_river.outline_wgs84).all()
+
+
+def test_a_satellite_that_cannot_see_the_poles_has_none() -> None:
+    assert grid("+proj=geos +h=35785831 +sweep=x", Affine(20_000, 0, -640_000, 0, -20_000, 640_000)).pole is None
