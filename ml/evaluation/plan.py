@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from ml.config import MOST_WEIGHT, TrainConfig, lovasz_of
 from ml.faults import Fault
 from ml.frozen import Frozen
+from ml.text import alike, is_visible_name
 
 Settings = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -83,8 +84,15 @@ def plan_faults(plan: Plan, classes: int) -> Iterator[Fault]:
     if not variants:
         hint = "Add variants, or lovasz_weights for the paper's sweep, like [0, 0.25, 0.5, 1]."
         yield Fault("no_variants", "The plan has no variants to compare.", hint, "/variants")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        yield Fault("same_name", f"Several variants are called {', '.join(twice)}.", "Rename them.", "/variants")
+    alikes = [alike(name) for name in names]
+    if twice := sorted({name for name, key in zip(names, alikes, strict=True) if alikes.count(key) > 1}):
+        hint = "Rename them; case and invisible characters do not count."
+        yield Fault("same_name", f"Several variants are called {', '.join(map(repr, twice))}.", hint, "/variants")
+    for number, variant in enumerate(plan.variants):
+        if not is_visible_name(variant.name) or variant.name.strip(".") == "":
+            detail = f"The name {variant.name!r} is blank, is only dots or has control characters."
+            hint = "Give the variant a name of visible characters, on one line."
+            yield Fault("bad_name", detail, hint, f"/variants/{number}/name")
     if len(set(plan.seeds)) < len(plan.seeds):
         yield Fault("same_seed", "A seed stands twice: both trainings would be the same.", "Name it once.", "/seeds")
     if (count := len(variants) * len(plan.seeds)) > MOST_TRAININGS:

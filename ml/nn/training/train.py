@@ -235,7 +235,7 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
         dropped_chips=sampler.dropped[:LISTED],
         dropped_pixels=dropped,
         warnings=(
-            *config.warnings(),
+            *config.warnings(contract.gsd),
             *hard,
             *chip_warnings(by_name(sampler.seen_pixels), dropped, kept),
             *draw_warnings(balance.before, balance.after),

@@ -45,6 +45,20 @@ def test_all_faults_of_a_plan_are_found_with_their_pointers() -> None:
     ]
 
 
+def test_variants_whose_names_look_alike_or_cannot_be_shown_are_refused() -> None:
+    names = ("wide", "Wide\u200b", "..", "a\x00b", " ", "ce+0.5*lovasz", "甘蔗")
+    plan = Plan(variants=tuple(Variant(name=name) for name in names))
+    assert [(fault.code, fault.pointer) for fault in plan_faults(plan, 2)] == [
+        ("same_name", "/variants"),
+        ("bad_name", "/variants/2/name"),
+        ("bad_name", "/variants/3/name"),
+        ("bad_name", "/variants/4/name"),
+    ]
+    assert [fault.code for fault in plan_faults(Plan(variants=plan.variants[5:], lovasz_weights=(0.5,)), 2)] == [
+        "same_name"
+    ]
+
+
 def test_a_plan_without_variants_or_with_too_many_trainings_is_refused() -> None:
     assert [fault.code for fault in plan_faults(Plan(), 2)] == ["no_variants"]
     many = tuple(Variant(name=str(number)) for number in range(21))

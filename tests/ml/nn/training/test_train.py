@@ -342,10 +342,13 @@ def test_a_training_in_the_exact_mode_shows_each_negative_pixel_once(
     assert header.report.balance.after["other"] == header.report.balance.before["other"]
 
 
-def test_the_report_warns_of_colour_jitter(training_data: TrainingData, tmp_path: Path) -> None:
-    header = train(changed(epochs=1, augment=["colour_jitter"]), training_data, tmp_path / "out").header
+def test_the_report_warns_of_unwise_settings(training_data: TrainingData, tmp_path: Path) -> None:
+    header = train(changed(epochs=1, augment=["colour_jitter"], boundary_m=9), training_data, tmp_path / "out").header
     assert header.report is not None
     assert "colour_jitter" in header.report.warnings[0]
+    assert "boundary_m 9 is below a pixel of 10 m" in header.report.warnings[1]
+    assert header.val is not None
+    assert header.val.boundary_iou is None
 
 
 def test_a_val_split_without_the_class_is_warned_of_and_keeps_the_cleanest_epoch(
