@@ -40,6 +40,18 @@ class BandStatistics(Frozen):
     high: float | None = None
 
 
+class Scaling(Frozen):
+    """How the numbers of a band in a file become physical units: scale * number + offset."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def declared(self) -> bool:
+        """Whether the file declares a scale or an offset that changes the numbers."""
+        return self != Scaling()
+
+
 class BandRadiometry(Frozen):
     """The distribution of one band over the valid pixels of a scene, or of a reference, in the units of the band.
 
@@ -97,7 +109,8 @@ class Contract(Frozen):
     bands: Role or name of each band, in order; a number like "1" means that the band has no name. dtype: numpy name of
     the pixel type. gsd: Ground sampling distance in metres. nodata: Value of pixels without data, or None if none was
     declared. statistics: Statistics of each band, after homogenisation. classes: Classes that the model maps.
-    homogenise: How scenes are homogenised, or None if they are used as they are.
+    homogenise: How scenes are homogenised, or None if they are used as they are. scaling: Scale and offset of each band
+    in the files of the training; empty in contracts of before they were recorded.
     """
 
     bands: tuple[str, ...]
@@ -107,3 +120,4 @@ class Contract(Frozen):
     statistics: tuple[BandStatistics, ...]
     classes: tuple[ClassDef, ...] = BINARY
     homogenise: Homogenise | None = None
+    scaling: tuple[Scaling, ...] = Field((), exclude_if=lambda scaling: not scaling)

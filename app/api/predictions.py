@@ -54,7 +54,9 @@ def list_predictions(
 def get_prediction(session: Reading, id_: Id) -> documents.Prediction:
     """Read one prediction as a STAC Item."""
     row = predictions.get(session, id_)
-    return documents.Prediction.of(row, scenes.get(session, row.scene), lifecycle.get(session, id_))
+    scene, job = scenes.get(session, row.scene), lifecycle.get(session, id_)
+    notes = predictions.warnings(session, [row], {scene.id: scene})
+    return documents.Prediction.of(row, scene, job, notes[row.id])
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409))
@@ -99,7 +101,8 @@ def _items(session: Session, rows: Sequence[Prediction]) -> list[documents.Predi
     of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
     # a prediction may have been deleted since the page was read
     rows = [row for row in rows if row.scene in of and row.id in work]
-    return [documents.Prediction.of(row, of[row.scene], work[row.id]) for row in rows]
+    notes = predictions.warnings(session, rows, of)
+    return [documents.Prediction.of(row, of[row.scene], work[row.id], notes[row.id]) for row in rows]
 
 
 def _csv(items: Sequence[documents.AreaRow]) -> str:

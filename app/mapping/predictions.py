@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid, refuse_any
@@ -22,9 +22,9 @@ from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
 from ml.evaluation.area import adjusted_area
-from ml.faults import Fault
+from ml.faults import Fault, Note
 from ml.products.write import FILES
-from ml.scenes.compatibility import contract_faults
+from ml.scenes.compatibility import contract_faults, radiometry_notes
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500
@@ -132,6 +132,18 @@ def stored(services: Services, id_: str, name: str) -> Stored:
     if name not in products:
         raise NotFound("product", f"{id_}/{name}", *_HINTS.get(name, ()))
     return products[name]
+
+
+def warnings(session: Session, rows: Sequence[Prediction], of: Mapping[str, Scene]) -> dict[str, tuple[Note, ...]]:
+    """By the id of each prediction, how its scene is unlike the training of the model. of: the scenes by their ids."""
+    wanted = {(row.model, row.version) for row in rows}
+    versions = select(ModelVersion).where(tuple_(ModelVersion.name, ModelVersion.version).in_(wanted))
+    models = {(version.name, version.version): version for version in session.scalars(versions)}
+    return {
+        row.id: radiometry_notes(of[row.scene].info, models[row.model, row.version].contract)
+        for row in rows
+        if row.scene in of
+    }
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:

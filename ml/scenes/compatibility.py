@@ -2,19 +2,24 @@
 
 from collections.abc import Iterator
 
-from ml.contract import Contract
-from ml.faults import Fault
+from ml.contract import BandStatistics, Contract, Scaling
+from ml.faults import Fault, Note
 from ml.scenes.bands import same_band
 from ml.scenes.inspect import SceneInfo
 
 GSD_RATIO = 1.5  # largest ratio of two ground sampling distances that fit each other
+_SURE = 10  # a largest value above it, if whole, is that of a band without a scale
+_FAR = 5  # standard deviations of the training
+_MOST_BANDS = 12  # that a note lists
 _ALIKE = ({"float16", "float32", "float64"}, {"int16", "uint16"})
 
 
 def contract_of(info: SceneInfo) -> Contract:
     """Return the contract for scenes that are used together with this one, without statistics and classes."""
     names = tuple(band.name for band in info.bands)
-    return Contract(bands=names, dtype=info.dtype, gsd=info.gsd, nodata=info.nodata, statistics=())
+    scaling = tuple(band.scaling for band in info.bands if band.scaling is not None)
+    known = scaling if len(scaling) == len(names) else ()
+    return Contract(bands=names, dtype=info.dtype, gsd=info.gsd, nodata=info.nodata, statistics=(), scaling=known)
 
 
 def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model was trained on") -> tuple[Fault, ...]:
@@ -24,7 +29,8 @@ def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model
 
     The codes are wrong_bands if the number of bands differs, or the names differ in a place where both sides have
     meaningful names; wrong_dtype if the types of pixels differ, where all float types are alike, and int16 and
-    uint16 are alike; bad_resolution if the ground sampling distances differ by a factor of over 1.5.
+    uint16 are alike; scale_mismatch if one side declares a scale or an offset for a band and the other none;
+    bad_resolution if the ground sampling distances differ by a factor of over 1.5.
     """
     return tuple(_faults(info, contract, owner))
 
@@ -43,10 +49,74 @@ def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
     if not _alike(info.dtype, contract.dtype):
         detail = f"The scene's pixels are {info.dtype}; {owner} {contract.dtype}."
         yield Fault("wrong_dtype", detail, "Send the same product, without rescaling its values.")
+    yield from _scale_faults(info, contract, owner)
     if not 1 / GSD_RATIO <= info.gsd / contract.gsd <= GSD_RATIO:
         detail = f"The scene has pixels of {info.gsd:.4g} m; {owner} {contract.gsd:.4g} m."
         hint = f"Resample the scene: gdalwarp -tr {contract.gsd:.4g} {contract.gsd:.4g} in.tif out.tif (in metres)"
         yield Fault("bad_resolution", detail, hint)
+
+
+def _scale_faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
+    """Yield scale_mismatch for the first band of which one side has physical units and the other plain numbers.
+
+    Where both declare a scale or an offset, they may differ: pixels are used in physical units.
+    """
+    for band, expected in zip(info.bands, scaling_of(contract), strict=False):
+        if band.scaling is None or expected is None or band.scaling.declared == expected.declared:
+            continue
+        detail = f"Band {band.name} of the scene has {_numbers(band.scaling)}; {owner} {_numbers(expected)}."
+        if expected.declared:
+            mend = f"gdal_edit.py -scale {expected.scale!r} -offset {expected.offset!r} in.tif"
+            hint = f"If its numbers mean the same, declare it: {mend}"
+        else:
+            hint = "If its numbers mean the same, take them off: gdal_edit.py -scale 1 -offset 0 in.tif"
+        yield Fault("scale_mismatch", detail, hint)
+        return
+
+
+def _numbers(scaling: Scaling) -> str:
+    if not scaling.declared:
+        return "plain numbers, without a scale"
+    return f"numbers with a scale of {scaling.scale!r} and an offset of {scaling.offset!r}"
+
+
+def scaling_of(contract: Contract) -> tuple[Scaling | None, ...]:
+    """Return scale and offset of each band in the files of a training; None where they are not known.
+
+    Contracts of before they were recorded do not have them. But the smallest and the largest value of a band of
+    integers are whole numbers if it had no scale, and hardly ever both whole and over 10 if it had one.
+    """
+    if contract.scaling or contract.homogenise or "int" not in contract.dtype:
+        return contract.scaling or (None,) * len(contract.bands)
+    return tuple(Scaling() if _whole(band) and band.max > _SURE else None for band in contract.statistics)
+
+
+def _whole(band: BandStatistics) -> bool:
+    return band.min.is_integer() and band.max.is_integer()
+
+
+def radiometry_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
+    """Return a note if the values of a band lie far outside those that the model was trained on.
+
+    They do if the mean of the sample lies beyond the lowest or the highest value of the training, or over 5 of its
+    standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the contract
+    are those of homogenised pixels.
+    """
+    if contract.homogenise or len(info.bands) != len(contract.statistics):
+        return ()
+    far = [
+        f"{band.name} has a mean of {band.statistics.mean:.6g}, in training {known.mean:.6g} +- {known.std:.6g}"
+        for band, known in zip(info.bands, contract.statistics, strict=True)
+        if _is_far(band.statistics.mean, known)
+    ]
+    if not far:
+        return ()
+    hint = "Check that the scene is the same product in the same units. Maps of unlike scenes are often wrong."
+    return (Note(code="unlike_training", detail=f"Band {'; band '.join(far[:_MOST_BANDS])}.", hint=hint),)
+
+
+def _is_far(mean: float, known: BandStatistics) -> bool:
+    return not known.min <= mean <= known.max or abs(mean - known.mean) > _FAR * known.std
 
 
 def _same_bands(names: tuple[str, ...], expected: tuple[str, ...]) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from ml.contract import BandStatistics
-from ml.faults import Note
+from ml.contract import BandStatistics, Scaling
+from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import HECTARE_M2, pixel_area_ha
 from ml.geo.crs import crs_code
@@ -28,12 +28,14 @@ class BandInfo(Frozen):
     dtype: NumPy name of the pixels' type in the file.
     description: Description of the band in the file; None if it has none.
     statistics: Statistics of a sample of the valid pixels, in physical units.
+    scaling: Scale and offset in the file; None in rows of before they were recorded.
     """
 
     name: str
     dtype: str
     description: str | None
     statistics: BandStatistics
+    scaling: Scaling | None = None
 
 
 class SceneInfo(Frozen):
@@ -89,7 +91,7 @@ def inspect_scene(
     Raises:
         InputRefused: The faults found. Codes: those of `check_raster`, missing_crs, unknown_crs,
             missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, no_bands, bad_bands,
-            no_valid_pixels.
+            bad_scale, no_valid_pixels.
     """
     rpc = check_raster(path).rpc
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # hardly any block of a sample is read twice
@@ -100,8 +102,20 @@ def inspect_scene(
     ):
         grid = checked_grid(source.dataset)
         names, name_notes = band_names(source, bands)
+        refuse_any(_scale_faults(source))
         sample = sample_scene(source, windows_per_side)
         return _describe(path, grid, source, names, sample, (*_rpc_notes(rpc), *name_notes, *sample.notes))
+
+
+def _scale_faults(source: RasterSource) -> Iterator[Fault]:
+    if not (np.isfinite(source.scales) & np.isfinite(source.offsets) & (source.scales != 0)).all():
+        detail = f"The file declares the scales {_listed(source.scales)} and the offsets {_listed(source.offsets)}."
+        hint = "Scales must be numbers other than 0: gdal_edit.py -scale 1 -offset 0 in.tif"
+        yield Fault("bad_scale", detail, hint)
+
+
+def _listed(numbers: np.ndarray) -> str:
+    return ", ".join(map(str, numbers[:8].tolist())) + (", ..." if len(numbers) > 8 else "")
 
 
 def _rpc_notes(rpc: bool) -> Iterator[Note]:
@@ -114,13 +128,14 @@ def _rpc_notes(rpc: bool) -> Iterator[Note]:
 def _describe(
     path: Path, grid: Grid, source: RasterSource, names: Sequence[str], sample: Sample, notes: tuple[Note, ...]
 ) -> SceneInfo:
-    each = zip(names, source.descriptions, sample.statistics, strict=True)
+    scaling = [Scaling(scale=pair[0], offset=pair[1]) for pair in zip(source.scales, source.offsets, strict=True)]
+    each = zip(names, source.descriptions, sample.statistics, scaling, strict=True)
     return SceneInfo(
         rows=grid.rows,
         cols=grid.cols,
         bands=tuple(
-            BandInfo(name=name, dtype=source.dtype.name, description=text or None, statistics=statistics)
-            for name, text, statistics in each
+            BandInfo(name=name, dtype=source.dtype.name, description=text or None, statistics=known, scaling=declared)
+            for name, text, known, declared in each
         ),
         dtype=source.dtype.name,
         nodata=None if source.nodata is None else float(source.nodata),

@@ -46,6 +46,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
     names: Names of the bands, as declared by the owner. If there is one for alpha too, alpha is a band.
+    scales, offsets: Scale and offset of each band in the file.
     """
 
     def __init__(self, path: Path, nodata: float | None = None, names: Sequence[str] | None = None) -> None:
@@ -58,9 +59,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.declared_nodata = nodata_text(path) if nodata is None else str(nodata)
         self.nodata = usable_nodata(self.declared_nodata, self.dtype)
         first = np.array(self.indexes, dtype=int) - 1
-        self._scales = np.asarray(self._dataset.scales)[first, None, None]
-        self._offsets = np.asarray(self._dataset.offsets)[first, None, None]
-        self._scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())
+        self.scales, self.offsets = np.asarray(self._dataset.scales)[first], np.asarray(self._dataset.offsets)[first]
+        self._scaled = bool((self.scales != 1).any() or (self.offsets != 0).any())
         self._masked = self._dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]  # alpha has one more flag
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -112,7 +112,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     def _float32(self, raw: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):  # pixels that become infinite are not valid
-            image = raw * self._scales + self._offsets if self._scaled else raw
+            image = raw * self.scales[:, None, None] + self.offsets[:, None, None] if self._scaled else raw
             return image.astype(np.float32)
 
     def _valid(self, raw: np.ndarray, window: Window) -> np.ndarray:

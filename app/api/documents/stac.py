@@ -100,6 +100,7 @@ class PredictionProperties(Grid):
     """The properties of a prediction.
 
     `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
+    `warnings` say how its scene is unlike the training of the model; they are left out if there are none.
     """
 
     acquired: datetime | None = Field(alias="datetime")
@@ -110,6 +111,7 @@ class PredictionProperties(Grid):
     model: VersionReference
     config: PredictConfig
     software: Omitted[Software]
+    warnings: Omitted[tuple[Note, ...]]
 
 
 Properties = TypeVar("Properties", SceneProperties, PredictionProperties)
@@ -162,7 +164,9 @@ class Prediction(Item[PredictionProperties]):
     job: Job
 
     @classmethod
-    def of(cls, row: tables.Prediction, scene: tables.Scene, work: tables.Job) -> "Prediction":
+    def of(
+        cls, row: tables.Prediction, scene: tables.Scene, work: tables.Job, warnings: tuple[Note, ...]
+    ) -> "Prediction":
         """The document of the prediction in `row`. scene: its scene. work: its job."""
         url, info, products = f"/v1/predictions/{row.id}", scene.info, row.products or {}
         properties = PredictionProperties(
@@ -175,6 +179,7 @@ class Prediction(Item[PredictionProperties]):
             model=VersionReference(name=row.model, version=row.version),
             config=row.config,
             software=row.software,
+            warnings=warnings or None,
         )
         tiled = "web.tif" in products
         return cls(

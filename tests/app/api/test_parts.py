@@ -55,6 +55,17 @@ def assert_same_status(http: httpx.Client, prediction: str, status: str) -> None
     assert f'canemap_jobs{{kind="prediction",status="{status}"}} 1.0' in http.get("/metrics").text
 
 
+def test_a_prediction_says_that_its_scene_is_unlike_the_training(http: httpx.Client, make_scene: MakeScene) -> None:
+    put(http, "/v1/scenes/like", make_scene(pixels(seed=7), "like.tif"))
+    put(http, "/v1/scenes/tall", make_scene(pixels(seed=7) * 7, "tall.tif"))
+    like = http.post("/v1/predictions", json={"scene": "like", "model": "cane:1"}).json()["properties"]
+    unlike = ask(http).json()
+    assert "warnings" not in like
+    (note,) = unlike["properties"]["warnings"]
+    assert note["code"] == "unlike_training" and "in training" in note["detail"]
+    assert http.get("/v1/predictions").json()["features"][0]["properties"] == unlike["properties"]
+
+
 def test_a_prediction_in_parts_has_the_same_files_as_one_made_by_a_single_job(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
-from ml.contract import BINARY, ClassDef
+from ml.contract import BINARY, ClassDef, Scaling
 from ml.data import SceneFile
 from ml.datasets.checks import class_faults
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
@@ -101,6 +102,19 @@ def test_the_contract_has_the_band_names_of_the_scene_whose_names_say_most(world
     assert contract.bands == ("blue", "red")
     wrong = inspect_scene(first.path, bands=("red", "blue"))
     assert [fault.code for fault in contract_faults(wrong, contract)] == ["wrong_bands"]
+
+
+def test_scenes_with_and_without_a_scale_do_not_form_one_dataset(world: World) -> None:
+    first, second, third = world.scenes
+    with rasterio.open(second.path, "r+") as dataset:
+        dataset.scales = (1e-4, 1e-4)
+    assert world.faults() == {"/scenes/1": "scale_mismatch"}
+    for scene in (first, third):
+        with rasterio.open(scene.path, "r+") as dataset:
+            dataset.scales = (2e-4, 2e-4)
+    contract = world.prepare().training_data.contract
+    assert contract.scaling == (Scaling(scale=2e-4),) * 2
+    assert contract.statistics[0].max < 0.3
 
 
 def test_int16_and_uint16_scenes_form_one_dataset_without_changing_a_value(world: World) -> None:

@@ -11,10 +11,10 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
-from ml.contract import Contract
+from ml.contract import BandStatistics, Contract, Scaling
 from ml.faults import InputRefused
 from ml.scenes.bands import same_band
-from ml.scenes.compatibility import contract_faults
+from ml.scenes.compatibility import contract_faults, contract_of, radiometry_notes
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import GRID, MakeScene
 
@@ -214,6 +214,69 @@ def test_each_difference_from_a_contract_is_a_fault(make_scene: MakeScene, chang
 def test_signed_and_unsigned_16_bit_types_are_compatible_and_so_are_float_types(make_scene: MakeScene) -> None:
     assert contract_faults(inspect_scene(make_scene(IMAGE)), contract(dtype="int16")) == ()
     assert contract_faults(inspect_scene(make_scene(IMAGE.astype("f4"))), contract(dtype="float64")) == ()
+
+
+def scaled(make_scene: MakeScene, scale: float, offset: float = 0.0, name: str = "scaled.tif") -> SceneInfo:
+    path = make_scene(IMAGE, name)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (scale,) * 4, (offset,) * 4
+    return inspect_scene(path)
+
+
+def test_scale_and_offset_are_part_of_a_contract(make_scene: MakeScene) -> None:
+    plain, one, other = inspect_scene(make_scene(IMAGE)), scaled(make_scene, 1e-4, -0.1), scaled(make_scene, 2e-4)
+    assert contract_of(one).scaling == (Scaling(scale=1e-4, offset=-0.1),) * 4
+    assert contract_faults(one, contract_of(one)) == contract_faults(plain, contract_of(plain)) == ()
+    assert contract_faults(other, contract_of(one)) == ()  # both are in physical units
+    (fault,) = contract_faults(one, contract_of(plain))
+    assert fault.code == "scale_mismatch"
+    assert "a scale of 0.0001 and an offset of -0.1" in fault.detail and "plain numbers" in fault.detail
+    assert "gdal_edit.py -scale 1 -offset 0" in fault.hint
+    (fault,) = contract_faults(plain, contract_of(one))
+    assert fault.code == "scale_mismatch" and "gdal_edit.py -scale 0.0001 -offset -0.1" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({"dtype": "uint16", "high": 3000.0}, ["scale_mismatch"]),
+        ({"dtype": "uint16", "high": 0.3}, []),  # a scale was declared, or the values are not those of the file
+        ({"dtype": "uint16", "high": 1.0}, []),
+        ({"dtype": "float32", "high": 3000.0}, []),
+    ],
+)
+def test_an_old_contract_says_by_its_statistics_that_integers_were_plain(
+    make_scene: MakeScene, changes: dict[str, Any], codes: list[str]
+) -> None:
+    statistics = BandStatistics(mean=0.1, std=0.1, min=0, max=changes["high"])
+    old = contract(dtype=changes["dtype"], statistics=(statistics,) * 4)
+    found = scaled(make_scene, 1e-4).model_copy(update={"dtype": changes["dtype"]})
+    assert [fault.code for fault in contract_faults(found, old)] == codes
+
+
+def test_a_scene_of_before_scales_were_recorded_is_not_compared(make_scene: MakeScene) -> None:
+    info = scaled(make_scene, 1e-4)
+    old = info.model_copy(update={"bands": tuple(b.model_copy(update={"scaling": None}) for b in info.bands)})
+    assert contract_of(old).scaling == ()
+    assert contract_faults(old, contract_of(inspect_scene(make_scene(IMAGE)))) == ()
+
+
+@pytest.mark.parametrize("scale", [0.0, math.nan, math.inf])
+def test_a_scale_that_is_no_number_is_refused(make_scene: MakeScene, scale: float) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (scale,) * 4
+    assert codes(path) == ["bad_scale"]
+
+
+def test_values_far_outside_those_of_the_training_are_noted(make_scene: MakeScene) -> None:
+    info = inspect_scene(make_scene(IMAGE))
+    statistics = tuple(band.statistics for band in info.bands)
+    assert radiometry_notes(info, contract(statistics=statistics)) == ()
+    dark = statistics[0].model_copy(update={"mean": 3000.0, "max": 9000.0, "std": 100.0})
+    (note,) = radiometry_notes(info, contract(statistics=(*statistics[:2], dark, statistics[3])))
+    assert note.code == "unlike_training" and note.detail.startswith("Band 3 has a mean of ")
+    assert "in training 3000 +- 100" in note.detail and "; " not in note.detail
 
 
 def test_alpha_is_a_band_if_it_has_a_name(make_scene: MakeScene) -> None:
