@@ -7,7 +7,7 @@ A checkpoint is one safetensors file: 8 bytes with the length of a JSON header, 
 import json
 import struct
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,6 +21,10 @@ from ml.frozen import Frozen
 
 METADATA_KEY = "canemap"
 HEADER_LIMIT_BYTES = 100_000_000  # safetensors has the same limit
+
+
+VersionName = Annotated[str, Field(max_length=80)]
+VersionText = Annotated[str, Field(max_length=1000)]
 
 
 class CheckpointHeader(Frozen):
@@ -43,7 +47,7 @@ class CheckpointHeader(Frozen):
     report: TrainReport | None = None
     best_epoch: int = Field(ge=0)
     dataset_sha256: str = ""
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[VersionName, VersionText] = Field(default_factory=dict, max_length=100)
 
     @model_validator(mode="before")
     @classmethod

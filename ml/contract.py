@@ -1,6 +1,6 @@
 """The contract of a model: what a scene must be like to be predicted. It stands in the model's checkpoint."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -103,6 +103,9 @@ class Homogenise(Frozen):
     reference: tuple[BandRadiometry, ...]
 
 
+BandName = Annotated[str, Field(max_length=80)]
+
+
 class Contract(Frozen):
     """The input contract of a model.
 
@@ -113,8 +116,8 @@ class Contract(Frozen):
     in the files of the training; empty in contracts of before they were recorded.
     """
 
-    bands: tuple[str, ...]
-    dtype: str
+    bands: tuple[BandName, ...] = Field(min_length=1, max_length=256)
+    dtype: str = Field(max_length=20)
     gsd: float
     nodata: float | None
     statistics: tuple[BandStatistics, ...]

@@ -139,7 +139,7 @@ class Inspector:
         return self._do(InspectLabels(path=path, options=options), LabelReport, self.limits)
 
     def checkpoint(self, path: Path) -> CheckpointHeader:
-        """Read the header of a checkpoint, as `ml.checkpoint_header.read_header` does."""
+        """Check a checkpoint and read its header, as `ml.checkpoint_tensors.inspect_checkpoint` does."""
         return self._do(InspectCheckpoint(path=path), CheckpointHeader, self.limits)
 
     def cog(self, path: Path, out: Path, limits: Limits) -> bool:

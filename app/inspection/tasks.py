@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.inspection.limits import Limits
-from ml.checkpoint_header import CheckpointHeader, read_header
+from ml.checkpoint_header import CheckpointHeader
+from ml.checkpoint_tensors import inspect_checkpoint
 from ml.frozen import Frozen
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
@@ -40,14 +41,14 @@ class InspectLabels(Frozen):
 
 
 class InspectCheckpoint(Frozen):
-    """Read the header of the checkpoint `path`."""
+    """Check the checkpoint `path` and read its header."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     path: Path
 
     def do(self) -> CheckpointHeader:
         """Do the task."""
-        return read_header(self.path)
+        return inspect_checkpoint(self.path)
 
 
 class CopyMade(Frozen):

@@ -1,0 +1,138 @@
+"""What is checked of a checkpoint before it is registered, without torch."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ml.checkpoint_header import METADATA_KEY, CheckpointHeader
+from ml.checkpoint_tensors import expected_tensors, inspect_checkpoint
+from ml.config import NetConfig, TrainConfig
+from ml.contract import BandStatistics, ClassDef, Contract
+from ml.faults import InputRefused
+from ml.nn.unet import make_net
+
+STATISTICS = BandStatistics(mean=1, std=2, min=0, max=9)
+NAMES = {torch.float32: "F32", torch.int64: "I64"}
+
+
+def header(bands: int = 2, classes: int = 2, depth: int = 2, width: int = 4, **changes: Any) -> CheckpointHeader:
+    contract = Contract(
+        bands=tuple(map(str, range(bands))),
+        dtype="uint16",
+        gsd=0.8,
+        nodata=0,
+        statistics=(STATISTICS,) * bands,
+        classes=tuple(ClassDef(value=value, name=f"class {value}") for value in range(classes)),
+    )
+    net = NetConfig(depth=depth, width=width)
+    config = TrainConfig(net=net, chip_size=256)
+    return CheckpointHeader(contract=contract, config=config, best_epoch=1, **changes)
+
+
+def tensors_of(made: CheckpointHeader) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return dict(make_net(made.contract, made.config.net).state_dict())
+
+
+def save(path: Path, tensors: dict[str, Tensor], text: str) -> Path:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {METADATA_KEY: text})
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputRefused) as caught:
+        inspect_checkpoint(path)
+    (fault,) = caught.value.faults
+    assert fault.code == "bad_checkpoint"
+    return fault.detail
+
+
+@pytest.mark.parametrize(
+    ("bands", "classes", "depth", "width"), [(1, 2, 1, 1), (4, 2, 4, 3), (7, 5, 2, 8), (3, 3, 6, 2)]
+)
+def test_the_expected_tensors_are_those_of_the_net(bands: int, classes: int, depth: int, width: int) -> None:
+    made = header(bands, classes, depth, width)
+    expected = expected_tensors(made.contract, made.config.net)
+    assert expected == {name: (NAMES[item.dtype], tuple(item.shape)) for name, item in tensors_of(made).items()}
+
+
+def test_a_good_checkpoint_passes_without_torch(tmp_path: Path) -> None:
+    made = header()
+    path = save(tmp_path / "x", tensors_of(made), made.model_dump_json())
+    assert inspect_checkpoint(path) == made
+    program = (
+        "import sys; sys.modules['torch'] = sys.modules['safetensors'] = None\n"
+        "from pathlib import Path; from ml.checkpoint_tensors import inspect_checkpoint\n"
+        "print(inspect_checkpoint(Path(sys.argv[1])).contract.bands)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "('0', '1')"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda tensors: tensors.clear(), "tensors are missing or unexpected"),
+        (lambda tensors: tensors.pop("head.bias"), "1 tensors are missing or unexpected, for example head.bias"),
+        (lambda tensors: tensors.update(more=torch.zeros(1)), "for example more"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(2)}), "head.bias is F32 (2,)"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(1).half()}), "head.bias is F16 (1,)"),
+        (lambda tensors: tensors["down.1.3.weight"].view(-1)[-1].fill_(torch.nan), "down.1.3.weight contains NaN"),
+        (lambda tensors: tensors["stem.1.running_var"][0].fill_(torch.inf), "stem.1.running_var contains NaN"),
+    ],
+)
+def test_tensors_that_no_net_of_its_config_has_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Tensor]], object], why: str
+) -> None:
+    made = header()
+    tensors = tensors_of(made)
+    change(tensors)
+    assert why in refusal(save(tmp_path / "x", tensors, made.model_dump_json()))
+
+
+@pytest.mark.parametrize("cut", [1, 1000])
+def test_a_file_that_is_cut_off_or_longer_than_its_tensors_is_refused(tmp_path: Path, cut: int) -> None:
+    made = header()
+    path = save(tmp_path / "x", tensors_of(made), made.model_dump_json())
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    assert "bytes, but it has" in refusal(path)
+    path.write_bytes(content + b"x" * cut)
+    assert "bytes, but it has" in refusal(path)
+
+
+def test_offsets_that_overlap_are_refused(tmp_path: Path) -> None:
+    made = header()
+    path = save(tmp_path / "x", tensors_of(made), made.model_dump_json())
+    content = path.read_bytes()
+    assert content.count(b'"data_offsets":[8,') == 1
+    path.write_bytes(content.replace(b'"data_offsets":[8,', b'"data_offsets":[9,'))
+    assert "bytes instead of" in refusal(path)
+
+
+def test_a_header_that_fills_the_lists_of_models_is_refused(tmp_path: Path) -> None:
+    made = header()
+    for versions in ({"torch": "x" * 1001}, {str(number): "x" for number in range(101)}, {"x" * 81: "2"}):
+        text = made.model_copy(update={"versions": versions}).model_dump_json()
+        assert "versions" in refusal(save(tmp_path / "x", tensors_of(made), text))
+    long_name = made.contract.model_copy(update={"bands": ("x" * 81, "y")})
+    text = made.model_copy(update={"contract": long_name}).model_dump_json()
+    assert "contract.bands.0" in refusal(save(tmp_path / "x", tensors_of(made), text))
+    text = made.model_copy(update={"dataset_sha256": "0" * 1_000_000}).model_dump_json()
+    assert "bytes beside `details`, over 1,000,000" in refusal(save(tmp_path / "x", tensors_of(made), text))
+    text = made.model_copy(update={"dataset_sha256": "0" * 17_000_000}).model_dump_json()
+    assert "over 16,000,000" in refusal(save(tmp_path / "x", tensors_of(made), text))
+
+
+def test_statistics_of_another_number_of_bands_are_refused(tmp_path: Path) -> None:
+    made = header()
+    contract = made.contract.model_copy(update={"statistics": (STATISTICS,)})
+    text = made.model_copy(update={"contract": contract}).model_dump_json()
+    assert "2 bands, but statistics of 1" in refusal(save(tmp_path / "x", tensors_of(made), text))
