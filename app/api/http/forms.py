@@ -1,18 +1,17 @@
 """Uploads by multipart form, for browsers and portals that can do nothing else; and how OpenAPI shows uploads."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
 
-from app.api.http.receiving import check_announced, received_part
-from app.core.errors import invalid, refuse_any
+from app.api.http.form_reader import FormReader
+from app.api.http.receiving import check_announced, received_file, stream
+from app.core.errors import refuse_any
 from app.core.names import NAME, check_name, printable
-from app.data.uploads import no_room_is_told
 from app.services import Services
 from app.storage import Upload
 from ml.faults import Fault
@@ -46,18 +45,13 @@ async def form(
 ) -> AsyncIterator[tuple[str, Parameters, Upload]]:
     """What a multipart upload says: the name, the parameters from the other fields, and the file."""
     check_announced(request, services)
-    with no_room_is_told():  # Starlette writes the file to a temporary one first
-        await request.form(max_files=1, max_fields=20)
-    async with request.form() as data:
-        part = data.get("file")
-        if not isinstance(part, UploadFile):
-            raise invalid("missing-file", "The form has no file.", "Send the file as the field `file`.", "/file")
-        async with received_part(part, services) as upload:
-            yield check_name(str(data.get("id", ""))), _parsed(data, parameters), upload
+    reader = FormReader(request.headers.get("content-type", ""))
+    async with received_file(reader.file(stream(request)), services) as upload:
+        yield check_name(reader.texts.get("id", "")), _parsed(reader.texts, parameters), upload
 
 
-def _parsed(data: FormData, parameters: type[Parameters]) -> Parameters:
-    texts = {key: value for key, value in data.items() if key not in ("id", "file")}
+def _parsed(fields: Mapping[str, str], parameters: type[Parameters]) -> Parameters:
+    texts = {key: value for key, value in fields.items() if key != "id"}
     if unknown := sorted(texts.keys() - parameters.model_fields.keys()):
         known = ", ".join(sorted({"id", "file", *parameters.model_fields}))
         hint = f"Known: {known}."
@@ -71,5 +65,5 @@ def _parsed(data: FormData, parameters: type[Parameters]) -> Parameters:
         raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in items]) from error
 
 
-def _text(key: str, value: object) -> str:
-    return printable(str(value).replace("\r\n", "\n"), f"/{key}")  # browsers end lines so
+def _text(key: str, value: str) -> str:
+    return printable(value.replace("\r\n", "\n"), f"/{key}")  # browsers end lines so

@@ -13,7 +13,6 @@ from io import FileIO
 from fastapi import Request
 from prometheus_client import Counter
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from app.api.http.body_limits import allow
@@ -63,16 +62,11 @@ async def _from_upload(request: Request, services: Services, id_: str) -> AsyncI
 
 
 @asynccontextmanager
-async def received_part(part: UploadFile, services: Services) -> AsyncIterator[Upload]:
-    """The file of a multipart form as a file, which is deleted after the block unless the store took it."""
-
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await part.read(CHUNK_BYTES):
-            yield chunk
-
+async def received_file(chunks: AsyncIterator[bytes], services: Services) -> AsyncIterator[Upload]:
+    """The bytes of a multipart form's file as a file, which is deleted after the block unless the store took it."""
     with services.store.incoming() as path:
         with path.open("wb", buffering=0) as file:
-            size, sha256 = await _receive(chunks(), file, services.settings.upload_limit_bytes)
+            size, sha256 = await _receive(chunks, file, services.settings.upload_limit_bytes)
         _check_not_empty(size)
         yield Upload(path, sha256.hex())
 
@@ -82,7 +76,7 @@ async def receive(request: Request, services: Services, file: FileIO) -> tuple[i
 
     Bytes that arrived before an error are in the file. Raises `TooLarge`, `TooSlow`, `Unreadable` or `NoRoom`.
     """
-    return await _receive(_stream(request), file, services.settings.upload_limit_bytes)
+    return await _receive(stream(request), file, services.settings.upload_limit_bytes)
 
 
 async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
@@ -132,7 +126,7 @@ def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
     digest.update(data)
 
 
-async def _stream(request: Request) -> AsyncIterator[bytes]:
+async def stream(request: Request) -> AsyncIterator[bytes]:
     """The chunks of the body. Raises `Unreadable` if the client disconnects before the end of the body."""
     try:
         async for chunk in request.stream():

@@ -1,0 +1,120 @@
+"""Reads a multipart form while it arrives: its texts, and the bytes of its one file, which are never kept here."""
+
+from collections.abc import AsyncIterator
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.core.errors import Unreadable, invalid
+
+FILE = "file"  # the name of the field that is the file
+MOST_FIELDS = 20
+TEXT_BYTES = 1 << 20  # of all texts together
+
+
+class FormReader:
+    """One form. Its file must be read to the end before its texts are looked at.
+
+    texts: The values of the fields, by name; that of a file in a wrong field is "".
+    """
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or not options.get(b"boundary"):
+            raise _missing_file()
+        self.texts: dict[str, str] = {}
+        self._pieces: list[bytes] = []  # of the file, which arrived and were not taken yet
+        self._has_file = self._ended = False
+        self._text_bytes = 0
+        self._parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._content,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+        )
+
+    async def file(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The bytes of the file, as the body of the request arrives. Raises `Unreadable`, or `Invalid` for no file."""
+        async for chunk in body:
+            self._parse(chunk)
+            for piece in self._pieces:
+                yield piece
+            self._pieces.clear()
+        if not self._ended:
+            raise _unreadable("It ends before its last boundary.")
+        if not self._has_file:
+            raise _missing_file()
+
+    def _parse(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise _unreadable("A boundary or a header of it is malformed.") from error
+
+    def _begin(self) -> None:
+        self._name, self._value, self._disposition = b"", b"", b""
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._name, self._value = b"", b""
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise _unreadable("A part of it has no name.")
+        self._field, is_file = _decoded(options[b"name"]), b"filename" in options
+        if self._field in self.texts or (self._field == FILE and self._has_file):
+            raise _unreadable("Two fields have the same name.")
+        if len(self.texts) == MOST_FIELDS:
+            raise _unreadable(f"It has over {MOST_FIELDS} fields.")
+        self._is_file, self._discarded = is_file and self._field == FILE, is_file and self._field != FILE
+        self._text = bytearray()
+
+    def _content(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._pieces.append(data[start:end])
+        elif not self._discarded:
+            self._text_bytes += end - start
+            if self._text_bytes > TEXT_BYTES:
+                raise _unreadable(f"Its texts have over {TEXT_BYTES} bytes.")
+            self._text += data[start:end]
+
+    def _end_part(self) -> None:
+        if self._is_file:
+            self._has_file = True
+        elif self._field == FILE:
+            raise _missing_file()
+        else:
+            self.texts[self._field] = _decoded(bytes(self._text))
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _unreadable(detail: str) -> Unreadable:
+    return Unreadable("invalid-form", f"The form cannot be read. {detail}")
+
+
+def _missing_file() -> Exception:
+    return invalid("missing-file", "The form has no file.", "Send the file as the field `file`.", "/file")
