@@ -77,9 +77,9 @@ def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
     side = _window_px(source, _SEARCH_PX)
     total = -(-source.rows // side) * -(-source.cols // side)
     for window in islice(_searched(source, side), 0, None, -(-total // _most_windows(source, side))):
-        image, valid = source.read(window)
+        raw, valid = source.read_raw(window)
         if valid.any():
-            return image, valid
+            return source.physical(raw, valid), valid
     detail = "Every pixel is nodata, masked or not a number."
     hint = f"Check the nodata value ({source.declared_nodata or 'none'}). The image may use it for valid pixels."
     raise InputRefused(Fault("no_valid_pixels", detail, hint))

@@ -119,6 +119,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         valid = np.ones(raw.shape[1:], dtype=bool)
         if self.nodata is not None:
             valid &= (raw != self.nodata).any(axis=0)
+            if not valid.any():  # most windows of a sparse scene
+                return valid
         if raw.dtype.kind == "f":
             valid &= (raw > LOWEST).all(axis=0)
         if raw.dtype.kind == "f" or self._scaled:
