@@ -14,6 +14,7 @@ from ml.datasets.checks import (
     absence_notes,
     class_faults,
     empty_faults,
+    listed,
     naming,
     scene_faults,
     split_faults,
@@ -116,6 +117,7 @@ def prepare(
     refuse_any(empty_faults(written.masks))
     statistics, pixel_notes = written.train.statistics(classes, clip=clip)
     flat = _flat_notes(entries, common)
+    unused = [*_unused_notes(names, written), *_between_notes(found.between, written, classes)]
     missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
@@ -123,7 +125,7 @@ def prepare(
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(*found.notes, *leak_notes, *name_notes, *flat, *missing, *pixel_notes),
+        notes=(*found.notes, *leak_notes, *name_notes, *flat, *unused, *missing, *pixel_notes),
     )
 
 
@@ -232,6 +234,30 @@ def _write(
 def _training_data(written: _Written, contract: Contract, names: tuple[str, ...]) -> TrainingData:
     masks = {name: tuple(scenes) for name, scenes in written.masks.items()}
     return TrainingData(contract=contract, references=names, **masks).hashed()
+
+
+def _unused_notes(scenes: Sequence[str], written: _Written) -> Iterator[Note]:
+    """unused_scenes: Scenes of which nothing is learnt or scored."""
+    used = {scene.name for labelled in written.masks.values() for scene in labelled}
+    if unused := [name for name in scenes if name not in used]:
+        detail = f"Nothing of these scenes is used: {listed(unused)}."
+        hint = (
+            "They are in no split, or none of their labelled pixels has data. Add them to a split, or leave them out."
+        )
+        yield Note(code="unused_scenes", detail=detail, hint=hint)
+
+
+def _between_notes(between: np.ndarray, written: _Written, classes: Sequence[ClassDef]) -> Iterator[Note]:
+    """wide_buffer: Most of the labels of a class lie between the splits, where they are neither learnt nor scored."""
+    used = together(written.splits.values()).pixels
+    lost = [
+        f"{between[item.value]:,} of {between[item.value] + used[item.value]:,} px of {item.name}"
+        for item in classes
+        if between[item.value] > used[item.value]
+    ]
+    if lost:
+        detail = f"The buffer between the splits takes most of a class: {listed(lost)}."
+        yield Note(code="wide_buffer", detail=detail, hint="Use larger blocks, a smaller buffer, or a split by scenes.")
 
 
 def _by_name(counts: ClassCounts, classes: Sequence[ClassDef]) -> dict[str, int]:

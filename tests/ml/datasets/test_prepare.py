@@ -129,6 +129,31 @@ def test_a_split_without_a_class_that_is_learnt_is_noted(world: World) -> None:
     assert "undefined" in note.hint
 
 
+def test_scenes_of_which_nothing_is_used_are_noted(world: World) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[:, :32] = 0  # no data
+    scenes = [*world.scenes, world.scene("d", 300), world.scene("e", 400, image)]
+    labels = [world.label("five", [(square(100 * n, 0), {}) for n in range(5)], background=255)]
+    split = SceneSplit(by="scene", train=("a",), val=("b",), test=("c", "e"))
+    notes = world.prepare(split, scenes=scenes, labels=labels).notes
+    (note,) = (note for note in notes if note.code == "unused_scenes")
+    assert note.detail == "Nothing of these scenes is used: d, e."
+
+
+def test_a_buffer_that_takes_most_of_a_class_is_noted(world: World) -> None:
+    image = RNG.integers(1, 1000, (2, 256, 256), dtype=np.uint16)
+    split = BlockSplit(by="block", block_px=64, buffer_px=32, fractions=Fractions(train=0.5, val=0.25, test=0.25))
+    lines = [(square(64 * n - 6, row, 12), {}) for n in range(1, 4) for row in range(0, 264, 12)]  # along the borders
+    labels = [world.label("lines", lines)]
+    prepared = world.prepare(split, scenes=[world.scene("a", 0, image)], labels=labels, leaks="allow")
+    cane = prepared.total.pixels["sugarcane"]
+    (note,) = (note for note in prepared.notes if note.code == "wide_buffer")
+    labelled = 3 * 12 * 256
+    assert cane < labelled / 2
+    taken = f"{labelled - cane:,} of {labelled:,} px of sugarcane"
+    assert note.detail == f"The buffer between the splits takes most of a class: {taken}."
+
+
 def test_progress_is_reported_for_every_scene(world: World) -> None:
     heard: list[Progress] = []
     world.prepare(watch=heard.append)
