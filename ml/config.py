@@ -171,17 +171,13 @@ class TrainConfig(Frozen):
             detail = f"The labels name no pixel {', '.join(unknown)}."
             yield Fault("unknown_reference", detail, f"They name {known}.", "/config/hard_negatives")
 
-    def warnings(self, gsd: float) -> tuple[str, ...]:
-        """Warnings about settings that are allowed but unwise. gsd: Ground sampling distance in metres."""
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about settings that are allowed but unwise."""
         found = []
         if "colour_jitter" in self.augment:
             found.append("colour_jitter changes the colours that tell crops apart: the paper found that it hurts.")
         if self.precision == "bfloat16" and self.device != "cuda":
             found.append("bfloat16 without a GPU is up to ten times slower than float32: let precision be auto.")
-        if self.boundary_m and self.boundary_m < gsd:
-            found.append(
-                f"boundary_m {self.boundary_m:g} is below a pixel of {gsd:g} m: the boundary IoU is undefined."
-            )
         return tuple(found)
 
 

@@ -19,6 +19,7 @@ from ml.geo.grid import Grid
 from ml.geo.windows import Window
 
 HECTARE_M2 = 10_000
+PLANE_ERROR = 0.002  # lengths in the plane of UTM are wrong by up to this share
 
 
 def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -29,6 +30,13 @@ def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     left, right, top, bottom = (_on_ellipsoid(grid, cols + col, rows + row) for col, row in _CROSS)
     normal = np.cross(right - left, bottom - top)
     return np.asarray(np.sqrt((normal**2).sum(axis=-1)) / HECTARE_M2)
+
+
+def pixel_sides_m(grid: Grid) -> tuple[float, float]:
+    """Return height and width on the ground of the pixel in the middle of a grid, in metres."""
+    col, row = np.array([grid.cols / 2]), np.array([grid.rows / 2])
+    left, right, top, bottom = (_on_ellipsoid(grid, col + right, row + down) for right, down in _CROSS)
+    return float(np.linalg.norm(bottom - top)), float(np.linalg.norm(right - left))
 
 
 # (col, row) offsets from a pixel's centre to the middles of its left, right, upper and lower sides

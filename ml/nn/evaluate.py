@@ -17,6 +17,8 @@ from ml.data import LabelledScene
 from ml.evaluation.assessment import Assessment, SceneCounts, assessment, false_positives
 from ml.evaluation.boundary import boundary_counts
 from ml.evaluation.metrics import Metrics, block_confusions, confusion
+from ml.geo.areas import PLANE_ERROR, pixel_sides_m
+from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint
@@ -87,19 +89,17 @@ def assess(
 ) -> tuple[Metrics, Assessment]:
     """Compute the metrics of `net` pooled over `scenes`, and the details by scene.
 
-    Pixels are taken for squares with sides of the contract's ground sampling distance (gsd).
-
     references: See `TrainingData.references`.
-    boundary_m: Distance of the boundary IoU, in metres; None means two pixels.
+    boundary_m: Distance of the boundary IoU, in metres on the ground; None means two pixels of any size, which the
+        result gives as twice the contract's ground sampling distance.
     report_done: Called with the number of finished scenes before each scene and after each window; may raise
         `Stopped`.
     """
-    reach_m = boundary_m or 2 * contract.gsd
     counted = []
     for done, scene in enumerate(scenes):
         report_done(done)
-        counted.append(_scene_counts(net, contract, references, scene, reach_m, partial(report_done, done)))
-    return assessment(counted, len(contract.classes), reach_m)
+        counted.append(_scene_counts(net, contract, references, scene, boundary_m, partial(report_done, done)))
+    return assessment(counted, len(contract.classes), boundary_m or 2 * contract.gsd)
 
 
 def _scene_counts(
@@ -107,14 +107,14 @@ def _scene_counts(
     contract: Contract,
     references: Sequence[str],
     scene: LabelledScene,
-    boundary_m: float,
+    boundary_m: float | None,
     check_stop: Callable[[], None],
 ) -> SceneCounts:
     """Compute all counts of one scene.
 
     The labels and the map of the scene are kept in temporary files, so memory does not grow with the scene.
     """
-    classes, pixel_m = len(contract.classes), (contract.gsd, contract.gsd)
+    classes = len(contract.classes)
     named = Counter[str]()
     with open_raster(scene.mask) as mask, TemporaryDirectory() as folder:
         names = ("truth", "predicted")
@@ -125,8 +125,17 @@ def _scene_counts(
                 known = read_references(mask, piece.window)
                 named.update(false_positives(piece.truth, piece.predicted, known, references))
         bounded = [1] if classes == 2 else range(classes)
-        edges = [boundary_counts(truth, predicted, pixel_m, boundary_m, index) for index in bounded]
+        pixel_m, reach_m = _reach(grid_of(mask), boundary_m)
+        edges = [boundary_counts(truth, predicted, pixel_m, reach_m, index) for index in bounded]
         return SceneCounts(scene.name, tuple(block_confusions(truth, predicted, classes)), edges, named)
+
+
+def _reach(grid: Grid, boundary_m: float | None) -> tuple[tuple[float, float], float]:
+    """Return height and width of a pixel, and the distance of the boundary IoU in the same unit.
+
+    Twenty metres reach two pixels of 10 m in UTM, although those measure up to 10.02 m on the ground.
+    """
+    return ((1, 1), 2) if boundary_m is None else (pixel_sides_m(grid), boundary_m * (1 + PLANE_ERROR))
 
 
 def count(

@@ -21,6 +21,7 @@ from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnings, class_warnings, draw_warnings
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
+from ml.geo.areas import PLANE_ERROR
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.evaluate import assess, count
 from ml.nn.masks import training_faults
@@ -235,12 +236,19 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
         dropped_chips=sampler.dropped[:LISTED],
         dropped_pixels=dropped,
         warnings=(
-            *config.warnings(contract.gsd),
+            *config.warnings(),
+            *_boundary_warnings(config, contract),
             *hard,
             *chip_warnings(by_name(sampler.seen_pixels), dropped, kept),
             *draw_warnings(balance.before, balance.after),
         ),
     )
+
+
+def _boundary_warnings(config: TrainConfig, contract: Contract) -> Iterator[str]:
+    if config.boundary_m and config.boundary_m * (1 + PLANE_ERROR) < contract.gsd:
+        pixel = f"a pixel of {contract.gsd:g} m"
+        yield f"boundary_m {config.boundary_m:g} is below {pixel}: the boundary IoU is undefined."
 
 
 def _header(

@@ -9,7 +9,7 @@ from affine import Affine
 from shapely.affinity import affine_transform
 from shapely.geometry import MultiPolygon, Polygon
 
-from ml.geo.areas import count_by_class, pixel_area_ha, polygon_area_ha, window_areas
+from ml.geo.areas import count_by_class, pixel_area_ha, pixel_sides_m, polygon_area_ha, window_areas
 from ml.geo.crs import full_turn, geod_of, to_wgs84, transformer
 from ml.geo.grid import Grid
 from ml.geo.windows import Window
@@ -17,6 +17,22 @@ from ml.products.write import class_areas_ha
 from tests.ml.conftest import MakeScene
 
 PX = 400
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "height_m", "width_m"),
+    [
+        ("EPSG:32648", Affine(10, 0, 500_000, 0, -20, 2_500_000), 20 / 0.9996, 10 / 0.9996),
+        ("EPSG:4326", Affine(0.0001, 0, 105, 0, -0.0001, 60), 11.141, 5.580),  # a degree is 111.41 and 55.80 km there
+        ("EPSG:4326", Affine(0, -0.0001, 105, 0.0001, 0, 60), 5.580, 11.141),  # turned by a quarter
+        ("EPSG:3857", Affine(10, 0, 11_700_000, 0, -10, 8_399_738), 5.004, 5.0125),
+        ("EPSG:4326", Affine(0.0001, 0, 179.999, 0, -0.0001, 60), 11.141, 5.580),  # across the date line
+    ],
+)
+def test_the_sides_of_a_pixel_are_those_on_the_ground(
+    crs: str, transform: Affine, height_m: float, width_m: float
+) -> None:
+    assert pixel_sides_m(Grid(40, 40, transform, pyproj.CRS(crs))) == pytest.approx((height_m, width_m), rel=2e-3)
 
 
 def geodesic_ha(grid: Grid) -> float:

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 
 from ml.config import AUGMENTATIONS, LossConfig, NetConfig, OptimizerConfig, PredictConfig, TrainConfig
 from ml.contract import ClassDef
 from ml.data import LabelledScene, TrainingData
+from ml.evaluation.boundary import boundary_counts
 from ml.evaluation.metrics import Metrics
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import load_checkpoint
-from ml.nn.evaluate import count, score
+from ml.nn.evaluate import assess, count, evaluated_windows, score
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.training.execution import choose_execution
@@ -24,6 +26,7 @@ from ml.nn.training.suspect_labels import suspect_labels
 from ml.nn.training.train import learning_rate, train
 from ml.nn.unet import make_net
 from ml.progress import Progress, Stopped, silent
+from tests.ml.conftest import write_scene
 from tests.ml.nn.conftest import contract_of, fields, write_labelled
 
 CONFIG = TrainConfig(
@@ -402,3 +405,30 @@ def test_a_rare_bright_crop_that_fills_its_chips_is_learnt_with_a_warning(tmp_pa
     ]
     assert header.val is not None
     assert (header.val.iou or 0) > 0.8
+
+
+def test_the_boundary_iou_measures_metres_on_the_ground(tmp_path: Path) -> None:
+    image, truth = fields(3, 64, 64)
+    degrees = Affine(0.0001, 0, 105, 0, -0.0001, 60)  # pixels 11.1 m high and 5.6 m wide
+    paths = [tmp_path / name for name in ("image.tif", "mask.tif")]
+    for path, pixels in zip(paths, (image, truth[None]), strict=True):
+        write_scene(path, pixels, crs="EPSG:4326", transform=degrees)
+    scene = LabelledScene(name="north", path=paths[0], mask=paths[1])
+    contract = contract_of(image).model_copy(update={"gsd": 7.9})
+    torch.manual_seed(0)
+    plain = make_net(contract, NetConfig(depth=1, width=4))
+    (piece,) = evaluated_windows(for_prediction(plain), contract, scene, check_stop=lambda: None)
+    with torch.no_grad():
+        assert plain.head.bias is not None
+        plain.head.bias -= piece.logits.median()  # so that half of the pixels are mapped as class 1
+    net = for_prediction(plain)
+    (piece,) = evaluated_windows(net, contract, scene, check_stop=lambda: None)
+    ious = []
+    for boundary_m, sides in ((12.0, (11.14, 5.58)), (None, (7.9, 7.9))):
+        metrics, details = assess(net, contract, (), [scene], boundary_m=boundary_m, report_done=lambda done: None)
+        reach = boundary_m or 15.8
+        common, either = boundary_counts(piece.truth, piece.predicted, sides, reach, 1)
+        assert metrics.boundary_iou == common / either
+        assert details.boundary_m == reach
+        ious.append(metrics.boundary_iou)
+    assert ious[0] != ious[1]
