@@ -11,8 +11,9 @@ from ml.datasets.checks import naming
 from ml.datasets.feature_counts import FeatureCounts
 from ml.datasets.fingerprints import Prints, fingerprints
 from ml.datasets.leaks import PlacedScene, drop_shared_fields, duplicate_pixels, overlapping_scenes, shared_fields
+from ml.datasets.left_out import LeftOut
 from ml.datasets.options import Leaks
-from ml.datasets.splits import NO_SPLIT, Share
+from ml.datasets.splits import Share
 from ml.faults import Fault, Note, refuse_any
 from ml.geo.grid import Grid
 from ml.geo.windows import blocks
@@ -42,15 +43,15 @@ class Audit:
 
     entries: Scenes of the dataset. layers: Layers of labels, in the order of the labels of the dataset.
     feature_counts: Pixels of each feature of the labels in each split. prints: Fingerprints of each scene.
-    between: Labelled and valid pixels between the splits of a scene, by class value, int64 (256,). notes, faults: What
-    is odd or wrong with the labels of single scenes.
+    left_out: Labels of the scenes of the splits that are not used. notes, faults: What is odd or wrong with the labels
+    of single scenes.
     """
 
     entries: Sequence[DatasetScene]
     layers: Sequence[LabelLayer]
     feature_counts: FeatureCounts
     prints: list[Prints] = field(default_factory=list)
-    between: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    left_out: LeftOut = field(default_factory=LeftOut)
     notes: list[Note] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -117,7 +118,7 @@ def _count_features(number: int, found: Audit) -> RasteriseReport:
             owners, valid = entry.share.owners(window), source.read_raw(window)[1]
             found.feature_counts.add(number, labels, owners, valid)
             if entry.share.splits:
-                found.between[:] += np.bincount(labels.classes[valid & (owners == NO_SPLIT)], minlength=256)
+                found.left_out.add(labels, owners, valid)
         found.prints.append(fingerprints(source))
     return raster.report(counts, replaced)
 

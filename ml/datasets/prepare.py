@@ -117,7 +117,7 @@ def prepare(
     refuse_any(empty_faults(written.masks))
     statistics, pixel_notes = written.train.statistics(classes, clip=clip)
     flat = _flat_notes(entries, common)
-    unused = [*_unused_notes(names, written), *_between_notes(found.between, written, classes)]
+    unused = [*_unused_notes(names, written), *found.left_out.notes(classes)]
     missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
@@ -245,19 +245,6 @@ def _unused_notes(scenes: Sequence[str], written: _Written) -> Iterator[Note]:
             "They are in no split, or none of their labelled pixels has data. Add them to a split, or leave them out."
         )
         yield Note(code="unused_scenes", detail=detail, hint=hint)
-
-
-def _between_notes(between: np.ndarray, written: _Written, classes: Sequence[ClassDef]) -> Iterator[Note]:
-    """wide_buffer: Most of the labels of a class lie between the splits, where they are neither learnt nor scored."""
-    used = together(written.splits.values()).pixels
-    lost = [
-        f"{between[item.value]:,} of {between[item.value] + used[item.value]:,} px of {item.name}"
-        for item in classes
-        if between[item.value] > used[item.value]
-    ]
-    if lost:
-        detail = f"The buffer between the splits takes most of a class: {listed(lost)}."
-        yield Note(code="wide_buffer", detail=detail, hint="Use larger blocks, a smaller buffer, or a split by scenes.")
 
 
 def _by_name(counts: ClassCounts, classes: Sequence[ClassDef]) -> dict[str, int]:

@@ -140,6 +140,16 @@ def test_scenes_of_which_nothing_is_used_are_noted(world: World) -> None:
     assert note.detail == "Nothing of these scenes is used: d, e."
 
 
+def test_a_class_most_of_which_has_the_nodata_value_is_noted(world: World) -> None:
+    image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
+    image[:, :10, :7] = 0  # dark water in 70 of the 100 pixels of the field
+    image[:, 12:] = 0  # most of the background, which nobody has drawn
+    scenes = [world.scene(name, 100 * n, image) for n, name in enumerate("abc")]
+    notes = world.prepare(scenes=scenes, leaks="allow").notes
+    (note,) = (note for note in notes if note.code == "labels_without_data")
+    assert note.detail == "Most labels of a class lie where the scenes have no data: 210 of 300 px of sugarcane."
+
+
 def test_a_buffer_that_takes_most_of_a_class_is_noted(world: World) -> None:
     image = RNG.integers(1, 1000, (2, 256, 256), dtype=np.uint16)
     split = BlockSplit(by="block", block_px=64, buffer_px=32, fractions=Fractions(train=0.5, val=0.25, test=0.25))
