@@ -10,6 +10,7 @@ from ml.contract import BandStatistics
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.statistics import Moments
 from ml.geo.windows import Window, blocks, ceil_to
+from ml.scenes.fill_values import FillValues
 from ml.scenes.source import RasterSource
 
 WINDOWS_PER_SIDE = 8
@@ -19,7 +20,7 @@ _SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel reads a
 _SEARCH_BYTES = 2 << 30  # decoded, in that search
 _WINDOW_BYTES = 64 << 20  # of the pixels of one window
 _MOST_TILE_PX = 16384  # side of the largest tile that a file may have
-_SUSPECT_SHARE = 0.05  # share of the sampled pixels above which a value may be an undeclared nodata value
+_LEAST_STEPS = 8  # standard deviation of a band, in steps of float32, below which its values blur
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ def sample_scene(source: RasterSource, windows_per_side: int = WINDOWS_PER_SIDE)
     Raises:
         InputRefused: no_valid_pixels, corrupt_tiff.
     """
-    moments, extremes = Moments(source.bands), _Extremes(source)
+    moments, fills = Moments(source.bands), FillValues(source)
     for window in _spread(source, windows_per_side):
         raw, valid = source.read_raw(window)
-        moments.update(source.physical(raw, valid), valid)
-        extremes.update(raw, valid)
+        moments.update(source.exact(raw), valid)
+        fills.update(raw, valid)
     if moments.count == 0:
-        image, valid = _first_valid(source)
-        moments.update(image, valid)
-    notes = [*_nodata_notes(source), *extremes.notes(), *_variance_notes(moments)]
+        raw, valid = _first_valid(source)
+        moments.update(source.exact(raw), valid)
+    notes = [*_nodata_notes(source), *fills.notes(), *_variance_notes(moments), *_precision_notes(source, moments)]
     return Sample(moments.statistics(), tuple(notes))
 
 
@@ -73,13 +74,13 @@ def _evenly(length: int, unit: int, most: int) -> list[int]:
 
 
 def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
-    """Return image and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
+    """Return raw pixels and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
     side = _window_px(source, _SEARCH_PX)
     total = -(-source.rows // side) * -(-source.cols // side)
     for window in islice(_searched(source, side), 0, None, -(-total // _most_windows(source, side))):
         raw, valid = source.read_raw(window)
         if valid.any():
-            return source.physical(raw, valid), valid
+            return raw, valid
     detail = "Every pixel is nodata, masked or not a number."
     hint = f"Check the nodata value ({source.declared_nodata or 'none'}). The image may use it for valid pixels."
     raise InputRefused(Fault("no_valid_pixels", detail, hint))
@@ -132,26 +133,14 @@ def _variance_notes(moments: Moments) -> Iterator[Note]:
         yield Note(code="low_variance", detail=detail, hint="Such a band does not help to distinguish classes.")
 
 
-class _Extremes:
-    """Counts pixels that have the same typical nodata value in all bands, because files often do not declare nodata.
-
-    The values are 0 and the limits of an integer type, or 0 and -9999 for float types.
-    """
-
-    def __init__(self, source: RasterSource) -> None:
-        limits = np.iinfo(source.dtype) if source.dtype.kind in "iu" else None
-        self._values = sorted({0, limits.min, limits.max}) if limits else [-9999, 0]
-        self._counts = dict.fromkeys(self._values, 0)
-        self._valid = 0
-
-    def update(self, raw: np.ndarray, valid: np.ndarray) -> None:
-        self._valid += int(valid.sum())
-        for value in self._values:
-            self._counts[value] += int(((raw == value).all(axis=0) & valid).sum())
-
-    def notes(self) -> Iterator[Note]:
-        for value, count in self._counts.items():
-            if self._valid and _SUSPECT_SHARE < count / self._valid < 1:
-                detail = f"{count / self._valid:.0%} of the sampled pixels are {value} in all bands and count as valid."
-                hint = f"If this is the nodata value, declare it: nodata={value}."
-                yield Note(code="suspect_nodata", detail=detail, hint=hint)
+def _precision_notes(source: RasterSource, moments: Moments) -> Iterator[Note]:
+    """Yield a note for each band whose values blur in float32, in which all pixels are used."""
+    if source.dtype == np.float32 and not source.scaled:
+        return
+    for number, (band, scale) in enumerate(zip(moments.statistics(), source.scales, strict=True), 1):
+        step = float(np.spacing(np.float32(max(abs(band.min), abs(band.max)))))
+        finest = abs(scale) if source.dtype.kind in "iu" else 0
+        if 0 < band.std < _LEAST_STEPS * step and step > finest:
+            detail = f"Band {number}: values from {band.min:.10g} to {band.max:.10g} are used in steps of {step:.3g}."
+            hint = f"Subtract a constant: gdal_calc.py -A in.tif --calc 'A - {band.min:.10g}' --outfile out.tif"
+            yield Note(code="precision_lost", detail=detail, hint=hint)

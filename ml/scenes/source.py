@@ -14,7 +14,7 @@ from ml.geo.raster import open_raster, refusing_damage
 from ml.geo.windows import Window
 from ml.scenes.tiff_directories import nodata_text
 
-LOWEST = -3e38  # ESRI software writes the lowest float32 as nodata without declaring it
+MOST = 1e15  # nothing that is measured has such a value, but files have: 9.97e36, 1e20 and -3.4e38 for no data
 
 
 class Source(Protocol):
@@ -41,12 +41,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     """A GeoTIFF as a `Source`. It is a context manager and may be used by one thread only.
 
     Scale and offset of the file are applied here and nowhere else. Alpha is a mask, not a band, unless the owner names
-    it. A pixel is not valid if the internal mask or alpha is 0, if all bands equal nodata, or if any band is NaN,
-    infinite or at most -3e38.
+    it. A pixel is not valid if the internal mask or alpha is 0, or if any band equals nodata, is NaN or infinite,
+    or has a magnitude of at least 1e15 in a type of floats.
 
     nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
     names: Names of the bands, as declared by the owner. If there is one for alpha too, alpha is a band.
-    scales, offsets: Scale and offset of each band in the file.
+    scales, offsets: Scale and offset of each band in the file. scaled: Whether any of them changes a number.
     """
 
     def __init__(self, path: Path, nodata: float | None = None, names: Sequence[str] | None = None) -> None:
@@ -60,7 +60,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.nodata = usable_nodata(self.declared_nodata, self.dtype)
         first = np.array(self.indexes, dtype=int) - 1
         self.scales, self.offsets = np.asarray(self._dataset.scales)[first], np.asarray(self._dataset.offsets)[first]
-        self._scaled = bool((self.scales != 1).any() or (self.offsets != 0).any())
+        self.scaled = bool((self.scales != 1).any() or (self.offsets != 0).any())
         self._masked = self._dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]  # alpha has one more flag
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -110,20 +110,24 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             np.copyto(image, 0, where=~valid)
         return image
 
-    def _float32(self, raw: np.ndarray) -> np.ndarray:
+    def exact(self, raw: np.ndarray) -> np.ndarray:
+        """Return `raw` with scale and offset applied, in float64 or, without a scale, in the type of the file."""
         with np.errstate(over="ignore", invalid="ignore"):  # pixels that become infinite are not valid
-            image = raw * self.scales[:, None, None] + self.offsets[:, None, None] if self._scaled else raw
-            return image.astype(np.float32)
+            return raw * self.scales[:, None, None] + self.offsets[:, None, None] if self.scaled else raw
+
+    def _float32(self, raw: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.exact(raw).astype(np.float32)
 
     def _valid(self, raw: np.ndarray, window: Window) -> np.ndarray:
         valid = np.ones(raw.shape[1:], dtype=bool)
         if self.nodata is not None:
-            valid &= (raw != self.nodata).any(axis=0)
+            valid &= (raw != self.nodata).all(axis=0)
             if not valid.any():  # most windows of a sparse scene
                 return valid
-        if raw.dtype.kind == "f":
-            valid &= (raw > LOWEST).all(axis=0)
-        if raw.dtype.kind == "f" or self._scaled:
+        if raw.dtype.kind == "f":  # comparisons with NaN are False
+            valid &= ((raw > -MOST) & (raw < MOST)).all(axis=0)
+        if self.scaled:
             valid &= np.isfinite(self._float32(raw)).all(axis=0)
         if self._masked:
             valid &= self._dataset.read_masks(1, window=window.rasterio) > 0

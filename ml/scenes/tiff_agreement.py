@@ -17,6 +17,11 @@ from ml.scenes.source import usable_nodata
 from ml.scenes.tiff_safety import REFERENCES, TiffLayout, check_tiff, external_reference
 
 _REFERRING = ("OVERVIEWS", "GEOLOCATION")  # domains of metadata from which GDAL takes names of files
+_RPC_ONLY = Fault(
+    "rpc_unsupported",
+    "The image is georeferenced by rational polynomials (RPC), not by a grid.",
+    "Orthorectify it first: gdalwarp -rpc -t_srs EPSG:... in.tif out.tif",
+)
 _Pair = tuple[object, object]
 
 
@@ -25,13 +30,16 @@ def check_raster(path: Path) -> TiffLayout:
 
     Raises:
         InputRefused: The faults of `check_tiff`; corrupt_tiff if GDAL cannot open the file or sees another layout;
-            external_reference if GDAL finds a reference to another file.
+            external_reference if GDAL finds a reference to another file; rpc_unsupported if the file has rational
+            polynomials and no grid.
     """
     layout = check_tiff(path)
     with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
         if _refers_elsewhere(dataset):  # comes first: to count overviews would open the other file
             refuse_any([external_reference()])
         refuse_any(_differences(layout, dataset))
+        if layout.rpc and dataset.transform.is_identity:
+            refuse_any([_RPC_ONLY])
     return layout
 
 

@@ -44,7 +44,7 @@ class TiffLayout:
     overviews: Number of reduced images with the same number of bands.
     masked: Whether the file has a mask for the image.
     nodata: Text that the file declares as nodata, unchanged; "" if there is none.
-    rpc: Whether the file has rational polynomials (RPC) beside its grid.
+    rpc: Whether the file has rational polynomials (RPC).
     """
 
     rows: int
@@ -65,7 +65,7 @@ def check_tiff(path: Path) -> TiffLayout:
 
     Raises:
         InputRefused: The faults found. Codes: not_a_tiff, corrupt_tiff, multi_page, external_reference,
-            rpc_unsupported, unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
+            unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
             too_many_blocks, block_too_large, overlapping_blocks.
     """
     size = path.stat().st_size
@@ -188,13 +188,6 @@ def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterato
         yield Fault("multi_page", "The file holds several images.", "Send one image per file.")
     if REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
         yield external_reference()
-    gridded = {tag.MODEL_PIXEL_SCALE, tag.MODEL_TRANSFORMATION} & directory.entries.keys()
-    if number == 0 and tag.RPC_COEFFICIENTS in directory.entries and not gridded:
-        yield Fault(
-            "rpc_unsupported",
-            "The image is georeferenced by rational polynomials (RPC), not by a grid.",
-            "Orthorectify it first: gdalwarp -rpc -t_srs EPSG:... in.tif out.tif",
-        )
     if number == 0 or page.kind & _MASK:
         yield from _dtype_faults(directory, page)
     yield from _size_faults(page)

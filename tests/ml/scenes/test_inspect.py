@@ -118,7 +118,8 @@ def test_polynomials_beside_a_grid_are_noted_and_those_without_a_grid_refused(ma
     assert [note.code for note in inspect_scene(path).warnings] == ["rpc_ignored"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        assert codes(make_scene(IMAGE, rpcs=polynomials, transform=None)) == ["rpc_unsupported"]
+        for nowhere in (None, Affine.identity()):
+            assert codes(make_scene(IMAGE, rpcs=polynomials, transform=nowhere)) == ["rpc_unsupported"]
 
 
 def test_an_image_of_alpha_alone_is_refused(make_scene: MakeScene) -> None:
@@ -187,6 +188,76 @@ def test_suspicious_values_give_warnings(make_scene: MakeScene) -> None:
     assert [note.code for note in inspect_scene(make_scene(image)).warnings] == ["suspect_nodata"]
     notes = inspect_scene(make_scene(image), nodata=-9999).warnings
     assert [note.code for note in notes] == ["nodata_unusable", "suspect_nodata"]
+
+
+def noted(path: Path, **options: Any) -> list[str]:
+    return [note.code for note in inspect_scene(path, **options).warnings]
+
+
+@pytest.mark.parametrize("fill", [9.96920996838687e36, 1e20, 3.4e38, -3.4e38, -1e30, 1e15, math.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_that_nothing_measured_can_have_are_not_valid(make_scene: MakeScene, fill: float, dtype: str) -> None:
+    image = IMAGE.astype(dtype)
+    image[2, :30] = fill
+    info = inspect_scene(make_scene(image))
+    assert info.bands[2].statistics.max < 200
+    (note,) = info.warnings
+    assert note.code == "fill_values" and note.detail.startswith("2,400 of 4,800 ")
+    assert noted(make_scene(np.where(image == fill, 5, image).astype(dtype))) == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [("float32", -9999), ("float64", 1e10), ("int16", -9999), ("int32", -32768), ("uint16", 65535), ("uint32", 2**31)],
+)
+def test_a_value_far_outside_all_others_of_a_band_is_noted(make_scene: MakeScene, dtype: str, fill: float) -> None:
+    image = IMAGE.astype(dtype)
+    image[1, 0, :48] = fill
+    (note,) = inspect_scene(make_scene(image)).warnings
+    assert note.code == "suspect_nodata"
+    assert note.detail.startswith(f"1.0% of the sampled pixels are {fill:.9g} in band 2,")
+    assert note.hint.endswith(f"nodata={fill:.9g}.")
+    assert noted(make_scene(image), nodata=fill) == ["partial_nodata"]
+
+
+def test_bright_and_dark_places_are_no_suspects(make_scene: MakeScene) -> None:
+    image = RNG.integers(300, 3000, (2, 60, 80), dtype=np.int32)
+    image[:, :10] = 16_000  # clouds that all have the highest value of the sensor
+    image[:, 50:55] = -40
+    assert noted(make_scene(image)) == []
+
+
+def test_a_nodata_value_in_one_band_is_no_measurement_and_is_noted(make_scene: MakeScene) -> None:
+    image = np.full((2, 64, 64), 700, dtype=np.float32)
+    image[0] = RNG.integers(500, 1500, (64, 64))
+    image[1, :14] = -9999
+    info = inspect_scene(make_scene(image, nodata=-9999))
+    assert info.bands[1].statistics.mean == 700
+    note = info.warnings[0]
+    assert note.code == "partial_nodata" and "896 of 4,096 sampled pixels" in note.detail and "-9999" in note.detail
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "codes"),
+    [
+        ("uint32", 4_000_000_000, 4_000_000_100, ["precision_lost"]),
+        ("int32", -2_000_000_100, -2_000_000_000, ["precision_lost"]),
+        ("float64", 1e9, 1e9 + 8, ["precision_lost"]),
+        ("uint32", 0, 4_000_000_000, []),
+        ("uint32", 65_000, 65_001, []),
+        ("float64", 0.1, 0.3, []),
+    ],
+)
+def test_values_that_blur_in_single_precision_are_noted(
+    make_scene: MakeScene, dtype: str, low: float, high: float, codes: list[str]
+) -> None:
+    image = RNG.uniform(low, high, (1, 64, 64)).astype(dtype)
+    image[0, 0, :2] = low, high
+    info = inspect_scene(make_scene(image))
+    assert [note.code for note in info.warnings] == codes
+    known = info.bands[0].statistics
+    assert (known.min, known.max) == (low, high)
+    assert known.std == pytest.approx(image.astype(np.float64).std())
 
 
 def test_a_scene_fits_a_contract_for_the_same_bands(make_scene: MakeScene) -> None:

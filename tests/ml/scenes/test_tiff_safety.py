@@ -108,7 +108,6 @@ def test_a_minimal_image_is_accepted(tmp_path: Path) -> None:
         ({"t277": (3, 1, 60000)}, "too_many_bands"),
         ({"t256": (4, 1, 2**31)}, "too_many_pixels"),
         ({"t322": (4, 1, 65520), "t323": (4, 1, 65520)}, "block_too_large"),
-        ({"t50844": (12, 1, 8)}, "rpc_unsupported"),
         ({"t256": (3, 2, 4)}, "corrupt_tiff"),  # two widths
         ({"t256": (1, 1, 4)}, "corrupt_tiff"),  # a width that is a BYTE
         ({"t256": (8, 1, 4)}, "corrupt_tiff"),  # a width that may be negative
