@@ -10,7 +10,7 @@ from app.core.rows import getter
 from app.data import uses
 from app.data.scenes import insert
 from app.services import Services
-from app.storage import Upload
+from app.storage import Upload, new_place
 from app.tables import DatasetLabels, LabelSet
 from ml.labels.classes import LabelOptions
 
@@ -31,7 +31,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         return _same(existing, upload, options), False
     report = services.inspector.labels(upload.path, options)
     check_texts(report, "the layer")
-    stored = services.store.put(upload.path, f"labels/{name}/layer", sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place(f"labels/{name}", "layer"), sha256=upload.sha256)
     labels = LabelSet(
         id=name,
         sha256=stored.sha256,

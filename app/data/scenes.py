@@ -22,7 +22,7 @@ from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
 from app.requests import ScenePatch
 from app.services import Services
-from app.storage import Upload
+from app.storage import Upload, new_place
 from app.tables import DatasetScenes, LabelSet, Prediction, Scene
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
@@ -63,7 +63,7 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
     check_texts(info, "the scene")
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
-    stored = services.store.put(upload.path, f"scenes/{name}/scene.tif", sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place(f"scenes/{name}", "scene.tif"), sha256=upload.sha256)
     scene = _row(name, info, options)
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
     kept = insert(services, scene, get)
@@ -73,7 +73,7 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
 def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded]) -> Uploaded:
     """Record a stored file: returns `row`, or the row that another request has recorded under this name meanwhile.
 
-    In the second case the file of `row` is deleted, unless both rows have the same bytes.
+    In the second case the file of `row` is deleted.
     """
     try:
         with services.database.write() as session:
@@ -81,8 +81,7 @@ def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uplo
     except IntegrityError:
         with services.database.read() as session:
             winner = get(session, row.id)
-        if winner.sha256 != row.sha256:  # otherwise both rows have the same file
-            services.store.delete(row.object)
+        services.store.delete(row.object)
         return winner
     return row
 

@@ -13,7 +13,7 @@ from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
 from app.results import ModelMetrics
 from app.services import Services
-from app.storage import Stored, Upload
+from app.storage import Stored, Upload, new_place
 from app.tables import Alias, AliasMove, ModelVersion
 from ml.checkpoint_header import CheckpointHeader
 
@@ -62,7 +62,7 @@ def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion
     """Make an uploaded checkpoint the next version of the model `name`. Raises `InputRefused` for other files."""
     header = services.inspector.checkpoint(upload.path)
     check_texts(header, "the checkpoint")
-    stored = services.store.put(upload.path, f"models/{name}/model.safetensors", sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place(f"models/{name}", "model.safetensors"), sha256=upload.sha256)
     with services.database.write() as session:
         return register(session, name, header, stored, Origin())
 

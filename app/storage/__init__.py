@@ -6,6 +6,6 @@
 from app.storage.cache import Cache
 from app.storage.local import LocalStore
 from app.storage.opening import open_store
-from app.storage.store import Store, Stored, Upload, sha256_of
+from app.storage.store import Store, Stored, Upload, new_place, sha256_of
 
-__all__ = ["Cache", "LocalStore", "Store", "Stored", "Upload", "open_store", "sha256_of"]
+__all__ = ["Cache", "LocalStore", "Store", "Stored", "Upload", "new_place", "open_store", "sha256_of"]

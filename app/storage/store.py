@@ -6,6 +6,7 @@ its key, a key is written only once, and two writers of the same key write the s
 
 import hashlib
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -80,6 +81,14 @@ def key_for(place: str, sha256: str) -> str:
     """The key of bytes with this sha256: `place` with the sha256 and "-" before its last component."""
     path = PurePosixPath(place)
     return str(path.with_name(f"{sha256}-{path.name}"))
+
+
+def new_place(folder: str, name: str) -> str:
+    """A place for `put` in `folder` that no other object has.
+
+    Objects of the same bytes then have different keys: to delete one never takes the file of another away.
+    """
+    return f"{folder}/{secrets.token_hex(8)}-{name}"
 
 
 def sha256_in(key: str) -> str:

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 
 from app.core.db import migrate
 from app.services import Services
@@ -47,6 +47,13 @@ def request_for(what: str, name: str) -> tuple[str, dict[str, object]]:
     return "/v1/datasets", {"name": "d", "scenes": scenes, "labels": [labels], "split": {"by": "block"}}
 
 
+def object_of(services: Services, kind: str) -> str | None:
+    """The key of the file of the only scene, or the only label set; None if there is none."""
+    column = Scene.object if kind == "scenes" else LabelSet.object
+    with services.database.read() as session:
+        return session.scalar(select(column))
+
+
 @pytest.fixture
 def filled(http: httpx.Client, services: Services, scene: Path, mask: Path, bundle: Path) -> Services:
     """The services of a server that has the scene s1, the labels truth and the model cane."""
@@ -74,6 +81,47 @@ def test_what_a_job_needs_is_not_deleted_while_the_job_is_made(http: httpx.Clien
             assert (made == 201) != (deleted == 204), "a job without what it needs, or both refused"
             outcomes.add((made == 201, deleted == 204))
     assert outcomes
+
+
+def test_a_file_that_was_accepted_is_not_lost_to_a_deletion_of_the_same_bytes(
+    http: httpx.Client, services: Services, scene: Path, mask: Path
+) -> None:
+    files = {"scenes": scene.read_bytes(), "labels": mask.read_bytes()}
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(30):
+            for kind, content in files.items():
+                url = f"/v1/{kind}/x"
+                assert http.put(url, content=content).status_code in (200, 201)
+                again = partial(http.put, url, content=content)
+                deleted, *_ = at_once(pool, partial(http.delete, url), again, again)
+                assert deleted == 204
+                key = object_of(services, kind)
+                assert key is None or services.store.file(key).read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["scenes", "labels"])
+def test_a_deletion_that_unlinks_late_leaves_the_file_of_a_new_upload(
+    http: httpx.Client, services: Services, scene: Path, mask: Path, kind: str
+) -> None:
+    content = scene if kind == "scenes" else mask
+    put(http, f"/v1/{kind}/x", content)
+    first = object_of(services, kind)
+    assert first
+    with services.database.write() as session:  # the first half of a DELETE
+        session.execute(delete(Scene if kind == "scenes" else LabelSet))
+    assert put(http, f"/v1/{kind}/x", content).status_code == 201
+    services.store.delete(first)  # its second half
+    assert services.store.file(object_of(services, kind) or "").read_bytes() == content.read_bytes()
+
+
+def test_nothing_is_left_in_the_store_of_what_was_deleted(http: httpx.Client, services: Services, scene: Path) -> None:
+    content = scene.read_bytes()
+    with ThreadPoolExecutor(4) as pool:
+        statuses = at_once(pool, *[partial(http.put, "/v1/scenes/x", content=content)] * 4)
+    assert sorted(statuses) == [200, 200, 200, 201]
+    assert len(list(services.store.keys("scenes/x/"))) == 1
+    assert http.delete("/v1/scenes/x").status_code == 204
+    assert not list(services.store.keys("scenes/x/"))
 
 
 def test_a_scene_of_failed_datasets_can_be_deleted(http: httpx.Client, do: Perform, filled: Services) -> None:
