@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _NEVER = "\ud800-\udfff\ufffe\uffff"
 _UNSTORABLE = re.compile(f"[{_CONTROLS}{_NEVER}]")
+_FEW = 12
 _NOT_IN_A_NAME = re.compile(f"[\t\n\u2028\u2029{_CONTROLS}{_NEVER}]")
 
 
@@ -33,6 +34,12 @@ def alike(name: str) -> str:
     """
     visible = "".join(char for char in name if unicodedata.category(char) != "Cf")
     return unicodedata.normalize("NFC", " ".join(visible.casefold().split()))
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first twelve names as a text, and how many more there are."""
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def values_in(value: object, pointer: str = "") -> Iterator[tuple[str, object]]:

@@ -11,7 +11,7 @@ from ml.faults import Fault, InputRefused, Note
 from ml.scenes.bands import telling
 from ml.scenes.compatibility import contract_faults, contract_of
 from ml.scenes.inspect import SceneInfo
-from ml.text import alike, is_visible_name
+from ml.text import alike, first_few, is_visible_name
 
 
 @contextmanager
@@ -124,7 +124,6 @@ def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
             yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
 
 
-_LISTED = 12
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _ABSENT_HINTS = {
     "train": "A net cannot learn a class without examples: add labels of it.",
@@ -132,12 +131,6 @@ _ABSENT_HINTS = {
     "add labels of it, or divide the scenes otherwise.",
     "test": "How well it is found is not measured: add labels of it, or divide the scenes otherwise.",
 }
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first twelve names as a text, and how many more there are."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def absence_notes(pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Note]:
@@ -153,7 +146,7 @@ def absence_notes(pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Note]:
         absent = [name for name in expected if not of_class[name]]
         if absent and any(of_class.values()):
             code = "single_class" if split == "train" and len(learnt) == 1 else "absent_class"
-            detail = f"The {SPLIT_NAMES[split]} split has no pixel of {listed(absent)}."
+            detail = f"The {SPLIT_NAMES[split]} split has no pixel of {first_few(absent)}."
             yield Note(code=code, detail=detail, hint=_ABSENT_HINTS[split])
 
 

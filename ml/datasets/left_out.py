@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.contract import ClassDef
-from ml.datasets.checks import listed
 from ml.datasets.splits import NO_SPLIT, Owners
 from ml.faults import Note
 from ml.labels.layers import NO_FEATURE
 from ml.labels.rasterise import RasterisedLabels
+from ml.text import first_few
 
 Counts = NDArray[np.int64]  # (256,): pixels by class value
 
@@ -50,11 +50,11 @@ class LeftOut:
     def notes(self, classes: Sequence[ClassDef]) -> Iterator[Note]:
         """wide_buffer, labels_without_data: Most of a class is left out for this reason."""
         if lost := _most(self.between, self.split, classes):
-            detail = f"The buffer between the splits takes most of a class: {listed(lost)}."
+            detail = f"The buffer between the splits takes most of a class: {first_few(lost)}."
             hint = "Use larger blocks, a smaller buffer, or a split by scenes."
             yield Note(code="wide_buffer", detail=detail, hint=hint)
         if lost := _most(self.blank, self.drawn, classes):
-            detail = f"Most labels of a class lie where the scenes have no data: {listed(lost)}."
+            detail = f"Most labels of a class lie where the scenes have no data: {first_few(lost)}."
             hint = "Check the nodata value of the scenes: it may be a value that this class has, like 0 of dark water."
             yield Note(code="labels_without_data", detail=detail, hint=hint)
 

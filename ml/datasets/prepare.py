@@ -14,7 +14,6 @@ from ml.datasets.checks import (
     absence_notes,
     class_faults,
     empty_faults,
-    listed,
     naming,
     scene_faults,
     split_faults,
@@ -38,6 +37,7 @@ from ml.radiometry.measure import measure, reference_of
 from ml.scenes.compatibility import contract_of
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from ml.scenes.source import RasterSource
+from ml.text import first_few
 
 _MAX_REFERENCES = UNLABELLED  # band 2 of a mask can tell this many names apart
 
@@ -240,7 +240,7 @@ def _unused_notes(scenes: Sequence[str], written: _Written) -> Iterator[Note]:
     """unused_scenes: Scenes of which nothing is learnt or scored."""
     used = {scene.name for labelled in written.masks.values() for scene in labelled}
     if unused := [name for name in scenes if name not in used]:
-        detail = f"Nothing of these scenes is used: {listed(unused)}."
+        detail = f"Nothing of these scenes is used: {first_few(unused)}."
         hint = (
             "They are in no split, or none of their labelled pixels has data. Add them to a split, or leave them out."
         )

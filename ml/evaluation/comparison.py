@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ml.evaluation.metrics import BlockCounts, Counts, Floats, Metrics, metrics_of
 from ml.frozen import Frozen
+from ml.text import first_few
 
 Compared = Literal["accuracy", "iou", "kappa"]
 COMPARED: tuple[Compared, ...] = get_args(Compared)
@@ -122,6 +123,20 @@ def compare(
         notes += _seed_notes(a, b, len(pairs))
     table = tuple(_row(name, split, [scored[i].metrics for i in of.values()]) for name, of in placed.items())
     return Comparison(table=table, differences=tuple(differences), notes=tuple(notes))
+
+
+def failure_notes(planned: Sequence[tuple[str, int]], compared: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    """Notes about trainings that are missing from a comparison, because they failed.
+
+    planned, compared: Variant and seed of each training that was planned, and of each that was compared.
+    """
+    failed = [f"{variant} with seed {seed}" for variant, seed in planned if (variant, seed) not in set(compared)]
+    if not failed:
+        return ()
+    notes = [f"{len(failed)} of {len(planned)} trainings failed and are left out: {first_few(failed)}."]
+    if compared and compared[0][0] != planned[0][0]:
+        notes.append(f"No training of {planned[0][0]} succeeded: the others are compared with {compared[0][0]}.")
+    return tuple(notes)
 
 
 def _by_variant_and_seed(scored: Sequence[ScoredTraining]) -> dict[str, dict[int, int]]:

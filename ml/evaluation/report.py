@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pydantic import Field
 
-from ml.datasets.checks import SPLIT_NAMES, absence_notes, listed
+from ml.datasets.checks import SPLIT_NAMES, absence_notes
 from ml.datasets.unusable_chips import MOST, DroppedChip
 from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
+from ml.text import first_few
 
 ByReason = Mapping[str, Mapping[str, int]]
 _LOOKS = {"little_valid": "nearly empty", "constant": "constant", "cloud": "like cloud"}
@@ -84,7 +85,7 @@ def chip_warnings(seen: Mapping[str, int], dropped: ByReason, kept: ByReason) ->
 def draw_warnings(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
     """Classes of which an epoch draws nothing; before, after: As in `BalanceReport`."""
     if never := [f"{name} ({before[name]:,} px)" for name in before if before[name] and not after[name]]:
-        yield f"The first epoch draws no pixel of {listed(never)}: raise steps_per_epoch."
+        yield f"The first epoch draws no pixel of {first_few(never)}: raise steps_per_epoch."
 
 
 def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -> Iterator[str]:
@@ -102,4 +103,4 @@ def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -
         found = zip(labelled[split].items(), counts.diagonal(), strict=True)
         missed = [f"{name} ({pixels:,} px)" for (name, pixels), right in found if pixels and not right]
         if missed:
-            yield f"In the {SPLIT_NAMES[split]} split nothing is found of {listed(missed)}."
+            yield f"In the {SPLIT_NAMES[split]} split nothing is found of {first_few(missed)}."

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.evaluation.comparison import Comparison, Difference, ScoredTraining, compare
+from ml.evaluation.comparison import Comparison, Difference, ScoredTraining, compare, failure_notes
 from ml.evaluation.metrics import BlockCounts, Metrics, as_confusion, pooled
 
 
@@ -153,3 +153,13 @@ def test_trainings_with_different_blocks_or_labels_or_with_one_seed_twice_are_re
         compare([training("ce", 0, three), training("a", 0, blocks_with(np.full(3, 100), cane=400))])
     with pytest.raises(ValueError, match="two trainings of seed 0"):
         compare([training("ce", 0, three), training("ce", 0, three)])
+
+
+def test_failed_trainings_and_another_baseline_are_named() -> None:
+    planned = [("ce", 0), ("wide", 0), ("ce", 1), ("wide", 1)]
+    assert failure_notes(planned, planned) == ()
+    assert failure_notes(planned, planned[:3]) == ("1 of 4 trainings failed and are left out: wide with seed 1.",)
+    assert failure_notes(planned, [("wide", 0), ("wide", 1)]) == (
+        "2 of 4 trainings failed and are left out: ce with seed 0, ce with seed 1.",
+        "No training of ce succeeded: the others are compared with wide.",
+    )
