@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.cli.running import running
 from app.client import Client, Json, Prediction, Training
+from ml.evaluation.metrics import standing
 from ml.figures.maps import draw_row, mask_panel, scene_panel
 
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall")
@@ -145,7 +146,7 @@ def predict(client: Client, scene: str, model: str, out: Path) -> tuple[Predicti
 def report(title: str, training: Training, floor: Json, split: str = "val") -> None:
     """Print the metrics beside those of one pixel at a time, as Markdown."""
     job, metrics = training.document["job"], training.model["metrics"][split]
-    best = max(training.series(), key=lambda row: row["val_iou"] or 0)["epoch"]
+    best = max(training.series(), key=lambda row: standing(row["val_iou"], row["val_accuracy"]))["epoch"]
     print(f"\n| {title} | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
     for name, values in (("one pixel at a time", floor), ("canemap", metrics)):
         cells = (f"{values[metric]:.3f}" if values.get(metric) is not None else "-" for metric in METRICS)

@@ -76,7 +76,7 @@ class ChipSampler:
     the seed and the epoch.
 
     Chips that look constant or like cloud are not used, unless more than half of the labelled pixels of a class are in
-    such chips: then the labels say that it is a crop, and all chips with this class are used (`kept` counts them).
+    such chips: then the labels say that it is a crop, and all chips with this class are used.
 
     steps: Number of steps in an epoch: the config's `steps_per_epoch`, or as many as draw each chip as often as the
         balance mode demands.
