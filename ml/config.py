@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from ml.faults import Fault
 from ml.frozen import Frozen
+from ml.text import alike
 
 Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter"]
 # those of the paper, which found that colour jitter hurts, since crops are told apart by colour
@@ -166,7 +167,8 @@ class TrainConfig(Frozen):
         if self.balance == "oversample_exact" and classes > 2:
             hint = "Use balance oversample, which draws chips by their rarest class."
             yield Fault("binary_only", "balance oversample_exact is for two classes.", hint, "/config/balance")
-        if unknown := sorted(set(self.hard_negatives) - set(references)):
+        named = set(map(alike, references))
+        if unknown := sorted({name for name in self.hard_negatives if alike(name) not in named}):
             known = ", ".join(references) or "nothing; set class_field of the labels"
             detail = f"The labels name no pixel {', '.join(unknown)}."
             yield Fault("unknown_reference", detail, f"They name {known}.", "/config/hard_negatives")

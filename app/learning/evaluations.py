@@ -19,6 +19,7 @@ from app.tables import Dataset, Evaluation, Job, ModelVersion
 from ml.evaluation.metrics import Metrics
 from ml.faults import Fault
 from ml.scenes.compatibility import contract_faults
+from ml.text import alike
 
 get = getter(Evaluation, "evaluation")
 
@@ -94,7 +95,7 @@ def _faults(session: Session, version: ModelVersion, dataset: Dataset, split: st
             yield fault.at("/dataset")
     of_model = [(item.value, item.name) for item in contract.classes]
     of_dataset = [(item.value, item.name) for item in dataset.request.classes]
-    if of_model != of_dataset:
+    if [(value, alike(name)) for value, name in of_model] != [(value, alike(name)) for value, name in of_dataset]:
         detail = f"The dataset has the classes {_listed(of_dataset)}; the model was trained on {_listed(of_model)}."
         yield Fault("classes_differ", detail, "Use a dataset with the same classes in the same order.", "/dataset")
 

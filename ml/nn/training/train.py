@@ -35,6 +35,7 @@ from ml.nn.training.step import Stepper
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.progress import Progress, Watch, silent
 from ml.provenance import software
+from ml.text import alike
 
 Losses = dict[str, float]
 _NO_HARD = "No usable chip of the training split has a crop of hard_negatives, so these change nothing."
@@ -297,7 +298,8 @@ def _chips_of(
 
     `scratch` is removed at the end of the context.
     """
-    hard = [data.references.index(name) for name in config.hard_negatives]
+    names = set(map(alike, config.hard_negatives))
+    hard = [index for index, name in enumerate(data.references) if alike(name) in names]
     folders = [(scene, scratch / str(number)) for number, scene in enumerate(data.train)]
 
     def clear() -> None:

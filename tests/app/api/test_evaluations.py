@@ -55,6 +55,10 @@ def test_a_dataset_that_does_not_fit_the_model_is_refused_with_all_faults(
     assert answer.json()["type"] == "contract-mismatch"
     faults = {(fault["code"], fault["pointer"]) for fault in answer.json()["errors"]}
     assert faults == {("classes_differ", "/dataset"), ("empty_split", "/split")}
+    alike = [{"value": 0, "name": "Other"}, {"value": 1, "name": "sugar\u200bcane"}]
+    same = make_dataset(http, do, split=split, classes=alike)
+    answer = http.post(URL, json={"dataset": same})
+    assert {fault["code"] for fault in answer.json()["errors"]} == {"empty_split"}
 
 
 def test_unknown_models_datasets_and_splits_are_refused(http: httpx.Client, trained: str) -> None:

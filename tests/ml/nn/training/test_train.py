@@ -336,6 +336,13 @@ def test_a_config_that_does_not_fit_the_data_is_refused(tmp_path: Path, changes:
     assert [fault.code for fault in refused.value.faults] == [code]
 
 
+def test_hard_negatives_are_found_by_names_that_look_alike() -> None:
+    config = changed(hard_negatives=["Cafe\u0301", " rice"])
+    assert not list(config.data_faults(2, ("caf\u00e9", "Rice")))
+    (fault,) = config.data_faults(2, ("caf\u00e9", "wheat"))
+    assert (fault.code, fault.detail) == ("unknown_reference", "The labels name no pixel  rice.")
+
+
 def test_a_training_in_the_exact_mode_shows_each_negative_pixel_once(
     training_data: TrainingData, tmp_path: Path
 ) -> None:
