@@ -124,6 +124,7 @@ def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
             yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
 
 
+RARE = 0.001  # smaller shares of the labels are mostly land that nobody has looked at, taken for the other class
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _ABSENT_HINTS = {
     "train": "A net cannot learn a class without examples: add labels of it.",
@@ -148,6 +149,20 @@ def absence_notes(pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Note]:
             code = "single_class" if split == "train" and len(learnt) == 1 else "absent_class"
             detail = f"The {SPLIT_NAMES[split]} split has no pixel of {first_few(absent)}."
             yield Note(code=code, detail=detail, hint=_ABSENT_HINTS[split])
+
+
+def rarity_notes(pixels: Mapping[str, int]) -> Iterator[Note]:
+    """rare_class: Less than a thousandth of the labels of the training split is of a class.
+
+    pixels: Number of labelled valid pixels of the training split, by class name.
+    """
+    labelled = sum(pixels.values())
+    for name, count in pixels.items():
+        if 0 < count < RARE * labelled:
+            share = f"{100 * count / labelled:.3g} %"
+            detail = f"{count:,} of {labelled:,} labelled training pixels are of {name}: {share}."
+            hint = "Check that what is not drawn is truly another class; if nobody looked, leave it unlabelled."
+            yield Note(code="rare_class", detail=detail, hint=hint)
 
 
 def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fault]:

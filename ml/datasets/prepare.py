@@ -15,6 +15,7 @@ from ml.datasets.checks import (
     class_faults,
     empty_faults,
     naming,
+    rarity_notes,
     scene_faults,
     split_faults,
     standard_scene,
@@ -118,7 +119,8 @@ def prepare(
     statistics, pixel_notes = written.train.statistics(classes, clip=clip)
     flat = _flat_notes(entries, common)
     unused = [*_unused_notes(names, written), *found.left_out.notes(classes)]
-    missing = absence_notes({name: _by_name(counts, classes) for name, counts in written.splits.items()})
+    pixels = {name: _by_name(counts, classes) for name, counts in written.splits.items()}
+    missing = [*absence_notes(pixels), *rarity_notes(pixels["train"])]
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
         statistics={name: each.statistics(classes) for name, each in written.splits.items()},

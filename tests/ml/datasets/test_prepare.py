@@ -316,11 +316,12 @@ def test_the_limits_of_outliers_do_not_flatten_a_rare_class(world: World) -> Non
     assert first.high is not None
     assert 880 < first.high < 900
     assert second.high == 199
-    (note,) = prepared.notes
-    assert note.code == "wide_limits"
+    (rare, note) = prepared.notes
+    assert (rare.code, note.code) == ("rare_class", "wide_limits")
+    assert rare.detail == "100 of 160,000 labelled training pixels are of sugarcane: 0.0625 %."
     assert note.detail.startswith("Band 1 is clipped to 100 to 8")
     assert note.detail.endswith("instead of 100 to 199, because most of sugarcane lies beyond.")
-    assert world.prepare(scenes=scenes, labels=labels, clip=False).notes == ()
+    assert world.prepare(scenes=scenes, labels=labels, clip=False).notes == (rare,)
 
 
 def test_a_class_as_bright_as_cloud_is_noted_with_its_share(world: World) -> None:

@@ -56,6 +56,13 @@ def test_a_class_of_which_an_epoch_draws_nothing_is_warned_of() -> None:
     assert list(draw_warnings(TRAINED | {"salt": 0}, {"other": 9, "cane": 9, "salt": 0})) == []
 
 
+def test_a_class_of_less_than_a_thousandth_is_warned_of() -> None:
+    found = Metrics.from_confusion(np.array(((80, 1), (2, 80))))
+    (warning,) = class_warnings({"other": 2_200_000, "cane": 184}, {"val": found})
+    assert warning.startswith("184 of 2,200,184 labelled training pixels are of cane: 0.00836 %.")
+    assert not list(class_warnings({"other": 999, "cane": 1}, {"val": found}))
+
+
 def test_of_hundreds_of_classes_a_few_are_named() -> None:
     trained = {f"crop {value}": 5 for value in range(200)}
     wrong = np.roll(np.eye(200, dtype=np.int64), 1, axis=1)
