@@ -5,6 +5,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -192,8 +193,7 @@ def _date(raw: bytes) -> str | None:
         return None
     if len(raw) != 8 or not raw.isdigit():
         raise ValueError("no date")
-    text = raw.decode("ascii")
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return date(int(raw[:4]), int(raw[4:6]), int(raw[6:])).isoformat()
 
 
 def _skipped(names: Sequence[str]) -> tuple[Note, ...]:

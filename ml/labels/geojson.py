@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ MAX_PARSED_BYTES = 256 << 20  # memory that the values of a document may need
 # what each list, object, value and quote of a document needs in memory, roughly, as Python holds it
 _BYTES_OF = {b"[": 72, b"{": 96, b",": 32, b'"': 25}
 _GEOMETRIES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection")
+_MEMBERS = {"type", "id", "bbox", "geometry", "properties", "crs"}  # of a Feature
+# an escaped NUL or half of a character, which no database and no UTF-8 can hold, unless two halves make a whole
+_SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _SEND = "Send GeoJSON in UTF-8, a GeoPackage, a zipped Shapefile or a GeoTIFF mask."
 _CONVERT = "Convert it: ogr2ogr -f GeoJSON new.geojson"
 
@@ -49,8 +53,9 @@ def _bad(detail: str, hint: str = _SEND) -> InputRefused:
 
 def _parse(path: Path) -> dict[str, Any]:
     text = _text(path)
+    hook = _unique_and_whole if _SUSPICIOUS.search(text) else _unique
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=hook, parse_constant=_no_constant)
     except RecursionError:
         raise _bad("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
@@ -95,6 +100,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _unique_and_whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for text in (each for pair in pairs for each in pair if isinstance(each, str)):
+        if "\0" in text or text.encode("utf-8", "replace").decode() != text:
+            raise ValueError("A text has a NUL, or half of a character")
+    return _unique(pairs)
+
+
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -129,6 +141,9 @@ def _feature(member: Any, document: dict[str, Any], unread: Unread) -> Feature |
     if not isinstance(member, dict) or member.get("type", "Feature") != "Feature":
         raise NoPolygonError("it is not a Feature")
     geometry, properties = member.get("geometry"), member.get("properties")
+    missing = [name for name in ("geometry", "properties") if name not in member]
+    if missing and member.keys() - _MEMBERS:
+        raise NoPolygonError(f"it has no {missing[0]}, but members of other names")
     if not isinstance(properties, dict | None):
         raise NoPolygonError("its properties are not an object")
     for part in (member, geometry):

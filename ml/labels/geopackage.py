@@ -77,8 +77,8 @@ class _Texts:
 
     def decode(self, raw: bytes) -> str:
         if raw not in self.cache:
-            text = raw.decode("utf-8", "replace")
-            if "\ufffd" in text and text.encode() != raw:
+            text = raw.split(b"\0")[0].decode("utf-8", "replace")
+            if text.encode() != raw:
                 self.damaged.setdefault(text)
             if len(self.cache) > 100_000:
                 self.cache.clear()
@@ -88,7 +88,7 @@ class _Texts:
     def notes(self) -> tuple[Note, ...]:
         if not self.damaged:
             return ()
-        detail = f"{len(self.damaged)} different texts are not UTF-8, as a GeoPackage demands: {listed(self.damaged)}."
+        detail = f"{len(self.damaged)} different texts are not UTF-8, or hold NUL: {listed(self.damaged)}."
         return (Note(code="undecodable_text", detail=detail, hint="Export the layer again in UTF-8."),)
 
 
@@ -201,7 +201,8 @@ def _geometry(blob: object) -> Polygon | MultiPolygon | None:
     """Decode a geometry as the GeoPackage specification, 2.1.3, encodes it: a header followed by plain WKB."""
     if blob is None:
         return None
-    if not isinstance(blob, bytes) or blob[:2] != b"GP" or len(blob) < 8 or blob[3] >> 1 & 7 not in _ENVELOPE_BYTES:
+    version_0 = isinstance(blob, bytes) and len(blob) >= 8 and blob.startswith(b"GP\0")
+    if not isinstance(blob, bytes) or not version_0 or blob[3] >> 1 & 7 not in _ENVELOPE_BYTES:
         raise NoPolygonError("it is not a GeoPackage geometry")
     if blob[3] & _EXTENDED:
         raise NoPolygonError("its geometry is encoded in a way of one vendor's")

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pyproj
 import shapely
+from pyproj.exceptions import ProjError
 
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs import crs_code, crs_from_code, full_turn, to_wgs84
@@ -58,8 +59,17 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     if found.crs is None:
         hint = "Declare the CRS, like crs=EPSG:32648, or send the .prj file with the Shapefile."
         raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint))
-    wgs84_bounds(np.array([feature.geometry for feature in found.features]), found.crs)
+    _check_placed(found, found.crs)
     return found
+
+
+def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:
+    """Raise bad_extent or unknown_crs if the polygons cannot be placed on the Earth."""
+    try:
+        wgs84_bounds(np.array([feature.geometry for feature in layer.features]), crs)
+    except ProjError:
+        detail = f"PROJ cannot place coordinates of {_name(crs)!r} on the Earth."
+        raise InputRefused(Fault("unknown_crs", detail, "Declare the CRS, like crs=EPSG:32648.")) from None
 
 
 def _declared(layer: FeatureLayer, crs: pyproj.CRS) -> FeatureLayer:

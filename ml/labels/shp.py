@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import shapely
-from shapely.geometry import LinearRing, MultiPolygon, Polygon
+from shapely.geometry import MultiPolygon, Polygon
 
 from ml.labels.features import NoPolygonError
 from ml.labels.outlines import check_ring, one_geometry
@@ -42,25 +42,24 @@ def read_records(shp: bytes, shx: bytes) -> Iterator[bytes]:
             raise BadShapesError(f"the {name} does not begin as one")
     if (len(shx) - _HEADER) % 8 or 2 * struct.unpack_from(">i", shx, 24)[0] != len(shx):
         raise BadShapesError("the .shx is longer or shorter than its header says")
-    places = np.frombuffer(shx, ">i4", offset=_HEADER).reshape(-1, 2)[:, 0].astype(np.int64) * 2
-    if len(places) and (places.min() < _HEADER or places.max() > len(shp) - _RECORD_HEADER):
-        raise BadShapesError("the .shx names a record outside the .shp")
-    if len(np.unique(places)) < len(places):
-        raise BadShapesError("the .shx names one record twice")
-    order = np.append(np.sort(places), len(shp))
-    following = order[np.searchsorted(order, places, side="right")] if len(places) else order[:0]
-    for place, end in zip(places.tolist(), following.tolist(), strict=True):
-        (words,) = struct.unpack_from(">i", shp, place + 4)
-        if words < 2 or place + _RECORD_HEADER + 2 * words > end:
-            raise BadShapesError("records of the .shp overlap, or one reaches beyond its end")
-        yield shp[place + _RECORD_HEADER : place + _RECORD_HEADER + 2 * words]
+    index = np.frombuffer(shx, ">i4", offset=_HEADER).reshape(-1, 2).astype(np.int64) * 2
+    places, sizes = index[:, 0], index[:, 1] + _RECORD_HEADER
+    order = np.argsort(places)
+    starts = np.append(places[order], len(shp))
+    too_long = places[order] + sizes[order] > starts[1:]
+    if starts[0] < _HEADER or (sizes < _RECORD_HEADER + 4).any() or too_long.any():
+        raise BadShapesError("records of the .shp overlap, or one lies outside it")
+    for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
+        if 2 * struct.unpack_from(">i", shp, place + 4)[0] + _RECORD_HEADER != size:
+            raise BadShapesError("the .shx and the .shp give a record different lengths")
+        yield shp[place + _RECORD_HEADER : place + size]
 
 
 def polygon_from_record(record: bytes) -> tuple[Polygon | MultiPolygon | None, bool]:
     """Return the polygon in a record, None if it is empty, and whether its rings wind the wrong way.
 
-    Clockwise rings are outlines, others are holes. Where holes lie in no outline so, but do so when the rings are
-    read the other way round, the writer had them the wrong way.
+    Clockwise rings are outlines, others are holes. Where a hole lies in no outline so, rings that lie in an odd number
+    of others are the holes, provided that all outlines wind alike then.
 
     Raises:
         NoPolygonError: The shape is no polygon, its counts contradict its size, or a hole lies in no outline.
@@ -70,12 +69,14 @@ def polygon_from_record(record: bytes) -> tuple[Polygon | MultiPolygon | None, b
         return None, False
     if kind not in _POLYGONS:
         raise NoPolygonError(f"its shape is a {_NAMES.get(kind, f'shape of type {kind}')}, not a Polygon")
-    rings = [LinearRing(points) for points in _rings(record)]
-    outlines, holes = [ring for ring in rings if not ring.is_ccw], [ring for ring in rings if ring.is_ccw]
-    geometry = _assembled(outlines, holes)
+    rings = _rings(record)
+    clockwise = np.array([_is_clockwise(ring) for ring in rings], dtype=bool)
+    geometry = _assembled(rings, ~clockwise)
     if geometry is not None or not rings:
         return geometry, False
-    geometry = _assembled(holes, outlines)
+    inside, _ = _containing(rings, np.arange(len(rings)), np.arange(len(rings)))
+    is_hole = np.bincount(inside, minlength=len(rings)) % 2 == 1
+    geometry = None if clockwise[~is_hole].any() else _assembled(rings, is_hole)
     if geometry is None:
         raise NoPolygonError("one of its holes lies in no outline", _WAYS)
     return geometry, True
@@ -100,32 +101,42 @@ def _rings(record: bytes) -> list[np.ndarray]:
     return rings
 
 
-def _assembled(outlines: Sequence[LinearRing], holes: Sequence[LinearRing]) -> Polygon | MultiPolygon | None:
-    """Build the polygons of `outlines`, each with the holes in it; None if a hole lies in no outline.
+def _is_clockwise(ring: np.ndarray) -> bool:
+    """Whether a ring, shape (positions, 2), encloses more area clockwise than counter-clockwise."""
+    x, y = (ring - ring[0]).T
+    return bool((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() < 0)
+
+
+def _assembled(rings: Sequence[np.ndarray], is_hole: np.ndarray) -> Polygon | MultiPolygon | None:
+    """Build the polygons of the rings that are no holes, each with the holes in it; None if a hole lies in none.
 
     A hole belongs to the smallest outline that contains it.
+
+    is_hole: Whether each ring is a hole, shape (rings,), bool.
     """
-    filled = [Polygon(ring) for ring in outlines]
-    inside: list[list[LinearRing]] = [[] for _ in outlines]
-    if holes:
-        owners = _owners(np.array(filled), np.array([Polygon(ring) for ring in holes]))
-        if owners is None:
-            return None
-        for hole, owner in zip(holes, owners, strict=True):
-            inside[owner].append(hole)
-    return one_geometry([Polygon(ring, own) for ring, own in zip(outlines, inside, strict=True)])
-
-
-def _owners(outlines: np.ndarray, holes: np.ndarray) -> list[int] | None:
-    """Return the number of the smallest outline around each hole; None if a hole has none. Shapes: (polygons,)."""
-    if not len(outlines):
+    outlines, holes = np.flatnonzero(~is_hole), np.flatnonzero(is_hole)
+    owner = dict[int, tuple[float, int]]()
+    if len(holes):
+        hole_of, outline_of = _containing(rings, holes, outlines)
+        areas = shapely.area([Polygon(rings[number]) for number in outline_of])
+        for hole, outline, area in zip(hole_of.tolist(), outline_of.tolist(), areas.tolist(), strict=True):
+            owner[hole] = min(owner.get(hole, (area, outline)), (area, outline))
+    if len(owner) < len(holes):
         return None
-    points, outer, inner = shapely.point_on_surface(holes), shapely.area(outlines), shapely.area(holes)
-    number, around = shapely.STRtree(outlines).query(points)
-    shapely.prepare(outlines)
-    larger = (outer[around] >= inner[number]) & shapely.contains(outlines[around], points[number])
-    owners = dict[int, int]()
-    for hole, outline in zip(number[larger].tolist(), around[larger].tolist(), strict=True):
-        if hole not in owners or outer[outline] < outer[owners[hole]]:
-            owners[hole] = outline
-    return [owners[hole] for hole in range(len(holes))] if len(owners) == len(holes) else None
+    inside: dict[int, list[np.ndarray]] = {number: [] for number in outlines.tolist()}
+    for hole in holes.tolist():
+        inside[owner[hole][1]].append(rings[hole])
+    return one_geometry([Polygon(rings[number], own) for number, own in inside.items()])
+
+
+def _containing(rings: Sequence[np.ndarray], inner: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of rings of which one, of `inner`, lies in the other, of `outer`: their numbers in `rings`."""
+    if not len(outer):
+        return inner[:0], outer[:0]
+    filled, around = np.array([Polygon(rings[n]) for n in inner]), np.array([Polygon(rings[n]) for n in outer])
+    points = shapely.point_on_surface(filled)
+    one, other = shapely.STRtree(around).query(points)
+    shapely.prepare(around)
+    contained = shapely.contains(around[other], points[one]) & (inner[one] != outer[other])
+    contained &= shapely.area(around)[other] >= shapely.area(filled)[one]
+    return inner[one[contained]], outer[other[contained]]

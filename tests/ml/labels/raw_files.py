@@ -89,7 +89,7 @@ def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
     return path
 
 
-def shapefile_of(records: Sequence[bytes], table: bytes, stem: str = "plots", **others: bytes) -> dict[str, bytes]:
+def shapefile_of(records: Sequence[bytes], table: bytes, stem: str = "plots", /, **others: bytes) -> dict[str, bytes]:
     """Return the files of a Shapefile by name. others: Contents by suffix, without the dot, such as `cpg`."""
     shp, shx = shp_and_shx(records)
     files = {"shp": shp, "shx": shx, "dbf": table, "prj": PRJ} | others

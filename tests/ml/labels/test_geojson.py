@@ -134,6 +134,20 @@ def test_properties_keep_their_types_and_nested_ones_are_named(tmp_path: Path) -
     assert note.code == "unread_attributes" and "'list', 'object'" in note.detail
 
 
+@pytest.mark.parametrize("text", [r"\u0000", r"a\ud83d", r"\ude00\ud83d"])
+def test_text_that_cannot_be_stored_is_refused(tmp_path: Path, text: str) -> None:
+    whole = json.dumps(feature(crop="\U0001f600甘"))
+    assert len(written(tmp_path, whole).features) == 1
+    for wrong in (whole.replace(r"\ud83d\ude00", text), whole.replace('"crop"', f'"{text}"')):
+        assert refusal(tmp_path, wrong)[0] == "bad_json"
+
+
+@pytest.mark.parametrize("name", ["geometry", "properties"])
+def test_a_feature_with_a_member_under_another_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputRefused, match=f"no {name}"):
+        read(tmp_path, {(key.upper() if key == name else key): value for key, value in feature().items()})
+
+
 @pytest.mark.parametrize("member", [None, 7, [], {"type": "Polygon", "coordinates": []}])
 def test_members_that_are_not_features_are_refused(tmp_path: Path, member: Any) -> None:
     with pytest.raises(InputRefused, match="Feature 1"):

@@ -221,6 +221,11 @@ def test_texts_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
     assert "\ufffd" in str(layer.features[0].properties["crop"]) and "undecodable_text" in notes(layer)
 
 
+def test_text_ends_at_a_nul_which_is_named(tmp_path: Path) -> None:
+    layer = read_layer(gpkg(tmp_path / "x", [(1, ONE, "cane\0\0x")]))
+    assert layer.features[0].properties == {"crop": "cane"} and "NUL" in notes(layer)["undecodable_text"]
+
+
 def test_binary_attributes_are_named(tmp_path: Path) -> None:
     layer = read_layer(gpkg(tmp_path / "x", [(1, ONE, b"\0")]))
     assert layer.features[0].properties == {"crop": None} and "'crop'" in notes(layer)["unread_attributes"]

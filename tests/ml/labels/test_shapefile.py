@@ -251,7 +251,7 @@ def test_records_outside_their_file_are_refused(tmp_path: Path, at: int, number:
 
 def test_a_record_that_the_shx_names_twice_is_refused(tmp_path: Path) -> None:
     _, shx = shp_and_shx(TWO)
-    assert "twice" in refusal(
+    assert "overlap" in refusal(
         tmp_path, shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), shx=shx[:100] + shx[100:108] * 2)
     )
 
