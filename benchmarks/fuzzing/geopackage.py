@@ -55,7 +55,7 @@ def mutate_geopackage(random: Random, parent: bytes) -> bytes:
                 _change(random, connection)
             connection.commit()
             child: bytes = connection.serialize()
-        except (sqlite3.Error, OverflowError, UnicodeError):
+        except (sqlite3.Error, MemoryError, OverflowError, UnicodeError):  # the parent may be damaged in any way
             return mutate_bytes(random, parent)
     return _header(random, child) if random.random() < 0.1 else child
 
