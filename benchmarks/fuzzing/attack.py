@@ -89,7 +89,7 @@ def attack(base: str, corpus: Corpus, *, opens: int, seed: int, failures: Path) 
 def _case(corpus: Corpus, seed: int, number: int) -> _Case:
     random = Random(f"{seed}/{number}")
     kind = random.choice(list(MUTATIONS))
-    return _Case(kind, f"{seed}-{number}", MUTATIONS[kind](random, random.choice(corpus.parents[kind])))
+    return _Case(kind, f"{seed}-{number}", MUTATIONS[kind](random, corpus.parent(kind, random)))
 
 
 def _ask(client: httpx.Client, case: _Case) -> _Answer:

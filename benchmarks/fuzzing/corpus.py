@@ -6,10 +6,11 @@ import json
 import sqlite3
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,20 @@ class Corpus:
 
     folder: Path | None = None
     parents: dict[str, list[bytes]] = field(default_factory=dict)
+    _valid: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     _answers: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.parents = seeds()
+        self._valid = seeds()
+        self.parents = {kind: list(files) for kind, files in self._valid.items()}
         for kind, parents in self.parents.items():
             if self.folder is not None:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
                 parents += [path.read_bytes() for path in sorted((self.folder / kind).iterdir())]
+
+    def parent(self, kind: str, random: Random) -> bytes:
+        """Draw a parent: a valid file as often as one whose answer was new, which mostly is one that was refused."""
+        return random.choice(random.choice((self._valid, self.parents))[kind])
 
     def grow(self, kind: str, file: bytes, answer: str) -> None:
         """Take `file` as a parent if no other file of its kind had this answer and it is small."""
