@@ -36,6 +36,7 @@ locked = getter(Scene, "scene", lock=True)
 MOST_COMPRESSED = 100  # bytes of pixels in one byte of a scene; whoever has a sparser one can send it as a COG
 COPIED_BYTES_PER_S = 4_000_000  # of pixels, on one core: a third of what a slow core copies
 OTHER_BYTES = 64 << 20  # of a copy beside the bytes that grow with its pixels
+CACHED_ROWS, MOST_CACHED_BYTES = 1024, 4 << 30  # of pixels, in memory
 THREAD_BYTES = 16 << 20  # of each thread that compresses a copy
 
 
@@ -202,12 +203,12 @@ def _limits_of_copy(least: Limits, scene: Scene) -> Limits:
     A file of a few bytes may declare any number of pixels, so no more of them count than such a number of bytes holds
     in the scenes of satellites.
     """
-    declared = scene.info.rows * scene.info.cols * (len(scene.info.bands) + 1) * np.dtype(scene.info.dtype).itemsize
-    pixels_bytes = min(declared, MOST_COMPRESSED * scene.size_bytes)
+    row_bytes = scene.info.cols * (len(scene.info.bands) + 1) * np.dtype(scene.info.dtype).itemsize
+    counted = min(scene.info.rows * row_bytes, MOST_COMPRESSED * scene.size_bytes)
     return Limits(
-        memory_bytes=least.memory_bytes + CORES * THREAD_BYTES,
-        core_s=least.core_s + pixels_bytes // COPIED_BYTES_PER_S,
-        disk_bytes=4 * pixels_bytes + OTHER_BYTES,
+        memory_bytes=least.memory_bytes + CORES * THREAD_BYTES + min(CACHED_ROWS * row_bytes, MOST_CACHED_BYTES),
+        core_s=least.core_s + counted // COPIED_BYTES_PER_S,
+        disk_bytes=4 * counted + OTHER_BYTES,
     )
 
 

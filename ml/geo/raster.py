@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, CPLE_OutOfMemoryError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -63,12 +63,25 @@ def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
 
 @contextmanager
 def refusing_damage(detail: str) -> Iterator[None]:
-    """Turn rasterio's exceptions about a damaged file into `InputRefused`: corrupt_tiff, with `detail`."""
+    """Turn rasterio's exceptions about a damaged file into `InputRefused`: corrupt_tiff, with `detail`.
+
+    Raises:
+        MemoryError: GDAL ran out of memory, which says nothing about the file.
+    """
     hint = "Export or send the file again."
     try:
         yield
     except UnicodeDecodeError:
         fault = Fault("corrupt_tiff", f"{detail} Its metadata contain text that is not UTF-8.", hint)
         raise InputRefused(fault) from None
-    except (RasterioError, CPLE_BaseError):  # rasterio does not wrap some errors of GDAL
+    except (RasterioError, CPLE_BaseError) as error:  # rasterio does not wrap some errors of GDAL
+        if any(isinstance(each, CPLE_OutOfMemoryError) for each in _causes(error)):
+            raise MemoryError(detail) from error
         raise InputRefused(Fault("corrupt_tiff", detail, hint)) from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, the error that it was raised for, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

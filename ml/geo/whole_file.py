@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
-from ml.geo.windows import blocks
+from ml.geo.windows import blocks, side_within
 
 _READ_PX = 2048
+_READ_BYTES = 128 << 20  # most of them at once: of 256 bands of float64, 2048 x 2048 px are 8.6 GB
 _OTHER_BYTES = 1 << 20  # limit on everything in a file that is not pixels
 
 
@@ -47,5 +49,6 @@ def _read_all(path: Path) -> None:
         levels = len(file.overviews(1))
     for level in (None, *range(levels)):
         with open_raster(path, overview=level) as file:
-            for window in blocks(file.height, file.width, block_px=_READ_PX):
+            pixel_bytes = sum(np.dtype(name).itemsize for name in file.dtypes)
+            for window in blocks(file.height, file.width, block_px=side_within(_READ_BYTES, pixel_bytes, _READ_PX)):
                 file.read(window=window.rasterio)

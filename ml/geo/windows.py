@@ -69,6 +69,13 @@ def ceil_to(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
+def side_within(most_bytes: int, pixel_bytes: int, most: int) -> int:
+    """Return the side of a square: `most`, halved until its pixels have at most `most_bytes`."""
+    while most > 1 and most**2 * pixel_bytes > most_bytes:
+        most //= 2
+    return most
+
+
 def blocks(rows: int, cols: int, *, block_px: int) -> Iterator[Window]:
     """Yield windows that cover a scene without overlap: squares of `block_px` pixels from the origin, row by row.
 

@@ -14,11 +14,12 @@ from rasterio.io import DatasetReader, DatasetWriter
 from ml.contract import MAP_NODATA
 from ml.geo.raster import caching_rows, has_cog_layout, open_raster, refusing_damage
 from ml.geo.whole_file import verified_whole
-from ml.geo.windows import blocks, ceil_to
+from ml.geo.windows import blocks, ceil_to, side_within
 from ml.scenes.source import descriptions, usable_nodata
 from ml.scenes.tiff_directories import nodata_text
 
 BLOCK_PX = 512
+_BLOCK_BYTES = 64 << 20  # of a copied scene: of 256 bands of float64, a block of 512 x 512 px would have 0.5 GB
 _QUICK = {"level": 1}  # compression of maps: half the time of level 6 and at most a fifth more bytes
 _COG = {"driver": "COG", "compress": "DEFLATE", "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER"}
 _COPIES = 4  # writing a COG takes at most the bytes of this number of uncompressed copies of the pixels
@@ -98,12 +99,13 @@ def to_cog(path: Path, out: Path) -> None:
     with open_raster(path) as scene:
         resampling = "nearest" if scene.colorinterp[0] == ColorInterp.palette else "average"
         pixel_bytes = sum(np.dtype(name).itemsize for name in scene.dtypes) + 1
+        size = {"blocksize": str(side_within(_BLOCK_BYTES, pixel_bytes, BLOCK_PX))}
         most = _COPIES * pixel_bytes * ceil_to(scene.height, BLOCK_PX) * ceil_to(scene.width, BLOCK_PX)
         try:
             with refusing_damage("The pixels of the scene cannot all be decoded."), verified_whole(out, most):
                 _copy_pixels(scene, path, plain)
                 with open_raster(plain) as dataset:
-                    rasterio.shutil.copy(dataset, out, overview_resampling=resampling, predictor="YES", **_COG)
+                    rasterio.shutil.copy(dataset, out, overview_resampling=resampling, predictor="YES", **size, **_COG)
         finally:
             plain.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ml.contract import BandStatistics
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.statistics import Moments
-from ml.geo.windows import Window, blocks, ceil_to
+from ml.geo.windows import Window, blocks, ceil_to, side_within
 from ml.scenes.fill_values import FillValues
 from ml.scenes.source import RasterSource
 
@@ -87,10 +87,7 @@ def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _window_px(source: RasterSource, most: int) -> int:
-    """Return the side of a window: `most`, halved until the window holds at most `_WINDOW_BYTES`."""
-    while most**2 * _pixel_bytes(source) > _WINDOW_BYTES:
-        most //= 2
-    return most
+    return side_within(_WINDOW_BYTES, _pixel_bytes(source), most)
 
 
 def _pixel_bytes(source: RasterSource) -> int:

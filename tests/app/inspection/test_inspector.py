@@ -28,6 +28,7 @@ from tests.waiting import eventually
 
 __all__ = ["make_scene"]
 LIMITS = Limits(memory_bytes=3 << 29, core_s=30)
+GRID = {"crs": "EPSG:32648", "transform": Affine(1, 0, 500_000, 0, -1, 2_500_000)}
 SQUARE = ((105.0, 23.0), (105.1, 23.0), (105.1, 23.1), (105.0, 23.0))
 
 
@@ -96,19 +97,20 @@ def test_the_faults_of_a_file_are_those_that_are_found_in_this_process(inspector
 
 
 def test_a_file_that_needs_too_much_memory_is_refused_by_that_limit(tmp_path: Path) -> None:
-    path = tmp_path / "empty.geojson"
-    path.write_text(f"[{'[],' * 5_000_000}[]]")
+    path, side = tmp_path / "scene.tif", 4096
+    options = {"tiled": True, "blockxsize": side, "blockysize": side, "compress": "deflate"}
+    with rasterio.open(path, "w", "GTiff", side, side, 1, dtype="float64", **GRID, **options) as file:
+        file.write(np.ones((1, side, side)))
     with pytest.raises(InputRefused, match="takes over 64 MiB of memory") as refused:
-        Inspector(Limits(memory_bytes=64 << 20, core_s=30), 15).labels(path, LabelOptions())
+        Inspector(Limits(memory_bytes=64 << 20, core_s=30), 15).scene(path, bands=None, nodata=None)
     assert [fault.code for fault in refused.value.faults] == ["inspection_limit"]
     assert "CANEMAP_INSPECTION_MEMORY_BYTES" in refused.value.faults[0].hint
 
 
 def test_a_file_that_needs_too_long_is_refused_by_that_limit(tmp_path: Path) -> None:
     side, path = 16_384, tmp_path / "mask.tif"
-    grid = {"crs": "EPSG:32648", "transform": Affine(1, 0, 500_000, 0, -1, 2_500_000)}
     options = {"tiled": True, "blockxsize": 4096, "blockysize": 4096, "compress": "deflate"}
-    with rasterio.open(path, "w", "GTiff", side, side, 1, dtype="uint8", **grid, **options) as file:
+    with rasterio.open(path, "w", "GTiff", side, side, 1, dtype="uint8", **GRID, **options) as file:
         for row in range(0, side, 4096):
             file.write(np.ones((1, 4096, side), np.uint8), window=Window(0, row, side, 4096))
     assert path.stat().st_size < 1_000_000

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ml.geo.raster import open_raster
-from ml.geo.windows import Window, blocks
+from ml.geo.windows import Window, blocks, side_within
 from tests.ml.conftest import MakeScene
 
 
@@ -27,3 +27,8 @@ def test_the_window_for_rasterio_has_the_same_pixels(make_scene: MakeScene) -> N
 def test_an_impossible_window_cannot_be_built(wrong: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError):
         Window(*wrong)
+
+
+@pytest.mark.parametrize(("most_bytes", "pixel_bytes", "side"), [(1 << 20, 1, 512), (1 << 20, 8, 256), (1, 99, 1)])
+def test_a_square_is_halved_until_its_pixels_fit(most_bytes: int, pixel_bytes: int, side: int) -> None:
+    assert side_within(most_bytes, pixel_bytes, 512) == side

@@ -174,3 +174,11 @@ def test_a_damaged_scene_leaves_no_file_behind(make_scene: MakeScene, tmp_path: 
     with pytest.raises(InputRefused, match="cannot all be decoded"):
         to_cog(scene, tmp_path / "cog.tif")
     assert not (tmp_path / "cog.tif.plain").exists()
+
+
+def test_the_blocks_of_a_copy_with_many_bands_are_smaller(make_scene: MakeScene, tmp_path: Path) -> None:
+    scene = make_scene(np.random.default_rng(0).random((100, 150, 300)), "many.tif")
+    to_cog(scene, tmp_path / "cog.tif")
+    with rasterio.open(scene) as before, rasterio.open(tmp_path / "cog.tif") as after:
+        assert after.block_shapes[0] == (256, 256)
+        assert (after.read() == before.read()).all()
