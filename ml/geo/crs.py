@@ -12,6 +12,7 @@ from ml.geo.operations import WGS84 as WGS84
 from ml.geo.operations import Box, operation
 
 _CODE = re.compile(r"(?:urn:ogc:def:crs:)?(EPSG|ESRI|OGC)(?::[\d.]*)?:(CRS84|\d{1,6})", re.IGNORECASE)
+_MAX_WKT = 64 << 10  # characters
 _EARTH_M = (6_350_000, 6_400_000)  # range of the semi-major axes of ellipsoids of the Earth, in metres
 _CYLINDRICAL = (
     "Popular Visualisation Pseudo Mercator",
@@ -53,7 +54,7 @@ def crs_from_wkt(wkt: str) -> pyproj.CRS:
         InputRefused: unknown_crs if the WKT cannot be read, or as for `usable_crs`.
     """
     try:
-        crs = pyproj.CRS.from_wkt(wkt)
+        crs = pyproj.CRS.from_wkt(wkt[:_MAX_WKT])  # PROJ needs seconds for megabytes, and cannot read a part
     except CRSError:
         detail = "The description of the coordinate reference system cannot be read."
         raise InputRefused(Fault("unknown_crs", detail, _HINT)) from None

@@ -11,9 +11,10 @@ import numpy as np
 
 from ml.faults import Note
 from ml.labels.features import TextEncoding, Value, listed, refuse_many_values
-from ml.labels.text_encoding import encoding_of
+from ml.labels.text_encoding import encoding_of, looks_like_utf_8
 
 _HEADER, _DESCRIPTOR = 32, 32  # bytes
+_CHUNK = 10_000  # records
 _END = 0x0D  # after the last descriptor
 _DELETED = ord("*")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -71,8 +72,9 @@ def read_table(dbf: bytes, cpg: bytes) -> Table:
     readable = [column for column in columns if column.read]
     refuse_many_values(len(records), [""] * len(readable))
     raw = {column: _texts(records, column) for column in readable}
-    texts = (text for column in readable if column.kind in _TEXT for text in set(raw[column]))
-    encoding = encoding_of(cpg, dbf[29], (*texts, *(column.name for column in columns)))
+    texts = [text for column in readable if column.kind in _TEXT for text in set(raw[column])]
+    texts += [column.name for column in columns]
+    encoding = encoding_of(cpg, dbf[29], texts)
     decoder = _Decoder(encoding.name)
     names = [decoder.text(column.name, "a name") for column in readable]
     if len(set(names)) < len(names):
@@ -80,9 +82,14 @@ def read_table(dbf: bytes, cpg: bytes) -> Table:
     values = [decoder.column(raw[column], column.kind, name) for column, name in zip(readable, names, strict=True)]
     rows: list[tuple[Value, ...]] = list(zip(*values, strict=True)) if values else [()] * len(records)
     skipped = [decoder.text(column.name, "a name") for column in columns if not column.read]
-    notes = (*_skipped(skipped), *decoder.notes())
+    notes = (*_skipped(skipped), *decoder.notes(), *_doubtful(encoding, texts))
     positions = {name: number for number, name in enumerate(names)}
     return Table(positions, rows, records[:, 0] == _DELETED, encoding, notes)
+
+
+def record_count(dbf: bytes) -> int:
+    """Return the number of records that the header of a .dbf file names. Raises `BadTableError`."""
+    return _sizes(dbf)[1]
 
 
 def _columns(dbf: bytes) -> list[Column]:
@@ -119,10 +126,12 @@ def _texts(records: np.ndarray, column: Column) -> list[bytes]:
     """Return the bytes of a column, for each record, up to the first NUL and without spaces around them."""
     if column.width == 0 or len(records) == 0:
         return [b""] * len(records)
-    field = np.ascontiguousarray(records[:, column.start : column.start + column.width])
-    raw = field.view(f"S{column.width}").ravel().tolist()  # numpy drops NULs at the end
-    plain = {text: text.split(b"\0")[0].strip(b" ") for text in set(raw)}
-    return [plain[text] for text in raw]
+    plain, texts = dict[bytes, bytes](), list[bytes]()
+    for start in range(0, len(records), _CHUNK):  # so that texts of the full width never exist all at once
+        field = np.ascontiguousarray(records[start : start + _CHUNK, column.start : column.start + column.width])
+        raw = [text.split(b"\0")[0].strip(b" ") for text in field.view(f"S{column.width}").ravel().tolist()]
+        texts += [plain.setdefault(text, text) for text in raw]
+    return texts
 
 
 class _Decoder:
@@ -194,6 +203,12 @@ def _date(raw: bytes) -> str | None:
     if len(raw) != 8 or not raw.isdigit():
         raise ValueError("no date")
     return date(int(raw[:4]), int(raw[4:6]), int(raw[6:])).isoformat()
+
+
+def _doubtful(encoding: TextEncoding, texts: Sequence[bytes]) -> Iterator[Note]:
+    if encoding.found_by != "text" and encoding.name != "utf-8" and looks_like_utf_8(texts):
+        detail = f"The file says that its text is {encoding.name}, but all of it could be UTF-8."
+        yield Note(code="doubtful_encoding", detail=detail, hint="If so, write UTF-8 into the .cpg file.")
 
 
 def _skipped(names: Sequence[str]) -> tuple[Note, ...]:

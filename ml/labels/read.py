@@ -26,6 +26,7 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\0\x2a", "raster"),
     (b"MM\0\x2b", "raster"),
 )
+_SHP = b"\0\0\x27\x0a"  # start of a .shp and of a .shx
 _READERS = {"geojson": read_geojson, "geopackage": read_geopackage, "shapefile": read_shapefile}
 
 
@@ -49,6 +50,7 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     if path.stat().st_size > MAX_FILE_BYTES:
         detail = f"The file has over {MAX_FILE_BYTES:,} bytes."
         raise InputRefused(Fault("too_large", detail, "Send several layers, one for each region."))
+    _refuse_lone_shp(path)
     found = _READERS[kind_of(path)](path, layer)
     if crs is not None:
         found = _declared(found, crs_from_code(crs))
@@ -61,6 +63,13 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
         raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint))
     _check_placed(found, found.crs)
     return found
+
+
+def _refuse_lone_shp(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(4) == _SHP:
+            detail = "The file is a .shp without the other files of its Shapefile."
+            raise InputRefused(Fault("bad_archive", detail, "Zip the .shp, .shx, .dbf, .prj and .cpg of the layer."))
 
 
 def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:

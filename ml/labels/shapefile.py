@@ -9,7 +9,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs import crs_from_wkt
-from ml.labels.dbf import BadTableError, Table, read_table
+from ml.labels.dbf import BadTableError, Table, read_table, record_count
 from ml.labels.features import Feature, FeatureLayer, Row, TextEncoding, read_features, usable_crs_of
 from ml.labels.shapefile_parts import read_parts
 from ml.labels.shp import BadShapesError, polygon_from_record, read_records
@@ -31,15 +31,12 @@ def read_shapefile(path: Path, layer: str | None = None) -> FeatureLayer:
     if len(cpg) > MAX_CPG_BYTES:
         raise _bad(f"The .cpg file has {len(cpg):,} bytes, more than the name of an encoding.")
     try:
+        records, rows = list(read_records(parts.files[".shp"], parts.files[".shx"])), record_count(parts.files[".dbf"])
+        if len(records) != rows:
+            raise _bad(f"The Shapefile has {len(records):,} shapes but {rows:,} rows, so that they cannot be matched.")
         table = read_table(parts.files[".dbf"], cpg)
-        records = list(read_records(parts.files[".shp"], parts.files[".shx"]))
     except (BadTableError, BadShapesError) as damage:
         raise _bad(f"The Shapefile is damaged: {damage}.") from None
-    if len(records) != len(table.rows):
-        detail = (
-            f"The Shapefile has {len(records):,} shapes but {len(table.rows):,} rows, so that they cannot be matched."
-        )
-        raise _bad(detail)
     features, without_geometry = read_features(_kept(records, table), shapes.feature)
     crs, refused = usable_crs_of(lambda: _crs(parts.files.get(".prj", b"")))
     notes = (*parts.notes, *_deleted(table), *_guessed(table.encoding, cpg), *table.notes, *shapes.notes())
@@ -104,5 +101,5 @@ def _guessed(encoding: TextEncoding, cpg: bytes) -> Iterator[Note]:
 
 
 def _crs(prj: bytes) -> pyproj.CRS | None:
-    text = prj.decode("utf-8", "replace").strip()
+    text = prj.decode("utf-8-sig", "replace").strip()
     return crs_from_wkt(text) if text else None

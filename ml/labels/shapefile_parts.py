@@ -1,6 +1,7 @@
 """Finds the files of one Shapefile in a zip. Nothing is unpacked to disk."""
 
 import stat
+import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from ml.labels.features import MAX_FILE_BYTES, listed
 from ml.labels.several_layers import chosen_layer
 
 MAX_ENTRIES = 100  # files in a zip
+MAX_DIRECTORY_BYTES = 1 << 20  # of the list of the files in a zip
 MAX_RATIO = 200  # not for .dbf: twenty wide columns of blanks compress 400 times; MAX_FILE_BYTES limits them
 _NEEDED = (".shp", ".shx", ".dbf")
 _READ = (*_NEEDED, ".prj", ".cpg")
+_UTF_8 = 0x800  # flag of a file in a zip whose name is in UTF-8
+_END, _END_64, _END_BYTES = b"PK\5\6", b"PK\6\7", 22  # records at the end of a zip
+_TAIL_BYTES = _END_BYTES + 20 + (1 << 16)  # these records, and the longest comment
 _METADATA = ("__MACOSX/", ".DS_Store")  # what the Finder of macOS adds
 
 
@@ -40,11 +45,12 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
         InputRefused: bad_archive, unknown_layer.
     """
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             entries = _entries(archive)
             shapes = [entry for entry in entries if _suffix(entry) == ".shp"]
             if not shapes:
-                raise _bad("The zip holds no .shp file.")
+                raise _bad(f"The zip holds no .shp file, but {listed(sorted(map(_suffix, entries)))}.")
             names = [_name(shape) for shape in shapes]
             chosen = names[chosen_layer(names, layer)]
             parts = _parts(entries, chosen)
@@ -59,6 +65,19 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
 def _bad(detail: str) -> InputRefused:
     hint = "Zip the .shp, .shx, .dbf, .prj and .cpg of one layer, without folders or passwords."
     return InputRefused(Fault("bad_archive", detail, hint))
+
+
+def _check_directory(path: Path) -> None:
+    """Raise bad_archive if the list of the files in the zip is long: zipfile holds all of it in memory."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        tail = file.read()
+    at = len(tail) - _END_BYTES if tail[-_END_BYTES:].startswith(_END) else tail.rfind(_END)  # where zipfile looks
+    if at < 0 or len(tail) - at < _END_BYTES:
+        raise _bad("The zip is cut off: it has no list of its files.")
+    (size,) = struct.unpack_from("<I", tail, at + 12)
+    if size > MAX_DIRECTORY_BYTES or tail[max(0, at - 20) :].startswith(_END_64):
+        raise _bad("The list of the files in the zip is long, or that of an archive of over 4 GiB.")
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -86,7 +105,20 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(entry.filename.replace("\\", "/"))
+    return PurePosixPath(_filename(entry).replace("\\", "/"))
+
+
+def _filename(entry: zipfile.ZipInfo) -> str:
+    """Return the name of a file in the zip; without the mark for UTF-8, which many tools omit, UTF-8 or GB 18030."""
+    if entry.flag_bits & _UTF_8 or entry.filename.isascii():
+        return entry.filename
+    raw = entry.filename.encode("cp437")  # as which zipfile has decoded it
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return entry.filename
 
 
 def _key(entry: zipfile.ZipInfo) -> str:

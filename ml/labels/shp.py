@@ -12,6 +12,7 @@ from ml.labels.outlines import check_ring, one_geometry
 
 _HEADER, _RECORD_HEADER = 100, 8  # bytes
 _MAGIC = 9994
+_MAX_PAIRS = 1_000_000  # of rings, of which one lies in the other
 _NULL, _POLYGONS = 0, (5, 15, 25)  # types of shapes: polygons, with z, with m
 _NAMES = {
     1: "Point",
@@ -70,16 +71,19 @@ def polygon_from_record(record: bytes) -> tuple[Polygon | MultiPolygon | None, b
     if kind not in _POLYGONS:
         raise NoPolygonError(f"its shape is a {_NAMES.get(kind, f'shape of type {kind}')}, not a Polygon")
     rings = _rings(record)
-    clockwise = np.array([_is_clockwise(ring) for ring in rings], dtype=bool)
-    geometry = _assembled(rings, ~clockwise)
-    if geometry is not None or not rings:
-        return geometry, False
-    inside, _ = _containing(rings, np.arange(len(rings)), np.arange(len(rings)))
+    if not rings:
+        return None, False
+    polygons = np.array([Polygon(ring) for ring in rings])
+    clockwise = np.array([_is_clockwise(ring) for ring in rings])
+    owners = _owners(polygons, ~clockwise)
+    if owners is not None:
+        return _assembled(rings, ~clockwise, owners), False
+    inside, _ = _containing(polygons, np.arange(len(rings)), np.arange(len(rings)))
     is_hole = np.bincount(inside, minlength=len(rings)) % 2 == 1
-    geometry = None if clockwise[~is_hole].any() else _assembled(rings, is_hole)
-    if geometry is None:
+    owners = None if clockwise[~is_hole].any() else _owners(polygons, is_hole)
+    if owners is None:
         raise NoPolygonError("one of its holes lies in no outline", _WAYS)
-    return geometry, True
+    return _assembled(rings, is_hole, owners), True
 
 
 def _rings(record: bytes) -> list[np.ndarray]:
@@ -107,36 +111,45 @@ def _is_clockwise(ring: np.ndarray) -> bool:
     return bool((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() < 0)
 
 
-def _assembled(rings: Sequence[np.ndarray], is_hole: np.ndarray) -> Polygon | MultiPolygon | None:
-    """Build the polygons of the rings that are no holes, each with the holes in it; None if a hole lies in none.
+def _owners(polygons: np.ndarray, is_hole: np.ndarray) -> dict[int, int] | None:
+    """Return the number of the smallest outline around each hole; None if a hole has none around it.
 
-    A hole belongs to the smallest outline that contains it.
-
-    is_hole: Whether each ring is a hole, shape (rings,), bool.
+    polygons: The area in each ring, shape (rings,). is_hole: Whether the ring is a hole, shape (rings,), bool.
     """
-    outlines, holes = np.flatnonzero(~is_hole), np.flatnonzero(is_hole)
-    owner = dict[int, tuple[float, int]]()
-    if len(holes):
-        hole_of, outline_of = _containing(rings, holes, outlines)
-        areas = shapely.area([Polygon(rings[number]) for number in outline_of])
-        for hole, outline, area in zip(hole_of.tolist(), outline_of.tolist(), areas.tolist(), strict=True):
-            owner[hole] = min(owner.get(hole, (area, outline)), (area, outline))
-    if len(owner) < len(holes):
-        return None
-    inside: dict[int, list[np.ndarray]] = {number: [] for number in outlines.tolist()}
-    for hole in holes.tolist():
-        inside[owner[hole][1]].append(rings[hole])
+    holes = np.flatnonzero(is_hole)
+    inner, outer = _containing(polygons, holes, np.flatnonzero(~is_hole))
+    from_large = np.argsort(-shapely.area(polygons[outer]), kind="stable")  # the smallest comes last, and stays
+    owners = dict(zip(inner[from_large].tolist(), outer[from_large].tolist(), strict=True))
+    return owners if len(owners) == len(holes) else None
+
+
+def _assembled(
+    rings: Sequence[np.ndarray], is_hole: np.ndarray, owners: dict[int, int]
+) -> Polygon | MultiPolygon | None:
+    inside: dict[int, list[np.ndarray]] = {number: [] for number in np.flatnonzero(~is_hole).tolist()}
+    for hole in np.flatnonzero(is_hole).tolist():
+        inside[owners[hole]].append(rings[hole])
     return one_geometry([Polygon(rings[number], own) for number, own in inside.items()])
 
 
-def _containing(rings: Sequence[np.ndarray], inner: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of rings of which one, of `inner`, lies in the other, of `outer`: their numbers in `rings`."""
-    if not len(outer):
+def _containing(polygons: np.ndarray, inner: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of polygons of which one, of `inner`, lies in the other, of `outer`, by their numbers.
+
+    Raises:
+        NoPolygonError: The polygons lie in each other too often, like the rings of a target.
+    """
+    if not len(inner) or not len(outer):
         return inner[:0], outer[:0]
-    filled, around = np.array([Polygon(rings[n]) for n in inner]), np.array([Polygon(rings[n]) for n in outer])
-    points = shapely.point_on_surface(filled)
-    one, other = shapely.STRtree(around).query(points)
-    shapely.prepare(around)
-    contained = shapely.contains(around[other], points[one]) & (inner[one] != outer[other])
-    contained &= shapely.area(around)[other] >= shapely.area(filled)[one]
-    return inner[one[contained]], outer[other[contained]]
+    points, areas = shapely.point_on_surface(polygons[inner]), shapely.area(polygons)
+    tree = shapely.STRtree(polygons[outer])
+    shapely.prepare(polygons)
+    step, found = max(1, _MAX_PAIRS // len(outer)), list[np.ndarray]()
+    for start in range(0, len(inner), step):
+        one, other = tree.query(points[start : start + step])
+        pairs = np.stack([inner[one + start], outer[other]])
+        larger = (areas[pairs[1]] >= areas[pairs[0]]) & (pairs[0] != pairs[1])
+        found.append(pairs[:, larger & shapely.contains(polygons[pairs[1]], points[one + start])])
+        if sum(each.shape[1] for each in found) > _MAX_PAIRS:
+            raise NoPolygonError("its rings lie in each other too often")
+    inside, around = np.concatenate(found, axis=1)
+    return inside, around

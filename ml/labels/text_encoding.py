@@ -74,6 +74,12 @@ def encoding_of(cpg: bytes, language_id: int, texts: Iterable[bytes]) -> TextEnc
     return TextEncoding(name=_guessed(list(judged)), found_by="text")
 
 
+def looks_like_utf_8(texts: Iterable[bytes]) -> bool:
+    """Whether there are texts beyond ASCII, and all of them are UTF-8."""
+    judged = list(islice((text for text in texts if not text.isascii()), _JUDGED))
+    return bool(judged) and all(_decodes(text, "utf-8") for text in judged)
+
+
 def named_encoding(cpg: bytes) -> str | None:
     """Return Python's name of the encoding that a .cpg file names in any spelling; None if it names no known one."""
     start = cpg[:MAX_CPG_BYTES].removeprefix(codecs.BOM_UTF8)

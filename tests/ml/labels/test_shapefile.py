@@ -11,10 +11,12 @@ import shapely
 from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
+from ml.geo.crs import crs_from_wkt
+from ml.labels.dbf import read_table
 from ml.labels.features import FeatureLayer
 from ml.labels.read import read_layer
 from ml.labels.text_encoding import named_encoding
-from tests.ml.labels.raw_files import Column, dbf, ring, shape, shapefile_of, shp_and_shx, zipped
+from tests.ml.labels.raw_files import PRJ, Column, dbf, ring, shape, shapefile_of, shp_and_shx, zipped
 
 CROP: Column = (b"crop", "C", 20)
 TWO = [shape(ring()), shape(ring(500_200))]
@@ -297,9 +299,68 @@ def test_a_wide_table_is_read(tmp_path: Path) -> None:
     assert set(layer.features[4999].properties.items()) == {(f"c{number}", "ab") for number in range(250)}
 
 
-def test_a_table_of_too_many_values_is_refused(tmp_path: Path) -> None:
+def test_a_table_of_too_many_values_is_refused() -> None:
     columns: list[Column] = [(f"c{number}".encode(), "C", 1) for number in range(250)]
     table = dbf(columns, [], lies={"records": 50_000})[:-1] + b" " * 251 * 50_000
-    path = zipped(tmp_path / "x.zip", shapefile_of(TWO, table))
     with pytest.raises(InputRefused, match="50,000 features with 250"):
+        read_table(table, b"")
+
+
+def test_text_that_could_be_utf_8_though_the_file_says_otherwise_is_noted(tmp_path: Path) -> None:
+    layer = read(tmp_path, one(CROP, "甘蔗".encode(), cpg=b"GBK"))
+    assert texts(layer) != ["甘蔗"] and "UTF-8" in notes(layer)["doubtful_encoding"]
+    assert "doubtful_encoding" not in notes(read(tmp_path, one(CROP, "甘蔗".encode("gbk"), cpg=b"GBK")))
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("utf-8", "é"), ("gbk", "甘")])
+def test_names_in_a_zip_may_lack_the_mark_of_their_encoding(tmp_path: Path, encoding: str, name: str) -> None:
+    files = shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), "XX") | shapefile_of(TWO, b"", "b")
+    path = zipped(tmp_path / "x.zip", files)
+    path.write_bytes(path.read_bytes().replace(b"XX.", name.encode(encoding) + b"."))
+    assert read_layer(path, layer=name).name == name
+
+
+def test_a_lone_shp_is_refused_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(shp_and_shx(TWO)[0])
+    with pytest.raises(InputRefused, match=r"a \.shp without"):
+        read_layer(tmp_path / "x")
+
+
+def test_rings_that_lie_in_each_other_by_the_thousand_are_refused_fast(tmp_path: Path) -> None:
+    rings = [ring(500_000 + n, 1_200_000 - n, 10_000 - 2 * n, clockwise=n % 2 == 0) for n in range(4000)]
+    started = time.process_time()
+    with pytest.raises(InputRefused, match="too often"):
+        only(tmp_path, shape(*rings))
+    assert time.process_time() - started < 5
+
+
+def test_holes_and_islands_find_their_outlines(tmp_path: Path) -> None:
+    rings = [ring(500_000 + 10 * n, 1_200_000 - 10 * n, 100 - 20 * n, clockwise=n % 2 == 0) for n in range(4)]
+    layer = only(tmp_path, shape(*rings), shape(*(each[::-1] for each in rings)))
+    assert [feature.geometry.area for feature in layer.features] == [10_000 - 6400 + 3600 - 1600] * 2
+    assert "1 features" in notes(layer)["ring_order"]
+
+
+def test_a_long_list_of_files_in_a_zip_is_refused_unread(tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "x.zip", shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]))).read_bytes()
+    for at, lie in ((len(whole) - 10, struct.pack("<I", 2 << 20)), (len(whole) - 42, b"PK\6\7")):
+        (tmp_path / "x.zip").write_bytes(whole[:at] + lie + whole[at + 4 :])
+        with pytest.raises(InputRefused, match="long"):
+            read_layer(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("prj", [b"\xef\xbb\xbf" + PRJ, PRJ + b"\r\n "])
+def test_a_prj_may_have_a_mark_or_space_around_it(tmp_path: Path, prj: bytes) -> None:
+    layer = read(tmp_path, shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), prj=prj))
+    assert layer.crs is not None and layer.crs.to_epsg() == 32648
+
+
+@pytest.mark.parametrize("prj", [b'GEOGCS["a",' * 100_000, b'PROJCS["' + b"x" * 20_000_000 + b'"]', b"\xff\xfe"])
+def test_a_long_or_deep_prj_is_refused_at_once(tmp_path: Path, prj: bytes) -> None:
+    path = zipped(tmp_path / "x.zip", shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), prj=prj))
+    with pytest.raises(InputRefused):
         read_layer(path)
+    started = time.process_time()
+    with pytest.raises(InputRefused, match="cannot be read"):
+        crs_from_wkt(prj.decode("latin-1"))
+    assert time.process_time() - started < 1
