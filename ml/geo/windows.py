@@ -84,3 +84,15 @@ def blocks(rows: int, cols: int, *, block_px: int) -> Iterator[Window]:
     for row in range(0, rows, block_px):
         for col in range(0, cols, block_px):
             yield Window(row, col, block_px, block_px).clip(rows, cols)
+
+
+def blocks_by_tile(rows: int, cols: int, *, block_px: int, tile_px: int) -> Iterator[Window]:
+    """Yield the windows of `blocks`, but those inside one square of `tile_px` pixels after each other.
+
+    A file with large tiles is read in this order so that each tile is decoded once and kept only meanwhile.
+
+    tile_px: A multiple of `block_px`.
+    """
+    for tile in blocks(rows, cols, block_px=tile_px):
+        for part in blocks(tile.rows, tile.cols, block_px=block_px):
+            yield Window(tile.row + part.row, tile.col + part.col, part.rows, part.cols)

@@ -4,22 +4,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note
 from ml.frozen import Frozen
-from ml.geo.areas import count_by_class, polygon_area_ha, window_areas
+from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_areas
 from ml.geo.crs import crs_code
 from ml.geo.grid import Box
-from ml.geo.windows import blocks
-from ml.labels.classes import LabelOptions, class_names, mask_classes
+from ml.geo.raster import LEAST_CACHE
+from ml.geo.windows import blocks_by_tile
+from ml.labels.classes import LabelOptions, class_names, mask_classes, mask_table
 from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
 from ml.labels.read import Kind, wgs84_bounds
 from ml.scenes.source import RasterSource
 
-_BLOCK_PX = 1024
+_BLOCK_PX = 2048
 
 
 class ClassReport(Frozen):
@@ -97,12 +99,31 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
     )
 
 
+def _counted(
+    raw: np.ndarray, valid: np.ndarray, areas: PixelAreas, options: LabelOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels and hectares of each class value in a window of a mask, as `count_by_class` does.
+
+    Of whole windows of uint8 the values are counted, and not each pixel looked up, in a third of the time: a mask of
+    0.6 Gpx can be a file of 20 kB.
+    """
+    if raw.dtype != np.uint8 or not valid.all():
+        return count_by_class(mask_classes(raw, valid, options), areas)
+    counts, area_ha = count_by_class(raw, areas)
+    found = np.flatnonzero(counts).astype(np.uint8)
+    values, classes = mask_table(found, np.ones(len(found), dtype=bool), options)
+    each = [np.bincount(classes, numbers[values], 256) for numbers in (counts, area_ha)]
+    return each[0].astype(np.int64), each[1]
+
+
 def _mask_report(layer: MaskLayer) -> LabelReport:
     pixels, area_ha, names = np.zeros(256, dtype=np.int64), np.zeros(256), class_names(layer.options.classes)
-    with RasterSource(layer.path) as source:
-        for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+    small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)
+    with small_cache, RasterSource(layer.path) as source:
+        tile_px = source.tile_px(_BLOCK_PX)
+        for window in blocks_by_tile(source.rows, source.cols, block_px=_BLOCK_PX, tile_px=tile_px):
             raw, valid = source.read_raw(window)
-            counts, areas = count_by_class(mask_classes(raw[0], valid, layer.options), window_areas(layer.grid, window))
+            counts, areas = _counted(raw[0], valid, window_areas(layer.grid, window), layer.options)
             pixels += counts
             area_ha += areas
     if not pixels[:UNLABELLED].any():

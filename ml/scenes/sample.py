@@ -9,7 +9,7 @@ import numpy as np
 from ml.contract import BandStatistics
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.statistics import Moments
-from ml.geo.windows import Window, blocks, ceil_to, side_within
+from ml.geo.windows import Window, blocks_by_tile, ceil_to, side_within
 from ml.scenes.fill_values import FillValues
 from ml.scenes.source import RasterSource
 
@@ -19,7 +19,6 @@ _DECODE_BYTES = 1 << 30  # limit on the decoded size of all blocks of a sample
 _SEARCH_WINDOWS, _SEARCH_PX = 2048, 1024  # the search for a valid pixel reads at most 2 Gpx
 _SEARCH_BYTES = 2 << 30  # decoded, in that search
 _WINDOW_BYTES = 64 << 20  # of the pixels of one window
-_MOST_TILE_PX = 16384  # side of the largest tile that a file may have
 _LEAST_STEPS = 8  # standard deviation of a band, in steps of float32, below which its values blur
 
 
@@ -77,7 +76,8 @@ def _first_valid(source: RasterSource) -> tuple[np.ndarray, np.ndarray]:
     """Return raw pixels and validity of the first window with a valid pixel; raise no_valid_pixels if none is found."""
     side = _window_px(source, _SEARCH_PX)
     total = -(-source.rows // side) * -(-source.cols // side)
-    for window in islice(_searched(source, side), 0, None, -(-total // _most_windows(source, side))):
+    windows = blocks_by_tile(source.rows, source.cols, block_px=side, tile_px=source.tile_px(side))
+    for window in islice(windows, 0, None, -(-total // _most_windows(source, side))):
         raw, valid = source.read_raw(window)
         if valid.any():
             return raw, valid
@@ -101,17 +101,6 @@ def _most_windows(source: RasterSource, side: int) -> int:
         return _SEARCH_WINDOWS
     rows, cols = (ceil_to(side, block) for block in source.dataset.block_shapes[0])
     return max(1, min(_SEARCH_WINDOWS, _SEARCH_BYTES // (rows * cols * _pixel_bytes(source))))
-
-
-def _searched(source: RasterSource, side: int) -> Iterator[Window]:
-    """Yield windows that cover the scene, those of one large tile of the file after each other, to decode it once.
-
-    side: Side of a window, in pixels.
-    """
-    tile_px = ceil_to(side, max(source.dataset.block_shapes[0]))
-    for tile in blocks(source.rows, source.cols, block_px=tile_px if tile_px <= _MOST_TILE_PX else side):
-        for part in blocks(tile.rows, tile.cols, block_px=side):
-            yield Window(tile.row + part.row, tile.col + part.col, part.rows, part.cols)
 
 
 def _nodata_notes(source: RasterSource) -> Iterator[Note]:

@@ -11,7 +11,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from ml.geo.raster import open_raster, refusing_damage
-from ml.geo.windows import Window
+from ml.geo.windows import Window, ceil_to
 from ml.scenes.tiff_directories import nodata_text
 
 MOST = 1e15  # nothing that is measured has such a value, but files have: 9.97e36, 1e20 and -3.4e38 for no data
@@ -76,6 +76,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Description of each band in the file, as `descriptions` returns it."""
         texts = descriptions(self._dataset)
         return tuple(texts[index - 1] for index in self.indexes)
+
+    def tile_px(self, block_px: int) -> int:
+        """Return the multiple of `block_px` that holds one tile of the file; for strips it is `block_px`."""
+        rows, cols = self._dataset.block_shapes[0]
+        return block_px if cols == self.cols else ceil_to(max(rows, cols), block_px)
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return image and validity in a window.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ml.geo.raster import open_raster
-from ml.geo.windows import Window, blocks, side_within
+from ml.geo.windows import Window, blocks, blocks_by_tile, side_within
 from tests.ml.conftest import MakeScene
 
 
@@ -32,3 +32,10 @@ def test_an_impossible_window_cannot_be_built(wrong: tuple[int, int, int, int]) 
 @pytest.mark.parametrize(("most_bytes", "pixel_bytes", "side"), [(1 << 20, 1, 512), (1 << 20, 8, 256), (1, 99, 1)])
 def test_a_square_is_halved_until_its_pixels_fit(most_bytes: int, pixel_bytes: int, side: int) -> None:
     assert side_within(most_bytes, pixel_bytes, 512) == side
+
+
+def test_blocks_of_one_tile_come_after_each_other_and_cover_the_scene_once() -> None:
+    windows = list(blocks_by_tile(70, 50, block_px=10, tile_px=40))
+    tiles = [(window.row // 40, window.col // 40) for window in windows]
+    assert sorted(tiles) == tiles
+    assert sorted(windows, key=lambda window: (window.row, window.col)) == list(blocks(70, 50, block_px=10))

@@ -136,5 +136,23 @@ def test_an_image_is_refused_as_a_mask(make_scene: MakeScene, image: np.ndarray,
     assert codes(make_scene(image)) == [code]
 
 
+@pytest.mark.parametrize("nodata", [None, 9])
+def test_the_report_on_a_mask_does_not_depend_on_its_type_and_its_tiles(
+    make_scene: MakeScene, nodata: int | None
+) -> None:
+    values = np.random.default_rng(0).choice(np.array([0, 3, 7, 9, 255]), (1, 2500, 2300))
+    options = LabelOptions(classes={"3": 1, "7": 1, "255": 2, "*": 0})
+    tiled = {"tiled": True, "blockxsize": 2304, "blockysize": 2304}
+    reports = [
+        inspect_labels(make_scene(values.astype(dtype), nodata=nodata, **blocks), options)
+        for dtype, blocks in (("uint8", {}), ("uint8", tiled), ("int32", {}))
+    ]
+    expected = {0: [0] if nodata else [0, 9], 1: [3, 7], 2: [255]}
+    for report in reports:
+        pixels = {item.value: item.pixels for item in report.by_class if item.value != 255}
+        assert pixels == {value: int(np.isin(values, of).sum()) for value, of in expected.items()}
+        assert sum(item.area_ha for item in report.by_class) == pytest.approx(values.size / 100 * HECTARE, rel=1e-4)
+
+
 def test_a_mask_without_a_crs_is_refused(make_scene: MakeScene) -> None:
     assert codes(make_scene(np.ones((1, 40, 40), dtype=np.uint8), crs=None)) == ["missing_crs"]
