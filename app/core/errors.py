@@ -16,6 +16,7 @@ TOO_LARGE = {
     "too_many_bands",
     "too_many_blocks",
     "too_many_features",
+    "too_much_metadata",
     "too_large",
     "block_too_large",
     "overlapping_blocks",

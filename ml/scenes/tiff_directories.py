@@ -77,6 +77,11 @@ class Directory:
     big: bool
     entries: dict[int, tuple[int, int, int]]
 
+    def length(self, tag: int) -> int:
+        """Return the number of bytes that the values of a tag take; 0 if the tag is absent."""
+        kind, count, _ = self.entries.get(tag, (_BYTE, 0, 0))
+        return count * _SIZES.get(kind, 1)
+
     def array(self, tag: int) -> np.ndarray:
         """Return all values of a tag with whole numbers, like the offsets of blocks; empty if the tag is absent.
 

@@ -22,10 +22,14 @@ MAX_SIDE = 1_000_000
 MAX_BANDS = 256
 MAX_BLOCKS = 4_000_000
 MAX_BLOCK_BYTES = 256 << 20  # decoded
+MAX_IMAGE_BYTES = 256 << 30  # decoded
+MAX_TAG_BYTES = 16 << 20  # of anything that is not the list of blocks: GDAL keeps all of it in memory
+MAX_XML_BYTES = 1 << 20  # of GDAL's metadata: as a tree they take some thirty times the memory
 
 COMPRESSIONS = {1, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001}
 # none, LZW, JPEG, Deflate, PackBits, old Deflate, LERC, LZMA, ZSTD, WEBP
 
+_BLOCK_LISTS = {tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS, tag.STRIP_OFFSETS, tag.STRIP_BYTE_COUNTS}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # values of SampleFormat; 4 is untyped, 5 and 6 are complex
 _BITS = {_UNSIGNED: {*range(1, 17), 32}, _SIGNED: {8, 16, 32}, _FLOAT: {16, 24, 32, 64}}
@@ -65,7 +69,7 @@ def check_tiff(path: Path) -> TiffLayout:
 
     Raises:
         InputRefused: The faults found. Codes: not_a_tiff, corrupt_tiff, multi_page, external_reference,
-            unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
+            too_much_metadata, unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
             too_many_blocks, block_too_large, overlapping_blocks.
     """
     size = path.stat().st_size
@@ -186,11 +190,21 @@ def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterato
     """Yield the faults of a directory; number 0 is the image, other numbers are its overviews and masks."""
     if number and not page.kind & (_REDUCED | _MASK):
         yield Fault("multi_page", "The file holds several images.", "Send one image per file.")
+    yield from _metadata_faults(directory)
     if REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
         yield external_reference()
     if number == 0 or page.kind & _MASK:
         yield from _dtype_faults(directory, page)
     yield from _size_faults(page)
+
+
+def _metadata_faults(directory: Directory) -> Iterator[Fault]:
+    limits = dict.fromkeys(directory.entries, MAX_TAG_BYTES) | {tag.GDAL_METADATA: MAX_XML_BYTES}
+    for number in sorted(directory.entries.keys() - _BLOCK_LISTS):
+        if directory.length(number) > limits[number]:
+            detail = f"Tag {number} has {directory.length(number):,} bytes; the limit is {limits[number]:,}."
+            hint = "Rewrite the file without its metadata: gdal_translate -co PROFILE=GeoTIFF in.tif out.tif"
+            yield Fault("too_much_metadata", detail, hint)
 
 
 def external_reference() -> Fault:
@@ -229,6 +243,9 @@ def _size_faults(page: _Page) -> Iterator[Fault]:
     if page.bands > MAX_BANDS:
         detail = f"The image has {page.bands:,} bands; the limit is {MAX_BANDS}."
         yield Fault("too_many_bands", detail, "Send only the bands that you need: gdal_translate -b 1 -b 2 ...")
+    elif page.decoded_bytes > MAX_IMAGE_BYTES and page.rows * page.cols <= MAX_PIXELS:
+        detail = f"The image decodes to {page.decoded_bytes:,} bytes; the limit is {MAX_IMAGE_BYTES:,}."
+        yield Fault("too_many_pixels", detail, "Split it into several scenes, or send only the bands that you need.")
     if page.block_bytes > MAX_BLOCK_BYTES:
         detail = f"One block decodes to {page.block_bytes:,} bytes; the limit is {MAX_BLOCK_BYTES:,}."
         yield Fault("block_too_large", detail, "Rewrite the file in tiles: gdal_translate -co TILED=YES in.tif out.tif")

@@ -153,6 +153,21 @@ def test_a_file_without_a_directory_is_refused(tmp_path: Path) -> None:
     assert codes(path) == ["corrupt_tiff"]
 
 
+@pytest.mark.parametrize(("tag", "length"), [(42112, (1 << 20) + 1), (700, (16 << 20) + 1), (65000, (16 << 20) + 1)])
+def test_metadata_that_would_fill_the_memory_are_refused(tmp_path: Path, tag: int, length: int) -> None:
+    at = 8 + 2 + 7 * 12 + 4
+    entry = {f"t{tag}": (2, length, at)}
+    assert_cheap(tiff(tmp_path / "x.tif", image(**entry), tail=b"<a/>" * (length // 4 + 1)), ["too_much_metadata"])
+
+
+def test_an_image_that_decodes_to_too_many_bytes_is_refused(tmp_path: Path) -> None:
+    size = {"driver": "GTiff", "width": 99_000, "height": 99_000, "count": 4, "dtype": "float64"}
+    tiles = {"tiled": True, "blockxsize": 1024, "blockysize": 1024, "sparse_ok": True, "bigtiff": "yes"}
+    with rasterio.open(tmp_path / "x.tif", "w", crs="EPSG:32648", transform=GRID, **size, **tiles):
+        pass
+    assert_cheap(tmp_path / "x.tif", ["too_many_pixels"])
+
+
 def test_other_directories_beside_the_chain_do_not_matter(tmp_path: Path) -> None:
     pointers = {"t330": (4, 1, 8), "t34665": (4, 1, 8), "t34853": (4, 1, 8)}  # SubIFDs, EXIF and GPS
     assert codes(tiff(tmp_path / "x.tif", image(**pointers))) == []
