@@ -96,23 +96,24 @@ def _whole(band: BandStatistics) -> bool:
 
 
 def radiometry_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
-    """Return a note if the values of a band lie far outside those that the model was trained on.
+    """Return notes if values blur in single precision, or lie far outside those that the model was trained on.
 
-    They do if the mean of the sample lies beyond the lowest or the highest value of the training, or over 5 of its
-    standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the contract
+    They lie far outside if the mean of the sample lies beyond the lowest or the highest value of the training, or over
+    5 of its standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the contract
     are those of homogenised pixels.
     """
+    blurred = tuple(note for note in info.warnings if note.code == "precision_lost")
     if contract.homogenise or len(info.bands) != len(contract.statistics):
-        return ()
+        return blurred
     far = [
         f"{band.name} has a mean of {band.statistics.mean:.6g}, in training {known.mean:.6g} +- {known.std:.6g}"
         for band, known in zip(info.bands, contract.statistics, strict=True)
         if _is_far(band.statistics.mean, known)
     ]
     if not far:
-        return ()
+        return blurred
     hint = "Check that the scene is the same product in the same units. Maps of unlike scenes are often wrong."
-    return (Note(code="unlike_training", detail=f"Band {'; band '.join(far[:_MOST_BANDS])}.", hint=hint),)
+    return (*blurred, Note(code="unlike_training", detail=f"Band {'; band '.join(far[:_MOST_BANDS])}.", hint=hint))
 
 
 def _is_far(mean: float, known: BandStatistics) -> bool:

@@ -96,13 +96,14 @@ class FillValues:
 def _outside(band: NDArray[np.generic]) -> Iterator[tuple[float, float]]:
     """Yield the lowest and the highest value of a band, with their share, if they are far outside all others.
 
-    A negative value below others that are not negative need not be as far outside.
+    A negative value below others that are not negative need not be as far outside. If there is only one other value,
+    its size stands for a range.
     """
     values, counts = np.unique(band.astype(np.float64), return_counts=True)
-    if len(values) < 3:
+    if len(values) < 2:
         return
     for first, rest in ((0, values[1:]), (-1, values[:-1])):
-        value, spread = values[first], rest[-1] - rest[0]
+        value, spread = values[first], rest[-1] - rest[0] if len(rest) > 1 else max(abs(rest[0]), 1.0)
         gap = max(rest[0] - value, value - rest[-1])
         alone = value < 0 <= rest[0] and gap > spread / 2
         if counts[first] / len(band) >= _LEAST_SHARE and (gap > _FAR * spread or alone):

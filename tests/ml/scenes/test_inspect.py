@@ -220,6 +220,18 @@ def test_a_value_far_outside_all_others_of_a_band_is_noted(make_scene: MakeScene
     assert noted(make_scene(image), nodata=fill) == ["partial_nodata"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "noted_value"), [(-9999, 700, -9999), (700, 9999, 9999), (0, 1, None), (3, 30, None), (-1, 1, -1)]
+)
+def test_one_of_two_values_is_a_suspect_if_it_is_far_from_the_other(
+    make_scene: MakeScene, low: int, high: int, noted_value: int | None
+) -> None:
+    image = IMAGE[:2].astype(np.int32)
+    image[1] = np.where(np.arange(80) < 2, *((high, low) if noted_value == high else (low, high)))
+    notes = inspect_scene(make_scene(image)).warnings
+    assert [note.hint.split("=")[-1] for note in notes] == ([f"{noted_value}."] if noted_value is not None else [])
+
+
 def test_bright_and_dark_places_are_no_suspects(make_scene: MakeScene) -> None:
     image = RNG.integers(300, 3000, (2, 60, 80), dtype=np.int32)
     image[:, :10] = 16_000  # clouds that all have the highest value of the sensor
@@ -255,6 +267,7 @@ def test_values_that_blur_in_single_precision_are_noted(
     image[0, 0, :2] = low, high
     info = inspect_scene(make_scene(image))
     assert [note.code for note in info.warnings] == codes
+    assert [note.code for note in radiometry_notes(info, contract())] == codes
     known = info.bands[0].statistics
     assert (known.min, known.max) == (low, high)
     assert known.std == pytest.approx(image.astype(np.float64).std())
