@@ -123,12 +123,13 @@ def _count(tally: Tally, case: _Case, answer: _Answer, failures: Path) -> None:
     tally.accepted += answer.status < 300
     tally.refused += 400 <= answer.status < 500
     tally.limited += "inspection-limit" in answer.text
-    tally.crashed += "makes the reader" in answer.text
+    crashed = "makes the reader" in answer.text
+    tally.crashed += crashed
     tally.slowest_s = max(tally.slowest_s, answer.seconds)
     failed = answer.status >= 500 or answer.later >= 500
     if failed:
         tally.errors.append(f"{case.name}: {answer.text[:200]} {answer.later or ''}")
-    if failed or answer.seconds > 2:
+    if failed or crashed or answer.seconds > 2:
         failures.mkdir(parents=True, exist_ok=True)
         (failures / f"{case.kind}-{case.name}").write_bytes(case.file)
 

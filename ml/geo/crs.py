@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import pyproj
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 from ml.faults import Fault, InputRefused
 from ml.geo.operations import WGS84 as WGS84
@@ -65,7 +65,8 @@ def usable_crs(crs: pyproj.CRS) -> pyproj.CRS:
     """Return the horizontal part of a CRS.
 
     Raises:
-        InputRefused: unknown_crs if the CRS is neither projected nor geographic, or does not lie on the Earth.
+        InputRefused: unknown_crs if the CRS is neither projected nor geographic, does not lie on the Earth, or has a
+            projection that PROJ does not know or parameters that it cannot have.
     """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
@@ -76,6 +77,11 @@ def usable_crs(crs: pyproj.CRS) -> pyproj.CRS:
     if ellipsoid is None or not _EARTH_M[0] <= ellipsoid.semi_major_metre <= _EARTH_M[1]:
         detail = f"The coordinate reference system '{crs.name}' does not lie on the Earth."
         raise InputRefused(Fault("unknown_crs", detail, "Use a coordinate reference system of the Earth."))
+    try:
+        operation(crs, WGS84)
+    except (IndexError, ProjError):  # pyproj finds no operation, or one that cannot be computed
+        detail = f"Places in the coordinate reference system '{crs.name}' cannot be computed."
+        raise InputRefused(Fault("unknown_crs", detail, _HINT)) from None
     return crs
 
 

@@ -99,8 +99,8 @@ def radiometry_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
     """Return notes if values blur in single precision, or lie far outside those that the model was trained on.
 
     They lie far outside if the mean of the sample lies beyond the lowest or the highest value of the training, or over
-    5 of its standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the contract
-    are those of homogenised pixels.
+    5 of its standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the
+    contract are those of homogenised pixels.
     """
     blurred = tuple(note for note in info.warnings if note.code == "precision_lost")
     if contract.homogenise or len(info.bands) != len(contract.statistics):

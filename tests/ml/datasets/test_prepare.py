@@ -17,7 +17,7 @@ from ml.progress import Progress
 from ml.radiometry.homogenise import open_homogenised
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.datasets.world import BY_SCENE, RNG, SIZE, World
-from tests.ml.labels.layers import square
+from tests.ml.labels.layers import Item, square
 
 CROPS = ((0, "cane"), (1, "cassava"), (2, "?"))
 
@@ -153,7 +153,8 @@ def test_a_class_most_of_which_has_the_nodata_value_is_noted(world: World) -> No
 def test_a_buffer_that_takes_most_of_a_class_is_noted(world: World) -> None:
     image = RNG.integers(1, 1000, (2, 256, 256), dtype=np.uint16)
     split = BlockSplit(by="block", block_px=64, buffer_px=32, fractions=Fractions(train=0.5, val=0.25, test=0.25))
-    lines = [(square(64 * n - 6, row, 12), {}) for n in range(1, 4) for row in range(0, 264, 12)]  # along the borders
+    at_borders = [(64 * n - 6, row) for n in range(1, 4) for row in range(0, 264, 12)]
+    lines: list[Item] = [(square(col, row, 12), {}) for col, row in at_borders]
     labels = [world.label("lines", lines)]
     prepared = world.prepare(split, scenes=[world.scene("a", 0, image)], labels=labels, leaks="allow")
     cane = prepared.total.pixels["sugarcane"]

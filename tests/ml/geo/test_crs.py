@@ -125,3 +125,13 @@ def test_places_are_moved_by_whole_turns_only_where_x_goes_round_the_earth() -> 
     x = np.array([-179.0, 1.0, 359.0])
     assert turned(pyproj.CRS("EPSG:4326"), x, 181).tolist() == [181, 1, 359]
     assert turned(pyproj.CRS("EPSG:32648"), x, 181).tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("Transverse_Mercator", "Transverse_Marmot"), ('"Scale_Factor",0.9996', '"Scale_Factor",0.')]
+)
+def test_a_crs_whose_places_cannot_be_computed_is_refused(right: str, wrong: str) -> None:
+    wkt = pyproj.CRS("EPSG:32648").to_wkt("WKT1_ESRI")
+    assert right in wkt
+    with pytest.raises(InputRefused, match="cannot be computed"):
+        crs_from_wkt(wkt.replace(right, wrong))
