@@ -38,18 +38,27 @@ class DatasetScene:
 
 
 @dataclass(frozen=True)
+class DrawnPolygons:
+    """Polygons of a layer by their numbers: those that touch a scene, and those with a pixel in one."""
+
+    touching: set[int] = field(default_factory=set)
+    drawn: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
 class Audit:
     """What the audit of a dataset found.
 
     entries: Scenes of the dataset. layers: Layers of labels, in the order of the labels of the dataset.
     feature_counts: Pixels of each feature of the labels in each split. prints: Fingerprints of each scene.
-    left_out: Labels of the scenes of the splits that are not used. notes, faults: What is odd or wrong with the labels
-    of single scenes.
+    polygons: What became of the polygons of each layer. left_out: Labels of the scenes of the splits that are not used.
+    notes, faults: What is odd or wrong with the labels of single scenes.
     """
 
     entries: Sequence[DatasetScene]
     layers: Sequence[LabelLayer]
     feature_counts: FeatureCounts
+    polygons: list[DrawnPolygons]
     prints: list[Prints] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     notes: list[Note] = field(default_factory=list)
@@ -64,7 +73,7 @@ def audit(
     Raises:
         InputRefused: The faults that `LabelRaster` raises; corrupt_tiff.
     """
-    found = Audit(entries, layers, FeatureCounts(len(layers)))
+    found = Audit(entries, layers, FeatureCounts(len(layers)), [DrawnPolygons() for _ in layers])
     for number, entry in enumerate(entries):
         watch(Progress("audit", number, len(entries), entry.scene.name))
         with naming(entry.scene.name):
@@ -74,7 +83,24 @@ def audit(
         )
         found.faults.extend(fault.at(f"/scenes/{number}") for fault in _label_faults(entry.scene, report, classes))
     watch(Progress("audit", len(entries), len(entries)))
+    found.notes[:] = dict.fromkeys(found.notes)  # a change of datum is the same for many scenes
+    for layer, polygons in zip(layers, found.polygons, strict=True):
+        found.notes.extend(_lost_polygons(layer, polygons))
     return found
+
+
+def _lost_polygons(layer: LabelLayer, polygons: DrawnPolygons) -> Iterator[Note]:
+    """Yield polygons_without_pixels if polygons of a layer touch a scene but hold the centre of none of its pixels."""
+    lost = len(polygons.touching - polygons.drawn)
+    if not lost:
+        return
+    total = len(layer.legend.values)
+    detail = (
+        f"{lost} of {total} polygons of {layer.name!r} have no pixel in any scene, though they touch one: they are "
+        "smaller or narrower than a pixel, or a later polygon covers them. "
+        f"{total - len(polygons.touching)} lie in no scene."
+    )
+    yield Note(code="polygons_without_pixels", detail=detail, hint="They label nothing. Use finer scenes for them.")
 
 
 def settle_leaks(found: Audit, leaks: Leaks, classes: Sequence[ClassDef]) -> tuple[list[np.ndarray], list[Note]]:
@@ -109,6 +135,7 @@ def _count_features(number: int, found: Audit) -> RasteriseReport:
     """Count the features of the scene at index `number` in `found`, and add the fingerprints of the scene."""
     entry = found.entries[number]
     raster = LabelRaster(found.layers, entry.grid)
+    found.notes.extend(raster.datum_notes())
     counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.layers), dtype=np.int64)
     with RasterSource(entry.scene.path, entry.scene.nodata, entry.scene.bands) as source:
         for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
@@ -120,6 +147,9 @@ def _count_features(number: int, found: Audit) -> RasteriseReport:
             if entry.share.splits:
                 found.left_out.add(labels, owners, valid)
         found.prints.append(fingerprints(source))
+    for layer, rasteriser in raster.rasterisers:
+        found.polygons[layer].touching.update(rasteriser.touching.tolist())
+        found.polygons[layer].drawn.update(rasteriser.drawn.tolist())
     return raster.report(counts, replaced)
 
 

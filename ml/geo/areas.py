@@ -39,6 +39,19 @@ def pixel_sides_m(grid: Grid) -> tuple[float, float]:
     return float(np.linalg.norm(bottom - top)), float(np.linalg.norm(right - left))
 
 
+def pixel_side_m(grid: Grid) -> float:
+    """Return the side of a square as large as the grid's middle pixel on the ground, in metres."""
+    return float(np.sqrt(pixel_area_ha(grid, np.array(grid.rows / 2), np.array(grid.cols / 2)) * HECTARE_M2))
+
+
+def straight_px(grid: Grid) -> float:
+    """Return how many pixels long an edge may be that is straight on the grid, when it is drawn in another CRS.
+
+    A straight line in one CRS is a curve in another. The middle of such an edge leaves it by 1 % of a pixel.
+    """
+    return float(np.sqrt(8 * geod_of(grid.crs).a * 0.01 / pixel_side_m(grid)))
+
+
 # (col, row) offsets from a pixel's centre to the middles of its left, right, upper and lower sides
 _CROSS = ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))
 
@@ -93,7 +106,7 @@ def window_areas(grid: Grid, window: Window) -> PixelAreas:
 
 
 _SIDES_PX = (1024, 256, 128, 64, 32, 16, 8, 4, 2)
-_MOST_TILES = 1024  # counting by more of them would be slower than adding the pixels one by one
+_MOST_TILES = 4096  # counting by more of them would be slower than adding the pixels one by one
 _LARGEST_STEP = 2e-5  # between the areas of neighbouring tiles, as a share
 _SAMPLED = 5  # pixels compared along each side of a window
 

@@ -1,6 +1,7 @@
 """Class values, found from the attributes of polygons and from the values of masks."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,7 +11,9 @@ from pydantic import Field
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
-from ml.labels.features import MAX_FAULTS, Feature, Value
+from ml.labels.attributes import attribute, attributes_there
+from ml.labels.features import MAX_FAULTS, Feature
+from ml.labels.texts import number, plain, similar, text_of
 from ml.text import is_storable
 
 ANY = "*"
@@ -24,7 +27,8 @@ class LabelOptions(Frozen):
     class_field: Attribute that holds the class of each polygon. By default, it is the only attribute that holds keys
         of `classes`; without `classes`, every polygon has class 1.
     classes: Maps each text of the attribute, or each value of a mask, to a class value from 0 to 254, or to 255 for
-        unlabelled. The key "*" stands for every other text. Without `classes`, the text itself is the class value.
+        unlabelled. The key "*" stands for every other text, but not for a missing one, and not for 255 in a mask: these
+        are unlabelled. Without `classes`, the text itself is the class value.
     crs: CRS of the polygons' coordinates as an authority's code, like "EPSG:32648". It is used instead of the CRS
         in the file, which may be missing or wrong.
     background: Class of the pixels that no polygon covers, in a scene that the layer touches: 0, or 255 for
@@ -48,30 +52,77 @@ class FeatureClasses:
 
     values: Class value of each feature, shape (features,), uint8.
     names: Text that stands for the class in the layer ("cassava"), one per feature; "" if there is no text.
+    attribute: Attribute that holds the texts; None for a mask, or if every polygon has class 1.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
+    attribute: str | None = None
+
+
+class ClassTable:
+    """Finds the class value of a text.
+
+    A text matches a key of `classes` if both are `plain` the same, or else if both are the same number.
+
+    Raises:
+        InputRefused: ambiguous_class if two keys of `classes` are the same text but different classes.
+    """
+
+    def __init__(self, classes: Mapping[str, int] | None) -> None:
+        self.classes = classes
+        self._keys = dict[str, str]()
+        for key, value in (classes or {}).items():
+            same = self._keys.setdefault(plain(key), key)
+            if classes and classes[same] != value:
+                detail = f"`classes` maps {plain(key)[:80]!r} to the classes {classes[same]} and {value}."
+                raise InputRefused(Fault("ambiguous_class", detail, "Map each text once."))
+        numbers = [(number(text), key) for text, key in self._keys.items()]
+        times = Counter(each for each, _ in numbers)
+        self._numbers: dict[str | None, str] = {each: key for each, key in numbers if each and times[each] == 1}
+
+    def key(self, text: str) -> str | None:
+        """Return the key of `classes` that a text matches, other than "*"; None if it matches none."""
+        found = self._keys.get(text, self._numbers.get(number(text)))
+        return found if found != ANY else None
+
+    def value(self, text: str) -> int | None:
+        """Return the class value of a text; None if the text is not a known class."""
+        if self.classes is None:
+            known = number(text)
+            return int(known) if known and known.isdecimal() and len(known) <= 3 and int(known) <= UNLABELLED else None
+        key = self.key(text)
+        if key is not None:
+            return self.classes[key]
+        return UNLABELLED if text == "" and ANY in self.classes else self.classes.get(ANY)
+
+    def like(self, text: str) -> str | None:
+        """Return the key of `classes` that differs from a text only by case, width or spaces, if there is one."""
+        keys = (key for key in self.classes or () if key != ANY and similar(plain(key)) == similar(text))
+        return next(keys, None)
 
 
 def classes_of(features: Sequence[Feature], options: LabelOptions) -> FeatureClasses:
     """Return the class value of each polygon, and the text from which it was found.
 
+    options: Its class_field is an attribute of the layer, or None.
+
     Raises:
         InputRefused: missing_class if a polygon has no class or the attribute cannot be guessed; unknown_class if a
-            text is not in `classes`; invalid_text if a text has control characters.
+            text is not in `classes`; ambiguous_class; invalid_text if a text has control characters.
     """
-    field = options.class_field or _guessed_field(features, options.classes)
+    table = ClassTable(options.classes)
+    field = attribute(features, options.class_field) if options.class_field else _guessed_field(features, table)
     if field is None:
         return FeatureClasses(np.ones(len(features), dtype=np.uint8), ("",) * len(features))
     texts = [text_of(feature.properties.get(field)) for feature in features]
-    values = {text: _class_value(text, options.classes) for text in set(texts)}
+    values = {text: table.value(text) for text in set(texts)}
     faults = [_unstorable(text) for text in sorted(values) if not is_storable(text)][:MAX_FAULTS]
     if values.get("", 0) is None:
         faults.append(_missing(field, texts, features))
     unknown = sorted(text for text, value in values.items() if text and value is None)
-    refuse_any(faults + [_unknown(text, options.classes) for text in unknown[:MAX_FAULTS]])
-    return FeatureClasses(np.array([values[text] for text in texts], dtype=np.uint8), tuple(texts))
+    refuse_any(faults + [_unknown(text, table) for text in unknown[:MAX_FAULTS]])
+    return FeatureClasses(np.array([values[text] for text in texts], dtype=np.uint8), tuple(texts), field)
 
 
 def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> np.ndarray:
@@ -90,11 +141,13 @@ def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> n
 def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values in a window of a mask, sorted, and the class value of each, uint8, both (values,).
 
+    The value 255 is unlabelled unless `classes` has it as a key.
+
     raw, valid: Pixels of the mask and their validity, as for `mask_classes`.
 
     Raises:
         InputRefused: unknown_class if a valid pixel has a value that is not in `classes`; not_a_mask if the window
-            has over 1000 distinct values.
+            has over 1000 distinct values; ambiguous_class.
     """
     values = np.unique(raw)
     if len(values) > MAX_MASK_VALUES:
@@ -102,10 +155,12 @@ def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tup
         hint = "Send a mask whose pixels are class values. This file may be an image."
         raise InputRefused(Fault("not_a_mask", detail, hint))
     used = set(np.unique(raw[valid]).tolist())
-    table = {value: _class_value(str(value), options.classes) for value in values.tolist()}
-    table |= {UNLABELLED: UNLABELLED} if options.classes is None else {}
+    known = ClassTable(options.classes)
+    table = {value: known.value(str(value)) for value in values.tolist()}
+    if UNLABELLED in table and known.key(str(UNLABELLED)) is None:
+        table[UNLABELLED] = UNLABELLED
     unknown = [value for value in sorted(used) if table[value] is None]
-    refuse_any(_unknown(str(value), options.classes) for value in unknown[:MAX_FAULTS])
+    refuse_any(_unknown(str(value), known) for value in unknown[:MAX_FAULTS])
     return values, np.array([UNLABELLED if table[v] is None else table[v] for v in values.tolist()], dtype=np.uint8)
 
 
@@ -117,45 +172,36 @@ def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:
     return names
 
 
-def text_of(value: Value) -> str:
-    """Return the value of an attribute as text, stripped: "6" for 6.0, and "" for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def _class_value(text: str, classes: Mapping[str, int] | None) -> int | None:
-    if classes is not None:
-        return classes.get(text, classes.get(ANY))
-    return int(text) if text.isdecimal() and len(text) <= 3 and int(text) <= UNLABELLED else None
-
-
-def _guessed_field(features: Sequence[Feature], classes: Mapping[str, int] | None) -> str | None:
+def _guessed_field(features: Sequence[Feature], table: ClassTable) -> str | None:
     """Return the only attribute that holds a key of `classes`; None without `classes`.
 
     Raises:
         InputRefused: missing_class if no attribute, or more than one, holds such a key.
     """
-    if classes is None:
+    if table.classes is None:
         return None
     names = {
         name
         for feature in features
         for name, value in feature.properties.items()
-        if text_of(value) in classes.keys() - {""}
+        if (text := text_of(value)) and table.key(text) is not None
     }
     if len(names) == 1:
         return names.pop()
     found = f"Several attributes hold such texts: {_listed(names)}." if names else "No attribute holds any of them."
-    detail = f"`classes` lists {_listed(set(classes))}, but class_field does not name the attribute. {found}"
-    raise InputRefused(Fault("missing_class", detail, f"Name the attribute in class_field. {_attributes(features)}"))
+    keys = _listed(set(table.classes))
+    detail = f"`classes` lists {keys}, but class_field does not name the attribute. {found}"
+    raise InputRefused(
+        Fault("missing_class", detail, f"Name the attribute in class_field. {attributes_there(features)}")
+    )
 
 
 def _missing(field: str, texts: Sequence[str], features: Sequence[Feature]) -> Fault:
     detail = f"{texts.count('')} of {len(texts)} polygons have no value in the attribute {field[:80]!r}."
-    hint = f"Fill in the values, or name another attribute in class_field. {_attributes(features)}"
+    hint = (
+        "Fill in the values, name another attribute in class_field, or map the missing ones: "
+        f'classes={{"": 255}} leaves them unlabelled. {attributes_there(features)}'
+    )
     return Fault("missing_class", detail, hint)
 
 
@@ -164,20 +210,18 @@ def _unstorable(text: str) -> Fault:
     return Fault("invalid_text", detail, "Remove them from the attribute, and export the layer again.")
 
 
-def _unknown(text: str, classes: Mapping[str, int] | None) -> Fault:
-    detail = f"{text[:80]!r} is not a known class."
-    if classes is None:
+def _unknown(text: str, table: ClassTable) -> Fault:
+    like = table.like(text)
+    alike = f" It differs from {like[:80]!r} only by case, width or spaces." if like is not None else ""
+    detail = f"{text[:80]!r} is not a known class.{alike}"
+    if table.classes is None:
         hint = 'Map it to a class: classes={"text": value}, with values from 0 to 254, or 255 for unlabelled.'
         return Fault("unknown_class", detail, hint)
-    hint = f"Add it to classes, or map all other texts with '*'. Known texts: {_listed(set(classes))}."
+    hint = f"Add it to classes, or map all other texts with '*'. Known texts: {_listed(set(table.classes))}."
     return Fault("unknown_class", detail, hint)
 
 
-def _attributes(features: Sequence[Feature]) -> str:
-    names = _listed({name for feature in features[:1000] for name in feature.properties})
-    return f"The layer has the attributes {names}." if names else "The layer has no attributes."
-
-
-def _listed(names: set[str]) -> str:
-    listed = ", ".join(name[:40] for name in sorted(names)[:12])
-    return listed + (", ..." if len(names) > 12 else "")
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    listed = ", ".join(name[:40] for name in ordered[:12])
+    return listed + (", ..." if len(ordered) > 12 else "")

@@ -3,6 +3,7 @@
 import numpy as np
 import shapely
 
+from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.labels.features import MAX_FAULTS
 
@@ -13,6 +14,8 @@ _CHUNK = 1000  # polygons compared with all others in one step
 
 def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, ...]:
     """Return a note if polygons of different classes overlap slightly; where they do, the later polygon counts.
+
+    An unlabelled polygon contradicts no class, so it may overlap others as it likes.
 
     geometries: Valid polygons, shape (features,).
     values: Class value of each polygon, shape (features,).
@@ -36,7 +39,8 @@ def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, .
         one, other = one[differing], other[differing]
         shared = shapely.area(shapely.intersection(geometries[one], geometries[other]))
         smaller = np.minimum(shapely.area(geometries[one]), shapely.area(geometries[other]))
-        grave = shared > TOLERATED * smaller
+        labelled = (values[one] != UNLABELLED) & (values[other] != UNLABELLED)
+        grave = labelled & (shared > TOLERATED * smaller)
         slight += int(((shared > 0) & ~grave).sum())
         for a, b in zip(one[grave][:MAX_FAULTS], other[grave][:MAX_FAULTS], strict=True):
             detail = f"Features {a + 1} (class {values[a]}) and {b + 1} (class {values[b]}) cover the same ground."
@@ -46,7 +50,7 @@ def check_conflicts(geometries: np.ndarray, values: np.ndarray) -> tuple[Note, .
     refuse_any(faults[:MAX_FAULTS])
     if not slight:
         return ()
-    detail = f"{slight} pairs of polygons of different classes overlap a little."
+    detail = f"{slight} pairs of polygons of different classes overlap a little, or one of them is unlabelled."
     return (
         Note(
             code="overlapping_polygons", detail=detail, hint="Where they overlap, the later polygon in the file counts."

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.faults import Fault, InputRefused
-from ml.labels.classes import text_of
+from ml.labels.attributes import attribute as spelled
 from ml.labels.features import Feature
+from ml.labels.texts import text_of
 
 _USUAL = ("fieldid", "plotid", "parcelid")  # attribute names, in lower case and without _ and -
 
@@ -33,7 +34,7 @@ def fields_of(features: Sequence[Feature], attribute: str | None = None) -> Fiel
     Raises:
         InputRefused: missing_field_id if no polygon has a value in `attribute`.
     """
-    name = attribute or _guessed(features)
+    name = spelled(features, attribute) if attribute else _guessed(features)
     ids = [text_of(feature.properties.get(name)) if name else "" for feature in features]
     if attribute and not any(ids):
         detail = f"No polygon has a value in the attribute {attribute[:80]!r}, which should identify its field."

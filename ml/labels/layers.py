@@ -14,6 +14,7 @@ from rasterio.features import rasterize
 
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
+from ml.geo.areas import straight_px
 from ml.geo.crs import full_turn, transformer, turned
 from ml.geo.grid import Box, Grid, far_apart
 from ml.geo.operations import WGS84, Operation, operation
@@ -31,14 +32,22 @@ from ml.scenes.tiff_agreement import check_raster
 
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
-# longest edge, in pixels, when a polygon is reprojected: the middle of an edge is wrong by 1 % of a pixel of 50 m then
-_EDGE_PX = 100
 _WHOLE_NUMBERS = "Write them as whole numbers of at most 32 bits: gdal_translate -ot Int32 old.tif new.tif"
 _FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
 
 class LayerRasteriser(Protocol):
     """Rasterises one label layer on the grid of one scene."""
+
+    @property
+    def touching(self) -> np.ndarray:
+        """Numbers of the polygons that touch the grid, shape (n,); empty for a mask."""
+        ...
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Numbers of the polygons that have a pixel in the windows so far, shape (n,); empty for a mask."""
+        ...
 
     @property
     def background(self) -> int:
@@ -62,6 +71,16 @@ class LabelLayer(Protocol):
     """
 
     name: str
+
+    @property
+    def crs(self) -> pyproj.CRS:
+        """CRS of the layer."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """Bounding box of the layer, in degrees of WGS 84."""
+        ...
 
     @property
     def fields(self) -> Fields | None:
@@ -136,6 +155,11 @@ class PolygonLayer:
         """Bounding box of all polygons, in degrees of WGS 84. One operation is chosen for it, if a datum changes."""
         return wgs84_bounds(self.geometries, self.crs)
 
+    @cached_property
+    def to_wgs84(self) -> Operation:
+        """How the polygons get to WGS 84."""
+        return operation(self.crs, WGS84, self.box)
+
     def on(self, grid: Grid) -> "PolygonRasteriser | None":
         """Return a rasteriser of the polygons near the grid of a scene; None if no polygon touches the grid."""
         numbers, geometries = self._near(grid)
@@ -168,8 +192,9 @@ class PolygonLayer:
             geometries.append(shapely.intersection(self.geometries[near], around))
         all_numbers, near_geometries = np.concatenate(numbers), np.concatenate(geometries)
         if not grid.crs.equals(self.crs, ignore_axis_order=True):
-            edge = _EDGE_PX * max(right - left, top - bottom) / max(grid.rows, grid.cols)
-            near_geometries = shapely.segmentize(near_geometries, edge)
+            edge = straight_px(grid) * max(right - left, top - bottom) / max(grid.rows, grid.cols)
+            degree = (full_turn(self.crs) or np.inf) / 360
+            near_geometries = shapely.segmentize(near_geometries, min(edge, degree))
         order = np.argsort(all_numbers, kind="stable")
         return all_numbers[order], near_geometries[order]
 
@@ -207,13 +232,14 @@ class PolygonRasteriser:
     """Rasterises polygons on the grid of a scene. A pixel belongs to the polygon that contains its centre.
 
     geometries: Polygons in pixel coordinates, (col, row) from the corner of the grid, shape (polygons,).
-    numbers: Number of the layer's feature for each polygon, shape (polygons,).
+    touching: Number of the layer's feature for each polygon, shape (polygons,).
     background: Class value of the pixels that no polygon covers.
     operation: How the polygons got from the CRS of their layer to that of the grid.
     """
 
     def __init__(self, geometries: np.ndarray, numbers: np.ndarray, background: int, operation: Operation) -> None:
-        self._geometries, self.numbers, self.background, self.operation = geometries, numbers, background, operation
+        self._geometries, self.touching, self.background, self.operation = geometries, numbers, background, operation
+        self._drawn = np.zeros(int(numbers.max()) + 1, dtype=bool)
         self._tree = shapely.STRtree(geometries)
 
     def rasterise(self, window: Window) -> np.ndarray:
@@ -221,7 +247,7 @@ class PolygonRasteriser:
         inside = np.sort(self._tree.query(box))
         if len(inside) == 0:
             return np.full((window.rows, window.cols), NO_FEATURE, dtype=np.int32)
-        shapes = zip(self._geometries[inside], self.numbers[inside].tolist(), strict=True)
+        shapes = zip(self._geometries[inside], self.touching[inside].tolist(), strict=True)
         features: np.ndarray = rasterize(
             shapes,
             out_shape=(window.rows, window.cols),
@@ -229,7 +255,13 @@ class PolygonRasteriser:
             transform=Affine.translation(window.col, window.row),
             dtype="int32",
         )
+        self._drawn[features[features != NO_FEATURE]] = True
         return features
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Numbers of the features that have a pixel in the windows so far, shape (n,)."""
+        return np.flatnonzero(self._drawn)
 
 
 class MaskLayer:
@@ -260,6 +292,16 @@ class MaskLayer:
     def crs(self) -> pyproj.CRS:
         """CRS of the mask."""
         return self.grid.crs
+
+    @property
+    def box(self) -> Box:
+        """Bounding box of the mask, in degrees of WGS 84."""
+        return self.grid.bbox()
+
+    @property
+    def to_wgs84(self) -> Operation:
+        """How the pixels get to WGS 84."""
+        return self.grid.operation
 
     @property
     def legend(self) -> FeatureClasses:
@@ -312,6 +354,16 @@ class MaskRasteriser:
     mask: MaskLayer
     grid: Grid
     background: int = UNLABELLED
+
+    @property
+    def touching(self) -> np.ndarray:
+        """A mask has no polygons."""
+        return np.zeros(0, dtype=int)
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """A mask has no polygons."""
+        return np.zeros(0, dtype=int)
 
     @cached_property
     def operation(self) -> Operation:

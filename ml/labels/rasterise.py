@@ -1,6 +1,6 @@
 """Rasterises label layers on the grid of a scene."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,13 @@ import rasterio
 
 from ml.contract import UNLABELLED
 from ml.faults import Note
+from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks, ceil_to
 from ml.labels.classes import LabelOptions
-from ml.labels.layers import NO_FEATURE, LabelLayer, open_layer
+from ml.labels.layers import NO_FEATURE, LabelLayer, LayerRasteriser, open_layer
 
 BLOCK_PX = 1024
 _PROFILE = {"driver": "GTiff", "dtype": "uint8", "nodata": UNLABELLED, "compress": "deflate", "interleave": "band"}
@@ -80,6 +81,17 @@ class LabelRaster:
         on_scene = [(number, layer, layer.on(grid)) for number, layer in enumerate(layers)]
         self._layers = [(number, layer, rasteriser) for number, layer, rasteriser in on_scene if rasteriser]
         self._background = min((rasteriser.background for _, _, rasteriser in self._layers), default=UNLABELLED)
+
+    @property
+    def rasterisers(self) -> Iterator[tuple[int, LayerRasteriser]]:
+        """Number of each layer that touches the scene, and its rasteriser."""
+        yield from ((number, rasteriser) for number, _, rasteriser in self._layers)
+
+    def datum_notes(self) -> Iterator[Note]:
+        """Yield a note for each layer that a change of datum may have put wrong on the scene."""
+        for _, layer, rasteriser in self._layers:
+            what = f"The labels {layer.name!r} are in {layer.crs.name}, and scenes in {self.grid.crs.name}"
+            yield from datum_notes(rasteriser.operation, layer.box, what)
 
     def rasterise(self, window: Window) -> RasterisedLabels:
         """Return the labels in a window of the scene.

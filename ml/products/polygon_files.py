@@ -19,7 +19,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry import LinearRing, Polygon
 
 from ml.contract import ClassDef
-from ml.geo.areas import HECTARE_M2, pixel_area_ha
+from ml.geo.areas import pixel_side_m, straight_px
 from ml.geo.crs import crs_code, lonlat
 from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
@@ -28,7 +28,6 @@ from ml.products.polygons import Patches, patches, traced_values
 DECIMALS = 7  # of a degree, which is about a centimetre: enough for pixels of ten metres
 _FINE_PX = 8e-5  # degrees; smaller pixels need more decimals
 _ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
-_BENT_PX = 0.01  # share of a pixel's side by which a straight edge may leave the curve that it is in degrees
 _EARTH_M = 6_378_137
 _LAYER = "classes"
 _LAST_CHANGE = "2000-01-01T00:00:00.000Z"
@@ -70,7 +69,7 @@ def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Wri
     """
     outlines = _Outlines(grid)
     # a pixel of ten metres has 0.01 ha; areas of smaller ones need more decimals
-    area_decimals = max(6, ceil(4 - log10(_pixel_ha(grid))))
+    area_decimals = max(6, ceil(8 - 2 * log10(pixel_side_m(grid))))
     separator = "\n"
     with path.open("w", encoding="utf-8") as file:
 
@@ -92,10 +91,9 @@ class _Outlines:
     """Turns polygons of a grid into polygons in degrees of WGS 84, exact enough for the pixels of the grid."""
 
     def __init__(self, grid: Grid) -> None:
-        self._grid, metres = grid, sqrt(_pixel_ha(grid) * HECTARE_M2)
-        pixel = degrees(metres / _EARTH_M)
+        self._grid, pixel = grid, degrees(pixel_side_m(grid) / _EARTH_M)
         self._decimals = DECIMALS if pixel >= _FINE_PX else ceil(-log10(_ROUNDED_PX * pixel))
-        self._edge = sqrt(8 * _EARTH_M * _BENT_PX / metres) * sqrt(abs(grid.transform.determinant))
+        self._edge = straight_px(grid) * sqrt(abs(grid.transform.determinant))
 
     def in_degrees(self, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
         """Return valid polygons or multipolygons in degrees, shape (n,). geometries: Polygons of the grid."""
@@ -135,10 +133,6 @@ def _filled(ring: LinearRing) -> Polygon:
         lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
     filled: Polygon = shapely.make_valid(Polygon(np.column_stack([lon, lat])), method="structure")
     return filled
-
-
-def _pixel_ha(grid: Grid) -> float:
-    return float(pixel_area_ha(grid, np.array(grid.rows / 2), np.array(grid.cols / 2)))
 
 
 @contextmanager

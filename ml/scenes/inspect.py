@@ -10,8 +10,9 @@ import rasterio
 from ml.contract import BandStatistics, Scaling
 from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
-from ml.geo.areas import HECTARE_M2, pixel_area_ha
+from ml.geo.areas import pixel_side_m
 from ml.geo.crs import crs_code
+from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Box, Grid
 from ml.geo.placement import checked_grid
 from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
@@ -104,7 +105,9 @@ def inspect_scene(
         names, name_notes = band_names(source, bands)
         refuse_any(_scale_faults(source))
         sample = sample_scene(source, windows_per_side)
-        return _describe(path, grid, source, names, sample, (*_rpc_notes(rpc), *name_notes, *sample.notes))
+        placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
+        notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed)
+        return _describe(path, grid, source, names, sample, notes)
 
 
 def _scale_faults(source: RasterSource) -> Iterator[Fault]:
@@ -154,5 +157,4 @@ def _describe(
 
 def ground_sampling_distance(grid: Grid) -> float:
     """Return the side of a square as large as the grid's middle pixel on the ground, in metres."""
-    area_ha = pixel_area_ha(grid, np.array([grid.rows / 2]), np.array([grid.cols / 2]))
-    return float(np.sqrt(area_ha[0] * HECTARE_M2))
+    return pixel_side_m(grid)

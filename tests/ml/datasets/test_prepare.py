@@ -3,7 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
+from pyproj import Transformer
 
 from ml.contract import BINARY, ClassDef, Method
 from ml.datasets.checks import learning_faults
@@ -17,7 +19,7 @@ from ml.progress import Progress
 from ml.radiometry.homogenise import open_homogenised
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.datasets.world import BY_SCENE, RNG, SIZE, World
-from tests.ml.labels.layers import Item, square
+from tests.ml.labels.layers import Item, geojson, square
 
 CROPS = ((0, "cane"), (1, "cassava"), (2, "?"))
 
@@ -374,3 +376,25 @@ def test_homogenised_scenes_have_their_radiometry_and_the_contract_has_the_refer
     # both training scenes now have the radiometry of the reference, so together they spread no wider than one
     (first, _) = data.contract.statistics
     assert first.std == pytest.approx(2 * dark[0].std(), rel=0.05)
+
+
+def test_polygons_that_no_pixel_belongs_to_are_counted(world: World) -> None:
+    narrow = shapely.transform(
+        square(0, 0, 1), lambda xy: (xy - (500_000, 1_200_000)) * (0.3, 30) + (500_306, 1_199_700)
+    )
+    usual: list[Item] = [(square(100 * number, 0), {}) for number in range(3)]
+    plots: list[Item] = [*usual, (narrow, {}), (square(40.6, 40.6, 0.3), {})]
+    far: list[Item] = [(square(900, 0), {}), (square(950, 0), {})]
+    notes = world.prepare(labels=[world.label("small", [*plots, *far])]).notes
+    (note,) = (note for note in notes if note.code == "polygons_without_pixels")
+    assert note.detail.startswith("2 of 7 polygons of 'small' have no pixel") and "2 lie in no scene" in note.detail
+
+
+def test_a_datum_without_a_known_shift_is_noted_once_for_all_scenes(world: World) -> None:
+    there = Transformer.from_crs("EPSG:32648", "EPSG:4326", always_xy=True)
+    squares = (square(100 * number, 0, 30) for number in range(3))
+    fields: list[Item] = [(shapely.transform(each, there.transform, interleaved=False), {}) for each in squares]
+    xian = LabelFile(name="xian", path=geojson(world.folder / "xian", fields, crs="EPSG:4610"))
+    notes = [note for note in world.prepare(labels=[xian]).notes if note.code == "unknown_datum_shift"]
+    assert len(notes) == 1 and "'xian' are in Xian 1980" in notes[0].detail and "100 m" in notes[0].detail
+    assert not any("datum" in note.code for note in world.prepare().notes)

@@ -10,7 +10,7 @@ from shapely.affinity import affine_transform
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.geo.areas import count_by_class, pixel_area_ha, pixel_sides_m, polygon_area_ha, window_areas
-from ml.geo.crs import full_turn, geod_of, to_wgs84, transformer
+from ml.geo.crs import full_turn, geod_of, lonlat, to_wgs84
 from ml.geo.grid import Grid
 from ml.geo.windows import Window
 from ml.products.write import class_areas_ha
@@ -97,9 +97,9 @@ SHAPES = (
 def test_polygon_areas_equal_geodesic_areas(crs: str, place: Affine) -> None:
     known = pyproj.CRS(crs)
     shapes = np.array([affine_transform(shape, place.to_shapely()) for shape in SHAPES])
-    lonlat = shapely.transform(shapes, transformer(known, known.geodetic_crs).transform, interleaved=False)
+    degrees = shapely.transform(shapes, lambda x, y: lonlat(known, x, y), interleaved=False)
     geod = geod_of(known)
-    expected = [geod.geometry_area_perimeter(shape)[0] / 10_000 for shape in shapely.orient_polygons(lonlat)]
+    expected = [geod.geometry_area_perimeter(shape)[0] / 10_000 for shape in shapely.orient_polygons(degrees)]
     assert polygon_area_ha(shapes, known) == pytest.approx(expected, rel=1e-9)
     for number, shape in enumerate(shapes):
         assert polygon_area_ha(np.array([shape]), known) == pytest.approx(expected[number : number + 1], rel=1e-9)
@@ -170,7 +170,7 @@ def test_areas_in_grads_from_paris_equal_those_in_degrees_from_greenwich() -> No
     paris, greenwich = pyproj.CRS("EPSG:4807"), pyproj.CRS("EPSG:4275")  # both NTF
     field = shapely.box(2.0, 46.0, 2.01, 46.005)
     in_grads = shapely.transform(field, lambda xy: (xy - (2.33722917, 0)) / 0.9)
-    expected = abs(greenwich.get_geod().geometry_area_perimeter(field)[0]) / 10_000
+    expected = abs(geod_of(greenwich).geometry_area_perimeter(field)[0]) / 10_000
     assert polygon_area_ha(np.array([in_grads]), paris)[0] == pytest.approx(expected, rel=1e-6)
     grid = Grid(10, 20, Affine(0.0005 / 0.9, 0, (2 - 2.33722917) / 0.9, 0, -0.0005 / 0.9, 46.005 / 0.9), paris)
     assert window_areas(grid, Window(0, 0, 10, 20)).full().sum() == pytest.approx(expected, rel=1e-6)

@@ -4,10 +4,12 @@ from typing import Any
 import numpy as np
 import pyproj
 import pytest
+import shapely
 from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
 from ml.geo.crs import to_wgs84
+from ml.geo.datum_shifts import DatumShift
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
 from tests.ml.conftest import MakeScene
@@ -65,10 +67,148 @@ def test_without_classes_the_attribute_is_the_class_value(tmp_path: Path) -> Non
     assert codes(path, class_field="crop") == ["unknown_class", "unknown_class"]
 
 
-def test_a_star_maps_every_other_value(tmp_path: Path) -> None:
-    items = [*ITEMS, (square(60, 0), {"crop": None})]
-    options = LabelOptions(class_field="crop", classes={"cane": 1, "*": 0})
-    assert [item.features for item in inspect_labels(geojson(tmp_path / "x", items), options).by_class] == [2, 1]
+CANE_OR_NOT = LabelOptions(class_field="crop", classes={"cane": 1, "*": 0})
+
+
+def inspected(tmp_path: Path, *texts: Any, options: LabelOptions = CANE_OR_NOT) -> LabelReport:
+    """Return the report of a layer of squares with these values in the attribute `crop`."""
+    items: list[Item] = [(square(20 * number, 0), {"crop": text}) for number, text in enumerate(texts)]
+    return inspect_labels(geojson(tmp_path / "x", items), options)
+
+
+def features_by_class(report: LabelReport) -> dict[int, int | None]:
+    return {item.value: item.features for item in report.by_class}
+
+
+def test_a_star_maps_every_other_text_but_not_a_missing_one(tmp_path: Path) -> None:
+    report = inspected(tmp_path, "cane", "rice", None, "", " \t", "\u3000", "\ufeff")
+    assert features_by_class(report) == {0: 1, 1: 1, 255: 5}
+    assert report.unlabelled == 5
+    assert [note.code for note in report.warnings] == ["no_class_text"]
+    assert report.warnings[0].detail.startswith("5 of 7 polygons")
+
+
+def test_the_owner_can_give_missing_texts_a_class(tmp_path: Path) -> None:
+    options = LabelOptions(class_field="crop", classes={"cane": 1, "": 0})
+    report = inspected(tmp_path, "cane", None, " ", options=options)
+    assert features_by_class(report) == {0: 2, 1: 1} and report.unlabelled == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("cane", " cane\u00a0"),
+        ("cane", "\ufeffcane"),
+        ("cane", "ca\u200bne"),
+        ("cane", "cane\u200e"),
+        ("cane\u2060", "cane"),
+        (" cane ", "cane"),
+        ("caña", "can\u0303a"),
+        ("can\u0303a", "caña"),
+        ("甘蔗", "\u3000甘蔗\x00"),
+        ("1", 1),
+        ("1", 1.0),
+        ("1.0", 1),
+        ("1", "1.0"),
+        ("1.50", "1.5"),
+        ("-2", -2.0),
+        ("01", "01"),
+    ],
+)
+def test_what_does_not_matter_in_a_text_does_not_matter(tmp_path: Path, key: str, text: Any) -> None:
+    options = LabelOptions(class_field="crop", classes={key: 1, "*": 0})
+    report = inspected(tmp_path, text, "rice", options=options)
+    assert features_by_class(report) == {0: 1, 1: 1}
+
+
+@pytest.mark.parametrize("text", ["Cane", "CANE", "ｃａｎｅ", "ca ne"])
+def test_a_text_that_only_looks_like_a_class_is_pointed_out(tmp_path: Path, text: str) -> None:
+    report = inspected(tmp_path, "cane", text, "rice", "rice")
+    assert features_by_class(report) == {0: 3, 1: 1}
+    assert [(item.text, item.count, item.like) for item in report.other_texts or ()] == [
+        (text, 1, "cane"),
+        ("rice", 2, None),
+    ]
+    assert [note.code for note in report.warnings] == ["similar_text"]
+
+
+@pytest.mark.parametrize("text", ["01", "１", "1e0", "one", "+1"])
+def test_what_may_be_a_code_is_not_taken_for_a_number(tmp_path: Path, text: str) -> None:
+    options = LabelOptions(class_field="crop", classes={"1": 1, "*": 0})
+    assert features_by_class(inspected(tmp_path, 1, text, options=options)) == {0: 1, 1: 1}
+
+
+def test_the_report_lists_what_the_star_caught_with_counts(tmp_path: Path) -> None:
+    texts = [f"crop {number:02}" for number in range(30) for _ in range(1 + number % 3)]
+    report = inspected(tmp_path, "cane", *texts)
+    assert report.other_texts_left == 10
+    assert [item.count for item in report.other_texts or ()] == [3] * 10 + [2] * 10
+    assert LabelReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_two_keys_that_are_the_same_text_but_different_classes_are_refused(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "x", ITEMS)
+    assert codes(path, class_field="crop", classes={"cane": 1, "cane ": 0, "*": 0}) == ["ambiguous_class"]
+
+
+def test_a_class_that_matches_nothing_is_refused_with_the_texts_that_are_there(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "x", [*ITEMS, (square(60, 0), {"crop": "maize"})])
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(path, LabelOptions(class_field="crop", classes={"sugarcane": 1, "sugar cane": 1, "*": 0}))
+    (fault,) = refused.value.faults
+    assert fault.code == "unmatched_class" and "'sugarcane' or 'sugar cane'" in fault.detail
+    assert "maize 2, cane 1" in fault.hint
+
+
+def test_a_key_that_matches_nothing_is_a_warning_where_its_class_has_another(tmp_path: Path) -> None:
+    options = LabelOptions(class_field="crop", classes={"cane": 1, "甘蔗": 1, "wheat": 0, "*": 0, "unsure": 255})
+    (note,) = inspected(tmp_path, "cane", "maize", options=options).warnings
+    assert note.code == "unmatched_text" and "'甘蔗', 'wheat'" in note.detail and "maize 1" in note.hint
+
+
+@pytest.mark.parametrize("classes", [None, {"cane": 1, "*": 0}])
+def test_an_attribute_that_is_not_there_is_refused_with_those_that_are(
+    tmp_path: Path, classes: dict[str, int] | None
+) -> None:
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(geojson(tmp_path / "x", ITEMS), LabelOptions(class_field="crops", classes=classes))
+    (fault,) = refused.value.faults
+    assert fault.code == "missing_class" and "crop (cane 1, maize 1); no (1 1, 2 1)" in fault.hint
+
+
+def test_the_name_of_an_attribute_is_compared_like_a_text(tmp_path: Path) -> None:
+    items: list[Item] = [(polygon, {"\ufeffcrop ": text["crop"]}) for polygon, text in ITEMS]
+    report = inspect_labels(geojson(tmp_path / "x", items), CANE_OR_NOT)
+    assert features_by_class(report) == {0: 1, 1: 1}
+
+
+def test_unlabelled_polygons_contradict_no_class(tmp_path: Path) -> None:
+    items: list[Item] = [(square(0, 0), {"crop": "cane"}), (square(0, 0), {"crop": None}), *ITEMS[1:]]
+    report = inspect_labels(geojson(tmp_path / "x", items), CANE_OR_NOT)
+    assert [note.code for note in report.warnings] == ["no_class_text", "overlapping_polygons"]
+
+
+def test_the_star_never_catches_255_or_nodata_of_a_mask(make_scene: MakeScene) -> None:
+    mask = np.full((1, 64, 64), 255, dtype=np.uint8)
+    mask[0, :8], mask[0, 8:12], mask[0, 12:14], mask[0, 14] = 1, 0, 9, 77
+    path = make_scene(mask, nodata=77)
+    report = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0}))
+    assert {item.value: item.pixels for item in report.by_class} == {0: 384, 1: 512, 255: 3200}
+    assert [(item.text, item.count) for item in report.other_texts or ()] == [("0", 256), ("9", 128)]
+    report = inspect_labels(path, LabelOptions(classes={"1": 1, "255": 2, "*": 0}))
+    assert {item.value: item.pixels for item in report.by_class} == {0: 384, 1: 512, 2: 3136, 255: 64}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
+def test_a_class_that_no_pixel_of_a_mask_has_is_refused_with_the_values_that_are_there(
+    make_scene: MakeScene, dtype: type[np.integer[Any]]
+) -> None:
+    mask: np.ndarray = np.zeros((1, 40, 40), dtype=dtype)
+    mask[0, :10] = 6
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(make_scene(mask), LabelOptions(classes={"1": 1, "*": 0}))
+    (fault,) = refused.value.faults
+    assert fault.code == "unmatched_class" and "0 1200, 6 400" in fault.hint
 
 
 @pytest.mark.parametrize(
@@ -156,3 +296,69 @@ def test_the_report_on_a_mask_does_not_depend_on_its_type_and_its_tiles(
 
 def test_a_mask_without_a_crs_is_refused(make_scene: MakeScene) -> None:
     assert codes(make_scene(np.ones((1, 40, 40), dtype=np.uint8), crs=None)) == ["missing_crs"]
+
+
+def warnings_of(report: LabelReport) -> list[str]:
+    return [note.code for note in report.warnings]
+
+
+def test_the_report_names_the_datum_shift_of_the_layer_and_how_exact_it_is(tmp_path: Path) -> None:
+    field = shapely.box(113.5, 22.2, 113.51, 22.21)
+    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4214"))
+    assert report.datum_shift == DatumShift(name="Beijing 1954 to WGS 84 (3)", accuracy_m=15, inside=True)
+    (note,) = report.warnings
+    assert note.code == "inexact_datum_shift" and "exact to 15 m" in note.detail
+    assert LabelReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_datum_without_a_known_shift_is_never_silent(tmp_path: Path) -> None:
+    field = shapely.box(113.5, 22.2, 113.51, 22.21)
+    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4610"))
+    assert report.datum_shift is not None and report.datum_shift.accuracy_m is None
+    (note,) = report.warnings
+    assert note.code == "unknown_datum_shift" and "Xian 1980" in note.detail and "up to 100 m" in note.detail
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4490", "EPSG:4326", "OGC:CRS84"])
+def test_layers_in_cgcs2000_and_wgs84_need_no_warning(tmp_path: Path, crs: str) -> None:
+    report = inspect_labels(geojson(tmp_path / "x", [(shapely.box(113.5, 22.2, 113.51, 22.21), {})], crs=crs))
+    assert report.warnings == () and (report.datum_shift is None or report.datum_shift.accuracy_m == 1)
+
+
+def test_fields_in_grads_have_their_hectares_and_their_place(tmp_path: Path) -> None:
+    field = shapely.box(600_100, 2_199_500, 600_600, 2_199_900)
+    lambert = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:27572"))
+    assert lambert.by_class[0].area_ha == pytest.approx(20 / 0.99987742**2, rel=1e-5)
+    there = pyproj.Transformer.from_crs("EPSG:27572", "EPSG:4807", always_xy=True)
+    in_grads = shapely.transform(field, there.transform, interleaved=False)
+    grads = inspect_labels(geojson(tmp_path / "x", [(in_grads, {})], crs="EPSG:4807"))
+    assert grads.by_class[0].area_ha == pytest.approx(lambert.by_class[0].area_ha, rel=1e-5)
+    assert grads.bbox == pytest.approx(lambert.bbox, abs=1e-5)
+    assert grads.bbox == pytest.approx((2.338, 46.795, 2.345, 46.799), abs=1e-3)
+
+
+def test_latitudes_up_to_a_hundred_grads_are_on_the_earth(tmp_path: Path) -> None:
+    north = geojson(tmp_path / "x", [(shapely.box(0, 95, 1, 96), {})], crs="EPSG:4807")
+    assert inspect_labels(north).bbox[1] == pytest.approx(85.5, abs=0.1)
+    assert codes(geojson(tmp_path / "y", [(shapely.box(0, 100, 1, 101), {})], crs="EPSG:4807")) == ["bad_extent"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(179.9, -180.0), (179.9, 180.0), (-180.1, -180.0)],
+)
+def test_a_layer_on_both_sides_of_the_date_line_has_a_narrow_box(tmp_path: Path, one: float, other: float) -> None:
+    items: list[Item] = [(shapely.box(west, -17, west + 0.1, -16.9), {}) for west in (one, other)]
+    west, south, east, north = inspect_labels(geojson(tmp_path / "x", items, crs=None)).bbox
+    assert (west, south, east, north) == pytest.approx((179.9, -17, -179.9, -16.9))
+
+
+def test_a_polygon_drawn_round_the_earth_is_pointed_out(tmp_path: Path) -> None:
+    belt = Polygon([(179.9, -17), (-179.9, -17), (-179.9, -16), (179.9, -16)])
+    report = inspect_labels(geojson(tmp_path / "x", [(belt, {})], crs=None))
+    assert warnings_of(report) == ["wide_polygon"] and "1" in report.warnings[0].detail
+
+
+def test_longitudes_of_more_than_a_full_turn_are_refused(tmp_path: Path) -> None:
+    items: list[Item] = [(shapely.box(west, -17, west + 0.1, -16.9), {}) for west in (-170, 300)]
+    assert codes(geojson(tmp_path / "x", items, crs=None)) == ["bad_extent"]
