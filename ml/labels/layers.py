@@ -137,7 +137,7 @@ class PolygonLayer:
         layer = read_layer(path, crs=options.crs, layer=options.layer)
         if layer.crs is None:
             raise ValueError("read_layer returned a layer without a CRS")
-        features, self.notes = repaired(layer.features)
+        features, self.notes = repaired(layer.features, layer.crs)
         self.kind, self.crs, self.file = layer.kind, layer.crs, layer
         self.geometries = np.array([feature.geometry for feature in features])
         refuse_any(absent_attributes(features, options.class_field, options.field_id))

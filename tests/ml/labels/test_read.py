@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon
@@ -18,6 +19,7 @@ from ml.labels.repair import MAX_CROSSINGS, crossings, repaired
 from ml.labels.text_encoding import encoding_of
 from tests.ml.labels.layers import Item, geojson, geopackage, square, zipped_shapefile
 
+UTM_48N = pyproj.CRS("EPSG:32648")
 HOLE = Polygon(square(0, 0, 40).exterior, [square(5, 5).exterior])
 ITEMS: list[Item] = [(HOLE, {"class": "甘蔗"}), (square(60, 0), {"class": "other"})]
 Write = Callable[[Path, list[Item]], Path]
@@ -288,7 +290,7 @@ def layer_of(tmp_path: Path, *polygons: Polygon) -> FeatureLayer:
 def test_a_polygon_that_crosses_itself_is_repaired_and_reported(tmp_path: Path) -> None:
     (x0, y0, x1, y1) = square(0, 0).bounds
     bow_tie = Polygon([(x0, y0), (x1, y1), (x1, y0), (x0, y1)])
-    features, (note,) = repaired(layer_of(tmp_path, square(30, 0), bow_tie).features)
+    features, (note,) = repaired(layer_of(tmp_path, square(30, 0), bow_tie).features, UTM_48N)
     assert note.code == "repaired_geometry" and note.detail.endswith("2.")
     assert features[1].geometry.is_valid and features[1].geometry.area == pytest.approx(5000)
     assert shapely.equals(features[0].geometry, square(30, 0))
@@ -300,7 +302,7 @@ def test_a_polygon_with_too_many_crossings_is_refused_fast(tmp_path: Path, verti
     features = layer_of(tmp_path, scribble).features
     started = time.monotonic()
     with pytest.raises(InputRefused, match="too often"):
-        repaired(features)
+        repaired(features, UTM_48N)
     assert time.monotonic() - started < 5
 
 
@@ -326,4 +328,4 @@ def test_a_long_outline_without_crossings_is_accepted() -> None:
 def test_a_polygon_without_area_is_refused(tmp_path: Path) -> None:
     flat = Polygon([(5e5, 1e6), (5.1e5, 1e6), (5.05e5, 1e6), (5e5, 1e6)])
     with pytest.raises(InputRefused, match="no area"):
-        repaired(layer_of(tmp_path, flat).features)
+        repaired(layer_of(tmp_path, flat).features, UTM_48N)
