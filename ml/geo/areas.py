@@ -47,9 +47,13 @@ def pixel_side_m(grid: Grid) -> float:
 def straight_px(grid: Grid) -> float:
     """Return how many pixels long an edge may be that is straight on the grid, when it is drawn in another CRS.
 
-    A straight line in one CRS is a curve in another. The middle of such an edge leaves it by 1 % of a pixel.
+    A straight line in one CRS is a curve in another, and the more so the nearer a pole is. The middle of such an edge
+    leaves the curve by 1 % of a pixel.
     """
-    return float(np.sqrt(8 * geod_of(grid.crs).a * 0.01 / pixel_side_m(grid)))
+    if grid.pole is not None:
+        return 1.0
+    steepest = np.tan(np.radians(np.minimum(np.abs(grid.outline_wgs84[:, 1]), 89.99)).max())
+    return max(1.0, float(np.sqrt(8 * geod_of(grid.crs).a / max(1, steepest) * 0.01 / pixel_side_m(grid))))
 
 
 # (col, row) offsets from a pixel's centre to the middles of its left, right, upper and lower sides

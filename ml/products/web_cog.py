@@ -1,15 +1,19 @@
 """Write class maps as web COGs: coloured, in Web Mercator, so that each block of the file is a map tile."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from ml.contract import MAP_NODATA
+from ml.geo.crs import full_turn
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.whole_file import verified_whole
@@ -57,7 +61,11 @@ def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
 def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) -> None:
     plain = out.with_name(out.name + ".plain")
     shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
-    with WarpedVRT(source, src_nodata=MAP_NODATA, nodata=MAP_NODATA, **shape) as warped:
+    nodata = {"src_nodata": MAP_NODATA, "nodata": MAP_NODATA}
+    with ExitStack() as stack:
+        warped = [
+            stack.enter_context(WarpedVRT(source, src_transform=placed, **nodata, **shape)) for placed in _turns(source)
+        ]
         _colour(warped, web, plain, table)
     with open_raster(plain) as dataset:
         # otherwise GDAL would choose the overviews by itself
@@ -66,9 +74,29 @@ def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) ->
     plain.unlink()
 
 
-def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> None:
-    """Write red, green, blue and alpha of the tiles that the scene touches, in windows of 4 x 4 tiles."""
-    profile = {"crs": warped.crs, "transform": warped.transform, "width": warped.width, "height": warped.height}
+def _turns(source: DatasetReader) -> list[Affine]:
+    """Return the transforms with which GDAL finds all of a map: it looks for longitudes from -180 to 180 degrees only.
+
+    A map in degrees that goes beyond them must also be found a full turn away.
+    """
+    grid = grid_of(source)
+    turn = full_turn(grid.crs) if grid.crs.is_geographic else None
+    left, _, right, _ = grid.bounds
+    if turn is None or (-turn / 2 <= left and right <= turn / 2):
+        return [source.transform]
+    moved = [
+        number * turn for number in (-1, 0, 1) if left + number * turn < turn / 2 and right + number * turn > -turn / 2
+    ]
+    return [Affine.translation(x, 0) @ source.transform for x in moved]
+
+
+def _colour(warped: Sequence[WarpedVRT], web: WebGrid, plain: Path, table: np.ndarray) -> None:
+    """Write red, green, blue and alpha of the tiles that the scene touches, in windows of 4 x 4 tiles.
+
+    warped: The parts of the map, on the same grid.
+    """
+    one = warped[0]
+    profile = {"crs": one.crs, "transform": one.transform, "width": one.width, "height": one.height}
     tiled = {"tiled": True, "blockxsize": TILE_PX, "blockysize": TILE_PX, "compress": "LZW", "sparse_ok": True}
     bands = {"count": 4, "dtype": "uint8", "photometric": "RGB", "alpha": "yes", "bigtiff": "IF_SAFER"}
     with rasterio.open(plain, "w", driver="GTiff", interleave="pixel", **tiled, **bands, **profile) as file:
@@ -76,7 +104,9 @@ def _colour(warped: WarpedVRT, web: WebGrid, plain: Path, table: np.ndarray) -> 
         for window in blocks(rows, cols, block_px=_STEP_PX):
             col, row = (web.left - web.col) * TILE_PX + window.col, (web.top - web.row) * TILE_PX + window.row
             place = Window(row, col, window.rows, window.cols).rasterio
-            file.write(table[:, warped.read(1, window=place)], window=place)
+            parts = [part.read(1, window=place) for part in warped]
+            values = reduce(lambda seen, more: np.where(seen == MAP_NODATA, more, seen), parts)
+            file.write(table[:, values], window=place)
 
 
 def _table(colours: Mapping[int, Rgb]) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from pyproj import CRS, Geod, Transformer
+from shapely.geometry import MultiPolygon, Polygon
 
 from ml.contract import BINARY, ClassDef
 from ml.geo.areas import polygon_area_ha
@@ -138,3 +140,103 @@ def test_the_same_map_gives_the_same_bytes_at_any_time(classes: Path, tmp_path: 
         written.append([file.read_bytes() for file in files])
         time.sleep(0.01)  # a GeoPackage normally stores the time of writing in milliseconds
     assert written[0] == written[1]
+
+
+def written(classes: Path, tmp_path: Path) -> tuple[list[Polygon | MultiPolygon], list[float]]:
+    """Return the polygons of polygons.geojson in degrees, and their `area_ha`."""
+    geojson = tmp_path / "written.geojson"
+    write_polygons(classes, BINARY, geojson, tmp_path / "written.gpkg", min_area_ha=0)
+    features = json.loads(geojson.read_text())["features"]
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in features]
+    return shapes, [feature["properties"]["area_ha"] for feature in features]
+
+
+@pytest.mark.parametrize("gsd", [0.003, 0.01, 0.5, 3.0, 10.0, 30.0, 5000.0])
+def test_every_polygon_is_valid_and_has_its_area_at_any_pixel_size(
+    make_scene: MakeScene, tmp_path: Path, gsd: float
+) -> None:
+    speckle = (np.random.default_rng(0).random((1, 64, 64)) < 0.5).astype(np.uint8)
+    path = make_scene(speckle, nodata=255, transform=Affine(gsd, 0, 700_000, 0, -gsd, 2_480_000))
+    shapes, areas_ha = written(path, tmp_path)
+    assert all(shape.is_valid for shape in shapes)
+    back = Transformer.from_crs("OGC:CRS84", "EPSG:32648", always_xy=True)
+    planar = shapely.area(shapely.transform(np.array(shapes), back.transform, interleaved=False)) / gsd**2
+    assert planar == pytest.approx(planar.round(), rel=2e-3)
+    assert planar.round().sum() == speckle.sum()
+    scale = sum(areas_ha) / speckle.sum()  # UTM changes lengths
+    assert areas_ha == pytest.approx(planar.round() * scale, rel=1e-3 if gsd < 1000 else 1e-2)
+    if gsd < 1:
+        assert planar == pytest.approx(planar.round(), rel=1e-3)
+
+
+def test_usual_pixels_need_no_more_than_seven_decimals(classes: Path, tmp_path: Path) -> None:
+    shapes, _ = written(classes, tmp_path)
+    coordinates = shapely.get_coordinates(shapes)
+    assert (coordinates == coordinates.round(7)).all()
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32701", Affine(10, 0, 179_970, 0, -10, 8_134_930)),
+        ("EPSG:32660", Affine(10, 0, 819_600, 0, -10, -1_865_000)),
+        ("EPSG:4326", Affine(1e-4, 0, 179.9968, 0, -1e-4, -16)),
+        ("EPSG:4326", Affine(1e-4, 0, -180.0032, 0, -1e-4, -16)),
+        ("EPSG:4167", Affine(1e-4, 0, 179.9968, 0, -1e-4, -40)),  # another datum than WGS 84
+        ("EPSG:3857", Affine(10, 0, 20_037_508 - 320, 0, -10, -1_906_000)),
+    ],
+)
+def test_polygons_are_cut_at_the_date_line(make_scene: MakeScene, tmp_path: Path, crs: str, transform: Affine) -> None:
+    values = np.ones((1, 64, 64), np.uint8)
+    values[0, 20:40, 10:60] = 0  # a hole across the date line
+    path = make_scene(values, crs=crs, transform=transform, nodata=255)
+    (shape,), (area_ha,) = written(path, tmp_path)
+    assert shape.geom_type == "MultiPolygon" and shape.is_valid
+    assert all(part.exterior.is_ccw and part.bounds[2] - part.bounds[0] < 0.02 for part in shape.geoms)
+    assert max(abs(x) for x, _ in shapely.get_coordinates(shape)) == 180
+    geod = Geod(ellps="WGS84")
+    assert abs(geod.geometry_area_perimeter(shapely.orient_polygons(shape))[0]) / 1e4 == pytest.approx(
+        area_ha, rel=1e-3
+    )
+    assert area_ha == pytest.approx(class_areas_ha(path)[1], rel=1e-6)
+
+
+def test_degrees_beyond_180_are_written_as_those_on_the_other_side(make_scene: MakeScene, tmp_path: Path) -> None:
+    values = np.ones((1, 64, 64), np.uint8)
+    path = make_scene(values, crs="EPSG:4326", transform=Affine(1e-4, 0, 190, 0, -1e-4, 5), nodata=255)
+    (shape,), _ = written(path, tmp_path)
+    assert shape.bounds == pytest.approx((-170, 4.9936, -169.9936, 5))
+
+
+def test_a_patch_around_a_pole_reaches_the_pole(make_scene: MakeScene, tmp_path: Path) -> None:
+    values = np.ones((1, 64, 64), np.uint8)
+    values[0, 30:36, 30:36] = 0
+    polar = Affine(5000, 0, -152_500, 0, -5000, 162_500)
+    path = make_scene(values, crs="EPSG:3413", transform=polar, nodata=255)
+    (ring,), (area_ha,) = written(path, tmp_path)
+    assert ring.is_valid and ring.bounds[0] == -180 and ring.bounds[2] == 180 and ring.bounds[3] < 90
+    values[0] = 1
+    path = make_scene(values, crs="EPSG:3413", transform=polar, nodata=255)
+    (cap,), (whole_ha,) = written(path, tmp_path)
+    assert cap.is_valid and cap.bounds[3] == 90
+    areas = polygon_area_ha(np.array([ring, cap]), CRS("EPSG:4326"))
+    assert areas == pytest.approx([area_ha, whole_ha], rel=1e-3)
+
+
+def test_a_crs_without_a_datum_gets_no_foreign_number_in_the_geopackage(make_scene: MakeScene, tmp_path: Path) -> None:
+    grs80 = CRS("+proj=utm +zone=51 +ellps=GRS80 +units=m").to_wkt()  # much like EPSG:3097 in Japan
+    write_polygons(
+        make_scene(np.ones((1, 9, 9), np.uint8), crs=grs80),
+        BINARY,
+        tmp_path / "a.geojson",
+        tmp_path / "a.gpkg",
+        min_area_ha=0,
+    )
+    with sqlite3.connect(tmp_path / "a.gpkg") as connection:
+        (organization,) = connection.execute(
+            "SELECT organization FROM gpkg_spatial_ref_sys JOIN gpkg_contents USING (srs_id)"
+        ).fetchone()
+    connection.close()
+    assert organization == "canemap"
+    layer = read_layer(tmp_path / "a.gpkg")
+    assert layer.crs is not None and layer.crs.to_authority(min_confidence=100) is None

@@ -86,6 +86,10 @@ def test_every_tile_is_a_whole_webp_and_equals_the_same_window_of_the_cog(
         ("EPSG:32648", TURNED),
         ("EPSG:4326", Affine(1e-4, 0, -0.02, 0, -1e-4, 0.03)),  # it lies in all four quarters of the globe
         ("EPSG:32701", UTM_1),
+        ("EPSG:4326", Affine(1e-4, 0, 179.96, 0, -1e-4, -16)),  # half of it lies beyond 180 degrees
+        ("EPSG:4326", Affine(1e-4, 0, -180.04, 0, -1e-4, -16)),
+        ("EPSG:4326", Affine(1e-4, 0, 190, 0, -1e-4, -16)),
+        ("EPSG:4807", Affine(1e-4, 0, 3, 0, -1e-4, 52)),  # grads from Paris
     ],
 )
 def test_a_tile_has_the_colour_of_the_class_at_each_place(make_scene: MakeScene, crs: str, transform: Affine) -> None:
@@ -96,6 +100,7 @@ def test_a_tile_has_the_colour_of_the_class_at_each_place(make_scene: MakeScene,
     middles = np.arange(8, 640, 16) + 0.5
     rows, cols = (axis.ravel() for axis in np.meshgrid(middles, np.arange(8, 800, 16) + 0.5, indexing="ij"))
     lons, lats = transformer(grid.crs, WGS84).transform(*grid.xy(cols, rows))
+    lons = (lons + 180) % 360 - 180
     for row, col, lon, lat in zip(rows, cols, lons, lats, strict=True):
         x, y, across, down = tile_at(lon, lat, tiles.max_zoom)
         tile = tiles.read(tiles.max_zoom, x, y)
