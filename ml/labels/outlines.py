@@ -30,5 +30,6 @@ def one_geometry(polygons: Sequence[Polygon]) -> Polygon | MultiPolygon | None:
 
 def check_ring(ring: np.ndarray) -> None:
     """Raise `NoPolygonError` unless a ring, shape (positions, 2), is closed and finite and has four positions."""
-    if len(ring) < 4 or not np.isfinite(ring).all() or not (ring[0] == ring[-1]).all():
+    closed = len(ring) >= 4 and ring[0, 0] == ring[-1, 0] and ring[0, 1] == ring[-1, 1]
+    if not closed or not np.isfinite(ring).all():
         raise NoPolygonError("a ring needs at least four finite positions, the last equal to the first")

@@ -73,6 +73,8 @@ def polygon_from_record(record: bytes) -> tuple[Polygon | MultiPolygon | None, b
     rings = _rings(record)
     if not rings:
         return None, False
+    if len(rings) == 1:  # by far the most polygons: the way that their outline winds does not matter
+        return Polygon(rings[0]), not _is_clockwise(rings[0])
     polygons = np.array([Polygon(ring) for ring in rings])
     clockwise = np.array([_is_clockwise(ring) for ring in rings])
     owners = _owners(polygons, ~clockwise)
@@ -99,7 +101,7 @@ def _rings(record: bytes) -> list[np.ndarray]:
     if starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= points:
         raise NoPolygonError("its record has rings that overlap or are empty")
     positions = np.frombuffer(record, "<f8", 2 * points, 44 + 4 * parts).reshape(points, 2).astype(np.float64)
-    rings = np.split(positions, starts[1:].tolist())
+    rings = np.split(positions, starts[1:].tolist()) if parts > 1 else [positions]
     for ring in rings:
         check_ring(ring)
     return rings
