@@ -1,9 +1,10 @@
 """What happens in a child process: it gives up everything that the task does not need, does it, and answers.
 
-An answer is a word, a line feed and a text: "result" and its JSON, "faults" and their JSON, "limit" and its name,
-"errno" and its number, or "error" and a traceback.
+An answer is a word, a line feed and a text: "result" and its JSON, "faults" and their JSON, "limit" and "memory" or
+"room" on the disk, or "error" and a traceback.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -12,9 +13,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 import app
 from app.inspection import landlock
@@ -22,7 +23,8 @@ from app.inspection.tasks import Order
 from ml.faults import Fault, InputRefused
 
 ERROR_CHARACTERS = 8000
-FAULTS = TypeAdapter(tuple[Fault, ...])
+FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Annotated[tuple[Fault, ...], Field(min_length=1)])
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # beside Python's own folders: libraries, their settings, time zones, and the devices that libraries read
 _SYSTEM = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/proj"),
@@ -63,9 +65,9 @@ def _answer(order: Order) -> bytes:
         return b"faults\n" + FAULTS.dump_json(refused.faults)
     except MemoryError:
         return b"limit\nmemory"
-    except OSError as error:
-        return f"errno\n{error.errno or 0}".encode()
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return b"limit\nroom"
         return b"error\n" + traceback.format_exc()[-ERROR_CHARACTERS:].encode(errors="replace")
 
 

@@ -35,14 +35,13 @@ CORES = os.cpu_count() or 1
 _SLACK_S = 5.0  # more than a child may take, before this process gives up waiting for it
 # of this process's environment, which has passwords, the children get these variables alone
 _ENVIRONMENT = (
-    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV"),
+    *("PATH", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV"),
     *("GDAL_DATA", "PROJ_DATA", "PROJ_LIB", "GDAL_CACHEMAX"),
 )
 # One thread each: children work side by side, and a process that is forked must have no other thread. One arena,
 # because each further one takes 64 MiB of address space.
 _FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _SIGNALS: dict[int, Limit] = {signal.SIGXCPU: "core", signal.SIGXFSZ: "disk", signal.SIGKILL: "memory"}
-_NO_ROOM = {str(number).encode() for number in (errno.ENOSPC, errno.EDQUOT)}
 Result = TypeVar("Result", bound=BaseModel)
 log = structlog.get_logger()
 
@@ -222,9 +221,9 @@ def read(answer: Answer, result: type[Result], limits: Limits) -> Result:
             raise InputRefused(*FAULTS.validate_json(answer.text))
     except ValidationError as error:
         log.error("the answer of an inspection has another form", errors=error.error_count())
-    if answer.kind == "limit":
+    if (answer.kind, answer.text) == ("limit", b"memory"):
         raise InputRefused(limits.fault("memory"))
-    if answer.kind == "errno" and answer.text in _NO_ROOM:
+    if (answer.kind, answer.text) == ("limit", b"room"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     log.error("a file could not be inspected", kind=answer.kind, detail=answer.text.decode(errors="replace"))
     raise InputRefused(limits.fault("crash"))

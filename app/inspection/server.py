@@ -119,7 +119,8 @@ def _kill_group(pid: int) -> None:
 
 def main() -> None:
     """Serve the socket that is the standard input."""
-    warm_up()
+    with suppress(OSError):  # there may be no folder for temporary files
+        warm_up()
     gc.collect()
     gc.freeze()  # a collection in a child would copy the memory of everything that is imported here
     Server(socket.socket(fileno=sys.stdin.fileno())).serve()

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from app.data import scenes
 from app.services import Services
 from app.storage import LocalStore
+from ml.products.cog import to_cog
 from tests.app.api.conftest import pixels, put
 from tests.ml.conftest import MakeScene
 
@@ -230,6 +232,20 @@ def test_the_data_of_a_scene_is_a_cog_and_can_be_read_in_ranges(
     with open_raster(tmp_path / "data.tif") as dataset, open_raster(scene) as original:
         assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert np.array_equal(dataset.read(), original.read())
+
+
+def test_a_scene_that_is_a_cog_is_served_as_it_is(
+    http: httpx.Client, scene: Path, tmp_path: Path, services: Services
+) -> None:
+    to_cog(scene, tmp_path / "cog.tif")
+    put(http, "/v1/scenes/s1", tmp_path / "cog.tif")
+    content = (tmp_path / "cog.tif").read_bytes()
+    assert http.get("/v1/scenes/s1/data").content == content
+    with services.database.write() as session:  # as a version stored it that did not look for this
+        row = scenes.get(session, "s1")
+        row.info = row.info.model_copy(update={"cog": None})
+    assert http.get("/v1/scenes/s1/data").content == content
+    assert list((services.settings.data_dir / "cache").iterdir()) == []
 
 
 def test_a_deleted_scene_leaves_no_files(http: httpx.Client, scene: Path, services: Services) -> None:

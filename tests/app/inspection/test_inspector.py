@@ -188,8 +188,15 @@ def test_a_request_waits_for_a_place_and_is_then_sent_away(tmp_path: Path) -> No
     assert inspector.labels(labels, LabelOptions()).features == 1
 
 
-@pytest.mark.parametrize("answer", [b"result\n{}", b"faults\n[1]", b"result\n" + b" " * (9 << 20), b"", b"error\nbug"])
+@pytest.mark.parametrize(
+    "answer", [b"result\n{}", b"faults\n[1]", b"faults\n[]", b"result\n" + b" " * (9 << 20), b"", b"error\nbug"]
+)
 def test_an_answer_that_no_honest_child_gives_is_a_fault_of_the_file(answer: bytes) -> None:
     kind, _, text = answer.partition(b"\n")
     with pytest.raises(InputRefused, match="Reading the file"):
         inspection.read(inspection.Answer(kind.decode(), text, 0, False), SceneInfo, LIMITS)
+
+
+def test_a_full_disk_is_no_fault_of_the_file() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        inspection.read(inspection.Answer("limit", b"room", 0, False), SceneInfo, LIMITS)
