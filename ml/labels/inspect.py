@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 # A field that is left out when it has no value, as in the reports of layers that were uploaded before it was counted.
-IfKnown = Annotated[T | None, Field(default=None, exclude_if=lambda value: value is None)]
+IfKnown = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 
 
 class ClassReport(Frozen):
@@ -78,10 +78,10 @@ class LabelReport(Frozen):
     warnings: tuple[Note, ...]
     layer: str | None = None
     encoding: TextEncoding | None = None
-    unlabelled: IfKnown[int]
-    other_texts: IfKnown[tuple[OtherText, ...]]
-    other_texts_left: IfKnown[int]
-    datum_shift: IfKnown[DatumShift]
+    unlabelled: IfKnown[int] = None
+    other_texts: IfKnown[tuple[OtherText, ...]] = None
+    other_texts_left: IfKnown[int] = None
+    datum_shift: IfKnown[DatumShift] = None
 
 
 def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelReport:
