@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from ml.faults import Fault, refuse_any
 from ml.geo.raster import open_raster, refusing_damage
 from ml.scenes.source import usable_nodata
+from ml.scenes.tiff_directories import ambiguous
 from ml.scenes.tiff_safety import REFERENCES, TiffLayout, check_tiff, external_reference
 
 _REFERRING = ("OVERVIEWS", "GEOLOCATION")  # domains of metadata from which GDAL takes names of files
@@ -62,7 +63,7 @@ def _differences(layout: TiffLayout, dataset: DatasetReader) -> Iterator[Fault]:
     for name, (checked, found) in pairs.items():
         if checked != found:
             detail = f"The file can be read in two ways, with {name} {checked} or {found}."
-            yield Fault("corrupt_tiff", detail, "Rewrite the file: gdal_translate in.tif out.tif")
+            yield from ambiguous(detail).faults
 
 
 def _nodata(layout: TiffLayout, dataset: DatasetReader) -> _Pair:

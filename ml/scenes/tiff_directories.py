@@ -32,6 +32,11 @@ def corrupt(detail: str) -> InputRefused:
     return InputRefused(Fault("corrupt_tiff", detail, "The file is damaged or incomplete. Export it or send it again."))
 
 
+def ambiguous(detail: str) -> InputRefused:
+    """Return the exception for a file in which readers see different things."""
+    return InputRefused(Fault("corrupt_tiff", detail, "Rewrite the file: gdal_translate in.tif out.tif"))
+
+
 class BoundedFile:
     """A file from which a walk through its directories reads hardly more bytes than it has.
 
@@ -88,7 +93,7 @@ class Directory:
         Raises:
             InputRefused: corrupt_tiff if the values have another type, exceed 64 MiB or lie outside the file.
         """
-        return self._values(tag, (_SHORT, _LONG, _LONG8) if self.big else (_SHORT, _LONG))
+        return self._values(tag, self._numbers)
 
     def number(self, tag: int, default: int) -> int:
         """Return the only value of a tag, or `default` if the tag is absent.
@@ -98,8 +103,7 @@ class Directory:
         """
         if tag not in self.entries:
             return default
-        values = self._values(tag, (_SHORT, _LONG), counts=(1,))
-        return int(values[0])
+        return int(self._values(tag, self._numbers, counts=(1,))[0])
 
     def of_bands(self, tag: int, bands: int, default: int) -> set[int]:
         """Return the distinct values of a tag with one value for each of `bands` bands, or one value for all.
@@ -107,7 +111,7 @@ class Directory:
         Raises:
             InputRefused: corrupt_tiff if the tag has another number of values, or values of another type than SHORT.
         """
-        return {int(value) for value in self._values(tag, (_SHORT,), counts=(0, 1, bands))} or {default}
+        return {int(value) for value in self._values(tag, (_SHORT,), counts=(1, bands))} or {default}
 
     def text(self, tag: int) -> str:
         """Return the value of a text tag up to its first NUL, or "" if the tag is absent.
@@ -117,14 +121,18 @@ class Directory:
         """
         return self._values(tag, (_ASCII,)).tobytes().split(b"\0")[0].decode("utf-8", "replace")
 
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return (_SHORT, _LONG, _LONG8) if self.big else (_SHORT, _LONG)
+
     def _values(self, tag: int, kinds: tuple[int, ...], counts: tuple[int, ...] | None = None) -> np.ndarray:
         if tag not in self.entries:
             return np.empty(0, dtype=np.uint8)
         kind, count, offset = self.entries[tag]
         if kind not in kinds:
-            raise corrupt(f"Tag {tag} has values of type {kind}.")
+            raise ambiguous(f"Tag {tag} has values of type {kind}.")
         if counts is not None and count not in counts:
-            raise corrupt(f"Tag {tag} has {count} values.")
+            raise ambiguous(f"Tag {tag} has {count} values.")
         dtype = np.dtype(self.order + _WHOLE[kind])
         length = count * dtype.itemsize
         if length > MAX_VALUE_BYTES:
@@ -209,7 +217,7 @@ def _directory(file: BoundedFile, layout: _Layout, at: int) -> tuple[Directory, 
     for start in range(0, count * step, step):
         tag, kind, values = head.unpack_from(body, start)
         if tag <= last:  # of two values of one tag, GDAL takes the first and other readers the last
-            raise corrupt(f"Tag {tag} stands {'twice in' if tag == last else 'out of order in'} a directory.")
+            raise ambiguous(f"Tag {tag} stands {'twice in' if tag == last else 'out of order in'} a directory.")
         last = tag
         length = values * _SIZES.get(kind, 1)
         (pointer,) = struct.unpack_from(layout.order + layout.offset, body, start + head.size)
