@@ -42,12 +42,13 @@ class FillValues:
         self._pixels += valid.size
         self._valid += int(valid.sum())
         if self._nodata is not None:
-            missing = (raw == self._nodata).sum(axis=0)
-            self._partial += int(((missing > 0) & (missing < len(raw))).sum())
+            missing = raw == self._nodata
+            self._partial += int((missing.any(axis=0) & ~missing.all(axis=0)).sum())
         if raw.dtype.kind == "f":
             self._absurd += int(sum((np.abs(band) >= MOST) & (band != self._nodata) for band in raw).astype(bool).sum())
         for value in self._counts:
-            self._counts[value] += int(((raw == value).all(axis=0) & valid).sum())
+            if (first := valid & (raw[0] == value)).any():  # in most windows no pixel has it in the first band
+                self._counts[value] += int((first & (raw == value).all(axis=0)).sum())
         self._keep(raw, valid)
 
     def _keep(self, raw: np.ndarray, valid: np.ndarray) -> None:
