@@ -29,17 +29,17 @@ class Moments:
         image: Pixels, shape (bands, rows, cols).
         valid: True where pixels are valid, shape (rows, cols), bool.
         """
-        # `image[:, valid]` would put the bands of a pixel next to each other, which makes sums four times slower
-        pixels = np.compress(valid.ravel(), image.reshape(len(image), -1), axis=1).astype(np.float64)
-        new = pixels.shape[1]
+        inside = np.flatnonzero(valid)
+        new = len(inside)
         if new == 0:
             return
-        mean = pixels.mean(axis=1)
+        # band by band, because eight bytes a value would be the most memory that an inspection takes
+        mean, var, low, high = np.array([_figures(band.take(inside)) for band in image]).T
         shift, total = mean - self._mean, self.count + new
-        self._squares += new * pixels.var(axis=1) + shift**2 * (self.count * new / total)
+        self._squares += new * var + shift**2 * (self.count * new / total)
         self._mean += shift * (new / total)
-        self._min = np.minimum(self._min, pixels.min(axis=1))
-        self._max = np.maximum(self._max, pixels.max(axis=1))
+        self._min = np.minimum(self._min, low)
+        self._max = np.maximum(self._max, high)
         self.count = total
 
     def statistics(self) -> tuple[BandStatistics, ...]:
@@ -49,6 +49,12 @@ class Moments:
         std = np.sqrt(self._squares / self.count)
         columns = zip(self._mean, std, self._min, self._max, strict=True)
         return tuple(BandStatistics(mean=m, std=s, min=low, max=high) for m, s, low, high in columns)
+
+
+def _figures(values: np.ndarray) -> tuple[float, float, float, float]:
+    """Return mean, variance, minimum and maximum of the values of one band, in float64."""
+    exact = values.astype(np.float64)
+    return float(exact.mean()), float(exact.var()), float(exact.min()), float(exact.max())
 
 
 class EvenSample:
