@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter
 import app
 from app.inspection import landlock
 from app.inspection.tasks import Order
+from app.inspection.warm_up import warm_up
 from ml.faults import Fault, InputRefused
 
 ERROR_CHARACTERS = 8000
@@ -32,18 +33,28 @@ _SYSTEM = (
 )
 
 
-def run(conversation: socket.socket) -> NoReturn:
-    """Receive an order, do it within its limits, answer and end this process, which was forked a moment ago.
+def run(door: socket.socket) -> NoReturn:
+    """Wait for an order, do it within its limits, answer and end this process, which was forked a moment ago.
 
-    conversation: The connection to whoever asks. No other open file may belong to anybody else.
+    door: Where the connection to whoever asks comes from. No other open file may belong to anybody else.
     """
     status = 1
     with suppress(BaseException):
         _leave_the_server()
+        with suppress(OSError):
+            warm_up()  # now, because PROJ opens its database again after a fork
+        conversation = _connection_from(door)
         order = Order.model_validate_json(b"".join(iter(lambda: conversation.recv(1 << 16), b"")))
         conversation.sendall(_answer(order))
         status = 0
     os._exit(status)
+
+
+def _connection_from(door: socket.socket) -> socket.socket:
+    """The connection to whoever asks. Raises `ValueError` if the server has ended."""
+    _, (descriptor,), _, _ = socket.recv_fds(door, 1, 1)
+    door.close()
+    return socket.socket(fileno=descriptor)
 
 
 def _leave_the_server() -> None:

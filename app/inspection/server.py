@@ -1,7 +1,7 @@
 """The process from which children are forked: `python -P -m app.inspection.server`.
 
-It has imported and used everything that a child needs, so a child starts in milliseconds. It never reads a file of a
-stranger.
+It has imported and used everything that a child needs. One spare child has, too, opened what libraries open again after
+a fork, and waits for work: so an inspection begins in milliseconds. This process never reads a file of a stranger.
 
 Its standard input is a Unix socket. For each child it receives the number of seconds that the child may take, with two
 file descriptors: the child's connection to whoever asks, and a pipe. When the child has ended it writes to the pipe how
@@ -35,12 +35,21 @@ class _Child:
     overdue: bool = False
 
 
+@dataclass
+class _Spare:
+    """A child that waits for work. door: where it is given its connection to whoever asks."""
+
+    pid: int
+    door: socket.socket
+
+
 class Server:
     """Forks children on request, and kills those that take too long. control: where requests come from."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, _Child] = {}
+        self._spare: _Spare | None = None
         self._ended, self._wake = socket.socketpair()  # readable as soon as a child has ended
 
     def serve(self) -> None:
@@ -49,6 +58,7 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         is_open = True
+        self._fork_spare()
         while is_open:
             ready, _, _ = select.select([self._control, self._ended], [], [], self._patience())
             if self._ended in ready:
@@ -58,23 +68,42 @@ class Server:
             self._kill_overdue()
             self._reap()
         for pid in self._children:
-            _kill(pid)
+            _kill(pid)  # a spare ends by itself
 
     def _receive(self) -> bool:
-        """Start the child that is requested; returns False at the end of the socket."""
+        """Give the requested work to a child; returns False at the end of the socket."""
         message, received, _, _ = socket.recv_fds(self._control, SECONDS.size, 2)
         if len(message) < SECONDS.size:
             return False
         conversation, report = received
         (seconds,) = SECONDS.unpack(message)
-        with socket.socket(fileno=conversation) as connection:
+        pid = self._hand_over(conversation)
+        os.close(conversation)
+        self._children[pid] = _Child(report, time.monotonic() + seconds)
+        self._fork_spare()
+        return True
+
+    def _hand_over(self, conversation: int) -> int:
+        """Give a connection to the spare child, or to a new one if it has died; returns its process id."""
+        spare = self._spare or self._fork_spare()
+        self._spare = None
+        with spare.door:
+            try:
+                socket.send_fds(spare.door, [b"."], [conversation])
+            except BrokenPipeError:
+                return self._hand_over(conversation)
+        return spare.pid
+
+    def _fork_spare(self) -> _Spare:
+        ours, its = socket.socketpair()
+        with its:
             pid = os.fork()
             if pid == 0:
-                os.close(report)
+                ours.close()
                 self._close()
-                run(connection)
-        self._children[pid] = _Child(report, time.monotonic() + seconds)
-        return True
+                run(its)
+        self._spare = _Spare(pid, ours)
+        return self._spare
 
     def _close(self) -> None:
         """Close, in a child, whatever belongs to this process or to other children. Libraries keep their files open."""
@@ -95,15 +124,20 @@ class Server:
                 _kill(pid)
 
     def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            child = self._children.pop(pid)
-            _kill_group(pid)  # of processes that it may have started
-            with suppress(BrokenPipeError):  # whoever asked waits no longer
-                os.write(child.report, ENDED.pack(os.waitstatus_to_exitcode(status), child.overdue))
-            os.close(child.report)
+        with suppress(ChildProcessError):  # there is no child
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                self._report(*found)
+
+    def _report(self, pid: int, status: int) -> None:
+        """Tell whoever asked how a child has ended."""
+        child = self._children.pop(pid, None)
+        if child is None:  # a spare that something else has killed
+            self._spare = None if self._spare and self._spare.pid == pid else self._spare
+            return
+        _kill_group(pid)  # of processes that it may have started
+        with suppress(BrokenPipeError):  # whoever asked waits no longer
+            os.write(child.report, ENDED.pack(os.waitstatus_to_exitcode(status), child.overdue))
+        os.close(child.report)
 
 
 def _kill(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""Uses every library once, before children are forked: the first use of GDAL and of PROJ takes 50 ms, the next 4."""
+"""Uses every library once, before an upload comes: the first use of GDAL and of PROJ takes 50 ms, the next 4."""
 
 import json
 import tempfile

@@ -63,8 +63,9 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for_child(pid: int) -> int:
-    eventually(lambda: children_of(pid) != [])
+def busy_child_of(pid: int) -> int:
+    """The child that was given work; the other one waits for it."""
+    eventually(lambda: len(children_of(pid)) == 2)
     return children_of(pid)[0]
 
 
@@ -127,7 +128,7 @@ def test_a_child_that_takes_too_long_is_killed(server: ForkServer) -> None:
 
 def test_a_crash_is_a_fault_of_the_file_that_names_the_signal(server: ForkServer) -> None:
     connection, report = server.fork(seconds=20)
-    os.kill(wait_for_child(pid_of(server)), signal.SIGSEGV)
+    os.kill(busy_child_of(pid_of(server)), signal.SIGSEGV)
     with connection, FileIO(report) as end:
         exit_code, overdue = ENDED.unpack(end.read(ENDED.size))
     answer = inspection.Answer("", b"", exit_code, overdue)
@@ -137,7 +138,7 @@ def test_a_crash_is_a_fault_of_the_file_that_names_the_signal(server: ForkServer
 
 def test_children_and_their_server_end_with_the_process_that_asked(server: ForkServer) -> None:
     connection, report = server.fork(seconds=60)
-    child = wait_for_child(pid_of(server))
+    child = busy_child_of(pid_of(server))
     server.stop()
     connection.close()
     os.close(report)
@@ -168,7 +169,7 @@ def test_a_child_has_no_open_file_of_another(server: ForkServer, tmp_path: Path)
     with (tmp_path / "database").open("wb") as held:
         os.set_inheritable(held.fileno(), True)
         first, second = server.fork(seconds=60), server.fork(seconds=60)
-        eventually(lambda: len(children_of(pid_of(server))) == 2)
+        eventually(lambda: len(children_of(pid_of(server))) == 3)
         for child in children_of(pid_of(server)):
             eventually(partial(has_left_the_server, child))
             assert not any(name.startswith("pipe:") or name.endswith("/database") for name in opened(child))
@@ -200,3 +201,13 @@ def test_an_answer_that_no_honest_child_gives_is_a_fault_of_the_file(answer: byt
 def test_a_full_disk_is_no_fault_of_the_file() -> None:
     with pytest.raises(OSError, match="No space left"):
         inspection.read(inspection.Answer("limit", b"room", 0, False), SceneInfo, LIMITS)
+
+
+def test_a_spare_child_that_was_killed_is_replaced(server: ForkServer) -> None:
+    eventually(lambda: children_of(pid_of(server)) != [])
+    spare = children_of(pid_of(server))[0]
+    os.kill(spare, signal.SIGKILL)
+    eventually(lambda: spare not in children_of(pid_of(server)))
+    connection, report = server.fork(seconds=0.2)
+    with connection, FileIO(report) as end:
+        assert ENDED.unpack(end.read(ENDED.size)) == (-signal.SIGKILL, True)
