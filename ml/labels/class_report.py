@@ -45,8 +45,12 @@ class TextReport:
         return self.counts.get("", 0) if self._table.key("") is None else 0
 
     def faults(self) -> Iterator[Fault]:
-        """Yield unmatched_class for each class of which no text is there."""
-        for value in sorted(set(self._classes.values()) - {UNLABELLED}):
+        """Yield unmatched_class for each class of which no text is there.
+
+        Class 0 may have none, since it stands for all that is not mapped: a table of classes is often used for many
+        layers, and some of them hold nothing but the crop.
+        """
+        for value in sorted(set(self._classes.values()) - {0, UNLABELLED}):
             keys = [key for key in self._named() if self._classes[key] == value]
             caught = self._classes.get(ANY) == value and self.other
             if keys and not caught and not self._matched.intersection(keys):

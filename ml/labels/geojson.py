@@ -3,12 +3,13 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyproj
+import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
@@ -44,7 +45,23 @@ def read_geojson(path: Path, layer: str | None = None) -> FeatureLayer:
     _refuse_relatives(document)
     features, without_geometry = read_features(_members(document), lambda member: _feature(member, document, unread))
     crs, refused = usable_crs_of(lambda: _crs(document))
+    if crs == WGS84:
+        _refuse_across_date_line(features)
     return FeatureLayer("geojson", crs, features, without_geometry, notes=unread.notes(), crs_refused=refused)
+
+
+def _refuse_across_date_line(features: Sequence[Feature]) -> None:
+    """Raise bad_extent for polygons that go beyond 180 degrees: RFC 7946, 3.1.9, has them cut at the date line.
+
+    Other readers of the same file would draw them on the wrong side of the Earth, or leave them out.
+    """
+    west, _, east, _ = shapely.bounds(np.array([feature.geometry for feature in features])).reshape(-1, 4).T
+    across = np.flatnonzero(((west < 180) & (east > 180)) | ((west < -180) & (east > -180)))
+    if len(across):
+        farthest = max(west[across].min(), east[across].max(), key=abs)
+        detail = f"{len(across)} polygons go beyond 180 degrees of longitude, as far as {farthest:.6g}."
+        hint = "Cut them at the date line: ogr2ogr -lco RFC7946=YES new.geojson old.geojson; or send a GeoPackage."
+        raise InputRefused(Fault("bad_extent", detail, hint))
 
 
 def _bad(detail: str, hint: str = _SEND) -> InputRefused:

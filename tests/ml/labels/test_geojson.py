@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 
 from ml.faults import InputRefused
 from ml.labels.features import FeatureLayer
@@ -189,3 +190,20 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path: Path, name: str) -> None:
     said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], capture_output=True, text=True, check=True)
     refused, kib = said.stdout.split()
     assert refused == "too_large" and int(kib) < 300 << 10
+
+
+def box_from(west: float) -> Any:
+    return feature(shapely.geometry.mapping(shapely.box(west, -16, west + 0.2, -15.9)))
+
+
+@pytest.mark.parametrize("west", [179.9, -180.1])
+def test_a_polygon_across_the_date_line_is_refused_as_the_standard_asks(tmp_path: Path, west: float) -> None:
+    with pytest.raises(InputRefused) as refused:
+        read(tmp_path, box_from(west))
+    assert [fault.code for fault in refused.value.faults] == ["bad_extent"]
+    assert "RFC7946=YES" in refused.value.faults[0].hint
+
+
+@pytest.mark.parametrize("west", [179.8, 180.0, 190.0, -180.0, 359.0])
+def test_a_polygon_on_one_side_of_the_date_line_may_have_longitudes_from_0_to_360(tmp_path: Path, west: float) -> None:
+    assert len(read(tmp_path, box_from(west)).features) == 1

@@ -166,6 +166,13 @@ def test_a_key_that_matches_nothing_is_a_warning_where_its_class_has_another(tmp
     assert note.code == "unmatched_text" and "'甘蔗', 'wheat'" in note.detail and "maize 1" in note.hint
 
 
+def test_a_layer_may_hold_nothing_of_class_0(tmp_path: Path) -> None:
+    options = LabelOptions(class_field="crop", classes={"cane": 1, "other": 0})
+    report = inspected(tmp_path, "cane", options=options)
+    assert features_by_class(report) == {1: 1}
+    assert [note.code for note in report.warnings] == ["unmatched_text"]
+
+
 @pytest.mark.parametrize("classes", [None, {"cane": 1, "*": 0}])
 def test_an_attribute_that_is_not_there_is_refused_with_those_that_are(
     tmp_path: Path, classes: dict[str, int] | None
