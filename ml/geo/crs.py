@@ -65,8 +65,8 @@ def usable_crs(crs: pyproj.CRS) -> pyproj.CRS:
     """Return the horizontal part of a CRS.
 
     Raises:
-        InputRefused: unknown_crs if the CRS is neither projected nor geographic, does not lie on the Earth, or has a
-            projection that PROJ does not know or parameters that it cannot have.
+        InputRefused: unknown_crs if the CRS is neither projected nor geographic, does not lie on the Earth, or cannot
+            be transformed.
     """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
@@ -77,12 +77,19 @@ def usable_crs(crs: pyproj.CRS) -> pyproj.CRS:
     if ellipsoid is None or not _EARTH_M[0] <= ellipsoid.semi_major_metre <= _EARTH_M[1]:
         detail = f"The coordinate reference system '{crs.name}' does not lie on the Earth."
         raise InputRefused(Fault("unknown_crs", detail, "Use a coordinate reference system of the Earth."))
-    try:
-        operation(crs, WGS84)
-    except (IndexError, ProjError):  # pyproj finds no operation, or one that cannot be computed
-        detail = f"Places in the coordinate reference system '{crs.name}' cannot be computed."
-        raise InputRefused(Fault("unknown_crs", detail, _HINT)) from None
+    if not _can_be_transformed(crs):
+        detail = f"There is no way from the coordinate reference system '{crs.name}' to longitudes and latitudes."
+        raise InputRefused(Fault("unknown_crs", detail, _HINT))
     return crs
+
+
+def _can_be_transformed(crs: pyproj.CRS) -> bool:
+    try:
+        to_wgs84(crs)
+        transformer(crs, _geodetic(crs))
+    except ProjError:
+        return False
+    return all(axis.unit_conversion_factor > 0 for axis in (*crs.axis_info, *_geodetic(crs).axis_info))
 
 
 def crs_code(crs: pyproj.CRS) -> str | None:

@@ -92,7 +92,8 @@ class Grid:
 
         If the grid crosses the date line, it is a MultiPolygon that is cut there (RFC 7946).
         """
-        footprint = shapely.multipolygons(cut_at_date_line(Polygon(self.outline_wgs84)))
+        outline = Polygon(self.outline_wgs84)
+        footprint = shapely.multipolygons(cut_at_date_line(outline) or [outline])
         pieces = shapely.get_parts(footprint)
         geojson: dict[str, Any] = json.loads(shapely.to_geojson(pieces[0] if len(pieces) == 1 else footprint))
         return geojson

@@ -58,6 +58,8 @@ def operation(source: pyproj.CRS, target: pyproj.CRS, box: Box | None = None) ->
     box: Where the places lie; None for the area of use of both CRSs.
     """
     found, better = _candidates(source, target)
+    if not found:  # the CRS is damaged, or every operation needs a grid that is missing
+        return Operation(pyproj.Transformer.from_crs(source, target, always_xy=True), "unknown", None, ballpark=True)
     exact = [candidate for candidate in found if not candidate.ballpark] or found
     best = exact[0] if box is None else max(exact, key=lambda candidate: _rank(candidate, box))
     if len(found) > 1:
@@ -75,7 +77,10 @@ def _candidates(source: pyproj.CRS, target: pyproj.CRS) -> tuple[list[Operation]
     """Return the operations that need no missing grid, best first, and the name of a better one that does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about missing grids, which `better` reports
-        group = TransformerGroup(source, target, always_xy=True)
+        try:
+            group = TransformerGroup(source, target, always_xy=True)
+        except IndexError:  # pyproj does not expect an operation that is impossible for another reason than a grid
+            return [], ""
     missing = "" if group.best_available or not group.unavailable_operations else group.unavailable_operations[0].name
     return [_described(transformer) for transformer in group.transformers], _plain(missing)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from affine import Affine
 from rasterio.io import DatasetReader
+from shapely.geometry import Polygon
 
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.geo.crs import degrees_beyond_use
@@ -68,7 +69,7 @@ def _extent_faults(grid: Grid) -> Iterator[Fault]:
     bounds = ", ".join(f"{side:.6g}" for side in grid.bounds)
     lon, lat = outline.T
     on_earth = np.isfinite(outline).all() and (np.abs(lat) <= 90 + 1e-6).all() and (np.abs(lon) <= 540).all()
-    if not on_earth or np.ptp(lon) > 360 + 1e-6:
+    if not on_earth or np.ptp(lon) > 360 + 1e-6 or Polygon(outline).area == 0:
         yield Fault("bad_extent", f"The bounds {bounds} in {grid.crs.name} are not places on the Earth.", hint)
     elif degrees_beyond_use(grid.crs, lon.mean(), lat.mean()) > _BEYOND_USE_DEG:
         yield Fault("bad_extent", f"The bounds {bounds} lie far from the area of use of {grid.crs.name}.", hint)

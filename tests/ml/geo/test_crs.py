@@ -128,10 +128,26 @@ def test_places_are_moved_by_whole_turns_only_where_x_goes_round_the_earth() -> 
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"), [("Transverse_Mercator", "Transverse_Marmot"), ('"Scale_Factor",0.9996', '"Scale_Factor",0.')]
+    ("old", "new"),
+    [
+        ('PROJECTION["Transverse_Mercator"]', 'PROJECTION["Nobody_Knows"]'),
+        ('PROJECTION["Transverse_Mercator"]', 'PROJECTION["New_Zealand_Map_Grid_of_1899"]'),
+        ("298.257223563", "0.5"),
+        ('"scale_factor",0.9996', '"scale_factor",0'),
+        ('"scale_factor",0.9996', '"scale_factor",-1e300'),
+        ('"central_meridian",105', '"central_meridian",1e300'),
+        ('UNIT["metre",1', 'UNIT["metre",1e-300'),
+        ('UNIT["metre",1', 'UNIT["metre",0'),
+        ('UNIT["degree",0.0174532925199433', 'UNIT["degree",0'),
+    ],
 )
-def test_a_crs_whose_places_cannot_be_computed_is_refused(right: str, wrong: str) -> None:
-    wkt = pyproj.CRS("EPSG:32648").to_wkt("WKT1_ESRI")
-    assert right in wkt
-    with pytest.raises(InputRefused, match="cannot be computed"):
-        crs_from_wkt(wkt.replace(right, wrong))
+def test_a_damaged_crs_is_refused_or_has_places_nowhere(old: str, new: str) -> None:
+    wkt = pyproj.CRS("EPSG:32648").to_wkt("WKT1_GDAL")
+    assert old in wkt
+    try:
+        crs = crs_from_wkt(wkt.replace(old, new))
+    except InputRefused as refused:
+        assert refused.faults[0].code == "unknown_crs"
+    else:
+        lonlat(crs, np.array([500_000.0]), np.array([2_500_000.0]))
+        operation(crs, WGS84, GUANGXI).transformer.transform(500_000, 2_500_000)

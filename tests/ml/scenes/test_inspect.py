@@ -81,6 +81,7 @@ def test_the_footprint_of_a_scene_across_the_date_line_is_cut_there(make_scene: 
         (None, GRID, "missing_crs"),
         ("EPSG:4326", GRID, "bad_extent"),
         ("EPSG:32648", Affine(10, 0, 9_000_000, 0, -10, 1_200_000), "bad_extent"),
+        ("+proj=tmerc +lat_0=0 +lon_0=105 +k=1e300 +datum=WGS84", GRID, "bad_extent"),  # all of it is one point
         ("EPSG:32648", Affine(1e300, 0, 0, 0, -1, 0), "bad_transform"),
         ("EPSG:32648", Affine(math.nan, 0, 0, 0, -1, 0), "bad_transform"),
         ("EPSG:32648", Affine(10, 10, 5e5, 10, 10, 1e6), "bad_transform"),
