@@ -36,7 +36,8 @@ class LabelParameters(Frozen):
     classes: str | None = Field(
         None,
         max_length=20_000,
-        description='Class by value of that attribute, as JSON: {"sugarcane": 1, "*": 0}; * is any other value.',
+        description='Class by value of that attribute, as JSON: {"sugarcane": 1, "*": 0}; * is any other text, and "" '
+        "a missing one.",
         json_schema_extra=CLASSES,
     )
     crs: str | None = Field(None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649.")

@@ -6,11 +6,12 @@ import httpx
 import numpy as np
 import pytest
 from affine import Affine
+from shapely.geometry import box
 
 from app.services import Services
 from tests.app.api.conftest import TINY, Perform, pixels, put
 from tests.ml.conftest import GRID, MakeScene
-from tests.ml.labels.layers import geopackage, square
+from tests.ml.labels.layers import geojson, geopackage, square
 
 SPLIT = {"by": "scene", "train": ["s1"], "val": ["s2"]}
 
@@ -53,6 +54,40 @@ def test_one_layer_of_a_file_with_several_can_be_chosen(http: httpx.Client, tmp_
     answer = put(http, "/v1/labels/plots", path, layer="cane")
     assert answer.status_code == 201 and answer.json()["options"]["layer"] == "cane"
     assert answer.json()["report"]["layer"] == "cane" and answer.json()["report"]["encoding"] is None
+
+
+@pytest.mark.parametrize(
+    ("crs", "code"), [("EPSG:4214", "inexact_datum_shift"), ("EPSG:4610", "unknown_datum_shift"), ("EPSG:4490", None)]
+)
+def test_the_report_says_how_labels_change_their_datum(
+    http: httpx.Client, tmp_path: Path, crs: str, code: str | None
+) -> None:
+    cane, unknown = box(113.5, 22.2, 113.51, 22.21), box(113.52, 22.2, 113.53, 22.21)
+    path = geojson(tmp_path / "plots.geojson", [(cane, {"crop": "cane"}), (unknown, {"crop": None})], crs=crs)
+    answer = put(http, "/v1/labels/plots", path, class_field="crop", classes='{"cane": 1, "*": 0}')
+    assert answer.status_code == 201, answer.text
+    report = answer.json()["report"]
+    assert [note["code"] for note in report["warnings"]] == ["no_class_text", *([code] if code else [])]
+    assert (report["unlabelled"], report["other_texts"], report["other_texts_left"]) == (1, [], 0)
+    assert report["datum_shift"]["accuracy_m"] == {"EPSG:4214": 15, "EPSG:4610": None, "EPSG:4490": 1}[crs]
+    assert http.get("/v1/labels/plots").json() == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"class_field": "crop", "classes": '{"sugarcane": 1, "*": 0}'}, "unmatched_class"),
+        ({"class_field": "crops", "classes": '{"cane": 1, "*": 0}'}, "missing_class"),
+        ({"class_field": "crop", "classes": '{"cane": 1, "cane ": 0}'}, "ambiguous_class"),
+    ],
+)
+def test_classes_that_do_not_fit_the_layer_are_refused_with_what_is_there(
+    http: httpx.Client, tmp_path: Path, parameters: dict[str, str], code: str
+) -> None:
+    path = geojson(tmp_path / "plots.geojson", [(square(0, 0), {"crop": "cane"}), (square(20, 0), {"crop": "rice"})])
+    answer = put(http, "/v1/labels/plots", path, **parameters)
+    assert codes(answer) == {(code, "")}
+    assert code == "ambiguous_class" or "cane 1, rice 1" in answer.json()["errors"][0]["hint"]
 
 
 @pytest.mark.parametrize(
