@@ -26,7 +26,7 @@ from tests.ml.scenes.test_sample import sparse_scene
 from tests.waiting import eventually
 
 SECONDS, BYTES = 2.0, 300e6  # that a bomb may take: until its answer, and of the memory of the API
-TRIES = 3  # of which the fastest counts, because other processes may use the machine
+TRIES = 4  # of which the fastest counts, because other processes may use the machine
 GRID = {"crs": "EPSG:32648", "transform": Affine(1, 0, 500_000, 0, -1, 2_500_000)}
 
 
@@ -47,6 +47,14 @@ class Api:
         start = time.perf_counter()
         answer = self.http.put(path, content=bomb.read_bytes(), params=parameters)
         return answer, time.perf_counter() - start
+
+
+def slowdown() -> float:
+    """How many times as long as alone a process must wait for its work now, because others use the cores."""
+    start, used = time.perf_counter(), time.process_time()
+    while time.process_time() - used < 0.2:
+        pass
+    return max(1.0, (time.perf_counter() - start) / 0.2)
 
 
 @contextmanager
@@ -159,8 +167,7 @@ def test_a_bomb_is_refused_quickly_by_the_same_process(api: Api, make: Callable[
         answer, seconds = api.send(f"/v1/{BOMBS[make]}/{make.__name__}", bomb)
         assert answer.status_code in (413, 422), answer.text
         assert answer.json()["errors"][0]["hint"]
-        # the kernel ends a child after 1 s on a core, however long it had to wait for one
-        fastest = min(fastest, 1.0 if "takes over 1 s of computing" in answer.json()["detail"] else seconds)
+        fastest = min(fastest, seconds / slowdown())
         if fastest < SECONDS:
             break
     assert fastest < SECONDS
