@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 import pyproj
 import shapely
+from affine import Affine
 from pyproj.exceptions import ProjError
 
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs import crs_code, crs_from_code, full_turn, to_wgs84
-from ml.geo.grid import Box, box_around
+from ml.geo.grid import Box, Grid, box_around
 from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
@@ -121,8 +122,8 @@ def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:
         hint = "Declare the CRS of the coordinates (crs=EPSG:32648), and put x before y."
         raise InputRefused(Fault("bad_extent", detail, hint))
     if not turn:
-        rough = to_wgs84(crs).transform_bounds(left, bottom, right, top)  # also follows the edges
-        return to_wgs84(crs, rough).transform_bounds(left, bottom, right, top)
+        around = Grid(1, 1, Affine(right - left, 0, left, 0, bottom - top, top), crs)
+        return around.bbox() if np.isfinite(around.outline_wgs84).all() else _EVERYWHERE
     left, right = _shortest_arc(shapely.bounds(geometries)[:, ::2], turn)
     outline = shapely.get_coordinates(shapely.segmentize(shapely.box(left, bottom, right, top), turn / 16)).T
     rough = box_around(*to_wgs84(crs).transform(*outline)) or _EVERYWHERE

@@ -326,6 +326,35 @@ def test_a_datum_without_a_known_shift_is_never_silent(tmp_path: Path) -> None:
     assert note.code == "unknown_datum_shift" and "Xian 1980" in note.detail and "up to 100 m" in note.detail
 
 
+@pytest.mark.parametrize(
+    ("code", "x", "y"),
+    [
+        ("EPSG:27700", 300_000, 600_000),  # OSGB36: PROJ knows several operations from each of these datums
+        ("EPSG:3035", 3_900_000, 3_600_000),  # ETRS89
+        ("EPSG:5514", -700_000, -1_050_000),  # S-JTSK, Krovak
+        ("EPSG:21418", 18_500_000, 3_500_000),  # Beijing 1954
+        ("EPSG:24048", 400_000, 1_300_000),  # Indian 1975
+        ("EPSG:30169", 1_000, 2_000),  # Tokyo
+        ("EPSG:26710", 500_000, 6_100_000),  # NAD27
+        ("EPSG:32722", 600_000, 7_500_000),  # one operation
+    ],
+)
+def test_a_projected_layer_has_its_place_whatever_its_datum(tmp_path: Path, code: str, x: float, y: float) -> None:
+    field = shapely.box(x, y, x + 1000, y + 1000)
+    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs=code))
+    corners = shapely.get_coordinates(field).T
+    lon, lat = pyproj.Transformer.from_crs(code, "OGC:CRS84", always_xy=True).transform(*corners)
+    place = (min(lon), min(lat), max(lon), max(lat))
+    assert report.bbox == pytest.approx(place, abs=5e-3)  # another operation of the datum moves it by up to 0.5 km
+
+
+def test_the_box_of_a_layer_around_a_pole_reaches_the_pole(tmp_path: Path) -> None:
+    around = shapely.box(-1000, -1000, 1000, 1000)
+    west, south, east, north = inspect_labels(geojson(tmp_path / "x", [(around, {})], crs="EPSG:3031")).bbox
+    assert (west, south, east) == (-180, -90, 180)
+    assert north == pytest.approx(-89.99, abs=0.01)
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4490", "EPSG:4326", "OGC:CRS84"])
 def test_layers_in_cgcs2000_and_wgs84_need_no_warning(tmp_path: Path, crs: str) -> None:
     report = inspect_labels(geojson(tmp_path / "x", [(shapely.box(113.5, 22.2, 113.51, 22.21), {})], crs=crs))
