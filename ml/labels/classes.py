@@ -27,8 +27,9 @@ class LabelOptions(Frozen):
     class_field: Attribute that holds the class of each polygon. By default, it is the only attribute that holds keys
         of `classes`; without `classes`, every polygon has class 1.
     classes: Maps each text of the attribute, or each value of a mask, to a class value from 0 to 254, or to 255 for
-        unlabelled. The key "*" stands for every other text, but not for a missing one, and not for 255 in a mask: these
-        are unlabelled. Without `classes`, the text itself is the class value.
+        unlabelled. The key "*" stands for every other text, but not for a missing one, and in a mask not for 255,
+        negative values and the largest value of 16 or 32 bits: these are unlabelled. Without `classes`, the text itself
+        is the class value.
     crs: CRS of the polygons' coordinates as an authority's code, like "EPSG:32648". It is used instead of the CRS
         in the file, which may be missing or wrong.
     background: Class of the pixels that no polygon covers, in a scene that the layer touches: 0, or 255 for
@@ -141,7 +142,7 @@ def mask_classes(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> n
 def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values in a window of a mask, sorted, and the class value of each, uint8, both (values,).
 
-    The value 255 is unlabelled unless `classes` has it as a key.
+    The value 255 is unlabelled unless `classes` has it as a key, and "*" never catches a value that `marks_no_data`.
 
     raw, valid: Pixels of the mask and their validity, as for `mask_classes`.
 
@@ -157,11 +158,24 @@ def mask_table(raw: np.ndarray, valid: np.ndarray, options: LabelOptions) -> tup
     used = set(np.unique(raw[valid]).tolist())
     known = ClassTable(options.classes)
     table = {value: known.value(str(value)) for value in values.tolist()}
-    if UNLABELLED in table and known.key(str(UNLABELLED)) is None:
-        table[UNLABELLED] = UNLABELLED
+    unlabelled = [value for value in table if marks_no_data(value, raw.dtype, known)]
+    table |= dict.fromkeys(unlabelled, UNLABELLED)
     unknown = [value for value in sorted(used) if table[value] is None]
     refuse_any(_unknown(str(value), known) for value in unknown[:MAX_FAULTS])
     return values, np.array([UNLABELLED if table[v] is None else table[v] for v in values.tolist()], dtype=np.uint8)
+
+
+def marks_no_data(value: int, dtype: np.dtype, table: ClassTable) -> bool:
+    """Whether a value of a mask is unlabelled because programs write it for no data, and no key names it.
+
+    It is 255 or, where "*" would give it a class, a negative value or the largest one of 16 or 32 bits.
+
+    dtype: Type of the mask's pixels.
+    """
+    if table.key(str(value)) is not None:
+        return False
+    beyond = value < 0 or (dtype.itemsize > 1 and value == np.iinfo(dtype).max)
+    return value == UNLABELLED or (beyond and ANY in (table.classes or {}))
 
 
 def class_names(classes: Mapping[str, int] | None) -> dict[int, str]:

@@ -1,7 +1,7 @@
 """Inspection of label layers: their contents, and whether they can be used."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,8 +19,9 @@ from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
 from ml.geo.grid import Box
 from ml.geo.raster import LEAST_CACHE
 from ml.geo.windows import blocks_by_tile
+from ml.labels.attributes import commonest
 from ml.labels.class_report import MOST_TEXTS, OtherText, TextReport
-from ml.labels.classes import ClassTable, LabelOptions, class_names, mask_classes, mask_table
+from ml.labels.classes import ANY, ClassTable, LabelOptions, class_names, marks_no_data, mask_classes, mask_table
 from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
@@ -165,14 +166,14 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
             area_ha += areas
             values.update(own)
     if not pixels[:UNLABELLED].any():
-        detail = f"Every pixel of the mask is unlabelled: it is nodata or {UNLABELLED}."
+        detail = f"Every pixel of the mask is unlabelled: it is nodata, {UNLABELLED} or negative."
         raise InputRefused(
             Fault("no_labels", detail, "Check the declared nodata value. It may be one of your classes.")
         )
     table = ClassTable(layer.options.classes)
-    if table.key(str(UNLABELLED)) is None:
-        del values[str(UNLABELLED)]
-    texts = TextReport(values, table, "pixels", "the mask")
+    unlabelled = {text: values.pop(text) for text in [*values] if marks_no_data(int(text), source.dtype, table)}
+    besides = "" if source.nodata is None else f" (without its nodata value {source.nodata})"
+    texts = TextReport(values, table, "pixels", f"the mask{besides}")
     refuse_any(texts.faults())
     return LabelReport(
         kind="raster",
@@ -184,7 +185,12 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
             for value in np.flatnonzero(pixels).tolist()
         ),
         repairs=(),
-        warnings=(*texts.notes(), *_datum_notes(layer)),
+        warnings=(
+            *texts.notes(),
+            *_unlabelled_values(unlabelled),
+            *_only_nodata_else(texts, layer.options, besides, int(pixels[UNLABELLED])),
+            *_datum_notes(layer),
+        ),
         **_other_texts(texts, layer.options),
         datum_shift=datum_shift(layer.to_wgs84, layer.box),
     )
@@ -199,6 +205,30 @@ def _value_counts(values: np.ndarray) -> dict[str, int]:
     else:
         found, times = np.unique(values, return_counts=True)
     return dict(zip(map(str, found.tolist()), times.tolist(), strict=True))
+
+
+def _unlabelled_values(pixels: Mapping[str, int]) -> Iterator[Note]:
+    """Yield no_data_values if a mask has values, other than 255, that "*" leaves unlabelled.
+
+    pixels: Number of pixels of each such value.
+    """
+    if others := {text: count for text, count in pixels.items() if text != str(UNLABELLED)}:
+        listed = commonest(others)
+        detail = f"Pixels with values that programs write for no data are unlabelled: {listed}."
+        yield Note(code="no_data_values", detail=detail, hint='"*" does not stand for them: a key of their own does.')
+
+
+def _only_nodata_else(texts: TextReport, options: LabelOptions, besides: str, unlabelled: int) -> Iterator[Note]:
+    """Yield unmatched_text if "*" catches nothing because all other pixels have the nodata value of the mask.
+
+    besides: What the mask holds beside its values, in messages; "" if it has no nodata value.
+    """
+    if besides and unlabelled and ANY in (options.classes or {}) and not texts.other:
+        detail = (
+            f"`*` catches no pixel: the mask{besides} has no other value, and {unlabelled:,} pixels are unlabelled."
+        )
+        hint = "If nodata is one of your classes, take it off: gdal_edit.py -unsetnodata mask.tif"
+        yield Note(code="unmatched_text", detail=detail, hint=hint)
 
 
 def _other_texts(texts: TextReport, options: LabelOptions) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ml.geo.crs import to_wgs84
 from ml.geo.datum_shifts import DatumShift
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
+from ml.labels.rasterise import rasterise
 from tests.ml.conftest import MakeScene
 from tests.ml.labels.layers import Item, geojson, square
 
@@ -204,6 +205,49 @@ def test_the_star_never_catches_255_or_nodata_of_a_mask(make_scene: MakeScene) -
     assert [(item.text, item.count) for item in report.other_texts or ()] == [("0", 256), ("9", 128)]
     report = inspect_labels(path, LabelOptions(classes={"1": 1, "255": 2, "*": 0}))
     assert {item.value: item.pixels for item in report.by_class} == {0: 384, 1: 512, 2: 3136, 255: 64}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.int16, -1),
+        (np.int16, -9999),
+        (np.int16, -32768),
+        (np.int16, 32767),
+        (np.uint16, 65535),
+        (np.int32, -2147483648),
+        (np.int32, 2147483647),
+        (np.uint32, 4294967295),
+        (np.int8, -128),
+    ],
+)
+def test_the_star_never_catches_what_programs_write_for_no_data(
+    make_scene: MakeScene, tmp_path: Path, dtype: type[np.integer[Any]], value: int
+) -> None:
+    mask: np.ndarray = np.zeros((1, 40, 40), dtype=dtype)
+    mask[0, :10], mask[0, 10:15] = 1, value
+    path, counts = make_scene(mask), {0: 1000, 1: 400, 255: 200}
+    report = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0}))
+    assert {item.value: item.pixels for item in report.by_class} == counts
+    assert [(item.text, item.count) for item in report.other_texts or ()] == [("0", 1000)]
+    (note,) = report.warnings
+    assert note.code == "no_data_values" and f"{value} 200" in note.detail
+    assert rasterise([(path, LabelOptions(classes={"1": 1, "*": 0}))], path, tmp_path / "out.tif").counts == counts
+    report = inspect_labels(path, LabelOptions(classes={"1": 1, str(value): 2, "*": 0}))
+    assert {item.value: item.pixels for item in report.by_class} == {0: 1000, 1: 400, 2: 200}
+    assert codes(path) == (["unknown_class"])
+
+
+def test_a_class_that_is_the_nodata_value_of_the_mask_is_named(make_scene: MakeScene) -> None:
+    mask = np.zeros((1, 40, 40), dtype=np.uint8)
+    mask[0, :10] = 1
+    path = make_scene(mask, nodata=0)
+    (note,) = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0})).warnings
+    assert note.code == "unmatched_text" and "nodata value 0" in note.detail and "1,200 pixels" in note.detail
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(path, LabelOptions(classes={"1": 1, "0": 0}))
+    (fault,) = refused.value.faults
+    assert fault.code == "unmatched_class" and "nodata value 0" in fault.detail
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
