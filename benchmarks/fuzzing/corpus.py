@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyproj
-import rasterio
 import shapefile
 import shapely
+from affine import Affine
 from rasterio.io import MemoryFile
 
 MAX_PARENT_BYTES = 256 << 10
@@ -85,7 +85,7 @@ def _geotiff(**profile: object) -> bytes:
     image = np.random.default_rng(0).integers(1, 200, (3, 40, 50)).astype(dtype)
     shape = {"driver": "GTiff", "count": 3, "height": 40, "width": 50, "dtype": dtype, "crs": _CRS}
     with MemoryFile() as memory:
-        grid = rasterio.transform.from_origin(500_000, 1_200_000, 10, 10)
+        grid = Affine(10, 0, 500_000, 0, -10, 1_200_000)
         with memory.open(**{**shape, "transform": grid, **profile}) as file:
             file.write(image)
         return bytes(memory.getbuffer())

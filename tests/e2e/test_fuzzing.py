@@ -6,7 +6,7 @@ from benchmarks.bench_api import service
 from benchmarks.fuzzing.attack import MUTATIONS, attack
 from benchmarks.fuzzing.corpus import Corpus
 
-OPENS = 640
+OPENS = 256
 
 
 def test_mutated_files_neither_stop_nor_break_the_service(tmp_path: Path) -> None:
