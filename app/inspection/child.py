@@ -23,6 +23,7 @@ from app.inspection.tasks import Order
 from app.inspection.warm_up import warm_up
 from ml.faults import Fault, InputRefused
 
+_DATA_FOLDERS = ("GDAL_DATA", "PROJ_DATA", "PROJ_LIB")  # where an operator keeps the tables of these libraries
 ERROR_CHARACTERS = 8000
 FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Annotated[tuple[Fault, ...], Field(min_length=1)])
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -41,8 +42,7 @@ def run(door: socket.socket) -> NoReturn:
     status = 1
     with suppress(BaseException):
         _leave_the_server()
-        with suppress(OSError):
-            warm_up()  # now, because PROJ opens its database again after a fork
+        warm_up()  # now, because PROJ opens its database again after a fork
         conversation = _connection_from(door)
         order = Order.model_validate_json(b"".join(iter(lambda: conversation.recv(1 << 16), b"")))
         conversation.sendall(_answer(order))
@@ -93,3 +93,4 @@ def _libraries() -> Iterator[Path]:
     yield from (here / "app", here / "ml")
     yield from map(Path, {sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages"))})
     yield from map(Path, _SYSTEM)
+    yield from (Path(os.environ[name]) for name in _DATA_FOLDERS if name in os.environ)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 import app
 from app.core.errors import Busy
+from app.inspection import landlock
 from app.inspection.child import FAULTS
 from app.inspection.limits import Limit, Limits
 from app.inspection.server import ENDED, SECONDS
@@ -90,6 +91,8 @@ class ForkServer:
 
     def _start(self) -> socket.socket:
         if self._control is None:
+            if not landlock.version():
+                log.warning("the kernel has no Landlock: a process that reads an upload can open other files")
             self._control, its = socket.socketpair()
             with its:
                 self.process = subprocess.Popen(

@@ -153,8 +153,7 @@ def _kill_group(pid: int) -> None:
 
 def main() -> None:
     """Serve the socket that is the standard input."""
-    with suppress(OSError):  # there may be no folder for temporary files
-        warm_up()
+    warm_up()
     gc.collect()
     gc.freeze()  # a collection in a child would copy the memory of everything that is imported here
     Server(socket.socket(fileno=sys.stdin.fileno())).serve()
