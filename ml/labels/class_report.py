@@ -7,15 +7,35 @@ from ml.faults import Fault, Note
 from ml.frozen import Frozen
 from ml.labels.attributes import commonest
 from ml.labels.classes import ANY, ClassTable
+from ml.labels.texts import holds, sounds_missing
 
 MOST_TEXTS = 20
+_LOOKED_AT = 1000  # texts that notes are about, from the commonest
+_SUSPECT = (
+    (
+        "similar_text",
+        "are nearly those of `classes`",
+        "They differ only by case, width, spaces or the form of a number: add them to `classes` if they mean the same.",
+    ),
+    (
+        "longer_text",
+        "hold those of other classes",
+        "Add them to `classes` if they belong to these classes, or as 255 if they are mixed.",
+    ),
+    (
+        "missing_text",
+        "often stand for a missing value",
+        "Map them to 255 in `classes` if nothing is known there.",
+    ),
+)
 
 
 class OtherText(Frozen):
     """A text of a layer, or a value of a mask, that only the key "*" of `classes` caught.
 
     count: Number of polygons, or of pixels.
-    like: Key of `classes` from which it differs only by case, width or spaces; None if there is none.
+    like: Key of `classes` from which it differs only by case, width, spaces or the form of a number; None if there is
+        none.
     """
 
     text: str
@@ -65,11 +85,7 @@ class TextReport:
             detail = f"{self.blank} of {sum(self.counts.values())} {self._what} have no text in {self._where}."
             hint = 'They are unlabelled: "*" does not stand for a missing text. The key "" gives them a class.'
             yield Note(code="no_class_text", detail=detail, hint=hint)
-        if alike := [item for item in self.other if item.like is not None]:
-            listed = ", ".join(f"{item.text[:40]!r} ({item.count}, like {item.like!r})" for item in alike[:5])
-            detail = f"`*` gave class {self._classes[ANY]} to texts that are nearly those of `classes`: {listed}."
-            hint = "They differ only by case, width or spaces: add them to `classes` if they mean the same."
-            yield Note(code="similar_text", detail=detail, hint=hint)
+        yield from self._caught()
         unused = [key for key in self._named() if key not in self._matched]
         if unused:
             listed = ", ".join(repr(key[:40]) for key in unused[:12])
@@ -79,6 +95,23 @@ class TextReport:
     def _named(self) -> list[str]:
         """Return the keys of `classes` that stand for a class, other than "*"."""
         return [key for key, value in self._classes.items() if key not in (ANY, "") and value != UNLABELLED]
+
+    def _caught(self) -> Iterator[Note]:
+        """Yield a note for each reason why texts that "*" caught may belong to another class, or to none."""
+        looked_at = self.other[:_LOOKED_AT]
+        alike = [(item, f", like {item.like!r}") for item in looked_at if item.like is not None]
+        longer = [(item, f", holds {key!r}") for item in looked_at if not item.like and (key := self._held(item.text))]
+        missing = [(item, "") for item in looked_at if sounds_missing(item.text)]
+        for found, (code, what, hint) in zip((alike, longer, missing), _SUSPECT, strict=True):
+            if found:
+                listed = ", ".join(f"{item.text[:40]!r} ({item.count}{why})" for item, why in found[:5])
+                detail = f"`*` gave class {self._classes[ANY]} to texts that {what}: {listed}."
+                yield Note(code=code, detail=detail, hint=hint)
+
+    def _held(self, text: str) -> str | None:
+        """Return a key of another class than that of "*" that is part of a text; None if there is none."""
+        others = (key for key in self._named() if self._classes[key] != self._classes[ANY])
+        return next((key for key in others if holds(text, key)), None)
 
     def _there(self) -> str:
         return f"It has: {commonest(self.counts)}."

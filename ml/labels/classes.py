@@ -98,7 +98,7 @@ class ClassTable:
         return UNLABELLED if text == "" and ANY in self.classes else self.classes.get(ANY)
 
     def like(self, text: str) -> str | None:
-        """Return the key of `classes` that differs from a text only by case, width or spaces, if there is one."""
+        """Return the key of `classes` that differs from a text only by case, width, spaces or the form of a number."""
         keys = (key for key in self.classes or () if key != ANY and similar(plain(key)) == similar(text))
         return next(keys, None)
 
@@ -226,7 +226,11 @@ def _unstorable(text: str) -> Fault:
 
 def _unknown(text: str, table: ClassTable) -> Fault:
     like = table.like(text)
-    alike = f" It differs from {like[:80]!r} only by case, width or spaces." if like is not None else ""
+    alike = (
+        f" It differs from {like[:80]!r} only by case, width, spaces or the form of a number."
+        if like is not None
+        else ""
+    )
     detail = f"{text[:80]!r} is not a known class.{alike}"
     if table.classes is None:
         hint = 'Map it to a class: classes={"text": value}, with values from 0 to 254, or 255 for unlabelled.'

@@ -139,6 +139,31 @@ def test_what_may_be_a_code_is_not_taken_for_a_number(tmp_path: Path, text: str)
     assert features_by_class(inspected(tmp_path, 1, text, options=options)) == {0: 1, 1: 1}
 
 
+@pytest.mark.parametrize("text", ["01", "+1", "1.", "1E0", "１．０"])
+def test_a_number_in_another_form_is_pointed_out(tmp_path: Path, text: str) -> None:
+    options = LabelOptions(class_field="crop", classes={"1": 1, "*": 0})
+    report = inspected(tmp_path, 1, text, "2", options=options)
+    assert features_by_class(report) == {0: 2, 1: 1}
+    (note,) = report.warnings
+    assert note.code == "similar_text" and f"{text!r} (1, like '1')" in note.detail
+
+
+@pytest.mark.parametrize("text", ["新植甘蔗", "甘蔗、水稻", "宿根 甘蔗", "Sugar Cane 甘蔗"])
+def test_a_text_that_holds_that_of_another_class_is_pointed_out(tmp_path: Path, text: str) -> None:
+    options = LabelOptions(class_field="crop", classes={"甘蔗": 1, "稻": 2, "甘薯": 0, "*": 0})
+    report = inspected(tmp_path, "甘蔗", text, "稻", "甘薯", "紫甘薯", options=options)
+    (note,) = report.warnings
+    assert note.code == "longer_text" and f"{text!r} (1, holds '甘蔗')" in note.detail and "紫甘薯" not in note.detail
+
+
+@pytest.mark.parametrize("text", ["<Null>", "NULL", "nan", "None", "#N/A", "N/A", "-", "未知", " 无", "Unknown"])
+def test_a_text_that_stands_for_a_missing_value_is_pointed_out(tmp_path: Path, text: str) -> None:
+    (note,) = inspected(tmp_path, "cane", text, "rice").warnings
+    assert note.code == "missing_text" and f"{text.strip()!r} (1)" in note.detail
+    options = LabelOptions(class_field="crop", classes={"cane": 1, text: 255, "*": 0})
+    assert inspected(tmp_path, "cane", text, "rice", options=options).warnings == ()
+
+
 def test_the_report_lists_what_the_star_caught_with_counts(tmp_path: Path) -> None:
     texts = [f"crop {number:02}" for number in range(30) for _ in range(1 + number % 3)]
     report = inspected(tmp_path, "cane", *texts)
