@@ -122,7 +122,8 @@ def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:
         hint = "Declare the CRS of the coordinates (crs=EPSG:32648), and put x before y."
         raise InputRefused(Fault("bad_extent", detail, hint))
     if not turn:
-        around = Grid(1, 1, Affine(right - left, 0, left, 0, bottom - top, top), crs)
+        # a layer without extent, which is refused later, counts as one unit wide
+        around = Grid(1, 1, Affine(right - left or 1.0, 0, left, 0, bottom - top or -1.0, top), crs)
         return around.bbox() if np.isfinite(around.outline_wgs84).all() else _EVERYWHERE
     left, right = _shortest_arc(shapely.bounds(geometries)[:, ::2], turn)
     outline = shapely.get_coordinates(shapely.segmentize(shapely.box(left, bottom, right, top), turn / 16)).T

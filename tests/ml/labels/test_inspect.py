@@ -269,8 +269,10 @@ def test_a_class_that_is_the_nodata_value_of_the_mask_is_named(make_scene: MakeS
     path = make_scene(mask, nodata=0)
     (note,) = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0})).warnings
     assert note.code == "unmatched_text" and "nodata value 0" in note.detail and "1,200 pixels" in note.detail
+    (note,) = inspect_labels(path, LabelOptions(classes={"1": 1, "0": 0})).warnings
+    assert note.code == "unmatched_text" and "nodata value 0" in note.detail
     with pytest.raises(InputRefused) as refused:
-        inspect_labels(path, LabelOptions(classes={"1": 1, "0": 0}))
+        inspect_labels(path, LabelOptions(classes={"1": 0, "0": 1}))
     (fault,) = refused.value.faults
     assert fault.code == "unmatched_class" and "nodata value 0" in fault.detail
 
