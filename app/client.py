@@ -207,32 +207,32 @@ class Client:
 
     def change_schedule(self, name: str, **changes: Any) -> Json:
         """Change single fields of a schedule: cron, timezone, training, promote, enabled."""
-        answer: Json = self._send("PATCH", f"/v1/schedules/{quote(name)}", json=changes).json()
+        answer: Json = self._send("PATCH", f"/v1/schedules/{_quoted(name)}", json=changes).json()
         return answer
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule and its runs. The models that they trained stay."""
-        self._send("DELETE", f"/v1/schedules/{quote(name)}")
+        self._send("DELETE", f"/v1/schedules/{_quoted(name)}")
 
     def run_schedule(self, name: str) -> Json:
         """Run a schedule now and return the run; `training` in it is the id of the training and of its job."""
-        return self._post(f"/v1/schedules/{quote(name)}/run", {})
+        return self._post(f"/v1/schedules/{_quoted(name)}/run", {})
 
     def dataset(self, id: str) -> "Work":
         """The dataset with the id "name:version"."""
-        return Work(self, "datasets", self.get(f"/v1/datasets/{quote(id)}"))
+        return Work(self, "datasets", self.get(f"/v1/datasets/{_quoted(id)}"))
 
     def training(self, id: str) -> "Training":
         """The training with this id."""
-        return Training(self, "trainings", self.get(f"/v1/trainings/{quote(id)}"))
+        return Training(self, "trainings", self.get(f"/v1/trainings/{_quoted(id)}"))
 
     def experiment_of(self, id: str) -> "Experiment":
         """The experiment with this id."""
-        return Experiment(self, "experiments", self.get(f"/v1/experiments/{quote(id)}"))
+        return Experiment(self, "experiments", self.get(f"/v1/experiments/{_quoted(id)}"))
 
     def prediction(self, id: str) -> "Prediction":
         """The prediction with this id."""
-        return Prediction(self, "predictions", self.get(f"/v1/predictions/{quote(id)}"))
+        return Prediction(self, "predictions", self.get(f"/v1/predictions/{_quoted(id)}"))
 
     def schedules(self) -> Iterator[Json]:
         """All schedules, newest first."""
@@ -240,7 +240,7 @@ class Client:
 
     def schedule_runs(self, name: str) -> Iterator[Json]:
         """All runs of a schedule, newest first, each with its verdict."""
-        return self._list(f"/v1/schedules/{quote(name)}/runs", {})
+        return self._list(f"/v1/schedules/{_quoted(name)}/runs", {})
 
     def scenes(self, **filters: Any) -> Iterator[Json]:
         """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""
@@ -272,16 +272,16 @@ class Client:
 
     def job(self, id: str, *, wait_s: float = 0) -> Json:
         """The job with this id. wait_s: wait until the job has ended, at most this number of seconds (60 at most)."""
-        return self.get(f"/v1/jobs/{quote(id)}", wait=wait_s or None)
+        return self.get(f"/v1/jobs/{_quoted(id)}", wait=wait_s or None)
 
     def dismiss(self, id: str) -> Json:
         """Dismiss a job and return it. A running job stops as soon as its worker has noticed."""
-        answer: Json = self._send("DELETE", f"/v1/jobs/{quote(id)}").json()
+        answer: Json = self._send("DELETE", f"/v1/jobs/{_quoted(id)}").json()
         return answer
 
     def log(self, id: str) -> str:
         """The log of a job, as text."""
-        return self._send("GET", f"/v1/jobs/{quote(id)}/log").text
+        return self._send("GET", f"/v1/jobs/{_quoted(id)}/log").text
 
     def models(self) -> Iterator[Json]:
         """All models in the order of their names, each with its newest version."""
@@ -289,31 +289,36 @@ class Client:
 
     def model(self, name: str) -> Json:
         """A model with its versions."""
-        return self.get(f"/v1/models/{quote(name)}")
+        return self.get(f"/v1/models/{_quoted(name)}")
 
     def model_version(self, name: str, which: str | int = "@champion") -> Json:
         """A version of a model with its metrics and contract. which: its number, or "@" and an alias."""
-        return self.get(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}")
+        return self.get(f"/v1/models/{_quoted(name)}/versions/{_quoted(str(which))}")
 
     def evaluate(self, name: str, dataset: str, *, which: str | int = "@champion", split: str = "test") -> "Work":
         """Score a model version on one split of any dataset. When it has ended, the document holds `metrics`."""
-        path = f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/evaluations"
+        path = f"/v1/models/{_quoted(name)}/versions/{_quoted(str(which))}/evaluations"
         return Work(self, "evaluations", self._post(path, {"dataset": dataset, "split": split}))
 
     def promote(self, name: str, version: int, *, alias: str = "champion", reason: str = "") -> Json:
         """Point an alias at a version. To undo this, point it at the earlier version again."""
-        url = f"/v1/models/{quote(name)}/aliases/{quote(alias)}"
+        url = f"/v1/models/{_quoted(name)}/aliases/{_quoted(alias)}"
         answer: Json = self._send("PUT", url, json={"version": version, "reason": reason}).json()
         return answer
 
     def export_model(self, name: str, path: str | Path, which: str | int = "@champion") -> Path:
         """Download a version as one file, which `import_model` of any canemap service accepts."""
-        return self._download(f"/v1/models/{quote(name)}/versions/{quote(str(which), safe='@')}/bundle", Path(path))
+        return self._download(f"/v1/models/{_quoted(name)}/versions/{_quoted(str(which))}/bundle", Path(path))
 
     def import_model(self, name: str, path: str | Path) -> Json:
         """Register a downloaded version as the next version of `name`."""
-        with Path(path).open("rb") as file:
-            answer: Json = self._send("POST", f"/v1/models/{quote(name)}/versions", content=file).json()
+        headers = {"Idempotency-Key": str(uuid.uuid4())}  # so that a second attempt cannot make a second version
+
+        def send() -> httpx.Response:
+            with Path(path).open("rb") as file:  # streamed; opened anew for each attempt
+                return self._http.post(f"/v1/models/{_quoted(name)}/versions", content=file, headers=headers)
+
+        answer: Json = _send_with_retries(send).json()
         return answer
 
     def ready(self) -> bool:
@@ -332,7 +337,8 @@ class Client:
     def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
         with path.open("rb") as file:
             digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
-        url, headers = f"/v1/{kind}/{quote(id_ or path.name.split('.')[0])}", {"Content-Digest": f"sha-256=:{digest}:"}
+        url = f"/v1/{kind}/{_quoted(id_ or path.name.split('.')[0])}"
+        headers = {"Content-Digest": f"sha-256=:{digest}:"}
         query = {key: value for key, value in parameters.items() if value is not None}
 
         def send_whole() -> httpx.Response:
@@ -358,8 +364,10 @@ class Client:
 
         When the connection breaks, bytes that have arrived are not sent again.
         """
-        id_: str = _send_with_retries(lambda: self._http.post("/v1/uploads")).json()["id"]
-        url, size = f"/v1/uploads/{id_}", path.stat().st_size
+        size = path.stat().st_size
+        headers = {"Idempotency-Key": str(uuid.uuid4()), "Upload-Length": str(size)}
+        id_: str = _send_with_retries(lambda: self._http.post("/v1/uploads", headers=headers)).json()["id"]
+        url = f"/v1/uploads/{id_}"
 
         def send_next() -> httpx.Response:
             if (state := self._http.head(url)).is_error:
@@ -434,7 +442,7 @@ class Work:
 
     def refresh(self) -> Self:
         """Fetch the document again."""
-        self.document = self.client.get(f"/v1/{self.kind}/{quote(self.id)}")
+        self.document = self.client.get(f"/v1/{self.kind}/{_quoted(self.id)}")
         return self
 
     def wait(self, *, progress: bool | Show = False, timeout_s: float | None = None) -> Self:
@@ -473,7 +481,7 @@ class Work:
 
         language: "en" or "zh". format: "png" or "svg".
         """
-        base = f"/v1/{self.kind}/{quote(self.id)}/figures"
+        base = f"/v1/{self.kind}/{_quoted(self.id)}/figures"
         names = [item["name"] for item in self.client.get(base)["items"]]
         return [
             self.client._download(f"{base}/{name}.{format}?lang={language}", Path(folder) / f"{name}.{format}")
@@ -486,7 +494,7 @@ class Training(Work):
 
     def series(self, after: int = 0) -> list[Json]:
         """The measured values of each epoch later than `after`. They can be read while the training still runs."""
-        rows: list[Json] = self.client.get(f"/v1/trainings/{quote(self.id)}/series", after=after)["items"]
+        rows: list[Json] = self.client.get(f"/v1/trainings/{_quoted(self.id)}/series", after=after)["items"]
         return rows
 
     @property
@@ -501,7 +509,7 @@ class Experiment(Work):
 
     def table(self, f: str = "md") -> str:
         """The table of the comparison, as text. f: its format, "md", "csv" or "json"."""
-        return self.client._send("GET", f"/v1/experiments/{quote(self.id)}", params={"f": f}).text
+        return self.client._send("GET", f"/v1/experiments/{_quoted(self.id)}", params={"f": f}).text
 
 
 class Prediction(Work):
@@ -538,13 +546,13 @@ class Prediction(Work):
         Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval, which
         are None if the model has no test metrics.
         """
-        rows: list[Json] = self.client.get(f"/v1/predictions/{quote(self.id)}/areas")["items"]
+        rows: list[Json] = self.client.get(f"/v1/predictions/{_quoted(self.id)}/areas")["items"]
         return rows
 
     def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
         """Download files of the result into `folder`. names: names of the files; by default all files."""
         wanted = self.refresh().document["assets"] if names is None else names
-        base = f"/v1/predictions/{quote(self.id)}"
+        base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
 
@@ -567,6 +575,11 @@ def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
             pause_s = float(after) if after.isdecimal() else pause_s
         time.sleep(pause_s)
     raise AssertionError("unreachable")
+
+
+def _quoted(text: str) -> str:
+    """`text` as one segment of a path: a slash in it must not lead to another address."""
+    return quote(text, safe="@")
 
 
 def _offset(answer: httpx.Response) -> int:

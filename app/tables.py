@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.columns import Base, PydanticJSON, now
 from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
+from app.core.preconditions import tag_of
 from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
 from app.results import MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
@@ -58,6 +59,11 @@ class Scene(Base):
     updated: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
 
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return tag_of(self.created, self.revision)
+
     # has all columns that lists filter by, so that a page is read from the index even if few scenes match
     __table_args__ = (Index("ix_scenes_created", "created", "id", "west", "south", "east", "north", "acquired"),)
 
@@ -79,6 +85,11 @@ class LabelSet(Base):
     created: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("ix_labels_created", "created", "id"),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag: labels never change, but others may have the name later."""
+        return tag_of(self.created, 1)
 
 
 _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
@@ -132,6 +143,11 @@ class Job(Base):
         Index("ix_jobs_reported_kind", "reported_status", "kind", "created", "id"),
         Index("ix_jobs_parent", "parent", postgresql_where=_HAS_PARENT, sqlite_where=_HAS_PARENT),
     )
+
+    @property
+    def tag(self) -> str:
+        """The ETag, also of a prediction, which changes with its job."""
+        return tag_of(self.created, self.revision)
 
 
 class JobLog(Base):
@@ -267,7 +283,10 @@ class ModelVersion(Base):
 
 
 class Alias(Base):
-    """A name for a version of a model, which can be moved to another version."""
+    """A name for a version of a model, which can be moved to another version.
+
+    revision: Grows with each move, also over its removals.
+    """
 
     __tablename__ = "aliases"
 
@@ -278,6 +297,11 @@ class Alias(Base):
     revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return str(self.revision)
 
 
 class AliasMove(Base):
@@ -359,6 +383,11 @@ class Schedule(Base):
     revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (Index("ix_schedules_created", "created", "id"),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return tag_of(self.created, self.revision)
 
 
 _IS_OPEN = text("finished IS NULL")  # an index of these rows is small: most runs have ended

@@ -10,8 +10,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import NEXT, TEXT, answer, content
-from app.api.http.deps import Id, Reading, Wait, Wired, Writing, link_next
+from app.api.http.answers import ETAG, NEXT, TEXT, answer, content
+from app.api.http.deps import Condition, Id, Reading, Wait, Wired, Writing, etag, link_next
 from app.api.http.problems import ProblemResponse, problems
 from app.api.http.queries import JobQuery
 from app.api.http.waiting import POLL_S, read_job, wait_for_end
@@ -29,16 +29,20 @@ def list_jobs(session: Reading, request: Request, response: Response, query: Job
     return documents.Jobs(items=tuple(map(documents.Job.of, found.rows)), next=found.next)
 
 
-@router.get("/{id}", responses=problems(404))
-async def get_job(services: Wired, id_: Id, wait: Wait = 0) -> documents.Job:
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+async def get_job(services: Wired, id_: Id, response: Response, wait: Wait = 0) -> documents.Job:
     """Read one job. With `wait` the answer comes when the job has ended, at the latest after `wait` seconds."""
-    return documents.Job.of(await wait_for_end(services, id_, wait))
+    row = await wait_for_end(services, id_, wait)
+    etag(response, row.tag)
+    return documents.Job.of(row)
 
 
-@router.delete("/{id}", responses=problems(404, 409))
-def dismiss_job(session: Writing, id_: Id) -> documents.Job:
+@router.delete("/{id}", responses=answer(200, ETAG) | problems(404, 409, 412))
+def dismiss_job(session: Writing, id_: Id, if_match: Condition, response: Response) -> documents.Job:
     """Dismiss a job. A waiting job ends at once; a running job stops at its next step."""
-    return documents.Job.of(lifecycle.dismiss(session, id_))
+    row = lifecycle.dismiss(session, id_, if_match)
+    etag(response, row.tag)
+    return documents.Job.of(row)
 
 
 @router.get("/{id}/results", response_model=documents.Link, responses=problems(404, 413))

@@ -1,5 +1,6 @@
 """Routes of /v1/labels: upload, list, read and delete layers of labels."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,8 +8,8 @@ from pydantic import Field, ValidationError
 
 from app.api import documents
 from app.api.http import forms, receiving
-from app.api.http.answers import NEXT, answer, uploaded
-from app.api.http.deps import Id, NewId, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, answer, uploaded
+from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import read_json
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
@@ -86,15 +87,22 @@ def _json(text: str) -> object:
 
 
 async def _add(
-    services: Services, places: Places, name: str, upload: Upload, options: LabelOptions, response: Response
+    services: Services,
+    places: Places,
+    name: str,
+    upload: Upload,
+    options: LabelOptions,
+    response: Response,
+    **asked: Any,
 ) -> documents.LabelSet:
-    row, new = await places.run("upload", labels.add, services, name, upload, options)
+    row, new = await places.run("upload", partial(labels.add, **asked), services, name, upload, options)
     response.status_code = 201 if new else 200
+    etag(response, row.tag)
     response.headers["Location"] = f"/v1/labels/{name}"
     return documents.LabelSet.of(row)
 
 
-UPLOADED = uploaded(documents.LabelSet) | problems(*IN_UPLOADS)
+UPLOADED = uploaded(documents.LabelSet, ETAG) | problems(*IN_UPLOADS, 412)
 
 
 @router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
@@ -105,6 +113,7 @@ async def put_labels(
     response: Response,
     name: NewId,
     query: Annotated[RawLabels, Query()],
+    if_match: Condition,
 ) -> documents.LabelSet:
     """Upload labels as the raw body: GeoJSON, GeoPackage, a zipped Shapefile or a raster mask.
 
@@ -112,14 +121,17 @@ async def put_labels(
     """
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, places, name, upload, options, response)
+        return await _add(services, places, name, upload, options, response, if_match=if_match)
 
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(LabelParameters), responses=UPLOADED)
-async def post_labels(services: Wired, places: Placed, request: Request, response: Response) -> documents.LabelSet:
+async def post_labels(
+    services: Wired, places: Placed, request: Request, response: Response, head: OnceSent
+) -> documents.LabelSet:
     """Upload labels as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, LabelParameters) as (name, fields, upload):
-        return await _add(services, places, name, upload, fields.options(), response)
+        once = forms.once(head, name, fields, upload)
+        return await _add(services, places, name, upload, fields.options(), response, once=once)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -130,13 +142,15 @@ def list_labels(session: Reading, request: Request, response: Response, page: Pa
     return documents.LabelSets(items=tuple(map(documents.LabelSet.of, found.rows)), next=found.next)
 
 
-@router.get("/{id}", responses=problems(404))
-def get_labels(session: Reading, id_: Id) -> documents.LabelSet:
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+def get_labels(session: Reading, id_: Id, response: Response) -> documents.LabelSet:
     """Read one label set with its report."""
-    return documents.LabelSet.of(labels.get(session, id_))
+    row = labels.get(session, id_)
+    etag(response, row.tag)
+    return documents.LabelSet.of(row)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409))
-def delete_labels(services: Wired, id_: Id) -> None:
+@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
+def delete_labels(services: Wired, id_: Id, if_match: Condition) -> None:
     """Delete a label set. Refused if a dataset was made from it."""
-    labels.delete(services, id_)
+    labels.delete(services, id_, if_match)

@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
-from app.api.http.deps import Id, IfMatch, NewId, Reading, UploadId, Wired, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, UploadId, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
@@ -92,22 +93,26 @@ async def post_version(
     request: Request,
     response: Response,
     name: NewId,
+    head: OnceSent,
     upload_id: UploadId = None,
 ) -> documents.ModelVersion:
     """Import a checkpoint bundle, sent as the raw body, as the next version of a model."""
-    async with receiving.received(request, services, upload_id) as upload:
-        row = await places.run("upload", registry.import_bundle, services, name, upload)
+    # an upload in pieces is gone after the first request, and its id, which is in the head, names its bytes
+    row = await run_in_threadpool(registry.imported, services, head) if upload_id else None
+    if row is None:
+        async with receiving.received(request, services, upload_id) as upload:
+            once = head if upload_id else head.with_body(upload.sha256.encode())
+            row = await places.run("upload", registry.import_bundle, services, name, upload, once)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
-    return await document_after_wait(
-        services, name, 0, lambda session, _: get_version(session, row.name, str(row.version))
-    )
+    number = str(row.version)
+    return await document_after_wait(services, name, 0, lambda session, id_: get_version(session, id_, number))
 
 
 @router.get("/{id}/aliases/{alias}", responses=answer(200, ETAG) | problems(404))
 def get_alias(session: Reading, id_: Id, alias: AliasName, response: Response) -> documents.Alias:
     """Read the version that an alias points at, and all its moves."""
     row = registry.get_alias(session, id_, alias)
-    etag(response, row.revision)
+    etag(response, row.tag)
     return documents.Alias.of(row, registry.history(session, id_, row.alias))
 
 
@@ -116,7 +121,7 @@ def get_alias(session: Reading, id_: Id, alias: AliasName, response: Response) -
     responses=answer(200, ETAG) | answer(201, ETAG, documents.Alias) | problems(*IN_BODIES, 404, 412),
 )
 def put_alias(
-    session: Writing, id_: Id, alias: NewAlias, body: AliasRequest, if_match: IfMatch, response: Response
+    session: Writing, id_: Id, alias: NewAlias, body: AliasRequest, if_match: Condition, response: Response
 ) -> documents.Alias:
     """Point an alias at a version, to promote it or to roll back to it."""
     _, new = registry.move_alias(session, id_, alias, body.version, reason=body.reason, if_match=if_match)
@@ -125,6 +130,6 @@ def put_alias(
 
 
 @router.delete("/{id}/aliases/{alias}", status_code=204, responses=problems(404, 409, 412))
-def delete_alias(session: Writing, id_: Id, alias: AliasName, if_match: IfMatch) -> None:
+def delete_alias(session: Writing, id_: Id, alias: AliasName, if_match: Condition) -> None:
     """Remove an alias. The version that it points at stays."""
     registry.remove_alias(session, id_, alias, if_match=if_match)

@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
-from app.api.http.answers import NEXT, TEXT, StoredFile, answer, content, created, file
-from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
@@ -35,7 +35,7 @@ async def post_prediction(
     """Map one scene with one model version."""
     row = await run_in_threadpool(predictions.create, services, body, once)
     response.headers["Location"] = f"/v1/predictions/{row.id}"
-    return await document_after_wait(services, row.id, wait_s, get_prediction)
+    return await document_after_wait(services, row.id, wait_s, _document)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -50,19 +50,17 @@ def list_predictions(
     return documents.Predictions.of(items, found.next, link_next(request, response, found.next))
 
 
-@router.get("/{id}", responses=problems(404))
-def get_prediction(session: Reading, id_: Id) -> documents.Prediction:
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+def get_prediction(session: Reading, id_: Id, response: Response) -> documents.Prediction:
     """Read one prediction as a STAC Item."""
-    row = predictions.get(session, id_)
-    scene, job = scenes.get(session, row.scene), lifecycle.get(session, id_)
-    notes = predictions.warnings(session, [row], {scene.id: scene})
-    return documents.Prediction.of(row, scene, job, notes[row.id])
+    etag(response, lifecycle.get(session, id_).tag)
+    return _document(session, id_)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409))
-def delete_prediction(services: Wired, id_: Id) -> None:
+@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
+def delete_prediction(services: Wired, id_: Id, if_match: Condition) -> None:
     """Delete a prediction whose job has ended, together with its files."""
-    predictions.delete(services, id_)
+    predictions.delete(services, id_, if_match)
 
 
 @router.get(
@@ -95,6 +93,13 @@ def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS
     """Download one file of the result. Range requests are supported."""
     path = predictions.product(services, id_, product)
     return StoredFile(path, media_type=MEDIA_TYPES[product], filename=f"{id_}-{product}")
+
+
+def _document(session: Session, id_: str) -> documents.Prediction:
+    row = predictions.get(session, id_)
+    scene, job = scenes.get(session, row.scene), lifecycle.get(session, id_)
+    notes = predictions.warnings(session, [row], {scene.id: scene})
+    return documents.Prediction.of(row, scene, job, notes[row.id])
 
 
 def _items(session: Session, rows: Sequence[Prediction]) -> list[documents.Prediction]:

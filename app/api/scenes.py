@@ -1,5 +1,6 @@
 """Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from app.api import documents
 from app.api.documents.stac import COG
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
-from app.api.http.deps import Id, IfMatch, NewId, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
@@ -59,16 +60,22 @@ class RawScene(SceneParameters):
 
 
 async def _add(
-    services: Services, places: Places, name: str, upload: Upload, options: SceneOptions, response: Response
+    services: Services,
+    places: Places,
+    name: str,
+    upload: Upload,
+    options: SceneOptions,
+    response: Response,
+    **asked: Any,
 ) -> documents.Scene:
-    scene, new = await places.run("upload", scenes.add, services, name, upload, options)
+    scene, new = await places.run("upload", partial(scenes.add, **asked), services, name, upload, options)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/scenes/{name}"
-    etag(response, scene.revision)
+    etag(response, scene.tag)
     return documents.Scene.of(scene)
 
 
-UPLOADED = uploaded(documents.Scene, ETAG) | problems(*IN_UPLOADS)
+UPLOADED = uploaded(documents.Scene, ETAG) | problems(*IN_UPLOADS, 412)
 
 
 @router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
@@ -79,18 +86,22 @@ async def put_scene(
     response: Response,
     name: NewId,
     query: Annotated[RawScene, Query()],
+    if_match: Condition,
 ) -> documents.Scene:
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again give 200."""
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, places, name, upload, options, response)
+        return await _add(services, places, name, upload, options, response, if_match=if_match)
 
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(SceneParameters), responses=UPLOADED)
-async def post_scene(services: Wired, places: Placed, request: Request, response: Response) -> documents.Scene:
+async def post_scene(
+    services: Wired, places: Placed, request: Request, response: Response, head: OnceSent
+) -> documents.Scene:
     """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
-        return await _add(services, places, name, upload, fields.options(), response)
+        once = forms.once(head, name, fields, upload)
+        return await _add(services, places, name, upload, fields.options(), response, once=once)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -104,24 +115,24 @@ def list_scenes(session: Reading, request: Request, response: Response, query: S
 def get_scene(session: Reading, id_: Id, response: Response) -> documents.Scene:
     """Read one scene as a STAC Item."""
     scene = scenes.get(session, id_)
-    etag(response, scene.revision)
+    etag(response, scene.tag)
     return documents.Scene.of(scene)
 
 
 @router.patch("/{id}", responses=answer(200, ETAG) | problems(*IN_BODIES, 404, 412))
 def patch_scene(
-    session: Writing, id_: Id, change: ScenePatch, if_match: IfMatch, response: Response
+    session: Writing, id_: Id, change: ScenePatch, if_match: Condition, response: Response
 ) -> documents.Scene:
     """Correct the time of acquisition or the sensor of a scene."""
     scene = scenes.patch(session, id_, change, if_match)
-    etag(response, scene.revision)
+    etag(response, scene.tag)
     return documents.Scene.of(scene)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409))
-def delete_scene(services: Wired, id_: Id) -> None:
+@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
+def delete_scene(services: Wired, id_: Id, if_match: Condition) -> None:
     """Delete a scene. Refused if a dataset or a prediction was made from it."""
-    scenes.delete(services, id_)
+    scenes.delete(services, id_, if_match)
 
 
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))

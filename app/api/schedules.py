@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
-from app.api.http.deps import Id, IfMatch, OnceOnly, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -26,7 +26,7 @@ def post_schedule(session: Writing, response: Response, body: ScheduleRequest, o
     """Make a schedule: retrain at the times of a cron expression in a time zone, and promote a better version."""
     row = schedules.create(session, body, once)
     response.headers["Location"] = f"/v1/schedules/{row.id}"
-    etag(response, row.revision)
+    etag(response, row.tag)
     return documents.Schedule.of(row)
 
 
@@ -42,22 +42,22 @@ def list_schedules(session: Reading, request: Request, response: Response, page:
 def get_schedule(session: Reading, id_: Id, response: Response) -> documents.Schedule:
     """Read one schedule."""
     row = schedules.get(session, id_)
-    etag(response, row.revision)
+    etag(response, row.tag)
     return documents.Schedule.of(row)
 
 
 @router.patch("/{id}", responses=answer(200, ETAG) | problems(*IN_BODIES, 404, 412))
 def patch_schedule(
-    session: Writing, id_: Id, change: SchedulePatch, if_match: IfMatch, response: Response
+    session: Writing, id_: Id, change: SchedulePatch, if_match: Condition, response: Response
 ) -> documents.Schedule:
     """Change the times, the training or the gate of a schedule, or enable or disable it."""
     row = schedules.patch(session, id_, change, if_match)
-    etag(response, row.revision)
+    etag(response, row.tag)
     return documents.Schedule.of(row)
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 412))
-def delete_schedule(session: Writing, id_: Id, if_match: IfMatch) -> None:
+def delete_schedule(session: Writing, id_: Id, if_match: Condition) -> None:
     """Delete a schedule and its runs. The models that they trained stay."""
     schedules.delete(session, id_, if_match)
 

@@ -6,43 +6,74 @@ They follow draft-ietf-httpbis-resumable-upload.
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http import forms, receiving
-from app.api.http.answers import OFFSET, answer, created
-from app.api.http.deps import Id, Wired
+from app.api.http.answers import ETAG, OFFSET, answer, created
+from app.api.http.deps import Condition, OnceOnly, Wired, etag
 from app.api.http.problems import IN_BODIES, problems
-from app.core.errors import Invalid, invalid
+from app.core.errors import Invalid, NotFound, invalid
+from app.core.preconditions import IfMatch
 from app.data import uploads
 from app.services import Services
+from ml.text import is_one_line
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
-SENT = answer(204, OFFSET)
-IN_PIECES = problems(*IN_BODIES, 404, 409, 415, 423, 507)
+SENT = answer(204, OFFSET | ETAG)
+IN_PIECES = problems(*IN_BODIES, 404, 409, 412, 415, 423, 507)
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="Number of bytes that precede this piece.")]
 
 
-@router.post("", status_code=201, responses=created() | problems(507))
-async def post_upload(services: Wired, response: Response) -> documents.Upload:
+async def _length(
+    request: Request,
+    upload_length: Annotated[int, Header(ge=0, lt=10**18, description="Number of bytes of the whole file.")] = 0,
+) -> int | None:
+    return upload_length if "upload-length" in request.headers else None
+
+
+async def _upload_id(id_: Annotated[str, Path(alias="id", json_schema_extra={"pattern": uploads.ID})]) -> str:
+    """The id in a path. Raises `NotFound` for one that `begin` cannot have made: it could name another file."""
+    if not re.fullmatch(uploads.ID, id_):
+        raise NotFound("upload", id_ if is_one_line(id_) else "?")
+    return id_
+
+
+Length = Annotated[int | None, Depends(_length)]
+UploadPath = Annotated[str, Depends(_upload_id)]
+
+
+@router.post("", status_code=201, responses=created(ETAG) | problems(*IN_BODIES, 404, 507))
+async def post_upload(services: Wired, response: Response, once: OnceOnly, length: Length) -> documents.Upload:
     """Begin an upload. Send its bytes with PATCH; then pass its id as `?upload=` to a route that takes a file."""
-    id_ = await run_in_threadpool(uploads.begin, services)
+    id_ = await run_in_threadpool(uploads.begin, services, once, length)
+    offset = await run_in_threadpool(uploads.offset, services, id_)
     response.headers["Location"] = f"/v1/uploads/{id_}"
-    return documents.Upload(id=id_, offset=0, limit_bytes=services.settings.upload_limit_bytes)
+    etag(response, uploads.tag_of(offset))
+    return documents.Upload(id=id_, offset=offset, limit_bytes=services.settings.upload_limit_bytes)
 
 
 @router.head("/{id}", status_code=204, responses=SENT | problems(404))
-def head_upload(services: Wired, id_: Id, response: Response) -> None:
+def head_upload(services: Wired, id_: UploadPath, response: Response) -> None:
     """Read how many bytes are stored safely, from the header `Upload-Offset`."""
     response.headers["Cache-Control"] = "no-store"
     _set_offset(response, uploads.offset(services, id_))
 
 
 @router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
-async def patch_upload(services: Wired, request: Request, response: Response, id_: Id, offset: Offset) -> None:
+async def patch_upload(
+    services: Wired,
+    request: Request,
+    response: Response,
+    id_: UploadPath,
+    offset: Offset,
+    if_match: Condition,
+    length: Length,
+) -> None:
     """Send more bytes, from `Upload-Offset` on. If the request breaks off, the bytes that arrived are kept."""
-    await _append(services, request, response, id_, offset)
+    piece = uploads.Piece(offset, receiving.announced_bytes(request), length)
+    await _append(services, request, response, id_, piece, if_match)
 
 
 @router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
@@ -50,7 +81,8 @@ async def put_upload(
     services: Wired,
     request: Request,
     response: Response,
-    id_: Id,
+    id_: UploadPath,
+    if_match: Condition,
     content_range: Annotated[
         str, Header(max_length=100, description="bytes FIRST-LAST/ALL, where ALL may be *; or bytes FIRST-.")
     ] = "bytes 0-",
@@ -59,18 +91,18 @@ async def put_upload(
 
     Content-Range says where the bytes belong; without it they are the file from its start.
     """
-    first, total = _read_range(content_range, receiving.announced_bytes(request))
-    await _append(services, request, response, id_, first, total)
+    piece = _read_range(content_range, receiving.announced_bytes(request))
+    await _append(services, request, response, id_, piece, if_match)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 423))
-def delete_upload(services: Wired, id_: Id) -> None:
+@router.delete("/{id}", status_code=204, responses=problems(404, 412, 423))
+def delete_upload(services: Wired, id_: UploadPath, if_match: Condition) -> None:
     """Delete an upload. Otherwise it is deleted a day after its last byte arrived."""
-    uploads.delete(services, id_)
+    uploads.delete(services, id_, if_match)
 
 
-def _read_range(content_range: str, length: int | None) -> tuple[int, int | None]:
-    """The offset of the first byte, and the size of the whole file in bytes or None if Content-Range does not state it.
+def _read_range(content_range: str, length: int | None) -> uploads.Piece:
+    """The piece that Content-Range describes.
 
     length: bytes of the body, or None if the client does not state it. Raises `Invalid`.
     """
@@ -86,7 +118,7 @@ def _read_range(content_range: str, length: int | None) -> tuple[int, int | None
     if last is not None and total is not None and last >= total:
         detail = f"Content-Range ends with byte {last}, but the file has only {total} bytes."
         raise _wrong_range(detail, "Count FIRST and LAST from 0: the last byte is ALL - 1.")
-    return first, total
+    return uploads.Piece(first, ranged, total)
 
 
 def _wrong_range(detail: str, hint: str) -> Invalid:
@@ -94,13 +126,14 @@ def _wrong_range(detail: str, hint: str) -> Invalid:
 
 
 async def _append(
-    services: Services, request: Request, response: Response, id_: str, offset: int, total: int | None = None
+    services: Services, request: Request, response: Response, id_: str, piece: uploads.Piece, if_match: IfMatch
 ) -> None:
     receiving.check_announced(request, services)
-    with uploads.open_at(services, id_, offset, total) as file:
-        await receiving.receive(request, services, file)
+    with uploads.open_at(services, id_, piece, if_match) as (file, end):
+        await receiving.receive(request, services, file, end)
     _set_offset(response, await run_in_threadpool(uploads.offset, services, id_))
 
 
 def _set_offset(response: Response, offset: int) -> None:
     response.headers["Upload-Offset"] = str(offset)
+    etag(response, uploads.tag_of(offset))

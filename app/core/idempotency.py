@@ -1,7 +1,8 @@
 """Idempotency-Key: a request that is sent twice creates only one resource."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import String
@@ -34,6 +35,10 @@ class IdempotentRequest:
 
     key: str | None
     fingerprint: str
+
+    def with_body(self, body: bytes) -> "IdempotentRequest":
+        """The same request with this body, or with what identifies it, as a part of the fingerprint."""
+        return replace(self, fingerprint=hashlib.sha256(self.fingerprint.encode() + body).hexdigest())
 
     def earlier(self, session: Session, resource: str) -> str | None:
         """The id of what the same request created before; None for the first one, which will create `resource`.

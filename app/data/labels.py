@@ -4,8 +4,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict
+from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
+from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import uses
 from app.data.scenes import insert
@@ -18,15 +20,27 @@ get = getter(LabelSet, "label set")
 locked = getter(LabelSet, "label set", lock=True)
 
 
-def add(services: Services, name: str, upload: Upload, options: LabelOptions) -> tuple[LabelSet, bool]:
+def add(
+    services: Services,
+    name: str,
+    upload: Upload,
+    options: LabelOptions,
+    if_match: IfMatch = ANY,
+    once: IdempotentRequest = FRESH,
+) -> tuple[LabelSet, bool]:
     """Store an uploaded layer of labels; returns it, and whether it is new.
+
+    if_match: What the label set of this name must be. once: Where the request may be repeated.
 
     The same bytes and options again are the same label set. Raises `InputRefused` for a layer that cannot be read, and
     `Conflict` if the name is taken by other labels.
     """
     check_name(name)
     with services.database.read() as session:
+        if earlier := once.answered(session):
+            return get(session, earlier), False
         existing = session.get(LabelSet, name)
+    if_match.check(existing.tag if existing else None)
     if existing is not None:
         return _same(existing, upload, options), False
     report = services.inspector.labels(upload.path, options)
@@ -40,7 +54,7 @@ def add(services: Services, name: str, upload: Upload, options: LabelOptions) ->
         options=options,
         report=report,
     )
-    kept = insert(services, labels, get)
+    kept = insert(services, labels, get, once)
     return (labels, True) if kept is labels else (_same(kept, upload, options), False)
 
 
@@ -49,10 +63,11 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
     return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
 
 
-def delete(services: Services, name: str) -> None:
-    """Delete a label set. Raises `NotFound`, or `Conflict` if a dataset was made from it."""
+def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
+    """Delete a label set. Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset was made from it."""
     with services.database.write() as session:
         labels = locked(session, name)
+        if_match.check(labels.tag)
         if users := uses.users(session, DatasetLabels, name):
             raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
         uses.forget(session, DatasetLabels, name)

@@ -13,9 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
-from app.core.errors import Conflict, PreconditionFailed, invalid
+from app.core.errors import Conflict, invalid
+from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
+from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import uploads, uses
 from app.inspection.inspector import CORES
@@ -50,14 +52,26 @@ class SceneOptions:
     nodata: float | None = None
 
 
-def add(services: Services, name: str, upload: Upload, options: SceneOptions) -> tuple[Scene, bool]:
+def add(
+    services: Services,
+    name: str,
+    upload: Upload,
+    options: SceneOptions,
+    if_match: IfMatch = ANY,
+    once: IdempotentRequest = FRESH,
+) -> tuple[Scene, bool]:
     """Store an uploaded scene; returns it, and whether it is new. The same bytes again are the same scene.
+
+    if_match: What the scene of this name must be. once: Where the request may be repeated.
 
     Raises `InputRefused` for a file that is not a usable scene, and `Conflict` if the name is taken by another scene.
     """
     check_name(name)
     with services.database.read() as session:
+        if earlier := once.answered(session):
+            return get(session, earlier), False
         existing = session.get(Scene, name)
+    if_match.check(existing.tag if existing else None)
     if existing is not None:
         return _same(existing, upload, options), False
     info = services.inspector.scene(upload.path, bands=options.bands, nodata=options.nodata)
@@ -67,17 +81,20 @@ def add(services: Services, name: str, upload: Upload, options: SceneOptions) ->
     stored = services.store.put(upload.path, new_place(f"scenes/{name}", "scene.tif"), sha256=upload.sha256)
     scene = _row(name, info, options)
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
-    kept = insert(services, scene, get)
+    kept = insert(services, scene, get, once)
     return (scene, True) if kept is scene else (_same(kept, upload, options), False)
 
 
-def insert(services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded]) -> Uploaded:
+def insert(
+    services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded], once: IdempotentRequest
+) -> Uploaded:
     """Record a stored file: returns `row`, or the row that another request has recorded under this name meanwhile.
 
     In the second case the file of `row` is deleted.
     """
     try:
         with services.database.write() as session:
+            once.earlier(session, row.id)  # if there is one, it has the name, and the next line fails
             session.add(row)
     except IntegrityError:
         with services.database.read() as session:
@@ -130,15 +147,13 @@ def _from_to(west: float, east: float) -> ColumnElement[bool]:
     return or_(and_(from_west, from_east), across)
 
 
-def patch(session: Session, name: str, change: ScenePatch, if_match: int | None) -> Scene:
+def patch(session: Session, name: str, change: ScenePatch, if_match: IfMatch = ANY) -> Scene:
     """Correct the time of acquisition or the sensor of a scene.
 
-    if_match: the revision that the client has read, or None. Raises `NotFound`, `PreconditionFailed` if the scene has
-    another revision, or `Invalid` for a time that cannot be read.
+    Raises `NotFound`, `PreconditionFailed` if the scene has changed, or `Invalid` for a time that cannot be read.
     """
-    scene = get(session, name)
-    if if_match is not None and if_match != scene.revision:
-        raise PreconditionFailed("scene-changed", "The scene has changed since you read it: read it again.")
+    scene = locked(session, name)
+    if_match.check(scene.tag)
     if change.acquired is not None:
         scene.acquired = parse_acquired(change.acquired)
     if change.sensor is not None:
@@ -148,10 +163,14 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: int | None)
     return scene
 
 
-def delete(services: Services, name: str) -> None:
-    """Delete a scene. Raises `NotFound`, or `Conflict` if a dataset or a prediction was made from it."""
+def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
+    """Delete a scene.
+
+    Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset or a prediction was made from it.
+    """
     with services.database.write() as session:
         scene = locked(session, name)
+        if_match.check(scene.tag)
         if users := _users(session, name):
             raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
         uses.forget(session, DatasetScenes, name)

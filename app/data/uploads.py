@@ -9,24 +9,48 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
 from app.core.errors import Conflict, Locked, NoRoom, NotFound
+from app.core.idempotency import FRESH, IdempotentRequest
+from app.core.preconditions import ANY, IfMatch
 from app.services import Services
 from app.storage.store import remove_leftovers
 
 ID = "^[0-9a-f]{32}$"  # of the ids that `begin` makes
 
 
-def begin(services: Services) -> str:
-    """Begin an empty upload; returns its id. Raises `NoRoom`."""
+def begin(services: Services, once: IdempotentRequest = FRESH, total: int | None = None) -> str:
+    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`.
+
+    total: bytes of the whole file, or None if the client did not state it.
+    """
     id_ = secrets.token_hex(16)
     path = services.store.partial(id_)
     remove_leftovers(path.parent.glob(path.name.replace(id_, "*")))
     with no_room_is_told():
         path.touch(exist_ok=False)
+    with locked(services, id_) as file:
+        if earlier := _earlier(services, once, id_):
+            remove(file)
+            return earlier
+        if total is not None:
+            _agree_on(total, file)
     return id_
+
+
+def _earlier(services: Services, once: IdempotentRequest, id_: str) -> str | None:
+    if once.key is None:
+        return None
+    with services.database.write() as session:
+        return once.earlier(session, id_)
+
+
+def tag_of(offset: int) -> str:
+    """The ETag of an upload: bytes are only ever added to it, and its id is never given to another."""
+    return str(offset)
 
 
 def offset(services: Services, id_: str) -> int:
@@ -61,26 +85,52 @@ def locked(services: Services, id_: str) -> Iterator[FileIO]:
         yield file
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What a request wants to add to an upload. All in bytes, None where the client did not state it.
+
+    offset: Where it begins. length: Its length. total: Length of the whole file.
+    """
+
+    offset: int
+    length: int | None = None
+    total: int | None = None
+
+
 @contextmanager
-def open_at(services: Services, id_: str, offset: int, total: int | None = None) -> Iterator[FileIO]:
-    """The file of `locked`, ready to be appended to at `offset`.
+def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY) -> Iterator[tuple[FileIO, int | None]]:
+    """The file of `locked`, ready to be appended to, and the offset that must not be passed, or None.
 
-    total: bytes of the whole file, or None if the client did not state it.
+    Raises `PreconditionFailed` if the upload has changed, and `Conflict` if the piece does not begin at the end of the
+    file or would pass its announced end, if another total was stated before, or if the file is already in the store.
 
-    Raises `Conflict` if `offset` is not the end of the file, if another total was stated before, or if the file is
-    already in the store. The store links files, and never changes one. An upload is in the store if the service was
-    killed, or if its database was out of reach, while a resource was made from it.
+    The store links files, and never changes one. An upload is in the store if the service was killed, or if its
+    database was out of reach, while a resource was made from it.
     """
     with locked(services, id_) as file:
         if os.fstat(file.fileno()).st_nlink > 1:
             raise Conflict("upload-complete", "A resource was already made from this upload. Begin a new one.")
         kept = file.seek(0, os.SEEK_END)
-        if offset != kept:
-            detail = f"The upload has {kept} bytes, so it cannot go on at byte {offset}."
+        if_match.check(tag_of(kept))
+        if piece.offset != kept:
+            detail = f"The upload has {kept} bytes, so it cannot go on at byte {piece.offset}."
             raise Conflict("offset-mismatch", f"{detail} Send the bytes after those; HEAD says how many there are.")
-        if total is not None:
-            _agree_on(total, file)
-        yield file
+        if piece.total is not None:
+            _agree_on(piece.total, file)
+        yield file, _end_of(piece, _announced(file))
+
+
+def _end_of(piece: Piece, total: int | None) -> int | None:
+    end = None if piece.length is None else piece.offset + piece.length
+    if total is not None and end is not None and end > total:
+        raise beyond(total)
+    return total if end is None else end
+
+
+def beyond(end: int) -> Conflict:
+    """The error for bytes after the announced end of a file or a piece; `end` in bytes."""
+    detail = f"The bytes go on after byte {end}, where they were announced to end."
+    return Conflict("total-exceeded", f"{detail} HEAD says how many are kept: send only those that are missing.")
 
 
 def check_complete(file: FileIO) -> None:
@@ -98,7 +148,9 @@ def remove(file: FileIO) -> None:
 
 
 def _agree_on(total: int, file: FileIO) -> None:
-    before = _announced(file)
+    before, size = _announced(file), os.fstat(file.fileno()).st_size
+    if size > total:
+        raise Conflict("total-mismatch", f"The upload has {size} bytes already, and is now announced to have {total}.")
     if before is None:
         with no_room_is_told():
             _note_of(file).write_text(f"{total}\n")
@@ -126,9 +178,10 @@ def path_of(file: FileIO) -> Path:
     return Path(str(file.name))
 
 
-def delete(services: Services, id_: str) -> None:
-    """Delete an upload. Raises `NotFound`, or `Locked` if a request is using it."""
+def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
+    """Delete an upload. Raises `NotFound`, `PreconditionFailed`, or `Locked` if a request is using it."""
     with locked(services, id_) as file:
+        if_match.check(tag_of(os.fstat(file.fileno()).st_size))
         remove(file)
 
 

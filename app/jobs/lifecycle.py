@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, aliased
 from app.core.columns import now
 from app.core.errors import Conflict, ProblemDocument, document
 from app.core.paging import Page, page
+from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.jobs.kinds import KINDS, kinds_in
 from app.tables import Job, JobLog
@@ -37,6 +38,7 @@ log_line = structlog.get_logger()
 CANDIDATES = 8  # number of waiting jobs to try: other workers may be claiming the oldest ones at this moment
 FINAL = ("successful", "failed", "dismissed")
 get = getter(Job, "job")
+locked = getter(Job, "job", lock=True)
 
 
 class Lost(Exception):
@@ -198,13 +200,16 @@ def give_back_or_fail(
     return None if moved is None else target
 
 
-def dismiss(session: Session, job_id: str) -> Job:
+def dismiss(session: Session, job_id: str, if_match: IfMatch = ANY) -> Job:
     """End a waiting job at once, or ask the worker of a running one to stop. Dismissing twice is harmless.
 
     The trainings of an experiment and the parts of a prediction are dismissed with it.
 
-    Raises `Conflict` when the job has already succeeded or failed, `NotFound` when it does not exist.
+    Raises `Conflict` when the job has already succeeded or failed, `NotFound` when it does not exist,
+    `PreconditionFailed` when it has changed.
     """
+    if if_match != ANY:
+        if_match.check(locked(session, job_id).tag)
     # the child jobs first, then their parent: ending a child job locks the two in this order, too
     for child in children(session, job_id):
         if child.status not in FINAL:

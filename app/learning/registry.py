@@ -8,9 +8,11 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
-from app.core.errors import Conflict, NotFound, PreconditionFailed, invalid
+from app.core.errors import Conflict, NotFound, invalid
+from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
+from app.core.preconditions import ANY, IfMatch
 from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload, new_place
@@ -33,8 +35,7 @@ class Origin:
 
 def register(session: Session, name: str, header: CheckpointHeader, stored: Stored, origin: Origin) -> ModelVersion:
     """Add the next version of the model `name`. The first version becomes its champion."""
-    _take_turns(session, name)
-    newest = session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
+    newest = _newest(session, name)
     version = ModelVersion(
         name=name,
         version=newest + 1,
@@ -58,13 +59,35 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
     return version
 
 
-def import_bundle(services: Services, name: str, upload: Upload) -> ModelVersion:
-    """Make an uploaded checkpoint the next version of the model `name`. Raises `InputRefused` for other files."""
+def _newest(session: Session, name: str) -> int:
+    """The number of the newest version, 0 if there is none. It stays so for other transactions until this one ends."""
+    _take_turns(session, name)
+    return session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
+
+
+def imported(services: Services, once: IdempotentRequest) -> ModelVersion | None:
+    """The version that the same request made before, or None."""
+    with services.database.read() as session:
+        earlier = once.answered(session)
+        return resolve(session, earlier) if earlier else None
+
+
+def import_bundle(services: Services, name: str, upload: Upload, once: IdempotentRequest = FRESH) -> ModelVersion:
+    """Make an uploaded checkpoint the next version of the model `name`. The same request again is the same version.
+
+    Raises `InputRefused` for other files.
+    """
+    if before := imported(services, once):
+        return before
     header = services.inspector.checkpoint(upload.path)
     check_texts(header, "the checkpoint")
     stored = services.store.put(upload.path, new_place(f"models/{name}", "model.safetensors"), sha256=upload.sha256)
     with services.database.write() as session:
-        return register(session, name, header, stored, Origin())
+        earlier = once.earlier(session, f"{name}:{_newest(session, name) + 1}")
+        version = resolve(session, earlier) if earlier else register(session, name, header, stored, Origin())
+    if version.object != stored.object:  # the same request came twice at the same moment
+        services.store.delete(stored.object)
+    return version
 
 
 def get(session: Session, name: str, which: str) -> ModelVersion:
@@ -145,12 +168,11 @@ def history(session: Session, name: str, alias: str) -> list[AliasMove]:
 
 
 def move_alias(
-    session: Session, name: str, alias: str, version: int, *, reason: str, if_match: int | None
+    session: Session, name: str, alias: str, version: int, *, reason: str, if_match: IfMatch = ANY
 ) -> tuple[Alias, bool]:
     """Point an alias at a version; returns the alias, and whether it is new.
 
-    if_match: the revision that the client has read, or None. Raises `Invalid` for a bad name, `NotFound` for an unknown
-    version, and `PreconditionFailed` if the alias has another revision.
+    Raises `Invalid` for a bad name, `NotFound` for an unknown version, and `PreconditionFailed` if the alias has moved.
     """
     if not ALIAS.fullmatch(alias) or not NAME.fullmatch(alias):
         raise invalid(
@@ -162,7 +184,7 @@ def move_alias(
     _take_turns(session, name)
     get(session, name, str(version))
     existing = session.get(Alias, (name, alias))
-    _check_unmoved(existing, if_match)
+    if_match.check(existing.tag if existing else None)
     return _point(session, name, alias, version, reason), existing is None
 
 
@@ -178,25 +200,22 @@ def point(session: Session, name: str, alias: str, version: int, reason: str) ->
     _point(session, name, alias, version, reason)
 
 
-def remove_alias(session: Session, name: str, alias: str, *, if_match: int | None) -> None:
+def remove_alias(session: Session, name: str, alias: str, *, if_match: IfMatch = ANY) -> None:
     """Remove an alias; the version stays. Raises `NotFound`, `PreconditionFailed`, or `Conflict` for the champion."""
+    _take_turns(session, name)
     row = get_alias(session, name, alias)
-    _check_unmoved(row, if_match)
+    if_match.check(row.tag)
     if alias == CHAMPION:
         raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
     session.delete(row)
     session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
 
 
-def _check_unmoved(alias: Alias | None, if_match: int | None) -> None:
-    if if_match is not None and (alias is None or alias.revision != if_match):
-        raise PreconditionFailed("alias-moved", "The alias has been moved since you read it: read it again.")
-
-
 def _point(session: Session, name: str, alias: str, version: int, reason: str) -> Alias:
     row = session.get(Alias, (name, alias))
     if row is None:
-        row = Alias(model=name, alias=alias, version=version, revision=0)
+        # an alias that was removed goes on counting: its removal was a move, too
+        row = Alias(model=name, alias=alias, version=version, revision=len(history(session, name, alias)))
         session.add(row)
     row.version, row.updated, row.revision = version, now(), row.revision + 1
     session.add(AliasMove(model=name, alias=alias, version=version, reason=reason))

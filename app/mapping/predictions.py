@@ -11,6 +11,7 @@ from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid, refu
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import scenes
 from app.jobs import lifecycle
@@ -168,11 +169,15 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     return rows
 
 
-def delete(services: Services, id_: str) -> None:
-    """Delete a prediction that has ended, with its files. Raises `NotFound`, or `Conflict` if its job has not ended."""
+def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
+    """Delete a prediction that has ended, with its files.
+
+    Raises `NotFound`, `PreconditionFailed`, or `Conflict` if its job has not ended.
+    """
     with services.database.write() as session:
         prediction = locked(session, id_)
         job = lifecycle.get(session, id_)
+        if_match.check(job.tag)
         if job.status not in lifecycle.FINAL:
             raise Conflict("job-running", f"The job of prediction {id_!r} is {job.reported_status}: dismiss it first.")
         products = prediction.products or {}

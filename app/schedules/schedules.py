@@ -9,10 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
-from app.core.errors import Conflict, NotFound, PreconditionFailed, Problem, refuse_any
+from app.core.errors import Conflict, NotFound, Problem, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
+from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import datasets
 from app.learning import trainings
@@ -24,6 +25,7 @@ from ml.faults import Fault
 
 Clock = Callable[[], datetime]
 get = getter(Schedule, "schedule")
+locked = getter(Schedule, "schedule", lock=True)
 
 
 def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, clock: Clock = now) -> Schedule:
@@ -55,12 +57,10 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[Schedule]:
     return page(session, select(Schedule), Schedule.created, Schedule.id, limit=limit, token=token)
 
 
-def patch(session: Session, id_: str, change: SchedulePatch, if_match: int | None, clock: Clock = now) -> Schedule:
+def patch(session: Session, id_: str, change: SchedulePatch, if_match: IfMatch = ANY, clock: Clock = now) -> Schedule:
     """Change the fields that `change` has. Times that were due while the schedule was disabled are not made up for.
 
-    if_match: The revision that the client has read; None changes any revision.
-
-    Raises `NotFound`, `PreconditionFailed` for another revision, `Invalid` with all faults.
+    Raises `NotFound`, `PreconditionFailed` if the schedule has changed, `Invalid` with all faults.
     """
     row = _locked(session, id_, if_match)
     changed: dict[str, Any] = {
@@ -79,10 +79,10 @@ def patch(session: Session, id_: str, change: SchedulePatch, if_match: int | Non
     return row
 
 
-def delete(session: Session, id_: str, if_match: int | None) -> None:
+def delete(session: Session, id_: str, if_match: IfMatch = ANY) -> None:
     """Delete a schedule and its runs. A running training continues, and its version is not promoted.
 
-    if_match: The revision that the client has read; None deletes any revision.
+    Raises `NotFound`, or `PreconditionFailed` if the schedule has changed.
     """
     session.delete(_locked(session, id_, if_match))
 
@@ -96,7 +96,7 @@ def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = no
     with services.database.write() as session:
         if earlier := once.earlier(session, run_id):
             return schedule_runs.get(session, earlier)
-        row = _locked(session, id_, None)
+        row = _locked(session, id_, ANY)
         if before := schedule_runs.unfinished(session, id_):
             raise Conflict("run-goes-on", f"Run {before.id!r} of this schedule has not ended: it is {before.status}.")
         moment = clock()
@@ -125,13 +125,10 @@ def _name_taken(name: str) -> Conflict:
     return Conflict("name-taken", f"There is already a schedule {name!r}: change it, or choose another name.")
 
 
-def _locked(session: Session, id_: str, if_match: int | None) -> Schedule:
+def _locked(session: Session, id_: str, if_match: IfMatch) -> Schedule:
     """The row of a schedule, locked until the end of the transaction."""
-    row = session.get(Schedule, id_, with_for_update=True)
-    if row is None:
-        raise NotFound("schedule", id_)
-    if if_match is not None and row.revision != if_match:
-        raise PreconditionFailed("schedule-changed", "The schedule has changed since you read it: read it again.")
+    row = locked(session, id_)
+    if_match.check(row.tag)
     return row
 
 

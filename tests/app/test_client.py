@@ -82,6 +82,14 @@ def job(status: str, **more: Any) -> Answer:
     return 200, {}, {**DONE, "status": status, **more}
 
 
+def test_a_name_with_a_slash_leads_to_no_other_address(wire: Wire) -> None:
+    wire.answers = [(200, {}, DONE)]
+    with Client(wire.url) as client:
+        client.job("x/../../scenes?y#z")
+        client.dismiss("a/b:1")
+    assert [request[1] for request in wire.requests] == ["/v1/jobs/x%2F..%2F..%2Fscenes%3Fy%23z", "/v1/jobs/a%2Fb%3A1"]
+
+
 def test_a_request_for_work_is_repeated_with_the_same_idempotency_key(wire: Wire, client: Client) -> None:
     wire.answers = [BUSY, (201, {}, {"id": "x", "job": {"status": "accepted"}})]
     assert client.train("gx:1", register_as="cane").status == "accepted"
@@ -125,12 +133,13 @@ def test_a_repeated_upload_sends_the_whole_file_again(wire: Wire, client: Client
     assert headers["Content-Digest"].startswith("sha-256=:")
 
 
-def test_an_import_without_a_key_is_sent_once(wire: Wire, client: Client, tmp_path: Path) -> None:
+def test_an_import_is_repeated_with_the_same_key_and_bytes(wire: Wire, client: Client, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"tensors")
-    wire.answers = [BUSY]
-    with pytest.raises(CanemapError, match="The database is away"):
-        client.import_model("cane", tmp_path / "model")
-    assert len(wire.requests) == 1
+    wire.answers = [BUSY, (201, {}, {"version": 1})]
+    assert client.import_model("cane", tmp_path / "model") == {"version": 1}
+    first, second = wire.requests
+    assert first[2]["Idempotency-Key"] == second[2]["Idempotency-Key"] != ""
+    assert first[3] == second[3] == b"tensors"
 
 
 def test_a_refusal_lists_each_fault_with_its_hint_and_is_not_repeated(wire: Wire, client: Client) -> None:

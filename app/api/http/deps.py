@@ -16,16 +16,16 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound, PreconditionFailed, refuse_any
+from app.core.errors import NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import ID, NAME, check_name, printable
+from app.core.preconditions import ANY, IfMatch
 from app.data import uploads
 from app.services import Services
 from ml.faults import Fault
 from ml.text import is_one_line
 
-ETAG = re.compile(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*')  # at most 18 digits: no revision has more
-_ETAGS = r'^(\*|(W/)?"[0-9]{1,18}")$'
+_ETAG = r'(?:W/)?"[!#-~]{0,80}"'
 WAIT = re.compile(r"\bwait=([0-9]{1,4})\b")
 
 
@@ -66,14 +66,24 @@ async def _end(transaction: AbstractContextManager[Session], error: BaseExceptio
         await run_sync(transaction.__exit__, *raised, limiter=CapacityLimiter(1))
 
 
-async def _once(
+async def _head(
     request: Request,
     idempotency_key: Annotated[
-        str, Header(max_length=255, description="The same key with the same body gives the first answer again.")
+        str,
+        Header(
+            min_length=1, max_length=255, description="The same key with the same body gives the first answer again."
+        ),
     ] = "",
 ) -> IdempotentRequest:
+    """The request without its body: for a route that takes a file, which is hashed while it is received."""
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise invalid("invalid-idempotency-key", "There are several keys.", "Send one.", "header:idempotency-key")
     head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return IdempotentRequest(idempotency_key or None, hashlib.sha256(head + await request.body()).hexdigest())
+    return IdempotentRequest(idempotency_key or None, hashlib.sha256(head).hexdigest())
+
+
+async def _once(request: Request, head: Annotated[IdempotentRequest, Depends(_head)]) -> IdempotentRequest:
+    return head.with_body(await request.body())
 
 
 async def _existing(
@@ -86,15 +96,20 @@ async def _existing(
 
 
 async def _if_match(
+    request: Request,
     if_match: Annotated[
-        str, Header(description="The ETag that the resource must still have.", json_schema_extra={"pattern": _ETAGS})
-    ] = "*",
-) -> int | None:
-    if if_match.strip() == "*":
-        return None
-    if not (match := ETAG.fullmatch(if_match)):
-        raise PreconditionFailed("etag-unknown", "If-Match has no ETag of this service.")
-    return int(match[1])
+        str,
+        Header(
+            description="The ETags of which the resource must still have one; * if it must exist.",
+            json_schema_extra={"pattern": rf"^(\*|{_ETAG}(, *{_ETAG})*)$"},
+        ),
+    ] = "",
+) -> IfMatch:
+    """The condition of a request. One that has no ETag of this service matches nothing, and neither does a weak one."""
+    if "if-match" not in request.headers:
+        return ANY
+    tags = ["*"] if if_match.strip() == "*" else re.findall(r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', if_match)
+    return IfMatch(frozenset(tags))
 
 
 async def _preferred_wait(
@@ -111,8 +126,9 @@ async def _preferred_wait(
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 OnceOnly = Annotated[IdempotentRequest, Depends(_once)]
+OnceSent = Annotated[IdempotentRequest, Depends(_head)]
 Id = Annotated[str, Depends(_existing)]
-IfMatch = Annotated[int | None, Depends(_if_match)]
+Condition = Annotated[IfMatch, Depends(_if_match)]
 PreferredWait = Annotated[float, Depends(_preferred_wait)]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]
 _NEW: dict[str, Any] = {"description": "A name that you choose.", "json_schema_extra": {"pattern": f"^{NAME.pattern}$"}}
@@ -140,9 +156,9 @@ def link_next(request: Request, response: Response, token: str | None) -> str | 
     return href
 
 
-def etag(response: Response, revision: int) -> None:
+def etag(response: Response, tag: str) -> None:
     """Set the header ETag of a resource that can change."""
-    response.headers["ETag"] = f'"{revision}"'
+    response.headers["ETag"] = f'"{tag}"'
 
 
 async def known_query(request: Request) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from app.api.http.form_reader import FormReader
 from app.api.http.receiving import check_announced, received_file, stream
 from app.core.errors import refuse_any
+from app.core.idempotency import IdempotentRequest
 from app.core.names import NAME, check_name, printable
 from app.services import Services
 from app.storage import Upload
@@ -48,6 +49,11 @@ async def form(
     reader = FormReader(request.headers.get("content-type", ""))
     async with received_file(reader.file(stream(request)), services) as upload:
         yield check_name(reader.texts.get("id", "")), _parsed(reader.texts, parameters), upload
+
+
+def once(head: IdempotentRequest, name: str, fields: BaseModel, upload: Upload) -> IdempotentRequest:
+    """The request with all that the form says. Its own bytes would not do: each repetition has another boundary."""
+    return head.with_body(f"{name} {fields.model_dump_json()} {upload.sha256}".encode())
 
 
 def _parsed(fields: Mapping[str, str], parameters: type[Parameters]) -> Parameters:

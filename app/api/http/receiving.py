@@ -71,15 +71,20 @@ async def received_file(chunks: AsyncIterator[bytes], services: Services) -> Asy
         yield Upload(path, sha256.hex())
 
 
-async def receive(request: Request, services: Services, file: FileIO) -> tuple[int, bytes]:
+async def receive(request: Request, services: Services, file: FileIO, end: int | None = None) -> tuple[int, bytes]:
     """Append the body of `request` to the unbuffered `file`; returns the body's size in bytes, and its sha256.
 
-    Bytes that arrived before an error are in the file. Raises `TooLarge`, `TooSlow`, `Unreadable` or `NoRoom`.
+    end: Size in bytes that the file must not pass; None for the limit of all uploads. Bytes that arrived before an
+    error are in the file, as far as they do not pass it.
+
+    Raises `TooLarge`, `TooSlow`, `Unreadable`, `NoRoom`, or `Conflict` for bytes after `end`.
     """
-    return await _receive(stream(request), file, services.settings.upload_limit_bytes)
+    return await _receive(stream(request), file, services.settings.upload_limit_bytes, end)
 
 
-async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int) -> tuple[int, bytes]:
+async def _receive(
+    chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int, end: int | None = None
+) -> tuple[int, bytes]:
     digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
     with uploads.no_room_is_told():
         async with _writer(file, digest) as write:
@@ -88,6 +93,8 @@ async def _receive(chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int)
                     size += len(chunk)
                     if before + size > limit_bytes:
                         raise _too_large(limit_bytes)
+                    if end is not None and before + size > end:
+                        raise uploads.beyond(end)
                     waiting += chunk
                     if len(waiting) >= CHUNK_BYTES:
                         await write(waiting)

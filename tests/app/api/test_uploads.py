@@ -227,6 +227,58 @@ def test_the_announced_total_must_be_kept(http: httpx.Client, settings: Settings
     assert not list(Path(settings.data_dir).rglob(f"*{upload['upload']}*")), "nothing is left"
 
 
+@pytest.mark.parametrize("announced", ["content-range", "upload-length", "at the start", "in the piece"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_more_bytes_than_announced_are_refused_and_the_upload_can_still_be_finished(
+    http: httpx.Client, scene: Path, announced: str, streamed: bool
+) -> None:
+    content = scene.read_bytes()
+    size, headers = len(content), dict[str, str]()
+    url = http.post("/v1/uploads", headers={"Upload-Length": str(size)} if announced == "at the start" else {}).json()
+    url = f"/v1/uploads/{url['id']}"
+    if announced == "content-range":
+        first = {"Content-Range": f"bytes 0-99/{size}"}
+        assert http.put(url, content=content[:100], headers=first).status_code == 204
+    elif announced != "at the start":
+        headers = {"Upload-Length": str(size)}
+    start = offset(http, url)
+    more = content[start:] + b"xx"
+    body = iter([more[:500], more[500:]]) if streamed else more
+    refused = http.patch(url, content=body, headers=headers | {"Upload-Offset": str(start)})
+    assert (refused.status_code, refused.json()["type"]) == (409, "total-exceeded")
+    kept = offset(http, url)
+    assert start <= kept <= size
+    if kept < size:
+        assert send(http, url, kept, content[kept:]).status_code == 204
+    assert http.put("/v1/scenes/s1", params={"upload": url.rpartition("/")[2]}).status_code == 201
+
+
+def test_more_bytes_than_a_content_range_covers_are_refused(http: httpx.Client) -> None:
+    url = begin(http)
+    long = http.put(url, content=iter([b"xx", b"xx"]), headers={"Content-Range": "bytes 0-1/*"})
+    assert (long.status_code, long.json()["type"]) == (409, "total-exceeded")
+    assert offset(http, url) <= 2
+
+
+def test_a_total_below_what_has_arrived_is_refused_and_forgotten(http: httpx.Client) -> None:
+    url = begin(http)
+    assert send(http, url, 0, b"x" * 10).status_code == 204
+    small = http.patch(url, content=b"", headers={"Upload-Offset": "10", "Upload-Length": "9"})
+    assert (small.status_code, small.json()["type"]) == (409, "total-mismatch")
+    assert http.patch(url, content=b"", headers={"Upload-Offset": "10", "Upload-Length": "10"}).status_code == 204
+
+
+@pytest.mark.parametrize("name", [".total", "/../x", "%2e%2e", "0" * 31, "0" * 33, "G" * 32])
+def test_only_ids_of_uploads_name_files(http: httpx.Client, settings: Settings, name: str) -> None:
+    url = begin(http)
+    assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/9"}).status_code == 204
+    path = f"{url}{name}" if name.startswith(".") else f"/v1/uploads/{name}"
+    for method in ("HEAD", "PATCH", "PUT", "DELETE"):
+        assert http.request(method, path, headers={"Upload-Offset": "0"}).status_code in (404, 405)
+    (note,) = Path(settings.data_dir).rglob("*.total")
+    assert note.read_text() == "9\n"
+
+
 def test_a_compressed_body_is_refused(http: httpx.Client) -> None:
     answer = http.put("/v1/scenes/s1", content=b"x", headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["type"]) == (415, "encoded-body")

@@ -14,6 +14,7 @@ from sqlalchemy import Text, cast, select
 
 from app.core.errors import Conflict, Invalid, PreconditionFailed
 from app.core.idempotency import FRESH, IdempotentRequest
+from app.core.preconditions import ANY, IfMatch
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
 from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
@@ -73,14 +74,12 @@ def make(services: Services, clock: Clock, text: str = "0 2 * * *", zone: str = 
         return schedules.create(session, request, FRESH, clock).id
 
 
-def patch(
-    services: Services, change: SchedulePatch, if_match: int | None = None, clock: Clock | None = None
-) -> Schedule:
+def patch(services: Services, change: SchedulePatch, if_match: IfMatch = ANY, clock: Clock | None = None) -> Schedule:
     with services.database.write() as session:
         return schedules.patch(session, "nightly", change, if_match, clock or Clock())
 
 
-def delete(services: Services, if_match: int | None = None) -> None:
+def delete(services: Services, if_match: IfMatch = ANY) -> None:
     with services.database.write() as session:
         schedules.delete(session, "nightly", if_match)
 
@@ -237,7 +236,7 @@ def test_a_new_version_is_compared_with_the_version_that_the_alias_points_at_now
     Ticker(services, clock).tick()
     train(services, history(services)[-1], confusion(550))
     with services.database.write() as session:
-        registry.move_alias(session, "cane", "champion", 1, reason="by hand", if_match=None)
+        registry.move_alias(session, "cane", "champion", 1, reason="by hand")
     Ticker(services, clock).tick()
     run = history(services)[-1]
     assert run.verdict is not None
@@ -331,15 +330,19 @@ def test_all_faults_are_named_at_once(services: Services, dataset: str) -> None:
 
 def test_a_change_with_an_old_revision_is_refused(services: Services, dataset: str) -> None:
     make(services, Clock())
-    assert patch(services, SchedulePatch(cron="0 3 * * *"), 1).revision == 2
+    with services.database.read() as session:
+        first = IfMatch(frozenset({schedules.get(session, "nightly").tag}))
+    second = patch(services, SchedulePatch(cron="0 3 * * *"), first)
+    assert second.revision == 2
     with pytest.raises(PreconditionFailed):
-        patch(services, SchedulePatch(cron="0 4 * * *"), 1)
+        patch(services, SchedulePatch(cron="0 4 * * *"), first)
     with pytest.raises(PreconditionFailed):
-        delete(services, 1)
-    assert patch(services, SchedulePatch(promote=None), 2).promote is None
+        delete(services, first)
+    third = patch(services, SchedulePatch(promote=None), IfMatch(frozenset({second.tag})))
+    assert third.promote is None
     with pytest.raises(Conflict):
         make(services, Clock())
-    delete(services, 3)
+    delete(services, IfMatch(frozenset({third.tag})))
 
 
 def test_the_training_of_a_deleted_schedule_ends_and_is_not_promoted(services: Services, dataset: str) -> None:
@@ -412,7 +415,7 @@ def test_a_changed_training_is_stored_completely(services: Services, dataset: st
     make(services, clock)
     change = SchedulePatch.model_validate({"training": {"dataset": "gx", "config": {"epochs": 3}}})
     with services.database.write() as session:
-        schedules.patch(session, "nightly", change, None, clock)
+        schedules.patch(session, "nightly", change, ANY, clock)
     assert change.training is not None
     with services.database.read() as session:
         stored = session.execute(select(cast(Schedule.training, Text))).scalar_one()
