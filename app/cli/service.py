@@ -41,7 +41,7 @@ def serve(
     """Run only the API."""
     import uvicorn
 
-    from app.api.http.connections import MOST_CONNECTIONS, BoundedProtocol
+    from app.api.http.connections import BoundedProtocol
     from app.main import create_app
     from app.operations.supervise import die_with_parent
     from app.settings import Settings
@@ -58,7 +58,6 @@ def serve(
         log_config=None,
         http=BoundedProtocol,
         ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
         access_log=False,  # app.api.http.request_log writes a better log
         timeout_graceful_shutdown=5,
     )

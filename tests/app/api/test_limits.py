@@ -4,13 +4,14 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
 
 from app.api.http.body_limits import DOCUMENT_LIMIT_BYTES
 from app.api.http.connections import MOST_UNFINISHED_BYTES, BoundedProtocol
+from tests.waiting import eventually
 
 
 @contextmanager
@@ -75,6 +76,67 @@ def test_a_connection_without_a_complete_request_is_closed(http: httpx.Client, m
         with connected(http) as connection:
             connection.sendall(start)
             assert connection.recv(1000) == b""
+
+
+def test_a_client_that_does_not_read_is_dropped(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedProtocol, "write_s", 0.3)
+    with connected(http) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with suppress(TimeoutError):  # its own buffers are full as well, some time later
+            connection.settimeout(1)
+            for _ in range(2000):
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: was_dropped(connection), seconds=8)
+    assert http.get("/healthz").status_code == 200
+
+
+def was_dropped(connection: socket.socket) -> bool:
+    """Whether the other side has reset the connection, although not everything that it sent was read."""
+    try:
+        connection.send(b"x")
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_a_client_that_reads_slowly_but_steadily_gets_everything(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "write_s", 0.5)
+    whole = http.get("/openapi.json").content
+    with connected(http) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lines = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall((lines + b"\r\n") * 4 + lines + b"Connection: close\r\n\r\n")
+        received = bytearray()
+        while chunk := connection.recv(65536):
+            received += chunk
+            time.sleep(0.02)
+    assert received.count(whole) == 5
+
+
+def test_other_clients_are_refused_politely_and_health_is_answered_when_one_holds_all_connections(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.http.connections.MOST_OF_A_PEER", 20)
+    monkeypatch.setattr("app.api.http.connections.RESERVE", 10)
+    url = str(http.base_url).rstrip("/")
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(connected(http)).sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n")
+        with httpx.Client(base_url=http.base_url) as late:
+            refused = late.get("/v1/jobs")
+            assert (refused.status_code, refused.json()["type"]) == (503, "too-many-connections")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"].isdecimal()
+            assert late.get("/healthz").status_code == 200
+        with pytest.raises(httpx.TransportError), ExitStack() as more:
+            for _ in range(12):
+                more.enter_context(connected(http))
+            httpx.get(f"{url}/healthz")
+    eventually(lambda: httpx.get(f"{url}/v1/jobs").status_code == 200)
 
 
 def test_more_requests_at_once_than_the_database_has_connections_are_all_answered(http: httpx.Client) -> None:
