@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,9 @@ from app.api.http.queries import JobQuery
 from app.api.http.waiting import POLL_S, read_job, wait_for_end
 from app.core.errors import NotReady
 from app.jobs import lifecycle
+from app.tables import Job
 
+LastEvent = Annotated[int, Header(ge=0, description="Id of the last event received.")]
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
@@ -64,9 +66,15 @@ def get_log(session: Reading, id_: Id) -> str:
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} attempt {line.attempt}: {line.text}\n" for line in lines)
 
 
-def _check_exists(services: Wired, id_: Id) -> None:
+def _check_exists(services: Wired, id_: Id) -> Job:
     """Raise `NotFound` for an unknown job before the stream begins, because its status cannot be changed later."""
-    read_job(services, id_)
+    return read_job(services, id_)
+
+
+def _check_open(row: Annotated[Job, Depends(_check_exists)], last_event_id: LastEvent = 0) -> None:
+    """Answer with 204 if the client has the last event of an ended job: it makes browsers stop asking again."""
+    if row.status in lifecycle.FINAL and last_event_id >= row.revision:
+        raise HTTPException(204)
 
 
 @router.head("/{id}/events", include_in_schema=False, dependencies=[Depends(_check_exists)])
@@ -78,13 +86,13 @@ def head_events() -> EventSourceResponse:
 @router.get(
     "/{id}/events",
     response_class=EventSourceResponse,
-    dependencies=[Depends(_check_exists)],
-    responses=content({"text/event-stream": TEXT}) | problems(404),
+    dependencies=[Depends(_check_open)],
+    responses=content({"text/event-stream": TEXT}) | answer(204) | problems(404),
 )
 async def get_events(
     services: Wired,
     id_: Id,
-    last_event_id: Annotated[int, Header(ge=0, description="Id of the last event received.")] = 0,
+    last_event_id: LastEvent = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """The document of the job as a Server-Sent Event whenever it changes, until the job ends. Event ids increase."""
     sent = last_event_id

@@ -22,6 +22,7 @@ from app.jobs import lifecycle
 from app.mapping import predictions
 from app.requests import PredictionRequest
 from app.tables import Prediction
+from ml.csv_text import plain_cells
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
@@ -117,7 +118,7 @@ def _csv(items: Sequence[documents.AreaRow]) -> str:
     for item in items:
         low, high = item.ci95_ha or (None, None)
         flat.append(item.model_dump(exclude={"ci95_ha"}) | {"ci95_low_ha": low, "ci95_high_ha": high})
-    writer = csv.DictWriter(text, list(flat[0]))
-    writer.writeheader()
-    writer.writerows(flat)
+    writer = csv.writer(text)
+    writer.writerow(flat[0])
+    writer.writerows(plain_cells(line.values()) for line in flat)
     return "\ufeff" + text.getvalue()

@@ -51,9 +51,7 @@ def make_engine(url: str) -> Engine:
     """An engine for the database at `url`. SQLite is configured to be durable and safe for several processes."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _create_engine(
-            parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args={"connect_timeout": 10}
-        )
+        return _create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = _create_engine(parsed, connect_args={"timeout": 30})
@@ -64,6 +62,8 @@ def make_engine(url: str) -> Engine:
 
 def _create_engine(url: URL, **options: Any) -> Engine:
     # JSON is passed on as text: `PydanticJSON` converts it to values directly, without dicts in between
+    # and every thread of the API (40) can have a connection, with some more for those that end and for the background
+    options |= {"pool_size": 10, "max_overflow": 50}
     return create_engine(url, hide_parameters=True, json_serializer=_unchanged, json_deserializer=_unchanged, **options)
 
 

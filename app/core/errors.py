@@ -46,6 +46,7 @@ class Problem(Exception):
     """
 
     title = "The request cannot be granted"
+    public = ""  # what clients are told instead of the detail, which then names what only the operator may know
 
     def __init__(self, code: str, detail: str, *faults: Fault, more: int = 0) -> None:
         super().__init__(detail)
@@ -131,6 +132,7 @@ class Damaged(Problem):
     """A file of the store is missing, or its bytes are not those that were stored: it must not be used."""
 
     title = "A stored file cannot be used"
+    public = "A stored file is missing or damaged, and was not used. The log of the service says which."
 
 
 class Busy(Problem):
@@ -143,6 +145,7 @@ class StoreAway(Problem):
     """The store cannot be reached, or refuses a request."""
 
     title = "Not now"
+    public = "The store of the files cannot be used. The log of the service says why."
 
 
 def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:

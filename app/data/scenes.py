@@ -1,5 +1,6 @@
 """Scenes: uploaded GeoTIFFs."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from ml.scenes.inspect import SceneInfo
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
 Uploaded = TypeVar("Uploaded", Scene, LabelSet)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
 locked = getter(Scene, "scene", lock=True)
@@ -231,17 +233,19 @@ def _limits_of_copy(least: Limits, scene: Scene) -> Limits:
     )
 
 
-def parse_acquired(text: str) -> datetime:
+def parse_acquired(text: str, pointer: str = "/acquired") -> datetime:
     """A date or an RFC 3339 time, converted to UTC. A time without a zone is read as UTC. Raises `Invalid`."""
     try:
+        if not MOMENT.fullmatch(text):
+            raise ValueError(text)
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:  # in UTC it may fall in the year 0 or 10000
         raise invalid(
             "invalid-datetime",
-            "`acquired` is neither a date nor a time.",
+            "This is neither a date nor a time.",
             "Write 2018-10-12 or 2018-10-12T03:04:05Z.",
-            "/acquired",
+            pointer,
         ) from error
 
 

@@ -109,7 +109,7 @@ def _broker(services: Services) -> Iterator[Finding]:
 
 def _storage(services: Services) -> Iterator[Finding]:
     if fault := services.store.fault():
-        yield Finding("storage", "fault", fault, readiness.STORE_HINT)
+        yield Finding("storage", "fault", f"{services.store.url}: {fault}", readiness.STORE_HINT)
     else:
         yield Finding("storage", "ok", f"{services.store.url} can be written")
 

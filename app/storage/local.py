@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from app.storage.integrity import Checker
 from app.storage.store import Stored, key_for, remove_leftovers, sha256_of
+
+log = structlog.get_logger()
 
 
 class LocalStore:
@@ -88,7 +92,8 @@ class LocalStore:
             with self.incoming() as path:
                 path.write_bytes(b"ready")
         except OSError as error:
-            return f"{self.root} cannot be written: {error.strerror}."
+            log.error("the store cannot be written", root=str(self.root), error=str(error))
+            return f"The store cannot be written: {error.strerror}."
         return None
 
     def _make_folder(self, folder: Path) -> None:

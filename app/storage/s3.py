@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,6 +18,7 @@ from app.storage.cache import Cache
 from app.storage.integrity import Checker
 from app.storage.store import Stored, key_for, missing, sha256_in, sha256_of
 
+log = structlog.get_logger()
 PART_BYTES = 64 * 1024**2  # of a multipart upload; S3 allows 10,000 of them, so objects of up to 640 GB
 _MISSING = {"404", "NoSuchKey"}
 _TAKEN = {"412", "PreconditionFailed"}
@@ -116,8 +118,9 @@ class S3Store:
             honoured = not _put_if_absent(lambda: self._hasty.put_object(Body=b"again", IfNoneMatch="*", **target))
             self._hasty.delete_object(**target)
         except (BotoCoreError, ClientError) as error:
-            return f"{self.url} cannot be written: {error}"
-        return None if honoured else f"{self.url} does not honour conditional puts (If-None-Match)."
+            log.error("the store cannot be written", url=self.url, error=str(error))
+            return f"The store cannot be written ({type(error).__name__})."
+        return None if honoured else "The store does not honour conditional puts (If-None-Match)."
 
     def _cached(self, key: str) -> Path:
         return self._cache.get(sha256_in(key), lambda path: self._download(key, path))

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from ml.csv_text import plain_cells
 from ml.evaluation.comparison import COMPARED, METRICS, Comparison, Difference, Spread, in_points
 
 
@@ -24,7 +25,7 @@ def as_csv(comparison: Comparison) -> str:
         paired = next(iter(of_row.values()), None)
         pairing = [paired.b, paired.paired_seeds] if paired else [None, None]
         against = [value for name in COMPARED for value in _difference(of_row.get(name))]
-        writer.writerow([row.variant, row.split, row.runs, *means, *pairing, *against])
+        writer.writerow(plain_cells([row.variant, row.split, row.runs, *means, *pairing, *against]))
     return out.getvalue()
 
 

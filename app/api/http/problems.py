@@ -12,7 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from app.api.http.heads import methods_of
 from app.core import errors
@@ -77,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(InterfaceError, _database_away)
     app.add_exception_handler(IntegrityError, _changed_meanwhile)
     app.add_exception_handler(Exception, _bug)
@@ -91,8 +94,9 @@ def _problem(request: Request, error: Exception) -> ProblemResponse:
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     if status >= 500:
         log.error(error.code, detail=error.detail)
-    headers = {"Retry-After": "5"} if isinstance(error, errors.Busy) else None
-    problem = document(status, error.code, error.title, error.detail, error.faults, error.more)
+    told = error.public or error.detail
+    headers = {"Retry-After": "5"} if status == 503 else None
+    problem = document(status, error.code, error.title, told, error.faults, error.more)
     return _answer(request, problem, headers)
 
 
@@ -131,8 +135,10 @@ def _hint(item: dict[str, Any]) -> str:
     return "See /docs for what is allowed here."
 
 
-def _http(request: Request, error: Exception) -> ProblemResponse:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 204:
+        return Response(status_code=204)
     if isinstance(error.__cause__, errors.Problem):  # FastAPI wraps an error that was raised while it read a body
         return _problem(request, error.__cause__)
     title = TITLES.get(error.status_code, "The request cannot be granted")
@@ -145,6 +151,12 @@ def _http(request: Request, error: Exception) -> ProblemResponse:
 def _database_away(request: Request, error: Exception) -> ProblemResponse:
     log.error("database away", error=str(error))
     body = document(503, "database-away", "Not now", "The database cannot be reached; nothing was accepted.")
+    return _answer(request, body, {"Retry-After": "5"})
+
+
+def _busy(request: Request, error: Exception) -> ProblemResponse:
+    log.error("no connection to the database was free", error=str(error))
+    body = document(503, "busy", "Not now", "The service has too much to do; nothing was accepted.")
     return _answer(request, body, {"Retry-After": "5"})
 
 

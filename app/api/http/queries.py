@@ -1,6 +1,6 @@
 """The query parameters of lists."""
 
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Annotated
 
 from fastapi import Query
@@ -55,8 +55,12 @@ class OfScenes(Paging):
     @property
     def between(self) -> Interval:
         """`datetime` as start and end in UTC, None for an open end. Raises `Invalid`."""
-        start, slash, end = (self.interval or "").partition("/")
-        return _moment(start), _moment(end if slash else start)
+        first, slash, last = (self.interval or "").partition("/")
+        start, end = _moment(first, time.min), _moment(last if slash else first, time.max)
+        if start and end and end < start:
+            hint = "Write the earlier time first: start/end."
+            raise invalid("invalid-datetime", "The interval ends before it starts.", hint, "query:datetime")
+        return start, end
 
 
 class OfPredictions(OfScenes):
@@ -65,8 +69,12 @@ class OfPredictions(OfScenes):
     status: Status | None = Field(None, description="Only predictions whose job has this status.")
 
 
-def _moment(text: str) -> datetime | None:
-    return None if text in ("", "..") else parse_acquired(text)
+def _moment(text: str, of_day: time) -> datetime | None:
+    """A time in UTC, or None for an open end. A date is a whole day, of which `of_day` is the first or last moment."""
+    if text in ("", ".."):
+        return None
+    moment = parse_acquired(text, "query:datetime")
+    return moment if len(text) > len("2018-10-12") else datetime.combine(moment, of_day, UTC)
 
 
 Page = Annotated[Paging, Query()]

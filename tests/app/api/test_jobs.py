@@ -80,6 +80,21 @@ def test_events_report_every_change_and_resume_after_the_last_event_id(
     assert [event["event"] for event in again] == ["successful"]
 
 
+@pytest.mark.parametrize("later", [0, 1, 10**12])
+def test_a_browser_that_has_all_events_is_told_not_to_ask_again(
+    http: httpx.Client, services: Services, later: int
+) -> None:
+    with services.database.write() as session:
+        lifecycle.create(session, "trn_1", "training")
+        revision = lifecycle.dismiss(session, "trn_1").revision
+    url = "/v1/jobs/trn_1/events"
+    last = read_events(http, "trn_1")[-1]
+    assert last["id"] == str(revision)
+    answer = http.get(url, headers={"Last-Event-ID": str(revision + later)})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert http.get(url, headers={"Last-Event-ID": str(revision - 1)}).status_code == 200
+
+
 def test_events_of_an_unknown_job_are_not_found(http: httpx.Client) -> None:
     answer = http.get("/v1/jobs/trn_0/events")
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is no job 'trn_0'.")

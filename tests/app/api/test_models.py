@@ -203,3 +203,19 @@ def test_a_bundle_with_control_characters_in_a_class_name_is_refused(
     refused = http.post("/v1/models/cane/versions", content=bundle.read_bytes())
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "bad_class_name")
     assert http.get("/v1/models/cane").status_code == 404
+
+
+def test_a_class_that_looks_like_a_formula_is_a_text_in_the_csv(
+    http: httpx.Client, bundle: Path, do: Perform, scene: Path
+) -> None:
+    header = read_header(bundle)
+    classes = (ClassDef(value=0, name="other"), ClassDef(value=1, name="=HYPERLINK(1)"))
+    strange = header.model_copy(update={"contract": header.contract.model_copy(update={"classes": classes})})
+    save_checkpoint(bundle, UNet(4, 2, 4).state_dict(), strange)
+    put(http, "/v1/scenes/s1", scene)
+    http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+    id_ = http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"]
+    do(id_)
+    (row,) = csv.DictReader(io.StringIO(http.get(f"/v1/predictions/{id_}/areas?f=csv").text.removeprefix("\ufeff")))
+    assert row["class"] == "'=HYPERLINK(1)"
+    assert float(row["mapped_ha"]) >= 0

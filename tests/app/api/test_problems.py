@@ -1,8 +1,10 @@
 """Every error is a problem document without a stack trace, a path of the server or the values that were sent."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -84,6 +86,26 @@ def test_a_wrong_method_and_a_wrong_path_are_problems_too(http: httpx.Client) ->
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "token=forged", "colour=red"])
 def test_bad_list_parameters_are_refused(http: httpx.Client, query: str) -> None:
     assert_problem(http.get(f"/v1/jobs?{query}"), 422)
+
+
+def test_nothing_of_the_machine_is_told(settings_of_away: Settings) -> None:
+    folder = settings_of_away.data_dir
+    with serving(settings_of_away) as http:
+        shutil.rmtree(folder / "store")
+        (folder / "store").write_text("no folder")
+        unready = http.get("/readyz")
+        refused = http.put("/v1/scenes/s", content=b"x")
+        for answer in unready, refused:
+            assert answer.status_code >= 500
+            assert str(folder) not in answer.text
+            assert "incoming" not in answer.text
+
+
+@pytest.fixture
+def settings_of_away(migrated_sqlite: str, tmp_path: Path) -> Settings:
+    """Settings of a service whose store is about to be lost."""
+    url = f"sqlite:///{shutil.copyfile(migrated_sqlite.removeprefix('sqlite:///'), tmp_path / 'registry.sqlite')}"
+    return Settings(data_dir=tmp_path / "secret-place", database_url=url).model_copy(update=SMALL)
 
 
 def test_the_documentation_needs_no_other_host(http: httpx.Client) -> None:

@@ -192,6 +192,43 @@ def test_scenes_beside_the_date_line_touch_boxes_on_its_other_side(http: httpx.C
         assert {item["id"] for item in found} == {"east", "west"}, box
 
 
+@pytest.mark.parametrize(
+    ("interval", "there"),
+    [
+        *(("2018-10-12", True), ("2018-10-11", False), ("2018-10-13", False), ("../2018-10-12", True)),
+        *(("../2018-10-11", False), ("2018-10-12/..", True), ("2018-10-13/..", False), ("2018-10-12/2018-10-12", True)),
+        *(("2018-10-12T03:04:05Z", True), ("2018-10-12T03:04:06Z/..", False), ("../2018-10-12T11:04:05+08:00", True)),
+        *(("../2018-10-12T00:00:00Z", False), ("/2018-10-12", True), ("2018-10-12/", True), ("../..", True)),
+    ],
+)
+def test_a_date_is_the_whole_day(http: httpx.Client, scene: Path, interval: str, there: bool) -> None:
+    put(http, "/v1/scenes/s1", scene, acquired="2018-10-12T03:04:05Z")
+    found = http.get("/v1/scenes", params={"datetime": interval}).json()["features"]
+    assert bool(found) is there
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        *("2018-10-13/2018-10-12", "2018-10-12T00:00:01Z/2018-10-12T00:00:00Z", "2018", "2018-10", "20181012"),
+        *(
+            "2018-W41-5",
+            "2018-10-12/2018-10-13/2018-10-14",
+            "2018-10-12T",
+            "yesterday",
+            "2018-10-12T24:00:01Z",
+            "٢٠١٨-10-12",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["scenes", "predictions"])
+def test_a_reversed_interval_and_anything_but_dates_and_times_are_refused(
+    http: httpx.Client, kind: str, interval: str
+) -> None:
+    refused = http.get(f"/v1/{kind}", params={"datetime": interval})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "query:datetime")
+
+
 def test_a_patch_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
     etag = put(http, "/v1/scenes/s1", scene).headers["etag"]
     patch = {"acquired": "2018-10-12T03:00:00Z"}

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,9 @@ def _tables(settings: Settings) -> set[str]:
         return set(inspect(engine).get_table_names())
     finally:
         engine.dispose()
+
+
+def test_every_thread_of_the_api_can_have_a_connection(services: Services) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(services.database.engine.connect()) for _ in range(50)]
+        assert len({id(connection.connection.dbapi_connection) for connection in connections}) == 50
