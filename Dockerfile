@@ -8,7 +8,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp canemap \
-    && install --directory --owner=canemap --group=canemap /var/lib/canemap
+    && install --directory --mode=0700 --owner=canemap --group=canemap /var/lib/canemap
 ENV PATH=/opt/canemap/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -53,7 +53,8 @@ FROM base AS api
 COPY --from=build-api /opt/canemap /opt/canemap
 USER 10001
 EXPOSE 8000
-CMD ["canemap", "serve", "--host", "0.0.0.0", "--unprotected"]
+# the loopback of the container: there are no access keys yet, so that whoever publishes the API says so (`--unprotected`)
+CMD ["canemap", "serve"]
 
 FROM base AS worker
 COPY --from=build-worker /opt/canemap /opt/canemap

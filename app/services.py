@@ -24,7 +24,7 @@ class Services:
     @classmethod
     def open(cls, settings: Settings) -> "Services":
         """Open the services that `settings` name, and create the data folder if it is missing."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
         store, limits = open_store(settings.store, cache), _limits(settings)
         inspector = Inspector(limits, settings.inspection_wait_s)

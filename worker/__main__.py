@@ -2,6 +2,7 @@
 
 import argparse
 
+from app.core.startup import private_files
 from app.jobs.kinds import QUEUES
 from app.operations.supervise import die_with_parent
 from app.settings import Settings
@@ -16,4 +17,5 @@ if unknown := set(chosen) - set(QUEUES):
     parser.error(f"unknown queues: {', '.join(sorted(unknown))}; the queues are {', '.join(QUEUES)}")
 if arguments.with_parent:
     die_with_parent()
+private_files()
 run(Settings(), chosen)

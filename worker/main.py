@@ -9,6 +9,7 @@ import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.worker.control import Panel
 from sqlalchemy import delete
 
 from app.core.columns import now
@@ -24,6 +25,7 @@ from worker.process import prepare
 from worker.supervisor import perform_all
 
 REPORT_S = 5.0
+CONTROL = {"ping", "hello", "heartbeat", "election"}  # commands that only ask, and that let a worker notice others
 log = structlog.get_logger()
 
 
@@ -38,6 +40,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()
+    restrict_control()
     if settings.worker_metrics:
         metrics.serve(settings.worker_metrics)
 
@@ -51,6 +54,15 @@ def run(settings: Settings, queues: list[str]) -> None:
     celery.worker_main(_arguments(celery, queues))
     stopping.set()
     services.close()
+
+
+def restrict_control() -> None:
+    """Take the commands from Celery that would end this worker, or keep it from its queues, by a message of anybody.
+
+    Whoever can write to the broker could send them. The database says what is to be done, and SIGTERM ends a worker.
+    """
+    for name in set(Panel.data) - CONTROL:
+        del Panel.data[name]
 
 
 def _arguments(celery: Celery, queues: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """A whole service that runs for the length of a block, as `canemap up` and `canemap demo` need it."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from app.client import Client
 from app.core.db import migrate
+from app.core.startup import private_files
 from app.jobs.kinds import QUEUES
 from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
@@ -18,6 +20,10 @@ from app.settings import Settings
 # the queues of two workers, so that a prediction never waits for a long training to end
 WORKERS = ("training", ",".join(queue for queue in QUEUES if queue != "training"))
 READY_S = 120.0
+
+
+class InUse(RuntimeError):
+    """Another service runs on the data folder."""
 
 
 class NotReady(RuntimeError):
@@ -38,10 +44,11 @@ def running(host: str, port: int, data: Path | None, log: Path | None = None) ->
     settings = Settings(data_dir=data) if data else Settings()
     port = port or free_port(host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    migrate(settings)
+    private_files()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
+            _alone(settings),
             log.open("ab") if log else nullcontext() as output,
             Supervisor(_children(host, port), environment, output),
             Client(url) as client,
@@ -50,6 +57,24 @@ def running(host: str, port: int, data: Path | None, log: Path | None = None) ->
             yield url
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the data folder, which ends with this process, and migrate the database first.
+
+    Raises `InUse` if another process holds the lock.
+    """
+    folder = settings.data_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "up.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            detail = f"Another canemap runs on the data folder {folder}: end it, or choose another folder."
+            raise InUse(detail) from error
+        migrate(settings)
+        yield
 
 
 def free_port(host: str) -> int:

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +26,17 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 
 def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: AsJson = False) -> None:
     """Run the whole service, that is the API and the workers, without any other server. Ctrl-C ends it."""
-    from app.cli.running import running
+    from app.cli.running import InUse, running
 
     _check_loopback(host)
-    with suppress(KeyboardInterrupt), running(host, port, data) as url:
+    try:
+        _run_until_interrupted(running(host, port, data), as_json)
+    except InUse as error:
+        raise typer.BadParameter(str(error), param_hint="--data") from error
+
+
+def _run_until_interrupted(service: AbstractContextManager[str], as_json: bool) -> None:
+    with suppress(KeyboardInterrupt), service as url:
         output.show({"url": url}, as_json, [f"canemap is ready: {url} (API pages: {url}/docs; Ctrl-C ends it)"])
         sys.stdout.flush()
         threading.Event().wait()
@@ -42,6 +49,7 @@ def serve(
     import uvicorn
 
     from app.api.http.connections import BoundedProtocol
+    from app.core.startup import private_files
     from app.main import create_app
     from app.operations.supervise import die_with_parent
     from app.settings import Settings
@@ -50,6 +58,7 @@ def serve(
         _check_loopback(host)
     if with_parent:
         die_with_parent()
+    private_files()
     settings = Settings()
     uvicorn.run(
         create_app(settings.model_copy(update={"allowed_hosts": f"{settings.allowed_hosts},{host}"})),
@@ -75,13 +84,14 @@ def beat() -> None:
     """Only do the periodic work of every process: look for dead workers, unnoticed jobs and due schedules."""
     import signal
 
-    from app.core.startup import configure_logs
+    from app.core.startup import configure_logs, private_files
     from app.operations.background import start_rounds
     from app.services import Services
     from app.settings import Settings
 
     settings, stop = Settings(), threading.Event()
     configure_logs(settings)
+    private_files()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     services = Services.open(settings)
@@ -92,10 +102,15 @@ def beat() -> None:
 
 def migrate(revision: str = "head", as_json: AsJson = False) -> None:
     """Migrate the schema of the database to a revision, by default the newest."""
-    from app.core.db import migrate as migrate_schema
+    from app.core.db import CannotMigrate, upgrade
+    from app.core.startup import private_files
     from app.settings import Settings
 
-    migrate_schema(Settings(), revision)
+    private_files()
+    try:
+        revision = upgrade(Settings(), revision)
+    except CannotMigrate as error:
+        raise typer.BadParameter(str(error), param_hint="--revision") from error
     output.show({"revision": revision}, as_json, [f"The schema is at {revision}."])
 
 

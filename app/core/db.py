@@ -94,6 +94,32 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         engine.dispose()
 
 
+class CannotMigrate(ValueError):
+    """The schema cannot be brought to a revision."""
+
+
+def upgrade(settings: Settings, revision: str = "head") -> str:
+    """Migrate the schema forward to `revision`; returns the revision that it then has.
+
+    Raises `CannotMigrate` for a revision that this canemap does not have, or that is older than the schema: data would
+    be lost on the way back.
+    """
+    known = schemas()[::-1]
+    wanted = known[-1] if revision == "head" else revision
+    if wanted not in known:
+        raise CannotMigrate(f"This canemap has no revision {revision!r}: it has {', '.join(known)}.")
+    engine = make_engine(settings.database)
+    with engine.connect() as connection:
+        found = schema_of(connection)
+    engine.dispose()
+    if found in known and known.index(wanted) < known.index(found):
+        raise CannotMigrate(f"The schema is at {found} and is not migrated back to {wanted}: restore a backup instead.")
+    if found is not None and found not in known:
+        raise CannotMigrate(f"The schema is at {found}, which is newer than this canemap: update canemap.")
+    migrate(settings, wanted)
+    return wanted
+
+
 def run_alembic(connection: Connection, revision: str) -> None:
     """Migrate the schema up or down to `revision`, in the transaction of `connection`."""
     config = alembic_config(connection)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 
 import structlog
@@ -38,6 +39,11 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(level)
     for talkative in ("kombu", "botocore", "boto3"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def private_files() -> None:
+    """Let only this user read the files that this process makes: they are data of customers."""
+    os.umask(0o077)
 
 
 def calm_collection() -> None:

@@ -6,7 +6,9 @@ family.
 """
 
 import ctypes
+import os
 import platform
+import stat
 import subprocess
 import sys
 import tempfile
@@ -63,8 +65,8 @@ def prebuilt(targets: Sequence[Target]) -> Library | None:
     found: dict[int, tuple[Target, ctypes.CDLL]] = {}
     for target in targets:
         if target.lanes not in found and _runs_here(target):
-            with suppress(OSError):  # the file is not in this wheel, or is damaged
-                found[target.lanes] = target, ctypes.CDLL(str(target.path))
+            with suppress(OSError):  # the file is not in this wheel, is damaged, or is not to be trusted
+                found[target.lanes] = target, _functions(target.path)
     if not found:
         return None
     best, _ = next(iter(found.values()))
@@ -93,18 +95,33 @@ def _compiled(lanes: int | None = None) -> tuple[ctypes.CDLL, str]:
     compiler = command(c_compiler(), "native", lanes)
     name = sha256(repr((SOURCE.read_bytes(), compiler, _cpu())).encode()).hexdigest()[:16]
     cached = cache_folder() / f"{SOURCE.stem}-{name}.so"
-    with suppress(OSError):  # the file is missing, incomplete, or for another system
+    with suppress(OSError):  # the file is missing, incomplete, for another system, or not to be trusted
         return _loaded(cached)
     with suppress(OSError):  # the disk is full, or the cache folder is not writable
         compile_to(cached, compiler)
+        cached.chmod(0o755)
         return _loaded(cached)
     with tempfile.TemporaryDirectory() as scratch:
-        compile_to(Path(scratch) / cached.name, compiler)
-        return _loaded(Path(scratch) / cached.name)
+        own = Path(scratch) / cached.name
+        compile_to(own, compiler)
+        own.chmod(0o755)
+        return _loaded(own)
 
 
 def _loaded(library: Path) -> tuple[ctypes.CDLL, str]:
-    return ctypes.CDLL(str(library)), _checksum(library)
+    return _functions(library), _checksum(library)
+
+
+def _functions(library: Path) -> ctypes.CDLL:
+    """Load a library, whose code runs at once.
+
+    Raises:
+        OSError: It cannot be loaded, or somebody else than this user and root could have written it.
+    """
+    status = library.stat()
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{library} is not loaded: others can write it")
+    return ctypes.CDLL(str(library))
 
 
 def _checksum(library: Path) -> str:

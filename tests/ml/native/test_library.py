@@ -1,5 +1,6 @@
 """The right library of `native.c` is loaded; its functions are tested with the engines."""
 
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -115,3 +116,27 @@ def test_code_that_does_not_compile_leaves_nothing(source: Path) -> None:
     source.write_text("int lanes(void) { return four; }")
     assert library.compiled() is None
     assert cached() == []
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
+def test_a_library_that_others_can_write_is_not_loaded_but_compiled_again(source: Path, mode: int) -> None:
+    assert library.compiled()
+    (path,) = cached()
+    path.chmod(mode)
+    with pytest.raises(PermissionError, match="others can write it"):
+        library._functions(path)
+    assert library.compiled()
+    assert not path.stat().st_mode & 0o022
+
+
+@needs_compiler
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_library_of_another_user_is_not_loaded(source: Path) -> None:
+    assert library.compiled()
+    (path,) = cached()
+    os.chown(path, 12345, -1)
+    with pytest.raises(PermissionError, match="others can write it"):
+        library._functions(path)
+    assert library.compiled()
+    assert path.stat().st_uid == os.geteuid()
