@@ -11,7 +11,8 @@ from ml.faults import Fault, InputRefused
 from ml.geo.operations import WGS84 as WGS84
 from ml.geo.operations import Box, operation
 
-_CODE = re.compile(r"(?:urn:ogc:def:crs:)?(EPSG|ESRI|OGC)(?::[\d.]*)?:(CRS84|\d{1,6})", re.IGNORECASE)
+_CODE = re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?(EPSG|ESRI|OGC)(?::[\d.]*)?:(CRS84|\d{1,6})", re.IGNORECASE)
+_URL = re.compile(r"https?://www\.opengis\.net/def/crs/(EPSG|ESRI|OGC)/[\d.]+/(CRS84|\d{1,6})", re.IGNORECASE)
 _MAX_WKT = 64 << 10  # characters
 _EARTH_M = (6_350_000, 6_400_000)  # range of the semi-major axes of ellipsoids of the Earth, in metres
 _CYLINDRICAL = (
@@ -31,12 +32,13 @@ _HINT = "Declare the CRS by an authority's code, like EPSG:32648, EPSG:4490 (CGC
 def crs_from_code(text: str) -> pyproj.CRS:
     """Return the CRS with an authority's code, like "EPSG:32648" or "urn:ogc:def:crs:OGC:1.3:CRS84".
 
-    Only codes are accepted, because PROJ would also open paths and URLs.
+    The code may be written as the URL that OGC gives it, like "http://www.opengis.net/def/crs/EPSG/0/32648", which is
+    not opened. Nothing else is accepted, because PROJ would also open paths and URLs.
 
     Raises:
         InputRefused: bad_crs if the text is not a code, or no CRS has the code; unknown_crs as for `usable_crs`.
     """
-    match = _CODE.fullmatch(text.strip())
+    match = _CODE.fullmatch(text.strip()) or _URL.fullmatch(text.strip())
     if match is None:
         raise InputRefused(Fault("bad_crs", "The coordinate reference system is not a known code.", _HINT))
     try:

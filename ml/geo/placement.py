@@ -1,19 +1,21 @@
-"""Checks that a raster lies somewhere on the Earth."""
+"""Checks that a raster lies somewhere on the Earth, and that coordinates lie where their CRS is used."""
 
 from collections.abc import Iterator
 
 import numpy as np
+import pyproj
 from affine import Affine
 from rasterio.io import DatasetReader
 from shapely.geometry import Polygon
 
-from ml.faults import Fault, InputRefused, refuse_any
+from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.geo.crs import degrees_beyond_use
-from ml.geo.grid import Grid, grid_of
+from ml.geo.grid import Box, Grid, grid_of
 
 MIN_PIXELS = 64
 _PIXEL_SIDES = (1e-9, 1e6)  # range of pixel sides in units of the CRS: degrees, metres or feet
 _BEYOND_USE_DEG = 10  # how far a scene may lie outside the area of use of its CRS
+_NEAR_USE_DEG = 1.5  # images of a UTM zone reach about a degree beyond it
 
 
 def checked_grid(dataset: DatasetReader) -> Grid:
@@ -73,3 +75,20 @@ def _extent_faults(grid: Grid) -> Iterator[Fault]:
         yield Fault("bad_extent", f"The bounds {bounds} in {grid.crs.name} are not places on the Earth.", hint)
     elif degrees_beyond_use(grid.crs, lon.mean(), lat.mean()) > _BEYOND_USE_DEG:
         yield Fault("bad_extent", f"The bounds {bounds} lie far from the area of use of {grid.crs.name}.", hint)
+
+
+def use_notes(crs: pyproj.CRS, box: Box, what: str) -> tuple[Note, ...]:
+    """Return a note if the middle of a box lies over 1.5 degrees outside the area for which a CRS is made.
+
+    Coordinates in the wrong order or in another zone often lead there.
+
+    box: Where something lies, in degrees of WGS 84. what: What lies there, as the beginning of a sentence: "The scene".
+    """
+    west, south, east, north = box
+    lon, lat = west + (east - west) % 360 / 2, (south + north) / 2
+    beyond = degrees_beyond_use(crs, lon, lat)
+    if beyond <= _NEAR_USE_DEG:
+        return ()
+    detail = f"{what} lies around {lon:.2f}, {lat:.2f}, {beyond:.1f} degrees outside the area of use of {crs.name}."
+    hint = "Check the CRS, its zone, and that x comes before y. If the place is right, use a CRS that is made for it."
+    return (Note(code="outside_area_of_use", detail=detail, hint=hint),)

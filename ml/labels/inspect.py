@@ -17,6 +17,7 @@ from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_are
 from ml.geo.crs import crs_code, full_turn
 from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
 from ml.geo.grid import Box
+from ml.geo.placement import use_notes
 from ml.geo.raster import LEAST_CACHE
 from ml.geo.windows import blocks_by_tile
 from ml.labels.attributes import commonest
@@ -125,7 +126,7 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
             *texts.notes(),
             *_wide(layer),
             *overlaps,
-            *_datum_notes(layer),
+            *_place_notes(layer),
         ),
         layer=layer.file.name,
         encoding=layer.file.encoding,
@@ -189,7 +190,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
             *texts.notes(),
             *_unlabelled_values(unlabelled),
             *_only_nodata_else(texts, layer.options, besides, int(pixels[UNLABELLED])),
-            *_datum_notes(layer),
+            *_place_notes(layer),
         ),
         **_other_texts(texts, layer.options),
         datum_shift=datum_shift(layer.to_wgs84, layer.box),
@@ -241,8 +242,9 @@ def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
     return crs_code(layer.crs) or layer.crs.name
 
 
-def _datum_notes(layer: PolygonLayer | MaskLayer) -> tuple[Note, ...]:
-    return datum_notes(layer.to_wgs84, layer.box, f"The layer is in {layer.crs.name}")
+def _place_notes(layer: PolygonLayer | MaskLayer) -> tuple[Note, ...]:
+    datum = datum_notes(layer.to_wgs84, layer.box, f"The layer is in {layer.crs.name}")
+    return datum + use_notes(layer.crs, layer.box, "The layer")
 
 
 def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:

@@ -419,6 +419,25 @@ def test_a_projected_layer_has_its_place_whatever_its_datum(tmp_path: Path, code
     assert report.bbox == pytest.approx(place, abs=5e-3)  # another operation of the datum moves it by up to 0.5 km
 
 
+@pytest.mark.parametrize(
+    ("code", "x", "y", "beyond"),
+    [
+        ("EPSG:5513", 1_050_000, 700_000, None),  # Krovak counts south, then west
+        ("EPSG:5513", 700_000, 1_050_000, "2.9 degrees"),
+        ("EPSG:32648", 200_000, 2_500_000, None),  # a little west of the zone
+        ("EPSG:32648", 1_100_000, 2_500_000, "2.8 degrees"),
+        ("EPSG:32660", 900_000, 2_500_000, None),  # the zone ends at the date line
+        ("EPSG:2326", 840_000, 1_100_000, "2.3 degrees"),
+    ],
+)
+def test_a_layer_far_from_where_its_crs_is_used_is_pointed_out(
+    tmp_path: Path, code: str, x: float, y: float, beyond: str | None
+) -> None:
+    report = inspect_labels(geojson(tmp_path / "x", [(shapely.box(x, y, x + 1000, y + 1000), {})], crs=code))
+    found = [note.detail for note in report.warnings if note.code == "outside_area_of_use"]
+    assert len(found) == (beyond is not None) and all(str(beyond) in detail for detail in found)
+
+
 def test_the_box_of_a_layer_around_a_pole_reaches_the_pole(tmp_path: Path) -> None:
     around = shapely.box(-1000, -1000, 1000, 1000)
     west, south, east, north = inspect_labels(geojson(tmp_path / "x", [(around, {})], crs="EPSG:3031")).bbox

@@ -56,13 +56,35 @@ def test_a_declared_crs_overrides_the_crs_of_the_file(tmp_path: Path) -> None:
     assert layer.crs is not None and layer.crs.to_epsg() == 32648
 
 
-@pytest.mark.parametrize("crs", ["EPSG:999999", "/etc/passwd", "http://127.0.0.1/crs", "+proj=utm", "EPSG:5773", ""])
+@pytest.mark.parametrize(
+    "crs",
+    [
+        "EPSG:999999",
+        "/etc/passwd",
+        "http://127.0.0.1/crs",
+        "http://127.0.0.1/def/crs/EPSG/0/32648",
+        "+proj=utm",
+        "EPSG:5773",
+        "",
+    ],
+)
 def test_a_declared_crs_that_is_not_a_known_code_is_refused(tmp_path: Path, crs: str) -> None:
     path = geojson(tmp_path / "a", [(square(0, 0), {})], crs=None)
     assert codes(path, crs)[0] in ("bad_crs", "unknown_crs")
 
 
-@pytest.mark.parametrize("crs", ["urn:ogc:def:crs:EPSG::32648", "urn:ogc:def:crs:EPSG:6.6:32648", "epsg:32648"])
+@pytest.mark.parametrize(
+    "crs",
+    [
+        *(
+            "urn:ogc:def:crs:EPSG::32648",
+            "urn:ogc:def:crs:EPSG:6.6:32648",
+            "epsg:32648",
+            "urn:x-ogc:def:crs:EPSG:32648",
+        ),
+        *("http://www.opengis.net/def/crs/EPSG/0/32648", "https://www.opengis.net/def/crs/EPSG/9.9.1/32648"),
+    ],
+)
 def test_the_crs_member_of_old_geojson_is_used(tmp_path: Path, crs: str) -> None:
     layer = read_layer(geojson(tmp_path / "a", [(square(0, 0), {})], crs=crs))
     assert layer.crs is not None and layer.crs.to_epsg() == 32648

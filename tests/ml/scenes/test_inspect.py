@@ -56,6 +56,12 @@ def test_statistics_are_computed_from_valid_pixels_only(make_scene: MakeScene) -
     assert (bands[1].statistics.min, bands[1].statistics.max) == (image[1, 10:].min(), image[1, 10:].max())
 
 
+def test_a_scene_far_from_where_its_crs_is_used_is_pointed_out(make_scene: MakeScene) -> None:
+    krovak = {"crs": "EPSG:5513", "transform": Affine(10, 0, 700_000, 0, -10, 1_050_000)}  # it counts south, then west
+    *_, note = inspect_scene(make_scene(IMAGE, **krovak)).warnings
+    assert note.code == "outside_area_of_use" and "2.9 degrees" in note.detail and "9.2" in note.detail
+
+
 def test_latitude_and_longitude_are_not_swapped(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE, crs="EPSG:4326", transform=Affine(1e-4, 0, 108, 0, -1e-4, 23)))
     assert info.bbox == pytest.approx((108, 22.994, 108.008, 23))
