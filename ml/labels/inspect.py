@@ -27,6 +27,7 @@ from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
 from ml.labels.read import Kind
+from ml.labels.repeated_ground import repeated_ha, repeated_notes
 from ml.scenes.source import RasterSource
 
 _BLOCK_PX = 2048
@@ -44,7 +45,7 @@ class ClassReport(Frozen):
     name: Texts that `LabelOptions.classes` maps to this class; None if it has none.
     features: Number of polygons of this class; None for a mask.
     pixels: Number of pixels of this class in a mask; None for polygons.
-    area_ha: Ground area of this class, in hectares.
+    area_ha: Ground area of this class, in hectares. Ground that several polygons cover counts once.
     """
 
     value: int
@@ -104,7 +105,9 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
     texts = TextReport(counts, ClassTable(options.classes), "polygons", f"the attribute {field!r}")
     refuse_any(texts.faults())
     overlaps = check_conflicts(layer.geometries, layer.values)
-    area_ha, names = polygon_area_ha(layer.geometries, layer.crs), class_names(options.classes)
+    names, repeated = class_names(options.classes), repeated_ha(layer.geometries, layer.values, layer.crs)
+    every_ha = np.bincount(layer.values, polygon_area_ha(layer.geometries, layer.crs), 256)
+    area_ha = {value: float(every_ha[value]) - repeated.get(value, 0) for value in np.unique(layer.values).tolist()}
     return LabelReport(
         kind=layer.kind,
         features=len(layer.values),
@@ -115,9 +118,9 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
                 value=value,
                 name=names.get(value),
                 features=int((layer.values == value).sum()),
-                area_ha=float(area_ha[layer.values == value].sum()),
+                area_ha=ground_ha,
             )
-            for value in np.unique(layer.values).tolist()
+            for value, ground_ha in area_ha.items()
         ),
         repairs=layer.notes,
         warnings=(
@@ -126,6 +129,7 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
             *texts.notes(),
             *_wide(layer),
             *overlaps,
+            *repeated_notes(repeated, area_ha),
             *_place_notes(layer),
         ),
         layer=layer.file.name,

@@ -319,8 +319,39 @@ def test_a_small_overlap_of_neighbours_is_accepted_with_a_warning(tmp_path: Path
     assert [note.code for note in report.warnings] == ["overlapping_polygons"]
 
 
-def test_overlapping_polygons_of_one_class_are_no_conflict(tmp_path: Path) -> None:
-    assert inspect_labels(geojson(tmp_path / "x", [ITEMS[0], ITEMS[0]])).warnings == ()
+@pytest.mark.parametrize(
+    ("squares", "px"),
+    [
+        ([square(0, 0), square(0, 0)], 100),  # the same polygon twice
+        ([square(0, 0), square(0, 0), square(0, 0)], 100),
+        ([square(0, 0), square(2, 2, 5)], 100),  # one inside another
+        ([square(0, 0), square(5, 0)], 150),
+        ([square(0, 0), square(5, 0), square(5, 0)], 150),
+    ],
+)
+def test_ground_that_polygons_of_one_class_cover_twice_counts_once(
+    tmp_path: Path, squares: list[Polygon], px: int
+) -> None:
+    items: list[Item] = [*((each, {"crop": "cane"}) for each in squares), (square(20, 0), {"crop": "rice"})]
+    report = inspect_labels(geojson(tmp_path / "x", items), CANE_OR_NOT)
+    other, cane = report.by_class
+    assert cane.area_ha == pytest.approx(px / 100 * HECTARE, rel=1e-4) and cane.features == len(squares)
+    assert other.area_ha == pytest.approx(HECTARE, rel=1e-4)
+    (note,) = report.warnings  # and no conflict
+    assert note.code == "repeated_ground" and "class 1" in note.detail
+
+
+def test_neighbours_that_touch_cover_nothing_twice(tmp_path: Path) -> None:
+    items: list[Item] = [(square(10 * col, 10 * row), {}) for col in range(3) for row in range(3)]
+    report = inspect_labels(geojson(tmp_path / "x", items))
+    assert report.warnings == () and report.by_class[0].area_ha == pytest.approx(9 * HECTARE, rel=1e-4)
+
+
+def test_of_very_many_neighbours_equal_ones_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml.labels.repeated_ground.MAX_POINTS", 20)
+    items: list[Item] = [(square(10 * (number // 2), 0), {}) for number in range(6)]
+    report = inspect_labels(geojson(tmp_path / "x", items))
+    assert report.by_class[0].area_ha == pytest.approx(3 * HECTARE, rel=1e-4)
 
 
 def test_pixels_of_a_mask_are_counted_by_class(make_scene: MakeScene) -> None:
