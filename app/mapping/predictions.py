@@ -25,7 +25,7 @@ from app.tables import Job, ModelVersion, Prediction, Scene
 from ml.evaluation.area import adjusted_area
 from ml.faults import Fault, Note
 from ml.products.write import FILES
-from ml.scenes.compatibility import contract_faults, radiometry_notes
+from ml.scenes.compatibility import contract_faults, order_notes, radiometry_notes
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500
@@ -140,11 +140,8 @@ def warnings(session: Session, rows: Sequence[Prediction], of: Mapping[str, Scen
     wanted = {(row.model, row.version) for row in rows}
     versions = select(ModelVersion).where(tuple_(ModelVersion.name, ModelVersion.version).in_(wanted))
     models = {(version.name, version.version): version for version in session.scalars(versions)}
-    return {
-        row.id: radiometry_notes(of[row.scene].info, models[row.model, row.version].contract)
-        for row in rows
-        if row.scene in of
-    }
+    both = {row.id: (of[row.scene].info, models[row.model, row.version].contract) for row in rows if row.scene in of}
+    return {id_: (*order_notes(*pair), *radiometry_notes(*pair)) for id_, pair in both.items()}
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:

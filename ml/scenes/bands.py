@@ -11,6 +11,34 @@ from ml.scenes.source import RasterSource
 MAX_NAME = 80  # characters
 _UNNAMED_COLOURS = {ColorInterp.undefined, ColorInterp.gray, ColorInterp.palette}
 _SHORT = {"b": "blue", "g": "green", "r": "red", "n": "nir"}
+_CHINESE = {
+    "海岸": "coastal",
+    "蓝": "blue",
+    "绿": "green",
+    "黄": "yellow",
+    "红": "red",
+    "红边": "rededge",
+    "近红外": "nir",
+    "短波红外": "swir",
+    "全色": "pan",
+    "热红外": "thermal",
+    "卷云": "cirrus",
+}
+_CHINESE_NAME = re.compile(r"(?:b0?(\d{1,2}a?))?(" + "|".join(_CHINESE) + r")(\d?)[光色]?(?:波段)?")
+# spectral regions that a band code has on any common sensor; codes that are not listed may have any
+_REGIONS = {
+    "1": {"coastal", "blue", "green", "red", "pan"},
+    "2": {"blue", "green", "red", "nir"},
+    "3": {"blue", "green", "red", "nir"},
+    "4": {"green", "yellow", "red", "rededge", "nir", "swir"},
+    "6": {"green", "red", "rededge", "swir", "thermal"},
+    "7": {"coastal", "red", "rededge", "nir", "swir"},
+    "8": {"yellow", "nir", "pan"},
+    "8a": {"nir"},
+    "10": {"cirrus", "thermal"},
+    "11": {"swir", "thermal"},
+    "12": {"swir"},
+}
 # "B02", "blue", "B02 blue", "Red edge 1": a sensor's band code, a spectral region, or both
 _BAND_NAME = re.compile(
     r"(?:b0?(\d{1,2}a?))?((?:coastal|blue|green|yellow|red|rededge|nir|swir|pan|thermal|cirrus)\d?)?"
@@ -21,8 +49,9 @@ def same_band(one: str, other: str) -> bool:
     """Return whether two names may mean the same band: "B02 blue" matches "b" and "B2".
 
     A number has no meaning, so it matches every name. If both names have a spectral region, the regions must be equal;
-    otherwise, if both have a band code, the codes must be equal. A code alone matches every region alone, because the
-    region of a code depends on the sensor. Any other word matches only itself, in upper or lower case.
+    otherwise, if both have a band code, the codes must be equal. A code alone matches each region alone that it has on
+    some sensor: "B04" is red or near infrared, but never blue. Any other word matches only itself, in upper or lower
+    case.
     """
     if one.isdecimal() or other.isdecimal():
         return True
@@ -32,7 +61,22 @@ def same_band(one: str, other: str) -> bool:
     if code and other_code:
         return code == other_code
     known, other_known = bool(code or region), bool(other_code or other_region)
-    return known and other_known if known or other_known else one.casefold() == other.casefold()
+    if known and other_known:
+        return _may_be(code or other_code or "", region or other_region or "")
+    return not known and not other_known and one.casefold() == other.casefold()
+
+
+def _may_be(code: str, region: str) -> bool:
+    """Whether a band with a code may have a spectral region, which may end with a number: "nir2"."""
+    return code not in _REGIONS or region.rstrip("0123456789") in _REGIONS[code]
+
+
+def can_be_compared(one: str, other: str) -> bool:
+    """Whether two names that may mean the same band say so: both have a region, or a code, or are the same word."""
+    if one.isdecimal() or other.isdecimal():
+        return False
+    (code, region), (other_code, other_region) = _meaning(one), _meaning(other)
+    return bool((region and other_region) or (code and other_code)) or one.casefold() == other.casefold()
 
 
 def telling(names: Sequence[str]) -> int:
@@ -48,6 +92,8 @@ def telling(names: Sequence[str]) -> int:
 def _meaning(name: str) -> tuple[str | None, str | None]:
     """Return the band code and the spectral region in a name, each None if absent."""
     letters = re.sub(r"[\W_]+", "", name.casefold())
+    if chinese := _CHINESE_NAME.fullmatch(letters):
+        return chinese[1], _CHINESE[chinese[2]] + chinese[3]
     match = _BAND_NAME.fullmatch(_SHORT.get(letters, letters))
     return (match[1], match[2]) if match else (None, None)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ml.contract import BandStatistics, Contract, Scaling
 from ml.faults import Fault, Note
-from ml.scenes.bands import same_band
+from ml.scenes.bands import can_be_compared, same_band
 from ml.scenes.inspect import SceneInfo
 
 GSD_RATIO = 1.5  # largest ratio of two ground sampling distances that fit each other
@@ -93,6 +93,19 @@ def scaling_of(contract: Contract) -> tuple[Scaling | None, ...]:
 
 def _whole(band: BandStatistics) -> bool:
     return band.min.is_integer() and band.max.is_integer()
+
+
+def order_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
+    """Return a note if names of bands do not say that they are those of the model, so that only their order counts."""
+    pairs = zip((band.name for band in info.bands), contract.bands, strict=False)
+    unsure = [
+        f"{name} as {known}" for name, known in pairs if not known.isdecimal() and not can_be_compared(name, known)
+    ]
+    if not unsure:
+        return ()
+    detail = f"Bands are taken in the order of the file: {_listed(tuple(unsure))}."
+    hint = "Check the order, and name the bands of the scene with bands=."
+    return (Note(code="bands_by_order", detail=detail, hint=hint),)
 
 
 def radiometry_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:

@@ -14,7 +14,7 @@ from rasterio.rpc import RPC
 from ml.contract import BandStatistics, Contract, Scaling
 from ml.faults import InputRefused
 from ml.scenes.bands import same_band
-from ml.scenes.compatibility import contract_faults, contract_of, radiometry_notes
+from ml.scenes.compatibility import contract_faults, contract_of, order_notes, radiometry_notes
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import GRID, MakeScene
 
@@ -174,6 +174,17 @@ def test_descriptions_that_are_not_utf_8_are_ignored(make_scene: MakeScene) -> N
         ("red", "nir", False),
         ("1", "nir", True),
         ("B04", "nir", True),
+        ("B04", "blue", False),
+        ("B08", "red", False),
+        ("B08", "nir", True),
+        ("B8A", "red", False),
+        ("B12", "swir2", True),
+        ("B05", "red", True),
+        ("近红外", "nir", True),
+        ("红", "nir", False),
+        ("红边1", "Red edge 1", True),
+        ("B02 蓝", "blue", True),
+        ("绿光波段", "g", True),
         ("VV", "vv", True),
         ("vv", "vh", False),
         ("vv", "red", False),
@@ -278,6 +289,36 @@ def test_values_that_blur_in_single_precision_are_noted(
     known = info.bands[0].statistics
     assert (known.min, known.max) == (low, high)
     assert known.std == pytest.approx(image.astype(np.float64).std())
+
+
+def test_chinese_descriptions_name_the_bands(make_scene: MakeScene) -> None:
+    path = make_scene(IMAGE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("近红外", "红", "绿", "蓝")
+    info = inspect_scene(path)
+    assert [band.name for band in info.bands] == ["近红外", "红", "绿", "蓝"]
+    assert [fault.code for fault in contract_faults(info, contract())] == ["wrong_bands"]
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "unsure"),
+    [
+        (None, ("b", "g", "r", "nir"), "1 as b, 2 as g, 3 as r, 4 as nir"),
+        (("B02", "B03", "B04", "B08"), ("b", "g", "r", "nir"), "B02 as b, B03 as g, B04 as r, B08 as nir"),
+        (("blue", "green", "red", "B08"), ("b", "g", "r", "nir"), "B08 as nir"),
+        (("blue", "green", "red", "nir"), ("b", "g", "r", "nir"), ""),
+        (("B02", "B03", "B04", "B08"), ("B2", "B3", "B4", "B8"), ""),
+        (("VV", "VH", "x", "y"), ("vv", "vh", "X", "Y"), ""),
+        (("blue", "green", "red", "nir"), ("1", "2", "3", "4"), ""),
+    ],
+)
+def test_bands_that_only_their_order_tells_are_named(
+    make_scene: MakeScene, names: tuple[str, ...] | None, known: tuple[str, ...], unsure: str
+) -> None:
+    notes = order_notes(inspect_scene(make_scene(IMAGE), bands=names), contract(bands=known))
+    assert [note.detail for note in notes] == (
+        [f"Bands are taken in the order of the file: {unsure}."] if unsure else []
+    )
 
 
 def test_a_scene_fits_a_contract_for_the_same_bands(make_scene: MakeScene) -> None:
