@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ml.checkpoint_header import CheckpointHeader, bad_checkpoint, read_header
 from ml.config import NetConfig
 from ml.contract import Contract
+from ml.contract_checks import contract_contradictions
 from ml.datasets.checks import class_faults
 from ml.faults import refuse_any
 from ml.frozen import Frozen
@@ -52,8 +53,8 @@ def inspect_checkpoint(path: Path) -> CheckpointHeader:
 
     Raises:
         InputRefused: The faults of its classes, as for a dataset; bad_checkpoint, if the header is too long or invalid,
-            a tensor is missing or unexpected, has another type or shape than the header's config implies, or holds a
-            value that is not finite.
+            its contract contradicts itself, a tensor is missing or unexpected, has another type or shape than the
+            header's config implies, or holds a value that is not finite or a variance below 0.
     """
     _check_length(path)
     header = read_header(path)
@@ -63,8 +64,8 @@ def inspect_checkpoint(path: Path) -> CheckpointHeader:
     _check_entries(entries, expected_tensors(header.contract, header.config.net))
     _check_layout(entries.values(), path.stat().st_size - start)
     for name, entry in entries.items():
-        if entry.dtype == "F32" and not _finite(path, start, entry):
-            raise bad_checkpoint(f"{name} contains NaN or infinite values")
+        if entry.dtype == "F32":
+            _check_values(path, start, name, entry)
     return header
 
 
@@ -102,11 +103,8 @@ def _check_length(path: Path) -> None:
 
 
 def _check_summary(header: CheckpointHeader) -> None:
-    contract = header.contract
-    if len(contract.statistics) != len(contract.bands):
-        raise bad_checkpoint(f"it has {len(contract.bands)} bands, but statistics of {len(contract.statistics)}")
-    if contract.homogenise and len(contract.homogenise.reference) != len(contract.bands):
-        raise bad_checkpoint(f"it has {len(contract.bands)} bands, but is homogenised by another number")
+    for contradiction in contract_contradictions(header.contract):
+        raise bad_checkpoint(contradiction)
     length = len(header.model_copy(update={"details": {}}).model_dump_json())
     if length > SUMMARY_BYTES:
         raise bad_checkpoint(f"its header has {length:,} bytes beside `details`, over {SUMMARY_BYTES:,}")
@@ -147,14 +145,23 @@ def _check_layout(entries: Iterable[_Entry], size: int) -> None:
         raise bad_checkpoint(f"its tensors need {end:,} bytes, but it has {size:,}")
 
 
-def _finite(path: Path, start: int, entry: _Entry) -> bool:
+def _check_values(path: Path, start: int, name: str, entry: _Entry) -> None:
+    """Refuse values that are not finite, and variances below 0: the net would map NaN."""
+    least = 0 if name.endswith(".running_var") else -np.inf
+    for values in _values(path, start, entry):
+        if not np.isfinite(values).all():
+            raise bad_checkpoint(f"{name} contains NaN or infinite values")
+        if values.min() < least:
+            raise bad_checkpoint(f"{name} contains values below 0")
+
+
+def _values(path: Path, start: int, entry: _Entry) -> Iterator[np.ndarray]:
+    """Yield the values of a tensor of float32, in parts."""
     begin, end = entry.data_offsets
     with path.open("rb") as file:
         file.seek(start + begin)
         left = (end - begin) // _ITEM_BYTES["F32"]
         while left:
             values = np.fromfile(file, "<f4", min(left, _READ_VALUES))
-            if not np.isfinite(values).all():
-                return False
+            yield values
             left -= len(values)
-    return True

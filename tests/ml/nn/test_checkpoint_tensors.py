@@ -14,7 +14,7 @@ from torch import Tensor
 from ml.checkpoint_header import METADATA_KEY, CheckpointHeader
 from ml.checkpoint_tensors import expected_tensors, inspect_checkpoint
 from ml.config import NetConfig, TrainConfig
-from ml.contract import BandStatistics, ClassDef, Contract
+from ml.contract import BandRadiometry, BandStatistics, ClassDef, Contract, Homogenise, Scaling
 from ml.faults import InputRefused
 from ml.nn.unet import make_net
 
@@ -86,6 +86,7 @@ def test_a_good_checkpoint_passes_without_torch(tmp_path: Path) -> None:
         (lambda tensors: tensors.update({"head.bias": torch.zeros(1).half()}), "head.bias is F16 (1,)"),
         (lambda tensors: tensors["down.1.3.weight"].view(-1)[-1].fill_(torch.nan), "down.1.3.weight contains NaN"),
         (lambda tensors: tensors["stem.1.running_var"][0].fill_(torch.inf), "stem.1.running_var contains NaN"),
+        (lambda tensors: tensors["stem.1.running_var"][0].fill_(-1), "stem.1.running_var contains values below 0"),
     ],
 )
 def test_tensors_that_no_net_of_its_config_has_are_refused(
@@ -131,8 +132,44 @@ def test_a_header_that_fills_the_lists_of_models_is_refused(tmp_path: Path) -> N
     assert "over 16,000,000" in refusal(save(tmp_path / "x", tensors_of(made), text))
 
 
-def test_statistics_of_another_number_of_bands_are_refused(tmp_path: Path) -> None:
+def _statistics(**changes: float) -> dict[str, object]:
+    return {"statistics": (STATISTICS, STATISTICS.model_copy(update=changes))}
+
+
+def _reference(**changes: object) -> dict[str, object]:
+    sound = BandRadiometry(median=1, mad=1, mean=1, std=1, quantiles=tuple(map(float, range(101))))
+    return {"homogenise": Homogenise(method="histogram", reference=(sound, sound.model_copy(update=changes)))}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"gsd": 0.0}, "pixels have a side of 0 m"),
+        ({"gsd": -10.0}, "pixels have a side of -10 m"),
+        ({"dtype": "U99999999"}, "no scene has pixels of type 'U99999999'"),
+        ({"bands": ("red", "red")}, "two bands have the same name"),
+        ({"statistics": (STATISTICS,)}, "2 bands, but statistics of 1"),
+        (_statistics(std=-1.0), "the statistics of band 2 contradict each other"),
+        (_statistics(std=1e-320), "the statistics of band 2 contradict each other"),
+        (_statistics(min=5.0, max=-5.0), "the statistics of band 2 contradict each other"),
+        (_statistics(low=5.0, high=-5.0), "the statistics of band 2 contradict each other"),
+        (_statistics(mean=1e300), "the statistics of band 2 contradict each other"),
+        ({"scaling": (Scaling(scale=2),)}, "2 bands, but scales of 1"),
+        ({"scaling": (Scaling(scale=0),) * 2}, "the scale of a band is 0"),
+        (_reference(quantiles=()), "the reference of band 2 is no distribution"),
+        (_reference(quantiles=(1.0, *[0.0] * 100)), "the reference of band 2 is no distribution"),
+        (_reference(mad=-1.0), "the reference of band 2 is no distribution"),
+        ({"homogenise": Homogenise(method="robust", reference=())}, "homogenised by another number of bands"),
+    ],
+)
+def test_a_contract_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], why: str) -> None:
     made = header()
-    contract = made.contract.model_copy(update={"statistics": (STATISTICS,)})
-    text = made.model_copy(update={"contract": contract}).model_dump_json()
-    assert "2 bands, but statistics of 1" in refusal(save(tmp_path / "x", tensors_of(made), text))
+    text = made.model_copy(update={"contract": made.contract.model_copy(update=change)}).model_dump_json()
+    assert why in refusal(save(tmp_path / "x", tensors_of(made), text))
+
+
+@pytest.mark.parametrize("change", [_statistics(std=0.0), _reference(), {"scaling": (Scaling(scale=0.1),) * 2}])
+def test_a_contract_as_trainings_write_it_is_accepted(tmp_path: Path, change: dict[str, object]) -> None:
+    made = header()
+    made = made.model_copy(update={"contract": made.contract.model_copy(update=change)})
+    assert inspect_checkpoint(save(tmp_path / "x", tensors_of(made), made.model_dump_json())) == made
