@@ -26,19 +26,25 @@ class FormReader:
         self._pieces: list[bytes] = []  # of the file, which arrived and were not taken yet
         self._has_file = self._ended = False
         self._text_bytes = 0
-        self._parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._header_name,
-                "on_header_value": self._header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._end_headers,
-                "on_part_data": self._content,
-                "on_part_end": self._end_part,
-                "on_end": self._end,
-            },
-        )
+        self._parser = self._parser_of(options[b"boundary"])
+
+    def _parser_of(self, boundary: bytes) -> MultipartParser:
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._header_name,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._content,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise _unreadable("Its boundary is too long.") from error
 
     async def file(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The bytes of the file, as the body of the request arrives. Raises `Unreadable`, or `Invalid` for no file."""

@@ -72,6 +72,12 @@ def test_a_form_that_cannot_be_read_is_refused(body: bytes, detail: str) -> None
     assert detail in found
 
 
+def test_a_boundary_that_is_too_long_is_refused(http: httpx.Client) -> None:
+    kind = f"multipart/form-data; boundary={'b' * 5000}"
+    answer = http.post("/v1/labels", content=FILE + END, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["type"]) == (400, "invalid-form")
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
