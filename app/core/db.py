@@ -5,6 +5,7 @@ This is the only module that commits.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,20 @@ _MIGRATIONS = Path(migrations.__file__).parent
 MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
 
 
+@dataclass(frozen=True)
+class Connections:
+    """How many connections a process holds open, how many more it may open for a time, and seconds to wait for one."""
+
+    kept: int = 10
+    more: int = 50  # every thread of the API (40) can have one; others are for those that end and for the background
+    wait_s: float = 30
+
+
 class Database:
     """Transactions on the database. `read()` never blocks a writer; `write()` commits at its end or not at all."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+    def __init__(self, url: str, connections: Connections = Connections()) -> None:
+        self.engine = make_engine(url, connections)
         self._writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @contextmanager
@@ -47,23 +57,22 @@ class Database:
         self.engine.dispose()
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, connections: Connections = Connections()) -> Engine:
     """An engine for the database at `url`. SQLite is configured to be durable and safe for several processes."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        return _create_engine(parsed, connections, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = _create_engine(parsed, connect_args={"timeout": 30})
+    engine = _create_engine(parsed, connections, connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _create_engine(url: URL, **options: Any) -> Engine:
+def _create_engine(url: URL, pool: Connections, **options: Any) -> Engine:
+    options |= {"pool_size": pool.kept, "max_overflow": pool.more, "pool_timeout": pool.wait_s}
     # JSON is passed on as text: `PydanticJSON` converts it to values directly, without dicts in between
-    # and every thread of the API (40) can have a connection, with some more for those that end and for the background
-    options |= {"pool_size": 10, "max_overflow": 50}
     return create_engine(url, hide_parameters=True, json_serializer=_unchanged, json_deserializer=_unchanged, **options)
 
 

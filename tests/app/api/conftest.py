@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from app.api.http.connections import BoundedProtocol
 from app.jobs import lifecycle
@@ -57,7 +58,13 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """Run a server on `settings`; yields a client of it."""
-    app = create_app(settings)
+    with serving_app(create_app(settings)) as client:
+        yield client
+
+
+@contextmanager
+def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """Run a server of `app`; yields a client of it."""
     config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, http=BoundedProtocol)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
