@@ -14,6 +14,7 @@ from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator
+from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound, invalid, refuse_any
@@ -27,6 +28,8 @@ from ml.text import is_one_line
 
 _ETAG = r'(?:W/)?"[!#-~]{0,80}"'
 WAIT = re.compile(r"\bwait=([0-9]{1,4})\b")
+# type of a header that may be missing: it is never null, and generated clients would send a default of its schema
+Absent = SkipJsonSchema[None]
 
 
 async def _services(request: Request) -> Services:
@@ -69,17 +72,17 @@ async def _end(transaction: AbstractContextManager[Session], error: BaseExceptio
 async def _head(
     request: Request,
     idempotency_key: Annotated[
-        str,
+        str | Absent,
         Header(
             min_length=1, max_length=255, description="The same key with the same body gives the first answer again."
         ),
-    ] = "",
+    ] = None,
 ) -> IdempotentRequest:
     """The request without its body: for a route that takes a file, which is hashed while it is received."""
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise invalid("invalid-idempotency-key", "There are several keys.", "Send one.", "header:idempotency-key")
     head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return IdempotentRequest(idempotency_key or None, hashlib.sha256(head).hexdigest())
+    return IdempotentRequest(idempotency_key, hashlib.sha256(head).hexdigest())
 
 
 async def _once(request: Request, head: Annotated[IdempotentRequest, Depends(_head)]) -> IdempotentRequest:
@@ -96,17 +99,16 @@ async def _existing(
 
 
 async def _if_match(
-    request: Request,
     if_match: Annotated[
-        str,
+        str | Absent,
         Header(
             description="The ETags of which the resource must still have one; * if it must exist.",
             json_schema_extra={"pattern": rf"^(\*|{_ETAG}(, *{_ETAG})*)$"},
         ),
-    ] = "",
+    ] = None,
 ) -> IfMatch:
     """The condition of a request. One that has no ETag of this service matches nothing, and neither does a weak one."""
-    if "if-match" not in request.headers:
+    if if_match is None:
         return ANY
     tags = ["*"] if if_match.strip() == "*" else re.findall(r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', if_match)
     return IfMatch(frozenset(tags))
