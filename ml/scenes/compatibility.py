@@ -109,24 +109,24 @@ def order_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
 
 
 def radiometry_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
-    """Return notes if values blur in single precision, or lie far outside those that the model was trained on.
+    """Return notes if values blur in single precision or pixels are oblong, or values lie far outside the training's.
 
     They lie far outside if the mean of the sample lies beyond the lowest or the highest value of the training, or over
     5 of its standard deviations from its mean. Scenes that are homogenised are not compared, for the statistics of the
     contract are those of homogenised pixels.
     """
-    blurred = tuple(note for note in info.warnings if note.code == "precision_lost")
+    own = tuple(note for note in info.warnings if note.code in ("precision_lost", "oblong_pixels"))
     if contract.homogenise or len(info.bands) != len(contract.statistics):
-        return blurred
+        return own
     far = [
         f"{band.name} has a mean of {band.statistics.mean:.6g}, in training {known.mean:.6g} +- {known.std:.6g}"
         for band, known in zip(info.bands, contract.statistics, strict=True)
         if _is_far(band.statistics.mean, known)
     ]
     if not far:
-        return blurred
+        return own
     hint = "Check that the scene is the same product in the same units. Maps of unlike scenes are often wrong."
-    return (*blurred, Note(code="unlike_training", detail=f"Band {'; band '.join(far[:_MOST_BANDS])}.", hint=hint))
+    return (*own, Note(code="unlike_training", detail=f"Band {'; band '.join(far[:_MOST_BANDS])}.", hint=hint))
 
 
 def _is_far(mean: float, known: BandStatistics) -> bool:

@@ -10,7 +10,7 @@ import rasterio
 from ml.contract import BandStatistics, Scaling
 from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
-from ml.geo.areas import pixel_side_m
+from ml.geo.areas import pixel_side_m, pixel_sides_m
 from ml.geo.crs import crs_code
 from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Box, Grid
@@ -20,6 +20,8 @@ from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
+
+_OBLONG = 1.5  # as GSDs may differ
 
 
 class BandInfo(Frozen):
@@ -107,7 +109,7 @@ def inspect_scene(
         sample = sample_scene(source, windows_per_side)
         placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
         placed += use_notes(grid.crs, grid.bbox(), "The scene")
-        notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed)
+        notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed, *_oblong_notes(grid))
         return _describe(path, grid, source, names, sample, notes)
 
 
@@ -127,6 +129,15 @@ def _rpc_notes(rpc: bool) -> Iterator[Note]:
         detail = "The file has rational polynomials (RPC) beside its grid. They are ignored."
         hint = "Check that the image was orthorectified: its pixels must lie where the grid says."
         yield Note(code="rpc_ignored", detail=detail, hint=hint)
+
+
+def _oblong_notes(grid: Grid) -> Iterator[Note]:
+    """Yield oblong_pixels if one side of a pixel is over 1.5 times as long on the ground as the other."""
+    high, wide = pixel_sides_m(grid)
+    if max(high, wide) > _OBLONG * min(high, wide):
+        detail = f"A pixel is {wide:.4g} m wide and {high:.4g} m high on the ground, so shapes are distorted for a net."
+        hint = "Warp the scene to square pixels, in the UTM zone for instance: gdalwarp -t_srs EPSG:... in.tif out.tif"
+        yield Note(code="oblong_pixels", detail=detail, hint=hint)
 
 
 def _describe(

@@ -62,6 +62,24 @@ def test_a_scene_far_from_where_its_crs_is_used_is_pointed_out(make_scene: MakeS
     assert note.code == "outside_area_of_use" and "2.9 degrees" in note.detail and "9.2" in note.detail
 
 
+@pytest.mark.parametrize(
+    ("grid", "oblong"),
+    [
+        ({"transform": Affine(6, 0, 500_000, 0, -20, 1_200_000)}, "6.002 m wide and 20.01 m high"),
+        ({"crs": "EPSG:4326", "transform": Affine(1e-4, 0, 30, 0, -1e-4, 65)}, "4.718 m wide and 11.15 m high"),
+        ({"crs": "EPSG:4326", "transform": Affine(1e-4, 0, 108, 0, -1e-4, 23)}, ""),
+        ({"transform": GRID @ Affine.rotation(30)}, ""),
+    ],
+)
+def test_pixels_that_are_not_square_on_the_ground_are_pointed_out(
+    make_scene: MakeScene, grid: dict[str, Any], oblong: str
+) -> None:
+    info = inspect_scene(make_scene(IMAGE, **grid))
+    found = [note.detail for note in info.warnings if note.code == "oblong_pixels"]
+    assert len(found) == bool(oblong) and all(oblong in detail for detail in found)
+    assert [note.code for note in radiometry_notes(info, contract())] == ["oblong_pixels"] * len(found)
+
+
 def test_latitude_and_longitude_are_not_swapped(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE, crs="EPSG:4326", transform=Affine(1e-4, 0, 108, 0, -1e-4, 23)))
     assert info.bbox == pytest.approx((108, 22.994, 108.008, 23))
