@@ -26,6 +26,7 @@ _GEOMETRIES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString"
 _MEMBERS = {"type", "id", "bbox", "geometry", "properties", "crs"}  # of a Feature
 # an escaped NUL or half of a character, which no database and no UTF-8 can hold, unless two halves make a whole
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_FIRST_IN_TEXT = 9  # a tab: no text has lower bytes but NUL
 _SEND = "Send GeoJSON in UTF-8, a GeoPackage, a zipped Shapefile or a GeoTIFF mask."
 _CONVERT = "Convert it: ogr2ogr -f GeoJSON new.geojson"
 
@@ -97,7 +98,10 @@ def _text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _bad(f"It is not in UTF-8{_other_encoding(raw)}.", "Save it in UTF-8.") from None
+        other = _other_encoding(raw)
+        if not other and any(0 < byte < _FIRST_IN_TEXT for byte in raw[:512]):
+            raise _bad("It is a binary file of another format.") from None
+        raise _bad(f"It is not in UTF-8{other}.", "Save it in UTF-8.") from None
 
 
 def _other_encoding(raw: bytes) -> str:

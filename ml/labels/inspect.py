@@ -102,7 +102,8 @@ def inspect_labels(path: Path, options: LabelOptions | None = None) -> LabelRepo
 def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
     field = layer.legend.attribute
     counts = Counter(layer.legend.names) if field else Counter[str]()
-    texts = TextReport(counts, ClassTable(options.classes), "polygons", f"the attribute {field!r}")
+    where = f"the attribute {field!r}{_guess(layer.file.encoding)}"
+    texts = TextReport(counts, ClassTable(options.classes), "polygons", where)
     refuse_any(texts.faults())
     overlaps = check_conflicts(layer.geometries, layer.values)
     names, repeated = class_names(options.classes), repeated_ha(layer.geometries, layer.values, layer.crs)
@@ -138,6 +139,13 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
         **_other_texts(texts, options),
         datum_shift=datum_shift(layer.to_wgs84, layer.box),
     )
+
+
+def _guess(encoding: TextEncoding | None) -> str:
+    """Return what to say of an encoding that no file names; "" if there is nothing to say."""
+    if encoding is None or encoding.found_by != "text" or encoding.name == "utf-8":
+        return ""
+    return f" (read as {encoding.name}, which is a guess: a .cpg file can name the encoding)"
 
 
 def _counted(

@@ -14,7 +14,7 @@ from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
 from ml.labels.rasterise import rasterise
 from tests.ml.conftest import MakeScene
-from tests.ml.labels.layers import Item, geojson, square
+from tests.ml.labels.layers import Item, geojson, square, zipped_shapefile
 
 CLASSES = {"cane": 1, "maize": 0}
 ITEMS: list[Item] = [(square(0, 0), {"crop": "cane", "no": 1}), (square(20, 0, 20), {"crop": "maize", "no": 2})]
@@ -184,6 +184,18 @@ def test_a_class_that_matches_nothing_is_refused_with_the_texts_that_are_there(t
     (fault,) = refused.value.faults
     assert fault.code == "unmatched_class" and "'sugarcane' or 'sugar cane'" in fault.detail
     assert "maize 2, cane 1" in fault.hint
+
+
+def test_a_refusal_says_that_the_encoding_was_guessed(tmp_path: Path) -> None:
+    items: list[Item] = [(square(0, 0), {"crop": "甘蔗"}), (square(20, 0), {"crop": "rice"})]
+    path = zipped_shapefile(tmp_path / "x", items, encoding="big5")
+    options = LabelOptions(class_field="crop", classes={"甘蔗": 1, "*": 0})
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(path, options)
+    (fault,) = refused.value.faults
+    assert fault.code == "unmatched_class" and "read as gb18030, which is a guess" in fault.detail
+    named = zipped_shapefile(tmp_path / "y", items, encoding="big5", cpg="BIG5")
+    assert features_by_class(inspect_labels(named, options)) == {0: 1, 1: 1}
 
 
 def test_a_key_that_matches_nothing_is_a_warning_where_its_class_has_another(tmp_path: Path) -> None:
