@@ -9,7 +9,7 @@ from ml.contract import ClassDef
 from ml.datasets.splits import SPLITS, BlockSplit, Split
 from ml.faults import Fault, InputRefused, Note
 from ml.scenes.bands import telling
-from ml.scenes.compatibility import contract_faults, contract_of
+from ml.scenes.compatibility import contract_faults, contract_of, order_notes
 from ml.scenes.inspect import SceneInfo
 from ml.text import alike, first_few, is_visible_name
 
@@ -111,6 +111,19 @@ def scene_faults(names: Sequence[str], scenes: Mapping[str, SceneInfo]) -> Itera
         if name in scenes:
             for fault in contract_faults(scenes[name], contract, f"{standard} has"):
                 yield named(fault, name, f"/scenes/{number}")
+
+
+def band_order_notes(scenes: Mapping[str, SceneInfo]) -> Iterator[Note]:
+    """bands_by_order: Names of the bands of some scenes do not say that they are those of the others.
+
+    scenes: The scenes of the dataset, by name.
+    """
+    contract = contract_of(scenes[standard_scene(scenes)])
+    if unsure := [name for name, info in scenes.items() if order_notes(info, contract)]:
+        bands = first_few(contract.bands)
+        detail = f"Bands are taken in the order of the files, as {bands}, in the scenes {first_few(unsure)}."
+        hint = "Check the order, and name the bands of these scenes with bands=."
+        yield Note(code="bands_by_order", detail=detail, hint=hint)
 
 
 def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:

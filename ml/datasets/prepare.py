@@ -12,6 +12,7 @@ from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import DatasetScene, audit, settle_leaks
 from ml.datasets.checks import (
     absence_notes,
+    band_order_notes,
     class_faults,
     empty_faults,
     naming,
@@ -127,7 +128,16 @@ def prepare(
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(*found.notes, *leak_notes, *name_notes, *flat, *unused, *missing, *pixel_notes),
+        notes=(
+            *band_order_notes(infos),
+            *found.notes,
+            *leak_notes,
+            *name_notes,
+            *flat,
+            *unused,
+            *missing,
+            *pixel_notes,
+        ),
     )
 
 

@@ -104,6 +104,14 @@ def test_the_contract_has_the_band_names_of_the_scene_whose_names_say_most(world
     assert [fault.code for fault in contract_faults(wrong, contract)] == ["wrong_bands"]
 
 
+def test_scenes_whose_bands_only_their_order_tells_are_named_beside_others(world: World) -> None:
+    first, second, third = world.scenes
+    scenes = [first, named(second, "blue", "red"), named(third, "B02", "B04")]
+    (note,) = [note for note in world.prepare(scenes=scenes).notes if note.code == "bands_by_order"]
+    assert "as blue, red" in note.detail and note.detail.endswith(f"{first.name}, {third.name}.")
+    assert all(note.code != "bands_by_order" for note in world.prepare().notes)
+
+
 def test_scenes_with_and_without_a_scale_do_not_form_one_dataset(world: World) -> None:
     first, second, third = world.scenes
     with rasterio.open(second.path, "r+") as dataset:
