@@ -33,6 +33,7 @@ from ml.scenes.tiff_agreement import check_raster
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
 _WHOLE_NUMBERS = "Write them as whole numbers of at most 32 bits: gdal_translate -ot Int32 old.tif new.tif"
+_CROPPED = 0.1  # share of a scene's sides by which a mask of it may differ if one was cropped; a mosaic differs more
 _FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
 
@@ -333,8 +334,8 @@ class MaskLayer:
         """Return a rasteriser of the mask for the grid of a scene; None if their bounding boxes share no point.
 
         Raises:
-            InputRefused: grid_mismatch if both grids have the same corner and the same pixels but different sizes,
-                or if the side of a mask pixel is over 8 times smaller than that of a scene pixel.
+            InputRefused: grid_mismatch if both grids have the same corner and the same pixels but sizes that nearly
+                agree, or if the side of a mask pixel is over 8 times smaller than that of a scene pixel.
         """
         if far_apart(self.grid.bbox(), grid.bbox()):
             return None
@@ -414,7 +415,9 @@ def _mismatch(mask: Grid, scene: Grid) -> list[Fault]:
     left = turned(scene.crs, np.array(mask.transform.c), scene.transform.c)
     corner = np.array(scene.pixels(left, np.array(mask.transform.f)))
     same_pixels = np.allclose(mask.transform[:2] + mask.transform[3:5], scene.transform[:2] + scene.transform[3:5])
-    if same_pixels and (np.abs(corner) < 0.5).all() and (mask.rows, mask.cols) != (scene.rows, scene.cols):
+    sides = np.array([[mask.rows, mask.cols], [scene.rows, scene.cols]])
+    nearly = 0 < np.abs(np.diff(sides, axis=0) / sides[1]).max() < _CROPPED
+    if same_pixels and (np.abs(corner) < 0.5).all() and nearly:
         hint = "One of them was cropped or shifted. Export both on the same grid."
         return [
             Fault("grid_mismatch", f"{sizes}, but both start at the same corner and have the same pixel size.", hint)

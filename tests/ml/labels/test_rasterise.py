@@ -133,6 +133,17 @@ def test_a_mask_of_another_size_at_the_same_corner_is_refused(make_scene: MakeSc
     assert refused.value.faults[0].code == "grid_mismatch" and "83 x 100" in refused.value.faults[0].detail
 
 
+@pytest.mark.parametrize(("rows", "cols"), [(2 * ROWS, COLS), (ROWS, 3 * COLS), (ROWS // 2, COLS)])
+def test_a_mosaic_or_a_part_may_start_at_the_corner_of_a_scene(
+    make_scene: MakeScene, scene: Path, rows: int, cols: int
+) -> None:
+    values = np.random.default_rng(0).integers(0, 2, (1, rows, cols), dtype=np.uint8)
+    mask, _ = rasterised([(make_scene(values, "labels.tif"), LabelOptions())], scene)
+    expected = np.full((max(rows, ROWS), max(cols, COLS)), 255)
+    expected[:rows, :cols] = values[0]
+    assert (mask == expected[:ROWS, :COLS]).all()
+
+
 def test_a_mask_far_finer_than_the_scene_is_refused(make_scene: MakeScene, scene: Path) -> None:
     labels = make_scene(np.zeros((1, 90, 90), dtype=np.uint8), "labels.tif", transform=GRID @ Affine.scale(0.05))
     with pytest.raises(InputRefused, match="20 times smaller"):
