@@ -13,7 +13,7 @@ from ml.checkpoint_header import read_header
 from ml.config import PredictConfig
 from ml.contract import MAP_NODATA, Contract
 from ml.data import SceneFile
-from ml.faults import refuse_any
+from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.geo.raster import caching_rows, open_raster
 from ml.nn.checkpoint import load_checkpoint
@@ -54,8 +54,8 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
 
     Raises:
         InputRefused: `model` is not a valid checkpoint, `scene` is not a valid scene, or the scene breaks the contract
-            of the model (all differences), or `config` does not fit its classes; what `choose_device` and
-            `for_prediction` raise.
+            of the model (all differences), or `config` does not fit its classes; net_overflow, if the output of the net
+            is not finite; what `choose_device` and `for_prediction` raise.
         Stopped: `watch` raised it.
     """
     maps = predict_rows(model, scene, out, config, watch=watch)
@@ -137,6 +137,7 @@ def _predict_strips(
     values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: PredictedPiece) -> int:
+        _check_finite(piece)
         classes = values.take(class_index(piece.logits, config.threshold).long())
         maps = torch.stack([classes, probability_byte(piece.logits)]).cpu().numpy()
         np.copyto(maps, MAP_NODATA, where=~piece.valid)
@@ -150,6 +151,14 @@ def _predict_strips(
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
             watch(Progress("predict", done, len(rows), f"computed by {net.engine.name}", pixels=done * source.cols))
+
+
+def _check_finite(piece: PredictedPiece) -> None:
+    """Raise net_overflow for outputs that are NaN or infinite, which would be mapped as if they were class 0."""
+    if not torch.isfinite(piece.logits).all():
+        detail = f"The output of the net is not finite around row {piece.window.row}."
+        hint = "The weights of the model, or the values of the scene, are too large: use another version of the model."
+        raise InputRefused(Fault("net_overflow", detail, hint))
 
 
 def _fingerprint(

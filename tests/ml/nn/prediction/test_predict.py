@@ -240,6 +240,16 @@ def test_a_scene_that_breaks_the_contract_is_refused_with_all_differences(model:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_net_whose_output_is_not_finite_maps_nothing(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    net, header = load_checkpoint(model)
+    large = {name: net.state_dict()[name] * 1e38 for name in ("stem.4.weight", "head.weight")}  # and still finite
+    save_checkpoint(model, net.state_dict() | large, header)
+    with pytest.raises(InputRefused, match="not finite around row 0") as refused:
+        predict(model, scene, tmp_path / "out", CONFIG)
+    assert [fault.code for fault in refused.value.faults] == ["net_overflow"]
+    assert not list((tmp_path / "out").glob("*.tif"))
+
+
 def test_a_byte_is_at_least_125_exactly_where_the_probability_is_at_least_a_half() -> None:
     assert probability_byte(torch.tensor([[-1e-30, 0, 1e-30]])).tolist() == [124, 125, 125]
     assert probability_byte(torch.tensor([[-100.0, 100.0]])).tolist() == [0, 249]
