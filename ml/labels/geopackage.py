@@ -158,6 +158,8 @@ def _feature_table(connection: sqlite3.Connection, layer: str | None) -> _Table:
         raise _bad("The GeoPackage holds no layer of features.")
     name, column, srs = layers[chosen_layer([str(name) for name, *_ in layers], layer)]
     _check_plain(connection, str(name))
+    if isinstance(srs, str | bytes):  # SQLite lets any column hold a text
+        raise _bad("The srs_id of the layer is no number.")
     return _columns(connection, str(name), str(column), int(srs or 0))
 
 

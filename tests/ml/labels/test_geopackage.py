@@ -200,6 +200,15 @@ def test_an_undefined_crs_must_be_declared(tmp_path: Path, srs: int) -> None:
     assert len(read_layer(path, crs="EPSG:32648").features) == 1
 
 
+@pytest.mark.parametrize("srs", ["'abc'", "x'00ff'"])
+def test_an_srs_id_that_is_no_number_is_refused(tmp_path: Path, srs: str) -> None:
+    path = gpkg(tmp_path / "x", [(1, ONE, "a")])
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE gpkg_geometry_columns SET srs_id = {srs}")
+    connection.close()
+    assert "srs_id of the layer is no number" in refusal(path)
+
+
 def test_rows_without_geometry_or_with_an_empty_one_are_counted(tmp_path: Path) -> None:
     rows = [(1, ONE, "a"), (2, None, "b"), (3, blob(wkb([[]]), flags=0x11), "c")]
     layer = read_layer(gpkg(tmp_path / "x", rows))
