@@ -25,6 +25,7 @@ MAX_BLOCK_BYTES = 256 << 20  # decoded
 MAX_IMAGE_BYTES = 256 << 30  # decoded
 MAX_TAG_BYTES = 16 << 20  # of anything that is not the list of blocks: GDAL keeps all of it in memory
 MAX_XML_BYTES = 1 << 20  # of GDAL's metadata: as a tree they take some thirty times the memory
+MAX_ITEMS = 10_000  # of GDAL's metadata: GDAL compares each name with all before it; 256 bands have some 2,300
 
 COMPRESSIONS = {1, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001}
 # none, LZW, JPEG, Deflate, PackBits, old Deflate, LERC, LZMA, ZSTD, WEBP
@@ -191,7 +192,10 @@ def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterato
     if number and not page.kind & (_REDUCED | _MASK):
         yield Fault("multi_page", "The file holds several images.", "Send one image per file.")
     yield from _metadata_faults(directory)
-    if REFERENCES.search(html.unescape(directory.text(tag.GDAL_METADATA))):
+    metadata = directory.text(tag.GDAL_METADATA)
+    if metadata.lower().count("<item") > MAX_ITEMS:
+        yield _too_much_metadata(f"GDAL's metadata have over {MAX_ITEMS:,} items.")
+    if REFERENCES.search(html.unescape(metadata)):
         yield external_reference()
     if number == 0 or page.kind & _MASK:
         yield from _dtype_faults(directory, page)
@@ -203,8 +207,12 @@ def _metadata_faults(directory: Directory) -> Iterator[Fault]:
     for number in sorted(directory.entries.keys() - _BLOCK_LISTS):
         if directory.length(number) > limits[number]:
             detail = f"Tag {number} has {directory.length(number):,} bytes; the limit is {limits[number]:,}."
-            hint = "Rewrite the file without its metadata: gdal_translate -co PROFILE=GeoTIFF in.tif out.tif"
-            yield Fault("too_much_metadata", detail, hint)
+            yield _too_much_metadata(detail)
+
+
+def _too_much_metadata(detail: str) -> Fault:
+    hint = "Rewrite the file without its metadata: gdal_translate -co PROFILE=GeoTIFF in.tif out.tif"
+    return Fault("too_much_metadata", detail, hint)
 
 
 def external_reference() -> Fault:

@@ -215,6 +215,14 @@ def test_two_images_in_one_file_are_refused(tmp_path: Path) -> None:
     assert codes(path) == ["multi_page"]
 
 
+@pytest.mark.parametrize(("items", "expected"), [(10_000, []), (10_001, ["too_much_metadata"])])
+def test_metadata_of_many_items_are_refused(tmp_path: Path, items: int, expected: list[str]) -> None:
+    xml = "<GDALMetadata>" + "".join(f'<Item name="{number}">1</Item>' for number in range(items)) + "</GDALMetadata>"
+    at = 8 + 2 + 7 * 12 + 4
+    path = tiff(tmp_path / "x.tif", image(t42112=(2, len(xml), at)), tail=xml.encode())
+    assert codes(path) == expected
+
+
 @pytest.mark.parametrize("name", ["OVERVIEW_FILE", "overview_file", "OVERVIEW&#95;FILE", "X_DATASET"])
 def test_metadata_that_refer_to_another_file_are_refused(tmp_path: Path, name: str) -> None:
     xml = f'<GDALMetadata><Item name="{name}" domain="OVERVIEWS">/etc/passwd</Item></GDALMetadata>'.encode()
