@@ -66,7 +66,7 @@ def _work(services: Services, context: JobContext) -> None:
         _fail(services, context, refusal(refused))
     except Damaged as damaged:
         log.error("failed", error=damaged.detail)
-        _fail(services, context, document(500, damaged.code, damaged.title, damaged.detail))
+        _fail(services, context, document(500, damaged.code, damaged.title, damaged.public, damaged.faults))
     except Exception as error:
         log.exception("failed")
         if scratch.no_room(root, error):

@@ -77,7 +77,8 @@ def get_version(session: Reading, id_: Id, which: Which) -> documents.ModelVersi
 def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> StoredFile:
     """Download a checkpoint as one safetensors file with tensors, config, metrics and input contract, but no code."""
     row = registry.get(session, id_, which)
-    path = services.store.file(row.object)
+    with registry.checkpoint_of(row) as key:
+        path = services.store.file(key)
     return StoredFile(path, media_type=BUNDLE, filename=f"{row.name}-{row.version}.safetensors")
 
 

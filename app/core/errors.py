@@ -132,7 +132,16 @@ class Damaged(Problem):
     """A file of the store is missing, or its bytes are not those that were stored: it must not be used."""
 
     title = "A stored file cannot be used"
-    public = "A stored file is missing or damaged, and was not used. The log of the service says which."
+
+    def __init__(self, code: str, detail: str, owner: str) -> None:
+        """Name the file for the log in `detail`, and for the client only what the file belongs to.
+
+        owner: Like "scene 's1'", in words that the client knows.
+        """
+        lost = f"A file of {owner} in the store is missing or damaged, and was not used."
+        hint = "Whoever runs the service can restore the file from a backup: the log names it. Then try again."
+        super().__init__(code, detail, Fault(code.replace("-", "_"), lost, hint))
+        self.public = f"{lost} {hint}"
 
 
 class Busy(Problem):

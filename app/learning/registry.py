@@ -2,13 +2,15 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.core.columns import now
-from app.core.errors import Conflict, NotFound, invalid
+from app.core.errors import Conflict, Damaged, NotFound, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
@@ -88,6 +90,18 @@ def import_bundle(services: Services, name: str, upload: Upload, once: Idempoten
     if version.object != stored.object:  # the same request came twice at the same moment
         services.store.delete(stored.object)
     return version
+
+
+@contextmanager
+def checkpoint_of(version: ModelVersion) -> Iterator[str]:
+    """The key of the checkpoint. If it is found damaged in the block, clients are told the name of the version.
+
+    Its key would name the training that made it.
+    """
+    try:
+        yield version.object
+    except Damaged as error:
+        raise Damaged(error.code, error.detail, f"model '{version.name}:{version.version}'") from error
 
 
 def get(session: Session, name: str, which: str) -> ModelVersion:

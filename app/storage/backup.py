@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from app.core.errors import Damaged
 from app.storage import Store, sha256_of
+from app.storage.owners import owner_of
 from app.storage.store import sha256_in
 
 TEMPORARY = ("resume/",)  # not copied: after a restore, a job that was running starts from the beginning
@@ -45,7 +46,8 @@ def restore(folder: Path, store: Store) -> Iterator[tuple[str, str]]:
         try:
             sha256 = sha256_in(key)
             if sha256_of(path) != sha256:
-                raise Damaged("damaged-object", f"The copy of {key!r} is damaged: it was not put into the store.")
+                detail = f"The copy of {key!r} is damaged: it was not put into the store."
+                raise Damaged("damaged-object", detail, owner_of(key))
             store.put(path, str(PurePosixPath(key).with_name(path.name.partition("-")[2])), sha256=sha256)
             yield key, ""
         except Damaged as error:

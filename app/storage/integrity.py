@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.core.errors import Damaged
+from app.storage.owners import owner_of
 from app.storage.store import missing, sha256_in, sha256_of
 
 _REMEMBERED = 10_000
@@ -32,6 +33,7 @@ class Checker:
                 "damaged-object",
                 f"The object {key!r} is damaged: its {identity[1]} bytes have the sha256 {found}. It was not used. "
                 "Restore it from a backup.",
+                owner_of(key),
             )
         if len(self._intact) >= _REMEMBERED:
             self._intact.clear()

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from app.core.errors import Damaged
+from app.storage.owners import owner_of
 
 _LAST_COMPONENT = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
 _LEFT_BEHIND_S = 86_400  # an upload that stalls is aborted long before this
@@ -39,7 +40,7 @@ class Stored:
 
 
 class Store(Protocol):
-    """Files by key. Every method may raise `StoreAway`. Those that read an object raise `Damaged`, which names it."""
+    """Files by key. Every method may raise `StoreAway`. Those that read an object raise `Damaged`."""
 
     @property
     def url(self) -> str:
@@ -95,13 +96,14 @@ def sha256_in(key: str) -> str:
     """The sha256 in a key, in hex. Raises `Damaged` when the key has none."""
     match = _LAST_COMPONENT.fullmatch(key.rpartition("/")[2])
     if match is None:
-        raise Damaged("damaged-object", f"The object {key!r} does not name its sha256, so it cannot be checked.")
+        raise Damaged("damaged-object", f"The object {key!r} does not name its sha256.", owner_of(key))
     return match["sha256"]
 
 
 def missing(key: str) -> Damaged:
     """The error for an object that is missing from the store."""
-    return Damaged("missing-object", f"The object {key!r} is missing from the store. Restore it from a backup.")
+    detail = f"The object {key!r} is missing from the store. Restore it from a backup."
+    return Damaged("missing-object", detail, owner_of(key))
 
 
 def sha256_of(path: Path) -> str:

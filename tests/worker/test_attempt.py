@@ -1,12 +1,14 @@
 """Attempts at real jobs, on both databases."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from affine import Affine
+from sqlalchemy.orm import Session
 
 from app.core.idempotency import FRESH
 from app.data import datasets, labels, scenes
@@ -15,6 +17,7 @@ from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.services import Services
 from app.storage import Upload, sha256_of
+from app.tables import LabelSet, Scene
 from ml.datasets.splits import SceneSplit
 from ml.labels.classes import LabelOptions
 from tests.ml.conftest import GRID, MakeScene, make_scene
@@ -88,18 +91,35 @@ def test_a_job_with_ten_notifications_is_done_once(services: Services, dataset: 
     assert (job.status, job.attempt, job.failures, claimed) == ("successful", 1, 0, 1)
 
 
-def test_a_job_with_a_damaged_input_fails_and_leaves_no_file(services: Services, dataset: str) -> None:
+@pytest.mark.parametrize("lost", [True, False], ids=["missing", "damaged"])
+@pytest.mark.parametrize(("owner", "row"), [("scene 's2'", scenes.get), ("labels 'labels-s2'", labels.get)])
+def test_a_job_with_a_lost_input_fails_names_it_without_its_key_and_leaves_no_file(
+    services: Services, dataset: str, owner: str, row: Callable[[Session, str], Scene | LabelSet], lost: bool
+) -> None:
     with services.database.read() as session:
-        services.store.file(scenes.get(session, "s2").object).write_bytes(b"damaged")
+        key = row(session, owner.split("'")[1]).object
+    file = services.store.file(key)
+    file.unlink() if lost else file.write_bytes(b"damaged")
     perform(services, "light", threading.Event())
     with services.database.read() as session:
         job = lifecycle.get(session, dataset)
+        log = [line.text for line in lifecycle.read_log(session, dataset)]
     assert job.status == "failed"
     assert job.error is not None
-    assert job.error.type == "damaged-object"
-    assert "scenes/s2/" in job.message
+    assert job.error.type == ("missing-object" if lost else "damaged-object")
+    (fault,) = job.error.errors
+    assert owner in fault.detail and "restore" in fault.hint
+    for told in (job.message, job.error.detail, log[-1]):
+        assert owner in told and "restore" in told
+    known = job.message + job.error.model_dump_json() + "".join(log)
+    assert not any(secret in known for secret in secrets_of(services, key))
     assert objects(services, "datasets") == []
     assert not list((services.settings.data_dir / "scratch").iterdir())
+
+
+def secrets_of(services: Services, key: str) -> list[str]:
+    """What clients must not learn of an object: parts of its key and of its path, and the URL of the store."""
+    return [*key.split("/")[2:], key.rpartition("/")[0] + "/", str(services.settings.data_dir), services.store.url]
 
 
 class StoppedAtWork(threading.Event):

@@ -25,7 +25,9 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     take = scratch.fetcher(services.store, folder)
     labelled = datasets.labelled_scenes(dataset, evaluation.split, used, take)
     references = tuple(datasets.prepared(dataset).references or ())
-    metrics, details, made_by = score(take(version.object), labelled, references, context.watch)
+    with registry.checkpoint_of(version) as key:
+        checkpoint = take(key)
+    metrics, details, made_by = score(checkpoint, labelled, references, context.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = evaluations.get(session, evaluation.id)

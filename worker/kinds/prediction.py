@@ -106,4 +106,6 @@ def _inputs(services: Services, prediction_id: str, folder: Path) -> _Inputs:
         row_of_scene = scenes.get(session, prediction.scene)
         model = registry.get(session, prediction.model, str(prediction.version))
     take = scratch.fetcher(services.store, folder)
-    return _Inputs(take(model.object), datasets.scene_file(row_of_scene, take), prediction.config)
+    with registry.checkpoint_of(model) as key:
+        checkpoint = take(key)
+    return _Inputs(checkpoint, datasets.scene_file(row_of_scene, take), prediction.config)
