@@ -23,7 +23,11 @@ READY_S = 120.0
 
 
 class InUse(RuntimeError):
-    """Another service runs on the data folder."""
+    """Another program has what the service needs. option: The option that chooses another one."""
+
+    def __init__(self, detail: str, option: str) -> None:
+        super().__init__(detail)
+        self.option = option
 
 
 class NotReady(RuntimeError):
@@ -34,7 +38,7 @@ class NotReady(RuntimeError):
 def running(host: str, port: int, data: Path | None, log: Path | None = None) -> Iterator[str]:
     """Migrate the database, start the API and the workers, and yield the URL when everything is ready.
 
-    SIGTERM interrupts the block as Ctrl-C does.
+    SIGTERM interrupts the block as Ctrl-C does. Raises `InUse`.
 
     log: file for the output of the child processes; by default they write to the output of this process.
     """
@@ -42,7 +46,7 @@ def running(host: str, port: int, data: Path | None, log: Path | None = None) ->
     if data:
         environment["CANEMAP_DATA_DIR"] = str(data)
     settings = Settings(data_dir=data) if data else Settings()
-    port = port or free_port(host)
+    port = free_port(host, port)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     private_files()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -72,18 +76,25 @@ def _alone(settings: Settings) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             detail = f"Another canemap runs on the data folder {folder}: end it, or choose another folder."
-            raise InUse(detail) from error
+            raise InUse(detail, "--data") from error
         migrate(settings)
         yield
 
 
-def free_port(host: str) -> int:
-    """A free port of `host`."""
-    family = socket.getaddrinfo(host, 0)[0][0]
+def free_port(host: str, port: int = 0) -> int:
+    """`port` of `host`, or any free port for 0. Raises `InUse` if another program listens there."""
+    family = socket.getaddrinfo(host, port)[0][0]
     with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the API does: connections that ended do not count
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            detail = f"Port {port} of {host} cannot be used ({error.strerror}): choose another one, or 0 for any."
+            raise InUse(detail, "--port") from error
+        found: int = probe.getsockname()[1]
+        return found
 
 
 def _children(host: str, port: int) -> list[Child]:

@@ -32,7 +32,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, data: Data = None, as_json: 
     try:
         _run_until_interrupted(running(host, port, data), as_json)
     except InUse as error:
-        raise typer.BadParameter(str(error), param_hint="--data") from error
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
 
 
 def _run_until_interrupted(service: AbstractContextManager[str], as_json: bool) -> None:

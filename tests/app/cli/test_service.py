@@ -1,6 +1,7 @@
 """Commands that run the service: they refuse what would harm its data, in plain words."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -69,3 +70,11 @@ def test_the_image_of_the_api_is_open_to_nobody_by_default() -> None:
     text = (Path(__file__).resolve().parents[3] / "Dockerfile").read_text()
     assert 'CMD ["canemap", "serve"]' in text
     assert "--unprotected" not in "".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+def test_a_port_on_which_another_program_listens_is_refused_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InUse, match=f"Port {port} of 127.0.0.1") as refused, running("127.0.0.1", port, tmp_path):
+            pass
+    assert refused.value.option == "--port"
