@@ -15,7 +15,7 @@ from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.results import PreparedDataset
 from app.services import Services
-from app.tables import Dataset, DatasetLabels, DatasetScenes, LabelSet, Scene
+from app.tables import Dataset, DatasetLabels, DatasetScenes, Job, LabelSet, Scene
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.checks import class_faults, scene_faults, split_faults
 from ml.datasets.splits import SPLITS
@@ -60,11 +60,15 @@ def create(services: Services, request: DatasetRequest, once: IdempotentRequest)
 
 
 def get(session: Session, reference: str) -> Dataset:
-    """The dataset "name:version", or the newest version of "name". Raises `NotFound`."""
+    """The dataset "name:version", or the newest version of "name" that has not failed. Raises `NotFound`.
+
+    If all versions have failed, it is the newest of them.
+    """
     dataset = session.get(Dataset, reference)
     if dataset is None:
-        newest = select(Dataset).where(Dataset.name == reference).order_by(Dataset.version.desc()).limit(1)
-        dataset = session.scalar(newest)
+        failed = Job.status.in_(uses.FAILED)
+        versions = select(Dataset).join(Job, Job.id == Dataset.id).where(Dataset.name == reference)
+        dataset = session.scalar(versions.order_by(failed, Dataset.version.desc()).limit(1))
     if dataset is None:
         raise NotFound("dataset", reference)
     return dataset

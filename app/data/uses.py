@@ -9,7 +9,7 @@ from app.tables import DatasetLabels, DatasetScenes, Job
 
 MOST_USERS = 5  # that a refusal names
 Uses = type[DatasetScenes] | type[DatasetLabels]
-_FAILED = ("failed", "dismissed")
+FAILED = ("failed", "dismissed")
 
 
 def keep(session: Session, table: Uses, dataset: str, names: Sequence[str]) -> None:
@@ -23,7 +23,7 @@ def users(session: Session, table: Uses, name: str) -> Sequence[str]:
     The row of `name` must be locked, so that no other transaction makes such a dataset until this one ends.
     """
     using = select(table.dataset).join(Job, Job.id == table.dataset).where(table.used == name)
-    return session.scalars(using.where(Job.status.not_in(_FAILED)).order_by(Job.created).limit(MOST_USERS)).all()
+    return session.scalars(using.where(Job.status.not_in(FAILED)).order_by(Job.created).limit(MOST_USERS)).all()
 
 
 def forget(session: Session, table: Uses, name: str) -> None:

@@ -127,6 +127,16 @@ def test_splits_that_share_ground_fail_with_leaks_refuse(http: httpx.Client, two
     job = http.get("/v1/jobs/gx:1").json()
     assert job["status"] == "failed"
     assert [error["code"] for error in job["error"]["errors"]] == ["leak_overlapping_scenes"]
+    assert http.get("/v1/datasets/gx").json()["id"] == "gx:1"  # there is no other
+
+
+def test_the_name_of_a_dataset_means_its_newest_version_that_has_not_failed(
+    http: httpx.Client, two_scenes: None, do: Perform
+) -> None:
+    for changes in ({}, {"leaks": "refuse"}):
+        do(http.post("/v1/datasets", json=body(**changes)).json()["id"])
+    assert http.get("/v1/datasets/gx:2").json()["job"]["status"] == "failed"
+    assert http.get("/v1/datasets/gx").json()["id"] == "gx:1"
 
 
 def test_two_classes_need_the_values_0_and_1_but_more_classes_any_values(http: httpx.Client, two_scenes: None) -> None:
