@@ -20,7 +20,7 @@ from ml.geo.grid import Box
 from ml.geo.placement import use_notes
 from ml.geo.raster import LEAST_CACHE
 from ml.geo.windows import blocks_by_tile
-from ml.labels.attributes import commonest
+from ml.labels.attributes import attributes_there, commonest
 from ml.labels.class_report import MOST_TEXTS, OtherText, TextReport
 from ml.labels.classes import ANY, ClassTable, LabelOptions, class_names, marks_no_data, mask_classes, mask_table
 from ml.labels.conflicts import check_conflicts
@@ -128,6 +128,7 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
             *layer.file.notes,
             *_without_geometry(layer),
             *texts.notes(),
+            *_unclassed(layer),
             *_wide(layer),
             *overlaps,
             *repeated_notes(repeated, area_ha),
@@ -139,6 +140,20 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
         **_other_texts(texts, options),
         datum_shift=datum_shift(layer.to_wgs84, layer.box),
     )
+
+
+def _unclassed(layer: PolygonLayer) -> Iterator[Note]:
+    """Yield one_class if no attribute gives the polygons their classes, though they differ in some texts."""
+    features = layer.file.features
+    texts = {name: set[str]() for feature in features for name in feature.properties}
+    for feature in features:
+        for name, value in feature.properties.items():
+            if isinstance(value, str):
+                texts[name].add(value)
+    if layer.legend.attribute is None and any(len(each) > 1 for each in texts.values()):
+        detail = f"All {len(features)} polygons have class 1, because no attribute was named for their classes."
+        hint = f"{attributes_there(features)} Name one if it tells crops apart: class_field=..."
+        yield Note(code="one_class", detail=detail, hint=hint)
 
 
 def _guess(encoding: TextEncoding | None) -> str:

@@ -531,3 +531,10 @@ def test_a_polygon_drawn_round_the_earth_is_pointed_out(tmp_path: Path) -> None:
 def test_longitudes_of_more_than_a_full_turn_are_refused(tmp_path: Path) -> None:
     items: list[Item] = [(shapely.box(west, -17, west + 0.1, -16.9), {}) for west in (-170, 300)]
     assert codes(geojson(tmp_path / "x", items, crs=None)) == ["bad_extent"]
+
+
+def test_polygons_without_an_attribute_for_their_classes_are_noted_if_they_differ(tmp_path: Path) -> None:
+    (note,) = inspect_labels(geojson(tmp_path / "x", ITEMS)).warnings
+    assert note.code == "one_class" and note.hint is not None and "crop (cane 1, maize 1)" in note.hint
+    alike: list[Item] = [(polygon, {"crop": "cane", "no": number}) for number, (polygon, _) in enumerate(ITEMS)]
+    assert inspect_labels(geojson(tmp_path / "y", alike)).warnings == ()
