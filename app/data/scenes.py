@@ -276,6 +276,10 @@ def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
             "name-taken",
             f"Scene {existing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
         )
+    if options.acquired not in (None, existing.acquired) or options.sensor not in (None, existing.sensor):
+        raise Conflict(
+            "name-taken", f"Scene {existing.id!r} has these bytes, but another time or sensor: correct it with PATCH."
+        )
     return existing
 
 

@@ -62,6 +62,17 @@ def test_the_same_bytes_again_are_the_same_scene_and_other_bytes_are_refused(
     assert len(files(services)) == 1
 
 
+def test_the_same_bytes_with_another_time_are_refused_and_not_answered_with_the_old_one(
+    http: httpx.Client, scene: Path
+) -> None:
+    for _ in range(2):
+        assert put(http, "/v1/scenes/s1", scene, acquired="2018-10-12", sensor="GF-2").status_code in (201, 200)
+    for other in ({"acquired": "2019-10-12"}, {"sensor": "GF-1"}):
+        refused = put(http, "/v1/scenes/s1", scene, **other)
+        assert (refused.status_code, refused.json()["type"]) == (409, "name-taken")
+        assert "PATCH" in refused.json()["detail"]
+
+
 def test_a_scene_can_be_uploaded_as_a_multipart_form(http: httpx.Client, scene: Path) -> None:
     fields = {"id": "s1", "bands": "b,g,r,nir", "nodata": "0"}
     answer = http.post("/v1/scenes", data=fields, files={"file": ("any name.tif", scene.read_bytes())})
