@@ -8,6 +8,7 @@ import sys
 import structlog
 
 from app.settings import Settings
+from ml.text import is_storable
 
 GARBAGE_THRESHOLDS = (50_000, 20, 50)  # for `gc.set_threshold`; a full collection takes 0.14 s
 
@@ -23,6 +24,7 @@ def configure_logs(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _without_controls,
     ]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     if settings.log_format == "console":
@@ -39,6 +41,15 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(level)
     for talkative in ("kombu", "botocore", "boto3"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def _without_controls(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape control characters: a text may be a path that a client sent, and terminals obey escape sequences."""
+    return {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _visible(text: str) -> str:
+    return text if is_storable(text) else text.encode("unicode_escape").decode()
 
 
 def private_files() -> None:
