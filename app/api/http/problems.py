@@ -39,6 +39,7 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.StoreAway: 503,
     errors.NoRoom: 507,
 }
+MOST_CHARACTERS = 200  # of a key, in a pointer
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
 MEANINGS = {
     400: "The request cannot be read.",
@@ -118,8 +119,9 @@ def _invalid(request: Request, error: Exception) -> ProblemResponse:
 
 def _validation_faults(items: Iterable[dict[str, Any]]) -> Iterator[Fault]:
     for item in items:
-        where, *path = item["loc"]
-        pointer = "".join(f"/{part}" for part in path) if where == "body" else f"{where}:{'/'.join(map(str, path))}"
+        where, *names = item["loc"]
+        path = [str(name)[:MOST_CHARACTERS] for name in names]  # the name of an unknown key may have megabytes
+        pointer = "".join(f"/{part}" for part in path) if where == "body" else f"{where}:{'/'.join(path)}"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "This key is not known."

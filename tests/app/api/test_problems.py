@@ -36,6 +36,13 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     return body
 
 
+def test_a_long_key_is_not_repeated_in_full(http: httpx.Client) -> None:
+    answer = http.post("/v1/predictions", json={"k" * 1_000_000: 1})
+    pointers = [fault["pointer"] for fault in assert_problem(answer, 422)["errors"]]
+    assert f"/{'k' * 200}" in pointers
+    assert len(answer.content) < 5000
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'"text"', b"[]", b"null", b"{}", b"1" * 5000]
 )
