@@ -3,6 +3,7 @@
 import atexit
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -87,6 +88,13 @@ class ForkServer:
     def stop(self) -> None:
         """End the process and its children."""
         with self._lock:
+            self._stop()
+
+    def kill(self) -> None:
+        """End the process, even if it is stopped or hangs; its children die with it."""
+        with self._lock:
+            if self.process is not None:
+                self.process.kill()
             self._stop()
 
     def _start(self) -> socket.socket:
@@ -194,12 +202,22 @@ def _converse(order: Order) -> Answer:
             connection.shutdown(socket.SHUT_WR)
         answer = _received(connection)
         connection.close()  # a child that has more to say ends now
-        status = end.read(ENDED.size)
+        status = _reported(end)
     if len(status) < ENDED.size:
         raise _ServerEnded
     kind, _, text = answer.partition(b"\n")
     exit_code, overdue = ENDED.unpack(status)
     return Answer(kind.decode(errors="replace"), text, exit_code, overdue)
+
+
+def _reported(end: FileIO) -> bytes:
+    """How a child ended, as the server says; b"" if the server has ended, or hangs and is therefore killed."""
+    waiting = select.poll()  # select.select takes no descriptor above 1023, and an API has many connections
+    waiting.register(end, select.POLLIN)
+    if not waiting.poll(1000 * _SLACK_S):
+        log.error("the server of inspections hangs")
+        SERVER.kill()
+    return end.read(ENDED.size)
 
 
 def _received(connection: socket.socket) -> bytes:

@@ -14,7 +14,7 @@ from ml.frozen import Frozen
 
 GRACE_S = 10  # a child that waits for the disk may take this much longer than its time on a core
 OPEN_FILES = 64
-_DEATH_SIGNAL, _NO_NEW_PRIVS = 1, 38  # of prctl
+_DEATH_SIGNAL, CHILD_SUBREAPER, _NO_NEW_PRIVS = 1, 36, 38  # of prctl
 Limit = Literal["memory", "core", "time", "disk", "answer", "crash"]
 
 
@@ -37,8 +37,8 @@ class Limits(Frozen):
 
     def apply(self) -> None:
         """Limit this process, for ever. It also loses the right to gain privileges, and dies with its parent."""
-        _prctl(_NO_NEW_PRIVS, 1)
-        _prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        prctl(_NO_NEW_PRIVS, 1)
+        prctl(_DEATH_SIGNAL, signal.SIGKILL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and GDAL would call the disk full
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
@@ -83,6 +83,7 @@ def _address_space() -> int:
     return 0
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process, on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0)))

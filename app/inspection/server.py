@@ -18,8 +18,10 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.inspection.child import run
+from app.inspection.limits import CHILD_SUBREAPER, prctl
 from app.inspection.warm_up import warm_up
 
 SECONDS = struct.Struct("=d")
@@ -131,13 +133,23 @@ class Server:
     def _report(self, pid: int, status: int) -> None:
         """Tell whoever asked how a child has ended."""
         child = self._children.pop(pid, None)
-        if child is None:  # a spare that something else has killed
+        if child is None:  # a spare that something else has killed, or a stray
             self._spare = None if self._spare and self._spare.pid == pid else self._spare
+            self._kill_strays()
             return
         _kill_group(pid)  # of processes that it may have started
+        self._kill_strays()
         with suppress(BrokenPipeError):  # whoever asked waits no longer
             os.write(child.report, ENDED.pack(os.waitstatus_to_exitcode(status), child.overdue))
         os.close(child.report)
+
+    def _kill_strays(self) -> None:
+        """Kill processes that a child started in a group of their own: this process has inherited them."""
+        known = {*self._children, self._spare.pid if self._spare else 0}
+        with suppress(OSError):  # a kernel without this file, or a stray that has just ended
+            here = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+            for pid in set(map(int, here.split())) - known:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _kill(pid: int) -> None:
@@ -153,6 +165,7 @@ def _kill_group(pid: int) -> None:
 
 def main() -> None:
     """Serve the socket that is the standard input."""
+    prctl(CHILD_SUBREAPER, 1)
     warm_up()
     gc.collect()
     gc.freeze()  # a collection in a child would copy the memory of everything that is imported here

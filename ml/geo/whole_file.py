@@ -2,7 +2,9 @@
 
 import errno
 import os
+import resource
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from ml.geo.windows import blocks, side_within
 _READ_PX = 2048
 _READ_BYTES = 128 << 20  # most of them at once: of 256 bands of float64, 2048 x 2048 px are 8.6 GB
 _OTHER_BYTES = 1 << 20  # limit on everything in a file that is not pixels
+_FILES = 3  # that a block writes: the raster, a first copy of it, and a temporary one of GDAL's
 
 
 @contextmanager
@@ -30,10 +33,11 @@ def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
     most_bytes: Largest number of bytes that the block can write, including temporary files.
 
     Raises:
-        OSError: ENOSPC if the block failed or the file cannot be read, and the disk had less than `most_bytes` free.
+        OSError: ENOSPC if the block failed or the file cannot be read, and the disk had less than `most_bytes` free, or
+            less than the block may write where the size of files is limited to less than that.
         RasterioError, CPLE_BaseError, InputRefused: The block failed, or the file cannot be read, for another reason.
     """
-    free_bytes = shutil.disk_usage(path.parent).free
+    most_bytes, free_bytes = min(most_bytes, _may_write()), shutil.disk_usage(path.parent).free
     try:
         yield
         _read_all(path)
@@ -41,6 +45,12 @@ def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
         if min(free_bytes, shutil.disk_usage(path.parent).free) < most_bytes + _OTHER_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
+
+
+def _may_write() -> int:
+    """Bytes that a block may write in a process with a limit on the size of its files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else _FILES * limit
 
 
 def _read_all(path: Path) -> None:

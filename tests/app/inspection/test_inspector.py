@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -150,6 +153,35 @@ def test_a_server_that_was_killed_is_started_again(inspector: Inspector, tmp_pat
     expected = inspector.labels(labels, LabelOptions())
     os.kill(pid_of(SERVER), signal.SIGKILL)
     assert inspector.labels(labels, LabelOptions()) == expected
+
+
+def test_a_server_that_hangs_is_killed_and_started_again(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = layer(tmp_path / "labels.geojson", [SQUARE])
+    expected = inspector.labels(labels, LabelOptions())
+    os.kill(hanging := pid_of(SERVER), signal.SIGSTOP)
+    monkeypatch.setattr("app.inspection.limits.GRACE_S", 0.2)
+    monkeypatch.setattr("app.inspection.inspector._SLACK_S", 0.3)
+    with suppress(Busy):  # a new server may need longer than this to start
+        Inspector(Limits(memory_bytes=1 << 30, core_s=1), wait_s=15).labels(labels, LabelOptions())
+    assert not Path(f"/proc/{hanging}").exists()
+    monkeypatch.undo()
+    assert inspector.labels(labels, LabelOptions()) == expected
+
+
+def test_a_process_that_a_child_leaves_behind_is_killed() -> None:
+    script = """
+import os, socket, subprocess
+from app.inspection.limits import CHILD_SUBREAPER, prctl
+from app.inspection.server import Server
+prctl(CHILD_SUBREAPER, 1)
+left = subprocess.run(["sh", "-c", "setsid sleep 60 >&2 & echo $!"], stdout=subprocess.PIPE, text=True)
+Server(socket.socket())._kill_strays()
+print(os.waitstatus_to_exitcode(os.waitpid(int(left.stdout), 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=50)
+    assert int(done.stdout) == -signal.SIGKILL
 
 
 def test_no_secret_is_in_the_environment_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
