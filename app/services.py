@@ -1,6 +1,11 @@
 """The services that use cases need, opened once in each process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.core.db import Database
 from app.inspection.inspector import Inspector
@@ -29,6 +34,20 @@ class Services:
         store, limits = open_store(settings.store, cache), _limits(settings)
         inspector = Inspector(limits, settings.inspection_wait_s)
         return cls(settings, Database(settings.database), store, JobQueue(settings), cache, inspector)
+
+    @contextmanager
+    def recording(self, key: str) -> Iterator[Session]:
+        """A writing transaction that records an object of the store. If there is no room for it, the object is deleted.
+
+        Otherwise nothing would ever delete the object.
+        """
+        try:
+            with self.database.write() as session:
+                yield session
+        except OperationalError as error:
+            if self.database.is_full(error):
+                self.store.delete(key)
+            raise
 
     def close(self) -> None:
         """Close all connections to the database."""

@@ -10,15 +10,17 @@ import pytest
 
 # mounts a tmpfs that only the command sees: in its own namespace an ordinary user may do that
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
-_SCRIPT = 'mkdir -p "$0"; mount -t tmpfs -o size={}m none "$0"; exec "$@"'
+_SCRIPT = 'mkdir -p "$0"; mount -t tmpfs -o size={}m,nr_inodes={} none "$0"; exec "$@"'
 
 
-def on_a_small_disk(folder: Path, megabytes: int) -> list[str | Path]:
+def on_a_small_disk(folder: Path, megabytes: int, files: int = 0) -> list[str | Path]:
     """The arguments before a command that run it where `folder` is an empty disk of `megabytes`.
+
+    files: Number of files and folders that it can hold; 0 for any number.
 
     The test is skipped where no such disk can be mounted.
     """
-    within: list[str | Path] = [*_NAMESPACE, _SCRIPT.format(megabytes), folder]
+    within: list[str | Path] = [*_NAMESPACE, _SCRIPT.format(megabytes, files), folder]
     if subprocess.run([*within, "true"], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     return within

@@ -1,8 +1,6 @@
 """Scratch folders on the disk of the worker, one for each attempt at a job."""
 
-import errno
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from sqlalchemy import select
 
 from app.core.db import Database
 from app.core.errors import NoRoom
+from app.core.room import says_no_room
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim
 from app.storage import Store
@@ -61,14 +60,7 @@ def no_room(root: Path, error: BaseException | None) -> bool:
 
     Libraries that write files may raise another error from that one, and delete the file.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        # a GeoPackage is an SQLite file
-        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return shutil.disk_usage(root).free < LEAST_BYTES
+    return says_no_room(error) or shutil.disk_usage(root).free < LEAST_BYTES
 
 
 def remove(root: Path, job_id: str) -> None:

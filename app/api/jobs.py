@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content
-from app.api.http.deps import Condition, Id, Reading, Wait, Wired, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, Reading, Wait, Wired, etag, link_next
 from app.api.http.problems import ProblemResponse, problems
 from app.api.http.queries import JobQuery
 from app.api.http.waiting import POLL_S, read_job, wait_for_end
@@ -40,9 +40,9 @@ async def get_job(services: Wired, id_: Id, response: Response, wait: Wait = 0) 
 
 
 @router.delete("/{id}", responses=answer(200, ETAG) | problems(404, 409, 412))
-def dismiss_job(session: Writing, id_: Id, if_match: Condition, response: Response) -> documents.Job:
+def dismiss_job(services: Wired, id_: Id, if_match: Condition, response: Response) -> documents.Job:
     """Dismiss a job. A waiting job ends at once; a running job stops at its next step."""
-    row = lifecycle.dismiss(session, id_, if_match)
+    row = services.database.erase(lambda session: lifecycle.dismiss(session, id_, if_match))
     etag(response, row.tag)
     return documents.Job.of(row)
 

@@ -131,6 +131,6 @@ def put_alias(
 
 
 @router.delete("/{id}/aliases/{alias}", status_code=204, responses=problems(404, 409, 412))
-def delete_alias(session: Writing, id_: Id, alias: AliasName, if_match: Condition) -> None:
+def delete_alias(services: Wired, id_: Id, alias: AliasName, if_match: Condition) -> None:
     """Remove an alias. The version that it points at stays."""
-    registry.remove_alias(session, id_, alias, if_match=if_match)
+    services.database.erase(lambda session: registry.remove_alias(session, id_, alias, if_match=if_match))

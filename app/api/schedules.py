@@ -57,9 +57,9 @@ def patch_schedule(
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 412))
-def delete_schedule(session: Writing, id_: Id, if_match: Condition) -> None:
+def delete_schedule(services: Wired, id_: Id, if_match: Condition) -> None:
     """Delete a schedule and its runs. The models that they trained stay."""
-    schedules.delete(session, id_, if_match)
+    services.database.erase(lambda session: schedules.delete(session, id_, if_match))
 
 
 @router.post("/{id}/run", status_code=201, responses=created() | problems(404, 409))

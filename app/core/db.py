@@ -3,25 +3,30 @@
 This is the only module that commits.
 """
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import migrations
+from app.core.reserve import Reserve
+from app.core.room import says_no_room
 from app.settings import Settings
 
 _MIGRATIONS = Path(migrations.__file__).parent
 MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Database:
     def __init__(self, url: str, connections: Connections = Connections()) -> None:
         self.engine = make_engine(url, connections)
         self._writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+        self._reserve = _reserve_of(self.engine.url)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -51,6 +57,30 @@ class Database:
         """A session that commits when the block ends, and rolls back when it raises."""
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def erase(self, change: Callable[[Session], Result]) -> Result:
+        """Do `change`, which makes room, in a writing transaction. On a full disk it takes the reserved room.
+
+        change: May be called twice, each time with another session; what the first call did is then undone.
+        """
+        try:
+            with self.write() as session:
+                return change(session)
+        except OperationalError as error:
+            if self._reserve is None or not self.is_full(error):
+                raise
+            self._reserve.release()  # if another process was quicker, its room may do for both
+        with self.write() as session:
+            return change(session)
+
+    def is_full(self, error: OperationalError) -> bool:
+        """Whether `error` says that the disk of the database is full."""
+        return says_no_room(error) or _has_no_room(self._reserve, error.orig)
+
+    def keep_reserve(self) -> None:
+        """Reserve room for `erase` if there is none, and enough on the disk. A server of databases has its own disk."""
+        if self._reserve:
+            self._reserve.keep()
 
     def close(self) -> None:
         """Close all connections."""
@@ -65,7 +95,7 @@ def make_engine(url: str, connections: Connections = Connections()) -> Engine:
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = _create_engine(parsed, connections, connect_args={"timeout": 30})
-    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "connect", partial(_open_sqlite, _reserve_of(parsed)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -80,7 +110,31 @@ def _unchanged(text: Any) -> Any:
     return text
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def _reserve_of(url: URL) -> Reserve | None:
+    """The reserve beside the file of a database, or None if the database is no file on this machine."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
+        return None
+    return Reserve(Path(f"{url.database}-reserve"))
+
+
+def _has_no_room(reserve: Reserve | None, error: BaseException | None) -> bool:
+    """Whether SQLite could not use a file, for which there are many reasons, and the disk is full."""
+    unusable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return unusable and reserve is not None and reserve.disk_is_full()
+
+
+def _open_sqlite(reserve: Reserve | None, connection: Any, _record: Any) -> None:
+    """Configure a connection. The first one of all processes needs room on the disk, also to read."""
+    try:
+        _configure_sqlite(connection)
+    except sqlite3.OperationalError as error:
+        if reserve is None or not _has_no_room(reserve, error):
+            raise
+        reserve.release()
+        _configure_sqlite(connection)
+
+
+def _configure_sqlite(connection: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions: `_begin_sqlite` does
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")

@@ -65,13 +65,17 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
 
 def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
     """Delete a label set. Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset was made from it."""
-    with services.database.write() as session:
+
+    def forget(session: Session) -> LabelSet:
         labels = locked(session, name)
         if_match.check(labels.tag)
         if users := uses.users(session, DatasetLabels, name):
             raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
         uses.forget(session, DatasetLabels, name)
         session.delete(labels)
+        return labels
+
+    labels = services.database.erase(forget)
     services.store.delete(labels.object)
 
 

@@ -19,8 +19,9 @@ from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
+from app.core.room import no_room_is_told
 from app.core.rows import getter
-from app.data import uploads, uses
+from app.data import uses
 from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
 from app.requests import ScenePatch
@@ -95,7 +96,7 @@ def insert(
     In the second case the file of `row` is deleted.
     """
     try:
-        with services.database.write() as session:
+        with services.recording(row.object) as session:
             once.earlier(session, row.id)  # if there is one, it has the name, and the next line fails
             session.add(row)
     except IntegrityError:
@@ -170,13 +171,17 @@ def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
 
     Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset or a prediction was made from it.
     """
-    with services.database.write() as session:
+
+    def forget(session: Session) -> Scene:
         scene = locked(session, name)
         if_match.check(scene.tag)
         if users := _users(session, name):
             raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
         uses.forget(session, DatasetScenes, name)
         session.delete(scene)
+        return scene
+
+    scene = services.database.erase(forget)
     services.store.delete(scene.object)
     services.cache.drop(_cog_name(scene))
 
@@ -211,7 +216,7 @@ class _CogAlready(Exception):
 
 def _copy(services: Services, scene: Scene, original: Path, path: Path) -> None:
     """Copy a scene to `path` as a cloud-optimised GeoTIFF. Raises `_CogAlready`."""
-    with uploads.no_room_is_told(), TemporaryDirectory(prefix=path.name, dir=path.parent) as folder:
+    with no_room_is_told(), TemporaryDirectory(prefix=path.name, dir=path.parent) as folder:
         out = Path(folder, "cog.tif")
         if not services.inspector.cog(original, out, _limits_of_copy(services.inspector.limits, scene)):
             raise _CogAlready

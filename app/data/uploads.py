@@ -3,7 +3,6 @@
 The file stays until a resource is made from it, until it is deleted, or until nothing has arrived for a day.
 """
 
-import errno
 import fcntl
 import os
 import secrets
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from app.core.errors import Conflict, Locked, NoRoom, NotFound
+from app.core.errors import Conflict, Locked, NotFound
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
+from app.core.room import no_room_is_told
 from app.services import Services
 from app.storage.store import remove_leftovers
 
@@ -183,14 +183,3 @@ def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
     with locked(services, id_) as file:
         if_match.check(tag_of(os.fstat(file.fileno()).st_size))
         remove(file)
-
-
-@contextmanager
-def no_room_is_told() -> Iterator[None]:
-    """Raise `NoRoom` where the block fails because the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoom("no-room", "The service's disk is full. Try again later.") from error
-        raise

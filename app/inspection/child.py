@@ -4,7 +4,6 @@ An answer is a word, a line feed and a text: "result" and its JSON, "faults" and
 "room" on the disk, or "error" and a traceback.
 """
 
-import errno
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from typing import Annotated, NoReturn
 from pydantic import Field, TypeAdapter
 
 import app
+from app.core.room import says_no_room
 from app.inspection import landlock
 from app.inspection.tasks import Order
 from app.inspection.warm_up import warm_up
@@ -26,7 +26,6 @@ from ml.faults import Fault, InputRefused
 _DATA_FOLDERS = ("GDAL_DATA", "PROJ_DATA", "PROJ_LIB")  # where an operator keeps the tables of these libraries
 ERROR_CHARACTERS = 8000
 FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Annotated[tuple[Fault, ...], Field(min_length=1)])
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # beside Python's own folders: libraries, their settings, time zones, and the devices that libraries read
 _SYSTEM = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/proj"),
@@ -77,7 +76,7 @@ def _answer(order: Order) -> bytes:
     except MemoryError:
         return b"limit\nmemory"
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if says_no_room(error):
             return b"limit\nroom"
         return b"error\n" + traceback.format_exc()[-ERROR_CHARACTERS:].encode(errors="replace")
 

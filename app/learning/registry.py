@@ -84,7 +84,7 @@ def import_bundle(services: Services, name: str, upload: Upload, once: Idempoten
     header = services.inspector.checkpoint(upload.path)
     check_texts(header, "the checkpoint")
     stored = services.store.put(upload.path, new_place(f"models/{name}", "model.safetensors"), sha256=upload.sha256)
-    with services.database.write() as session:
+    with services.recording(stored.object) as session:
         earlier = once.earlier(session, f"{name}:{_newest(session, name) + 1}")
         version = resolve(session, earlier) if earlier else register(session, name, header, stored, Origin())
     if version.object != stored.object:  # the same request came twice at the same moment

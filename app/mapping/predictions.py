@@ -171,7 +171,8 @@ def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
 
     Raises `NotFound`, `PreconditionFailed`, or `Conflict` if its job has not ended.
     """
-    with services.database.write() as session:
+
+    def forget(session: Session) -> Mapping[str, Stored]:
         prediction = locked(session, id_)
         job = lifecycle.get(session, id_)
         if_match.check(job.tag)
@@ -182,7 +183,9 @@ def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
         session.delete(prediction)
         session.flush()
         session.delete(job)
-    for item in products.values():
+        return products
+
+    for item in services.database.erase(forget).values():
         services.store.delete(item.object)
 
 

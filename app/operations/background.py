@@ -9,7 +9,8 @@ from app.services import Services
 
 
 def start_rounds(services: Services, stop: threading.Event) -> list[threading.Thread]:
-    """Start a thread that sweeps and one that ticks, both until `stop` is set. Returns the threads."""
+    """Start threads that sweep, tick and reserve room on the disk, until `stop` is set. Returns the threads."""
+    services.database.keep_reserve()  # before anything else can take the room
     sweeper = Sweeper(services.database, services.queue, services.settings)
-    rounds = {"sweep": sweeper.sweep, "tick": Ticker(services).tick}
+    rounds = {"sweep": sweeper.sweep, "tick": Ticker(services).tick, "reserve": services.database.keep_reserve}
     return [start_every(services.settings.sweep_s, do, stop, name=name) for name, do in rounds.items()]

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from app.api.http.heads import methods_of
 from app.core import errors
 from app.core.errors import ProblemDocument, document, refusal
+from app.core.room import no_room, says_no_room
 from ml.faults import MOST_FAULTS, Fault, InputRefused, told
 
 log = structlog.get_logger()
@@ -79,7 +80,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InputRefused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(OperationalError, _database_unusable)
+    app.add_exception_handler(OSError, _no_room_or_bug)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(InterfaceError, _database_away)
     app.add_exception_handler(IntegrityError, _changed_meanwhile)
@@ -148,6 +150,20 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:  # each route of a path knows only its own methods
         headers["Allow"] = ", ".join(methods_of(request.app, request.url.path))
     return _answer(request, document(error.status_code, code, title, str(error.detail)), headers)
+
+
+def _database_unusable(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, OperationalError)
+    if not request.app.state.services.database.is_full(error):
+        return _database_away(request, error)
+    log.error("the disk of the database is full", error=str(error))
+    return _problem(request, no_room("the database"))
+
+
+def _no_room_or_bug(request: Request, error: Exception) -> ProblemResponse:
+    if not says_no_room(error):
+        raise error
+    return _problem(request, no_room("the service's files"))
 
 
 def _database_away(request: Request, error: Exception) -> ProblemResponse:

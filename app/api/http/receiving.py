@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from app.api.http.body_limits import allow
 from app.api.http.places import Places
 from app.core.errors import Encoded, TooLarge, Unreadable, invalid
+from app.core.room import no_room_is_told
 from app.data import uploads
 from app.services import Services
 from app.storage import Upload
@@ -86,7 +87,7 @@ async def _receive(
     chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int, end: int | None = None
 ) -> tuple[int, bytes]:
     digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
-    with uploads.no_room_is_told():
+    with no_room_is_told():
         async with _writer(file, digest) as write:
             try:
                 async for chunk in chunks:
