@@ -17,7 +17,7 @@ from app.tables import LabelSet, Scene
 from tests.app.api.conftest import Perform, make_dataset, put
 from tests.app.api.test_models import bundle as bundle
 
-ROUNDS = 300  # of each race, on each database
+ROUNDS = 60  # of each race, on each database
 Send = Callable[[], httpx.Response]
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_was_accepted_is_not_lost_to_a_deletion_of_the_same_bytes(
 ) -> None:
     files = {"scenes": scene.read_bytes(), "labels": mask.read_bytes()}
     with ThreadPoolExecutor(3) as pool:
-        for _ in range(30):
+        for _ in range(10):
             for kind, content in files.items():
                 url = f"/v1/{kind}/x"
                 assert http.put(url, content=content).status_code in (200, 201)
