@@ -101,6 +101,7 @@ def was_dropped(connection: socket.socket) -> bool:
     return False
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # no database is asked
 def test_a_client_that_reads_slowly_but_steadily_gets_everything(
     http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,12 +110,12 @@ def test_a_client_that_reads_slowly_but_steadily_gets_everything(
     with connected(http) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lines = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
-        connection.sendall((lines + b"\r\n") * 4 + lines + b"Connection: close\r\n\r\n")
+        connection.sendall(lines + b"\r\n" + lines + b"Connection: close\r\n\r\n")
         received = bytearray()
         while chunk := connection.recv(65536):
             received += chunk
-            time.sleep(0.02)
-    assert received.count(whole) == 5
+            time.sleep(0.005)  # together several times what a write may take
+    assert received.count(whole) == 2
 
 
 def test_other_clients_are_refused_politely_and_health_is_answered_when_one_holds_all_connections(

@@ -42,6 +42,7 @@ def test_an_error_frees_the_place() -> None:
     asyncio.run(fail_often())
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # copies ask either database alike
 def test_many_copies_at_once_leave_the_service_responsive(http: httpx.Client, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 60_000, (1, 300, 300), dtype=np.uint16)
     names = [f"s{number}" for number in range(MANY)]
