@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.http.connections import BoundedProtocol
+from app.core.db import migrate
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
 from app.main import create_app
@@ -176,6 +177,19 @@ def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.T
 def on(database_url: str) -> Settings:
     """Settings of a service without data on this database."""
     return Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10).model_copy(update=SMALL)
+
+
+@contextmanager
+def serving_for_a_module(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A client of one server for all tests of a module. `request.param` is its database: "sqlite" or "postgresql"."""
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    with servers.database(server) if server else nullcontext("") as url:
+        settings = Settings(data_dir=tmp_path_factory.mktemp("data"), database_url=url).model_copy(update=SMALL)
+        migrate(settings)
+        with serving(settings) as client:
+            yield client
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -4,17 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from app.core.db import migrate
-from app.settings import Settings
-from tests import servers
-from tests.app.api.conftest import SMALL, serving
+from tests.app.api.conftest import serving_for_a_module
 from tests.app.api.test_problems import assert_problem
 
 JSON = {"content-type": "application/json"}
@@ -25,12 +21,8 @@ SECONDS = 2.0  # generous: each takes about a tenth
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def http(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of one server for all tests, since refused requests change nothing."""
-    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
-    with servers.database(server) if server else nullcontext("") as url:
-        settings = Settings(data_dir=tmp_path_factory.mktemp("data"), database_url=url).model_copy(update=SMALL)
-        migrate(settings)
-        with serving(settings) as client:
-            yield client
+    with serving_for_a_module(request, tmp_path_factory) as client:
+        yield client
 
 
 def post(http: httpx.Client, content: bytes | str, path: str = "/v1/datasets") -> httpx.Response:
