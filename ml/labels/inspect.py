@@ -144,13 +144,11 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
 
 def _unclassed(layer: PolygonLayer) -> Iterator[Note]:
     """Yield one_class if no attribute gives the polygons their classes, though they differ in some texts."""
+    if layer.legend.attribute is not None:
+        return
     features = layer.file.features
-    texts = {name: set[str]() for feature in features for name in feature.properties}
-    for feature in features:
-        for name, value in feature.properties.items():
-            if isinstance(value, str):
-                texts[name].add(value)
-    if layer.legend.attribute is None and any(len(each) > 1 for each in texts.values()):
+    texts = {(name, value) for each in features for name, value in each.properties.items() if isinstance(value, str)}
+    if max(Counter(name for name, _ in texts).values(), default=0) > 1:
         detail = f"All {len(features)} polygons have class 1, because no attribute was named for their classes."
         hint = f"{attributes_there(features)} Name one if it tells crops apart: class_field=..."
         yield Note(code="one_class", detail=detail, hint=hint)
