@@ -147,7 +147,7 @@ def dataset(stack: Stack, world: dict[str, SyntheticScene]) -> str:
 def upload(client: Client, world: dict[str, SyntheticScene]) -> str:
     """Upload `world` and prepare a dataset of it; returns the id of the dataset."""
     for name, scene in world.items():
-        client.upload_scene(scene.image, acquired="2018-10-12")
+        client.upload_scene(scene.image)
         if name != "unseen":
             client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
     scenes = [name for names in SPLITS.values() for name in names]
