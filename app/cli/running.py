@@ -4,7 +4,6 @@ import fcntl
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from app.client import Client
 from app.core.db import migrate
-from app.core.startup import private_files
+from app.core.startup import PYTHON, private_files
 from app.jobs.kinds import QUEUES
 from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
@@ -98,10 +97,9 @@ def free_port(host: str, port: int = 0) -> int:
 
 
 def _children(host: str, port: int) -> list[Child]:
-    api = [sys.executable, "-m", "app.cli", "serve", "--host", host, "--port", str(port), "--with-parent"]
+    api = [*PYTHON, "-m", "app.cli", "serve", "--host", host, "--port", str(port), "--with-parent"]
     workers = [
-        Child(f"worker {queues}", [sys.executable, "-m", "worker", "--queues", queues, "--with-parent"])
-        for queues in WORKERS
+        Child(f"worker {queues}", [*PYTHON, "-m", "worker", "--queues", queues, "--with-parent"]) for queues in WORKERS
     ]
     return [Child("api", api), *workers]
 

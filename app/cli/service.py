@@ -76,8 +76,10 @@ def worker(
     queues: Annotated[str, typer.Option(help="Its queues, comma-separated.")] = "light,prediction,training",
 ) -> None:
     """Run one worker, which does one job at a time."""
+    from app.core.startup import PYTHON
+
     # executed and not imported: app must not depend on the worker, and through it on torch
-    os.execv(sys.executable, [sys.executable, "-m", "worker", "--queues", queues])
+    os.execv(sys.executable, [*PYTHON, "-m", "worker", "--queues", queues])
 
 
 def beat() -> None:

@@ -1,4 +1,4 @@
-"""What a process sets up when it starts: its logs, and how often Python collects garbage."""
+"""How processes are started, and what each sets up: its logs, and how often Python collects garbage."""
 
 import gc
 import logging
@@ -10,6 +10,9 @@ import structlog
 from app.settings import Settings
 from ml.text import is_storable
 
+# The start of a command that runs Python. Without -P, a file app.py or worker.py in the current folder would be run
+# instead of canemap's package of that name.
+PYTHON = (sys.executable, "-P")
 GARBAGE_THRESHOLDS = (50_000, 20, 50)  # for `gc.set_threshold`; a full collection takes 0.14 s
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 import app
 from app.core.errors import Busy
+from app.core.startup import PYTHON
 from app.inspection import landlock
 from app.inspection.child import FAULTS
 from app.inspection.limits import Limit, Limits
@@ -104,7 +105,7 @@ class ForkServer:
             self._control, its = socket.socketpair()
             with its:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "app.inspection.server"],
+                    [*PYTHON, "-m", "app.inspection.server"],
                     stdin=its.fileno(),
                     stdout=subprocess.DEVNULL,
                     env=_environment(),

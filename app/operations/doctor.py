@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
 from app.core.db import schema_of, schemas
+from app.core.startup import PYTHON
 from app.inspection import landlock
 from app.operations import readiness
 from app.operations.readiness import Probe
@@ -145,7 +145,7 @@ def _gpu(_: Services) -> Iterator[Finding]:
         yield Finding("gpu", "ok", NO_TORCH)
         return
     # in another process: this one must not import torch, and a broken driver may kill a process that uses it
-    asked = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, check=False)
+    asked = subprocess.run([*PYTHON, "-c", TORCH], capture_output=True, text=True, check=False)
     detail, _bar, cuda = asked.stdout.strip().partition("|")
     if asked.returncode:
         yield Finding("gpu", "fault", f"torch cannot be imported: {_last_line(asked.stderr)}", "Install it again.")

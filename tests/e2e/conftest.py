@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy import URL
 
 from app.client import Client
+from app.core.startup import PYTHON
 from ml.synthetic import SyntheticScene, make_scene
 from tests import servers
 from tests.conftest import new_store_url, redis_number
@@ -102,15 +102,20 @@ def on_servers(postgres: URL, redis: str, s3: str) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def up(folder: Path, *, within: Sequence[str | Path] = (), **settings: str) -> Iterator[Stack]:
-    """A running `canemap up` with its data in `folder/data`. within: a command that runs the command after it."""
+def up(folder: Path, *, within: Sequence[str | Path] = (), cwd: Path | None = None, **settings: str) -> Iterator[Stack]:
+    """A running `canemap up` with its data in `folder/data`.
+
+    within: A command that runs the command after it. cwd: The current folder of the command.
+    """
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
     environment = {**os.environ, **quick, **settings}
-    command = [*within, sys.executable, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
+    command = [*within, *PYTHON, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
     log = folder / "log"
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=cwd
+        ) as process,
     ):
         try:
             line = process.stdout.readline() if process.stdout else ""
