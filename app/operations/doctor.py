@@ -22,7 +22,7 @@ from app.operations import readiness
 from app.operations.readiness import Probe
 from app.services import Services
 from ml.faults import Fault
-from ml.geo.gdal import locked_drivers
+from ml.geo.gdal import DRIVERS
 from ml.native import library
 
 GIB = 1024**3
@@ -175,7 +175,7 @@ def _gdal(_: Services) -> Iterator[Finding]:
     if missing := {"GTiff", "COG", "MEM"} - drivers:
         detail = f"GDAL {rasterio.__gdal_version__} lacks {', '.join(sorted(missing))}."
         yield Finding("gdal", "fault", detail, "Install rasterio from PyPI.")
-    elif unlocked := drivers & locked_drivers():
+    elif unlocked := drivers - DRIVERS:
         detail = f"GDAL {rasterio.__gdal_version__} can open {', '.join(sorted(unlocked))}, which is not safe."
         yield Finding("gdal", "fault", detail, "Do not import rasterio before canemap does.")
     else:
