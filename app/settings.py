@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         description="Number of threads of a worker's net, or of processes with one thread each that map a wide scene; "
         "0 leaves the choice to torch.",
     )
+    job_reads: str = Field(
+        "",
+        description="Further files and folders that jobs may read and run, separated as in PATH, for instance those of "
+        "a library that is in no usual place.",
+    )
     worker_metrics: str = Field(
         "",
         pattern=r"^(.+:\d+)?$",

@@ -34,10 +34,11 @@ def test_the_environment_is_read_in_few_places() -> None:
     allowed = {"ml/geo/gdal.py", "app/client.py"}
     allowed |= {"app/cli/running.py"}  # passes it on to its child processes
     allowed |= {"app/inspection/inspector.py"}  # passes on the few variables that are not secret
-    allowed |= {"app/inspection/child.py"}  # lets a child read the data of GDAL and PROJ, wherever they are
+    allowed |= {"app/inspection/libraries.py"}  # lets a child read the data of GDAL and PROJ, wherever they are
     allowed |= {"ml/native/build.py"}  # finds the cache folder of the user and the C compiler
     allowed |= {"ml/nn/training/ranks.py"}  # reads which attempt of the launcher of torch this is
     allowed |= {"worker/process.py"}  # sets variables for the libraries in the processes of jobs
+    allowed |= {"worker/walls.py"}  # finds the files and ports that libraries take from it; sets their caches
     assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed
 
 

@@ -20,7 +20,7 @@ from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
 from app.tables import Worker
-from worker import metrics, resume, scratch
+from worker import metrics, resume, scratch, walls
 from worker.process import prepare
 from worker.supervisor import perform_all
 
@@ -40,6 +40,8 @@ def run(settings: Settings, queues: list[str]) -> None:
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()
+    if not walls.are_possible():
+        log.warning("the kernel has no Landlock, or an old one: a job that reads a file can open other files")
     restrict_control()
     if settings.worker_metrics:
         metrics.serve(settings.worker_metrics)

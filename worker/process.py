@@ -18,8 +18,11 @@ from app.core.startup import calm_collection, configure_logs
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
+from ml.native import library
+from worker import scratch
 from worker.attempt import work
 from worker.context import JobContext
+from worker.walls import confine
 
 Main = Callable[[Settings, lifecycle.Claim, Connection], None]
 
@@ -35,12 +38,19 @@ _server.set_forkserver_preload([__name__, "ml.nn.training.train", "ml.nn.predict
 
 
 def prepare() -> None:
-    """Start the server process that jobs' processes are forked from, and wait for its imports, which take seconds."""
+    """Start the server process that jobs' processes are forked from, and wait for its imports, which take seconds.
+
+    Its first child compiles the convolutions, if that is necessary, into a folder that jobs can only read.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    process = _server.Process(target=int)
+    process = _server.Process(target=_compile)
     process.start()
     process.join()
+
+
+def _compile() -> None:
+    library.find()
 
 
 @contextmanager
@@ -78,6 +88,7 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
 def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
     """Do a claimed job in this process, and end it or give it back."""
     configure_logs(settings)
+    confine(settings, scratch.folder_of(settings.data_dir / "scratch", claim.job_id))
     calm_collection()
     _limit_threads(settings)
     services = Services.open(settings)

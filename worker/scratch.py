@@ -25,7 +25,7 @@ def prepare(root: Path, claim: Claim) -> Path:
 
     Raises `NoRoom` when the disk is full.
     """
-    folder = _folder(root, claim.job_id) / str(claim.attempt)
+    folder = folder_of(root, claim.job_id) / str(claim.attempt)
     part = folder.with_name(f"{claim.attempt}.part")
     earlier = sorted(int(path.name) for path in folder.parent.glob("*") if path.name.isdigit())
     part.mkdir(parents=True)
@@ -65,18 +65,19 @@ def no_room(root: Path, error: BaseException | None) -> bool:
 
 def remove(root: Path, job_id: str) -> None:
     """Delete the scratch folders of all attempts at a job."""
-    shutil.rmtree(_folder(root, job_id), ignore_errors=True)
+    shutil.rmtree(folder_of(root, job_id), ignore_errors=True)
 
 
 def sweep(root: Path, database: Database) -> None:
     """Delete the scratch folders of all jobs that have ended or do not exist."""
     with database.read() as session:
         open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(lifecycle.FINAL)))
-        wanted = {_folder(root, job_id).name for job_id in open_jobs}
+        wanted = {folder_of(root, job_id).name for job_id in open_jobs}
     for folder in root.iterdir() if root.is_dir() else ():
         if folder.name not in wanted:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folder(root: Path, job_id: str) -> Path:
+def folder_of(root: Path, job_id: str) -> Path:
+    """The folder of all attempts at a job, and of the inputs that they share."""
     return root / job_id.replace(":", "@")  # no id has an @, so no two jobs share a folder

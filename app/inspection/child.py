@@ -7,30 +7,22 @@ An answer is a word, a line feed and a text: "result" and its JSON, "faults" and
 import os
 import signal
 import socket
-import sys
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 from pydantic import Field, TypeAdapter
 
-import app
 from app.core.room import says_no_room
 from app.inspection import landlock
+from app.inspection.landlock import READ, WRITE, Rule
+from app.inspection.libraries import libraries, source
 from app.inspection.tasks import Order
 from app.inspection.warm_up import warm_up
 from ml.faults import Fault, InputRefused
 
-_DATA_FOLDERS = ("GDAL_DATA", "PROJ_DATA", "PROJ_LIB")  # where an operator keeps the tables of these libraries
 ERROR_CHARACTERS = 8000
 FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Annotated[tuple[Fault, ...], Field(min_length=1)])
-# beside Python's own folders: libraries, their settings, time zones, and the devices that libraries read
-_SYSTEM = (
-    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/proj"),
-    *("/usr/share/gdal", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom"),
-)
 
 
 def run(door: socket.socket) -> NoReturn:
@@ -83,13 +75,5 @@ def _answer(order: Order) -> bytes:
 
 def _confine(order: Order) -> None:
     order.limits.apply()
-    landlock.restrict([order.task.path, *_libraries()], order.writable)
-
-
-def _libraries() -> Iterator[Path]:
-    """The folders of Python, of the installed packages, and of this package and `ml`; no other folder of the source."""
-    here = Path(app.__file__).parents[1]
-    yield from (here / "app", here / "ml")
-    yield from map(Path, {sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages"))})
-    yield from map(Path, _SYSTEM)
-    yield from (Path(os.environ[name]) for name in _DATA_FOLDERS if name in os.environ)
+    readable = (order.task.path, *source("app", "ml"), *libraries())
+    landlock.restrict([*(Rule(path, READ) for path in readable), *(Rule(path, WRITE) for path in order.writable)])

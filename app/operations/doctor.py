@@ -183,11 +183,17 @@ def _gdal(_: Services) -> Iterator[Finding]:
 
 
 def _landlock(_: Services) -> Iterator[Finding]:
-    if found := landlock.version():
-        yield Finding("landlock", "ok", f"Landlock {found}: a process that reads an upload can open no other file")
+    found = landlock.version()
+    newer = "Use Linux 5.19 or newer, with landlock in its list of lsm."
+    if found >= landlock.RENAMES_SINCE:
+        detail = "a process that reads an upload can open no other file, and jobs only what they need"
+        yield Finding("landlock", "ok", f"Landlock {found}: {detail}")
+    elif found:
+        detail = "a process that reads an upload can open no other file, but jobs can"
+        yield Finding("landlock", "warning", f"Landlock {found}: {detail}.", newer)
     else:
-        detail = "The kernel has no Landlock: a process that reads an upload has limits, but can open other files."
-        yield Finding("landlock", "warning", detail, "Use Linux 5.13 or newer, with landlock in its list of lsm.")
+        detail = "The kernel has no Landlock: processes that read uploads have limits, but can open other files."
+        yield Finding("landlock", "warning", detail, newer)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event
@@ -20,7 +23,7 @@ from ml.contract import Contract
 from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
 from ml.scenes.source import Source
-from worker import process
+from worker import attempt, process
 from worker.attempt import _publish
 from worker.context import JobContext, Outcome
 
@@ -48,6 +51,33 @@ def steps(settings: Settings, claim: Claim, supervisor: Connection) -> None:
 def waits_for_message(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Begin the real work only when the supervisor has sent a message, however quick the work is."""
     supervisor.poll(None)
+    process.main(settings, claim, supervisor)
+
+
+TRIES: Mapping[str, Callable[[str], object]] = {
+    "read": lambda path: Path(path).read_bytes(),
+    "list": lambda path: list(Path(path).iterdir()),
+    "write": lambda path: Path(path, "new").write_bytes(b"text"),
+    "connect": lambda port: socket.create_connection(("127.0.0.1", int(port))).close(),
+    "signal": lambda pid: os.kill(int(pid), 0),
+    "run": lambda path: subprocess.run([path, "--version"], check=True, capture_output=True),
+}
+
+
+def pries(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Do a job that tries each line of the file `tries` of its folder, and logs how that went."""
+
+    def pry(services: Services, context: JobContext, folder: Path) -> Outcome:
+        for line in folder.with_name("tries").read_text().splitlines():
+            name, what = line.split(maxsplit=1)
+            try:
+                TRIES[name](what)
+                context.log(f"{name} {what}: done")
+            except PermissionError:
+                context.log(f"{name} {what}: forbidden")
+        return Outcome(lambda session, stored: None)
+
+    vars(attempt)["WORK"] = {"training": pry}
     process.main(settings, claim, supervisor)
 
 

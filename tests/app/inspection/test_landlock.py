@@ -21,12 +21,12 @@ def tried(folder: Path, attempt: str) -> str:
     script = f"""
 import os, socket
 from pathlib import Path
-from app.inspection.landlock import restrict
+from app.inspection.landlock import READ, WRITE, Rule, restrict
 from app.inspection.limits import Limits
 folder = Path({str(folder)!r})
 server = socket.create_server(("127.0.0.1", 0))
 Limits(memory_bytes=1 << 30, core_s=10, disk_bytes=1 << 20).apply()
-assert restrict([folder / "readable"], [folder / "writable"])
+assert restrict([Rule(folder / "readable", READ), Rule(folder / "writable", WRITE)])
 try:
     {attempt}
     print("done")
