@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from app.core.room import says_no_room
 from app.inspection import landlock
+from app.inspection.forking import LIBRARIES_STAY
 from app.inspection.landlock import READ, WRITE, Rule
 from app.inspection.libraries import libraries, source
 from app.inspection.tasks import Order
@@ -33,7 +34,8 @@ def run(door: socket.socket) -> NoReturn:
     status = 1
     with suppress(BaseException):
         _leave_the_server()
-        warm_up()  # now, because PROJ opens its database again after a fork
+        if not LIBRARIES_STAY:
+            warm_up()
         conversation = _connection_from(door)
         order = Order.model_validate_json(b"".join(iter(lambda: conversation.recv(1 << 16), b"")))
         conversation.sendall(_answer(order))

@@ -1,7 +1,7 @@
 """The process from which children are forked: `python -P -m app.inspection.server`.
 
-It has imported and used everything that a child needs. One spare child has, too, opened what libraries open again after
-a fork, and waits for work: so an inspection begins in milliseconds. This process never reads a file of a stranger.
+It has imported and used everything that a child needs, and one spare child waits for work: so an inspection begins in
+milliseconds. This process never reads a file of a stranger.
 
 Its standard input is a Unix socket. For each child it receives the number of seconds that the child may take, with two
 file descriptors: the child's connection to whoever asks, and a pipe. When the child has ended it writes to the pipe how
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.inspection.child import run
+from app.inspection.forking import fork
 from app.inspection.limits import CHILD_SUBREAPER, prctl
 from app.inspection.warm_up import warm_up
 
@@ -69,6 +70,7 @@ class Server:
                 is_open = self._receive()
             self._kill_overdue()
             self._reap()
+        signal.set_wakeup_fd(-1)  # its socket may be closed before the last child has ended
         for pid in self._children:
             _kill(pid)  # a spare ends by itself
 
@@ -99,7 +101,7 @@ class Server:
     def _fork_spare(self) -> _Spare:
         ours, its = socket.socketpair()
         with its:
-            pid = os.fork()
+            pid = fork()
             if pid == 0:
                 ours.close()
                 self._close()

@@ -38,7 +38,7 @@ MUTATIONS: Mapping[str, Callable[[Random, bytes], bytes]] = {
     "geojson": mutate_geojson,
 }
 _BATCH = 64  # files made from one state of the corpus, so that a seed always makes the same files
-_CLIENTS = 2
+_CLIENTS = 4
 _CLASSES = urlencode({"class_field": "crop", "classes": json.dumps({"甘蔗": 1, "*": 0})})
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9][0-9,.e+-]*")  # what differs between answers of one kind
 
