@@ -115,8 +115,11 @@ def postgres_process() -> Iterator[tuple[URL, Server]]:
         )
         if done.returncode:
             raise NoServerError(f"initdb: {done.stdout}{done.stderr}")
-        # It listens only on a unix socket. -F: a test database need not survive a power cut.
-        command: list[str | Path] = [bin_dir / "postgres", "-D", data, "-k", folder, "-F", "-c", "listen_addresses="]
+        # It listens only on a unix socket. -F, and no log beyond what a restart needs: a test database need not survive
+        # a power cut, and files of a template can be copied without writing them to the log.
+        options = ["listen_addresses=", "wal_level=minimal", "max_wal_senders=0"]
+        command: list[str | Path] = [bin_dir / "postgres", "-D", data, "-k", folder, "-F"]
+        command += [argument for option in options for argument in ("-c", option)]
         url = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(folder)})
         with _running(Server(command, folder / "log", as_user, lambda: _connect(url).close())) as server:
             yield url, server
@@ -136,7 +139,7 @@ def database(server: URL, template: str = "template1") -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with _connect(server) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+        admin.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY").format(**names))
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:

@@ -3,7 +3,6 @@
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +11,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
 from tests import servers
-from tests.app.api.conftest import serving
+from tests.app.api.conftest import on, serving
 from tests.app.api.test_problems import assert_problem
 
 JSON = "application/json"
@@ -27,17 +26,20 @@ ORIGINS = [
 ]
 
 
-@pytest.fixture
-def database_url(migrated_sqlite: str, tmp_path: Path) -> Iterator[str]:
-    """Only SQLite: no refused request reaches the database."""
-    with servers.copy_of(migrated_sqlite, tmp_path) as url:
-        yield url
+@pytest.fixture(scope="module")
+def settings(migrated_sqlite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a service behind a proxy. Only SQLite: no refused request reaches the database."""
+    folder = tmp_path_factory.mktemp("callers")
+    names = {"allowed_hosts": "maps, Maps.Internal.", "public_url": "https://maps.example/c"}
+    with servers.copy_of(migrated_sqlite, folder) as url:
+        yield on(url).model_copy(update=names | {"data_dir": folder / "data"})
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """Settings of a service behind a proxy."""
-    return settings.model_copy(update={"allowed_hosts": "maps, Maps.Internal.", "public_url": "https://maps.example/c"})
+@pytest.fixture(scope="module")
+def http(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of one server for all tests, since refused requests change nothing."""
+    with serving(settings) as client:
+        yield client
 
 
 def ask(http: httpx.Client, *lines: str, method: str = "GET", path: str = "/v1/jobs") -> str:

@@ -79,12 +79,12 @@ def test_a_tile_is_transparent_where_the_map_shows_nothing(http: httpx.Client, u
     assert not rgba(answer.content).any()
 
 
-@pytest.mark.parametrize("tile", ["{over}/0/0", "{zoom}/-1/0", "{zoom}/0/{side}", "{zoom}/{side}/0", "99999999/0/0"])
-def test_a_tile_with_numbers_out_of_range_is_not_found(http: httpx.Client, url: str, tile: str) -> None:
+def test_a_tile_with_numbers_out_of_range_is_not_found(http: httpx.Client, url: str) -> None:
     zoom = http.get(f"{url}/tilejson.json").json()["maxzoom"]
-    numbers = tile.format(zoom=zoom, over=zoom + 1, side=2**zoom)
-    answer = http.get(f"{url}/tiles/WebMercatorQuad/{numbers}.webp")
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    side = 2**zoom
+    for numbers in (f"{zoom + 1}/0/0", f"{zoom}/-1/0", f"{zoom}/0/{side}", f"{zoom}/{side}/0", "99999999/0/0"):
+        answer = http.get(f"{url}/tiles/WebMercatorQuad/{numbers}.webp")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), numbers
 
 
 def test_tilejson_stac_and_preview_agree(http: httpx.Client, url: str) -> None:

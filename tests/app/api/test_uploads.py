@@ -186,7 +186,7 @@ def served(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     with subprocess.Popen(command, env=os.environ | variables) as process:
         try:
-            eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200)
+            eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz", verify=False).status_code == 200)
             yield process
         finally:
             process.kill()
@@ -227,30 +227,32 @@ def test_the_announced_total_must_be_kept(http: httpx.Client, settings: Settings
     assert not list(Path(settings.data_dir).rglob(f"*{upload['upload']}*")), "nothing is left"
 
 
-@pytest.mark.parametrize("announced", ["content-range", "upload-length", "at the start", "in the piece"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_more_bytes_than_announced_are_refused_and_the_upload_can_still_be_finished(
-    http: httpx.Client, scene: Path, announced: str, streamed: bool
+    http: httpx.Client, scene: Path, streamed: bool
 ) -> None:
     content = scene.read_bytes()
-    size, headers = len(content), dict[str, str]()
-    url = http.post("/v1/uploads", headers={"Upload-Length": str(size)} if announced == "at the start" else {}).json()
-    url = f"/v1/uploads/{url['id']}"
-    if announced == "content-range":
-        first = {"Content-Range": f"bytes 0-99/{size}"}
-        assert http.put(url, content=content[:100], headers=first).status_code == 204
-    elif announced != "at the start":
-        headers = {"Upload-Length": str(size)}
-    start = offset(http, url)
-    more = content[start:] + b"xx"
-    body = iter([more[:500], more[500:]]) if streamed else more
-    refused = http.patch(url, content=body, headers=headers | {"Upload-Offset": str(start)})
-    assert (refused.status_code, refused.json()["type"]) == (409, "total-exceeded")
-    kept = offset(http, url)
-    assert start <= kept <= size
-    if kept < size:
-        assert send(http, url, kept, content[kept:]).status_code == 204
-    assert http.put("/v1/scenes/s1", params={"upload": url.rpartition("/")[2]}).status_code == 201
+    for number, announced in enumerate(("content-range", "upload-length", "at the start", "in the piece")):
+        size, headers = len(content), dict[str, str]()
+        length = {"Upload-Length": str(size)}
+        begun = http.post("/v1/uploads", headers=length if announced == "at the start" else {}).json()
+        url = f"/v1/uploads/{begun['id']}"
+        if announced == "content-range":
+            first = {"Content-Range": f"bytes 0-99/{size}"}
+            assert http.put(url, content=content[:100], headers=first).status_code == 204
+        elif announced != "at the start":
+            headers = length
+        start = offset(http, url)
+        more = content[start:] + b"xx"
+        body = iter([more[:500], more[500:]]) if streamed else more
+        refused = http.patch(url, content=body, headers=headers | {"Upload-Offset": str(start)})
+        assert (refused.status_code, refused.json()["type"]) == (409, "total-exceeded"), announced
+        kept = offset(http, url)
+        assert start <= kept <= size, announced
+        if kept < size:
+            assert send(http, url, kept, content[kept:]).status_code == 204, announced
+        made = http.put(f"/v1/scenes/s{number}", params={"upload": begun["id"]})
+        assert made.status_code == 201, announced
 
 
 def test_more_bytes_than_a_content_range_covers_are_refused(http: httpx.Client) -> None:
@@ -268,15 +270,15 @@ def test_a_total_below_what_has_arrived_is_refused_and_forgotten(http: httpx.Cli
     assert http.patch(url, content=b"", headers={"Upload-Offset": "10", "Upload-Length": "10"}).status_code == 204
 
 
-@pytest.mark.parametrize("name", [".total", "/../x", "%2e%2e", "0" * 31, "0" * 33, "G" * 32])
-def test_only_ids_of_uploads_name_files(http: httpx.Client, settings: Settings, name: str) -> None:
+def test_only_ids_of_uploads_name_files(http: httpx.Client, settings: Settings) -> None:
     url = begin(http)
     assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/9"}).status_code == 204
-    path = f"{url}{name}" if name.startswith(".") else f"/v1/uploads/{name}"
-    for method in ("HEAD", "PATCH", "PUT", "DELETE"):
-        assert http.request(method, path, headers={"Upload-Offset": "0"}).status_code in (404, 405)
-    (note,) = Path(settings.data_dir).rglob("*.total")
-    assert note.read_text() == "9\n"
+    for name in (".total", "/../x", "%2e%2e", "0" * 31, "0" * 33, "G" * 32):
+        path = f"{url}{name}" if name.startswith(".") else f"/v1/uploads/{name}"
+        for method in ("HEAD", "PATCH", "PUT", "DELETE"):
+            assert http.request(method, path, headers={"Upload-Offset": "0"}).status_code in (404, 405), name
+        (note,) = Path(settings.data_dir).rglob("*.total")
+        assert note.read_text() == "9\n", name
 
 
 def test_a_compressed_body_is_refused(http: httpx.Client) -> None:
