@@ -125,7 +125,8 @@ class Client:
         """Upload labels, as polygons or as a raster, and return their document with the report of the inspection.
 
         id: by default the name of the file up to its first dot. classes: class value of each value of `class_field`.
-        layer: the layer to read, of a file that holds several.
+        background: class of what no polygon covers: 255 for unlabelled, which is the default, or 0 if all of it is of
+        class 0. layer: the layer to read, of a file that holds several.
         """
         parameters = {
             "class_field": class_field,

@@ -3,7 +3,8 @@
     python examples/main_job.py FOLDER [CONFIG]
 
 FOLDER holds train.tif, val.tif and new.tif (scenes), and plots.geojson: the surveyed plots of the first two, whose
-attribute `crop` says what grows there. CONFIG is JSON, for instance {"epochs": 20, "net": {"depth": 4, "width": 16}}.
+attribute `crop` says what grows there; land that no plot covers is unlabelled. CONFIG is JSON, for instance
+{"epochs": 20, "net": {"depth": 4, "width": 16}}.
 CANEMAP_URL names the service. app/client.py is one file that needs only httpx: copy it beside your own scripts.
 """
 

@@ -4,7 +4,8 @@
 #   examples/main_job.sh FOLDER [CONFIG]
 #
 # FOLDER holds train.tif, val.tif and new.tif (scenes), and plots.geojson: the surveyed plots of the first two, whose
-# attribute `crop` says what grows there. CONFIG is JSON, for instance {"epochs": 20, "net": {"depth": 4, "width": 16}}.
+# attribute `crop` says what grows there; land that no plot covers is unlabelled. CONFIG is JSON, for instance
+# {"epochs": 20, "net": {"depth": 4, "width": 16}}.
 set -euo pipefail
 FOLDER=$1
 CONFIG=${2:-'{}'}

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ml.config import LOVASZ_WEIGHT, PredictConfig, TrainConfig
+from ml.contract import UNLABELLED
 from ml.data import SceneFile
 from ml.datasets.options import DatasetOptions
 from ml.datasets.prepare import LabelFile, Prepared, prepare
@@ -50,7 +51,7 @@ DataFile = Annotated[
 ClassField = Annotated[str | None, typer.Option(help="Attribute of the polygons with the class.")]
 Classes = Annotated[str | None, typer.Option(help='Class of each of its values as JSON, like {"cane": 1, "*": 0}.')]
 FigureFormat = Annotated[Format, typer.Option("--figures", help="File format of the figures.")]
-Background = Annotated[int, typer.Option(help="Class of pixels outside all polygons: 0 other, 255 unlabelled.")]
+Background = Annotated[int, typer.Option(help="Class of pixels outside all polygons: 255 unlabelled, or 0.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeatable.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
 Bands = Annotated[str | None, typer.Option(help="Names of the bands in their order, like blue,green,red,nir.")]
@@ -70,7 +71,7 @@ def train_command(
     nodata: Nodata = None,
     class_field: ClassField = None,
     classes: Classes = None,
-    background: Background = 0,
+    background: Background = UNLABELLED,
     figures: FigureFormat = "png",
 ) -> None:
     """Train a U-Net on scenes and labels; after an interruption, the same command continues the training.
@@ -122,7 +123,7 @@ def compare_command(
     nodata: Nodata = None,
     class_field: ClassField = None,
     classes: Classes = None,
-    background: Background = 0,
+    background: Background = UNLABELLED,
     figures: FigureFormat = "png",
 ) -> None:
     """Train each variant with each seed and compare them: the paper's Table 1; by default CE and CE + 0.5 * Lovász."""

@@ -45,7 +45,8 @@ class LabelParameters(Frozen):
     background: str | None = Field(
         None,
         max_length=20,
-        description="Value of pixels that no polygon covers: 0 (default) or 255 (unlabelled).",
+        description="Value of pixels that no polygon covers: 255 (unlabelled, the default), or 0 if all of them are of "
+        "class 0.",
         json_schema_extra={"enum": ["0", "255"]},
     )
     field_id: str | None = Field(None, max_length=200, description="Attribute that polygons of one field share.")

@@ -36,10 +36,11 @@ def demo(folder: Folder = Path("canemap-demo"), epochs: Annotated[int, typer.Opt
     say("Starting the service ...")
     with running("127.0.0.1", 0, folder / "data", folder / "service.log") as url, Client(url) as client:
         say(f"The service runs at {url}. Uploading {len(names)} scenes and their labels over HTTP ...")
+        say("Every field of these scenes is drawn, so all other land is known to be no sugarcane: background=0.")
         for name, scene in made.items():
             client.upload_scene(scene.image)
             if name != UNSEEN:
-                client.upload_labels(scene.plots, class_field="crop", classes=CLASSES)
+                client.upload_labels(scene.plots, class_field="crop", classes=CLASSES, background=0)
         model = _learn(client, epochs)
         prediction = _predict(client, model)
         files = prediction.download(folder / "result")
@@ -102,7 +103,7 @@ def _draw(image: Path, plots: Path, labels: Path, files: Sequence[Path], out: Pa
     from ml.labels.classes import LabelOptions
     from ml.labels.rasterise import rasterise
 
-    rasterise([(plots, LabelOptions(class_field="crop", classes=CLASSES))], image, labels)
+    rasterise([(plots, LabelOptions(class_field="crop", classes=CLASSES, background=0))], image, labels)
     classes = next(file for file in files if file.name == "classes.tif")
     panels = [scene_panel("image", image), mask_panel("truth", labels), mask_panel("map", classes)]
     draw_row(panels, out, caption="A scene that the model has not seen")

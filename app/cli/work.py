@@ -41,7 +41,7 @@ def label(
     classes: Annotated[str | None, typer.Option(help="Class by value of that attribute: sugarcane=1,*=0.")] = None,
     crs: Annotated[str | None, typer.Option(help="CRS of the layer, if the file has none.")] = None,
     background: Annotated[
-        int | None, typer.Option(help="Value outside all polygons: 0, or 255 for unlabelled.")
+        int | None, typer.Option(help="Value outside all polygons: 255 (unlabelled), or 0 if all else is class 0.")
     ] = None,
     field_id: Annotated[str | None, typer.Option(help="Attribute that polygons of one field share.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to read, of a file that holds several.")] = None,

@@ -84,8 +84,13 @@ def _same(existing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet
         raise Conflict(
             "name-taken", f"There are other labels {existing.id!r} already: choose another name, or delete them."
         )
-    if existing.options != options:
-        raise Conflict(
-            "name-taken", f"Labels {existing.id!r} have these bytes, but other options: delete them and put them again."
-        )
+    if changed := _differing(existing, options):
+        detail = f"Labels {existing.id!r} have these bytes, but other options ({', '.join(changed)})"
+        raise Conflict("name-taken", f"{detail}: delete them and put them again, or choose another name.")
     return existing
+
+
+def _differing(existing: LabelSet, options: LabelOptions) -> list[str]:
+    """The options by which label sets of the same bytes differ; not the background of a raster, which has none."""
+    fields = [name for name in LabelOptions.model_fields if name != "background" or existing.report.kind != "raster"]
+    return [name for name in fields if getattr(existing.options, name) != getattr(options, name)]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from ml.class_notes import SECOND_CLASS
 from ml.contract import ClassDef
 from ml.datasets.splits import SPLITS, BlockSplit, Split
 from ml.faults import Fault, InputRefused, Note
@@ -137,47 +138,6 @@ def empty_faults(labelled: Mapping[str, object]) -> Iterator[Fault]:
             yield Fault("empty_split", f"No valid pixel of the split {name!r} is labelled.", hint, f"/split/{name}")
 
 
-RARE = 0.001  # smaller shares of the labels are mostly land that nobody has looked at, taken for the other class
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
-_ABSENT_HINTS = {
-    "train": "A net cannot learn a class without examples: add labels of it.",
-    "val": "Its IoU is undefined there, or 0 if any pixel is mapped as it, so the epoch is chosen without it: "
-    "add labels of it, or divide the scenes otherwise.",
-    "test": "How well it is found is not measured: add labels of it, or divide the scenes otherwise.",
-}
-
-
-def absence_notes(pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Note]:
-    """A note for each split that has labels, but not of every class.
-
-    single_class: The training split has one class only. absent_class: The training split lacks a class, or another
-    split lacks a class that the training split has. pixels: By split, then by class name, the number of labelled valid
-    pixels.
-    """
-    learnt = [name for name, count in pixels["train"].items() if count]
-    for split, of_class in pixels.items():
-        expected = of_class if split == "train" else learnt
-        absent = [name for name in expected if not of_class[name]]
-        if absent and any(of_class.values()):
-            code = "single_class" if split == "train" and len(learnt) == 1 else "absent_class"
-            detail = f"The {SPLIT_NAMES[split]} split has no pixel of {first_few(absent)}."
-            yield Note(code=code, detail=detail, hint=_ABSENT_HINTS[split])
-
-
-def rarity_notes(pixels: Mapping[str, int]) -> Iterator[Note]:
-    """rare_class: Less than a thousandth of the labels of the training split is of a class.
-
-    pixels: Number of labelled valid pixels of the training split, by class name.
-    """
-    labelled = sum(pixels.values())
-    for name, count in pixels.items():
-        if 0 < count < RARE * labelled:
-            share = f"{100 * count / labelled:.3g} %"
-            detail = f"{count:,} of {labelled:,} labelled training pixels are of {name}: {share}."
-            hint = "Check that what is not drawn is truly another class; if nobody looked, leave it unlabelled."
-            yield Note(code="rare_class", detail=detail, hint=hint)
-
-
 def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, float | None]]) -> Iterator[Fault]:
     """Why a net cannot learn from a dataset: empty_split, or one_class, when all labels of train are of one class.
 
@@ -188,4 +148,4 @@ def learning_faults(classes: Sequence[str], pixels: Mapping[str, Mapping[str, fl
     yield from empty_faults(found)
     if len(found["train"]) == 1:
         detail = f"All labelled pixels of the split 'train' are of class {found['train'][0]!r}."
-        yield Fault("one_class", detail, "Add training scenes or labels of another class.", "/split/train")
+        yield Fault("one_class", detail, SECOND_CLASS, "/split/train")

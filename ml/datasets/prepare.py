@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 
+from ml.class_notes import split_notes
 from ml.contract import UNLABELLED, BandStatistics, ClassDef, Contract, Homogenise, Method
 from ml.data import LabelledScene, SceneFile, TrainingData
 from ml.datasets.audit import DatasetScene, audit, settle_leaks
 from ml.datasets.checks import (
-    absence_notes,
     band_order_notes,
     class_faults,
     empty_faults,
     naming,
-    rarity_notes,
     scene_faults,
     split_faults,
     standard_scene,
@@ -121,7 +120,6 @@ def prepare(
     flat = _flat_notes(entries, common)
     unused = [*_unused_notes(names, written), *found.left_out.notes(classes)]
     pixels = {name: _by_name(counts, classes) for name, counts in written.splits.items()}
-    missing = [*absence_notes(pixels), *rarity_notes(pixels["train"])]
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
         statistics={name: each.statistics(classes) for name, each in written.splits.items()},
@@ -135,7 +133,7 @@ def prepare(
             *name_notes,
             *flat,
             *unused,
-            *missing,
+            *split_notes(pixels),
             *pixel_notes,
         ),
     )

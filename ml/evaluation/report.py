@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pydantic import Field
 
-from ml.datasets.checks import SPLIT_NAMES, absence_notes, rarity_notes
+from ml.class_notes import SPLIT_NAMES, split_notes
 from ml.datasets.unusable_chips import MOST, DroppedChip
 from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
@@ -97,7 +97,7 @@ def class_warnings(trained: Mapping[str, int], metrics: Mapping[str, Metrics]) -
     confusions = {split: np.array(found.confusion) for split, found in metrics.items()}
     truly = {split: counts.sum(axis=1).tolist() for split, counts in confusions.items()}
     labelled = {split: dict(zip(trained, pixels, strict=True)) for split, pixels in truly.items()}
-    for note in (*absence_notes({"train": trained, **labelled}), *rarity_notes(trained)):
+    for note in split_notes({"train": trained, **labelled}):
         yield f"{note.detail} {note.hint}"
     for split, counts in confusions.items():
         found = zip(labelled[split].items(), counts.diagonal(), strict=True)

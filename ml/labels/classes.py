@@ -32,8 +32,8 @@ class LabelOptions(Frozen):
         is the class value.
     crs: CRS of the polygons' coordinates as an authority's code, like "EPSG:32648". It is used instead of the CRS
         in the file, which may be missing or wrong.
-    background: Class of the pixels that no polygon covers, in a scene that the layer touches: 0, or 255 for
-        unlabelled.
+    background: Class of the pixels that no polygon covers, in a scene that the layer touches: 255 for unlabelled, or
+        0 if somebody has looked everywhere and all of them are of class 0. A mask has no background.
     layer: Name of the layer to read in a file that holds several: a table of a GeoPackage, or a Shapefile in a zip.
     field_id: Attribute that is equal for all polygons of one field. By default, it is an attribute called field_id,
         plot_id or parcel_id; without such an attribute, each polygon is a field.
@@ -42,7 +42,7 @@ class LabelOptions(Frozen):
     class_field: str | None = None
     classes: dict[str, ClassValue] | None = None
     crs: str | None = None
-    background: Literal[0, 255] = 0  # 255 is UNLABELLED; a Literal cannot contain a name
+    background: Literal[0, 255] = 255  # UNLABELLED; a Literal cannot contain a name
     field_id: str | None = None
     layer: str | None = None
 

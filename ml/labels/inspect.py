@@ -1,7 +1,7 @@
 """Inspection of label layers: their contents, and whether they can be used."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +10,7 @@ import rasterio
 import shapely
 from pydantic import Field
 
+from ml.class_notes import SECOND_CLASS, rarity_notes
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.frozen import Frozen
@@ -109,26 +110,23 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
     names, repeated = class_names(options.classes), repeated_ha(layer.geometries, layer.values, layer.crs)
     every_ha = np.bincount(layer.values, polygon_area_ha(layer.geometries, layer.crs), 256)
     area_ha = {value: float(every_ha[value]) - repeated.get(value, 0) for value in np.unique(layer.values).tolist()}
+    by_class = tuple(
+        ClassReport(value=value, name=names.get(value), features=int((layer.values == value).sum()), area_ha=ground_ha)
+        for value, ground_ha in area_ha.items()
+    )
     return LabelReport(
         kind=layer.kind,
         features=len(layer.values),
         crs=_crs_name(layer),
         bbox=layer.box,
-        by_class=tuple(
-            ClassReport(
-                value=value,
-                name=names.get(value),
-                features=int((layer.values == value).sum()),
-                area_ha=ground_ha,
-            )
-            for value, ground_ha in area_ha.items()
-        ),
+        by_class=by_class,
         repairs=layer.notes,
         warnings=(
             *layer.file.notes,
             *_without_geometry(layer),
             *texts.notes(),
             *_unclassed(layer),
+            *_class_notes(by_class, options.background),
             *_wide(layer),
             *overlaps,
             *repeated_notes(repeated, area_ha),
@@ -152,6 +150,29 @@ def _unclassed(layer: PolygonLayer) -> Iterator[Note]:
         detail = f"All {len(features)} polygons have class 1, because no attribute was named for their classes."
         hint = f"{attributes_there(features)} Name one if it tells crops apart: class_field=..."
         yield Note(code="one_class", detail=detail, hint=hint)
+
+
+def _class_notes(by_class: Sequence[ClassReport], background: int | None) -> Iterator[Note]:
+    """Yield single_class if all labels are of one class, and rare_class for a class of which there is hardly anything.
+
+    background: Class of the pixels outside all polygons, whose number is not known before there is a scene; None for a
+    mask.
+    """
+    labelled = [item for item in by_class if item.value != UNLABELLED]
+    if background == 0:
+        if {item.value for item in labelled} == {0}:
+            detail = "All polygons are of class 0, as is what lies outside them."
+            yield Note(code="single_class", detail=detail, hint="Draw fields of another class too.")
+        return
+    if len(labelled) == 1:
+        detail = f"All labels are of class {_titled(labelled[0])}; everything else is unlabelled."
+        hint = "Label other classes too, in this mask or in another layer." if background is None else SECOND_CLASS
+        yield Note(code="single_class", detail=detail, hint=f"A net needs labels of two classes. {hint}")
+    yield from rarity_notes({f"class {_titled(item)}": item.area_ha for item in labelled}, "labelled hectares")
+
+
+def _titled(item: ClassReport) -> str:
+    return f"{item.value} ({item.name[:40]})" if item.name else str(item.value)
 
 
 def _guess(encoding: TextEncoding | None) -> str:
@@ -201,18 +222,20 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
     besides = "" if source.nodata is None else f" (without its nodata value {source.nodata})"
     texts = TextReport(values, table, "pixels", f"the mask{besides}")
     refuse_any(texts.faults())
+    by_class = tuple(
+        ClassReport(value=value, name=names.get(value), pixels=int(pixels[value]), area_ha=float(area_ha[value]))
+        for value in np.flatnonzero(pixels).tolist()
+    )
     return LabelReport(
         kind="raster",
         features=0,
         crs=_crs_name(layer),
         bbox=layer.box,
-        by_class=tuple(
-            ClassReport(value=value, name=names.get(value), pixels=int(pixels[value]), area_ha=float(area_ha[value]))
-            for value in np.flatnonzero(pixels).tolist()
-        ),
+        by_class=by_class,
         repairs=(),
         warnings=(
             *texts.notes(),
+            *_class_notes(by_class, None),
             *_unlabelled_values(unlabelled),
             *_only_nodata_else(texts, layer.options, besides, int(pixels[UNLABELLED])),
             *_place_notes(layer),

@@ -43,7 +43,9 @@ def test_the_answer_to_uploaded_labels_has_their_report(http: httpx.Client, mask
     by_value = {item["value"]: item["pixels"] for item in report["by_class"]}
     assert (by_value[0], by_value[1]) == (63 * 32, 63 * 32)
     assert put(http, "/v1/labels/truth", mask).status_code == 200
-    assert put(http, "/v1/labels/truth", mask, background="255").status_code == 409
+    assert put(http, "/v1/labels/truth", mask, background="0").status_code == 200  # a mask has no background
+    refused = put(http, "/v1/labels/truth", mask, classes='{"0": 0, "1": 1}')
+    assert refused.status_code == 409 and "other options (classes)" in refused.json()["detail"]
     assert http.get("/v1/labels").json()["items"][0]["id"] == "truth"
 
 
@@ -64,13 +66,23 @@ def test_the_report_says_how_labels_change_their_datum(
 ) -> None:
     cane, unknown = box(113.5, 22.2, 113.51, 22.21), box(113.52, 22.2, 113.53, 22.21)
     path = geojson(tmp_path / "plots.geojson", [(cane, {"crop": "cane"}), (unknown, {"crop": None})], crs=crs)
-    answer = put(http, "/v1/labels/plots", path, class_field="crop", classes='{"cane": 1, "*": 0}')
+    options = {"class_field": "crop", "classes": '{"cane": 1, "*": 0}', "background": "0"}
+    answer = put(http, "/v1/labels/plots", path, **options)
     assert answer.status_code == 201, answer.text
     report = answer.json()["report"]
     assert [note["code"] for note in report["warnings"]] == ["no_class_text", *([code] if code else [])]
     assert (report["unlabelled"], report["other_texts"], report["other_texts_left"]) == (1, [], 0)
     assert report["datum_shift"]["accuracy_m"] == {"EPSG:4214": 15, "EPSG:4610": None, "EPSG:4490": 1}[crs]
     assert http.get("/v1/labels/plots").json() == answer.json()
+
+
+def test_polygons_leave_the_rest_unlabelled_unless_told_otherwise(http: httpx.Client, tmp_path: Path) -> None:
+    path = geojson(tmp_path / "plots.geojson", [(square(0, 0), {})])
+    answer = put(http, "/v1/labels/plots", path)
+    assert (answer.status_code, answer.json()["options"]["background"]) == (201, 255)
+    refused = put(http, "/v1/labels/plots", path, background="0")
+    assert refused.status_code == 409 and "other options (background)" in refused.json()["detail"]
+    assert put(http, "/v1/labels/rest", path, background="0").json()["options"]["background"] == 0
 
 
 @pytest.mark.parametrize(
@@ -240,7 +252,10 @@ def test_a_dataset_of_one_class_cannot_be_trained_on(
     http.post("/v1/datasets", json=body(labels=["bare"]))
     assert http.post("/v1/trainings", json={"dataset": "gx:1"}).status_code == 409
     do("gx:1")
-    assert codes(http.post("/v1/trainings", json={"dataset": "gx:1"})) == {("one_class", "/dataset")}
+    assert "single_class" in {note["code"] for note in http.get("/v1/datasets/gx:1").json()["notes"]}
+    refused = http.post("/v1/trainings", json={"dataset": "gx:1"})
+    assert codes(refused) == {("one_class", "/dataset")}
+    assert "background=0" in refused.json()["errors"][0]["hint"]
     assert codes(http.post("/v1/trainings", json={"dataset": "nothing"})) == {("unknown_dataset", "/dataset")}
 
 

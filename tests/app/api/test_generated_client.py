@@ -87,7 +87,7 @@ def test_it_uploads_lists_patches_and_deletes(api: Api, scene: Path, mask: Path)
     assert api("scenes", "patch_scene", "s1", body=patch)[1].properties.instruments == ["GF-1"]
     assert len(api("scenes", "get_scene_data", "s1")[1].payload.read()) > 1000
     status, layer = api("labels", "put_labels", "truth", body=api.file(mask))
-    assert (status, layer.report.kind, layer.options.background) == (201, "raster", 0)
+    assert (status, layer.report.kind, layer.options.background) == (201, "raster", 255)
     assert api("labels", "delete_labels", "truth")[0] == 204
     assert api("scenes", "delete_scene", "s1") == (204, None)
 

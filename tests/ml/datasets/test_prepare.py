@@ -131,6 +131,32 @@ def test_a_split_without_a_class_that_is_learnt_is_noted(world: World) -> None:
     assert "undefined" in note.hint
 
 
+def test_what_no_polygon_covers_is_unlabelled_unless_said_otherwise(world: World) -> None:
+    plots: list[Item] = [(square(100 * n + col, 0), {"v": v}) for n in range(3) for v, col in enumerate((0, 20))]
+    sparse = LabelFile(name="s", path=geojson(world.folder / "s", plots), options=LabelOptions(class_field="v"))
+    prepared = world.prepare(labels=[sparse])
+    assert prepared.statistics["train"].pixels == {"other": 100, "sugarcane": 100, "unlabelled": SIZE**2 - 200}
+    assert [note.code for note in prepared.notes] == ["few_labels"] * 3
+    assert prepared.notes[0].detail == "The training split has only 200 labelled pixels."
+
+
+def test_a_dataset_of_fields_of_one_class_says_how_to_name_the_other(world: World) -> None:
+    cane: list[Item] = [(square(100 * n, 0, 40), {}) for n in range(3)]
+    alone = LabelFile(name="cane", path=geojson(world.folder / "cane", cane))
+    prepared = world.prepare(labels=[alone])
+    (note,) = prepared.notes
+    assert note.code == "single_class" and "background=0" in note.hint
+    (fault,) = training_faults(prepared.training_data)
+    assert fault.code == "one_class" and "background=0" in fault.hint
+
+
+def test_a_class_that_is_rare_in_a_split_is_noted_for_that_split(world: World) -> None:
+    plots: list[Item] = [(square(0, 0), {}), (square(100, 0, 2), {}), (square(200, 0), {})]
+    (note,) = world.prepare(labels=[world.label("plots4", plots)]).notes
+    assert note.code == "rare_class"
+    assert note.detail == "4 of 4,096 labelled validation pixels are of sugarcane: 0.0977 %."
+
+
 def test_scenes_of_which_nothing_is_used_are_noted(world: World) -> None:
     image = RNG.integers(1, 1000, (2, SIZE, SIZE), dtype=np.uint16)
     image[:, :32] = 0  # no data

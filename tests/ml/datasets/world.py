@@ -36,7 +36,9 @@ class World:
         return SceneFile(name=name, path=path)
 
     def label(self, name: str, items: list[Any], **options: Any) -> LabelFile:
-        return LabelFile(name=name, path=geojson(self.folder / name, items), options=LabelOptions(**options))
+        """Labels whose polygons leave the rest of a scene in class 0, unless `options` say otherwise."""
+        given = LabelOptions(**{"background": 0} | options)
+        return LabelFile(name=name, path=geojson(self.folder / name, items), options=given)
 
     def prepare(self, split: SceneSplit | BlockSplit = BY_SCENE, *more: LabelFile, **changes: Any) -> Prepared:
         options: dict[str, Any] = {"scenes": self.scenes, "labels": [self.fields, *more], "classes": BINARY} | changes

@@ -208,7 +208,7 @@ def test_a_layer_may_hold_nothing_of_class_0(tmp_path: Path) -> None:
     options = LabelOptions(class_field="crop", classes={"cane": 1, "other": 0})
     report = inspected(tmp_path, "cane", options=options)
     assert features_by_class(report) == {1: 1}
-    assert [note.code for note in report.warnings] == ["unmatched_text"]
+    assert [note.code for note in report.warnings] == ["unmatched_text", "single_class"]
 
 
 @pytest.mark.parametrize("classes", [None, {"cane": 1, "*": 0}])
@@ -279,10 +279,12 @@ def test_a_class_that_is_the_nodata_value_of_the_mask_is_named(make_scene: MakeS
     mask = np.zeros((1, 40, 40), dtype=np.uint8)
     mask[0, :10] = 1
     path = make_scene(mask, nodata=0)
-    (note,) = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0})).warnings
-    assert note.code == "unmatched_text" and "nodata value 0" in note.detail and "1,200 pixels" in note.detail
-    (note,) = inspect_labels(path, LabelOptions(classes={"1": 1, "0": 0})).warnings
+    notes = inspect_labels(path, LabelOptions(classes={"1": 1, "*": 0})).warnings
+    (note,) = (note for note in notes if note.code == "unmatched_text")
+    assert "nodata value 0" in note.detail and "1,200 pixels" in note.detail
+    note, single = inspect_labels(path, LabelOptions(classes={"1": 1, "0": 0})).warnings
     assert note.code == "unmatched_text" and "nodata value 0" in note.detail
+    assert single.code == "single_class" and "background" not in single.hint  # a mask has none
     with pytest.raises(InputRefused) as refused:
         inspect_labels(path, LabelOptions(classes={"1": 0, "0": 1}))
     (fault,) = refused.value.faults
@@ -355,7 +357,7 @@ def test_ground_that_polygons_of_one_class_cover_twice_counts_once(
 
 def test_neighbours_that_touch_cover_nothing_twice(tmp_path: Path) -> None:
     items: list[Item] = [(square(10 * col, 10 * row), {}) for col in range(3) for row in range(3)]
-    report = inspect_labels(geojson(tmp_path / "x", items))
+    report = inspect_labels(geojson(tmp_path / "x", items), LabelOptions(background=0))
     assert report.warnings == () and report.by_class[0].area_ha == pytest.approx(9 * HECTARE, rel=1e-4)
 
 
@@ -425,7 +427,7 @@ def warnings_of(report: LabelReport) -> list[str]:
 
 def test_the_report_names_the_datum_shift_of_the_layer_and_how_exact_it_is(tmp_path: Path) -> None:
     field = shapely.box(113.5, 22.2, 113.51, 22.21)
-    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4214"))
+    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4214"), LabelOptions(background=0))
     assert report.datum_shift == DatumShift(name="Beijing 1954 to WGS 84 (3)", accuracy_m=15, inside=True)
     (note,) = report.warnings
     assert note.code == "inexact_datum_shift" and "exact to 15 m" in note.detail
@@ -434,7 +436,7 @@ def test_the_report_names_the_datum_shift_of_the_layer_and_how_exact_it_is(tmp_p
 
 def test_a_datum_without_a_known_shift_is_never_silent(tmp_path: Path) -> None:
     field = shapely.box(113.5, 22.2, 113.51, 22.21)
-    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4610"))
+    report = inspect_labels(geojson(tmp_path / "x", [(field, {})], crs="EPSG:4610"), LabelOptions(background=0))
     assert report.datum_shift is not None and report.datum_shift.accuracy_m is None
     (note,) = report.warnings
     assert note.code == "unknown_datum_shift" and "Xian 1980" in note.detail and "up to 100 m" in note.detail
@@ -490,7 +492,8 @@ def test_the_box_of_a_layer_around_a_pole_reaches_the_pole(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("crs", ["EPSG:4490", "EPSG:4326", "OGC:CRS84"])
 def test_layers_in_cgcs2000_and_wgs84_need_no_warning(tmp_path: Path, crs: str) -> None:
-    report = inspect_labels(geojson(tmp_path / "x", [(shapely.box(113.5, 22.2, 113.51, 22.21), {})], crs=crs))
+    path = geojson(tmp_path / "x", [(shapely.box(113.5, 22.2, 113.51, 22.21), {})], crs=crs)
+    report = inspect_labels(path, LabelOptions(background=0))
     assert report.warnings == () and (report.datum_shift is None or report.datum_shift.accuracy_m == 1)
 
 
@@ -524,7 +527,7 @@ def test_a_layer_on_both_sides_of_the_date_line_has_a_narrow_box(tmp_path: Path,
 
 def test_a_polygon_drawn_round_the_earth_is_pointed_out(tmp_path: Path) -> None:
     belt = Polygon([(179.9, -17), (-179.9, -17), (-179.9, -16), (179.9, -16)])
-    report = inspect_labels(geojson(tmp_path / "x", [(belt, {})], crs=None))
+    report = inspect_labels(geojson(tmp_path / "x", [(belt, {})], crs=None), LabelOptions(background=0))
     assert warnings_of(report) == ["wide_polygon"] and "1" in report.warnings[0].detail
 
 
@@ -534,7 +537,34 @@ def test_longitudes_of_more_than_a_full_turn_are_refused(tmp_path: Path) -> None
 
 
 def test_polygons_without_an_attribute_for_their_classes_are_noted_if_they_differ(tmp_path: Path) -> None:
-    (note,) = inspect_labels(geojson(tmp_path / "x", ITEMS)).warnings
+    note, _ = inspect_labels(geojson(tmp_path / "x", ITEMS)).warnings
     assert note.code == "one_class" and note.hint is not None and "crop (cane 1, maize 1)" in note.hint
     alike: list[Item] = [(polygon, {"crop": "cane", "no": number}) for number, (polygon, _) in enumerate(ITEMS)]
-    assert inspect_labels(geojson(tmp_path / "y", alike)).warnings == ()
+    assert inspect_labels(geojson(tmp_path / "y", alike), LabelOptions(background=0)).warnings == ()
+
+
+def single(report: LabelReport) -> str:
+    (note,) = (note for note in report.warnings if note.code == "single_class")
+    return note.detail + note.hint
+
+
+def test_polygons_of_one_class_alone_are_pointed_out_with_the_way_out(tmp_path: Path) -> None:
+    cane: list[Item] = [(square(20 * number, 0), {"crop": "cane"}) for number in range(2)]
+    path, options = geojson(tmp_path / "x", cane), {"class_field": "crop", "classes": {"cane": 1, "*": 0}}
+    said = single(inspect_labels(path, LabelOptions.model_validate(options)))
+    assert "of class 1 (cane); everything else is unlabelled" in said and "background=0" in said
+    said = single(
+        inspect_labels(path, LabelOptions.model_validate(options | {"classes": {"cane": 0}, "background": 0}))
+    )
+    assert "class 0, as is what lies outside them" in said
+    assert warnings_of(inspect_labels(path, LabelOptions.model_validate(options | {"background": 0}))) == []
+
+
+def test_a_class_of_which_there_is_hardly_anything_is_pointed_out(tmp_path: Path, make_scene: MakeScene) -> None:
+    items: list[Item] = [(square(0, 0, 3), {"crop": "cane"}), (square(10, 0, 100), {"crop": "rice"})]
+    (note,) = inspect_labels(geojson(tmp_path / "x", items), CANE_OR_NOT).warnings
+    assert note.code == "rare_class" and "labelled hectares are of class 1 (cane): 0.0899 %" in note.detail
+    mask = np.zeros((1, 100, 100), dtype=np.uint8)
+    mask[0, 0, :9] = 1
+    (note,) = inspect_labels(make_scene(mask)).warnings
+    assert note.code == "rare_class" and "of class 1: 0.09 %" in note.detail

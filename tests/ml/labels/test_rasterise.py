@@ -17,8 +17,8 @@ from tests.ml.conftest import GRID, MakeScene
 from tests.ml.labels.layers import geojson, square
 
 ROWS, COLS = 80, 100
-CANE = LabelOptions(class_field="v")
-SPARSE = LabelOptions(class_field="v", background=255)
+CANE = LabelOptions(class_field="v", background=0)
+SPARSE = LabelOptions(class_field="v")
 
 
 @pytest.fixture
