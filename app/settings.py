@@ -1,11 +1,18 @@
 """Settings from the environment: `CANEMAP_DATA_DIR`, `CANEMAP_DATABASE_URL`, ... (docs/settings.md)."""
 
+import os
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -77,6 +84,21 @@ class Settings(BaseSettings):
         "info", description="Lowest severity that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read a setting that is no environment variable from the file of its name in the folder of secrets."""
+        folder = os.environ.get("CANEMAP_SECRETS_DIR")
+        if folder and not Path(folder).is_dir():
+            raise SettingsError(f"CANEMAP_SECRETS_DIR is {folder}, which is not a folder.")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder or None)
 
     @field_validator("database_url")
     @classmethod

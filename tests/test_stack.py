@@ -1,8 +1,10 @@
 """The containers: their files are well formed, and their commands work as they are written."""
 
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -17,14 +19,14 @@ import yaml
 from pydantic import TypeAdapter
 
 from app.client import Client
+from app.jobs.kinds import QUEUES
 from app.settings import Settings
 from ml.synthetic import make_scene
 from tests import servers
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
-OURS = ("migrate", "api", "worker-cpu", "worker-gpu", "beat")
-SECRETS = {"POSTGRES_PASSWORD", "STORE_KEY", "STORE_SECRET"}
+OURS = ("migrate", "api", "worker-maps", "worker-cpu", "worker-gpu", "beat")
 READY_S = 240.0  # a busy machine starts five processes slowly
 
 
@@ -69,14 +71,45 @@ def test_ports_are_published_only_on_the_loopback_of_the_host(compose: dict[str,
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_secrets_come_from_the_environment_and_all_settings_exist(compose: dict[str, Any]) -> None:
-    text = COMPOSE.read_text()
-    assert all(f"${{{name}:?" in text for name in SECRETS)
-    known = {f"CANEMAP_{name.upper()}" for name in Settings.model_fields}
-    environment = compose["x-environment"]
-    assert {name for name in environment if name.startswith("CANEMAP_")} <= known
-    assert environment["AWS_SECRET_ACCESS_KEY"].startswith("${")
-    assert not [name for name in (*SECRETS, "SECRET_ACCESS") if name in (ROOT / "Dockerfile").read_text()]
+def test_every_process_has_a_bound_of_memory_and_its_log_one_of_size(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert name == "migrate" or service["mem_limit"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+
+
+def test_one_command_without_a_profile_starts_a_worker_for_each_queue(compose: dict[str, Any]) -> None:
+    queues = [
+        service["command"][-1]
+        for service in compose["services"].values()
+        if service.get("command", [])[:2] == ["canemap", "worker"] and "profiles" not in service
+    ]
+    assert sorted(",".join(queues).split(",")) == sorted(QUEUES)
+    assert compose["services"]["worker-gpu"]["profiles"] == ["gpu"]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """The folder of secrets, as the script for users writes it."""
+    folder = tmp_path / "secrets"
+    subprocess.run(["sh", ROOT / "packaging" / "secrets.sh", folder], check=True)
+    return folder
+
+
+def test_secrets_are_files_that_other_users_cannot_reach(compose: dict[str, Any], secrets: Path) -> None:
+    assert {path.name for path in secrets.iterdir()} == compose["secrets"].keys()
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+    assert all(path.stat().st_mode & stat.S_IROTH for path in secrets.iterdir()), "for the users of the containers"
+    before = {path.name: path.read_text() for path in secrets.iterdir()}
+    subprocess.run(["sh", ROOT / "packaging" / "secrets.sh", secrets], check=True, capture_output=True)
+    assert {path.name: path.read_text() for path in secrets.iterdir()} == before
+    assert before["postgres_password"] in before["canemap_database_url"]
+    texts = [(ROOT / name).read_text() for name in ("Dockerfile", "docker-compose.yml")]
+    assert not [word for word in ("PASSWORD:", "SECRET_ACCESS", "ACCESS_KEY") for text in texts if word in text]
+
+
+def test_all_settings_of_the_compose_file_exist(compose: dict[str, Any]) -> None:
+    known = {f"CANEMAP_{name.upper()}" for name in Settings.model_fields} | {"CANEMAP_SECRETS_DIR"}
+    assert {name for name in compose["x-environment"] if name.startswith("CANEMAP_")} <= known
 
 
 def test_the_build_context_has_exactly_the_files_that_the_dockerfile_copies() -> None:
@@ -100,7 +133,8 @@ class Containers:
     def __init__(self, compose: dict[str, Any], folder: Path, environment: dict[str, str], port: int) -> None:
         self.services = compose["services"]
         self.folder = folder
-        self.environment = {**os.environ, **environment, "OMP_NUM_THREADS": "1", "CANEMAP_SWEEP_S": "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self.environment = {**inherited, **environment, "OMP_NUM_THREADS": "1", "CANEMAP_SWEEP_S": "1"}
         self.port = port
 
     def command(self, argv: Sequence[str]) -> list[str]:
@@ -140,9 +174,20 @@ class Containers:
 
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_compose_file_start_a_working_service(
-    compose: dict[str, Any], postgres_url: str, redis_url: str, s3_url: str, tmp_path: Path
+    compose: dict[str, Any], postgres_url: str, redis_url: str, s3_url: str, secrets: Path, tmp_path: Path
 ) -> None:
-    settings = {"CANEMAP_DATABASE_URL": postgres_url, "CANEMAP_BROKER_URL": redis_url, "CANEMAP_STORE_URL": s3_url}
+    (secrets / "canemap_database_url").write_text(f"{postgres_url}\n")
+    (secrets / "store.ini").write_text(
+        "[default]\naws_access_key_id = {AWS_ACCESS_KEY_ID}\naws_secret_access_key = {AWS_SECRET_ACCESS_KEY}\n".format(
+            **servers.S3_KEYS
+        )
+    )
+    settings = {
+        "CANEMAP_SECRETS_DIR": str(secrets),
+        "CANEMAP_BROKER_URL": redis_url,
+        "CANEMAP_STORE_URL": f"{s3_url}&region=us-east-1",
+        "AWS_SHARED_CREDENTIALS_FILE": str(secrets / "store.ini"),
+    }
     assert settings.keys() <= compose["x-environment"].keys()
     containers = Containers(compose, tmp_path, settings, servers.free_port())
     assert containers.run("migrate") == 0
@@ -167,10 +212,12 @@ def test_the_commands_of_the_compose_file_start_a_working_service(
         assert client.create_dataset("gx", scenes=names, labels=names, split=split).wait(timeout_s=240).id == "gx:1"
         part = httpx.get(f"http://127.0.0.1:{containers.port}/v1/scenes/one/data", headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content[:2]) == (206, b"II")
-    assert not list((tmp_path / "worker-cpu" / "scratch").iterdir())
+    assert not list((tmp_path / "worker-maps" / "scratch").iterdir())
 
 
-def test_the_store_of_the_compose_file_starts_with_its_command(compose: dict[str, Any]) -> None:
-    """The command runs as it is written, except that folder, address and ports are those of the test."""
-    with servers.s3_server(compose["services"]["store"]["command"]) as url:
+def test_the_store_of_the_compose_file_starts_with_its_command(compose: dict[str, Any], secrets: Path) -> None:
+    """The command runs as it is written, except that folders, address and ports are those of the test."""
+    keys = dict(re.findall(r"^aws_(\w+) = (.+)$", (secrets / "store.ini").read_text(), re.M))
+    command = [argument.replace("/run/secrets", str(secrets)) for argument in compose["services"]["store"]["command"]]
+    with servers.s3_server(command, keys["access_key_id"], keys["secret_access_key"]) as url:
         assert httpx.get(f"{url}/healthz").status_code == 200
