@@ -11,6 +11,7 @@ from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import read_json
+from app.api.http.parameters import checked, faults_of
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
@@ -19,9 +20,9 @@ from app.data import labels
 from app.data.uploads import ID
 from app.services import Services
 from app.storage import Upload
-from ml.faults import Fault
 from ml.frozen import Frozen
-from ml.labels.classes import LabelOptions
+from ml.geo.crs import crs_from_code
+from ml.labels.classes import ClassTable, LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"])
 CLASSES: dict[str, Any] = {
@@ -30,19 +31,40 @@ CLASSES: dict[str, Any] = {
 }
 
 
+def _read_classes(text: str) -> dict[str, int]:
+    """The classes in a JSON object. Raises `Invalid`, or `InputRefused` for a text that stands for two classes."""
+    try:
+        classes = LabelOptions.model_validate({"classes": read_json(text)}).classes or {}
+    except Unreadable as error:
+        hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
+        raise invalid("invalid-classes", "`classes` is not JSON.", hint) from error
+    except ValidationError as error:
+        items = ({**item, "loc": ("body", *item["loc"][1:])} for item in error.errors(include_url=False))
+        raise Invalid("invalid-classes", *faults_of(items)) from error
+    return dict(ClassTable(classes).classes or {})
+
+
+def _read_background(text: str) -> int:
+    if text not in ("0", "255"):
+        raise invalid("invalid-background", "`background` is another value.", "Write 0, or 255 for unlabelled.")
+    return int(text)
+
+
 class LabelParameters(Frozen):
     """How an uploaded layer of labels is read."""
 
     class_field: str | None = Field(None, max_length=200, description="Attribute that holds the class of a polygon.")
-    classes: str | None = Field(
+    classes: Annotated[str | None, checked(_read_classes)] = Field(
         None,
         max_length=20_000,
         description='Class by value of that attribute, as JSON: {"sugarcane": 1, "*": 0}; * is any other text, and "" '
         "a missing one.",
         json_schema_extra=CLASSES,
     )
-    crs: str | None = Field(None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649.")
-    background: str | None = Field(
+    crs: Annotated[str | None, checked(crs_from_code)] = Field(
+        None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649."
+    )
+    background: Annotated[str | None, checked(_read_background)] = Field(
         None,
         max_length=20,
         description="Value of pixels that no polygon covers: 255 (unlabelled, the default), or 0 if all of them are of "
@@ -55,36 +77,19 @@ class LabelParameters(Frozen):
     )
 
     def options(self) -> LabelOptions:
-        """These parameters as `LabelOptions`. Raises `Invalid`."""
+        """These parameters as `LabelOptions`."""
         values = self.model_dump(exclude_none=True, include=set(LabelOptions.model_fields))
         if self.classes is not None:
-            values["classes"] = _json(self.classes)
+            values["classes"] = _read_classes(self.classes)
         if self.background is not None:
-            values["background"] = int(self.background) if self.background.isdecimal() else self.background
-        try:
-            return LabelOptions.model_validate(values)
-        except ValidationError as error:
-            items = error.errors(include_input=False, include_url=False)
-            raise Invalid("invalid-options", *map(_fault, items)) from error
+            values["background"] = _read_background(self.background)
+        return LabelOptions.model_validate(values)
 
 
 class RawLabels(LabelParameters):
     """The parameters of PUT, by which the file can also be taken from an upload in pieces."""
 
     upload: str | None = Field(None, pattern=ID, description="Id of an upload of /v1/uploads, instead of a body.")
-
-
-def _fault(item: Any) -> Fault:
-    pointer = f"query:{'/'.join(map(str, item['loc']))}"
-    return Fault(item["type"], item["msg"], "See /docs for what is allowed here.", pointer)
-
-
-def _json(text: str) -> object:
-    try:
-        return read_json(text)
-    except Unreadable as error:
-        hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
-        raise invalid("invalid-classes", "`classes` is not JSON.", hint, "query:classes") from error
 
 
 async def _add(

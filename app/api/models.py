@@ -12,7 +12,7 @@ from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, UploadId,
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
-from app.api.http.queries import Page
+from app.api.http.queries import NamePage
 from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound
 from app.core.names import NAME
@@ -49,7 +49,7 @@ AliasName = Annotated[str, Depends(_alias)]
 
 
 @router.get("", responses=answer(200, NEXT))
-def list_models(session: Reading, request: Request, response: Response, page: Page) -> documents.Models:
+def list_models(session: Reading, request: Request, response: Response, page: NamePage) -> documents.Models:
     """List models in the order of their names, each with its aliases and its newest version."""
     found = registry.newest(session, limit=page.limit, token=page.token)
     names = [row.name for row in found.rows]
@@ -60,7 +60,7 @@ def list_models(session: Reading, request: Request, response: Response, page: Pa
 
 
 @router.get("/{id}", responses=answer(200, NEXT) | problems(404))
-def get_model(session: Reading, id_: Id, request: Request, response: Response, page: Page) -> documents.ModelPage:
+def get_model(session: Reading, id_: Id, request: Request, response: Response, page: NamePage) -> documents.ModelPage:
     """Read a model with its aliases and its versions, newest first."""
     found = registry.versions(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)

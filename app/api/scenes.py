@@ -1,5 +1,6 @@
 """Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.parameters import checked
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
@@ -33,10 +35,15 @@ MOMENT: dict[str, Any] = {
 }
 
 
+def _read_acquired(text: str) -> datetime | None:
+    """A time in UTC; None for a field that was not filled in. Raises `Invalid`."""
+    return scenes.parse_acquired(text, "") if text else None
+
+
 class SceneParameters(Frozen):
     """What a client states about a scene in addition to the file."""
 
-    acquired: str | None = Field(
+    acquired: Annotated[str | None, checked(_read_acquired)] = Field(
         None, max_length=40, description="Date or RFC 3339 time of acquisition.", json_schema_extra=MOMENT
     )
     sensor: str | None = Field(None, max_length=200, description="Name of the sensor.")
@@ -44,9 +51,9 @@ class SceneParameters(Frozen):
     nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")
 
     def options(self) -> SceneOptions:
-        """These parameters as `SceneOptions`. Raises `Invalid`."""
+        """These parameters as `SceneOptions`."""
         return SceneOptions(
-            acquired=scenes.parse_acquired(self.acquired) if self.acquired else None,
+            acquired=_read_acquired(self.acquired or ""),
             sensor=self.sensor,
             bands=tuple(name.strip() for name in self.bands.split(",")) if self.bands else None,
             nodata=self.nodata,

@@ -7,7 +7,6 @@ import time
 from pydantic import BaseModel
 
 from app.core.errors import invalid
-from app.requests import storable
 from ml.faults import Fault, InputRefused
 from ml.text import is_storable, values_in
 
@@ -26,14 +25,6 @@ def check_name(name: str, pointer: str = "/id") -> str:
         "Use 1 to 80 of the letters A-Z a-z, digits, dot, underscore and hyphen; the first must not be a dot.",
         pointer,
     )
-
-
-def printable(text: str, pointer: str) -> str:
-    """Return `text` if it can be stored; raise `Invalid` if it holds control characters or lone surrogates."""
-    try:
-        return storable(text)
-    except ValueError as error:
-        raise invalid("invalid-text", "The text holds control characters.", "Remove them.", pointer) from error
 
 
 def check_texts(found: BaseModel, what: str) -> None:

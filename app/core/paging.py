@@ -50,6 +50,11 @@ def encode(created: datetime, key: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([created.isoformat(), key]).encode()).decode().rstrip("=")
 
 
+def check_token(token: str) -> None:
+    """Raise `Invalid` for a token that no list returned."""
+    _decode(token)
+
+
 def _decode(token: str) -> tuple[datetime, str]:
     try:
         created, key = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
@@ -61,7 +66,7 @@ def _decode(token: str) -> tuple[datetime, str]:
     return moment, key
 
 
-def bad_token() -> Invalid:
-    """The error for a token that no list returned."""
+def bad_token(pointer: str = "") -> Invalid:
+    """The error for a token that no list returned. pointer: place of the token; "" for the value that is checked."""
     hint = "Start without a token, and use `next` of each answer unchanged as the token of the following request."
-    return invalid("invalid-token", "The token is not one that a list returned.", hint, "/token")
+    return invalid("invalid-token", "The token is not one that a list returned.", hint, pointer)

@@ -127,7 +127,7 @@ def resolve(session: Session, reference: str) -> ModelVersion:
 def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVersion]:
     """The newest version of each model, in the order of the names. The token of a page is its last name."""
     if token and not NAME.fullmatch(token):
-        raise bad_token()
+        raise bad_token("/token")
     # every model has a champion, so the names are found without reading all versions
     names = select(Alias.model).where(Alias.alias == CHAMPION, Alias.model > (token or ""))
     of_page = names.order_by(Alias.model).limit(limit + 1).subquery()
@@ -143,7 +143,7 @@ def newest(session: Session, *, limit: int, token: str | None) -> Page[ModelVers
 def versions(session: Session, name: str, *, limit: int, token: str | None) -> Page[ModelVersion]:
     """The versions of a model, newest first. The token of a page is its last number. Raises `NotFound`."""
     if token and not VERSION.fullmatch(token):
-        raise bad_token()
+        raise bad_token("/token")
     chosen = select(ModelVersion).where(ModelVersion.name == name)
     if token:
         chosen = chosen.where(ModelVersion.version < int(token))

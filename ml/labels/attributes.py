@@ -30,7 +30,7 @@ def absent_attributes(features: Sequence[Feature], class_field: str | None, fiel
     ):
         if name is not None and attribute(features, name) is None:
             detail = f"The layer has no attribute {name[:80]!r}, which {option} names."
-            yield Fault(code, detail, _hint(name, features))
+            yield Fault(code, detail, _hint(name, features), f"/{option}")
 
 
 def _hint(name: str, features: Sequence[Feature]) -> str:

@@ -205,9 +205,8 @@ def _guessed_field(features: Sequence[Feature], table: ClassTable) -> str | None
     found = f"Several attributes hold such texts: {_listed(names)}." if names else "No attribute holds any of them."
     keys = _listed(set(table.classes))
     detail = f"`classes` lists {keys}, but class_field does not name the attribute. {found}"
-    raise InputRefused(
-        Fault("missing_class", detail, f"Name the attribute in class_field. {attributes_there(features)}")
-    )
+    hint = f"Name the attribute in class_field. {attributes_there(features)}"
+    raise InputRefused(Fault("missing_class", detail, hint, "/class_field"))
 
 
 def _missing(field: str, texts: Sequence[str], features: Sequence[Feature]) -> Fault:
@@ -216,7 +215,7 @@ def _missing(field: str, texts: Sequence[str], features: Sequence[Feature]) -> F
         "Fill in the values, name another attribute in class_field, or map the missing ones: "
         f'classes={{"": 255}} leaves them unlabelled. {attributes_there(features)}'
     )
-    return Fault("missing_class", detail, hint)
+    return Fault("missing_class", detail, hint, "/classes")
 
 
 def _unstorable(text: str) -> Fault:
@@ -234,9 +233,9 @@ def _unknown(text: str, table: ClassTable) -> Fault:
     detail = f"{text[:80]!r} is not a known class.{alike}"
     if table.classes is None:
         hint = 'Map it to a class: classes={"text": value}, with values from 0 to 254, or 255 for unlabelled.'
-        return Fault("unknown_class", detail, hint)
+        return Fault("unknown_class", detail, hint, "/classes")
     hint = f"Add it to classes, or map all other texts with '*'. Known texts: {_listed(set(table.classes))}."
-    return Fault("unknown_class", detail, hint)
+    return Fault("unknown_class", detail, hint, "/classes")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -38,7 +38,7 @@ def fields_of(features: Sequence[Feature], attribute: str | None = None) -> Fiel
     ids = [text_of(feature.properties.get(name)) if name else "" for feature in features]
     if attribute and not any(ids):
         detail = f"No polygon has a value in the attribute {attribute[:80]!r}, which should identify its field."
-        raise InputRefused(Fault("missing_field_id", detail, "Correct field_id, or omit it."))
+        raise InputRefused(Fault("missing_field_id", detail, "Correct field_id, or omit it.", "/field_id"))
     called = [f"{name} {text[:80]}" if text else f"polygon {i + 1}" for i, text in enumerate(ids)]
     numbers = dict[str, int]()
     each = [numbers.setdefault(text, len(numbers)) for text in called]

@@ -45,8 +45,8 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     layer: Name of the layer to read, which may be omitted if the file holds one only.
 
     Raises:
-        InputRefused: bad_json, bad_archive, unknown_layer, bad_geometry, bad_crs, unknown_crs, missing_crs, bad_extent,
-            no_features, too_large, too_many_features.
+        InputRefused: bad_json, bad_archive, several_layers, unknown_layer, bad_geometry, bad_crs, unknown_crs,
+            missing_crs, bad_extent, no_features, too_large, too_many_features.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         detail = f"The file has over {MAX_FILE_BYTES:,} bytes."
@@ -61,7 +61,7 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
         raise InputRefused(Fault("no_features", "The layer holds no polygon.", "Export the layer again."))
     if found.crs is None:
         hint = "Declare the CRS, like crs=EPSG:32648, or send the .prj file with the Shapefile."
-        raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint))
+        raise InputRefused(Fault("missing_crs", "The file names no coordinate reference system.", hint, "/crs"))
     _check_placed(found, found.crs)
     return found
 
@@ -79,7 +79,7 @@ def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:
         wgs84_bounds(np.array([feature.geometry for feature in layer.features]), crs)
     except ProjError:
         detail = f"PROJ cannot place coordinates of {_name(crs)!r} on the Earth."
-        raise InputRefused(Fault("unknown_crs", detail, "Declare the CRS, like crs=EPSG:32648.")) from None
+        raise InputRefused(Fault("unknown_crs", detail, "Declare the CRS, like crs=EPSG:32648.", "/crs")) from None
 
 
 def _declared(layer: FeatureLayer, crs: pyproj.CRS) -> FeatureLayer:

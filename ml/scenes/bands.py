@@ -131,10 +131,10 @@ def _check(declared: Sequence[str], source: RasterSource) -> None:
         beside = " beside alpha, which is a mask" if source.bands < source.dataset.count else ""
         detail = f"There are {len(names)} names for {source.bands} bands{beside}."
         hint = "Name each band once, in order. Alpha is a mask without a name; if all bands are named, it is a band."
-        raise InputRefused(Fault("bad_bands", detail, hint))
+        raise InputRefused(Fault("bad_bands", detail, hint, "/bands"))
     if len(set(names)) < len(names) or not all(0 < len(name) <= MAX_NAME and name.isprintable() for name in names):
         detail = "Two bands have the same name, or a name is empty, too long or not printable."
-        raise InputRefused(Fault("bad_bands", detail, f"Use distinct names of 1 to {MAX_NAME} characters."))
+        raise InputRefused(Fault("bad_bands", detail, f"Use distinct names of 1 to {MAX_NAME} characters.", "/bands"))
 
 
 def _as_band(source: RasterSource) -> str:

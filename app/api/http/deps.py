@@ -13,18 +13,16 @@ from typing import Annotated, Any
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Header, Path, Query, Request, Response
-from pydantic import AfterValidator
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound, invalid, refuse_any
+from app.api.http.parameters import check_query, checked
+from app.core.errors import NotFound, invalid
 from app.core.idempotency import IdempotentRequest
-from app.core.names import ID, NAME, check_name, printable
+from app.core.names import ID, NAME, check_name
 from app.core.preconditions import ANY, IfMatch
 from app.data import uploads
 from app.services import Services
-from ml.faults import Fault
-from ml.text import is_one_line
 
 _ETAG = r'(?:W/)?"[!#-~]{0,80}"'
 WAIT = re.compile(r"\bwait=([0-9]{1,4})\b")
@@ -134,7 +132,7 @@ Condition = Annotated[IfMatch, Depends(_if_match)]
 PreferredWait = Annotated[float, Depends(_preferred_wait)]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]
 _NEW: dict[str, Any] = {"description": "A name that you choose.", "json_schema_extra": {"pattern": f"^{NAME.pattern}$"}}
-_Checked = AfterValidator(lambda name: check_name(name, "path:name"))
+_Checked = checked(lambda name: check_name(name, ""))
 NewId = Annotated[str, Path(alias="id", **_NEW), _Checked]
 UploadId = Annotated[
     str | None,
@@ -164,20 +162,8 @@ def etag(response: Response, tag: str) -> None:
 
 
 async def known_query(request: Request) -> None:
-    """Raise `Invalid` for a query parameter that the route does not have, so that a typing error is noticed.
+    """Refuse a query parameter that the route does not have, so that a typing error is noticed, and one given twice.
 
     Control characters are refused too, because PostgreSQL cannot store a NUL.
     """
-    for name, value in request.query_params.multi_items():
-        printable(value, f"query:{name}" if is_one_line(name) else "query")
-    known = _known(request)
-    hint = f"Known: {', '.join(known)}."
-    unknown = (name[:80] for name in request.query_params if name not in known)
-    details = (f"There is no parameter {name!r} here." for name in unknown)
-    refuse_any("unknown-parameter", (Fault("unknown_parameter", detail, hint, "query") for detail in details))
-
-
-def _known(request: Request) -> list[str]:
-    path = request.app.openapi()["paths"].get(request.scope["route"].path, {})
-    operation = path.get(request.method.lower()) or path.get("get", {})
-    return sorted(parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query")
+    check_query(request)

@@ -1,21 +1,22 @@
 """Uploads by multipart form, for browsers and portals that can do nothing else; and how OpenAPI shows uploads."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from app.api.http.form_reader import FormReader
+from app.api.http.parameters import MOST_CHARACTERS, refuse
 from app.api.http.receiving import check_announced, received_file, stream
-from app.core.errors import refuse_any
+from app.core.errors import Invalid
 from app.core.idempotency import IdempotentRequest
-from app.core.names import NAME, check_name, printable
+from app.core.names import NAME, check_name
 from app.services import Services
 from app.storage import Upload
 from ml.faults import Fault
+from ml.text import is_one_line, is_storable
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -48,7 +49,8 @@ async def form(
     check_announced(request, services)
     reader = FormReader(request.headers.get("content-type", ""))
     async with received_file(reader.file(stream(request)), services) as upload:
-        yield check_name(reader.texts.get("id", "")), _parsed(reader.texts, parameters), upload
+        _check(reader.texts, parameters)
+        yield reader.texts["id"], parameters.model_validate(_given(reader.texts)), upload
 
 
 def once(head: IdempotentRequest, name: str, fields: BaseModel, upload: Upload) -> IdempotentRequest:
@@ -56,20 +58,41 @@ def once(head: IdempotentRequest, name: str, fields: BaseModel, upload: Upload) 
     return head.with_body(f"{name} {fields.model_dump_json()} {upload.sha256}".encode())
 
 
-def _parsed(fields: Mapping[str, str], parameters: type[Parameters]) -> Parameters:
-    texts = {key: value for key, value in fields.items() if key != "id"}
-    if unknown := sorted(texts.keys() - parameters.model_fields.keys()):
-        known = ", ".join(sorted({"id", "file", *parameters.model_fields}))
-        hint = f"Known: {known}."
-        faults = (Fault("unknown_field", f"There is no field {key!r} here.", hint, f"/{key}") for key in unknown)
-        refuse_any("unknown-field", faults)
-    given = {key: _text(key, value) for key, value in texts.items() if value}
+def _check(texts: Mapping[str, str], parameters: type[BaseModel]) -> None:
+    """Raise an error with everything that is wrong with the fields of a form."""
+    faults = [*_name_faults(texts.get("id", "")), *_unknown(texts, parameters), *_unreadable(texts)]
+    items: list[dict[str, Any]] = []
     try:
-        return parameters.model_validate(given)
+        parameters.model_validate(_given(texts))
     except ValidationError as error:
-        items = error.errors(include_url=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in items]) from error
+        items = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+    refuse(faults, items)
 
 
-def _text(key: str, value: str) -> str:
-    return printable(value.replace("\r\n", "\n"), f"/{key}")  # browsers end lines so
+def _given(texts: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that are not empty; browsers end lines by two characters."""
+    return {key: value.replace("\r\n", "\n") for key, value in texts.items() if value and key != "id"}
+
+
+def _name_faults(name: str) -> tuple[Fault, ...]:
+    try:
+        check_name(name)
+    except Invalid as refused:
+        return refused.faults
+    return ()
+
+
+def _unknown(texts: Mapping[str, str], parameters: type[BaseModel]) -> Iterator[Fault]:
+    hint = f"Known: {', '.join(sorted({'id', 'file', *parameters.model_fields}))}."
+    for key in sorted(texts.keys() - parameters.model_fields.keys() - {"id"}):
+        yield Fault("unknown_field", f"There is no field {key[:80]!r} here.", hint, _at(key))
+
+
+def _unreadable(texts: Mapping[str, str]) -> Iterator[Fault]:
+    for key, value in _given(texts).items():
+        if not is_storable(value):
+            yield Fault("invalid_text", "The text holds control characters.", "Remove them.", _at(key))
+
+
+def _at(key: str) -> str:
+    return f"/{key[:MOST_CHARACTERS]}" if is_one_line(key) else ""

@@ -3,7 +3,6 @@
 One table maps the classes of problems to status codes. No document repeats the values that the client sent.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.http.heads import methods_of
+from app.api.http.parameters import code_of, faults_of, placed
 from app.core import errors
 from app.core.errors import ProblemDocument, document, refusal
 from app.core.room import no_room, says_no_room
-from ml.faults import MOST_FAULTS, Fault, InputRefused, told
+from ml.faults import MOST_FAULTS, InputRefused, first_faults, told
 
 log = structlog.get_logger()
 
@@ -40,7 +40,6 @@ STATUS: dict[type[errors.Problem], int] = {
     errors.StoreAway: 503,
     errors.NoRoom: 507,
 }
-MOST_CHARACTERS = 200  # of a key, in a pointer
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
 MEANINGS = {
     400: "The request cannot be read.",
@@ -89,7 +88,8 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, body: ProblemDocument, headers: dict[str, str] | None = None) -> ProblemResponse:
-    return ProblemResponse(body.model_copy(update={"instance": request.url.path}).model_dump(), body.status, headers)
+    here = {"instance": request.url.path, "errors": tuple(placed(request, fault) for fault in body.errors)}
+    return ProblemResponse(body.model_copy(update=here).model_dump(), body.status, headers)
 
 
 def _problem(request: Request, error: Exception) -> ProblemResponse:
@@ -109,34 +109,14 @@ def _refused(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _invalid(request: Request, error: Exception) -> ProblemResponse:
-    """The faults that pydantic found, without the values: these may be secrets, or numbers that JSON cannot hold."""
+    """The faults that pydantic found."""
     assert isinstance(error, RequestValidationError)
     items = error.errors()
     if items and items[0]["type"] == "json_invalid":
         return _answer(request, document(400, "invalid-json", TITLES[400], "The body is not valid JSON."))
-    faults, more = tuple(_validation_faults(items[:MOST_FAULTS])), max(0, len(items) - MOST_FAULTS)
+    faults, more = first_faults(faults_of(items[:MOST_FAULTS]), max(0, len(items) - MOST_FAULTS))
     detail = told((replace(fault, detail=f"{fault.pointer}: {fault.detail}") for fault in faults), more)
-    return _answer(request, document(422, "invalid-request", errors.Invalid.title, detail, faults, more))
-
-
-def _validation_faults(items: Iterable[dict[str, Any]]) -> Iterator[Fault]:
-    for item in items:
-        where, *names = item["loc"]
-        path = [str(name)[:MOST_CHARACTERS] for name in names]  # the name of an unknown key may have megabytes
-        pointer = "".join(f"/{part}" for part in path) if where == "body" else f"{where}:{'/'.join(path)}"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "This key is not known."
-        yield Fault(item["type"], message, _hint(item), pointer)
-
-
-def _hint(item: dict[str, Any]) -> str:
-    limits = {key: value for key, value in (item.get("ctx") or {}).items() if isinstance(value, int | float | str)}
-    if item["type"] == "extra_forbidden":
-        return "Check its spelling, or leave it out; /docs lists the keys."
-    if limits:
-        return "Allowed: " + ", ".join(f"{key} {value}" for key, value in limits.items()) + "."
-    return "See /docs for what is allowed here."
+    return _answer(request, document(422, code_of(items), errors.Invalid.title, detail, faults, more))
 
 
 def _http(request: Request, error: Exception) -> Response:

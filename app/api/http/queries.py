@@ -7,16 +7,65 @@ from fastapi import Query
 from pydantic import Field
 
 from app.api.documents.jobs import Kind, Status
+from app.api.http.parameters import checked
 from app.core.errors import invalid
+from app.core.names import NAME
+from app.core.paging import bad_token, check_token
 from app.data.scenes import BBox, Interval, parse_acquired
 from ml.frozen import Frozen
+
+
+def read_box(text: str) -> BBox:
+    """West, south, east and north in degrees. Raises `Invalid`."""
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        west, south, east, north = 0, 1, 0, -1
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+        hint = "Write west,south,east,north in degrees; west is larger than east across the date line."
+        raise invalid("invalid-bbox", "bbox is not a box on the globe.", hint)
+    return west, south, east, north
+
+
+def read_interval(text: str) -> Interval:
+    """Start and end in UTC, None for an open end. Raises `Invalid`."""
+    first, slash, last = text.partition("/")
+    start, end = _moment(first, time.min), _moment(last if slash else first, time.max)
+    if start and end and end < start:
+        raise invalid(
+            "invalid-datetime", "The interval ends before it starts.", "Write the earlier time first: start/end."
+        )
+    return start, end
+
+
+def _moment(text: str, of_day: time) -> datetime | None:
+    """A time in UTC, or None for an open end. A date is a whole day, of which `of_day` is the first or last moment."""
+    if text in ("", ".."):
+        return None
+    moment = parse_acquired(text, "")
+    return moment if len(text) > len("2018-10-12") else datetime.combine(moment, of_day, UTC)
+
+
+def _check_name_token(token: str) -> None:
+    if not NAME.fullmatch(token):
+        raise bad_token()
 
 
 class Paging(Frozen):
     """The query parameters of every list."""
 
     limit: int = Field(100, ge=1, le=1000, description="Largest number of items on a page.")
-    token: str | None = Field(None, max_length=500, description="`next` of the previous page.")
+    token: Annotated[str | None, checked(check_token)] = Field(
+        None, max_length=500, description="`next` of the previous page."
+    )
+
+
+class NamePaging(Paging):
+    """The query parameters of lists of models and of versions, whose tokens are names and numbers."""
+
+    token: Annotated[str | None, checked(_check_name_token)] = Field(
+        None, max_length=500, description="`next` of the previous page."
+    )
 
 
 class OfJobs(Paging):
@@ -29,38 +78,24 @@ class OfJobs(Paging):
 class OfScenes(Paging):
     """The query parameters that select scenes."""
 
-    bbox: str | None = Field(
+    bbox: Annotated[str | None, checked(read_box)] = Field(
         None,
         description="Box that the scene must touch: west,south,east,north in degrees. If west is larger than east, "
         "the box crosses the date line.",
     )
-    interval: str | None = Field(
+    interval: Annotated[str | None, checked(read_interval)] = Field(
         None, alias="datetime", description="Time of acquisition, or start/end; .. leaves an end open."
     )
 
     @property
     def box(self) -> BBox | None:
-        """`bbox` as numbers in degrees, or None. Raises `Invalid`."""
-        if self.bbox is None:
-            return None
-        try:
-            west, south, east, north = (float(part) for part in self.bbox.split(","))
-        except ValueError:
-            west, south, east, north = 0, 1, 0, -1
-        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-            hint = "Write west,south,east,north in degrees; west is larger than east across the date line."
-            raise invalid("invalid-bbox", "bbox is not a box on the globe.", hint, "/bbox")
-        return west, south, east, north
+        """`bbox` as numbers in degrees, or None."""
+        return None if self.bbox is None else read_box(self.bbox)
 
     @property
     def between(self) -> Interval:
-        """`datetime` as start and end in UTC, None for an open end. Raises `Invalid`."""
-        first, slash, last = (self.interval or "").partition("/")
-        start, end = _moment(first, time.min), _moment(last if slash else first, time.max)
-        if start and end and end < start:
-            hint = "Write the earlier time first: start/end."
-            raise invalid("invalid-datetime", "The interval ends before it starts.", hint, "query:datetime")
-        return start, end
+        """`datetime` as start and end in UTC, None for an open end."""
+        return read_interval(self.interval or "")
 
 
 class OfPredictions(OfScenes):
@@ -69,15 +104,8 @@ class OfPredictions(OfScenes):
     status: Status | None = Field(None, description="Only predictions whose job has this status.")
 
 
-def _moment(text: str, of_day: time) -> datetime | None:
-    """A time in UTC, or None for an open end. A date is a whole day, of which `of_day` is the first or last moment."""
-    if text in ("", ".."):
-        return None
-    moment = parse_acquired(text, "query:datetime")
-    return moment if len(text) > len("2018-10-12") else datetime.combine(moment, of_day, UTC)
-
-
 Page = Annotated[Paging, Query()]
+NamePage = Annotated[NamePaging, Query()]
 JobQuery = Annotated[OfJobs, Query()]
 SceneQuery = Annotated[OfScenes, Query()]
 PredictionQuery = Annotated[OfPredictions, Query()]

@@ -23,6 +23,7 @@ from app.data import uploads
 from app.services import Services
 from app.storage import Upload
 
+DIGEST = "header:content-digest"
 CHUNK_BYTES = 4 * 1024**2  # written in one piece, in a thread beside the event loop
 RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
 
@@ -51,7 +52,7 @@ async def _from_upload(request: Request, services: Services, id_: str) -> AsyncI
     async for chunk in request.stream():
         if chunk:
             hint = "Send the rest of the file to the upload, and send no body here."
-            raise invalid("body-and-upload", "The request has a body, but also names an upload.", hint)
+            raise invalid("body-and-upload", "The request has a body, but also names an upload.", hint, "/upload")
     with uploads.locked(services, id_) as file:
         _check_not_empty(os.fstat(file.fileno()).st_size)
         uploads.check_complete(file)
@@ -167,9 +168,11 @@ def _check_digest(request: Request, sha256: bytes) -> None:
     match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
     if not match:
         hint = "Send Content-Digest: sha-256=:BASE64:, or leave the header out."
-        raise invalid("digest-unreadable", "Content-Digest has no sha-256 of 32 bytes.", hint)
+        raise invalid("digest-unreadable", "Content-Digest has no sha-256 of 32 bytes.", hint, DIGEST)
     if match[1] != base64.b64encode(sha256).decode():
-        raise invalid("digest-mismatch", "The body does not have the sha256 of Content-Digest.", "Send it again.")
+        raise invalid(
+            "digest-mismatch", "The body does not have the sha256 of Content-Digest.", "Send it again.", DIGEST
+        )
 
 
 def _check_not_empty(size: int) -> None:

@@ -26,10 +26,10 @@ def read(path: Path, files: Mapping[str, bytes], **options: Any) -> FeatureLayer
     return read_layer(zipped(path / "x.zip", files), **options)
 
 
-def refusal(path: Path, files: Mapping[str, bytes], **options: Any) -> str:
+def refusal(path: Path, files: Mapping[str, bytes], code: str = "bad_archive", **options: Any) -> str:
     with pytest.raises(InputRefused) as refused:
         read(path, files, **options)
-    assert [fault.code for fault in refused.value.faults] == ["bad_archive"]
+    assert [fault.code for fault in refused.value.faults] == [code]
     return f"{refused.value.faults[0].detail} {refused.value.faults[0].hint}"
 
 
@@ -69,7 +69,7 @@ def test_one_of_several_shapefiles_is_chosen_by_its_name(tmp_path: Path) -> None
     files = shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), "a") | shapefile_of(
         TWO, dbf([CROP], [[b"c"], [b"d"]]), "b"
     )
-    assert "'a', 'b'" in refusal(tmp_path, files)
+    assert "'a', 'b'" in refusal(tmp_path, files, "several_layers")
     layer = read(tmp_path, files, layer="b")
     assert texts(layer) == ["c", "d"] and layer.name == "b"
     with pytest.raises(InputRefused, match="no layer 'c'"):
