@@ -50,6 +50,8 @@ class CanemapError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
+        if self.status == 409:  # the errors name other resources, and not places in the request
+            return "\n".join([self.detail, *(f"  {error['detail']} {error['hint']}" for error in self.errors)])
         lines = [f"{error['pointer'] or 'the input'}: {error['detail']} {error['hint']}" for error in self.errors]
         return "\n".join(lines or [self.detail])
 
@@ -279,6 +281,21 @@ class Client:
         """Dismiss a job and return it. A running job stops as soon as its worker has noticed."""
         answer: Json = self._send("DELETE", f"/v1/jobs/{_quoted(id)}").json()
         return answer
+
+    def would_delete(self, kind: str, id: str, *, cascade: bool = False) -> Json:
+        """What `delete` would delete with the same arguments: `items`, each with kind, id and href, and `counts`."""
+        query = {"dry_run": True, "cascade": cascade}
+        answer: Json = self._send("DELETE", _path_of(kind, id), params=query).json()
+        return answer
+
+    def delete(self, kind: str, id: str, *, cascade: bool = False) -> None:
+        """Delete a resource. It is refused while something needs it.
+
+        kind: scene, labels, dataset, training, experiment, evaluation, prediction, model or schedule.
+        id: of a dataset "name:1", of a model "name" or of one version "name:1".
+        cascade: Delete everything that needs the resource with it; `would_delete` says what that is.
+        """
+        self._send("DELETE", _path_of(kind, id), params={"cascade": cascade} if cascade else {})
 
     def log(self, id: str) -> str:
         """The log of a job, as text."""
@@ -581,6 +598,14 @@ def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
 def _quoted(text: str) -> str:
     """`text` as one segment of a path: a slash in it must not lead to another address."""
     return quote(text, safe="@")
+
+
+def _path_of(kind: str, id_: str) -> str:
+    """The path of a resource, as `Client.delete` names it."""
+    if kind == "model" and ":" in id_:
+        name, _, number = id_.rpartition(":")
+        return f"/v1/models/{_quoted(name)}/versions/{_quoted(number)}"
+    return f"/v1/{'labels' if kind == 'labels' else kind + 's'}/{_quoted(id_)}"
 
 
 def _offset(answer: httpx.Response) -> int:

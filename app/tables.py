@@ -186,6 +186,16 @@ class Dataset(Base):
     )
 
 
+class DeletedNumber(Base):
+    """The largest number of the deleted versions of a dataset or a model. It is never given to another version."""
+
+    __tablename__ = "deleted_numbers"
+
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int]
+
+
 class DatasetScenes(Base):
     """One scene of a dataset, so that the database keeps the scene while the dataset needs it."""
 
@@ -207,7 +217,8 @@ class DatasetLabels(Base):
 class Training(Base):
     """A training; `id` is also the id of its job.
 
-    register_as: Name of the model; "" if the net is not registered. version: The version that was registered.
+    register_as: Name of the model; "" if the net is not registered. version: The version that was registered; None also
+        if it was deleted.
     experiment, variant: The experiment to which the training belongs, if any, and the name of the variant.
     header: Header of the checkpoint. figures: Key of the pictures for the figures. Both are None until the job
         succeeded.
@@ -267,7 +278,7 @@ class ModelVersion(Base):
 
     name: Mapped[str] = mapped_column(String(80), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
-    training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"))
+    training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
     dataset: Mapped[str | None] = mapped_column(String(100))
     metrics: Mapped[ModelMetrics]
     contract: Mapped[Contract]
@@ -449,6 +460,7 @@ class Prediction(Base):
         ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
         Index("ix_predictions_created", "created", "id", "scene"),
         Index("ix_predictions_scene", "scene", "created", "id"),
+        Index("ix_predictions_model", "model", "version"),
     )
 
 

@@ -1,11 +1,13 @@
 """Routes of /v1/datasets: make, list and read the versions of datasets."""
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, answer, created
+from app.api.http.deleting import DELETED, Deleting, deleted
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -13,6 +15,7 @@ from app.api.http.waiting import document_after_wait
 from app.data import datasets
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
+from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
 
@@ -24,7 +27,7 @@ async def post_dataset(
     """Make a new version of a dataset. Its job rasterises the labels, checks the splits and counts the pixels."""
     row = await run_in_threadpool(datasets.create, services, body, once)
     response.headers["Location"] = f"/v1/datasets/{row.id}"
-    return await document_after_wait(services, row.id, wait_s, get_dataset)
+    return await document_after_wait(services, row.id, wait_s, _document)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -37,8 +40,19 @@ def list_datasets(session: Reading, request: Request, response: Response, page: 
     return documents.Datasets(items=items, next=found.next)
 
 
-@router.get("/{id}", responses=problems(404))
-def get_dataset(session: Reading, id_: Id) -> documents.Dataset:
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+def get_dataset(session: Reading, id_: Id, response: Response) -> documents.Dataset:
     """Read one dataset by "name:version", or by "name" for its newest version."""
     row = datasets.get(session, id_)
-    return documents.Dataset.of(row, lifecycle.get(session, row.id))
+    etag(response, lifecycle.get(session, row.id).tag)
+    return _document(session, row.id)
+
+
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED | problems(422))
+def delete_dataset(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete a version of a dataset, "name:version". Refused while something needs it, unless that goes as well."""
+    return deleted(services, Thing("dataset", id_), if_match, how)
+
+
+def _document(session: Session, id_: str) -> documents.Dataset:
+    return documents.Dataset.of(datasets.get(session, id_), lifecycle.get(session, id_))

@@ -1,11 +1,13 @@
 """Routes of /v1/evaluations, and of the evaluations of a model version."""
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, answer, created
+from app.api.http.deleting import DELETED, Deleting, deleted
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -14,6 +16,7 @@ from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations
 from app.requests import EvaluationRequest
+from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=JsonRoute)
 OF_VERSION = "/models/{id}/versions/{which}/evaluations"
@@ -32,7 +35,7 @@ async def post_evaluation(
     """Score a model version, named by number (`3`) or by alias (`@champion`), on one split of a prepared dataset."""
     row = await run_in_threadpool(evaluations.create, services, id_, which, body, once)
     response.headers["Location"] = f"/v1/evaluations/{row.id}"
-    return await document_after_wait(services, row.id, wait_s, get_evaluation)
+    return await document_after_wait(services, row.id, wait_s, _document)
 
 
 @router.get(OF_VERSION, responses=answer(200, NEXT) | problems(404))
@@ -47,8 +50,19 @@ def list_evaluations(
     return documents.Evaluations(items=items, next=found.next)
 
 
-@router.get("/evaluations/{id}", responses=problems(404))
-def get_evaluation(session: Reading, id_: Id) -> documents.Evaluation:
+@router.get("/evaluations/{id}", responses=answer(200, ETAG) | problems(404))
+def get_evaluation(session: Reading, id_: Id, response: Response) -> documents.Evaluation:
     """Read one evaluation."""
-    row = evaluations.get(session, id_)
-    return documents.Evaluation.of(row, lifecycle.get(session, row.id))
+    found = _document(session, id_)
+    etag(response, lifecycle.get(session, id_).tag)
+    return found
+
+
+@router.delete("/evaluations/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_evaluation(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete an evaluation whose job has ended. Refused while something needs it, unless that goes as well."""
+    return deleted(services, Thing("evaluation", id_), if_match, how)
+
+
+def _document(session: Session, id_: str) -> documents.Evaluation:
+    return documents.Evaluation.of(evaluations.get(session, id_), lifecycle.get(session, id_))

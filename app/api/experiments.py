@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import NEXT, TEXT, answer, content, created
-from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
+from app.api.http.deleting import DELETED, Deleting, deleted
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -18,6 +19,7 @@ from app.jobs import lifecycle
 from app.learning import experiments
 from app.requests import ExperimentRequest
 from app.tables import Experiment
+from app.upkeep.references import Thing
 from ml.evaluation.comparison_text import as_csv, as_markdown
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=JsonRoute)
@@ -45,18 +47,28 @@ def list_experiments(session: Reading, request: Request, response: Response, pag
 @router.get(
     "/{id}",
     response_model=documents.Experiment,
-    responses=content({"text/csv": TEXT, "text/markdown": TEXT}) | problems(404),
+    responses=content({"text/csv": TEXT, "text/markdown": TEXT}, ETAG) | problems(404),
 )
-def get_experiment(session: Reading, id_: Id, f: Format = "json") -> documents.Experiment | Response:
+def get_experiment(
+    session: Reading, id_: Id, response: Response, f: Format = "json"
+) -> documents.Experiment | Response:
     """Read one experiment, or only its table as CSV or Markdown once all its trainings have ended."""
     if f == "json":
-        return _document(session, id_)
+        found = _document(session, id_)
+        etag(response, lifecycle.get(session, id_).tag)
+        return found
     comparison = experiments.comparison(session, id_)
     if f == "csv":
         return Response(
             "\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8"
         )  # the mark of UTF-8 for Excel
     return Response(as_markdown(comparison), media_type="text/markdown; charset=utf-8")
+
+
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_experiment(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete an experiment whose job has ended, with its trainings. Refused while something needs one of these."""
+    return deleted(services, Thing("experiment", id_), if_match, how)
 
 
 def _document(session: Session, id_: str) -> documents.Experiment:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
+from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import read_json
 from app.api.http.parameters import checked, faults_of
@@ -20,6 +21,7 @@ from app.data import labels
 from app.data.uploads import ID
 from app.services import Services
 from app.storage import Upload
+from app.upkeep.references import Thing
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_code
 from ml.labels.classes import ClassTable, LabelOptions
@@ -156,7 +158,7 @@ def get_labels(session: Reading, id_: Id, response: Response) -> documents.Label
     return documents.LabelSet.of(row)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
-def delete_labels(services: Wired, id_: Id, if_match: Condition) -> None:
-    """Delete a label set. Refused if a dataset was made from it."""
-    labels.delete(services, id_, if_match)
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_labels(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete a label set. Refused if a dataset was made from it, unless that is deleted with it."""
+    return deleted(services, Thing("labels", id_), if_match, how)

@@ -3,21 +3,26 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
+from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, UploadId, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import NamePage
 from app.api.http.waiting import document_after_wait
-from app.core.errors import NotFound
+from app.core.errors import NotFound, invalid
 from app.core.names import NAME
 from app.learning import registry
 from app.requests import AliasRequest
+from app.tables import ModelVersion
+from app.upkeep import deletion
+from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 BUNDLE = "application/octet-stream"
@@ -59,18 +64,36 @@ def list_models(session: Reading, request: Request, response: Response, page: Na
     return documents.Models(items=items, next=found.next)
 
 
-@router.get("/{id}", responses=answer(200, NEXT) | problems(404))
+@router.get("/{id}", responses=answer(200, NEXT | ETAG) | problems(404))
 def get_model(session: Reading, id_: Id, request: Request, response: Response, page: NamePage) -> documents.ModelPage:
     """Read a model with its aliases and its versions, newest first."""
+    etag(response, deletion.tag(session, Thing("model", id_)))
     found = registry.versions(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     return documents.ModelPage.page(id_, found, registry.aliases(session, id_))
 
 
-@router.get("/{id}/versions/{which}", responses=problems(404))
-def get_version(session: Reading, id_: Id, which: Which) -> documents.ModelVersion:
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_model(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete a model with all versions and aliases. Refused while something needs one, unless that goes as well."""
+    return deleted(services, Thing("model", id_), if_match, how)
+
+
+@router.get("/{id}/versions/{which}", responses=answer(200, ETAG) | problems(404))
+def get_version(session: Reading, id_: Id, which: Which, response: Response) -> documents.ModelVersion:
     """Read a model version, named by number (`3`) or by alias (`@champion`)."""
-    return documents.ModelVersion.of(registry.get(session, id_, which), registry.aliases(session, id_))
+    row = registry.get(session, id_, which)
+    etag(response, deletion.tag(session, Thing("version", f"{row.name}:{row.version}")))
+    return _version(session, row)
+
+
+@router.delete("/{id}/versions/{which}", status_code=204, response_model=None, responses=DELETED | problems(422))
+def delete_version(services: Wired, id_: Id, which: Which, if_match: Condition, how: Deleting) -> Response:
+    """Delete a model version, named by its number. Refused while something needs it, or an alias points at it."""
+    if not registry.VERSION.fullmatch(which):
+        hint = f"GET /v1/models/{id_}/versions/{which} says which number it has now."
+        raise invalid("number-needed", "An alias may move at any moment.", hint, "path:which")
+    return deleted(services, Thing("version", f"{id_}:{int(which)}"), if_match, how)
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=StoredFile, responses=file(BUNDLE) | problems(404, 416))
@@ -105,8 +128,7 @@ async def post_version(
             once = head if upload_id else head.with_body(upload.sha256.encode())
             row = await places.run("upload", registry.import_bundle, services, name, upload, once)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
-    number = str(row.version)
-    return await document_after_wait(services, name, 0, lambda session, id_: get_version(session, id_, number))
+    return await document_after_wait(services, name, 0, lambda session, _: _version(session, row))
 
 
 @router.get("/{id}/aliases/{alias}", responses=answer(200, ETAG) | problems(404))
@@ -134,3 +156,7 @@ def put_alias(
 def delete_alias(services: Wired, id_: Id, alias: AliasName, if_match: Condition) -> None:
     """Remove an alias. The version that it points at stays."""
     services.database.erase(lambda session: registry.remove_alias(session, id_, alias, if_match=if_match))
+
+
+def _version(session: Session, row: ModelVersion) -> documents.ModelVersion:
+    return documents.ModelVersion.of(row, registry.aliases(session, row.name))

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
+from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
@@ -22,6 +23,7 @@ from app.jobs import lifecycle
 from app.mapping import predictions
 from app.requests import PredictionRequest
 from app.tables import Prediction
+from app.upkeep.references import Thing
 from ml.csv_text import plain_cells
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
@@ -58,10 +60,10 @@ def get_prediction(session: Reading, id_: Id, response: Response) -> documents.P
     return _document(session, id_)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
-def delete_prediction(services: Wired, id_: Id, if_match: Condition) -> None:
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_prediction(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
     """Delete a prediction whose job has ended, together with its files."""
-    predictions.delete(services, id_, if_match)
+    return deleted(services, Thing("prediction", id_), if_match, how)
 
 
 @router.get(

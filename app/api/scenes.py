@@ -13,6 +13,7 @@ from app.api import documents
 from app.api.documents.stac import COG
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
+from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.parameters import checked
@@ -25,6 +26,7 @@ from app.data.uploads import ID
 from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload
+from app.upkeep.references import Thing
 from ml.frozen import Frozen
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"], route_class=JsonRoute)
@@ -136,10 +138,10 @@ def patch_scene(
     return documents.Scene.of(scene)
 
 
-@router.delete("/{id}", status_code=204, responses=problems(404, 409, 412))
-def delete_scene(services: Wired, id_: Id, if_match: Condition) -> None:
-    """Delete a scene. Refused if a dataset or a prediction was made from it."""
-    scenes.delete(services, id_, if_match)
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_scene(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete a scene. Refused if a dataset or a prediction was made from it, unless these are deleted with it."""
+    return deleted(services, Thing("scene", id_), if_match, how)
 
 
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))

@@ -3,11 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import NEXT, answer, created
-from app.api.http.deps import Id, OnceOnly, PreferredWait, Reading, Wired, link_next
+from app.api.http.answers import ETAG, NEXT, answer, created
+from app.api.http.deleting import DELETED, Deleting, deleted
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -15,6 +17,7 @@ from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import trainings
 from app.requests import TrainingRequest
+from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"], route_class=JsonRoute)
 After = Annotated[int, Query(ge=0, le=2**31 - 1, description="Number of the last epoch to leave out.")]
@@ -27,7 +30,7 @@ async def post_training(
     """Train a U-Net on a prepared dataset and register it as a model version."""
     row = await run_in_threadpool(trainings.create, services, body, once)
     response.headers["Location"] = f"/v1/trainings/{row.id}"
-    return await document_after_wait(services, row.id, wait_s, get_training)
+    return await document_after_wait(services, row.id, wait_s, _document)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -40,11 +43,18 @@ def list_trainings(session: Reading, request: Request, response: Response, page:
     return documents.Trainings(items=items, next=found.next)
 
 
-@router.get("/{id}", responses=problems(404))
-def get_training(session: Reading, id_: Id) -> documents.Training:
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+def get_training(session: Reading, id_: Id, response: Response) -> documents.Training:
     """Read one training."""
-    row = trainings.get(session, id_)
-    return documents.Training.of(row, lifecycle.get(session, row.id))
+    found = _document(session, id_)
+    etag(response, lifecycle.get(session, id_).tag)
+    return found
+
+
+@router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
+def delete_training(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
+    """Delete a training whose job has ended. Refused while something needs it, unless that goes as well."""
+    return deleted(services, Thing("training", id_), if_match, how)
 
 
 @router.get("/{id}/series", responses=problems(404))
@@ -54,3 +64,7 @@ def get_series(session: Reading, id_: Id, after: After = 0) -> documents.Series:
     They are the terms of the loss, and accuracy, IoU and kappa on the val split.
     """
     return documents.Series(items=tuple(map(documents.Epoch.of, trainings.series(session, id_, after))))
+
+
+def _document(session: Session, id_: str) -> documents.Training:
+    return documents.Training.of(trainings.get(session, id_), lifecycle.get(session, id_))

@@ -5,7 +5,7 @@ import sys
 import httpx
 import typer
 
-from app.cli import backup, compare, demo, doctor, schedule, service, show, work
+from app.cli import backup, compare, demo, doctor, schedule, service, show, ways_back, work
 from app.cli.output import errors
 from app.client import CanemapError, JobDismissed, JobFailed
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (service, doctor, backup, work, compare, show, schedule, demo):
+for module in (service, doctor, backup, work, compare, show, ways_back, schedule, demo):
     module.add_to(app)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import Conflict, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
-from app.data import scenes, uses
+from app.data import numbers, scenes, uses
 from app.jobs import lifecycle
 from app.requests import DatasetRequest
 from app.results import PreparedDataset
@@ -72,6 +72,15 @@ def get(session: Session, reference: str) -> Dataset:
     if dataset is None:
         raise NotFound("dataset", reference)
     return dataset
+
+
+def exactly(session: Session, reference: str) -> str:
+    """The id of the dataset "name:version". Raises `NotFound`, or `Invalid` for a name without a version."""
+    dataset = get(session, reference)
+    if dataset.id != reference:
+        hint = f"Name the version: {dataset.id} is the newest one."
+        raise invalid("version-needed", f"{reference!r} may mean another version tomorrow.", hint, "path:id")
+    return dataset.id
 
 
 def ready(session: Session, reference: str) -> Dataset:
@@ -142,7 +151,8 @@ def _next_version(session: Session, name: str) -> int:
     # PostgreSQL: transactions that make a version of this name wait here for each other. SQLite has only one writer.
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {name}"))))
-    return (session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name)) or 0) + 1
+    largest = select(func.max(Dataset.version)).where(Dataset.name == name).scalar_subquery()
+    return numbers.newest(session, "dataset", name, largest) + 1
 
 
 def _check(session: Session, request: DatasetRequest) -> None:

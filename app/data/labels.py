@@ -9,15 +9,13 @@ from app.core.names import check_name, check_texts
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.data import uses
 from app.data.scenes import insert
 from app.services import Services
 from app.storage import Upload, new_place
-from app.tables import DatasetLabels, LabelSet
+from app.tables import LabelSet
 from ml.labels.classes import LabelOptions
 
 get = getter(LabelSet, "label set")
-locked = getter(LabelSet, "label set", lock=True)
 
 
 def add(
@@ -61,22 +59,6 @@ def add(
 def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
     """All label sets, newest first."""
     return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
-
-
-def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
-    """Delete a label set. Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset was made from it."""
-
-    def forget(session: Session) -> LabelSet:
-        labels = locked(session, name)
-        if_match.check(labels.tag)
-        if users := uses.users(session, DatasetLabels, name):
-            raise Conflict("labels-in-use", f"Labels {name!r} are used by {', '.join(users)}.")
-        uses.forget(session, DatasetLabels, name)
-        session.delete(labels)
-        return labels
-
-    labels = services.database.erase(forget)
-    services.store.delete(labels.object)
 
 
 def _same(existing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:

@@ -1,7 +1,7 @@
 """Scenes: uploaded GeoTIFFs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,13 @@ from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.room import no_room_is_told
 from app.core.rows import getter
-from app.data import uses
 from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
 from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload, new_place
-from app.tables import DatasetScenes, LabelSet, Prediction, Scene
+from app.storage.store import sha256_in
+from app.tables import LabelSet, Scene
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
 
@@ -166,24 +166,9 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: IfMatch = A
     return scene
 
 
-def delete(services: Services, name: str, if_match: IfMatch = ANY) -> None:
-    """Delete a scene.
-
-    Raises `NotFound`, `PreconditionFailed`, or `Conflict` if a dataset or a prediction was made from it.
-    """
-
-    def forget(session: Session) -> Scene:
-        scene = locked(session, name)
-        if_match.check(scene.tag)
-        if users := _users(session, name):
-            raise Conflict("scene-in-use", f"Scene {name!r} is used by {', '.join(users)}: delete those first.")
-        uses.forget(session, DatasetScenes, name)
-        session.delete(scene)
-        return scene
-
-    scene = services.database.erase(forget)
-    services.store.delete(scene.object)
-    services.cache.drop(_cog_name(scene))
+def forget_copy(services: Services, key: str) -> None:
+    """Delete the cloud-optimised copy, if there is one, of a scene that was deleted. key: Of its file."""
+    services.cache.drop(f"{sha256_in(key)}.cog.tif")
 
 
 def ready_cog(services: Services, name: str) -> Path | None:
@@ -286,11 +271,6 @@ def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
             "name-taken", f"Scene {existing.id!r} has these bytes, but another time or sensor: correct it with PATCH."
         )
     return existing
-
-
-def _users(session: Session, name: str) -> Sequence[str]:
-    predictions = session.scalars(select(Prediction.id).where(Prediction.scene == name).limit(uses.MOST_USERS))
-    return [*predictions, *uses.users(session, DatasetScenes, name)]
 
 
 def _cog_name(scene: Scene) -> str:

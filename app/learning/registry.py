@@ -14,7 +14,8 @@ from app.core.errors import Conflict, Damaged, NotFound, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
-from app.core.preconditions import ANY, IfMatch
+from app.core.preconditions import ANY, IfMatch, tag_of
+from app.data import numbers
 from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload, new_place
@@ -56,15 +57,19 @@ def register(session: Session, name: str, header: CheckpointHeader, stored: Stor
     )
     session.add(version)
     session.flush()
-    if newest == 0:
+    if session.get(Alias, (name, CHAMPION)) is None:
         _point(session, name, CHAMPION, version.version, "the first version")
     return version
 
 
 def _newest(session: Session, name: str) -> int:
-    """The number of the newest version, 0 if there is none. It stays so for other transactions until this one ends."""
-    _take_turns(session, name)
-    return session.scalar(select(func.max(ModelVersion.version)).where(ModelVersion.name == name)) or 0
+    """The number of the newest version, also if it was deleted; 0 if there was none.
+
+    It stays so for other transactions until this one ends.
+    """
+    take_turns(session, name)
+    largest = select(func.max(ModelVersion.version)).where(ModelVersion.name == name).scalar_subquery()
+    return numbers.newest(session, "model", name, largest)
 
 
 def imported(services: Services, once: IdempotentRequest) -> ModelVersion | None:
@@ -181,6 +186,20 @@ def history(session: Session, name: str, alias: str) -> list[AliasMove]:
     return list(session.scalars(moves))
 
 
+def moves(session: Session, name: str) -> int:
+    """How often aliases of a model were moved or removed."""
+    return session.scalar(select(func.count()).where(AliasMove.model == name)) or 0
+
+
+def tag_of_model(session: Session, name: str) -> str:
+    """The ETag of a model, which changes with its versions and its aliases. Raises `NotFound`."""
+    of_model = select(func.max(ModelVersion.created), func.max(ModelVersion.version), func.count())
+    newest, number, count = session.execute(of_model.where(ModelVersion.name == name)).one()
+    if newest is None:
+        raise NotFound("model", name)
+    return f"{tag_of(newest, number)}-{count}-{moves(session, name)}"
+
+
 def move_alias(
     session: Session, name: str, alias: str, version: int, *, reason: str, if_match: IfMatch = ANY
 ) -> tuple[Alias, bool]:
@@ -195,7 +214,7 @@ def move_alias(
             "Use letters, digits, dot, underscore and hyphen, for instance champion.",
             "/alias",
         )
-    _take_turns(session, name)
+    take_turns(session, name)
     get(session, name, str(version))
     existing = session.get(Alias, (name, alias))
     if_match.check(existing.tag if existing else None)
@@ -204,7 +223,7 @@ def move_alias(
 
 def standing(session: Session, name: str, alias: str) -> int | None:
     """The version that an alias points at, or None. No other transaction can move the alias until this one ends."""
-    _take_turns(session, name)
+    take_turns(session, name)
     row = session.get(Alias, (name, alias))
     return row.version if row else None
 
@@ -216,7 +235,7 @@ def point(session: Session, name: str, alias: str, version: int, reason: str) ->
 
 def remove_alias(session: Session, name: str, alias: str, *, if_match: IfMatch = ANY) -> None:
     """Remove an alias; the version stays. Raises `NotFound`, `PreconditionFailed`, or `Conflict` for the champion."""
-    _take_turns(session, name)
+    take_turns(session, name)
     row = get_alias(session, name, alias)
     if_match.check(row.tag)
     if alias == CHAMPION:
@@ -237,7 +256,7 @@ def _point(session: Session, name: str, alias: str, version: int, reason: str) -
     return row
 
 
-def _take_turns(session: Session, name: str) -> None:
+def take_turns(session: Session, name: str) -> None:
     """Let transactions that change this model wait for each other on PostgreSQL. SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"model {name}"))))

@@ -31,15 +31,6 @@ def failed(session: Session, prediction_id: str) -> Sequence[Job]:
     return session.scalars(wanted.order_by(Job.created, Job.id)).all()
 
 
-def delete(session: Session, prediction_id: str) -> None:
-    """Delete the parts of a prediction that has ended, with their jobs."""
-    for part in of(session, prediction_id):
-        session.delete(part)
-    session.flush()
-    for job in lifecycle.children(session, prediction_id):
-        session.delete(job)
-
-
 def _add(session: Session, prediction_id: str, first_row: int, end_row: int) -> Job:
     job = lifecycle.create(session, new_id("prt"), "part", parent=prediction_id)
     session.add(Part(id=job.id, prediction=prediction_id, first_row=first_row, end_row=end_row))

@@ -7,11 +7,10 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict, Invalid, NotFound, NotReady, invalid, refuse_any
+from app.core.errors import Invalid, NotFound, NotReady, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
-from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import scenes
 from app.jobs import lifecycle
@@ -34,7 +33,6 @@ _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
 }
 get = getter(Prediction, "prediction")
-locked = getter(Prediction, "prediction", lock=True)
 
 
 @dataclass(frozen=True)
@@ -164,29 +162,6 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
         observed = found.observed_ha, found.unobserved_ha
         rows.append(Areas(item.name, *observed, mapped[index], mu, estimate, interval))
     return rows
-
-
-def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
-    """Delete a prediction that has ended, with its files.
-
-    Raises `NotFound`, `PreconditionFailed`, or `Conflict` if its job has not ended.
-    """
-
-    def forget(session: Session) -> Mapping[str, Stored]:
-        prediction = locked(session, id_)
-        job = lifecycle.get(session, id_)
-        if_match.check(job.tag)
-        if job.status not in lifecycle.FINAL:
-            raise Conflict("job-running", f"The job of prediction {id_!r} is {job.reported_status}: dismiss it first.")
-        products = prediction.products or {}
-        parts.delete(session, id_)
-        session.delete(prediction)
-        session.flush()
-        session.delete(job)
-        return products
-
-    for item in services.database.erase(forget).values():
-        services.store.delete(item.object)
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:

@@ -3,6 +3,7 @@
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.datasets import Dataset, Datasets
+from app.api.documents.deletion import Deletion
 from app.api.documents.evaluations import Evaluation, Evaluations
 from app.api.documents.experiments import Experiment, Experiments
 from app.api.documents.jobs import Job, Jobs, Kind, Status, result_of
@@ -22,6 +23,7 @@ __all__ = [
     "AreaTable",
     "Dataset",
     "Datasets",
+    "Deletion",
     "Document",
     "Epoch",
     "Evaluation",

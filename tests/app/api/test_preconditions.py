@@ -44,12 +44,17 @@ def url(http: httpx.Client, scene: Path, mask: Path, request: pytest.FixtureRequ
         return "/v1/models/cane/aliases/x"
     elif kind == "uploads":
         return str(http.post("/v1/uploads").headers["location"])
+    elif kind in FIXED:
+        return FIXED[kind]
+    elif kind == "trainings":
+        return f"/v1/trainings/{http.get('/v1/trainings').json()['items'][0]['id']}"
     else:
         return f"/v1/{kind}/{http.get('/v1/predictions').json()['features'][0]['id']}"
     return f"/v1/{kind}/x"
 
 
-KINDS = ["scenes", "labels", "schedules", "aliases", "uploads", "predictions", "jobs"]
+FIXED = {"datasets": "/v1/datasets/gx:1", "models": "/v1/models/cane", "versions": "/v1/models/cane/versions/1"}
+KINDS = ["scenes", "labels", "schedules", "aliases", "uploads", "predictions", "jobs", "trainings", *FIXED]
 
 
 @pytest.mark.parametrize("url", KINDS, indirect=True)

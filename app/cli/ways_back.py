@@ -1,0 +1,52 @@
+"""Commands that undo: delete a resource, with all that needs it if that is wanted."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli import output
+from app.cli.output import AsJson
+from app.client import Client, Json
+
+Kind = Literal["scene", "labels", "dataset", "training", "experiment", "evaluation", "prediction", "model", "schedule"]
+MOST_LINES = 40  # of the list of what would go
+
+
+def delete(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind.__args__))],  # type: ignore[attr-defined]
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of a dataset name:1, of a model name or name:1.")],
+    cascade: Annotated[bool, typer.Option("--cascade", help="Delete everything that needs it, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a resource, after showing what goes with it. Refused while something needs it, unless with --cascade."""
+    with Client() as client:
+        going: Json = {} if kind == "schedule" else client.would_delete(kind, id_, cascade=cascade)
+        if dry_run or not as_json:
+            output.show(going, as_json, _lines(kind, id_, going))
+        if dry_run:
+            return
+        if not yes:
+            _ask(as_json)
+        client.delete(kind, id_, cascade=cascade)
+    output.show({"deleted": going or {"items": [{"kind": kind, "id": id_}]}}, as_json, ["Deleted."])
+
+
+def _lines(kind: str, id_: str, going: Json) -> list[str]:
+    items = going.get("items") or [{"kind": kind, "id": id_}]
+    lines = [f"  {'model' if item['kind'] == 'version' else item['kind']} {item['id']}" for item in items[:MOST_LINES]]
+    left = len(items) - len(lines) + going.get("more", 0)
+    return ["This will be deleted:", *lines, *([f"  and {left} more"] if left else [])]
+
+
+def _ask(as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: say --yes to delete", param_hint="--yes")
+    typer.confirm("Delete it for ever?", abort=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to `app`."""
+    app.command()(delete)

@@ -1,0 +1,1 @@
+"""Ways back: what needs what, deleting, trying a job again, and what is deleted after some time."""

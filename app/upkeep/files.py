@@ -1,0 +1,47 @@
+"""The files in the store that rows name, by the resource that they belong to."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training
+from app.upkeep.references import batches, versions_in
+
+
+def files_of(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
+    """The keys of the files of resources of one kind. ids: As those of `Thing`."""
+    for some in batches(ids):
+        yield from _files(session, kind, some)
+
+
+def _files(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
+    if kind == "scene":
+        yield from session.scalars(select(Scene.object).where(Scene.id.in_(ids)))
+    elif kind == "labels":
+        yield from session.scalars(select(LabelSet.object).where(LabelSet.id.in_(ids)))
+    elif kind == "dataset":
+        yield from _files_of_datasets(session, ids)
+    elif kind == "training":
+        figures = select(Training.figures).where(Training.id.in_(ids), Training.figures.is_not(None))
+        yield from (key for key in session.scalars(figures) if key)
+    elif kind == "version":
+        named = tuple_(ModelVersion.name, ModelVersion.version).in_(versions_in(ids))
+        yield from session.scalars(select(ModelVersion.object).where(named))
+    elif kind == "prediction":
+        yield from _files_of_predictions(session, ids)
+
+
+def _files_of_datasets(session: Session, ids: Sequence[str]) -> Iterator[str]:
+    for prepared, figures in session.execute(select(Dataset.prepared, Dataset.figures).where(Dataset.id.in_(ids))):
+        if prepared:
+            yield from (key for masks in prepared.masks.values() for key in masks.values())
+        if figures:
+            yield figures
+
+
+def _files_of_predictions(session: Session, ids: Sequence[str]) -> Iterator[str]:
+    for products in session.scalars(select(Prediction.products).where(Prediction.id.in_(ids))):
+        yield from (stored.object for stored in (products or {}).values())
+    parts = select(Part.object).where(Part.prediction.in_(ids), Part.object.is_not(None))
+    yield from (key for key in session.scalars(parts) if key)
