@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
-from app.api.http.answers import ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
+from app.api.http.answers import ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
 from app.api.http.waiting import document_after_wait
+from app.core.errors import NotFound
 from app.data import scenes
 from app.jobs import lifecycle
 from app.mapping import predictions
@@ -31,33 +33,38 @@ Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
 
-@router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
+@router.post("", status_code=201, response_class=GeoJson, responses=created() | problems(*IN_BODIES, 409))
 async def post_prediction(
-    services: Wired, response: Response, body: PredictionRequest, once: OnceOnly, wait_s: PreferredWait
+    services: Wired,
+    response: Response,
+    body: PredictionRequest,
+    once: OnceOnly,
+    wait_s: PreferredWait,
+    address: Address,
 ) -> documents.Prediction:
     """Map one scene with one model version."""
     row = await run_in_threadpool(predictions.create, services, body, once)
     response.headers["Location"] = f"/v1/predictions/{row.id}"
-    return await document_after_wait(services, row.id, wait_s, _document)
+    return await document_after_wait(services, row.id, wait_s, partial(_document, address=address))
 
 
-@router.get("", responses=answer(200, NEXT))
+@router.get("", response_class=GeoJson, responses=answer(200, NEXT))
 def list_predictions(
-    session: Reading, request: Request, response: Response, query: PredictionQuery
+    session: Reading, request: Request, response: Response, query: PredictionQuery, address: Address
 ) -> documents.Predictions:
     """List predictions as a STAC ItemCollection, newest first."""
     found = predictions.find(
         session, bbox=query.box, between=query.between, status=query.status, limit=query.limit, token=query.token
     )
-    items = _items(session, found.rows)
+    items = items_of(session, found.rows, address)
     return documents.Predictions.of(items, found.next, link_next(request, response, found.next))
 
 
-@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
-def get_prediction(session: Reading, id_: Id, response: Response) -> documents.Prediction:
+@router.get("/{id}", response_class=GeoJson, responses=answer(200, ETAG) | problems(404))
+def get_prediction(session: Reading, id_: Id, response: Response, address: Address) -> documents.Prediction:
     """Read one prediction as a STAC Item."""
     etag(response, lifecycle.get(session, id_).tag)
-    return _document(session, id_)
+    return _document(session, id_, address)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
@@ -98,19 +105,29 @@ def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS
     return StoredFile(path, media_type=MEDIA_TYPES[product], filename=f"{id_}-{product}")
 
 
-def _document(session: Session, id_: str) -> documents.Prediction:
-    row = predictions.get(session, id_)
-    scene, job = scenes.get(session, row.scene), lifecycle.get(session, id_)
-    notes = predictions.warnings(session, [row], {scene.id: scene})
-    return documents.Prediction.of(row, scene, job, notes[row.id])
+def _document(session: Session, id_: str, address: str) -> documents.Prediction:
+    for item in items_of(session, [predictions.get(session, id_)], address):
+        return item
+    raise NotFound("prediction", id_)
 
 
-def _items(session: Session, rows: Sequence[Prediction]) -> list[documents.Prediction]:
+def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list[documents.Prediction]:
+    """The documents of predictions. address: of the service."""
     of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
     # a prediction may have been deleted since the page was read
     rows = [row for row in rows if row.scene in of and row.id in work]
-    notes = predictions.warnings(session, rows, of)
-    return [documents.Prediction.of(row, of[row.scene], work[row.id], notes[row.id]) for row in rows]
+    contracts = predictions.contracts(session, rows)
+    return [
+        documents.Prediction.of(
+            row,
+            of[row.scene],
+            work[row.id],
+            contracts[row.id].classes,
+            predictions.warnings(of[row.scene].info, contracts[row.id]),
+            address,
+        )
+        for row in rows
+    ]
 
 
 def _csv(items: Sequence[documents.AreaRow]) -> str:

@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import COG
 from app.api.http import forms, receiving
-from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
+from app.api.http.answers import ETAG, NEXT, GeoJson, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import Address, Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.parameters import checked
 from app.api.http.places import Placed, Places
@@ -75,19 +75,20 @@ async def _add(
     upload: Upload,
     options: SceneOptions,
     response: Response,
+    address: str,
     **asked: Any,
 ) -> documents.Scene:
     scene, new = await places.run("upload", partial(scenes.add, **asked), services, name, upload, options)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/scenes/{name}"
     etag(response, scene.tag)
-    return documents.Scene.of(scene)
+    return documents.Scene.of(scene, address)
 
 
 UPLOADED = uploaded(documents.Scene, ETAG) | problems(*IN_UPLOADS, 412)
 
 
-@router.put("/{id}", status_code=201, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
+@router.put("/{id}", status_code=201, response_class=GeoJson, openapi_extra=forms.RAW_BODY, responses=UPLOADED)
 async def put_scene(
     services: Wired,
     places: Placed,
@@ -96,46 +97,51 @@ async def put_scene(
     name: NewId,
     query: Annotated[RawScene, Query()],
     if_match: Condition,
+    address: Address,
 ) -> documents.Scene:
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again give 200."""
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, places, name, upload, options, response, if_match=if_match)
+        return await _add(services, places, name, upload, options, response, address, if_match=if_match)
 
 
-@router.post("", status_code=201, openapi_extra=forms.form_body(SceneParameters), responses=UPLOADED)
+@router.post(
+    "", status_code=201, response_class=GeoJson, openapi_extra=forms.form_body(SceneParameters), responses=UPLOADED
+)
 async def post_scene(
-    services: Wired, places: Placed, request: Request, response: Response, head: OnceSent
+    services: Wired, places: Placed, request: Request, response: Response, head: OnceSent, address: Address
 ) -> documents.Scene:
     """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
         once = forms.once(head, name, fields, upload)
-        return await _add(services, places, name, upload, fields.options(), response, once=once)
+        return await _add(services, places, name, upload, fields.options(), response, address, once=once)
 
 
-@router.get("", responses=answer(200, NEXT))
-def list_scenes(session: Reading, request: Request, response: Response, query: SceneQuery) -> documents.Scenes:
+@router.get("", response_class=GeoJson, responses=answer(200, NEXT))
+def list_scenes(
+    session: Reading, request: Request, response: Response, query: SceneQuery, address: Address
+) -> documents.Scenes:
     """List scenes as a STAC ItemCollection, newest upload first."""
     found = scenes.find(session, bbox=query.box, between=query.between, limit=query.limit, token=query.token)
-    return documents.Scenes.of(found.rows, found.next, link_next(request, response, found.next))
+    return documents.Scenes.of(found.rows, address, found.next, link_next(request, response, found.next))
 
 
-@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
-def get_scene(session: Reading, id_: Id, response: Response) -> documents.Scene:
+@router.get("/{id}", response_class=GeoJson, responses=answer(200, ETAG) | problems(404))
+def get_scene(session: Reading, id_: Id, response: Response, address: Address) -> documents.Scene:
     """Read one scene as a STAC Item."""
     scene = scenes.get(session, id_)
     etag(response, scene.tag)
-    return documents.Scene.of(scene)
+    return documents.Scene.of(scene, address)
 
 
-@router.patch("/{id}", responses=answer(200, ETAG) | problems(*IN_BODIES, 404, 412))
+@router.patch("/{id}", response_class=GeoJson, responses=answer(200, ETAG) | problems(*IN_BODIES, 404, 412))
 def patch_scene(
-    session: Writing, id_: Id, change: ScenePatch, if_match: Condition, response: Response
+    session: Writing, id_: Id, change: ScenePatch, if_match: Condition, response: Response, address: Address
 ) -> documents.Scene:
     """Correct the time of acquisition or the sensor of a scene."""
     scene = scenes.patch(session, id_, change, if_match)
     etag(response, scene.tag)
-    return documents.Scene.of(scene)
+    return documents.Scene.of(scene, address)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)

@@ -183,7 +183,7 @@ def show_areas(prediction: Prediction) -> None:
 
 def _scene_line(item: Json) -> str:
     rows, cols = item["properties"]["proj:shape"]
-    bands = ",".join(band["name"] for band in item["properties"]["bands"])
+    bands = ",".join(band["name"] for band in item["assets"]["data"]["bands"])
     return f"scene {item['id']}: {rows} x {cols} px, bands {bands}, {item['properties']['gsd']:.2f} m"
 
 

@@ -21,10 +21,12 @@ from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
+from ml.contract import Contract
 from ml.evaluation.area import adjusted_area
 from ml.faults import Fault, Note
 from ml.products.write import FILES
 from ml.scenes.compatibility import contract_faults, order_notes, radiometry_notes
+from ml.scenes.inspect import SceneInfo
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500
@@ -133,13 +135,17 @@ def stored(services: Services, id_: str, name: str) -> Stored:
     return products[name]
 
 
-def warnings(session: Session, rows: Sequence[Prediction], of: Mapping[str, Scene]) -> dict[str, tuple[Note, ...]]:
-    """By the id of each prediction, how its scene is unlike the training of the model. of: the scenes by their ids."""
+def contracts(session: Session, rows: Sequence[Prediction]) -> dict[str, Contract]:
+    """The contract of the model of each prediction, by the id of the prediction."""
     wanted = {(row.model, row.version) for row in rows}
     versions = select(ModelVersion).where(tuple_(ModelVersion.name, ModelVersion.version).in_(wanted))
-    models = {(version.name, version.version): version for version in session.scalars(versions)}
-    both = {row.id: (of[row.scene].info, models[row.model, row.version].contract) for row in rows if row.scene in of}
-    return {id_: (*order_notes(*pair), *radiometry_notes(*pair)) for id_, pair in both.items()}
+    found = {(version.name, version.version): version.contract for version in session.scalars(versions)}
+    return {row.id: found[row.model, row.version] for row in rows}
+
+
+def warnings(scene: SceneInfo, contract: Contract) -> tuple[Note, ...]:
+    """How a scene is unlike the training of a model."""
+    return (*order_notes(scene, contract), *radiometry_notes(scene, contract))
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:

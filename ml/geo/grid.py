@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,22 @@ class Grid:
     def bbox(self) -> Box:
         """Return the bounding box of the outline, in degrees of WGS 84."""
         return _box_of(*self.outline_wgs84.T)
+
+
+def counter_clockwise(geometry: dict[str, Any]) -> dict[str, Any]:
+    """Return a GeoJSON Polygon or MultiPolygon without holes whose rings run counter-clockwise (RFC 7946).
+
+    Rings are turned and not computed anew, because a list has thousands of them.
+    """
+    if geometry["type"] == "MultiPolygon":
+        return geometry | {"coordinates": [[_turned(ring) for ring in rings] for rings in geometry["coordinates"]]}
+    return geometry | {"coordinates": [_turned(ring) for ring in geometry["coordinates"]]}
+
+
+def _turned(ring: list[list[float]]) -> list[list[float]]:
+    (x0, y0), *_ = ring  # far from 0, small areas would be lost
+    doubled = sum((x - x0) * (v - y0) - (u - x0) * (y - y0) for (x, y), (u, v) in pairwise(ring))
+    return ring if doubled >= 0 else ring[::-1]
 
 
 def _around_pole(outline: np.ndarray, pole: float) -> np.ndarray:

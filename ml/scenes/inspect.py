@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import rasterio
+from pydantic import AfterValidator
 
 from ml.contract import BandStatistics, Scaling
 from ml.faults import Fault, Note, refuse_any
@@ -13,7 +14,7 @@ from ml.frozen import Frozen
 from ml.geo.areas import pixel_side_m, pixel_sides_m
 from ml.geo.crs import crs_code
 from ml.geo.datum_shifts import datum_notes
-from ml.geo.grid import Box, Grid
+from ml.geo.grid import Box, Grid, counter_clockwise
 from ml.geo.placement import checked_grid, use_notes
 from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
 from ml.scenes.bands import band_names
@@ -53,7 +54,7 @@ class SceneInfo(Frozen):
     transform: Coefficients a, b, c, d, e, f of x = a col + b row + c, y = d col + e row + f.
     bounds: Left, bottom, right and top, in units of the CRS.
     bbox: West, south, east and north limits, in degrees of WGS 84.
-    footprint: Outline on the ground as a GeoJSON geometry in WGS 84.
+    footprint: Outline on the ground as a GeoJSON geometry in WGS 84, counter-clockwise also in rows of older versions.
     gsd: Ground sampling distance at the centre, in metres: the side of a square as large as the pixel on the ground.
     size_bytes: Size of the file.
     warnings: Notes about things that the owner should check.
@@ -70,7 +71,7 @@ class SceneInfo(Frozen):
     transform: tuple[float, float, float, float, float, float]
     bounds: tuple[float, float, float, float]
     bbox: Box
-    footprint: dict[str, Any]
+    footprint: Annotated[dict[str, Any], AfterValidator(counter_clockwise)]
     gsd: float
     size_bytes: int
     warnings: tuple[Note, ...]

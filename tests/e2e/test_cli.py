@@ -184,4 +184,4 @@ def test_the_client_finds_a_scene_that_the_command_line_uploaded(live: Stack, ca
     canemap("upload", world["test"].image, "--name", "by-name", "--bands", "b,g,r,nir")
     with Client(live.url) as client:
         (item,) = [item for item in client.scenes() if item["id"] == "by-name"]
-    assert [band["name"] for band in item["properties"]["bands"]] == ["b", "g", "r", "nir"]
+    assert [band["name"] for band in item["assets"]["data"]["bands"]] == ["b", "g", "r", "nir"]

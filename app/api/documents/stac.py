@@ -1,18 +1,25 @@
-"""The documents of scenes and predictions: STAC Items (1.1.0)."""
+"""The documents of scenes and predictions: STAC Items (1.1.0).
 
-from collections.abc import Iterable
-from datetime import datetime
+Their links are full URLs, because Items are copied into catalogues of other hosts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Checksum, Document, Link, Omitted, Software, checksum, link
+from app.api.documents.base import Document, Link, Omitted, Software, checksum, link
 from app.api.documents.jobs import Job, Status
+from app.api.documents.stac_assets import PROBABILITY_BAND, Asset, Band, Grid, class_band, crs_of, grid_of
 from app.api.documents.trainings import VersionReference
+from app.storage import Stored
 from ml.config import PredictConfig
+from ml.contract import ClassDef
 from ml.faults import Note
-from ml.scenes.inspect import BandInfo, SceneInfo
+from ml.products import web_grid
+from ml.scenes.inspect import SceneInfo
 
 GEOJSON = "application/geo+json"
 GEOTIFF = "image/tiff; application=geotiff"
@@ -25,12 +32,14 @@ MEDIA_TYPES = {
     "classes.qml": "application/xml",
     "web.tif": COG,
 }
+ROLES = {"web.tif": "visual", "classes.qml": "style"}  # of the products that are not simply data
 TILES = "tiles/WebMercatorQuad/{z}/{x}/{y}"
-EXTENSIONS = (
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+_EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
+PROJECTION, FILE, RASTER, CLASSIFICATION, WEB_MAP_LINKS = (
+    _EXTENSION.format(name)
+    for name in ("projection/v2.0.0", "file/v2.1.0", "raster/v2.0.0", "classification/v2.0.0", "web-map-links/v1.2.0")
 )
-WEB_MAP_LINKS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.json"
+FIRST_SATELLITE = datetime(1970, 1, 1, tzinfo=UTC)  # no satellite took multispectral images before the seventies
 
 
 class Geometry(Document):
@@ -40,70 +49,37 @@ class Geometry(Document):
     coordinates: tuple[Any, ...]
 
 
-class Asset(Document):
-    """A file that belongs to an item."""
+class Times(Document):
+    """When an image was taken.
 
-    href: str
-    type: str = Field(description="Media type.")
-    roles: tuple[str, ...]
-    checksum: Checksum
-    size: int = Field(alias="file:size", description="Size of the file in bytes.")
-
-
-class BandRange(Document):
-    """Statistics of a band over a sample of its valid pixels, in physical units."""
-
-    minimum: float
-    maximum: float
-    mean: float
-    stddev: float
-
-
-class Band(Document):
-    """A band of a scene. `nodata` is left out if no pixel value means that there are no data."""
-
-    name: str
-    data_type: str
-    nodata: Omitted[float]
-    statistics: BandRange
-
-    @classmethod
-    def of(cls, band: BandInfo, nodata: float | None) -> "Band":
-        """The document of a band. nodata: the value for pixels without data in its scene."""
-        known = band.statistics
-        values = BandRange(minimum=known.min, maximum=known.max, mean=known.mean, stddev=known.std)
-        return cls(name=band.name, data_type=band.dtype, nodata=nodata, statistics=values)
-
-
-class Grid(Document):
-    """The grid of the pixels, described with the fields of the projection extension of STAC."""
-
-    code: Omitted[str] = Field(None, alias="proj:code")
-    wkt2: str = Field(alias="proj:wkt2")
-    shape: tuple[int, int] = Field(alias="proj:shape", description="Number of rows and of columns.")
-    transform: tuple[float, float, float, float, float, float] = Field(alias="proj:transform")
-    gsd: float = Field(description="Ground sampling distance in metres.")
-
-
-class SceneProperties(Grid):
-    """The properties of a scene. `datetime` is the time of acquisition; it is null if the upload did not state it."""
-
-    acquired: datetime | None = Field(alias="datetime")
-    created: datetime
-    updated: datetime
-    instruments: Omitted[tuple[str, ...]]
-    bands: tuple[Band, ...]
-    warnings: tuple[Note, ...]
-
-
-class PredictionProperties(Grid):
-    """The properties of a prediction.
-
-    `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
-    `warnings` say how its scene is unlike the training of the model; they are left out if there are none.
+    If nobody stated it, `datetime` is null, and `start_datetime` and `end_datetime`, as STAC requires, enclose every
+    time that is possible: from 1970 to the upload. Otherwise both are left out.
     """
 
     acquired: datetime | None = Field(alias="datetime")
+    earliest: Omitted[datetime] = Field(None, alias="start_datetime")
+    latest: Omitted[datetime] = Field(None, alias="end_datetime")
+
+
+class SceneProperties(Times, Grid):
+    """The properties of a scene. `datetime` is the time of acquisition; it is null if the upload did not state it."""
+
+    gsd: float = Field(description="Ground sampling distance in metres.")
+    created: datetime
+    updated: datetime
+    instruments: Omitted[tuple[str, ...]]
+    warnings: tuple[Note, ...]
+
+
+class PredictionProperties(Times):
+    """The properties of a prediction.
+
+    `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
+    `warnings` say how its scene is unlike the training of the model; they are left out if there are none. The grid
+    stands in the assets, because they do not share one.
+    """
+
+    gsd: float = Field(description="Ground sampling distance in metres.")
     created: datetime
     updated: datetime
     status: Status
@@ -122,8 +98,9 @@ class Item(Document, Generic[Properties]):
 
     type: Literal["Feature"] = "Feature"
     stac_version: Literal["1.1.0"] = "1.1.0"
-    stac_extensions: tuple[str, ...] = EXTENSIONS
+    stac_extensions: tuple[str, ...]
     id: str
+    collection: str
     geometry: Geometry
     bbox: tuple[float, float, float, float]
     properties: Properties
@@ -135,26 +112,29 @@ class Scene(Item[SceneProperties]):
     """A scene as a STAC Item. Its asset `data` is the GeoTIFF."""
 
     @classmethod
-    def of(cls, row: tables.Scene) -> "Scene":
-        """The document of the scene in `row`."""
-        url, info = f"/v1/scenes/{row.id}", row.info
+    def of(cls, row: tables.Scene, address: str) -> "Scene":
+        """The document of the scene in `row`. address: of the service."""
+        url, info = f"{address}/v1/scenes/{row.id}", row.info
         properties = SceneProperties(
-            **_grid(info),
-            acquired=row.acquired,
+            **_times(row),
+            **(grid_of(info) | {"wkt2": info.crs}),
+            gsd=info.gsd,
             created=row.created,
             updated=row.updated,
             instruments=(row.sensor,) if row.sensor else None,
-            bands=tuple(Band.of(band, info.nodata) for band in info.bands),
             warnings=info.warnings,
         )
-        file = _asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes)
+        bands = tuple(Band.of(band, info.nodata) for band in info.bands)
+        file = _asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes, bands=bands)
         return cls(
+            stac_extensions=_extensions(PROJECTION, {"data": file}),
             id=row.id,
+            collection="scenes",
             geometry=info.footprint,
             bbox=info.bbox,
             properties=properties,
             assets={"data": file},
-            links=(link(url, "self", GEOJSON),),
+            links=item_links(address, "scenes", url),
         )
 
 
@@ -165,13 +145,22 @@ class Prediction(Item[PredictionProperties]):
 
     @classmethod
     def of(
-        cls, row: tables.Prediction, scene: tables.Scene, work: tables.Job, warnings: tuple[Note, ...]
+        cls,
+        row: tables.Prediction,
+        scene: tables.Scene,
+        work: tables.Job,
+        classes: Sequence[ClassDef],
+        warnings: tuple[Note, ...],
+        address: str,
     ) -> "Prediction":
-        """The document of the prediction in `row`. scene: its scene. work: its job."""
-        url, info, products = f"/v1/predictions/{row.id}", scene.info, row.products or {}
+        """The document of the prediction in `row`.
+
+        scene: its scene. work: its job. classes: those that its model maps. address: of the service.
+        """
+        url, info, products = f"{address}/v1/predictions/{row.id}", scene.info, row.products or {}
         properties = PredictionProperties(
-            **_grid(info),
-            acquired=scene.acquired,
+            **_times(scene),
+            gsd=info.gsd,
             created=row.created,
             updated=work.updated,
             status=work.reported_status,
@@ -181,18 +170,17 @@ class Prediction(Item[PredictionProperties]):
             software=row.software,
             warnings=warnings or None,
         )
-        tiled = "web.tif" in products
+        assets = {name: _product(f"{url}/{name}", name, item, info, classes) for name, item in products.items()}
+        tiles = _tile_links(url) if "web.tif" in products else ()
         return cls(
-            stac_extensions=(*EXTENSIONS, WEB_MAP_LINKS) if tiled else EXTENSIONS,
+            stac_extensions=_extensions(WEB_MAP_LINKS if tiles else None, assets),
             id=row.id,
+            collection="predictions",
             geometry=info.footprint,
             bbox=info.bbox,
             properties=properties,
-            assets={
-                name: _asset(f"{url}/{name}", MEDIA_TYPES[name], _role(name), item.sha256, item.size_bytes)
-                for name, item in products.items()
-            },
-            links=(*_links(row, url), *(_tile_links(url) if tiled else ())),
+            assets=assets,
+            links=(*item_links(address, "predictions", url), *_prediction_links(row, url, address), *tiles),
             job=Job.of(work),
         )
 
@@ -213,9 +201,9 @@ class Scenes(ItemCollection[SceneProperties]):
     features: tuple[Scene, ...]
 
     @classmethod
-    def of(cls, rows: Iterable[tables.Scene], token: str | None, next_page: str | None) -> "Scenes":
-        """The document of one page. token: `next` of this page. next_page: URL of the next page."""
-        features = tuple(map(Scene.of, rows))
+    def of(cls, rows: Iterable[tables.Scene], address: str, token: str | None, next_page: str | None) -> "Scenes":
+        """The document of one page. address: of the service. token: `next` of this page. next_page: its URL."""
+        features = tuple(Scene.of(row, address) for row in rows)
         return cls(features=features, returned=len(features), links=_next(next_page), next=token)
 
 
@@ -235,27 +223,64 @@ def _next(href: str | None) -> tuple[Link, ...]:
     return (link(href, "next", GEOJSON),) if href else ()
 
 
-def _grid(info: SceneInfo) -> dict[str, Any]:
-    return {
-        "code": info.crs_code,
-        "wkt2": info.crs,
-        "shape": (info.rows, info.cols),
-        "transform": info.transform,
-        "gsd": info.gsd,
+def _times(scene: tables.Scene) -> dict[str, datetime | None]:
+    if scene.acquired is not None:
+        return {"acquired": scene.acquired}
+    return {"acquired": None, "earliest": FIRST_SATELLITE, "latest": scene.created}
+
+
+def _extensions(first: str | None, assets: Mapping[str, Asset]) -> tuple[str, ...]:
+    """The extensions of STAC that an Item uses. first: one that its properties or links use."""
+    bands = [band for asset in assets.values() for band in asset.bands or ()]
+    used = {
+        first or "": first is not None,
+        PROJECTION: any(asset.code or asset.wkt2 for asset in assets.values()),
+        FILE: bool(assets),
+        RASTER: any(band.scale is not None for band in bands),
+        CLASSIFICATION: any(band.classes for band in bands),
     }
+    return tuple(uri for uri, is_used in used.items() if is_used)
 
 
-def _asset(href: str, type_: str, role: str, sha256: str, size_bytes: int) -> Asset:
-    return Asset(href=href, type=type_, roles=(role,), checksum=checksum(sha256), size=size_bytes)
+def _asset(href: str, type_: str, role: str, sha256: str, size_bytes: int, **more: Any) -> Asset:
+    return Asset(href=href, type=type_, roles=(role,), checksum=checksum(sha256), size=size_bytes, **more)
 
 
-def _role(name: str) -> str:
-    return "visual" if name == "web.tif" else "data"
+def _product(href: str, name: str, file: Stored, info: SceneInfo, classes: Sequence[ClassDef]) -> Asset:
+    """The asset of a product, with its own grid."""
+    role = ROLES.get(name, "data")
+    return _asset(href, MEDIA_TYPES[name], role, file.sha256, file.size_bytes, **_content(name, info, classes))
 
 
-def _links(row: tables.Prediction, url: str) -> tuple[Link, ...]:
-    derived = link(f"/v1/scenes/{row.scene}", "derived_from")
-    return link(url, "self", GEOJSON), derived, link(f"{url}/areas", "areas")
+def _content(name: str, info: SceneInfo, classes: Sequence[ClassDef]) -> dict[str, Any]:
+    match name:
+        case "classes.tif":
+            return {**grid_of(info), "bands": (class_band(classes),)}
+        case "probability.tif":
+            return {**grid_of(info), "bands": (PROBABILITY_BAND,)}
+        case "polygons.gpkg":
+            return crs_of(info)
+        case "polygons.geojson":
+            return {"code": "EPSG:4326"}
+        case "web.tif":
+            return {"code": web_grid.CRS}
+    return {}
+
+
+def item_links(address: str, collection: str, url: str) -> tuple[Link, ...]:
+    """The links of an Item to itself, at `url`, and to its place in the catalogue. address: of the service."""
+    root = f"{address}/v1/stac"
+    above = f"{root}/collections/{collection}"
+    return (
+        link(url, "self", GEOJSON),
+        link(above, "parent"),
+        link(above, "collection"),
+        link(root, "root"),
+    )
+
+
+def _prediction_links(row: tables.Prediction, url: str, address: str) -> tuple[Link, ...]:
+    return link(f"{address}/v1/scenes/{row.scene}", "derived_from", GEOJSON), link(f"{url}/areas", "areas")
 
 
 def _tile_links(url: str) -> tuple[Link, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
@@ -50,6 +50,12 @@ def file(*media_types: str) -> Responses:
     types = dict.fromkeys(media_types, BINARY)
     partial = {"description": "The bytes that Range names.", "content": types}
     return content(types, {"Accept-Ranges": _header("bytes")}) | {206: partial}
+
+
+class GeoJson(JSONResponse):
+    """An answer that is GeoJSON, as STAC Items are."""
+
+    media_type = "application/geo+json"
 
 
 class StoredFile(FileResponse):

@@ -146,6 +146,13 @@ def own_address(request: Request) -> str:
     return settings.public_url or str(request.base_url).rstrip("/")
 
 
+async def _address(request: Request) -> str:
+    return own_address(request)
+
+
+Address = Annotated[str, Depends(_address)]
+
+
 def link_next(request: Request, response: Response, token: str | None) -> str | None:
     """The URL of the next page, or None on the last page. It is also set as the header Link of `response`."""
     if not token:

@@ -33,8 +33,8 @@ def test_an_uploaded_scene_is_a_stac_item(http: httpx.Client, scene: Path) -> No
     assert item["properties"]["proj:shape"] == [64, 64]
     assert item["properties"]["datetime"].startswith("2018-10-12T00:00:00")
     assert item["properties"]["gsd"] == pytest.approx(10, rel=1e-3)
-    assert [band["name"] for band in item["properties"]["bands"]] == ["b", "g", "r", "nir"]
-    assert {band["data_type"] for band in item["properties"]["bands"]} == {"uint16"}
+    assert [band["name"] for band in item["assets"]["data"]["bands"]] == ["b", "g", "r", "nir"]
+    assert {band["data_type"] for band in item["assets"]["data"]["bands"]} == {"uint16"}
     assert item["assets"]["data"]["file:checksum"] == "1220" + hashlib.sha256(scene.read_bytes()).hexdigest()
     assert http.get("/v1/scenes/s1").json() == item
 
@@ -77,7 +77,7 @@ def test_a_scene_can_be_uploaded_as_a_multipart_form(http: httpx.Client, scene: 
     fields = {"id": "s1", "bands": "b,g,r,nir", "nodata": "0"}
     answer = http.post("/v1/scenes", data=fields, files={"file": ("any name.tif", scene.read_bytes())})
     assert answer.status_code == 201
-    assert answer.json()["properties"]["bands"][3]["name"] == "nir"
+    assert answer.json()["assets"]["data"]["bands"][3]["name"] == "nir"
     wrong = http.post("/v1/scenes", data={"id": "s2", "colour": "red"}, files={"file": scene.read_bytes()})
     assert wrong.status_code == 422
     assert wrong.json()["errors"][0]["pointer"] == "/colour"
