@@ -25,7 +25,7 @@ class Page(Document, Generic[T]):
 
 
 class Link(Document):
-    """A web link (RFC 8288). `href` is relative to the host; in STAC documents and of a link to the next page it is a full URL."""
+    """A web link (RFC 8288). `href` is a full URL in STAC documents and to next pages, else a path on the host."""
 
     href: str
     rel: str
