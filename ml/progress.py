@@ -27,7 +27,12 @@ class Stopped(Exception):
 
 
 Watch = Callable[[Progress], None]
+Tick = Callable[[], None]  # reports that the work goes on; raises `Stopped` as a `Watch` does
 
 
 def silent(progress: Progress) -> None:
     """A `Watch` that does nothing."""
+
+
+def still() -> None:
+    """A `Tick` that does nothing."""

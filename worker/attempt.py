@@ -48,7 +48,8 @@ def work(services: Services, context: JobContext) -> None:
         _end(services, context, "given back: the database could not be reached", lifecycle.release)
     except NoRoom as error:  # an operator may free some space, or another worker has enough
         log.warning("the disk is full", error=error.detail)
-        _end(services, context, "given back: the disk of its worker is full", lifecycle.release)
+        why = "".join(f": {fault.detail}" for fault in error.faults)
+        _end(services, context, f"given back: the disk of its worker is full{why}", lifecycle.release)
 
 
 def _work(services: Services, context: JobContext) -> None:

@@ -13,6 +13,7 @@ from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim
 from app.storage import Store
 from app.tables import Job
+from ml.faults import Fault, InputRefused
 
 LEAST_BYTES = 2**20  # with less free space than this the disk counts as full
 
@@ -45,6 +46,26 @@ def prepare(root: Path, claim: Claim) -> Path:
 def full(root: Path) -> NoRoom:
     """The error for a full disk."""
     return NoRoom("no-room", f"The disk of this worker is full. Free some space in {root}.")
+
+
+def require(folder: Path, most_bytes: int) -> None:
+    """Refuse work that will write `most_bytes` of unfinished results into a scratch folder, if they cannot fit.
+
+    Raises `InputRefused` if the whole disk is smaller, and `NoRoom` if other files take the room at this moment.
+    """
+    disk = shutil.disk_usage(folder)
+    needed = f"This job writes {_gib(most_bytes)} of unfinished results"
+    if most_bytes > disk.total:
+        hint = "Use a smaller part of the scene, or fewer scenes, or ask whoever runs the service for a larger disk."
+        detail = f"{needed}; the whole disk of its worker has {_gib(disk.total)}."
+        raise InputRefused(Fault("too_large", detail, hint))
+    if most_bytes + LEAST_BYTES > disk.free:
+        detail = f"{needed}; {_gib(disk.free)} are free on the disk of its worker."
+        raise NoRoom("no-room", f"{detail} Free some space in {folder}.", Fault("no_room", detail, ""))
+
+
+def _gib(number: int) -> str:
+    return f"{number / 2**30:,.3g} GiB"
 
 
 def fetcher(store: Store, folder: Path) -> Callable[[str], Path]:

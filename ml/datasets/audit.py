@@ -16,10 +16,11 @@ from ml.datasets.options import Leaks
 from ml.datasets.splits import Share
 from ml.faults import Fault, Note, refuse_any
 from ml.geo.grid import Grid
+from ml.geo.watched import Through, WatchedRows
 from ml.geo.windows import blocks
 from ml.labels.layers import LabelLayer
 from ml.labels.rasterise import BLOCK_PX, LabelRaster, RasteriseReport
-from ml.progress import Progress, Watch
+from ml.progress import Watch
 from ml.scenes.source import RasterSource
 
 
@@ -68,21 +69,23 @@ class Audit:
 def audit(
     entries: Sequence[DatasetScene], layers: Sequence[LabelLayer], classes: Sequence[ClassDef], watch: Watch
 ) -> Audit:
-    """Count the labels on every scene and take its fingerprints; `watch` is called before each scene and at the end.
+    """Count the labels on every scene and take its fingerprints; `watch` is called before each window and at the end.
+
+    Each scene is read twice, so the rows to be done are twice those of the scenes.
 
     Raises:
         InputRefused: The faults that `LabelRaster` raises; corrupt_tiff.
     """
     found = Audit(entries, layers, FeatureCounts(len(layers)), [DrawnPolygons() for _ in layers])
+    rows = WatchedRows(watch, "audit", 2 * sum(entry.grid.rows for entry in entries))
     for number, entry in enumerate(entries):
-        watch(Progress("audit", number, len(entries), entry.scene.name))
         with naming(entry.scene.name):
-            report = _count_features(number, found)
+            report = _count_features(number, found, rows.of(entry.scene.name))
         found.notes.extend(
             note.model_copy(update={"detail": f"{entry.scene.name}: {note.detail}"}) for note in report.overlaps
         )
         found.faults.extend(fault.at(f"/scenes/{number}") for fault in _label_faults(entry.scene, report, classes))
-    watch(Progress("audit", len(entries), len(entries)))
+    rows.end()
     found.notes[:] = dict.fromkeys(found.notes)  # a change of datum is the same for many scenes
     for layer, polygons in zip(layers, found.polygons, strict=True):
         found.notes.extend(_lost_polygons(layer, polygons))
@@ -131,14 +134,14 @@ def settle_leaks(found: Audit, leaks: Leaks, classes: Sequence[ClassDef]) -> tup
     return only, [Note(code=of_fields[0].code, detail=detail, hint=hint)]
 
 
-def _count_features(number: int, found: Audit) -> RasteriseReport:
+def _count_features(number: int, found: Audit, through: Through) -> RasteriseReport:
     """Count the features of the scene at index `number` in `found`, and add the fingerprints of the scene."""
     entry = found.entries[number]
     raster = LabelRaster(found.layers, entry.grid)
     found.notes.extend(raster.datum_notes())
     counts, replaced = np.zeros(256, dtype=np.int64), np.zeros(len(found.layers), dtype=np.int64)
     with RasterSource(entry.scene.path, entry.scene.nodata, entry.scene.bands) as source:
-        for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
+        for window in through(blocks(source.rows, source.cols, block_px=BLOCK_PX)):
             labels = raster.rasterise(window)
             counts += np.bincount(labels.classes.ravel(), minlength=256)
             replaced += labels.replaced
@@ -146,7 +149,7 @@ def _count_features(number: int, found: Audit) -> RasteriseReport:
             found.feature_counts.add(number, labels, owners, valid)
             if entry.share.splits:
                 found.left_out.add(labels, owners, valid)
-        found.prints.append(fingerprints(source))
+        found.prints.append(fingerprints(source, through))
     for layer, rasteriser in raster.rasterisers:
         found.polygons[layer].touching.update(rasteriser.touching.tolist())
         found.polygons[layer].drawn.update(rasteriser.drawn.tolist())

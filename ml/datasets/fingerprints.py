@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import Window, blocks
 from ml.scenes.source import RasterSource
 
@@ -26,16 +27,18 @@ _BASES = (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03)  # one for each axis; odd, so 
 _MASK = 2**64 - 1
 
 
-def fingerprints(source: RasterSource) -> Prints:
+def fingerprints(source: RasterSource, through: Through = unwatched) -> Prints:
     """The fingerprints of a scene's raw pixels, sorted and without repeats, uint64; about one for every 1024 px.
 
     Fingerprints that occur more than once in the scene (flat areas, patterns) are left out, and so are those of a
     neighbourhood with a pixel that is not valid. Memory grows only by 8 bytes for each fingerprint; time grows with the
     number of pixels.
+
+    through: Reports progress window by window; may raise `Stopped`.
     """
     rows, cols = source.rows - SIDE_PX + 1, source.cols - SIDE_PX + 1
     once, repeated = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    for corner in blocks(rows, cols, block_px=_BLOCK_PX) if min(rows, cols) > 0 else ():
+    for corner in through(blocks(rows, cols, block_px=_BLOCK_PX) if min(rows, cols) > 0 else ()):
         window = Window(corner.row, corner.col, corner.rows + SIDE_PX - 1, corner.cols + SIDE_PX - 1)
         alone, others = _of_window(*source.read_raw(window))
         once.append(alone)

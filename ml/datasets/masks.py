@@ -13,6 +13,7 @@ from ml.datasets.class_counts import ClassCounts
 from ml.datasets.splits import NO_SPLIT, SPLITS, Owners, Share
 from ml.datasets.training_pixels import TrainingPixels
 from ml.geo.areas import count_by_class, window_areas
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import blocks
 from ml.labels.rasterise import BLOCK_PX, LabelRaster, MaskFile, RasterisedLabels
 from ml.radiometry.homogenise import open_homogenised
@@ -55,11 +56,12 @@ def write_masks(
     out: Path,
     train: TrainingPixels,
     homogenise: Homogenise | None = None,
+    through: Through = unwatched,
 ) -> dict[str, ClassCounts]:
     """Write the masks of one scene, one for each split that has a part of the scene, and count their classes by split.
 
     raster: Labels on the grid of the scene. train: To which the homogenised pixels of the training split are added. A
-    mask without a labelled pixel is deleted again.
+    mask without a labelled pixel is deleted again. through: Reports progress window by window; may raise `Stopped`.
     """
     by_split = {SPLITS[index]: ClassCounts() for index in share.splits}
     with ExitStack() as stack:
@@ -68,7 +70,7 @@ def write_masks(
             name: stack.enter_context(MaskFile(mask_path(out, name, scene), raster.grid, rules.bands))
             for name in by_split
         }
-        for window in blocks(source.rows, source.cols, block_px=BLOCK_PX):
+        for window in through(blocks(source.rows, source.cols, block_px=BLOCK_PX)):
             owners = share.owners(window)
             values = rules.mask(raster.rasterise(window), owners)
             image, valid = source.read(window)

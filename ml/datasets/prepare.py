@@ -29,10 +29,11 @@ from ml.faults import Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
+from ml.geo.watched import WatchedRows
 from ml.labels.classes import LabelOptions
 from ml.labels.layers import LabelLayer, open_layer
 from ml.labels.rasterise import LabelRaster
-from ml.progress import Progress, Watch, silent
+from ml.progress import Watch, silent
 from ml.radiometry.homogenise import flat_bands
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.compatibility import contract_of
@@ -85,8 +86,8 @@ def prepare(
     A mask is uint8 on the grid of its scene. Band 1 has class values, and 255 where a pixel is not labelled, is not
     valid or belongs to another split. If the labels name their features, band 2 has the index of the name in
     `TrainingData.references`. A scene without a labelled pixel in a split has no mask for that split. Labels are
-    matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each scene in
-    each stage: "audit", "measure" (only with `homogenise`) and "rasterise".
+    matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each window of
+    each stage, which counts rows of scenes: "audit", "measure" (only with `homogenise`) and "rasterise".
 
     leaks: What to do if a net could learn from one split what it is scored on in another. "refuse" refuses the dataset
     and names the leaks; "drop" keeps a field of several splits only in the split that has most of it, and refuses other
@@ -172,13 +173,13 @@ def _entries(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Spl
 def _measured(entries: Sequence[DatasetScene], method: Method, watch: Watch) -> tuple[list[DatasetScene], Homogenise]:
     """The scenes with their radiometry, and the mean radiometry of those in the training split as their reference."""
     measured = []
-    for number, entry in enumerate(entries):
-        watch(Progress("measure", number, len(entries), entry.scene.name))
+    rows = WatchedRows(watch, "measure", sum(entry.grid.rows for entry in entries))
+    for entry in entries:
         scene = entry.scene
         with naming(scene.name), RasterSource(scene.path, scene.nodata, scene.bands) as source:
-            known = scene.model_copy(update={"radiometry": measure(source, method)})
+            known = scene.model_copy(update={"radiometry": measure(source, method, rows.of(scene.name))})
         measured.append(replace(entry, scene=known))
-    watch(Progress("measure", len(entries), len(entries)))
+    rows.end()
     learnt = [s.scene.radiometry for s in measured if SPLITS.index("train") in s.share.splits and s.scene.radiometry]
     refuse_any(empty_faults({"train": learnt, "val": entries}))
     return measured, Homogenise(method=method, reference=reference_of(learnt))
@@ -226,18 +227,19 @@ def _write(
 ) -> _Written:
     """Write and count the masks of all scenes."""
     written = _Written({name: [] for name in SPLITS}, {name: ClassCounts() for name in SPLITS}, {}, train)
-    for number, entry in enumerate(entries):
+    rows = WatchedRows(watch, "rasterise", sum(entry.grid.rows for entry in entries))
+    for entry in entries:
         scene = entry.scene
-        watch(Progress("rasterise", number, len(entries), scene.name))
         with naming(scene.name):
-            by_split = write_masks(scene, entry.share, LabelRaster(layers, entry.grid), rules, out, train, homogenise)
+            raster, through = LabelRaster(layers, entry.grid), rows.of(scene.name)
+            by_split = write_masks(scene, entry.share, raster, rules, out, train, homogenise, through)
         for name, counts in by_split.items():
             written.splits[name].add(counts.pixels, counts.area_ha)
             if counts.labelled:
                 written.masks[name].append(LabelledScene(**scene.model_dump(), mask=mask_path(out, name, scene)))
         if by_split:
             written.scenes[scene.name] = together(by_split.values())
-    watch(Progress("rasterise", len(entries), len(entries)))
+    rows.end()
     return written
 
 

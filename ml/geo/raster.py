@@ -34,6 +34,12 @@ def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
     return dataset
 
 
+def rows_of(path: Path) -> int:
+    """The number of rows of a raster."""
+    with open_raster(path) as dataset:
+        return int(dataset.height)
+
+
 def _level(overview: int | None) -> dict[str, int]:
     return {} if overview is None else {"overview_level": overview}
 

@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks, side_within
+from ml.progress import Tick, still
 
 _READ_PX = 2048
 _READ_BYTES = 128 << 20  # most of them at once: of 256 bands of float64, 2048 x 2048 px are 8.6 GB
@@ -24,13 +25,14 @@ _FILES = 3  # that a block writes: the raster, a first copy of it, and a tempora
 
 
 @contextmanager
-def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
+def verified_whole(path: Path, most_bytes: int, tick: Tick = still) -> Iterator[None]:
     """Run a block that writes the raster `path` with GDAL, then read the whole raster.
 
     On a full disk, GDAL may close an incomplete file without an error. Or it may remove the file and raise an error
     that does not mention the disk.
 
-    most_bytes: Largest number of bytes that the block can write, including temporary files.
+    most_bytes: Largest number of bytes that the block can write, including temporary files. tick: Called while the
+        raster is read.
 
     Raises:
         OSError: ENOSPC if the block failed or the file cannot be read, and the disk had less than `most_bytes` free, or
@@ -40,7 +42,7 @@ def verified_whole(path: Path, most_bytes: int) -> Iterator[None]:
     most_bytes, free_bytes = min(most_bytes, _may_write()), shutil.disk_usage(path.parent).free
     try:
         yield
-        _read_all(path)
+        _read_all(path, tick)
     except (RasterioError, CPLE_BaseError, InputRefused) as error:
         if min(free_bytes, shutil.disk_usage(path.parent).free) < most_bytes + _OTHER_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
@@ -53,7 +55,7 @@ def _may_write() -> int:
     return sys.maxsize if limit == resource.RLIM_INFINITY else _FILES * limit
 
 
-def _read_all(path: Path) -> None:
+def _read_all(path: Path, tick: Tick) -> None:
     """Read every block of a raster and of its overviews; GDAL raises an error if a compressed block is damaged."""
     with open_raster(path) as file:
         levels = len(file.overviews(1))
@@ -61,4 +63,5 @@ def _read_all(path: Path) -> None:
         with open_raster(path, overview=level) as file:
             pixel_bytes = sum(np.dtype(name).itemsize for name in file.dtypes)
             for window in blocks(file.height, file.width, block_px=side_within(_READ_BYTES, pixel_bytes, _READ_PX)):
+                tick()
                 file.read(window=window.rasterio)

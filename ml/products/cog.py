@@ -13,8 +13,10 @@ from rasterio.io import DatasetReader, DatasetWriter
 
 from ml.contract import MAP_NODATA
 from ml.geo.raster import caching_rows, has_cog_layout, open_raster, refusing_damage
+from ml.geo.watched import ticking
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to, side_within
+from ml.progress import Tick, still
 from ml.scenes.source import descriptions, usable_nodata
 from ml.scenes.tiff_directories import nodata_text
 
@@ -54,8 +56,10 @@ class Raster(Protocol):
         """The pixels of a window, uint8 (rows, cols)."""
 
 
-def write_cog(values: Raster, like: Path, out: Path, encoding: MapEncoding) -> None:
+def write_cog(values: Raster, like: Path, out: Path, encoding: MapEncoding, tick: Tick = still) -> None:
     """Write `values` as a COG on exactly the grid of the scene `like`; they are read once, by blocks.
+
+    Blocks of pixels that were not observed take no room in the file. tick: Called at least every second or so.
 
     Raises:
         OSError: There is not enough room on the disk.
@@ -63,19 +67,28 @@ def write_cog(values: Raster, like: Path, out: Path, encoding: MapEncoding) -> N
     with open_raster(like) as scene:
         grid = {"crs": scene.crs, "transform": scene.transform, "height": scene.height, "width": scene.width}
     rows, cols = (ceil_to(size, BLOCK_PX) for size in values.shape)
-    with verified_whole(out, _COPIES * rows * cols):
-        _write(values, grid, out, encoding)
+    with verified_whole(out, _COPIES * rows * cols, tick):
+        _write(values, grid, out, encoding, tick)
 
 
-def _write(values: Raster, grid: Mapping[str, object], out: Path, encoding: MapEncoding) -> None:
+def _write(values: Raster, grid: Mapping[str, object], out: Path, encoding: MapEncoding, tick: Tick) -> None:
     plain = out.with_name(out.name + ".plain")
-    tiled = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER"}
-    with rasterio.open(plain, "w", count=1, dtype="uint8", nodata=MAP_NODATA, **tiled, **grid) as file:
+    tiled = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER", "sparse_ok": True}
+    kept = {"count": 1, "dtype": "uint8", "nodata": MAP_NODATA, **tiled, **grid}
+    with rasterio.open(plain, "w", driver="GTiff", **kept) as file:
         _describe(file, encoding)
         for window in blocks(*values.shape, block_px=BLOCK_PX):
-            file.write(values[window.slices], 1, window=window.rasterio)
-    with open_raster(plain) as dataset:
-        rasterio.shutil.copy(dataset, out, overview_resampling=encoding.resampling, **_COG, **_QUICK)
+            tick()
+            block = values[window.slices]
+            if (block != MAP_NODATA).any():
+                file.write(block, 1, window=window.rasterio)
+
+    def copy() -> None:
+        with open_raster(plain) as dataset:
+            options = {"overview_resampling": encoding.resampling, "sparse_ok": True}
+            rasterio.shutil.copy(dataset, out, **options, **_COG, **_QUICK)
+
+    ticking(copy, tick, values.shape[0] * values.shape[1])
     plain.unlink()
 
 

@@ -24,6 +24,7 @@ from ml.geo.crs import crs_code, lonlat
 from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
 from ml.products.polygons import Patches, patches, traced_values
+from ml.progress import Tick, still
 
 DECIMALS = 7  # of a degree, which is about a centimetre: enough for pixels of ten metres
 _FINE_PX = 8e-5  # degrees; smaller pixels need more decimals
@@ -37,13 +38,20 @@ Write = Callable[[Patches], None]
 
 
 def write_polygons(
-    classes: Path, names: Sequence[ClassDef], geojson: Path, geopackage: Path, *, min_area_ha: float
+    classes: Path,
+    names: Sequence[ClassDef],
+    geojson: Path,
+    geopackage: Path,
+    *,
+    min_area_ha: float,
+    tick: Tick = still,
 ) -> int:
     """Trace the patches of a class map, and write them to both files.
 
     Of two classes the patches of class 1 are traced, of more classes those of all.
 
     classes: Path of the class map. names: All classes of the map. min_area_ha: Patches smaller than this are left out.
+    tick: Called at least every second or so.
 
     Returns:
         The number of patches that were written.
@@ -53,7 +61,7 @@ def write_polygons(
     name_of = {item.value: item.name for item in names}
     number = 0
     with _geojson(geojson, grid, name_of) as to_geojson, _gpkg(geopackage, grid.crs, name_of) as to_geopackage:
-        for some in patches(classes, traced_values(names)):
+        for some in patches(classes, traced_values(names), tick):
             kept = some.of_at_least(min_area_ha)
             number += len(kept.values)
             to_geojson(kept)

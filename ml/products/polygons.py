@@ -20,8 +20,10 @@ from ml.contract import ClassDef
 from ml.geo.areas import polygon_area_ha
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
+from ml.geo.watched import ticking
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to
+from ml.progress import Tick, still
 
 _AT_ONCE = 4096
 _BLOCK_PX = 2048
@@ -50,22 +52,25 @@ def traced_values(classes: Sequence[ClassDef]) -> frozenset[int]:
     return values - {0} if len(classes) == 2 else values
 
 
-def patches(classes: Path, values: Collection[int]) -> Iterator[Patches]:
+def patches(classes: Path, values: Collection[int], tick: Tick = still) -> Iterator[Patches]:
     """Every patch of the class values `values` in the map `classes`, in any order.
 
-    Pixels that touch only at a corner belong to different patches.
+    Pixels that touch only at a corner belong to different patches. tick: Called at least every second or
+    so.
     """
     traced = classes.with_name(classes.name + ".traced")
     try:
-        _mask_others(classes, traced, values)
-        with open_raster(traced) as dataset:
-            crs = grid_of(dataset).crs
-            bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
-            outlines = shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform)
-            while some := [*islice(outlines, _AT_ONCE)]:
-                geometries = _polygons([geometry for geometry, _ in some])
-                values = np.array([value for _, value in some], np.uint8)
-                yield Patches(geometries, values, polygon_area_ha(geometries, crs))
+        if not _mask_others(classes, traced, values, tick):
+            return
+        dataset = open_raster(traced)  # not closed after an error: a thread may still trace it
+        crs, pixels = grid_of(dataset).crs, dataset.width * dataset.height
+        bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
+        outlines = shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform)
+        while some := ticking(lambda: [*islice(outlines, _AT_ONCE)], tick, pixels):
+            geometries = _polygons([geometry for geometry, _ in some])
+            values = np.array([value for _, value in some], np.uint8)
+            yield Patches(geometries, values, polygon_area_ha(geometries, crs))
+        dataset.close()
     finally:
         traced.unlink(missing_ok=True)
 
@@ -78,13 +83,21 @@ def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, tuple(offsets)))
 
 
-def _mask_others(classes: Path, out: Path, values: Collection[int]) -> None:
-    """Write the map with a second band that is 1 where a patch must be traced; GDAL reads its mask from this band."""
+def _mask_others(classes: Path, out: Path, values: Collection[int], tick: Tick) -> bool:
+    """Write the map with a second band that is 1 where a patch must be traced; GDAL reads its mask from this band.
+
+    Blocks without such a pixel are left out. Returns whether there is any.
+    """
+    found = False
     wanted = np.isin(np.arange(256), list(values)).astype(np.uint8)
     with open_raster(classes) as source:
-        profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None}
+        profile = {**source.profile, "driver": "GTiff", "count": 2, "nodata": None, "sparse_ok": True}
         most_bytes = 4 * ceil_to(source.height, _BLOCK_PX) * ceil_to(source.width, _BLOCK_PX)
-        with verified_whole(out, most_bytes), rasterio.open(out, "w", **profile) as file:
+        with verified_whole(out, most_bytes, tick), rasterio.open(out, "w", **profile) as file:
             for window in blocks(source.height, source.width, block_px=_BLOCK_PX):
+                tick()
                 mapped = source.read(1, window=window.rasterio)
-                file.write(np.stack([mapped, wanted[mapped]]), window=window.rasterio)
+                if (chosen := wanted[mapped]).any():
+                    found = True
+                    file.write(np.stack([mapped, chosen]), window=window.rasterio)
+    return found

@@ -16,10 +16,12 @@ from ml.contract import MAP_NODATA
 from ml.geo.crs import full_turn
 from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
+from ml.geo.watched import ticking
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks
 from ml.products.palette import Rgb
 from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
+from ml.progress import Tick, still
 
 _STEP_PX = 4 * TILE_PX
 _MOST_BYTES = 16  # written for each pixel: four bands twice, even if compression makes them larger, and overviews
@@ -37,13 +39,14 @@ _COG = {
 }
 
 
-def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
+def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb], tick: Tick = still) -> bool:
     """Write a class map (uint8) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
 
     Blocks are lossless WEBP and coincide with the tiles of GoogleMapsCompatible (WebMercatorQuad). The file itself has
     the zoom whose pixels are nearest in size to those of the map. Its overviews have the smaller zooms, down to one
     where the map is no larger than a tile. Each pixel has the colour of the nearest pixel of the map. Pixels without a
-    class in `colours` are transparent, and tiles of only such pixels are not stored.
+    class in `colours` are transparent, and tiles of only such pixels are not stored. tick: Called at
+    least every second or so.
 
     Returns:
         False if the map lies beyond the 85th parallels, where the tiles end; then no file is written.
@@ -53,12 +56,12 @@ def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb]) -> bool:
         if web is None:
             return False
         tiles = (web.bottom - web.top) * (web.right - web.left)
-        with verified_whole(out, _MOST_BYTES * tiles * TILE_PX**2):
-            _write(source, web, out, _table(colours))
+        with verified_whole(out, _MOST_BYTES * tiles * TILE_PX**2, tick):
+            _write(source, web, out, _table(colours), tick)
     return True
 
 
-def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) -> None:
+def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray, tick: Tick) -> None:
     plain = out.with_name(out.name + ".plain")
     shape = {"crs": CRS, "transform": web.transform, "width": web.cols * TILE_PX, "height": web.rows * TILE_PX}
     nodata = {"src_nodata": MAP_NODATA, "nodata": MAP_NODATA}
@@ -66,11 +69,15 @@ def _write(source: DatasetReader, web: WebGrid, out: Path, table: np.ndarray) ->
         warped = [
             stack.enter_context(WarpedVRT(source, src_transform=placed, **nodata, **shape)) for placed in _turns(source)
         ]
-        _colour(warped, web, plain, table)
-    with open_raster(plain) as dataset:
+        _colour(warped, web, plain, table, tick)
+
+    def copy() -> None:
         # otherwise GDAL would choose the overviews by itself
         levels = {"overview_count": web.levels} if web.levels else {"overviews": "NONE"}
-        rasterio.shutil.copy(dataset, out, **levels, **_COG)
+        with open_raster(plain) as dataset:
+            rasterio.shutil.copy(dataset, out, **levels, **_COG)
+
+    ticking(copy, tick, web.rows * web.cols * TILE_PX**2)
     plain.unlink()
 
 
@@ -90,7 +97,7 @@ def _turns(source: DatasetReader) -> list[Affine]:
     return [Affine.translation(x, 0) @ source.transform for x in moved]
 
 
-def _colour(warped: Sequence[WarpedVRT], web: WebGrid, plain: Path, table: np.ndarray) -> None:
+def _colour(warped: Sequence[WarpedVRT], web: WebGrid, plain: Path, table: np.ndarray, tick: Tick) -> None:
     """Write red, green, blue and alpha of the tiles that the scene touches, in windows of 4 x 4 tiles.
 
     warped: The parts of the map, on the same grid.
@@ -102,11 +109,13 @@ def _colour(warped: Sequence[WarpedVRT], web: WebGrid, plain: Path, table: np.nd
     with rasterio.open(plain, "w", driver="GTiff", interleave="pixel", **tiled, **bands, **profile) as file:
         rows, cols = (web.bottom - web.top) * TILE_PX, (web.right - web.left) * TILE_PX
         for window in blocks(rows, cols, block_px=_STEP_PX):
+            tick()
             col, row = (web.left - web.col) * TILE_PX + window.col, (web.top - web.row) * TILE_PX + window.row
             place = Window(row, col, window.rows, window.cols).rasterio
             parts = [part.read(1, window=place) for part in warped]
             values = reduce(lambda seen, more: np.where(seen == MAP_NODATA, more, seen), parts)
-            file.write(table[:, values], window=place)
+            if (coloured := table[:, values]).any():
+                file.write(coloured, window=place)
 
 
 def _table(colours: Mapping[int, Rgb]) -> np.ndarray:

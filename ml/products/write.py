@@ -15,6 +15,7 @@ from ml.products.cog import MapEncoding, Raster, write_cog
 from ml.products.palette import classes_qml, colours
 from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
+from ml.progress import Progress, Tick, Watch, silent, still
 from ml.provenance import software
 from ml.scenes.source import RasterSource
 
@@ -49,7 +50,13 @@ class PredictResult(Frozen):
 
 
 def write_products(
-    classes: Raster, probability: Raster, scene: Path, contract: Contract, config: PredictConfig, out: Path
+    classes: Raster,
+    probability: Raster,
+    scene: Path,
+    contract: Contract,
+    config: PredictConfig,
+    out: Path,
+    watch: Watch = silent,
 ) -> PredictResult:
     """Write the files of a prediction, which `config.outputs` names, into the folder `out`, on the grid of `scene`.
 
@@ -57,23 +64,31 @@ def write_products(
 
     "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
     and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
-    A probability byte b means (b + 0.5) / 250, as its scale and offset say.
+    A probability byte b means (b + 0.5) / 250, as its scale and offset say. `watch` is called in the stage "write",
+    which counts outputs, at least every second or so.
     """
+    steps = _Outputs(watch, len({"classes", *config.outputs}))
     files = {name: out / name for output in config.outputs for name in FILES[output]}
     map_ = out / "classes.tif"  # areas and polygons are computed from it, even if it is not requested
-    write_cog(classes, scene, map_, _classes_encoding(contract))
-    area_ha = class_areas_ha(map_)
+    steps.begin("classes")
+    write_cog(classes, scene, map_, _classes_encoding(contract), steps.tick)
+    area_ha = class_areas_ha(map_, steps.tick)
     if "probability" in config.outputs:
-        write_cog(probability, scene, files["probability.tif"], PROBABILITY)
+        steps.begin("probability")
+        write_cog(probability, scene, files["probability.tif"], PROBABILITY, steps.tick)
     if "polygons" in config.outputs:
+        steps.begin("polygons")
         traced = files["polygons.geojson"], files["polygons.gpkg"]
-        write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha)
-    if "tiles" in config.outputs and not write_web_cog(map_, files["web.tif"], colours(contract.classes)):
-        del files["web.tif"]
+        write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha, tick=steps.tick)
+    if "tiles" in config.outputs:
+        steps.begin("tiles")
+        if not write_web_cog(map_, files["web.tif"], colours(contract.classes), steps.tick):
+            del files["web.tif"]
     if "classes" in config.outputs:
         files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
     else:
         map_.unlink()
+    steps.end()
     unobserved_ha = area_ha.pop(MAP_NODATA, 0.0)
     by_class = {item.value: area_ha.get(item.value, 0.0) for item in contract.classes}
     return PredictResult(
@@ -85,19 +100,40 @@ def write_products(
     )
 
 
+class _Outputs:
+    """Reports which of the outputs is being written, of `total`."""
+
+    def __init__(self, watch: Watch, total: int) -> None:
+        self._watch, self._total, self._done, self._name = watch, total, -1, ""
+
+    def begin(self, name: str) -> None:
+        """Report that an output is begun, and all before it are done."""
+        self._done, self._name = self._done + 1, name
+        self.tick()
+
+    def tick(self) -> None:
+        """Report that the work on this output goes on."""
+        self._watch(Progress("write", self._done, self._total, self._name))
+
+    def end(self) -> None:
+        """Report that all outputs are done."""
+        self._watch(Progress("write", self._total, self._total))
+
+
 def _classes_encoding(contract: Contract) -> MapEncoding:
     opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
     return MapEncoding("class", colours=opaque, tags=tags)
 
 
-def class_areas_ha(path: Path) -> dict[int, float]:
+def class_areas_ha(path: Path, tick: Tick = still) -> dict[int, float]:
     """Hectares of each value in a uint8 class raster, computed by blocks; `MAP_NODATA` means not observed."""
     total = np.zeros(256)
     with open_raster(path) as dataset:
         grid = grid_of(dataset)
     with RasterSource(path) as source:
         for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+            tick()
             values, _ = source.read_raw(window)
             total += count_by_class(values[0], window_areas(grid, window))[1]
     return {int(value): float(total[value]) for value in np.flatnonzero(total)}

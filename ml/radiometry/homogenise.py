@@ -8,6 +8,7 @@ from rasterio.io import DatasetReader
 
 from ml.contract import BandRadiometry, Homogenise, Method, SceneRadiometry
 from ml.data import SceneFile
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import Window
 from ml.radiometry.band_maps import BandMap, histogram, robust, wallis
 from ml.radiometry.measure import measure
@@ -75,10 +76,13 @@ SceneSource = RasterSource | HomogenisedSource
 
 
 @contextmanager
-def open_homogenised(scene: SceneFile, homogenise: Homogenise | None) -> Iterator[SceneSource]:
+def open_homogenised(
+    scene: SceneFile, homogenise: Homogenise | None, through: Through = unwatched
+) -> Iterator[SceneSource]:
     """Open a scene for reading by one thread; its pixels are homogenised unless `homogenise` is None.
 
-    If `scene.radiometry` lacks what the method needs, the whole scene is measured first.
+    If `scene.radiometry` lacks what the method needs, the whole scene is measured first, and `through`
+    reports its progress.
 
     Raises:
         InputRefused: corrupt_tiff if the file is damaged; no_valid_pixels if a scene without valid pixels is measured.
@@ -87,13 +91,13 @@ def open_homogenised(scene: SceneFile, homogenise: Homogenise | None) -> Iterato
         if homogenise is None:
             yield source
         else:
-            yield HomogenisedSource(source, homogenise, _radiometry(scene, source, homogenise))
+            yield HomogenisedSource(source, homogenise, _radiometry(scene, source, homogenise, through))
 
 
-def _radiometry(scene: SceneFile, source: RasterSource, homogenise: Homogenise) -> SceneRadiometry:
+def _radiometry(scene: SceneFile, source: RasterSource, homogenise: Homogenise, through: Through) -> SceneRadiometry:
     known = scene.radiometry
     if known is None or (homogenise.method == "wallis" and known.local is None):
-        return measure(source, homogenise.method)
+        return measure(source, homogenise.method, through)
     return known
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ml.contract import BandRadiometry, LocalStatistics, Method, SceneRadiometry
 from ml.faults import Fault, InputRefused
 from ml.geo.statistics import EvenSample
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import blocks
 from ml.scenes.source import Source
 
@@ -20,18 +21,20 @@ _QUANTILES = np.linspace(0, 1, 101)
 FloatArray = NDArray[np.float64]
 
 
-def measure(source: Source, method: Method) -> SceneRadiometry:
+def measure(source: Source, method: Method, through: Through = unwatched) -> SceneRadiometry:
     """Measure the radiometry of a scene; every pixel is read once, block by block.
 
     Quantiles, median, MAD, mean and std of each band are those of an even sample of at most 2 million valid pixels.
     For the method "wallis", the local statistics of cells of 256 x 256 px use all valid pixels.
+
+    through: Reports progress window by window; may raise `Stopped`.
 
     Raises:
         InputRefused: no_valid_pixels if no pixel is valid; corrupt_tiff if the file is damaged.
     """
     sample = EvenSample(source.bands)
     cells = _Cells(source) if method == "wallis" else None
-    for block in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+    for block in through(blocks(source.rows, source.cols, block_px=_BLOCK_PX)):
         image, valid = source.read(block)
         sample.update(image, valid)
         if cells:

@@ -1,14 +1,17 @@
 """Scratch folders: an attempt resumes from a copy, and no folder is left behind."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.core.errors import NoRoom
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim
 from app.services import Services
+from ml.faults import InputRefused
 from worker import scratch
 
 
@@ -70,3 +73,13 @@ def test_the_sweep_keeps_only_the_folders_of_jobs_that_have_not_ended(services: 
     assert [folder.name for folder in tmp_path.iterdir() if "@" in folder.name] == ["gx@1"]
     scratch.remove(tmp_path, "gx:1")
     assert not (tmp_path / "gx@1").exists()
+
+
+def test_work_that_no_disk_here_can_hold_is_refused_and_work_that_fits_later_waits(tmp_path: Path) -> None:
+    disk = shutil.disk_usage(tmp_path)
+    scratch.require(tmp_path, disk.free // 2)
+    with pytest.raises(NoRoom, match="are free on the disk of its worker"):
+        scratch.require(tmp_path, (disk.free + disk.total) // 2)
+    with pytest.raises(InputRefused, match="the whole disk of its worker has") as refused:
+        scratch.require(tmp_path, disk.total + 1)
+    assert [fault.code for fault in refused.value.faults] == ["too_large"]

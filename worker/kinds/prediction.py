@@ -20,6 +20,8 @@ from ml.faults import Fault, InputRefused
 from worker import resume, scratch
 from worker.context import JobContext, Outcome
 
+_ROW_BYTES = 2  # of unfinished results for each pixel: class and probability
+
 if TYPE_CHECKING:
     from ml.products.write import PredictResult
 
@@ -59,6 +61,7 @@ def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
             raise InputRefused(Fault("other_part_failed", f"Part {job.id} has failed: {job.message}", hint))
     inputs = _inputs(services, part.prediction, folder)
     rows = range(part.first_row, part.end_row)
+    scratch.require(folder, _ROW_BYTES * len(rows) * inputs.cols)
     maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, context.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
@@ -84,6 +87,7 @@ def _predict(services: Services, context: JobContext, folder: Path, finished: Se
 
     inputs = _inputs(services, context.claim.job_id, folder)
     if not finished:
+        scratch.require(folder, _ROW_BYTES * inputs.rows * inputs.cols - _size_of(folder))
         return predict(inputs.model, inputs.scene, folder, inputs.config, context.watch)
     take = scratch.fetcher(services.store, folder)
     rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in finished if part.object]
@@ -92,10 +96,12 @@ def _predict(services: Services, context: JobContext, folder: Path, finished: Se
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The inputs of a prediction, as files on this machine. model: path of the checkpoint."""
+    """The inputs of a prediction, as files on this machine. model: path of the checkpoint. rows, cols: of the scene."""
 
     model: Path
     scene: SceneFile
+    rows: int
+    cols: int
     config: PredictConfig
 
 
@@ -108,4 +114,10 @@ def _inputs(services: Services, prediction_id: str, folder: Path) -> _Inputs:
     take = scratch.fetcher(services.store, folder)
     with registry.checkpoint_of(model) as key:
         checkpoint = take(key)
-    return _Inputs(checkpoint, datasets.scene_file(row_of_scene, take), prediction.config)
+    info = row_of_scene.info
+    return _Inputs(checkpoint, datasets.scene_file(row_of_scene, take), info.rows, info.cols, prediction.config)
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of the finished rows that an earlier attempt has left."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -16,6 +16,7 @@ from ml.data import SceneFile
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.geo.raster import caching_rows, open_raster
+from ml.geo.watched import WatchedRows
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.normalise import choose_device
 from ml.nn.prediction.prefetch import prefetched
@@ -76,9 +77,9 @@ def predict_rows(
     net, header = load_checkpoint(model)
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
     refuse_any((*contract_faults(info, header.contract), *config.class_faults(len(header.contract.classes))))
-    device = choose_device(config.device)
+    device, measured = choose_device(config.device), WatchedRows(watch, "measure", info.rows)
     with (
-        open_homogenised(scene, header.contract.homogenise) as source,
+        open_homogenised(scene, header.contract.homogenise, measured.of(scene.name)) as source,
         share_cores(source.cols, net.depth, device) as processes,
     ):
         ready = for_prediction(net, device, engine=config.engine, precision=config.precision)
@@ -102,7 +103,6 @@ def finish(
     Raises:
         ValueError: the parts together have another number of rows than the scene.
     """
-    watch(Progress("write", 0, 1))
     with open_raster(scene.path) as file:
         rows, cols = file.shape
     with joined([part.path for part in parts], out) as whole:
@@ -110,8 +110,7 @@ def finish(
         if strips.rows != rows:
             raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {rows}")
         contract = read_header(model).contract
-        result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out)
-    watch(Progress("write", 1, 1))
+        result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out, watch)
     made_by = all_of([result.software, *(part.software for part in parts)])
     return result.model_copy(update={"software": made_by})
 

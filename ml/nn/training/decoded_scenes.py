@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ml.contract import UNLABELLED, Contract
 from ml.data import LabelledScene
 from ml.geo.raster import open_raster
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import blocks
 from ml.nn.masks import class_indices, read_mask, read_references
 from ml.radiometry.homogenise import SceneSource, open_homogenised
@@ -39,10 +40,18 @@ class CachedScene:
     hard: NDArray[np.bool_] | None = None
 
 
-def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard: Collection[int] = ()) -> CachedScene:
+def cache_scene(
+    scene: LabelledScene,
+    contract: Contract,
+    folder: Path,
+    *,
+    hard: Collection[int] = (),
+    through: Through = unwatched,
+) -> CachedScene:
     """Decode `scene` and its mask block by block into files in `folder`, which must not exist.
 
-    hard: Indices of the reference classes that are look-alike crops.
+    hard: Indices of the reference classes that are look-alike crops. through: Reports progress window by window;
+        may raise `Stopped`.
     """
     folder.mkdir(parents=True)
     indices = class_indices(contract.classes)
@@ -52,8 +61,10 @@ def cache_scene(scene: LabelledScene, contract: Contract, folder: Path, *, hard:
         valid = _new(folder / VALID, np.dtype(np.bool_), size)
         mask = _new(folder / MASK, np.dtype(np.uint8), size)
         look_alike = _new(folder / HARD, np.dtype(np.bool_), size) if hard else None
-        for block in blocks(*size, block_px=1024):
-            image[:, *block.slices], valid[block.slices] = source.read(block)
+        for block in through(blocks(*size, block_px=1024)):
+            pixels, valid[block.slices] = source.read(block)
+            if valid[block.slices].any():  # else all are 0, which takes no room on the disk
+                image[:, *block.slices] = pixels
             mask[block.slices] = np.where(valid[block.slices], indices[read_mask(labels, block)], UNLABELLED)
             if look_alike is not None:
                 look_alike[block.slices] = np.isin(read_references(labels, block), list(hard))

@@ -22,6 +22,8 @@ from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnin
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import PLANE_ERROR
+from ml.geo.raster import rows_of
+from ml.geo.watched import WatchedRows
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.evaluate import assess, count
 from ml.nn.masks import training_faults
@@ -307,9 +309,10 @@ def _chips_of(
 
     def decode() -> None:
         own = folders[ranks.share(len(folders))]
-        for number, (scene, folder) in enumerate(own):
-            cache_scene(scene, data.contract, folder, hard=hard)
-            watch(Progress("decode", number + 1, len(own), scene.name))
+        rows = WatchedRows(watch, "decode", sum(rows_of(scene.path) for scene, _ in own))
+        for scene, folder in own:
+            cache_scene(scene, data.contract, folder, hard=hard, through=rows.of(scene.name))
+        rows.end()
 
     ranks.first_does(clear)  # removes the files of an attempt that was killed
     try:

@@ -193,12 +193,23 @@ def test_a_buffer_that_takes_most_of_a_class_is_noted(world: World) -> None:
     assert note.detail == f"The buffer between the splits takes most of a class: {taken}."
 
 
-def test_progress_is_reported_for_every_scene(world: World) -> None:
+def test_progress_is_reported_in_rows_before_each_window_of_every_scene(world: World) -> None:
+    wide = world.scene("wide", 0, RNG.integers(1, 1000, (2, 1100, 2100), dtype=np.uint16))
     heard: list[Progress] = []
-    world.prepare(watch=heard.append)
-    assert [(item.stage, item.done, item.total) for item in heard] == [
-        (stage, n, 3) for stage in ("audit", "rasterise") for n in range(4)
+    split = SceneSplit(by="scene", train=("wide",), val=("b",))
+    labels = [world.label("fields", [(square(0, 0), {}), (square(100, 0), {})])]
+    world.prepare(split, scenes=[wide, world.scenes[1]], labels=labels, watch=heard.append, leaks="allow")
+    rasterised = [item for item in heard if item.stage == "rasterise"]
+    assert [(item.done, item.message) for item in rasterised] == [
+        *[(0, "wide")] * 3,
+        *[(1024, "wide")] * 3,
+        (1100, "b"),
+        (1100 + SIZE, ""),
     ]
+    assert {item.total for item in rasterised} == {1100 + SIZE}
+    audited = [item.done for item in heard if item.stage == "audit"]
+    assert audited == sorted(audited)
+    assert audited[-1] == 2 * (1100 + SIZE)
 
 
 def test_every_scene_without_a_label_is_refused_by_name(world: World) -> None:

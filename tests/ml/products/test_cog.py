@@ -11,6 +11,8 @@ from benchmarks.fuzzing.tiff_mutations import Tiff
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.products.cog import MapEncoding, is_cog, to_cog, write_cog
+from ml.scenes import tiff_directories as tag
+from ml.scenes.tiff_directories import directories
 from tests.ml.conftest import MakeScene
 
 LAYER = MapEncoding("class", colours={0: (0, 0, 0, 255), 1: (76, 175, 80, 255)}, tags={"class_1": "sugarcane"})
@@ -37,6 +39,21 @@ def test_overviews_of_a_class_map_have_only_values_of_classes(make_scene: MakeSc
     write_cog(values, make_scene(np.zeros((1, 1100, 1100), np.uint8)), tmp_path / "classes.tif", LAYER)
     with open_raster(tmp_path / "classes.tif") as made:
         assert set(np.unique(made.read(1, out_shape=(275, 275)))) <= {0, 200}
+
+
+def test_blocks_that_were_not_observed_take_no_room(make_scene: MakeScene, tmp_path: Path) -> None:
+    values = np.full((5000, 6000), 255, np.uint8)
+    values[900:1100, 900:1100] = 1
+    ticks: list[None] = []
+    scene, made_at = make_scene(np.zeros((1, 5000, 6000), np.uint8)), tmp_path / "c.tif"
+    write_cog(values, scene, made_at, LAYER, lambda: ticks.append(None))
+    with open_raster(made_at) as made:
+        assert np.array_equal(made.read(1), values)
+        assert (made.read(1, out_shape=(313, 375)) != 255).any()
+    with made_at.open("rb") as file:
+        counts = next(directories(file, made_at.stat().st_size)).array(tag.TILE_BYTE_COUNTS)
+    assert (counts > 0).sum() == 4, "of 120 blocks, those that the patch touches"
+    assert len(ticks) > 120, "it is heard of before every block"
 
 
 def test_a_scaled_map_has_its_scale_and_its_offset(make_scene: MakeScene, tmp_path: Path) -> None:
