@@ -17,6 +17,7 @@ from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
 from ml.labels.shapefile import read_shapefile
+from ml.other_formats import GEOJSON, other_format_of
 
 Kind = Literal["geojson", "geopackage", "shapefile", "raster"]
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
@@ -27,7 +28,6 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\0\x2a", "raster"),
     (b"MM\0\x2b", "raster"),
 )
-_SHP = b"\0\0\x27\x0a"  # start of a .shp and of a .shx
 _READERS = {"geojson": read_geojson, "geopackage": read_geopackage, "shapefile": read_shapefile}
 
 
@@ -45,14 +45,16 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     layer: Name of the layer to read, which may be omitted if the file holds one only.
 
     Raises:
-        InputRefused: bad_json, bad_archive, several_layers, unknown_layer, bad_geometry, bad_crs, unknown_crs,
-            missing_crs, bad_extent, no_features, too_large, too_many_features.
+        InputRefused: unsupported_format, bad_json, bad_archive, several_layers, unknown_layer, bad_geometry, bad_crs,
+            unknown_crs, missing_crs, bad_extent, no_features, too_large, too_many_features.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         detail = f"The file has over {MAX_FILE_BYTES:,} bytes."
         raise InputRefused(Fault("too_large", detail, "Send several layers, one for each region."))
-    _refuse_lone_shp(path)
-    found = _READERS[kind_of(path)](path, layer)
+    kind = kind_of(path)
+    if kind == "geojson":
+        _refuse_other_format(path)
+    found = _READERS[kind](path, layer)
     if crs is not None:
         found = _declared(found, crs_from_code(crs))
     elif found.crs_refused:
@@ -66,11 +68,10 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     return found
 
 
-def _refuse_lone_shp(path: Path) -> None:
-    with path.open("rb") as file:
-        if file.read(4) == _SHP:
-            detail = "The file is a .shp without the other files of its Shapefile."
-            raise InputRefused(Fault("bad_archive", detail, "Zip the .shp, .shx, .dbf, .prj and .cpg of the layer."))
+def _refuse_other_format(path: Path) -> None:
+    other = other_format_of(path)
+    if other is not None and other.name != GEOJSON:
+        raise InputRefused(Fault("unsupported_format", other.detail, other.as_labels))
 
 
 def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from ml.faults import Fault, InputRefused, Note
 from ml.labels.features import MAX_FILE_BYTES, listed
 from ml.labels.several_layers import chosen_layer
+from ml.other_formats import ZIP, other_format_of
 
 MAX_ENTRIES = 100  # files in a zip
 MAX_DIRECTORY_BYTES = 1 << 20  # of the list of the files in a zip
@@ -42,7 +43,7 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
     layer: Name of the Shapefile to read, which may be omitted if there is one only.
 
     Raises:
-        InputRefused: bad_archive, unknown_layer.
+        InputRefused: bad_archive, unsupported_format, several_layers, unknown_layer.
     """
     try:
         _check_directory(path)
@@ -50,7 +51,7 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
             entries = _entries(archive)
             shapes = [entry for entry in entries if _suffix(entry) == ".shp"]
             if not shapes:
-                raise _bad(f"The zip holds no .shp file, but {listed(sorted(map(_suffix, entries)))}.")
+                raise _without_shapefile(path, entries)
             names = [_name(shape) for shape in shapes]
             chosen = names[chosen_layer(names, layer)]
             parts = _parts(entries, chosen)
@@ -65,6 +66,13 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
 def _bad(detail: str) -> InputRefused:
     hint = "Zip the .shp, .shx, .dbf, .prj and .cpg of one layer, without folders or passwords."
     return InputRefused(Fault("bad_archive", detail, hint))
+
+
+def _without_shapefile(path: Path, entries: Sequence[zipfile.ZipInfo]) -> InputRefused:
+    other = other_format_of(path)
+    if other is None or other.name == ZIP:
+        return _bad(f"The zip holds no .shp file, but {listed(sorted(map(_suffix, entries)))}.")
+    return InputRefused(Fault("unsupported_format", other.detail, other.as_labels))
 
 
 def _check_directory(path: Path) -> None:

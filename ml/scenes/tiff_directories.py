@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ml.faults import Fault, InputRefused
+from ml.other_formats import START_BYTES, other_format
 
 # Tags (TIFF 6.0, GDAL and GeoTIFF), with the names of the specifications.
 NEW_SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION = 254, 256, 257, 258, 259
@@ -186,13 +187,19 @@ def nodata_text(path: Path) -> str:
         return next(directories(file, path.stat().st_size)).text(GDAL_NODATA).strip()
 
 
+def _not_a_tiff(start: bytes) -> Fault:
+    other = other_format(start)
+    detail = other.detail if other else "The file does not begin like a TIFF."
+    hint = other.as_scene if other else "Send a GeoTIFF. Other formats are not read, whatever the file name."
+    return Fault("not_a_tiff", detail, hint)
+
+
 def _header(file: BinaryIO, size: int) -> tuple[_Layout, int]:
     magic = file.read(4)
     order = {b"II": "<", b"MM": ">"}.get(magic[:2], "")
     version = struct.unpack(order + "H", magic[2:4])[0] if order and len(magic) == 4 else 0
     if version not in (42, 43):
-        hint = "Send a GeoTIFF. Other formats, like VRT, zip or HTML, are not read, whatever the file name."
-        raise InputRefused(Fault("not_a_tiff", "The file does not begin like a TIFF.", hint))
+        raise InputRefused(_not_a_tiff(magic + file.read(START_BYTES)))
     head = BoundedFile(file, size)
     if version == 42:
         (first,) = struct.unpack(order + "I", head.read(4, 4))

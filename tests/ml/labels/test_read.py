@@ -94,7 +94,6 @@ def test_the_crs_member_of_old_geojson_is_used(tmp_path: Path, crs: str) -> None
     "text",
     [
         b"",
-        b"<html>",
         b"[]",
         b"null",
         b"\xff\xfe{\0}\0",
