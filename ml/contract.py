@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ml.bounded import Metres
 from ml.frozen import Frozen
 
 UNLABELLED = 255  # in a mask: the class or the name is unknown; such a pixel is neither trained on nor counted
@@ -118,7 +119,7 @@ class Contract(Frozen):
 
     bands: tuple[BandName, ...] = Field(min_length=1, max_length=256)
     dtype: str = Field(max_length=20)
-    gsd: float
+    gsd: Metres
     nodata: float | None
     statistics: tuple[BandStatistics, ...]
     classes: tuple[ClassDef, ...] = BINARY

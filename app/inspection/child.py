@@ -20,10 +20,12 @@ from app.inspection.landlock import READ, WRITE, Rule
 from app.inspection.libraries import libraries, source
 from app.inspection.tasks import Order
 from app.inspection.warm_up import warm_up
-from ml.faults import Fault, InputRefused
+from ml.faults import MOST_FAULTS, Fault, InputRefused
 
 ERROR_CHARACTERS = 8000
-FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Annotated[tuple[Fault, ...], Field(min_length=1)])
+FAULTS: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(
+    Annotated[tuple[Fault, ...], Field(min_length=1, max_length=MOST_FAULTS)]
+)
 
 
 def run(door: socket.socket) -> NoReturn:

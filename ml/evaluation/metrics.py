@@ -5,8 +5,9 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
+from ml.bounded import Count, Rate
 from ml.contract import UNLABELLED
 from ml.frozen import Frozen
 from ml.geo.windows import blocks
@@ -25,7 +26,7 @@ def _square(rows: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
 
 # Numbers of pixels; rows are true classes, columns predicted ones, in the order of the contract's classes; with two
 # classes: ((tn, fp), (fn, tp))
-Confusion = Annotated[tuple[tuple[int, ...], ...], AfterValidator(_square)]
+Confusion = Annotated[tuple[tuple[Count, ...], ...], AfterValidator(_square)]
 
 
 class ClassMetrics(Frozen):
@@ -55,16 +56,16 @@ class Metrics(Frozen):
     introduced.
     """
 
-    accuracy: float | None
-    iou: float | None
-    kappa: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
+    accuracy: Rate | None
+    iou: Rate | None
+    kappa: Annotated[float, Field(ge=-1, le=1)] | None
+    precision: Rate | None
+    recall: Rate | None
+    f1: Rate | None
     confusion: Confusion
-    omission: float | None = None
-    commission: float | None = None
-    boundary_iou: float | None = None
+    omission: Rate | None = None
+    commission: Rate | None = None
+    boundary_iou: Rate | None = None
     by_class: tuple[ClassMetrics, ...] = ()
 
     @classmethod

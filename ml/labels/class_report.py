@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ml.bounded import Count, LongText
 from ml.contract import UNLABELLED
 from ml.faults import Fault, Note
 from ml.frozen import Frozen
@@ -38,9 +39,9 @@ class OtherText(Frozen):
         none.
     """
 
-    text: str
-    count: int
-    like: str | None
+    text: LongText
+    count: Count
+    like: LongText | None
 
 
 class TextReport:

@@ -10,6 +10,7 @@ import rasterio
 import shapely
 from pydantic import Field
 
+from ml.bounded import Count, Degrees, Hectares, LongText, ShortText
 from ml.class_notes import SECOND_CLASS, rarity_notes
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note, refuse_any
@@ -17,13 +18,21 @@ from ml.frozen import Frozen
 from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_areas
 from ml.geo.crs import crs_code, full_turn
 from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
-from ml.geo.grid import Box
 from ml.geo.placement import use_notes
 from ml.geo.raster import LEAST_CACHE
 from ml.geo.windows import blocks_by_tile
 from ml.labels.attributes import attributes_there, commonest
 from ml.labels.class_report import MOST_TEXTS, OtherText, TextReport
-from ml.labels.classes import ANY, ClassTable, LabelOptions, class_names, marks_no_data, mask_classes, mask_table
+from ml.labels.classes import (
+    ANY,
+    ClassTable,
+    ClassValue,
+    LabelOptions,
+    class_names,
+    marks_no_data,
+    mask_classes,
+    mask_table,
+)
 from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
@@ -49,11 +58,11 @@ class ClassReport(Frozen):
     area_ha: Ground area of this class, in hectares. Ground that several polygons cover counts once.
     """
 
-    value: int
-    name: str | None
-    features: int | None = None
-    pixels: int | None = None
-    area_ha: float
+    value: ClassValue
+    name: LongText | None
+    features: Count | None = None
+    pixels: Count | None = None
+    area_ha: Hectares
 
 
 class LabelReport(Frozen):
@@ -74,17 +83,17 @@ class LabelReport(Frozen):
     """
 
     kind: Kind
-    features: int
-    crs: str
-    bbox: Box
-    by_class: tuple[ClassReport, ...]
-    repairs: tuple[Note, ...]
-    warnings: tuple[Note, ...]
-    layer: str | None = None
+    features: Count
+    crs: ShortText
+    bbox: Degrees
+    by_class: tuple[ClassReport, ...] = Field(max_length=256)
+    repairs: tuple[Note, ...] = Field(max_length=10_000)
+    warnings: tuple[Note, ...] = Field(max_length=10_000)
+    layer: ShortText | None = None
     encoding: TextEncoding | None = None
-    unlabelled: IfKnown[int] = None
+    unlabelled: IfKnown[Count] = None
     other_texts: IfKnown[tuple[OtherText, ...]] = None
-    other_texts_left: IfKnown[int] = None
+    other_texts_left: IfKnown[Count] = None
     datum_shift: IfKnown[DatumShift] = None
 
 

@@ -2,25 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import rasterio
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
+from ml.bounded import Count, Degrees, LongText, Metres, Outline, ShortText
 from ml.contract import BandStatistics, Scaling
 from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import pixel_side_m, pixel_sides_m
 from ml.geo.crs import crs_code
 from ml.geo.datum_shifts import datum_notes
-from ml.geo.grid import Box, Grid, counter_clockwise
+from ml.geo.grid import Grid, counter_clockwise
 from ml.geo.placement import checked_grid, use_notes
 from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
+from ml.scenes.tiff_safety import MAX_BANDS, MAX_SIDE
 
 _OBLONG = 1.5  # as GSDs may differ
 
@@ -35,9 +37,9 @@ class BandInfo(Frozen):
     scaling: Scale and offset in the file; None in rows of before they were recorded.
     """
 
-    name: str
-    dtype: str
-    description: str | None
+    name: ShortText
+    dtype: ShortText
+    description: LongText | None
     statistics: BandStatistics
     scaling: Scaling | None = None
 
@@ -61,20 +63,20 @@ class SceneInfo(Frozen):
     cog: Whether the file was written as a cloud-optimised GeoTIFF; None if an older version inspected it.
     """
 
-    rows: int
-    cols: int
-    bands: tuple[BandInfo, ...]
-    dtype: str
+    rows: int = Field(ge=1, le=MAX_SIDE)
+    cols: int = Field(ge=1, le=MAX_SIDE)
+    bands: tuple[BandInfo, ...] = Field(max_length=MAX_BANDS)
+    dtype: ShortText
     nodata: float | None
-    crs: str
-    crs_code: str | None
+    crs: LongText
+    crs_code: ShortText | None
     transform: tuple[float, float, float, float, float, float]
     bounds: tuple[float, float, float, float]
-    bbox: Box
-    footprint: Annotated[dict[str, Any], AfterValidator(counter_clockwise)]
-    gsd: float
-    size_bytes: int
-    warnings: tuple[Note, ...]
+    bbox: Degrees
+    footprint: Annotated[Outline, AfterValidator(counter_clockwise)]
+    gsd: Metres
+    size_bytes: Count
+    warnings: tuple[Note, ...] = Field(max_length=1000)
     cog: bool | None = None
 
 

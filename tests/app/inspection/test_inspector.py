@@ -1,15 +1,17 @@
 """Files are read in child processes that have limits, no secrets, and nothing but the one file."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from app.inspection.limits import Limits
 from app.inspection.server import ENDED
 from ml.faults import InputRefused
 from ml.labels.classes import LabelOptions
-from ml.labels.inspect import inspect_labels
+from ml.labels.inspect import LabelReport, inspect_labels
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import MakeScene, make_scene
 from tests.waiting import eventually
@@ -228,6 +230,59 @@ def test_an_answer_that_no_honest_child_gives_is_a_fault_of_the_file(answer: byt
     kind, _, text = answer.partition(b"\n")
     with pytest.raises(InputRefused, match="Reading the file"):
         inspection.read(inspection.Answer(kind.decode(), text, 0, False), SceneInfo, LIMITS)
+
+
+def planted(answer: dict[str, Any], place: str, value: object) -> bytes:
+    """The JSON of an answer with another value at a place like bands/0/name."""
+    changed = json.loads(json.dumps(answer))
+    *parents, last = place.split("/")
+    inside = reduce(lambda found, key: found[int(key) if key.isdecimal() else key], parents, changed)
+    inside[last] = value
+    return json.dumps(changed).encode()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("rows", value) for value in (-1, 0, 1 << 40, 1.5, "x")),
+        *(("cols", -1), ("size_bytes", -1), ("gsd", 0), ("gsd", math.inf), ("gsd", -1), ("nodata", math.nan)),
+        *(("bbox", [0, 0, 1000, 1]), ("bbox", [0, 0, math.nan, 1]), ("bbox", [0, 0, 1])),
+        *(("transform", [math.inf, 0, 0, 0, -1, 0]), ("bounds", [0, 0, 1, math.inf])),
+        *(("dtype", "x" * 2000), ("crs_code", "x" * 2000), ("bands/0/name", "x" * 2000)),
+        *(("footprint", {"type": "Point", "coordinates": [0, 0]}), ("footprint/coordinates", [[[math.nan, 0]]])),
+        *(("footprint/coordinates", [[[0, 0]] * 20_000]), ("footprint/coordinates", "x"), ("footprint/more", 1)),
+        *(("bands", [{}]), ("warnings", [{"code": "x", "detail": "x", "hint": ""}] * 2000)),
+        *(("bands/0/statistics/mean", math.nan), ("more", 1)),
+    ],
+)
+def test_an_absurd_value_of_a_scene_is_not_taken_from_a_child(make_scene: MakeScene, place: str, value: object) -> None:
+    honest = inspect_scene(make_scene(np.arange(4096, dtype=np.uint16).reshape(1, 64, 64))).model_dump(mode="json")
+    answer = partial(inspection.Answer, "result", exit_code=0, overdue=False)
+    assert inspection.read(answer(json.dumps(honest).encode()), SceneInfo, LIMITS).rows == honest["rows"]
+    with pytest.raises(InputRefused, match="Reading the file"):
+        inspection.read(answer(planted(honest, place, value)), SceneInfo, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("features", -1), ("features", 1 << 60), ("crs", "x" * 2000), ("bbox", [0, -100, 0, 0]), ("unlabelled", -1)),
+        *(("by_class/0/value", 256), ("by_class/0/area_ha", math.inf), ("by_class/0/area_ha", -5)),
+        *(("by_class/0/area_ha", 1e12), ("by_class/0/features", -1), ("other_texts_left", -1), ("kind", "x")),
+    ],
+)
+def test_an_absurd_value_of_labels_is_not_taken_from_a_child(tmp_path: Path, place: str, value: object) -> None:
+    honest = inspect_labels(layer(tmp_path / "x", [SQUARE])).model_dump(mode="json")
+    answer = partial(inspection.Answer, "result", exit_code=0, overdue=False)
+    assert inspection.read(answer(json.dumps(honest).encode()), LabelReport, LIMITS).features == 1
+    with pytest.raises(InputRefused, match="Reading the file"):
+        inspection.read(answer(planted(honest, place, value)), LabelReport, LIMITS)
+
+
+def test_a_child_cannot_tell_faults_without_end() -> None:
+    faults = json.dumps([{"code": "x", "detail": "x", "hint": "x"}] * 21).encode()
+    with pytest.raises(InputRefused, match="Reading the file"):
+        inspection.read(inspection.Answer("faults", faults, 0, False), SceneInfo, LIMITS)
 
 
 def test_a_full_disk_is_no_fault_of_the_file() -> None:
