@@ -20,3 +20,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
         if time.monotonic() > begun + seconds:
             raise AssertionError(f"not in {seconds:g} s") from why
         time.sleep(min(0.1, 0.02 + (time.monotonic() - begun) / 20))
+
+
+def slowdown() -> float:
+    """How many times as long as alone a process must wait for its work now, because others use the cores."""
+    start, used = time.perf_counter(), time.process_time()
+    while time.process_time() - used < 0.2:
+        pass
+    return max(1.0, (time.perf_counter() - start) / 0.2)

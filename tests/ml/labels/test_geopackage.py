@@ -86,7 +86,7 @@ def test_wkb_with_damage_anywhere_is_a_polygon_or_refused() -> None:
 
 @pytest.mark.parametrize("count", [2**32 - 1, 2**28, 1000])
 def test_counts_beyond_the_bytes_are_refused_at_once(count: int) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for lie in (
         struct.pack("<BII", 1, 3, count),
         struct.pack("<BIII", 1, 3, 1, count),
@@ -94,7 +94,7 @@ def test_counts_beyond_the_bytes_are_refused_at_once(count: int) -> None:
     ):
         with pytest.raises(NoPolygonError):
             polygon_from_wkb(lie)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_rows_that_share_a_default_are_refused(tmp_path: Path) -> None:
 def test_views_in_place_of_tables_are_refused(tmp_path: Path, table: str) -> None:
     endless = f"CREATE VIEW {table} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
     path = gpkg(tmp_path / "x", [(1, ONE, "a")], then=[f"DROP TABLE {table}", endless])
-    started = time.monotonic()
-    assert table in refusal(path) and time.monotonic() - started < 2
+    started = time.process_time()
+    assert table in refusal(path) and time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("table", ["gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys", "plots"])

@@ -325,10 +325,10 @@ def test_a_polygon_that_crosses_itself_is_repaired_and_reported(tmp_path: Path) 
 def test_a_polygon_with_too_many_crossings_is_refused_fast(tmp_path: Path, vertices: int) -> None:
     scribble = Polygon(np.random.default_rng(0).random((vertices, 2)) * 1000 + (500_000, 1_000_000))
     features = layer_of(tmp_path, scribble).features
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InputRefused, match="too often"):
         repaired(features, UTM_48N)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_polygon_that_geos_would_check_for_minutes_is_refused_fast() -> None:
@@ -336,18 +336,18 @@ def test_a_polygon_that_geos_would_check_for_minutes_is_refused_fast() -> None:
     place = np.arange(50_000) * 1e-6
     teeth = np.stack([np.stack([place, -place], 1), np.stack([1 + place, 1 - place], 1)], 1).reshape(-1, 2)
     comb = Polygon([*teeth, (5, 5), (-5, 5), (-5, 0)])
-    started = time.monotonic()
+    started = time.process_time()
     assert crossings(comb) > MAX_CROSSINGS
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_long_outline_without_crossings_is_accepted() -> None:
     angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
     radius = 1 + 0.01 * np.sin(2000 * angles)
     outline = Polygon(np.column_stack([radius * np.cos(angles), radius * np.sin(angles)]))
-    started = time.monotonic()
+    started = time.process_time()
     assert crossings(outline) == 0
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_polygon_without_area_is_refused(tmp_path: Path) -> None:

@@ -163,9 +163,9 @@ def test_a_cpg_that_names_no_encoding_of_text_is_not_used_and_named(tmp_path: Pa
 
 @pytest.mark.parametrize("cpg", [b"1" * 60_000, b"8859" * 20_000, b" " * 60_000 + b"x"])
 def test_a_long_cpg_costs_no_time(tmp_path: Path, cpg: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert ".cpg" in refusal(tmp_path, one(CROP, b"a", cpg=cpg))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_text_that_does_not_decode_is_named(tmp_path: Path) -> None:
