@@ -16,7 +16,7 @@ TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # PyPI's Linux torch is a CUDA build of 3 GB: without an NVIDIA driver take the CPU index unless wheels are at hand.
 TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version),$(filter-out Linux,$(shell uname -s))),,https://download.pytorch.org/whl/cpu)
 
-.PHONY: help setup demo run test suite lint types arch format bench soak fuzz lock wheels clean
+.PHONY: help setup demo run test suite thorough lint types arch format bench soak fuzz lock wheels clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -49,7 +49,10 @@ test: lint arch  ## lint, types, architecture, every test
 
 # pytest runs in several processes: with more than one thread each, their nets would slow each other severalfold
 suite: $(STAMP) $(NATIVE)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=20
+
+thorough: $(STAMP) $(NATIVE)  ## every test, with ten times as many random cases
+	CANEMAP_TEST_ROUNDS=10 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=20
 
 lint: $(STAMP)  ## ruff: style and formatting
 	$(BIN)/ruff check .

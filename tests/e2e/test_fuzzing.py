@@ -5,8 +5,9 @@ from pathlib import Path
 from benchmarks.bench_api import service
 from benchmarks.fuzzing.attack import MUTATIONS, attack
 from benchmarks.fuzzing.corpus import Corpus
+from tests.rounds import rounds
 
-OPENS = 256
+OPENS = rounds(128)
 
 
 def test_mutated_files_neither_stop_nor_break_the_service(tmp_path: Path) -> None:

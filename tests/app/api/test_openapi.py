@@ -13,10 +13,11 @@ from openapi_spec_validator import validate
 from app.main import create_app
 from app.settings import Settings
 from tests.app.api.conftest import DATASET, TINY, Perform, copy_of_service, make_dataset, put, serving
+from tests.rounds import rounds
 
 HERE = Path(__file__).parent
 TESTER = str(Path(sys.executable).with_name("schemathesis"))
-EXAMPLES = 3  # of each operation and phase; by hand take 200
+EXAMPLES = rounds(3)  # of each operation and phase; by hand take 200
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_what_can_be_got_can_be_asked_for_its_head(http: httpx.Client, document:
 
 
 def test_the_head_of_events_waits_for_none(http: httpx.Client) -> None:
-    head = http.head(f"/v1/jobs/{DATASET}/events", timeout=5)
+    head = http.head(f"/v1/jobs/{DATASET}/events", timeout=10)  # a heartbeat comes after 15 s
     assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert http.head("/v1/jobs/nothing/events").status_code == 404
 

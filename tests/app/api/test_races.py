@@ -16,8 +16,9 @@ from app.settings import Settings
 from app.tables import LabelSet, Scene
 from tests.app.api.conftest import Perform, make_dataset, put
 from tests.app.api.test_models import bundle as bundle
+from tests.rounds import rounds
 
-ROUNDS = 60  # of each race, on each database
+ROUNDS = rounds(20)  # of each race, on each database
 Send = Callable[[], httpx.Response]
 
 

@@ -13,6 +13,7 @@ from app.jobs.lifecycle import Claim
 from app.services import Services
 from app.tables import Job
 from tests.app.documents import problem
+from tests.rounds import rounds
 
 MAX_FAILURES = 3
 ERROR = problem("no good")
@@ -136,5 +137,5 @@ class Life(RuleBasedStateMachine):
 
 
 def test_jobs_behave_like_the_model_for_any_order_of_events(services: Services) -> None:
-    many = with_settings(max_examples=30, stateful_step_count=30, deadline=None)
+    many = with_settings(max_examples=rounds(15), stateful_step_count=30, deadline=None)
     run_state_machine_as_test(type("LifeHere", (Life,), {"services": services}), settings=many)

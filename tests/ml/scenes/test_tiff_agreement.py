@@ -17,6 +17,7 @@ from ml.scenes.inspect import inspect_scene
 from ml.scenes.tiff_agreement import check_raster
 from ml.scenes.tiff_safety import TiffLayout
 from tests.ml.conftest import write_scene
+from tests.rounds import rounds
 
 RNG = np.random.default_rng(0)
 BLOCKS: list[dict[str, Any]] = [
@@ -152,7 +153,7 @@ def test_a_changed_file_is_read_as_gdal_reads_it_or_refused(tmp_path: Path, batc
     assert kept > 5
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(rounds(20)))
 def test_the_scene_in_a_changed_file_is_described_or_refused(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "changed.tif"
     for content in originals(tmp_path):
