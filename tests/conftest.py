@@ -16,7 +16,10 @@ from tests import servers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAME_SERVICES = tuple(f"tests/e2e/test_{name}.py" for name in ("main_job", "experiments", "cli", "examples"))
-LONG = ("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py")
+LONG = (
+    *("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py"),
+    *(f"tests/app/api/test_{name}.py" for name in ("openapi", "bombs", "uploads", "limits", "scenes")),
+)
 
 
 class ByService(LoadFileScheduling):

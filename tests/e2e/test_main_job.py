@@ -65,6 +65,7 @@ def test_dismissing_a_running_training_stops_the_work(client: Client, stack: Sta
     client.train(dataset, register_as="next", config=TINY | {"epochs": 1}).wait(timeout_s=120)
 
 
+@pytest.mark.parametrize("stack", ["embedded"], indirect=True)  # both stacks write the same log
 def test_the_log_shows_a_job_from_its_request_to_its_end(stack: Stack, dataset: str) -> None:
     body = {"dataset": dataset, "register_as": "followed", "config": TINY | {"epochs": 1}}
     with httpx.Client(base_url=stack.url) as http:
