@@ -558,11 +558,18 @@ class Prediction(Work):
         ]
         return [f"{name} differs" for name in changed] + (causes or ["what made them is the same"])
 
+    @property
+    def warnings(self) -> list[Json]:
+        """How the scene is unlike the training of the model, each with code, detail and hint, as far as it is known."""
+        found: list[Json] = self.document["properties"].get("warnings", [])
+        return found
+
     def areas(self) -> list[Json]:
         """Areas in hectares of class 1, or of each class if there are more than two.
 
-        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval, which
-        are None if the model has no test metrics.
+        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval. Where
+        these cannot be estimated they are None, and "why" is the reason. "applicability" is "inside", "partly" or
+        "outside", and "outside_ha" the area whose values lie outside those of the training.
         """
         rows: list[Json] = self.client.get(f"/v1/predictions/{_quoted(self.id)}/areas")["items"]
         return rows

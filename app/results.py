@@ -12,6 +12,7 @@ from ml.datasets.class_counts import SplitStatistics
 from ml.evaluation.metrics import Metrics
 from ml.faults import Note
 from ml.frozen import Frozen
+from ml.scenes.applicability import NOT_MEASURED, Applicability
 
 
 class PreparedDataset(Frozen):
@@ -53,11 +54,13 @@ class MappedAreas(Frozen):
     """The areas of a map, in hectares.
 
     area_ha: Area of each class, by class value. observed_ha: Area of the valid pixels. unobserved_ha: Of all others.
+    applicability: Whether the scene is like the training of the model.
     """
 
     area_ha: dict[int, float]
     observed_ha: float
     unobserved_ha: float
+    applicability: Applicability = NOT_MEASURED
 
 
 class Check(Frozen):

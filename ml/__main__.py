@@ -184,6 +184,8 @@ def predict_command(
     for value, area_ha in sorted(result.area_ha.items()):
         console.print(f"class {value}: {area_ha:,.1f} ha")
     console.print(f"observed {result.observed_ha:,.1f} ha, not observed {result.unobserved_ha:,.1f} ha")
+    for note in result.applicability.notes():
+        console.print(f"[yellow]{note.code}[/] {note.detail} {note.hint}", soft_wrap=True)
     for path in result.files.values():
         console.print(str(path), soft_wrap=True)
 

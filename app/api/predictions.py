@@ -24,12 +24,13 @@ from app.data import scenes
 from app.jobs import lifecycle
 from app.mapping import predictions
 from app.requests import PredictionRequest
-from app.tables import Prediction
+from app.tables import Prediction, Scene
 from app.upkeep.references import Thing
 from ml.csv_text import plain_cells
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
+CSV = "text/csv; charset=utf-8"
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
 
@@ -86,7 +87,7 @@ def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTa
     prediction = predictions.get(session, id_)
     items = tuple(map(documents.AreaRow.of, predictions.areas(session, prediction)))
     if f == "csv":
-        return Response(_csv(items), media_type="text/csv; charset=utf-8")
+        return Response(_csv(items, prediction, scenes.get(session, prediction.scene)), media_type=CSV)
     if f == "geojson":
         footprint = scenes.get(session, prediction.scene).info.footprint
         features = tuple(documents.AreaFeature(geometry=footprint, properties=item) for item in items)
@@ -123,21 +124,33 @@ def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list
             of[row.scene],
             work[row.id],
             contracts[row.id].classes,
-            predictions.warnings(of[row.scene].info, contracts[row.id]),
+            predictions.warnings(row, of[row.scene].info, contracts[row.id]),
             address,
         )
         for row in rows
     ]
 
 
-def _csv(items: Sequence[documents.AreaRow]) -> str:
-    """CSV with a line for each item. It begins with a byte order mark, which tells Excel that it is UTF-8."""
+def _csv(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scene) -> str:
+    """CSV with a line for each item. It begins with a byte order mark, which tells Excel that it is UTF-8.
+
+    Hectares and mu have four decimals, which is a square metre, and shares six.
+    """
     text = io.StringIO()
+    origin = {
+        "scene": scene.id,
+        "model": f"{prediction.model}:{prediction.version}",
+        "acquired": scene.acquired and f"{scene.acquired:%Y-%m-%d}",
+    }
     flat = []
     for item in items:
         low, high = item.ci95_ha or (None, None)
-        flat.append(item.model_dump(exclude={"ci95_ha"}) | {"ci95_low_ha": low, "ci95_high_ha": high})
+        flat.append(item.model_dump(exclude={"ci95_ha"}) | {"ci95_low_ha": low, "ci95_high_ha": high} | origin)
     writer = csv.writer(text)
     writer.writerow(flat[0])
-    writer.writerows(plain_cells(line.values()) for line in flat)
+    writer.writerows(plain_cells(map(_rounded, line.keys(), line.values())) for line in flat)
     return "\ufeff" + text.getvalue()
+
+
+def _rounded(name: str, value: object) -> object:
+    return round(value, 6 if name.endswith("_share") else 4) if isinstance(value, float) else value

@@ -34,6 +34,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     console.print(drawn)
 
 
+def notes(found: Iterable[Json]) -> None:
+    """Print warnings and notes, a line each: code, detail and hint."""
+    show(None, False, (" ".join(filter(None, (f"{it['code']}:", it["detail"], it.get("hint")))) for it in found))
+
+
 def number(value: object) -> str:
     """The text of a value: floats with four decimals, "-" for None."""
     if value is None:

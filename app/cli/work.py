@@ -32,6 +32,8 @@ def upload(
                 file, name, acquired=acquired, sensor=sensor, bands=options.names(bands or ""), nodata=nodata
             )
             output.show(item, as_json, [_scene_line(item)])
+            if not as_json:
+                output.notes(item["properties"]["warnings"])
 
 
 def label(
@@ -68,9 +70,7 @@ def label(
     )
     columns = ("value", "name", "features", "pixels", "area_ha")
     output.table(columns, ([row[column] for column in columns] for row in report["by_class"]))
-    output.show(
-        labels, as_json, (f"{note['code']}: {note['detail']}" for note in report["repairs"] + report["warnings"])
-    )
+    output.notes(report["repairs"] + report["warnings"])
 
 
 def dataset(
@@ -109,6 +109,7 @@ def dataset(
                 for cls, count in statistics["pixels"].items()
             )
             output.table(("split", "class", "pixels", "hectares"), rows)
+            output.notes(work.document["notes"] or ())
 
 
 def train(
@@ -172,13 +173,16 @@ def show_metrics(training: Training) -> None:
 
 
 def show_areas(prediction: Prediction) -> None:
-    """Print the areas of a prediction, in hectares."""
+    """Print the areas of a prediction, in hectares, why there is no interval, and warnings."""
     columns = ("zone", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
+    areas = prediction.areas()
     rows = [
         [*(row[column] for column in columns), " - ".join(map(output.number, row["ci95_ha"] or ())) or None]
-        for row in prediction.areas()
+        for row in areas
     ]
     output.table((*columns, "95 %"), rows)
+    output.show(None, False, (f"no interval for {row['class']}: {row['why']}" for row in areas if row["why"]))
+    output.notes(prediction.warnings)
 
 
 def _scene_line(item: Json) -> str:

@@ -22,9 +22,10 @@ from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
 from ml.contract import Contract
-from ml.evaluation.area import adjusted_area
+from ml.evaluation.area import adjusted_area, why_not_adjusted
 from ml.faults import Fault, Note
 from ml.products.write import FILES
+from ml.scenes.applicability import Level
 from ml.scenes.compatibility import contract_faults, order_notes, radiometry_notes
 from ml.scenes.inspect import SceneInfo
 
@@ -41,7 +42,9 @@ get = getter(Prediction, "prediction")
 class Areas:
     """The areas of one class in a scene, in hectares, and `mapped_mu` in mu.
 
-    adjusted_ha, ci95_ha: None if the model has no test metrics.
+    adjusted_ha, ci95_ha: None if they cannot be estimated; `why` is then the reason. applicability, outside_share,
+    outside_ha: Whether the scene is like the training of the model, and how much of the observed area is not; None if
+    it is not known.
     """
 
     class_name: str
@@ -51,6 +54,10 @@ class Areas:
     mapped_mu: float
     adjusted_ha: float | None
     ci95_ha: tuple[float, float] | None
+    why: str | None
+    applicability: Level | None
+    outside_share: float | None
+    outside_ha: float | None
 
 
 def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
@@ -143,9 +150,10 @@ def contracts(session: Session, rows: Sequence[Prediction]) -> dict[str, Contrac
     return {row.id: found[row.model, row.version] for row in rows}
 
 
-def warnings(scene: SceneInfo, contract: Contract) -> tuple[Note, ...]:
-    """How a scene is unlike the training of a model."""
-    return (*order_notes(scene, contract), *radiometry_notes(scene, contract))
+def warnings(prediction: Prediction, scene: SceneInfo, contract: Contract) -> tuple[Note, ...]:
+    """How the scene of a prediction is unlike the training of its model; after its job, also by all its pixels."""
+    outside = prediction.areas.applicability.notes() if prediction.areas else ()
+    return (*order_notes(scene, contract), *radiometry_notes(scene, contract), *outside)
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:
@@ -155,19 +163,47 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     """
     _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
-    classes, test = model.contract.classes, model.metrics.test
-    blocks = model.details["test"].confusions if model.details and "test" in model.details else ()
-    mapped = [found.area_ha.get(item.value, 0.0) for item in classes]
+    classes = model.contract.classes
+    like = found.applicability
+    outside_ha = None if like.outside_share is None else like.outside_share * found.observed_ha
     rows = []
     for index, item in enumerate(classes):
         if len(classes) == 2 and index == 0:
             continue
-        adjusted = adjusted_area(dict(enumerate(mapped)), test.confusion, blocks, value=index) if test else None
-        estimate, interval = adjusted or (None, None)
-        mu = MU_PER_HA * mapped[index]
-        observed = found.observed_ha, found.unobserved_ha
-        rows.append(Areas(item.name, *observed, mapped[index], mu, estimate, interval))
+        estimate, interval, why = _adjusted(model, found, index)
+        mapped_ha = found.area_ha.get(item.value, 0.0)
+        row = Areas(
+            class_name=item.name,
+            observed_ha=found.observed_ha,
+            unobserved_ha=found.unobserved_ha,
+            mapped_ha=mapped_ha,
+            mapped_mu=MU_PER_HA * mapped_ha,
+            adjusted_ha=estimate,
+            ci95_ha=interval,
+            why=why,
+            applicability=like.level,
+            outside_share=like.outside_share,
+            outside_ha=outside_ha,
+        )
+        rows.append(row)
     return rows
+
+
+def _adjusted(
+    model: ModelVersion, found: MappedAreas, index: int
+) -> tuple[float | None, tuple[float, float] | None, str | None]:
+    """The adjusted area of the class with this index and its interval, and why there are none."""
+    test = model.metrics.test
+    if test is None:
+        return None, None, "The model was not scored on a test split."
+    if found.applicability.level == "outside":
+        why = "Most of the scene is unlike the training, so the errors of the test split say nothing about its map."
+        return None, None, why
+    mapped = {number: found.area_ha.get(item.value, 0.0) for number, item in enumerate(model.contract.classes)}
+    blocks = model.details["test"].confusions if model.details and "test" in model.details else ()
+    why_not = why_not_adjusted(mapped, test.confusion, blocks, value=index)
+    estimate, interval = adjusted_area(mapped, test.confusion, blocks, value=index) or (None, None)
+    return estimate, interval, why_not
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:

@@ -6,9 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.evaluation.metrics import Confusion
+from ml.evaluation.metrics import BLOCK_PX, Confusion
 
 Floats = NDArray[np.float64]
+
+
+def why_not_adjusted(
+    mapped_ha: Mapping[int, float], confusion: Confusion, blocks: Sequence[Confusion], *, value: int = 1
+) -> str | None:
+    """Why `adjusted_area` has no estimate for these arguments, as a sentence; None if it has one."""
+    counts = np.asarray(confusion)
+    truly, tested = counts.sum(axis=1), counts.sum(axis=0)
+    if not truly.sum():
+        return "The test split has no labelled pixel."
+    if truly[value] == 0:
+        return "No test pixel is truly of the class."
+    if truly[value] == truly.sum():
+        return "All test pixels are of the class."
+    if any(mapped_ha.get(mapped, 0.0) > 0 and not pixels for mapped, pixels in enumerate(tested.tolist())):
+        return "The scene has a class on its map that no test pixel was mapped as."
+    if len(blocks) < 2:
+        return f"The test labels lie in fewer than two blocks of {BLOCK_PX} x {BLOCK_PX} pixels."
+    return None
 
 
 def adjusted_area(
@@ -35,15 +54,12 @@ def adjusted_area(
     Returns:
         The area and its interval, or None if a mapped class has no test pixel, if there are fewer than two blocks, or
         if all test pixels are of class `value` or none is: their shares would say 0 or 100 % without a doubt. Resamples
-        in which a mapped class has no test pixel are left out of the interval.
+        in which a mapped class has no test pixel are left out of the interval. `why_not_adjusted` tells which it is.
     """
-    truly = np.asarray(confusion).sum(axis=1)
-    if truly[value] in (0, truly.sum()):
+    if why_not_adjusted(mapped_ha, confusion, blocks, value=value):
         return None
     strata_ha = np.array([mapped_ha.get(mapped, 0.0) for mapped in range(len(confusion))])
     estimate = float(_truly(value, strata_ha, np.asarray(confusion)))
-    if np.isnan(estimate) or len(blocks) < 2:
-        return None
     counts = np.asarray(blocks, dtype=np.int64)
     drawn = np.random.default_rng(seed).integers(len(blocks), size=(resamples, len(blocks)))
     resampled = np.stack([counts[draw].sum(axis=0) for draw in drawn])

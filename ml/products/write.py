@@ -17,6 +17,7 @@ from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
 from ml.progress import Progress, Tick, Watch, silent, still
 from ml.provenance import software
+from ml.scenes.applicability import NOT_MEASURED, Applicability
 from ml.scenes.source import RasterSource
 
 FILES = {  # by the names in `PredictConfig.outputs`
@@ -39,7 +40,7 @@ class PredictResult(Frozen):
 
     files: Paths of the requested files, by name, like "classes.tif". area_ha: Hectares by class value. observed_ha,
     unobserved_ha: Hectares of the scene's valid pixels, and of the others. software: Software and hardware that made
-    the products, by name.
+    the products, by name. applicability: Whether the scene is like the training of the model.
     """
 
     files: dict[str, Path]
@@ -47,6 +48,7 @@ class PredictResult(Frozen):
     observed_ha: float
     unobserved_ha: float
     software: dict[str, str]
+    applicability: Applicability = NOT_MEASURED
 
 
 def write_products(

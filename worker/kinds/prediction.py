@@ -34,13 +34,18 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     with services.database.read() as session:
         finished = _finished_parts(session, context.claim.job_id)
     result = _predict(services, context, folder, finished)
+    for note in result.applicability.notes():
+        context.log(f"warning: {note.detail} {note.hint}")
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, context.claim.job_id)
         row.products = dict(stored)
         row.software = result.software
         row.areas = MappedAreas(
-            area_ha=result.area_ha, observed_ha=result.observed_ha, unobserved_ha=result.unobserved_ha
+            area_ha=result.area_ha,
+            observed_ha=result.observed_ha,
+            unobserved_ha=result.unobserved_ha,
+            applicability=result.applicability,
         )
 
     return Outcome(record, result.files)

@@ -8,6 +8,7 @@ from pydantic import Field
 from app.api.documents.base import Document
 from app.api.documents.stac import Geometry
 from app.mapping.predictions import Areas
+from ml.scenes.applicability import Level
 
 
 class AreaRow(Document):
@@ -22,9 +23,17 @@ class AreaRow(Document):
     mapped_mu: float = Field(description="`mapped_ha` in mu; a hectare has 15 mu.")
     adjusted_ha: float | None = Field(
         description="Hectares of the class, estimated from the map and the errors of the model on its test split; "
-        "null if the model has no test metrics."
+        "null if they cannot be estimated, for the reason in `why`."
     )
     ci95_ha: tuple[float, float] | None = Field(description="95 % confidence interval of `adjusted_ha`: low, high.")
+    why: str | None = Field(None, description="Why `adjusted_ha` and `ci95_ha` are null.")
+    applicability: Level | None = Field(
+        None, description="Whether the scene is like the training of the model; null if that is not known."
+    )
+    outside_share: float | None = Field(
+        None, description="Share of the observed area, 0 to 1, with values outside those of the training."
+    )
+    outside_ha: float | None = Field(None, description="Hectares with values outside those of the training.")
 
     @classmethod
     def of(cls, areas: Areas) -> "AreaRow":

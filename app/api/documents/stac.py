@@ -19,6 +19,7 @@ from ml.config import PredictConfig
 from ml.contract import ClassDef
 from ml.faults import Note
 from ml.products import web_grid
+from ml.scenes.applicability import Applicability
 from ml.scenes.inspect import SceneInfo
 
 GEOJSON = "application/geo+json"
@@ -75,6 +76,7 @@ class PredictionProperties(Times):
     """The properties of a prediction.
 
     `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
+    `applicability` says whether the scene is like the training of the model, and is left out until then, too.
     `warnings` say how its scene is unlike the training of the model; they are left out if there are none. The grid
     stands in the assets, because they do not share one.
     """
@@ -87,6 +89,7 @@ class PredictionProperties(Times):
     model: VersionReference
     config: PredictConfig
     software: Omitted[Software]
+    applicability: Omitted[Applicability]
     warnings: Omitted[tuple[Note, ...]]
 
 
@@ -168,6 +171,7 @@ class Prediction(Item[PredictionProperties]):
             model=VersionReference(name=row.model, version=row.version),
             config=row.config,
             software=row.software,
+            applicability=row.areas.applicability if row.areas else None,
             warnings=warnings or None,
         )
         assets = {name: _product(f"{url}/{name}", name, item, info, classes) for name, item in products.items()}

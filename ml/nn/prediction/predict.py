@@ -29,6 +29,7 @@ from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
 from ml.provenance import all_of, software
 from ml.radiometry.homogenise import open_homogenised
+from ml.scenes.applicability import applicability
 from ml.scenes.compatibility import contract_faults
 from ml.scenes.inspect import inspect_scene
 from ml.scenes.source import Source
@@ -112,7 +113,7 @@ def finish(
         contract = read_header(model).contract
         result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out, watch)
     made_by = all_of([result.software, *(part.software for part in parts)])
-    return result.model_copy(update={"software": made_by})
+    return result.model_copy(update={"software": made_by, "applicability": applicability(scene, contract)})
 
 
 def _predict_strips(

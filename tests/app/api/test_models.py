@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import httpx
@@ -151,8 +152,14 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert row["mapped_mu"] == pytest.approx(15 * row["mapped_ha"])
     assert row["observed_ha"] == pytest.approx(64 * 64 * 100 / 10_000, rel=2e-3)
     assert row["ci95_ha"][0] <= row["adjusted_ha"] <= row["ci95_ha"][1]
+    assert row["why"] is None
+    assert (row["applicability"], row["outside_share"], row["outside_ha"]) == ("inside", 0, 0)
+    assert item["properties"]["applicability"]["level"] == "inside"
     text = http.get(f"{url}/areas", params={"f": "csv"}).content.decode("utf-8-sig")
-    assert float(next(csv.DictReader(io.StringIO(text)))["mapped_ha"]) == pytest.approx(row["mapped_ha"])
+    line = next(csv.DictReader(io.StringIO(text)))
+    assert float(line["mapped_ha"]) == round(row["mapped_ha"], 4)
+    assert (line["scene"], line["model"], line["acquired"]) == ("s1", "cane:1", "2018-10-12")
+    assert max(len(cell.partition(".")[2]) for name, cell in line.items() if name.endswith("ha")) <= 4
     assert http.get(f"{url}/areas", params={"f": "geojson"}).json()["features"][0]["properties"] == row
     listed = http.get("/v1/predictions", params={"status": "successful", "datetime": "2018-10-12T00:00:00Z/.."}).json()
     assert [feature["id"] for feature in listed["features"]] == [item["id"]]
@@ -160,6 +167,40 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert http.delete(url).status_code == 204
     assert http.delete("/v1/scenes/s1").status_code == 204
     assert not list(((services.settings.data_dir / "store") / "objects").rglob("*.geojson"))
+
+
+def test_a_scene_unlike_the_training_is_flagged_and_has_no_interval(
+    http: httpx.Client, model: None, make_scene: MakeScene, do: Perform
+) -> None:
+    image = pixels(seed=9)
+    image[3, :40] = 9000  # brighter than anything in training
+    put(http, "/v1/scenes/far", make_scene(image, "far.tif"))
+    id_ = http.post("/v1/predictions", json={"scene": "far", "model": "cane"}).json()["id"]
+    assert "applicability" not in http.get(f"/v1/predictions/{id_}").json()["properties"]
+    do(id_)
+    properties = http.get(f"/v1/predictions/{id_}").json()["properties"]
+    assert properties["applicability"]["level"] == "outside"
+    assert properties["applicability"]["outside_share"] == pytest.approx(40 / 64, rel=1e-3)
+    assert [band["name"] for band in properties["applicability"]["bands"]] == ["4"]
+    assert "outside_training" in {note["code"] for note in properties["warnings"]}
+    assert "outside_training" in json.dumps(http.get("/v1/predictions").json()["features"])
+    (row,) = http.get(f"/v1/predictions/{id_}/areas").json()["items"]
+    assert (row["applicability"], row["adjusted_ha"], row["ci95_ha"]) == ("outside", None, None)
+    assert row["outside_ha"] == pytest.approx(40 * 64 / 100, rel=3e-3) and "unlike the training" in row["why"]
+    assert "62.5% of the area" in http.get(f"/v1/jobs/{id_}/log").text
+
+
+def test_a_null_interval_has_its_reason(http: httpx.Client, bundle: Path, scene: Path, do: Perform) -> None:
+    unscored = read_header(bundle).model_copy(update={"test": None, "details": {}})
+    save_checkpoint(bundle, UNet(4, 2, 4).state_dict(), unscored)
+    put(http, "/v1/scenes/s1", scene)
+    http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+    id_ = http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"]
+    do(id_)
+    (row,) = http.get(f"/v1/predictions/{id_}/areas").json()["items"]
+    assert (row["adjusted_ha"], row["why"]) == (None, "The model was not scored on a test split.")
+    (line,) = csv.DictReader(io.StringIO(http.get(f"/v1/predictions/{id_}/areas?f=csv").text.removeprefix("\ufeff")))
+    assert (line["adjusted_ha"], line["why"]) == ("", row["why"])
 
 
 def test_a_threshold_for_a_model_of_many_classes_is_refused(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.evaluation.area import adjusted_area
+from ml.evaluation.area import adjusted_area, why_not_adjusted
 from ml.evaluation.metrics import Confusion, as_confusion
 
 
@@ -62,14 +62,14 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "blocks"),
+    ("counts", "blocks", "why"),
     [
-        (((80, 0), (20, 0)), 9),
-        (((0, 0), (0, 0)), 9),
-        (((80, 10), (10, 40)), 1),
-        (((80, 10), (10, 40)), 0),
-        (((80, 10), (0, 0)), 9),
-        (((0, 0), (10, 40)), 9),
+        (((80, 0), (20, 0)), 9, "that no test pixel was mapped as"),
+        (((0, 0), (0, 0)), 9, "no labelled pixel"),
+        (((80, 10), (10, 40)), 1, "fewer than two blocks"),
+        (((80, 10), (10, 40)), 0, "fewer than two blocks"),
+        (((80, 10), (0, 0)), 9, "No test pixel is truly"),
+        (((0, 0), (10, 40)), 9, "All test pixels"),
     ],
     ids=[
         "a mapped class without test pixels",
@@ -80,5 +80,13 @@ def test_the_same_seed_gives_the_same_interval() -> None:
         "no test pixel is truly of another class",
     ],
 )
-def test_too_little_data_gives_no_estimate(counts: Confusion, blocks: int) -> None:
-    assert adjusted_area({0: 100.0, 1: 50.0}, counts, [counts] * blocks) is None
+def test_too_little_data_gives_no_estimate_but_a_reason(counts: Confusion, blocks: int, why: str) -> None:
+    mapped_ha = {0: 100.0, 1: 50.0}
+    assert adjusted_area(mapped_ha, counts, [counts] * blocks) is None
+    assert why in str(why_not_adjusted(mapped_ha, counts, [counts] * blocks))
+
+
+def test_a_class_that_is_not_on_the_map_needs_no_test_pixel() -> None:
+    counts: Confusion = ((80, 0), (20, 0))
+    assert why_not_adjusted({0: 100.0}, counts, [counts] * 2) is None
+    assert adjusted_area({0: 100.0}, counts, [counts] * 2) == (20.0, (20.0, 20.0))
