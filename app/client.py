@@ -39,10 +39,12 @@ class CanemapError(Exception):
     """The service refused a request.
 
     status: the HTTP status, 0 if unknown. type: the stable code of the problem. detail: the problem in one sentence.
-    errors: all faults of the request, each with pointer, code, detail and hint.
+    errors: all faults of the request, each with pointer, code, detail and hint. subject: name of the file, or "".
     """
 
-    def __init__(self, problem: Json) -> None:
+    def __init__(self, problem: Json, subject: str = "") -> None:
+        self.problem = problem
+        self.subject = subject
         self.status: int = problem.get("status", 0)
         self.type: str = problem.get("type", "about:blank")
         self.detail: str = problem.get("detail", "")
@@ -50,10 +52,15 @@ class CanemapError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        if self.status == 409:  # the errors name other resources, and not places in the request
-            return "\n".join([self.detail, *(f"  {error['detail']} {error['hint']}" for error in self.errors)])
-        lines = [f"{error['pointer'] or 'the input'}: {error['detail']} {error['hint']}" for error in self.errors]
-        return "\n".join(lines or [self.detail])
+        lines = [f"{self._where(error)}{error['detail']} {error['hint']}" for error in self.errors]
+        if self.status == 409 or not lines:  # the errors name other resources, and not places in the request
+            lines.insert(0, f"{self.subject}: {self.detail}" if self.subject else self.detail)
+        return "\n".join(lines)
+
+    def _where(self, error: Json) -> str:
+        if self.status == 409:
+            return "  "
+        return (", ".join(filter(None, (self.subject, error["pointer"]))) or "the input") + ": "
 
 
 class JobFailed(CanemapError):
@@ -75,8 +82,16 @@ class Client:
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout_s: float = 120) -> None:
         self.url = (url or os.environ.get("CANEMAP_URL") or "http://127.0.0.1:8000").rstrip("/")
         key = key or os.environ.get("CANEMAP_KEY")
+        if key and not (key.isascii() and key.isprintable()):
+            raise _problem("bad-key", "The key has characters that no key has. Correct CANEMAP_KEY.")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        except httpx.InvalidURL as error:
+            raise _problem("bad-url", f"{self.url!r} is no address of a service: {error}.") from error
+        if self._http.base_url.scheme not in ("http", "https") or not self._http.base_url.host:
+            self._http.close()
+            raise _problem("bad-url", f"{self.url!r} is no address of a service. Write it like http://127.0.0.1:8000.")
 
     def __enter__(self) -> Self:
         """Return this client, which is closed at the end of the `with` block."""
@@ -210,8 +225,7 @@ class Client:
 
     def change_schedule(self, name: str, **changes: Any) -> Json:
         """Change single fields of a schedule: cron, timezone, training, promote, enabled."""
-        answer: Json = self._send("PATCH", f"/v1/schedules/{_quoted(name)}", json=changes).json()
-        return answer
+        return _json(self._send("PATCH", f"/v1/schedules/{_quoted(name)}", json=changes))
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule and its runs. The models that they trained stay."""
@@ -277,10 +291,26 @@ class Client:
         """The job with this id. wait_s: wait until the job has ended, at most this number of seconds (60 at most)."""
         return self.get(f"/v1/jobs/{_quoted(id)}", wait=wait_s or None)
 
+    def wait(self, id: str, *, progress: bool | Show = False, timeout_s: float | None = None) -> Json:
+        """Wait until the job with this id has succeeded, and return it. See `Work.wait`."""
+        show = progress if callable(progress) else _show_line if progress else _ignore
+        deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        while True:
+            job = self.job(id, wait_s=1 if progress else 30)
+            show(job)
+            if job["status"] in FINAL:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{id} is still {job['status']} after {timeout_s} s")
+        if job["status"] == "failed":
+            raise JobFailed(job["error"])
+        if job["status"] == "dismissed":
+            raise JobDismissed({"type": "dismissed", "status": 410, "detail": f"{id} was dismissed."})
+        return job
+
     def dismiss(self, id: str) -> Json:
         """Dismiss a job and return it. A running job stops as soon as its worker has noticed."""
-        answer: Json = self._send("DELETE", f"/v1/jobs/{_quoted(id)}").json()
-        return answer
+        return _json(self._send("DELETE", f"/v1/jobs/{_quoted(id)}"))
 
     def would_delete(self, kind: str, id: str, *, cascade: bool = False) -> Json:
         """What `delete` would delete with the same arguments: `items`, each with kind, id and href, and `counts`."""
@@ -321,8 +351,7 @@ class Client:
     def promote(self, name: str, version: int, *, alias: str = "champion", reason: str = "") -> Json:
         """Point an alias at a version. To undo this, point it at the earlier version again."""
         url = f"/v1/models/{_quoted(name)}/aliases/{_quoted(alias)}"
-        answer: Json = self._send("PUT", url, json={"version": version, "reason": reason}).json()
-        return answer
+        return _json(self._send("PUT", url, json={"version": version, "reason": reason}))
 
     def export_model(self, name: str, path: str | Path, which: str | int = "@champion") -> Path:
         """Download a version as one file, which `import_model` of any canemap service accepts."""
@@ -336,8 +365,7 @@ class Client:
             with Path(path).open("rb") as file:  # streamed; opened anew for each attempt
                 return self._http.post(f"/v1/models/{_quoted(name)}/versions", content=file, headers=headers)
 
-        answer: Json = _send_with_retries(send).json()
-        return answer
+        return _json(_send_with_retries(send))
 
     def ready(self) -> bool:
         """Whether the service can be reached and everything that it needs is available."""
@@ -349,10 +377,15 @@ class Client:
     def get(self, path: str, **parameters: Any) -> Json:
         """The JSON document at a path of the API. parameters: query parameters; those that are None are left out."""
         query = {name: value for name, value in parameters.items() if value is not None}
-        answer: Json = self._send("GET", path, params=query).json()
-        return answer
+        return _json(self._send("GET", path, params=query))
 
     def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
+        try:
+            return self._upload_file(kind, path, id_, parameters)
+        except CanemapError as error:
+            raise CanemapError(error.problem, path.name) from error
+
+    def _upload_file(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
         with path.open("rb") as file:
             digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
         url = f"/v1/{kind}/{_quoted(id_ or path.name.split('.')[0])}"
@@ -374,8 +407,7 @@ class Client:
                 answer = _send_with_retries(send_whole)
         else:
             answer = _send_with_retries(send_whole)
-        document: Json = answer.json()
-        return document
+        return _json(answer)
 
     def _send_pieces(self, path: Path) -> str:
         """Upload the file in pieces and return the id of the upload.
@@ -384,7 +416,7 @@ class Client:
         """
         size = path.stat().st_size
         headers = {"Idempotency-Key": str(uuid.uuid4()), "Upload-Length": str(size)}
-        id_: str = _send_with_retries(lambda: self._http.post("/v1/uploads", headers=headers)).json()["id"]
+        id_: str = _json(_send_with_retries(lambda: self._http.post("/v1/uploads", headers=headers)))["id"]
         url = f"/v1/uploads/{id_}"
 
         def send_next() -> httpx.Response:
@@ -403,8 +435,7 @@ class Client:
     def _post(self, path: str, body: Json) -> Json:
         content = {key: value for key, value in body.items() if value is not None}
         headers = {"Idempotency-Key": str(uuid.uuid4())}  # so that a second attempt cannot start the work twice
-        answer: Json = _send_with_retries(lambda: self._http.post(path, json=content, headers=headers)).json()
-        return answer
+        return _json(_send_with_retries(lambda: self._http.post(path, json=content, headers=headers)))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         if method == "POST":  # without an Idempotency-Key it must not be sent twice
@@ -474,19 +505,7 @@ class Work:
             JobDismissed: The job was dismissed.
             TimeoutError: The job has not ended within `timeout_s`. It is not stopped.
         """
-        show = progress if callable(progress) else _show_line if progress else _ignore
-        deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
-        while True:
-            job = self.client.job(self.id, wait_s=1 if progress else 30)
-            show(job)
-            if job["status"] in FINAL:
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.id} is still {job['status']} after {timeout_s} s")
-        if job["status"] == "failed":
-            raise JobFailed(job["error"])
-        if job["status"] == "dismissed":
-            raise JobDismissed({"type": "dismissed", "status": 410, "detail": f"{self.id} was dismissed."})
+        self.client.wait(self.id, progress=progress, timeout_s=timeout_s)
         return self.refresh()
 
     def dismiss(self) -> Self:
@@ -580,6 +599,18 @@ class Prediction(Work):
         base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
+    def describe(self, folder: str | Path) -> list[Path]:
+        """Save what describes the result into `folder`: its hectares as areas.csv, and its STAC Item as item.json."""
+        base, target = f"/v1/predictions/{_quoted(self.id)}", Path(folder)
+        wanted = {f"{base}/areas?f=csv": "areas.csv", base: "item.json"}
+        return [self.client._download(url, target / name) for url, name in wanted.items()]
+
+    @property
+    def tiles(self) -> str | None:
+        """Address of the TileJSON of the map, for web maps and QGIS; None if the map has no tiles."""
+        link = next((link for link in self.document["links"] if link["rel"] == "tilejson"), None)
+        return link and str(httpx.URL(f"{self.client.url}/").join(link["href"]))
+
 
 def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
     """Send a request that may be sent twice, `TRIES` times at most, until the service answers and is not busy.
@@ -624,9 +655,27 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         try:
             problem = answer.json()
         except ValueError:
-            problem = {"status": answer.status_code, "detail": f"{answer.status_code} {answer.reason_phrase}"}
+            problem = None
+        if not isinstance(problem, dict) or "detail" not in problem:  # it is from a proxy, or from another program
+            detail = f"{answer.request.url} answers {answer.status_code} {answer.reason_phrase}."
+            problem = {"status": answer.status_code, "detail": detail}
         raise CanemapError(problem)
     return answer
+
+
+def _json(answer: httpx.Response) -> Json:
+    """The document of an answer. Raises `CanemapError` if it is no document: another program answers there."""
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise _problem("not-canemap", f"{answer.request.url} does not answer as canemap does: is the address right?")
+    return document
+
+
+def _problem(type_: str, detail: str) -> CanemapError:
+    return CanemapError({"type": type_, "detail": detail})
 
 
 def _ignore(job: Json) -> None:

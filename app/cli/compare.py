@@ -7,8 +7,10 @@ import typer
 
 from app.cli import options, output
 from app.cli.output import AsJson
+from app.cli.texts import text
 from app.client import Client, Experiment, Json
 
+Decimals = Annotated[int, typer.Option(min=0, max=15, help="Decimals to which the three are rounded.")]
 DIFFERENT = 4  # the exit code of a failed job, here for a result that is not as expected
 
 
@@ -33,13 +35,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train each variant with each seed and compare them; by default cross-entropy with and without 0.5 * Lovász."""
-    weights = [float(weight) for weight in options.names(lovasz)] or ([] if variant else [0.0, 0.5])
+    weights = options.numbers(lovasz, float, "--lovasz", "0,0.5") or ([] if variant else [0.0, 0.5])
     with Client() as client:
         experiment = client.experiment(
             dataset,
-            variants=[_variant(text) for text in variant or []],
+            variants=[_variant(given) for given in variant or []],
             lovasz_weights=weights,
-            seeds=[int(seed) for seed in options.names(seeds)],
+            seeds=options.numbers(seeds, int, "--seeds", "0,1,2"),
             config=options.config(config, changes),
             register_as=register_as,
         )
@@ -66,10 +68,13 @@ def figures(
     output.show(files, as_json, files)
 
 
-def check_table(accuracy: float, iou: float, kappa: float, decimals: int = 4, as_json: AsJson = False) -> None:
+def check_table(accuracy: float, iou: float, kappa: float, decimals: Decimals = 4, as_json: AsJson = False) -> None:
     """Check whether one confusion matrix can have this accuracy, IoU and kappa. Exit code 4 if not."""
     from ml.evaluation.consistency import check
 
+    if not (0 <= accuracy <= 1 and 0 <= iou <= 1 and -1 <= kappa <= 1):
+        shares = " ".join(f"{value / 100:.4f}" for value in (accuracy, iou, kappa))
+        raise typer.BadParameter(text("percent", shares=shares), param_hint="ACCURACY IOU KAPPA")
     verdict = check(accuracy, iou, kappa, decimals=decimals)
     output.show(verdict.model_dump(), as_json, [verdict.statement])
     if not verdict.possible:
@@ -81,8 +86,7 @@ def replay(prediction: str, as_json: AsJson = False) -> None:
     with Client() as client:
         first = client.prediction(prediction)
         again = first.replay()
-        with output.progress(as_json) as show:
-            again.wait(progress=show)
+        output.wait_for(again, as_json)
         found = first.differences(again)
     same = f"{again.id} is the same as {prediction}, byte by byte"
     output.show({"replay": again.id, "differences": found}, as_json, found or [same])
@@ -90,9 +94,9 @@ def replay(prediction: str, as_json: AsJson = False) -> None:
         raise typer.Exit(DIFFERENT)
 
 
-def _variant(text: str) -> Json:
-    name, _, settings = text.partition(":")
-    return {"name": name, "config": options.config(None, options.names(settings))}
+def _variant(variant: str) -> Json:
+    name, _, settings = variant.partition(":")
+    return {"name": name, "config": options.config(None, options.names(settings), "--variant")}
 
 
 def _save(experiment: Experiment, out: Path) -> None:

@@ -1,20 +1,37 @@
-"""The output of commands: tables and progress bars for people, JSON for programs."""
+"""The output of commands: tables and progress for people, JSON for programs."""
 
 import json
+import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.client import FINAL, Json, Show, Work
+from app.cli import tables
+from app.cli.hints import in_terms_of_commands
+from app.cli.texts import duration, text
+from app.client import FINAL, Client, Json, Show, Work
 
 console = Console()
 errors = Console(stderr=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Interrupted(Exception):
+    """Ctrl-C while a command waited for a job, which goes on."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(text("goes_on", job=job))
+
+
+def wants_json() -> bool:
+    """Whether the command was called with --json. Errors are JSON then, also those of its usage."""
+    arguments = sys.argv[1:]
+    return "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
 
 
 def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
@@ -23,68 +40,126 @@ def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
         print(json.dumps(document, ensure_ascii=False, indent=2))
         return
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print(line)
+
+
+def say(line: str) -> None:
+    """Print a line for people to standard error, or nothing if the command was called with --json."""
+    if not wants_json():
+        print(line, file=sys.stderr)
+
+
+def warn(line: str) -> None:
+    """Print a warning to standard error: a line for people, or with --json a line of JSON."""
+    if wants_json():
+        print(json.dumps({"type": "warning", "detail": line}, ensure_ascii=False), file=sys.stderr)
+    else:
+        say(line)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table with a heading for each column."""
-    drawn = Table(*columns)
-    for row in rows:
-        drawn.add_row(*map(number, row))
-    console.print(drawn)
+    """Print a table with a heading for each column, as `app.cli.tables.draw` does."""
+    tables.draw(console, columns, rows)
 
 
 def notes(found: Iterable[Json]) -> None:
     """Print warnings and notes, a line each: code, detail and hint."""
-    show(None, False, (" ".join(filter(None, (f"{it['code']}:", it["detail"], it.get("hint")))) for it in found))
+    show(None, False, map(_note_line, found))
 
 
-def number(value: object) -> str:
-    """The text of a value: floats with four decimals, "-" for None."""
-    if value is None:
-        return "-"
-    return f"{value:,.4f}" if isinstance(value, float) else str(value)
+def _note_line(note: Json) -> str:
+    said = in_terms_of_commands(note)
+    return f"{said['code']}: {said['detail']} {said.get('hint') or ''}".rstrip()
 
 
 @contextmanager
-def progress(as_json: bool) -> Iterator[Show]:
+def waiting(line: str) -> Iterator[None]:
+    """Show on a terminal that the command waits; the line disappears at the end of the block."""
+    if wants_json() or not errors.is_terminal:
+        yield
+        return
+    with errors.status(line):
+        yield
+
+
+@contextmanager
+def progress(as_json: bool, about: str = "") -> Iterator[Show]:
     """A function that shows the progress of a job, on standard error.
 
     It draws a bar on a terminal, and prints lines elsewhere. With `as_json` it shows nothing.
+
+    about: What the job works on, in words.
     """
     if as_json:
         yield lambda job: None
         return
     if not errors.is_terminal:
-        yield _Lines().show
+        yield _Lines(about).show
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    left = TextColumn("{task.fields[left]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
     with Progress(*columns, console=errors) as bars:
-        bar = bars.add_task("waiting", total=None)
+        bar = bars.add_task("waiting", total=None, left="")
         yield lambda job: bars.update(
             bar,
-            description=f"{job['processID']} {job['stage'] or job['status']}",
+            description=" ".join(filter(None, (job["processID"], about, job["stage"] or job["status"]))),
             completed=job["total"] if job["status"] == "successful" else job["done"],
             total=job["total"] or None,
+            left=_left(job),
         )
 
 
 def finished(work: Work, no_wait: bool, as_json: bool) -> bool:
-    """Wait for the end of `work` unless `no_wait`, and print its id or its document; returns whether it has ended."""
+    """Wait for the end of `work` unless `no_wait`, and print its id or its document; returns whether it has ended.
+
+    Raises `Interrupted` at Ctrl-C.
+    """
     if not as_json:
         show(None, False, [work.id])
+        sys.stdout.flush()
     if not no_wait:
-        with progress(as_json) as drawn:
-            work.wait(progress=drawn)
+        wait_for(work, as_json)
     if as_json:
         show(work.document, as_json)
     return not no_wait
 
 
+def wait_for(work: Work, as_json: bool) -> None:
+    """Wait for the end of `work` and show its progress. Raises `Interrupted` at Ctrl-C."""
+    try:
+        with progress(as_json, _about(work.document)) as drawn:
+            work.wait(progress=drawn)
+    except KeyboardInterrupt:
+        raise Interrupted(work.id) from None
+
+
+def follow(client: Client, job: str, as_json: bool) -> Json:
+    """Wait for the end of a job, show its progress, and return it. Raises `Interrupted` at Ctrl-C."""
+    try:
+        with progress(as_json) as drawn:
+            return client.wait(job, progress=drawn)
+    except KeyboardInterrupt:
+        raise Interrupted(job) from None
+
+
+def _about(document: Json) -> str:
+    """What a job works on: the model of a training, the scene and the model of a prediction."""
+    properties = document.get("properties", {})
+    if model := properties.get("model"):
+        return f"{properties['scene']} by {model['name']}:{model['version']}"
+    return str(document.get("register_as") or "")
+
+
+def _left(job: Json) -> str:
+    return text("eta", time=duration(job["eta_s"])) if job["eta_s"] and job["status"] not in FINAL else ""
+
+
 class _Lines:
     """Progress without a terminal: a line for each change of status or stage, and for each tenth of a stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: str) -> None:
+        self._about = about
+        self._started = time.monotonic()
         self._last: tuple[str, str, int] | None = None
 
     def show(self, job: Json) -> None:
@@ -93,4 +168,5 @@ class _Lines:
         if now != self._last:
             self._last = now
             line = f"{job['processID']} {job['status']} {job['stage']} {job['done']}/{job['total']}"
-            errors.print(line, markup=False, highlight=False)
+            times = (self._about, duration(time.monotonic() - self._started), _left(job))
+            print(", ".join(filter(None, (line, *times))), file=sys.stderr)

@@ -4,21 +4,31 @@ import fcntl
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import IO
 
+from app.cli.texts import text
 from app.client import Client
 from app.core.db import migrate
-from app.core.startup import PYTHON, private_files
+from app.core.periodic import start_every
+from app.core.startup import PYTHON, configure_logs, private_files
 from app.jobs.kinds import QUEUES
+from app.operations.log_file import keep_small, last_lines
 from app.operations.supervise import Child, Supervisor
 from app.settings import Settings
 
 # the queues of two workers, so that a prediction never waits for a long training to end
 WORKERS = ("training", ",".join(queue for queue in QUEUES if queue != "training"))
 READY_S = 120.0
+ANSWER_S = 10.0
+MOST_CRASHES = 3  # of one child, before the service is ready: it will not become ready then
+LOG_CHECK_S = 30.0
+LAST_LINES = 12
 
 
 class InUse(RuntimeError):
@@ -30,34 +40,30 @@ class InUse(RuntimeError):
 
 
 class NotReady(RuntimeError):
-    """The service did not become ready in time."""
+    """The service did not become ready."""
 
 
 @contextmanager
-def running(host: str, port: int, data: Path | None, log: Path | None = None) -> Iterator[str]:
+def running(host: str, port: int, data: Path | None = None, log: Path | None = None) -> Iterator[str]:
     """Migrate the database, start the API and the workers, and yield the URL when everything is ready.
 
-    SIGTERM interrupts the block as Ctrl-C does. Raises `InUse`.
+    SIGTERM interrupts the block as Ctrl-C does. Raises `InUse` and `NotReady`.
 
-    log: file for the output of the child processes; by default they write to the output of this process.
+    log: file for the output of all processes, this one included; by default they write to standard error.
     """
     environment = dict(os.environ)
     if data:
         environment["CANEMAP_DATA_DIR"] = str(data)
     settings = Settings(data_dir=data) if data else Settings()
-    port = free_port(host, port)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     private_files()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with (
-            _alone(settings),
-            log.open("ab") if log else nullcontext() as output,
-            Supervisor(_children(host, port), environment, output),
-            Client(url) as client,
-        ):
-            _wait_until_ready(client)
-            yield url
+        with _alone(settings), listening(host, port) as listener, _logging(settings, log) as output:
+            url = _url(host, listener.getsockname()[1])
+            children = _children(host, listener)
+            with Supervisor(children, environment, output), Client(url, timeout_s=ANSWER_S) as client:
+                _wait_until_ready(client, children, log)
+                yield url
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -74,39 +80,76 @@ def _alone(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            detail = f"Another canemap runs on the data folder {folder}: end it, or choose another folder."
-            raise InUse(detail, "--data") from error
+            raise InUse(text("folder_in_use", folder=folder), "--data") from error
         migrate(settings)
         yield
 
 
+def listening(host: str, port: int = 0) -> socket.socket:
+    """A socket that listens on `port` of `host`, or on any free port for 0. Raises `InUse` if another program does.
+
+    The API gets this very socket, so no other program can take the port before it, or while it is started again.
+    """
+    family = socket.getaddrinfo(host, port)[0][0]
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise InUse(text("port_in_use", port=port, host=host, reason=error.strerror), "--port") from error
+    return listener
+
+
 def free_port(host: str, port: int = 0) -> int:
     """`port` of `host`, or any free port for 0. Raises `InUse` if another program listens there."""
-    family = socket.getaddrinfo(host, port)[0][0]
-    with socket.socket(family) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the API does: connections that ended do not count
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            detail = f"Port {port} of {host} cannot be used ({error.strerror}): choose another one, or 0 for any."
-            raise InUse(detail, "--port") from error
+    with listening(host, port) as probe:
         found: int = probe.getsockname()[1]
         return found
 
 
-def _children(host: str, port: int) -> list[Child]:
-    api = [*PYTHON, "-m", "app.cli", "serve", "--host", host, "--port", str(port), "--with-parent"]
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _logging(settings: Settings, log: Path | None) -> Iterator[IO[bytes] | None]:
+    """Write the log of this process to `log`, and keep that small; yields it for the output of child processes."""
+    if log is None:
+        configure_logs(settings)
+        yield None
+        return
+    stop = threading.Event()
+    with log.open("ab") as output, log.open("a") as own:
+        configure_logs(settings, own)
+        keeper = start_every(LOG_CHECK_S, partial(keep_small, log), stop, name="log file")
+        try:
+            yield output
+        finally:
+            stop.set()
+            keeper.join()
+            configure_logs(settings)
+
+
+def _children(host: str, listener: socket.socket) -> list[Child]:
+    descriptor = listener.fileno()
+    api = [*PYTHON, "-m", "app.cli", "serve", "--host", host, "--socket", str(descriptor), "--with-parent"]
     workers = [
         Child(f"worker {queues}", [*PYTHON, "-m", "worker", "--queues", queues, "--with-parent"]) for queues in WORKERS
     ]
-    return [Child("api", api), *workers]
+    return [Child("api", api, pass_fds=(descriptor,)), *workers]
 
 
-def _wait_until_ready(client: Client) -> None:
+def _wait_until_ready(client: Client, children: Sequence[Child], log: Path | None) -> None:
     deadline = time.monotonic() + READY_S
     while not client.ready():
         time.sleep(0.2)
+        if broken := next((child for child in children if child.crashes >= MOST_CRASHES), None):
+            raise NotReady(_with_log(text("child_ends", child=broken.name), log))
         if time.monotonic() > deadline:
-            raise NotReady(f"The service did not become ready in {READY_S:.0f} s; its log above says why.")
+            raise NotReady(_with_log(text("not_ready", seconds=READY_S), log))
+
+
+def _with_log(message: str, log: Path | None) -> str:
+    return "\n".join([message, text("see_log", log=log), *last_lines(log, LAST_LINES)]) if log else message

@@ -14,7 +14,7 @@ MOST_LINES = 40  # of the list of what would go
 
 
 def delete(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind.__args__))],  # type: ignore[attr-defined]
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind.__args__))],
     id_: Annotated[str, typer.Argument(metavar="ID", help="Of a dataset name:1, of a model name or name:1.")],
     cascade: Annotated[bool, typer.Option("--cascade", help="Delete everything that needs it, too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,

@@ -176,11 +176,8 @@ def show_areas(prediction: Prediction) -> None:
     """Print the areas of a prediction, in hectares, why there is no interval, and warnings."""
     columns = ("zone", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
     areas = prediction.areas()
-    rows = [
-        [*(row[column] for column in columns), " - ".join(map(output.number, row["ci95_ha"] or ())) or None]
-        for row in areas
-    ]
-    output.table((*columns, "95 %"), rows)
+    rows = [[*(row[column] for column in columns), *(row["ci95_ha"] or (None, None))] for row in areas]
+    output.table((*columns, "ci95_low_ha", "ci95_high_ha"), rows)
     output.show(None, False, (f"no interval for {row['class']}: {row['why']}" for row in areas if row["why"]))
     output.notes(prediction.warnings)
 

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+from typing import TextIO
 
 import structlog
 
@@ -16,11 +17,12 @@ PYTHON = (sys.executable, "-P")
 GARBAGE_THRESHOLDS = (50_000, 20, 50)  # for `gc.set_threshold`; a full collection takes 0.14 s
 
 
-def configure_logs(settings: Settings) -> None:
-    """Write the logs of structlog and of the standard library to standard error.
+def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
+    """Write the logs of structlog and of the standard library to `stream`, by default to standard error.
 
     Settings choose the level, and the format: lines for people, or JSON for machines.
     """
+    stream = stream or sys.stderr
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -31,18 +33,18 @@ def configure_logs(settings: Settings) -> None:
     ]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for talkative in ("kombu", "botocore", "boto3"):
+    for talkative in ("kombu", "botocore", "boto3", "httpx", "alembic"):  # Alembic: each time the schema is read
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 

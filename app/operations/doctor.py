@@ -1,6 +1,7 @@
 """Checks a deployment from this machine: what is wrong, and how to mend it."""
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Literal
 
@@ -53,17 +55,26 @@ class Finding:
     hint: str = ""
 
 
-def examine(services: Services, only: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Run all checks of `DEFAULT`, or those of `CHECKS` that `only` names, each for `TIMEOUT_S` at most."""
+def examine(services: Services | None, only: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """Run all checks of `DEFAULT`, or those of `CHECKS` that `only` names, each for `TIMEOUT_S` at most.
+
+    services: None if there are none yet: only the checks of `OF_THE_MACHINE` are run then.
+    """
     for part in only or DEFAULT:
-        probe = Probe(part, partial(_faults, part, services))
+        if part in OF_THE_MACHINE:
+            check: Callable[[], Iterator[Finding]] = OF_THE_MACHINE[part]
+        elif services is not None:
+            check = partial(OF_THE_SERVICE[part], services)
+        else:
+            continue
+        probe = Probe(part, partial(_faults, check))
         found = probe.begin().faults(TIMEOUT_S)
         yield from (_as_finding(part, fault) for fault in found)
 
 
-def _faults(part: str, services: Services) -> list[Fault]:
+def _faults(check: Callable[[], Iterator[Finding]]) -> list[Fault]:
     """The findings of a check as faults, which is what a probe returns. The code of each is the level."""
-    return [Fault(item.level, item.detail, item.hint) for item in CHECKS[part](services)]
+    return [Fault(item.level, item.detail, item.hint) for item in check()]
 
 
 def _as_finding(part: str, fault: Fault) -> Finding:
@@ -140,7 +151,26 @@ def _this_worker(services: Services) -> Iterator[Finding]:
         yield Finding("this-worker", "fault", f"No worker on {host} has reported lately.", "Restart it.")
 
 
-def _gpu(_: Services) -> Iterator[Finding]:
+def _versions() -> Iterator[Finding]:
+    found = (f"{name} {number}" for name in ("canemap", "torch", "rasterio") if (number := _version(name)))
+    yield Finding("versions", "ok", ", ".join([*found, f"Python {platform.python_version()}"]))
+
+
+def _version(distribution: str) -> str:
+    """The version of an installed distribution; "" if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _machine() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Finding("machine", "ok", f"{platform.machine()}, {cores} cores, {memory / GIB:.1f} GiB of memory")
+
+
+def _gpu() -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield Finding("gpu", "ok", NO_TORCH)
         return
@@ -158,7 +188,7 @@ def _gpu(_: Services) -> Iterator[Finding]:
         yield Finding("gpu", "warning", detail, "Predictions work well without a GPU; trainings are many times slower.")
 
 
-def _convolutions(_: Services) -> Iterator[Finding]:
+def _convolutions() -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield Finding("convolutions", "ok", NO_TORCH)
         return
@@ -166,7 +196,7 @@ def _convolutions(_: Services) -> Iterator[Finding]:
     yield Finding("convolutions", "warning" if hint else "ok", detail, hint)
 
 
-def _gdal(_: Services) -> Iterator[Finding]:
+def _gdal() -> Iterator[Finding]:
     import rasterio
     from rasterio.env import Env
 
@@ -182,7 +212,7 @@ def _gdal(_: Services) -> Iterator[Finding]:
         yield Finding("gdal", "ok", f"GDAL {rasterio.__gdal_version__} opens GeoTIFFs and nothing else")
 
 
-def _landlock(_: Services) -> Iterator[Finding]:
+def _landlock() -> Iterator[Finding]:
     found = landlock.version()
     newer = "Use Linux 5.19 or newer, with landlock in its list of lsm."
     if found >= landlock.RENAMES_SINCE:
@@ -204,17 +234,22 @@ def _last_line(text_: str) -> str:
     return (text_.strip().splitlines() or ["no error message"])[-1]
 
 
-CHECKS: dict[str, Callable[[Services], Iterator[Finding]]] = {
+OF_THE_SERVICE: dict[str, Callable[[Services], Iterator[Finding]]] = {
     "database": _database,
     "clock": _clock,
     "broker": _broker,
     "storage": _storage,
     "disk": _disk,
     "workers": _workers,
+    "this-worker": _this_worker,
+}
+OF_THE_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
+    "versions": _versions,
+    "machine": _machine,
     "gpu": _gpu,
     "convolutions": _convolutions,
     "gdal": _gdal,
     "landlock": _landlock,
-    "this-worker": _this_worker,
 }
+CHECKS = (*OF_THE_SERVICE, *OF_THE_MACHINE)
 DEFAULT = tuple(part for part in CHECKS if part != "this-worker")  # that one is for health checks of containers

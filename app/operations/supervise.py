@@ -44,11 +44,14 @@ def die_with_parent() -> None:
 class Child:
     """A child process that is restarted when it ends.
 
+    pass_fds: open files of this process that the child has, too, under the same numbers. crashes: how often it ended.
     started: when it was started last. due: when it may be started again. Both by the monotonic clock, in seconds.
     """
 
     name: str
     command: Sequence[str]
+    pass_fds: tuple[int, ...] = ()
+    crashes: int = 0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     pause_s: float = 0.0
@@ -71,6 +74,7 @@ class Child:
                 stderr=output,
                 env=dict(environment),
                 start_new_session=True,
+                pass_fds=self.pass_fds,
             )
             self.started = time.monotonic()
 
@@ -91,6 +95,7 @@ class Child:
         self.process = None
 
     def _note_crash(self, status: int) -> None:
+        self.crashes += 1
         lived_s = time.monotonic() - self.started
         self.pause_s = 0.5 if lived_s > HEALTHY_S else min(LONGEST_PAUSE_S, max(0.5, 2 * self.pause_s))
         self.due = time.monotonic() + self.pause_s

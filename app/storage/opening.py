@@ -10,14 +10,18 @@ from app.storage.store import Store
 _OPTIONS = {"endpoint", "region"}
 
 
+class BadStoreUrl(ValueError):
+    """A URL that names no store."""
+
+
 def check_url(url: str) -> str:
-    """Return `url` unchanged, or raise ValueError when it names no store."""
+    """Return `url` unchanged, or raise `BadStoreUrl` when it names no store."""
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return url
     if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc and set(parse_qs(parts.query)) <= _OPTIONS:
         return url
-    raise ValueError(
+    raise BadStoreUrl(
         "write file:///folder or s3://bucket/prefix?endpoint=http://host:port&region=name; "
         "access keys do not belong in the URL"
     )

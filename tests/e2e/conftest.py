@@ -109,7 +109,7 @@ def up(folder: Path, *, within: Sequence[str | Path] = (), cwd: Path | None = No
     """
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
     environment = {**os.environ, **quick, **settings}
-    command = [*within, *PYTHON, "-m", "app.cli", "up", "--port", "0", "--data", str(folder / "data")]
+    command = [*within, *PYTHON, "-m", "app.cli", "up", "--verbose", "--port", "0", "--data", str(folder / "data")]
     log = folder / "log"
     with (
         log.open("w") as errors,

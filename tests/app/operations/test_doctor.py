@@ -154,5 +154,20 @@ def test_the_exit_code_says_whether_there_is_a_fault(settings: Settings, only: s
 def test_an_invalid_database_url_is_reported_without_its_password() -> None:
     environment = {**os.environ, "CANEMAP_DATABASE_URL": "garbage:secret@"}
     done = subprocess.run([sys.executable, "-m", "app.cli", "doctor"], env=environment, capture_output=True, text=True)
-    assert done.returncode and "database_url" in done.stderr and "write a URL" in done.stderr
+    assert done.returncode and "CANEMAP_DATABASE_URL" in done.stderr and "write a URL" in done.stderr
     assert "secret" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_without_data_is_a_fault_and_stays_as_it_is(tmp_path: Path, made: bool) -> None:
+    folder = tmp_path / "typo"
+    if made:
+        folder.mkdir()
+    command = [sys.executable, "-m", "app.cli", "doctor", "--json", "--data", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = {item["part"]: item for item in json.loads(done.stdout)}
+    assert (done.returncode, found["folder"]["level"]) == (1, "fault")
+    assert str(folder) in found["folder"]["detail"]
+    assert {"versions", "machine", "gpu", "gdal"} <= found.keys()
+    assert "database" not in found
+    assert list(tmp_path.rglob("*")) == ([folder] if made else [])

@@ -1,0 +1,91 @@
+"""Tables of which nothing is ever cut: in columns, as records, or as tab-separated values for other programs."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+
+SCORES = {"accuracy", "iou", "kappa", "precision", "recall", "f1"}  # shown with four decimals, which is 0.01 %
+DECIMALS = 2  # of all other numbers: 0.01 ha are 100 m2
+SEPARATED = 10_000  # whole numbers from here on have a comma every three digits
+LEAST_TEXT = 24  # a column of sentences is made no narrower
+FRAME = 3  # characters that each column takes beside its text
+
+
+def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table with a heading for each column.
+
+    On a terminal it is drawn, sentences are folded, and one row, or rows that do not fit, are shown as records with a
+    line for each column. Elsewhere it is printed as tab-separated values.
+    """
+    listed = [tuple(row) for row in rows]
+    if not console.is_terminal:
+        _print(console, _separated(columns, listed))
+        return
+    cells = [[shown(column, value) for column, value in zip(columns, row, strict=True)] for row in listed]
+    widths = [max(map(cell_len, texts)) for texts in zip(columns, *cells, strict=True)]
+    least = [min(width, _least(texts)) for width, texts in zip(widths, zip(columns, *cells, strict=True), strict=True)]
+    if len(cells) == 1 or sum(least) + FRAME * len(least) + 1 > console.width:
+        _print(console, _records(columns, cells))
+        return
+    drawn = Table()
+    for column, width in zip(columns, least, strict=True):
+        drawn.add_column(column, min_width=width, overflow="fold")
+    for row in cells:
+        drawn.add_row(*row)
+    console.print(drawn, markup=False, highlight=False)
+
+
+def shown(column: str, value: object) -> str:
+    """The text of a value for people: hectares with two decimals, scores with four, "-" for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.{decimals(column)}f}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= SEPARATED:
+        return f"{value:,}"
+    return plain(column, value)
+
+
+def plain(column: str, value: object) -> str:
+    """The text of a value for programs: numbers without commas, nothing for None, no tabs and no line breaks."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{decimals(column)}f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(column, item) for item in value)
+    return " ".join(str(value).split())
+
+
+def decimals(column: str) -> int:
+    """How many decimals the numbers of a column are shown with."""
+    return 4 if column in SCORES else DECIMALS
+
+
+def _least(texts: Sequence[str]) -> int:
+    """The narrowest width of a column: that of its longest word, and not too narrow for sentences."""
+    return max(LEAST_TEXT, *(cell_len(word) for text in texts for word in text.split() or [""]))
+
+
+def _separated(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
+    yield "\t".join(columns)
+    for row in rows:
+        yield "\t".join(plain(column, value) for column, value in zip(columns, row, strict=True))
+
+
+def _records(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    width = max(map(cell_len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        for column, value in zip(columns, row, strict=True):
+            yield f"{column}{' ' * (width - cell_len(column))}  {value}"
+
+
+def _print(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=console.file)  # rich would expand tabs

@@ -1,0 +1,94 @@
+"""The sentences that commands print, in one place so that they can be translated. Values are filled in by name."""
+
+TEXTS = {
+    "eta": "about {time} left",
+    "goes_on": (
+        "Interrupted. The service goes on with {job}: `canemap jobs {job} --follow` waits for it again, "
+        "`canemap jobs {job} --dismiss` ends it."
+    ),
+    "interrupted": "Interrupted.",
+    "unreachable": (
+        "The service at {url} cannot be reached ({reason}). Start it with `canemap up`, or set CANEMAP_URL to the "
+        "address at which it runs."
+    ),
+    "bad_url": "CANEMAP_URL is {url!r}, which is no address ({reason}). Write it like http://127.0.0.1:8000.",
+    "no_package": "`{command}` needs the package {package}, which is not installed. Run: pip install 'canemap[api]'",
+    "bad_setting": "{variable}: {reason}.",
+    "bad_settings": "The settings cannot be used: correct or unset these variables of the environment.",
+    "no_file": "{path}: {reason}.",
+    "no_database": "The database cannot be used: {reason}. Start it, or correct CANEMAP_DATABASE_URL.",
+    "unknown_variable": "{variable} is no setting of canemap and has no effect{nearest}",
+    "nearest": "; did you mean {name}?",
+    "folder_in_use": "Another canemap runs on the data folder {folder}: end it, or choose another folder.",
+    "port_in_use": "Port {port} of {host} cannot be used ({reason}): choose another one, or 0 for any.",
+    "child_ends": "The service cannot start: its process {child!r} ends again and again.",
+    "not_ready": "The service did not become ready in {seconds:.0f} s.",
+    "see_log": "The end of its log, {log}:",
+    "ready": "canemap is ready: {url} (data in {folder}; {log}; Ctrl-C ends it)",
+    "log_in": "log in {log}",
+    "log_here": "log on this terminal",
+    "starting": "Starting canemap ...",
+    "no_worker": (
+        "Trainings and predictions need {packages}, which {verb} not installed. Run: pip install 'canemap[worker]'. "
+        "The API alone, for workers on other machines, is `canemap serve`."
+    ),
+    "no_workers_here": "A worker needs {packages}, which {verb} not installed. Run: pip install 'canemap[worker]'",
+    "no_queue": "{unknown}; the queues are {known}.",
+    "no_check": "{unknown}; known are {known}",
+    "bad_store": "CANEMAP_STORE_URL names no store: {reason}.",
+    "no_schema": "{detail} Run `canemap migrate` first.",
+    "no_data_folder": (
+        "The data folder {folder} cannot be used: {path}: {reason}. Choose another one with --data or CANEMAP_DATA_DIR."
+    ),
+    "no_folder": (
+        "There is no data folder {folder}. Name the folder of a service with --data or CANEMAP_DATA_DIR; "
+        "`canemap up` and `canemap migrate` make one."
+    ),
+    "empty_folder": (
+        "The folder {folder} holds no data of canemap. Name the folder of a service with --data or CANEMAP_DATA_DIR; "
+        "`canemap up` and `canemap migrate` make one."
+    ),
+    "no_sqlite": (
+        "The database in the data folder {folder} cannot be used: {reason}. Check the owner and the free space of the "
+        "folder, or choose another one with --data."
+    ),
+    "more": "There are more: --limit lists more than {limit}.",
+    "several": "These files were refused: {names}.",
+    "uploading": "uploading",
+    "one_name": "there is one name, but several files",
+    "scene": "scene {id}: {rows} x {cols} px, bands {bands}, {gsd:.2f} m",
+    "labels": "labels {id}: {kind}, {features} features, {crs}",
+    "saved": "{count} files are in {folder}.",
+    "tiles": "Its tiles, for web maps and QGIS: {url}",
+    "name_the_job": "name the job",
+    "one_of": "choose one of them",
+    "registered": "registered {name} version {version}",
+    "not_registered": "{id} has ended; no model was registered",
+    "is_champion": "{name}@champion is this version.",
+    "not_champion": (
+        "{name}@champion is still version {champion}. To promote the new one: canemap promote {name} {version}. "
+        "To use it without that: --model {name}:{version}."
+    ),
+    "no_pair": "{given!r} is not KEY=VALUE, like net.width=16.",
+    "no_section": "{given!r}: {name!r} has a value already and cannot have keys.",
+    "no_json": "{file} is no JSON with a config: {reason}.",
+    "no_classes": "write sugarcane=1,*=0, or a JSON object with a whole number for each name.",
+    "no_numbers": "{given!r} is no list of numbers. Write them like {example}.",
+    "percent": "They are shares of 1, kappa between -1 and 1. Write {shares} if yours are percent.",
+    "needs_key": "Set CANEMAP_KEY to a key of this service.",
+    "needs_scope": "Ask whoever runs the service for a key that may do this, and set CANEMAP_KEY to it.",
+}
+
+
+def text(key: str, **values: object) -> str:
+    """The sentence with the key `key`. values: what is filled in, by name."""
+    return TEXTS[key].format(**values)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: 8 s, 3 min 20 s, 2 h 5 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
