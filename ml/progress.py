@@ -11,6 +11,7 @@ class Progress:
     stage: Name of the current stage. done, total: Units of work finished in the stage, and all of them. message: Text
     for people. values: Losses and metrics of an epoch, one row of a training's series. note: A line for the log.
     pixels: Pixels of the scene that are mapped so far, also by earlier attempts.
+    file: the file of a client that is being read, in words that the client knows: "scene 'a'".
     """
 
     stage: str
@@ -20,6 +21,7 @@ class Progress:
     values: Mapping[str, float | int | None] = field(default_factory=dict)
     note: str = ""
     pixels: int = 0
+    file: str = ""
 
 
 class Stopped(Exception):

@@ -119,12 +119,16 @@ class JobContext:
                 os._exit(1)  # the supervisor has died: it sends no heartbeats, and another worker will claim the job
 
     def _report(self, progress: Progress) -> None:
-        if self.progress is None or progress.stage != self.progress.stage:
+        last = self.progress
+        if last is None or progress.stage != last.stage:
             self.log(f"{progress.stage}: {progress.total} to do")
-        elif time.monotonic() - self._reported < REPORT_S and progress.done < progress.total:
+        elif progress.file == last.file and progress.done < progress.total and self._has_just_reported():
             return
         self._reported = time.monotonic()
         self._supervisor.send(progress)
+
+    def _has_just_reported(self) -> bool:
+        return time.monotonic() - self._reported < REPORT_S
 
     def _record(self, progress: Progress) -> None:
         with self.writing() as session:

@@ -19,7 +19,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
 from ml.native import library
-from worker import scratch
+from worker import crash_report, scratch
 from worker.attempt import work
 from worker.context import JobContext
 from worker.walls import confine
@@ -88,7 +88,9 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
 def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
     """Do a claimed job in this process, and end it or give it back."""
     configure_logs(settings)
-    confine(settings, scratch.folder_of(settings.data_dir / "scratch", claim.job_id))
+    folder = scratch.folder_of(settings.data_dir / "scratch", claim.job_id)
+    confine(settings, folder)
+    crash_report.begin(crash_report.path_in(folder, claim.attempt))
     calm_collection()
     _limit_threads(settings)
     services = Services.open(settings)

@@ -1,5 +1,6 @@
 """Supervises a child process that does a job: sends heartbeats, passes requests to stop on, and ends the process."""
 
+import os
 import signal
 import threading
 import time
@@ -13,11 +14,14 @@ import structlog
 from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 
+from app.core.errors import refusal
 from app.jobs import lifecycle
 from app.services import Services
+from ml.faults import Fault, InputRefused
 from ml.progress import Progress, Stopped
-from worker import scratch
+from worker import crash_report, scratch
 from worker.context import Abandoned, Dismissed, Released
+from worker.crash_report import ASK, ASK_S, CRASHES
 from worker.metrics import ATTEMPTS, PIXELS
 from worker.process import Main, main, waiting_process
 
@@ -155,20 +159,34 @@ class JobSupervisor:
             with suppress(OSError):  # the child has just ended
                 connection.send(self._reason)
         stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
-        if stalled or time.monotonic() >= self._kill_at:
-            self._killed = f"made no progress for {self._services.settings.stall_s:g} s" if stalled else "did not stop"
+        if stalled:
+            self._killed = f"made no progress for {self._services.settings.stall_s:g} s"
+            _ask_where_it_is(process)
+        elif time.monotonic() >= self._kill_at:
+            self._killed = "did not stop"
+        if self._killed:
             process.kill()
 
     def _settle(self, exitcode: int | None) -> None:
         """End the job, or give it back, unless the child has done so. Tried again while the database is unreachable."""
         cause = self._killed or _cause(exitcode)
-        settle = partial(self._end_or_give_back, cause)
+        settle = partial(self._end_or_give_back, cause, self._fault_of_file(exitcode, cause))
         ended = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
         if ended:  # the child may have been killed after it recorded its success and before it deleted its folder
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
 
-    def _end_or_give_back(self, cause: str) -> bool:
+    def _fault_of_file(self, exitcode: int | None, cause: str) -> Fault | None:
+        """The fault of the file that made the process crash or hang, if the process has written that down."""
+        if self._reason or (exitcode is None or -exitcode not in CRASHES):
+            return None
+        folder = scratch.folder_of(self._services.settings.data_dir / "scratch", self._claim.job_id)
+        report = crash_report.path_in(folder, self._claim.attempt)
+        return crash_report.reading_fault(report, self._progress, cause, hung=bool(self._killed))
+
+    def _end_or_give_back(self, cause: str, fault: Fault | None) -> bool:
         """End the job or give it back if the claim is still valid. Returns whether the job has ended.
+
+        fault: The fault of the file that ended the process, with which another attempt would end in the same way.
 
         The process of the job is dead, so nothing else can end the job at the same time.
         """
@@ -179,6 +197,8 @@ class JobSupervisor:
                     lifecycle.dismissed(session, self._claim)
                 elif self._reason:
                     lifecycle.release(session, self._claim)
+                elif fault:
+                    lifecycle.fail(session, self._claim, refusal(InputRefused(fault)))
                 else:
                     lifecycle.give_back_or_fail(
                         session, job, max_failures=self._services.settings.max_failures, cause=cause
@@ -193,6 +213,14 @@ class JobSupervisor:
         start, first = self._stage_start
         worked = self._progress.done - first
         return (time.monotonic() - start) * (self._progress.total - self._progress.done) / worked if worked else None
+
+
+def _ask_where_it_is(process: ForkServerProcess) -> None:
+    """Have a process that hangs write down where it is. It may not be able to, when it is stopped for instance."""
+    if process.pid:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, ASK)
+        process.join(ASK_S)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -1,16 +1,15 @@
 """The limits of a child process, and what a file is told that exceeds one."""
 
 import ctypes
-import os
 import resource
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 from ml.faults import Fault
 from ml.frozen import Frozen
+from ml.geo.memory import address_space
 
 GRACE_S = 10  # a child that waits for the disk may take this much longer than its time on a core
 OPEN_FILES = 64
@@ -44,7 +43,7 @@ class Limits(Frozen):
         _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
         _limit(resource.RLIMIT_FSIZE, self.disk_bytes)
         _limit(resource.RLIMIT_CPU, self.core_s, self.core_s + 1)  # SIGXCPU, then SIGKILL
-        _limit(resource.RLIMIT_AS, _address_space() + self.memory_bytes)
+        _limit(resource.RLIMIT_AS, address_space() + self.memory_bytes)
 
     def fault(self, limit: Limit, why: str = "") -> Fault:
         """The fault of a file that exceeds a limit. why: A detail of a crash, as the end of a sentence."""
@@ -74,13 +73,6 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     hard = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     with suppress(ValueError, OSError):  # macOS has no limit of the address space
         resource.setrlimit(kind, (min(soft, hard), hard))
-
-
-def _address_space() -> int:
-    """Bytes of the address space of this process, most of which are libraries."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
 
 
 def prctl(option: int, value: int) -> None:

@@ -29,11 +29,12 @@ from ml.faults import Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.crs import crs_from_wkt
 from ml.geo.grid import Grid
+from ml.geo.memory import memory_within
 from ml.geo.watched import WatchedRows
 from ml.labels.classes import LabelOptions
 from ml.labels.layers import LabelLayer, open_layer
 from ml.labels.rasterise import LabelRaster
-from ml.progress import Watch, silent
+from ml.progress import Progress, Watch, silent
 from ml.radiometry.homogenise import flat_bands
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.compatibility import contract_of
@@ -80,6 +81,7 @@ def prepare(
     leaks: Leaks = "refuse",
     homogenise: Method | None = None,
     clip: bool = True,
+    label_memory_bytes: int | None = None,
 ) -> Prepared:
     """Rasterise the labels on the grid of every scene, one mask for each split: `out`/masks/{split}/{scene}.tif.
 
@@ -87,13 +89,15 @@ def prepare(
     valid or belongs to another split. If the labels name their features, band 2 has the index of the name in
     `TrainingData.references`. A scene without a labelled pixel in a split has no mask for that split. Labels are
     matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each window of
-    each stage, which counts rows of scenes: "audit", "measure" (only with `homogenise`) and "rasterise".
+    each stage, which counts rows of scenes: "audit", "measure" (only with `homogenise`) and "rasterise"; before
+    them for each file, in the stage "read".
 
     leaks: What to do if a net could learn from one split what it is scored on in another. "refuse" refuses the dataset
     and names the leaks; "drop" keeps a field of several splits only in the split that has most of it, and refuses other
     leaks; "allow" names the leaks in the notes. homogenise: Bring all scenes to the mean radiometry of the scenes with
     a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split, or
-    further out where most of a class lies beyond.
+    further out where most of a class lies beyond. label_memory_bytes: Most memory that reading one file of
+    labels may take.
 
     Raises:
         InputRefused: All faults that were found in one step. Their codes are those that `inspect_scene` and
@@ -104,10 +108,11 @@ def prepare(
     """
     names = [scene.name for scene in scenes]
     refuse_any([*class_faults(classes), *split_faults(split, names)])
-    infos = {scene.name: _inspected(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
+    reading = _Reading(watch, len(scenes) + len(labels), label_memory_bytes)
+    infos = {scene.name: reading.scene(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
     refuse_any(scene_faults(names, infos))
     standard = infos[standard_scene(infos)]
-    layers = [_opened(label, f"/labels/{number}") for number, label in enumerate(labels)]
+    layers = [reading.labels(label, f"/labels/{number}") for number, label in enumerate(labels)]
     entries = _entries(scenes, [*infos.values()], split)
     found = audit(entries, layers, classes, watch)
     only, leak_notes = settle_leaks(found, leaks, classes)
@@ -154,14 +159,27 @@ class _Written:
     train: TrainingPixels
 
 
-def _inspected(scene: SceneFile, pointer: str) -> SceneInfo:
-    with naming(scene.name, pointer):
-        return inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata)
+class _Reading:
+    """Opens the files of a dataset, and reports which of `total` is being opened in the stage "read"."""
 
+    def __init__(self, watch: Watch, total: int, label_memory_bytes: int | None) -> None:
+        self._watch, self._total, self._done, self._memory = watch, total, 0, label_memory_bytes
 
-def _opened(label: LabelFile, pointer: str) -> LabelLayer:
-    with naming(label.name, pointer):
-        return open_layer(label.path, label.options, label.name)
+    def scene(self, scene: SceneFile, pointer: str) -> SceneInfo:
+        """Inspect a scene. pointer: Where the request names it."""
+        self._begin("scene", scene.name)
+        with naming(scene.name, pointer):
+            return inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata)
+
+    def labels(self, label: LabelFile, pointer: str) -> LabelLayer:
+        """Open a layer of labels. pointer: Where the request names it."""
+        self._begin("labels", label.name)
+        with naming(label.name, pointer), memory_within(self._memory):
+            return open_layer(label.path, label.options, label.name)
+
+    def _begin(self, kind: str, name: str) -> None:
+        self._watch(Progress("read", self._done, self._total, name, file=f"{kind} {name!r}"))
+        self._done += 1
 
 
 def _entries(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[DatasetScene]:

@@ -43,7 +43,7 @@ class WatchedRows:
         self._report(self._total, "")
 
     def _report(self, done: int, name: str) -> None:
-        self._watch(Progress(self._stage, done, self._total, name))
+        self._watch(Progress(self._stage, done, self._total, name, file=f"scene {name!r}" if name else ""))
 
 
 def ticking(do: Callable[[], T], tick: Tick, pixels: int) -> T:

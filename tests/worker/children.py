@@ -1,5 +1,6 @@
 """Functions that a supervised child process runs in tests. They are here so that a new process can import them."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -22,12 +23,15 @@ from app.storage import Stored
 from ml.contract import Contract
 from ml.geo.windows import Window
 from ml.progress import Progress, Stopped
-from ml.scenes.source import Source
+from ml.scenes.source import RasterSource, Source
 from worker import attempt, process
 from worker.attempt import _publish
 from worker.context import JobContext, Outcome
+from worker.process import Main
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from ml.nn.prediction.row_stream import StreamNet
     from ml.nn.prediction.stripes import InputPiece
 
@@ -78,6 +82,54 @@ def pries(settings: Settings, claim: Claim, supervisor: Connection) -> None:
         return Outcome(lambda session, stored: None)
 
     vars(attempt)["WORK"] = {"training": pry}
+    process.main(settings, claim, supervisor)
+
+
+def _in_a_reader(do: Callable[[], object]) -> Main:
+    """A job that reads a scene, in which `do` is done where GDAL would decode pixels."""
+
+    def main(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+        class Dataset:
+            def read(self, *_: object, **__: object) -> None:
+                do()
+
+        def read(services: Services, context: JobContext, folder: Path) -> Outcome:
+            source = RasterSource.__new__(RasterSource)
+            source._dataset, source.indexes, source.rows, source.cols = cast("DatasetReader", Dataset()), [1], 9, 9
+            context.watch(Progress("audit", 0, 9, "a", file="scene 'a'"))
+            source.read_raw(Window(0, 0, 9, 9))
+            raise AssertionError("it ends before")
+
+        vars(attempt)["WORK"] = {"training": read}
+        process.main(settings, claim, supervisor)
+
+    return main
+
+
+def crashes_in_a_reader(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """End by SIGSEGV while the pixels of a scene are read."""
+    _in_a_reader(lambda: ctypes.string_at(0))(settings, claim, supervisor)
+
+
+def hangs_in_a_reader(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Hang while the pixels of a scene are read."""
+    _in_a_reader(signal.pause)(settings, claim, supervisor)
+
+
+def is_killed_in_a_reader(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """End by SIGKILL while the pixels of a scene are read."""
+    _in_a_reader(lambda: os.kill(os.getpid(), signal.SIGKILL))(settings, claim, supervisor)
+
+
+def crashes_elsewhere(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """End by SIGSEGV in work that reads no file."""
+
+    def crash(services: Services, context: JobContext, folder: Path) -> Outcome:
+        context.watch(Progress("audit", 0, 9, "a", file="scene 'a'"))
+        ctypes.string_at(0)
+        raise AssertionError("it ends before")
+
+    vars(attempt)["WORK"] = {"training": crash}
     process.main(settings, claim, supervisor)
 
 

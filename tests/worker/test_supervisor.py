@@ -111,6 +111,28 @@ def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Servic
     assert "made no progress for 0.5 s" in read(fast).message
 
 
+@pytest.mark.parametrize(
+    ("main", "how"),
+    [
+        (children.crashes_in_a_reader, "was ended by SIGSEGV"),
+        (children.hangs_in_a_reader, "made no progress for 1 s"),
+    ],
+)
+def test_a_file_that_ends_its_reader_fails_the_job_at_once_and_is_named(fast: Services, main: Main, how: str) -> None:
+    perform(with_settings(fast, stall_s=1.0), "training", threading.Event(), main)
+    job = read(fast)
+    assert (job.status, job.attempt) == ("failed", 1)
+    assert job.error is not None
+    assert (job.error.type, job.error.status) == ("inspection-limit", 422)
+    assert f"In stage 'audit', scene 'a': reading the files of the job {how}." in job.error.detail
+
+
+@pytest.mark.parametrize("main", [children.is_killed_in_a_reader, children.crashes_elsewhere])
+def test_a_death_that_says_nothing_about_a_file_is_tried_again(fast: Services, main: Main) -> None:
+    perform(fast, "training", threading.Event(), main)
+    assert (read(fast).status, read(fast).failures) == ("accepted", 1)
+
+
 def test_a_job_whose_process_died_three_times_fails_and_names_the_signal(fast: Services) -> None:
     for failures in (1, 2, 3):
         perform(fast, "training", threading.Event(), children.dies)

@@ -38,6 +38,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         leaks=request.leaks,
         homogenise=request.method,
         clip=request.clip_outliers,
+        label_memory_bytes=services.settings.inspection_memory_bytes,
     )
     data = prepared.training_data
     radiometry = {

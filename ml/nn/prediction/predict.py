@@ -150,7 +150,9 @@ def _predict_strips(
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:
-            watch(Progress("predict", done, len(rows), f"computed by {net.engine.name}", pixels=done * source.cols))
+            computed = f"computed by {net.engine.name}"
+            pixels = done * source.cols
+            watch(Progress("predict", done, len(rows), computed, pixels=pixels, file="the scene of the map"))
 
 
 def _check_finite(piece: PredictedPiece) -> None:

@@ -11,6 +11,7 @@ from ml.contract import BINARY, ClassDef, Method
 from ml.datasets.checks import learning_faults
 from ml.datasets.prepare import LabelFile
 from ml.datasets.splits import BlockSplit, Fractions, SceneSplit
+from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
 from ml.labels.classes import LabelOptions
@@ -210,6 +211,14 @@ def test_progress_is_reported_in_rows_before_each_window_of_every_scene(world: W
     audited = [item.done for item in heard if item.stage == "audit"]
     assert audited == sorted(audited)
     assert audited[-1] == 2 * (1100 + SIZE)
+
+
+def test_labels_that_take_too_much_memory_are_refused_by_name(world: World) -> None:
+    labels = [world.label("many", [(square(n % 90, n // 90), {"note": "x" * 100}) for n in range(8000)])]
+    with pytest.raises(InputRefused, match="many: Reading the file takes over 1 MiB of memory") as refused:
+        world.prepare(labels=labels, label_memory_bytes=1 << 20)
+    assert [(fault.code, fault.pointer) for fault in refused.value.faults] == [("inspection_limit", "/labels/0")]
+    world.prepare(label_memory_bytes=1 << 30)
 
 
 def test_every_scene_without_a_label_is_refused_by_name(world: World) -> None:
