@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.http.body_limits import LEAST_BYTES_PER_S
-from app.api.http.problems import ProblemResponse
+from app.api.http.problems import TITLES, ProblemResponse
 from app.core.errors import document
+from ml.faults import Fault
 
 MOST_CONNECTIONS = 800  # many machines allow a process 1,024 open files
 MOST_OF_A_PEER = 400  # so that one client, or one proxy, leaves connections for others
@@ -34,6 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _unfinished = 0
     _deadline: asyncio.TimerHandle | None = None
     _write_check: asyncio.TimerHandle | None = None
+    _last = b""  # what arrived last
     _unsent = 0  # bytes that waited for the client at the last check
     _moved = False  # whether the client has read enough since then
     _peer = ""
@@ -80,9 +82,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
+        self._last = data[:MOST_UNFINISHED_BYTES]
         super().data_received(data)  # calls the methods below for what is complete now
         if self._unfinished > MOST_UNFINISHED_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The headers are over {MOST_UNFINISHED_BYTES} bytes.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are no HTTP request with a problem document, and close the connection."""
+        body = bytes(_malformed(msg, self._last).body)
+        head = (
+            "HTTP/1.1 400 Bad Request",
+            f"content-type: {ProblemResponse.media_type}",
+            f"content-length: {len(body)}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join([*head, "\r\n"]).encode() + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -108,6 +123,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def _cancel_deadline(self) -> None:
         if self._deadline:
             self._deadline.cancel()
+
+
+def _malformed(detail: str, received: bytes) -> ProblemResponse:
+    line = received.partition(b"\r\n")[0]
+    hint = "Send HTTP/1.1, as every browser and library does; one of both ends may speak HTTPS."
+    if not line.isascii():
+        detail = "The address holds bytes that HTTP does not allow, as of a Chinese name."
+        hint = "Write them in percent-encoding, like %E7%94%98 for 甘; the libraries of every language can do it."
+    fault = Fault("malformed_request", detail, hint)
+    return ProblemResponse(document(400, "malformed-request", TITLES[400], detail, [fault]).model_dump(), 400)
 
 
 class _Busy:

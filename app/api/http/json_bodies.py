@@ -6,6 +6,7 @@ and what no model may hold is refused in one place.
 
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -13,14 +14,15 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from app.core.errors import Invalid, Unreadable, refuse_any
+from app.core.errors import Invalid, Unreadable, invalid, refuse_any
 from ml.faults import Fault
-from ml.text import is_storable, values_in
+from ml.text import is_one_line, is_storable, values_in
 
 MOST_VALUES = 50_000  # twice what the largest dataset needs
 MOST_DEPTH = 32
 LARGE_BYTES = 64 * 1024  # a larger body is read in a thread, so that other requests are answered meanwhile
 _LARGEST = 2**63
+_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 class JsonRoute(APIRoute):
@@ -28,12 +30,24 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         """The handler of FastAPI, which asks this request for its JSON."""
-        handle = super().get_route_handler()
+        handle, has_body = super().get_route_handler(), self.body_field is not None
 
         async def handle_limited(request: Request) -> Response:
+            if has_body:
+                _check_type(request)
             return await handle(_LimitedRequest(request.scope, request.receive))
 
         return handle_limited
+
+
+def _check_type(request: Request) -> None:
+    """Raise `Invalid` for a body that its sender does not call JSON, as curl does not by itself."""
+    kind, empty = request.headers.get("content-type", ""), request.headers.get("content-length", "0") == "0"
+    if _JSON.match(kind) or (empty and "transfer-encoding" not in request.headers):
+        return
+    detail = f"The body is sent as {kind[:80]!r}." if is_one_line(kind) and kind else "The body is sent without a type."
+    hint = "Send JSON, and say so: curl -H 'Content-Type: application/json' -d '{...}'"
+    raise invalid("invalid-content-type", detail, hint, "header:content-type")
 
 
 class _LimitedRequest(Request):

@@ -60,6 +60,9 @@ def _pointer(loc: tuple[Any, ...]) -> str:
 
 
 def _fault(item: dict[str, Any]) -> Fault:
+    if item["loc"] == ("body",):
+        detail = "The request has no body." if item["type"] == "missing" else "The body is no JSON object."
+        return Fault(item["type"], detail, "Send a JSON object; /docs shows one for each address.")
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         message = "This key is not known."

@@ -115,7 +115,8 @@ def _invalid(request: Request, error: Exception) -> ProblemResponse:
     if items and items[0]["type"] == "json_invalid":
         return _answer(request, document(400, "invalid-json", TITLES[400], "The body is not valid JSON."))
     faults, more = first_faults(faults_of(items[:MOST_FAULTS]), max(0, len(items) - MOST_FAULTS))
-    detail = told((replace(fault, detail=f"{fault.pointer}: {fault.detail}") for fault in faults), more)
+    placed_details = (f"{fault.pointer}: {fault.detail}".removeprefix(": ") for fault in faults)
+    detail = told((replace(fault, detail=text) for fault, text in zip(faults, placed_details, strict=True)), more)
     return _answer(request, document(422, code_of(items), errors.Invalid.title, detail, faults, more))
 
 

@@ -1,5 +1,6 @@
 """Limits for clients: bodies, headers and connections that never end or are too large."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -68,6 +69,27 @@ def test_headers_that_do_not_end_are_refused(http: httpx.Client, start: bytes) -
         time.sleep(0.2)
         connection.sendall(b"x" * 2000)
         assert connection.recv(1000).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    ("start", "hint"),
+    [
+        ("GET /v1/scenes/甘蔗 HTTP/1.1\r\nHost: localhost\r\n\r\n", "percent-encoding"),
+        ("\x16\x03\x01\x02", "HTTPS"),
+        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1"),
+    ],
+)
+def test_bytes_that_are_no_request_are_answered_with_a_problem_document(
+    http: httpx.Client, start: str, hint: str
+) -> None:
+    with connected(http) as connection:
+        connection.sendall(start.encode())
+        head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert (problem["type"], problem["status"]) == ("malformed-request", 400)
+    assert hint in problem["errors"][0]["hint"]
 
 
 def test_a_connection_without_a_complete_request_is_closed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,20 @@ def test_a_body_that_is_no_valid_request_is_refused(http: httpx.Client, content:
     assert_problem(answer, answer.status_code)
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "application/jsonx", ""])
+def test_a_body_that_is_not_called_json_is_told_how(http: httpx.Client, kind: str) -> None:
+    headers = {"content-type": kind} if kind else {}
+    (fault,) = assert_problem(http.post("/v1/trainings", content=b"{}", headers=headers), 422)["errors"]
+    assert (fault["code"], fault["pointer"]) == ("invalid_content_type", "header:content-type")
+    assert "Content-Type: application/json" in fault["hint"]
+
+
+def test_a_request_without_a_body_is_told_so(http: httpx.Client) -> None:
+    (fault,) = assert_problem(http.post("/v1/trainings"), 422)["errors"]
+    assert "no body" in fault["detail"]
+    assert fault["hint"]
+
+
 def test_all_faults_are_named_at_once_with_their_pointers(http: httpx.Client) -> None:
     body = {"dataset": "x", "config": {"epochs": 0, "net": {"depth": 99}, "epocs": 3}, "colour": 1}
     problem = assert_problem(http.post("/v1/trainings", json=body), 422)
