@@ -1,6 +1,7 @@
-"""The map tiles of a prediction over HTTP, on both databases."""
+"""The map tiles of a prediction over HTTP."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.settings import Settings
 from ml.geo.raster import open_raster
 from ml.products.web_tiles import WebTiles
-from tests.app.api.conftest import Perform
-from tests.app.api.conftest import trained as settings
+from tests.app.api.conftest import Perform, copy_of_service
 
-__all__ = ["settings"]
 Json = dict[str, Any]
+
+
+@pytest.fixture
+def settings(trained_sqlite: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Of a service that has a prediction. Only SQLite: tiles are files."""
+    with copy_of_service(trained_sqlite, tmp_path) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -16,8 +16,15 @@ import pytest
 
 from app.client import Client
 from app.settings import Settings
-from tests.servers import free_port
+from tests import servers
 from tests.waiting import eventually
+
+
+@pytest.fixture
+def database_url(migrated_sqlite: str, tmp_path: Path) -> Iterator[str]:
+    """Only SQLite: uploads are files, and test_scenes sends what they become to both databases."""
+    with servers.copy_of(migrated_sqlite, tmp_path) as url:
+        yield url
 
 
 def begin(http: httpx.Client) -> str:
@@ -158,7 +165,7 @@ def test_the_client_resumes_an_upload_after_the_api_was_killed(
     settings: Settings, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.client.PIECE_BYTES", 1000)
-    port, sent = free_port(), list[int]()
+    port, sent = servers.free_port(), list[int]()
     with ExitStack() as stack:
         process = stack.enter_context(served(settings, port))
 
