@@ -31,7 +31,6 @@ import httpx
 import numpy as np
 import rasterio
 
-from app.cli.running import free_port
 from app.core.db import Database, migrate
 from app.core.startup import configure_logs
 from app.jobs import lifecycle
@@ -79,7 +78,7 @@ def service(data: Path, database: str, queued: int = 0) -> Iterator[tuple[str, i
     configure_logs(settings)
     migrate(settings)
     queue(settings.database, queued)
-    port = free_port("127.0.0.1")
+    port = servers.free_port()
     environment = {"CANEMAP_DATA_DIR": str(data), "CANEMAP_DATABASE_URL": database, "CANEMAP_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

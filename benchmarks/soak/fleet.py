@@ -12,7 +12,6 @@ from typing import Self
 
 import redis
 
-from app.cli.running import free_port
 from app.settings import Settings
 from tests import servers
 
@@ -140,7 +139,7 @@ def fleet(folder: Path, settings: Settings, *, apis: int, workers: int, embedded
 
 def _fleet(folder: Path, settings: Settings, apis: int, workers: int) -> Fleet:
     environment = _environment(settings)
-    ports = [free_port("127.0.0.1") for _ in range(apis)]
+    ports = servers.free_ports(apis)
     serve = [sys.executable, "-m", "app.cli", "serve", "--with-parent", "--port"]
     work = [sys.executable, "-m", "worker", "--with-parent"]
 

@@ -109,7 +109,8 @@ def up(folder: Path, *, within: Sequence[str | Path] = (), cwd: Path | None = No
     """
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
     environment = {**os.environ, **quick, **settings}
-    command = [*within, *PYTHON, "-m", "app.cli", "up", "--verbose", "--port", "0", "--data", str(folder / "data")]
+    options = ["--verbose", "--port", str(servers.free_port()), "--data", str(folder / "data")]
+    command = [*within, *PYTHON, "-m", "app.cli", "up", *options]
     log = folder / "log"
     with (
         log.open("w") as errors,
@@ -156,6 +157,5 @@ def upload(client: Client, world: dict[str, SyntheticScene]) -> str:
         if name != "unseen":
             client.upload_labels(scene.plots, class_field="crop", classes={"sugarcane": 1, "*": 0})
     scenes = [name for names in SPLITS.values() for name in names]
-    return (
-        client.create_dataset("gx", scenes=scenes, labels=scenes, split={"by": "scene", **SPLITS}).wait(timeout_s=60).id
-    )
+    split = {"by": "scene", **SPLITS}
+    return client.create_dataset("gx", scenes=scenes, labels=scenes, split=split).wait(timeout_s=120).id

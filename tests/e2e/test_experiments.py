@@ -85,12 +85,12 @@ def test_figures_of_a_dataset_and_a_training_in_two_languages(
     confused = version["details"]["test"]["false_positives"]
     assert set(confused) <= set(made.document["references"])
 
-    first = client.predict("unseen", model="drawn").wait(timeout_s=60)
-    again = first.replay().wait(timeout_s=60)
+    first = client.predict("unseen", model="drawn").wait(timeout_s=120)
+    again = first.replay().wait(timeout_s=120)
     assert again.id != first.id
     assert first.differences(again) == [], "the files are the same, byte by byte"
     low, high = (client.predict("unseen", model="drawn", config={"threshold": t}) for t in (0.001, 0.999))
-    assert "classes.tif differs" in low.wait(timeout_s=60).differences(high.wait(timeout_s=60))
+    assert "classes.tif differs" in low.wait(timeout_s=120).differences(high.wait(timeout_s=120))
 
 
 @on_postgresql
@@ -99,9 +99,9 @@ def test_dismissing_an_experiment_stops_all_its_trainings(client: Client, datase
     eventually(lambda: client.job(experiment.document["runs"][0]["training"])["done"] > 0)
     experiment.dismiss()
     with pytest.raises(JobDismissed):
-        experiment.wait(timeout_s=20)
+        experiment.wait(timeout_s=120)
     trainings = [run["training"] for run in experiment.document["runs"]]
-    eventually(lambda: all(client.job(id_)["status"] == "dismissed" for id_ in trainings), seconds=20)
+    eventually(lambda: all(client.job(id_)["status"] == "dismissed" for id_ in trainings), seconds=120)
 
 
 @embedded

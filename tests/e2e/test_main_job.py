@@ -14,7 +14,7 @@ from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
 from tests.app.operations.test_supervise import lives
 from tests.e2e.conftest import SIZE_PX, TINY, Stack, up
-from tests.waiting import eventually
+from tests.waiting import eventually, slowdown
 
 World = dict[str, SyntheticScene]
 
@@ -33,7 +33,7 @@ def test_scenes_and_labels_lead_to_hectares(client: Client, dataset: str, world:
     assert sum(map(sum, metrics["confusion"])) > 0
     assert "epoch 3" in client.log(training.id)
 
-    prediction = client.predict("unseen", model="main@champion").wait(timeout_s=60)
+    prediction = client.predict("unseen", model="main@champion").wait(timeout_s=120)
     files = {path.name for path in prediction.download(tmp_path)}
     assert files == {"classes.tif", "probability.tif", "polygons.geojson", "polygons.gpkg", "classes.qml", "web.tif"}
     with open_raster(tmp_path / "classes.tif") as made, open_raster(world["unseen"].image) as scene:
@@ -50,12 +50,13 @@ def test_scenes_and_labels_lead_to_hectares(client: Client, dataset: str, world:
         client._send("DELETE", "/v1/scenes/unseen")
 
 
+@pytest.mark.parametrize("stack", ["embedded"], indirect=True)  # test_experiments dismisses trainings on the other
 def test_dismissing_a_running_training_stops_the_work(client: Client, stack: Stack, dataset: str) -> None:
     long = client.train(dataset, register_as="never", config=TINY | {"epochs": 10_000})
     eventually(lambda: client.job(long.id)["done"] > 0)
     long.dismiss()
     with pytest.raises(JobDismissed):
-        long.wait(timeout_s=20)
+        long.wait(timeout_s=120)
     done = client.job(long.id)["done"]
     time.sleep(2)
     assert client.job(long.id)["done"] == done
@@ -106,7 +107,7 @@ def test_a_worker_that_gets_sigterm_gives_its_training_back(client: Client, stac
     eventually(lambda: len(training.series()) >= 1)
     worker = stack.worker("training")
     os.kill(worker, signal.SIGTERM)
-    eventually(lambda: not lives(worker), 20)
+    eventually(lambda: not lives(worker), 20 * slowdown())
     training.wait(timeout_s=120)
     assert client.job(training.id)["attempt"] == 2
     assert "given back" in client.log(training.id)

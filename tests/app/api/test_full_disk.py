@@ -1,7 +1,6 @@
 """A full disk: what does not fit is refused as such and leaves nothing, and what is deleted makes room again."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from app.core import reserve
 from app.services import Services
 from tests.app.api.conftest import put
 from tests.disks import fill, on_a_small_disk
+from tests.servers import free_port
 from tests.waiting import eventually
 
 MEGABYTES, FILES = 48, 300
@@ -42,9 +42,7 @@ class SmallDisk:
 
 def start(within: list[str | Path], folder: Path) -> tuple[subprocess.Popen[bytes], httpx.Client]:
     """Start a service with its data in `folder` and wait until it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "CANEMAP_DATA_DIR": str(folder), "CANEMAP_SWEEP_S": "0.2"}
     cli = [sys.executable, "-m", "app.cli"]
     script = f'"$@" migrate >/dev/null && exec "$@" serve --port {port}'
