@@ -13,6 +13,7 @@ from ml.text import first_few
 
 Compared = Literal["accuracy", "iou", "kappa"]
 COMPARED: tuple[Compared, ...] = get_args(Compared)
+LEAST_SEEDS = 3  # two trainings hardly show how trainings vary: their interval would look decisive by chance
 FEW_SEEDS = 5  # resampling n trainings shows (n - 1) / n of their variance
 _CHUNK = 100  # resamples computed at once, which limits the memory
 
@@ -63,8 +64,9 @@ METRICS = tuple(name for name, field in VariantRow.model_fields.items() if field
 class Difference(Frozen):
     """How much more of `metric` variant `a` has than the baseline `b`.
 
-    mean: Mean difference over the seeds that both variants have. ci95: 95 % interval of the mean difference.
-    share_positive: Share of the resamples in which `a` is ahead, 0 to 1. Each of these is None if it is undefined.
+    mean: Mean difference over the seeds that both variants have; None if it is undefined. ci95: 95 % interval of the
+    mean difference. share_positive: Share of the resamples in which `a` is ahead, 0 to 1. Both are None if they are
+    undefined, and for fewer than three seeds.
     paired_seeds: Number of seeds that both variants have. statement: The difference as text for people.
     """
 
@@ -202,7 +204,7 @@ def _difference(a: str, b: str, metric: Compared, observed: Sequence[float | Non
     """
     mean = _spread(observed).mean
     ci95 = share = None
-    if mean is not None and len(resampled) > 0:
+    if mean is not None and len(resampled) > 0 and len(observed) >= LEAST_SEEDS:
         low, high = np.percentile(resampled, [2.5, 97.5])
         ci95, share = (float(low), float(high)), float(np.mean(resampled > 0))
     return Difference(
@@ -228,8 +230,9 @@ def in_points(mean: float | None, ci95: tuple[float, float] | None) -> str:
 def _seed_notes(a: str, b: str, seeds: int) -> list[str]:
     if seeds == 0:
         return [f"{a} and {b} have no seed in common: they cannot be paired."]
-    if seeds == 1:
-        return [f"{a} and {b} have one seed in common: the interval shows how blocks vary, not how trainings vary."]
+    if seeds < LEAST_SEEDS:
+        common = "one seed" if seeds == 1 else f"{seeds} seeds"
+        return [f"{a} and {b} have {common} in common: for an interval there must be {LEAST_SEEDS} at least."]
     if seeds < FEW_SEEDS:
         return [f"{a} and {b} have {seeds} seeds in common: with so few, the interval is somewhat too narrow."]
     return []

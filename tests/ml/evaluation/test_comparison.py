@@ -67,9 +67,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(150):  # the map of a is better by 20 of 1000 px on average, with differences between blocks
         ce, better = rng.integers(100, 200, size=40), rng.integers(0, 41, size=40)
-        comparison = compare(
-            [training("ce", 0, blocks_with(ce)), training("a", 0, blocks_with(ce - better))], resamples=300
-        )
+        maps = (("ce", ce), ("a", ce - better))
+        trainings = [training(name, seed, blocks_with(wrong)) for name, wrong in maps for seed in range(3)]
+        comparison = compare(trainings, resamples=300)
         low, high = found(comparison).ci95 or (0, 0)
         covered += low <= 0.02 <= high
     assert 0.88 <= covered / 150 <= 0.99
@@ -97,7 +97,8 @@ def test_trainings_are_paired_by_seed_in_any_order() -> None:
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     rng = np.random.default_rng(0)
-    trainings = [training(name, 0, blocks_with(rng.integers(100, 200, size=30))) for name in ("ce", "a")]
+    seeds = [(name, seed) for name in ("ce", "a") for seed in range(3)]
+    trainings = [training(*each, blocks_with(rng.integers(100, 200, size=30))) for each in seeds]
     assert compare(trainings) == compare(trainings)
     assert found(compare(trainings)).ci95 != found(compare(trainings, seed=1)).ci95
 
@@ -106,7 +107,8 @@ def test_several_variants_of_many_classes_are_compared_with_the_first() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(10, 20, size=(20, 4, 4))
     better = base + 5 * np.eye(4, dtype=np.int64) - np.roll(5 * np.eye(4, dtype=np.int64), 1, axis=1)
-    comparison = compare([training("ce", 0, base), training("a", 0, better), training("b", 0, base)])
+    variants = (("ce", base), ("a", better), ("b", base))
+    comparison = compare([training(name, seed, counts) for name, counts in variants for seed in range(3)])
     assert [(d.a, d.b) for d in comparison.differences] == [("a", "ce")] * 3 + [("b", "ce")] * 3
     assert comparison.differences[1].share_positive == 1
     assert comparison.differences[4].ci95 == (0, 0), "b is the baseline under another name"
@@ -114,13 +116,20 @@ def test_several_variants_of_many_classes_are_compared_with_the_first() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "blocks", "note"),
-    [(1, 9, "one seed in common"), (3, 9, "too narrow"), (1, 1, "Fewer than two blocks"), (1, 0, "Fewer than two")],
+    [
+        (1, 9, "one seed in common: for an interval there must be 3"),
+        (2, 9, "2 seeds in common: for an interval there must be 3"),
+        (3, 9, "too narrow"),
+        (3, 1, "Fewer than two blocks"),
+        (3, 0, "Fewer than two"),
+    ],
 )
 def test_notes_state_the_limits_of_an_interval(seeds: int, blocks: int, note: str) -> None:
     counts = blocks_with(np.full(blocks, 100))
     comparison = compare([training(name, s, counts) for name in ("ce", "a") for s in range(seeds)])
     assert note in " ".join(comparison.notes)
-    assert (found(comparison).ci95 is None) == (blocks < 2)
+    assert (found(comparison).ci95 is None) == (blocks < 2 or seeds < 3)
+    assert (found(comparison).share_positive is None) == (found(comparison).ci95 is None)
     assert found(comparison).mean == (0 if blocks else None)
 
 
@@ -134,7 +143,7 @@ def test_variants_without_a_common_seed_are_not_paired() -> None:
 def test_resamples_in_which_a_metric_is_undefined_are_left_out() -> None:
     counts = blocks_with(np.array([0, 0, 0]), cane=0)
     counts[0] = [[900, 0], [50, 50]]
-    comparison = compare([training("ce", 0, counts), training("a", 0, counts)])
+    comparison = compare([training(name, seed, counts) for name in ("ce", "a") for seed in range(3)])
     assert found(comparison, "iou").ci95 == (0, 0)
     (note,) = (note for note in comparison.notes if "iou" in note)
     share = float(note.split(" in ")[1].split(" %")[0])  # all three draws miss the one block with cane: (2 / 3)^3
