@@ -535,6 +535,14 @@ class Training(Work):
         return rows
 
     @property
+    def reference(self) -> str:
+        """The model version that the training registered, like "cane:2", as `predict` takes it.
+
+        Only the first version of a model becomes its champion; `document["champion"]` is the number of the one now.
+        """
+        return "{name}:{version}".format(**self.document["model"])
+
+    @property
     def model(self) -> Json:
         """The model version that the training registered, with its metrics."""
         made = self.document["model"]

@@ -15,7 +15,7 @@ from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
-from app.learning import trainings
+from app.learning import registry, trainings
 from app.requests import TrainingRequest
 from app.upkeep.references import Thing
 
@@ -39,7 +39,8 @@ def list_trainings(session: Reading, request: Request, response: Response, page:
     found = trainings.find(session, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     work = lifecycle.by_id(session, (row.id for row in found.rows))
-    items = tuple(documents.Training.of(row, work[row.id]) for row in found.rows)
+    champions = registry.champions(session, {row.register_as for row in found.rows})
+    items = tuple(documents.Training.of(row, work[row.id], champions.get(row.register_as)) for row in found.rows)
     return documents.Trainings(items=items, next=found.next)
 
 
@@ -67,4 +68,6 @@ def get_series(session: Reading, id_: Id, after: After = 0) -> documents.Series:
 
 
 def _document(session: Session, id_: str) -> documents.Training:
-    return documents.Training.of(trainings.get(session, id_), lifecycle.get(session, id_))
+    row = trainings.get(session, id_)
+    champions = registry.champions(session, {row.register_as})
+    return documents.Training.of(row, lifecycle.get(session, id_), champions.get(row.register_as))

@@ -167,7 +167,12 @@ def evaluate(
 def show_metrics(training: Training) -> None:
     """Print the metrics of a training, by split."""
     model = training.model
-    output.show(model, False, [f"registered {model['name']} version {model['version']}"])
+    name, version, champion = model["name"], model["version"], training.document["champion"]
+    lines = [f"registered {name} version {version}"]
+    if champion != version:
+        known = "still has no version" if champion is None else f"is still version {champion}"
+        lines.append(f"{name}@champion {known}: `canemap promote {name} {version}` moves it")
+    output.show(model, False, lines)
     rows = ([split, *(metrics[name] for name in METRICS)] for split, metrics in model["metrics"].items() if metrics)
     output.table(("split", *METRICS), rows)
 

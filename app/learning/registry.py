@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,6 +70,12 @@ def _newest(session: Session, name: str) -> int:
     take_turns(session, name)
     largest = select(func.max(ModelVersion.version)).where(ModelVersion.name == name).scalar_subquery()
     return numbers.newest(session, "model", name, largest)
+
+
+def champions(session: Session, names: Collection[str]) -> dict[str, int]:
+    """The version that is the champion of each of the models `names`, by the name of the model."""
+    wanted = select(Alias).where(Alias.alias == CHAMPION, Alias.model.in_(names))
+    return {alias.model: alias.version for alias in session.scalars(wanted)}
 
 
 def imported(services: Services, once: IdempotentRequest) -> ModelVersion | None:

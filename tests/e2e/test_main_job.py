@@ -45,6 +45,7 @@ def test_scenes_and_labels_lead_to_hectares(client: Client, dataset: str, world:
 
     second = client.train(dataset, register_as="main", config=TINY | {"seed": 1}).wait(timeout_s=120)
     assert second.model["aliases"] == []
+    assert (second.reference, second.document["champion"], training.refresh().document["champion"]) == ("main:2", 1, 1)
     assert client.promote("main", 2, reason="another seed")["version"] == 2
     with pytest.raises(CanemapError, match="used by"):
         client._send("DELETE", "/v1/scenes/unseen")

@@ -37,11 +37,16 @@ class Training(Document):
     details: dict[str, Assessment] | None = Field(description="By split: metrics of its scenes, counts of its blocks.")
     report: TrainReport | None
     model: VersionReference | None
+    champion: int | None = Field(
+        None,
+        description="Version that is now the `champion` of the model, which a training makes only of the first one; "
+        "null until a version is registered.",
+    )
     job: Job
 
     @classmethod
-    def of(cls, row: tables.Training, work: tables.Job) -> "Training":
-        """The document of the training in `row`. work: its job."""
+    def of(cls, row: tables.Training, work: tables.Job, champion: int | None) -> "Training":
+        """The document of the training in `row`. work: its job. champion: version with this alias of its model."""
         header = row.header
         return cls(
             id=row.id,
@@ -55,6 +60,7 @@ class Training(Document):
             details=header and header.details,
             report=header and header.report,
             model=registered(row),
+            champion=champion if registered(row) else None,
             job=Job.of(work),
         )
 
