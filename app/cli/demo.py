@@ -51,10 +51,10 @@ def demo(folder: Folder = Path("canemap-demo"), epochs: Annotated[int, typer.Opt
 The picture: {folder / "result.png"}
 The maps and polygons for a GIS: {folder / "result"}
 
-What to try next:
-  canemap up --data {folder / "data"}      the same service, with everything that was just made
-  open http://127.0.0.1:8000/docs          its API
-  canemap models                           the models of the service
+The service of the demo has ended. This starts it again, with everything that was just made:
+  canemap up --data {folder / "data"}
+Then, in another terminal, or with a browser at /docs of the address that it prints:
+  canemap models
   canemap upload YOUR.tif && canemap predict YOUR --model cane --out result""")
 
 
@@ -86,15 +86,28 @@ def _predict(client: Client, model: str) -> Prediction:
 
 def _show_areas(prediction: Prediction, known_ha: float) -> None:
     (row,) = prediction.areas()
-    low, high = row["ci95_ha"]
+    interval = row["ci95_ha"]
     output.table(
         ("sugarcane in the unseen scene", "hectares"),
         [
             ("truth", known_ha),
             ("as mapped", row["mapped_ha"]),
             ("adjusted for the errors on the test scene", row["adjusted_ha"]),
-            ("95 % interval", f"{low:.4f} - {high:.4f}"),
+            ("95 % interval", " - ".join(map(output.number, interval or ())) or None),
         ],
+    )
+    say(meaning(known_ha, interval) if interval else f"There is no interval: {row['why']}")
+    output.notes(prediction.warnings)
+
+
+def meaning(known_ha: float, interval: Sequence[float]) -> str:
+    """What an interval means, and whether the true hectares lie in it."""
+    low, high = interval
+    inside = "inside" if low <= known_ha <= high else "outside"
+    return (
+        f"The truth is {inside} the interval. It covers only the sampling error of the blocks of the test scene: that "
+        "this scene differs from the test scene adds an error that no test scene can tell. Where hectares must be "
+        "right, survey points of the map itself."
     )
 
 
