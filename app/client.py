@@ -312,6 +312,14 @@ class Client:
         """Dismiss a job and return it. A running job stops as soon as its worker has noticed."""
         return _json(self._send("DELETE", f"/v1/jobs/{_quoted(id)}"))
 
+    def retry(self, id: str) -> "Work":
+        """Do a job again that failed or was dismissed; returns the resource that it makes."""
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        url = f"/v1/jobs/{_quoted(id)}/retry"
+        answer = _send_with_retries(lambda: self._http.post(url, headers=headers))
+        path = answer.headers["Location"]
+        return Work(self, path.split("/")[2], self.get(path))
+
     def would_delete(self, kind: str, id: str, *, cascade: bool = False) -> Json:
         """What `delete` would delete with the same arguments: `items`, each with kind, id and href, and `counts`."""
         query = {"dry_run": True, "cascade": cascade}

@@ -3,6 +3,7 @@
 A field with a default was added later than its table, so older rows do not have it.
 """
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +14,21 @@ from ml.evaluation.metrics import Metrics
 from ml.faults import Note
 from ml.frozen import Frozen
 from ml.scenes.applicability import NOT_MEASURED, Applicability
+
+
+class EndedAttempt(Frozen):
+    """An attempt at a job that has ended.
+
+    outcome: "worker-lost": no heartbeat came any more. "crashed": the process of the job died. "stalled": it made no
+        progress and was ended. "given-back": its worker stopped, or had no disk, store or database.
+    detail: What happened, in words; "" if the job succeeded.
+    """
+
+    attempt: int
+    started: datetime | None
+    ended: datetime
+    outcome: Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled"]
+    detail: str = ""
 
 
 class PreparedDataset(Frozen):

@@ -61,8 +61,17 @@ class Settings(BaseSettings):
         5, gt=0, description="Seconds between two searches for dead workers, waiting jobs and schedules that are due."
     )
     max_failures: int = Field(3, ge=1, description="A job fails when its worker has died this number of times.")
+    retry_pauses_s: str = Field(
+        "5,30",
+        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
+        description="Seconds before a job is tried again after the first, the second, ... death of its process; the "
+        "last number holds for all later ones.",
+    )
     stall_s: float = Field(
         1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
+    )
+    keep_unfinished_d: float = Field(
+        1, ge=0, description="Days for which a failed or dismissed job can be continued where it was, if it is retried."
     )
     torch_threads: int = Field(
         0,
@@ -123,6 +132,11 @@ class Settings(BaseSettings):
         """The host names of the service beside those of the loopback."""
         public = urlsplit(self.public_url).hostname or ""
         return tuple(host.strip() for host in (public, *self.allowed_hosts.split(",")) if host.strip())
+
+    def pause_after(self, failures: int) -> float:
+        """The seconds before a job is tried again whose process has died `failures` times."""
+        pauses = [float(text) for text in self.retry_pauses_s.split(",")]
+        return pauses[min(failures, len(pauses)) - 1]
 
     @property
     def database(self) -> str:

@@ -10,7 +10,7 @@ from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.core.preconditions import tag_of
 from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
-from app.results import MappedAreas, ModelMetrics, PreparedDataset, Verdict
+from app.results import EndedAttempt, MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import PredictConfig, TrainConfig
@@ -29,7 +29,7 @@ _DOCUMENTS = (
     *(SceneInfo, LabelOptions, LabelReport, DatasetRequest, PreparedDataset, TrainConfig, CheckpointHeader),
     *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, Contract, Software),
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
-    *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str]),
+    *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt]),
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
@@ -108,6 +108,9 @@ class Job(Base):
     attempt: How often the job was claimed; the fencing token of each write of a worker.
     beat_seq: Grows with each heartbeat and each move.
     failures: How often the process of the job died.
+    pause_s: Seconds for which a job waits that is tried again; 0 when it can be claimed. A sweep counts them by its own
+        clock, so that a clock that is set back delays nothing. next_attempt: When the pause ends, as clients are told.
+    attempts: The last attempts that have ended.
     revision: Grows with each change that clients can see.
     """
 
@@ -121,6 +124,9 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     failures: Mapped[int] = mapped_column(default=0)
+    pause_s: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    next_attempt: Mapped[datetime | None]
+    attempts: Mapped[list[EndedAttempt]] = mapped_column(default=list, server_default="[]")
     revision: Mapped[int] = mapped_column(BigInteger, default=1)
     dismissal_requested: Mapped[bool] = mapped_column(default=False)
     stage: Mapped[str] = mapped_column(String(40), default="")

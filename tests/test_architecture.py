@@ -35,6 +35,7 @@ def test_the_environment_is_read_in_few_places() -> None:
     allowed |= {"app/cli/running.py"}  # passes it on to its child processes
     # set the data folder, name it in an error, and name variables that are no settings
     allowed |= {"app/cli/common.py", "app/cli/failures.py", "app/cli/variables.py"}
+    allowed |= {"app/settings.py"}  # finds the folder with the files of secrets
     allowed |= {"app/inspection/inspector.py"}  # passes on the few variables that are not secret
     allowed |= {"app/inspection/libraries.py"}  # lets a child read the data of GDAL and PROJ, wherever they are
     allowed |= {"ml/native/build.py"}  # finds the cache folder of the user and the C compiler

@@ -1,6 +1,7 @@
 """One attempt at a job of any kind: prepares its scratch folder, does the work, publishes the outcome, ends the job."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -39,17 +40,18 @@ def work(services: Services, context: JobContext) -> None:
     except (Abandoned, lifecycle.Lost):
         log.warning("given up: the claim is no longer valid")
     except Released:
-        _end(services, context, "given back", lifecycle.release)
+        _give_back(services, context, "its worker stopped")
     except StoreAway as error:  # the store may become available again: the job waits, and the sweep notifies workers
         log.warning("the store cannot be reached", error=error.detail)
-        _end(services, context, "given back: the store cannot be reached", lifecycle.release)
+        _give_back(services, context, "the store cannot be reached")
     except OperationalError as error:
         log.warning("the database cannot be reached", error=str(error))
-        _end(services, context, "given back: the database could not be reached", lifecycle.release)
+        _give_back(services, context, "the database could not be reached")
     except NoRoom as error:  # an operator may free some space, or another worker has enough
         log.warning("the disk is full", error=error.detail)
-        why = "".join(f": {fault.detail}" for fault in error.faults)
-        _end(services, context, f"given back: the disk of its worker is full{why}", lifecycle.release)
+        _give_back(
+            services, context, "".join(["the disk of its worker is full", *(f": {it.detail}" for it in error.faults)])
+        )
 
 
 def _work(services: Services, context: JobContext) -> None:
@@ -59,6 +61,7 @@ def _work(services: Services, context: JobContext) -> None:
         folder = scratch.prepare(root, context.claim)
         outcome = WORK[context.claim.kind](services, context, folder)
         _publish(services, context, outcome)
+        resume.forget(services.store, context.claim.job_id)
     except Dismissed:
         _end(services, context, "dismissed", lifecycle.dismissed)
     except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
@@ -74,7 +77,6 @@ def _work(services: Services, context: JobContext) -> None:
             raise scratch.full(root) from error
         _fail(services, context, _unexpected(error))
     scratch.remove(root, context.claim.job_id)
-    resume.forget(services.store, context.claim.job_id)
 
 
 def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
@@ -112,6 +114,10 @@ def _delete_unused(services: Services, context: JobContext, stored: Mapping[str,
 
 def _fail(services: Services, context: JobContext, error: ProblemDocument) -> None:
     _end(services, context, f"failed: {error.detail}", lambda session, claim: lifecycle.fail(session, claim, error))
+
+
+def _give_back(services: Services, context: JobContext, why: str) -> None:
+    _end(services, context, f"given back: {why}", partial(lifecycle.release, why=why))
 
 
 def _end(services: Services, context: JobContext, line: str, move: Callable[..., None]) -> None:

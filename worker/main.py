@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import warnings
+from datetime import timedelta
 
 import structlog
 from celery import Celery
@@ -36,7 +37,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)
     scratch.sweep(settings.data_dir / "scratch", services.database)
-    resume.sweep(services.store, services.database)
+    resume.sweep(services.store, services.database, timedelta(days=settings.keep_unfinished_d))
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()

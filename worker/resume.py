@@ -1,11 +1,13 @@
 """Unfinished results in the store, from which another machine resumes a job: epochs of a training, parts of a map."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
+from app.core.columns import now
 from app.core.db import Database
 from app.core.errors import Damaged, StoreAway
 from app.jobs import lifecycle
@@ -78,15 +80,16 @@ def forget(store: Store, job_id: str) -> None:
         log.warning("unfinished results stay until the next sweep: the store cannot be reached", error=error.detail)
 
 
-def sweep(store: Store, database: Database) -> None:
-    """Delete the unfinished results of all jobs that have ended or do not exist."""
+def sweep(store: Store, database: Database, keep: timedelta) -> None:
+    """Delete the unfinished results of jobs that have succeeded, have ended `keep` ago, or do not exist."""
     try:
         kept = {key.split("/")[1] for key in store.keys("resume/")}
     except StoreAway as error:
         log.warning("unfinished results were not swept: the store cannot be reached", error=error.detail)
         return
     with database.read() as session:
-        unfinished = select(Job.id).where(Job.status.not_in(lifecycle.FINAL))
+        can_be_retried = and_(Job.status.in_(lifecycle.UNSUCCESSFUL), Job.finished > now() - keep)
+        unfinished = select(Job.id).where(or_(Job.status.not_in(lifecycle.FINAL), can_be_retried))
         for job_id in kept - set(session.scalars(unfinished)):
             forget(store, job_id)
 

@@ -13,9 +13,12 @@ from multiprocessing.context import ForkServerProcess
 import structlog
 from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from app.core.columns import now
 from app.core.errors import refusal
 from app.jobs import lifecycle
+from app.jobs.lifecycle import Death
 from app.services import Services
 from ml.faults import Fault, InputRefused
 from ml.progress import Progress, Stopped
@@ -93,7 +96,7 @@ class JobSupervisor:
         self._services, self._claim, self._stopping = services, claim, stopping
         self._progress: Progress | None = None
         self._reason: type[Stopped] | None = None
-        self._killed = ""  # why the child was killed, if it was
+        self._killed: Death | None = None  # why the child was killed, if it was
         self._kill_at = float("inf")
         self._last_beat = self._last_progress = time.monotonic()
         self._stage_start = (time.monotonic(), 0)
@@ -160,30 +163,31 @@ class JobSupervisor:
                 connection.send(self._reason)
         stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
         if stalled:
-            self._killed = f"made no progress for {self._services.settings.stall_s:g} s"
+            waited = f"made no progress for {self._services.settings.stall_s:g} s and was ended"
+            self._killed = Death(waited, "stalled")
             _ask_where_it_is(process)
         elif time.monotonic() >= self._kill_at:
-            self._killed = "did not stop"
+            self._killed = Death("did not stop", "stalled")
         if self._killed:
             process.kill()
 
     def _settle(self, exitcode: int | None) -> None:
         """End the job, or give it back, unless the child has done so. Tried again while the database is unreachable."""
-        cause = self._killed or _cause(exitcode)
-        settle = partial(self._end_or_give_back, cause, self._fault_of_file(exitcode, cause))
+        death = self._killed or Death(_cause(exitcode), "crashed")
+        settle = partial(self._end_or_give_back, death, self._fault_of_file(exitcode, death))
         ended = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
         if ended:  # the child may have been killed after it recorded its success and before it deleted its folder
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
 
-    def _fault_of_file(self, exitcode: int | None, cause: str) -> Fault | None:
+    def _fault_of_file(self, exitcode: int | None, death: Death) -> Fault | None:
         """The fault of the file that made the process crash or hang, if the process has written that down."""
         if self._reason or (exitcode is None or -exitcode not in CRASHES):
             return None
         folder = scratch.folder_of(self._services.settings.data_dir / "scratch", self._claim.job_id)
         report = crash_report.path_in(folder, self._claim.attempt)
-        return crash_report.reading_fault(report, self._progress, cause, hung=bool(self._killed))
+        return crash_report.reading_fault(report, self._progress, death.cause, hung=bool(self._killed))
 
-    def _end_or_give_back(self, cause: str, fault: Fault | None) -> bool:
+    def _end_or_give_back(self, death: Death, fault: Fault | None) -> bool:
         """End the job or give it back if the claim is still valid. Returns whether the job has ended.
 
         fault: The fault of the file that ended the process, with which another attempt would end in the same way.
@@ -193,18 +197,27 @@ class JobSupervisor:
         with self._services.database.write() as session:
             job = lifecycle.get(session, self._claim.job_id)
             if (job.status, job.attempt) == ("running", self._claim.attempt):
-                if self._reason is Dismissed:
-                    lifecycle.dismissed(session, self._claim)
-                elif self._reason:
-                    lifecycle.release(session, self._claim)
+                if self._reason:
+                    self._end_as_asked(session, self._reason, death)
                 elif fault:
                     lifecycle.fail(session, self._claim, refusal(InputRefused(fault)))
                 else:
+                    settings = self._services.settings
+                    pause_s = settings.pause_after(job.failures + 1)
                     lifecycle.give_back_or_fail(
-                        session, job, max_failures=self._services.settings.max_failures, cause=cause
+                        session, job, max_failures=settings.max_failures, pause_s=pause_s, death=death
                     )
-                log.warning("the process ended without ending its job", status=job.status, cause=cause)
+                log.warning("the process ended without ending its job", status=job.status, cause=death.cause)
             return job.status in lifecycle.FINAL
+
+    def _end_as_asked(self, session: Session, reason: type[Stopped], death: Death) -> None:
+        """End the job, or give it back, as the child should have done before its process ended."""
+        if reason is Dismissed:
+            lifecycle.dismissed(session, self._claim)
+        else:
+            lifecycle.release(session, self._claim)
+        what = "dismissed" if reason is Dismissed else "given back"
+        lifecycle.log(session, self._claim, [(now(), f"{what}: its process {death.cause}")])
 
     def _eta_s(self) -> float | None:
         """Estimated seconds until the end of the stage, from its speed so far; None before the first progress in it."""

@@ -10,14 +10,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http.answers import ETAG, NEXT, TEXT, answer, content
-from app.api.http.deps import Condition, Id, Reading, Wait, Wired, etag, link_next
+from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
+from app.api.http.deps import Condition, Id, OnceSent, Reading, Wait, Wired, etag, link_next
 from app.api.http.problems import ProblemResponse, problems
 from app.api.http.queries import JobQuery
 from app.api.http.waiting import POLL_S, read_job, wait_for_end
 from app.core.errors import NotReady
 from app.jobs import lifecycle
 from app.tables import Job
+from app.upkeep.retry import retry
 
 LastEvent = Annotated[int, Header(ge=0, description="Id of the last event received.")]
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -43,6 +44,15 @@ async def get_job(services: Wired, id_: Id, response: Response, wait: Wait = 0) 
 def dismiss_job(services: Wired, id_: Id, if_match: Condition, response: Response) -> documents.Job:
     """Dismiss a job. A waiting job ends at once; a running job stops at its next step."""
     row = services.database.erase(lambda session: lifecycle.dismiss(session, id_, if_match))
+    etag(response, row.tag)
+    return documents.Job.of(row)
+
+
+@router.post("/{id}/retry", status_code=201, responses=created(ETAG) | problems(404, 409))
+def retry_job(services: Wired, id_: Id, once: OnceSent, response: Response) -> documents.Job:
+    """Do a job again that failed or was dismissed: the same resource, from where its last attempt can be resumed."""
+    row = retry(services, id_, once)
+    response.headers["Location"] = documents.result_of(row).href
     etag(response, row.tag)
     return documents.Job.of(row)
 

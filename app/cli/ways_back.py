@@ -1,11 +1,11 @@
-"""Commands that undo: delete a resource, with all that needs it if that is wanted."""
+"""Commands that lead back: delete a resource, with all that needs it if that is wanted, and do a job again."""
 
 import sys
 from typing import Annotated, Literal
 
 import typer
 
-from app.cli import output
+from app.cli import options, output
 from app.cli.output import AsJson
 from app.client import Client, Json
 
@@ -34,6 +34,16 @@ def delete(
     output.show({"deleted": going or {"items": [{"kind": kind, "id": id_}]}}, as_json, ["Deleted."])
 
 
+def retry(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Id of a job that failed or was dismissed.")],
+    no_wait: options.NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do a job again that failed or was dismissed. It has the same id, and continues where it can be resumed."""
+    with Client() as client:
+        output.finished(client.retry(job), no_wait, as_json)
+
+
 def _lines(kind: str, id_: str, going: Json) -> list[str]:
     items = going.get("items") or [{"kind": kind, "id": id_}]
     lines = [f"  {'model' if item['kind'] == 'version' else item['kind']} {item['id']}" for item in items[:MOST_LINES]]
@@ -49,4 +59,5 @@ def _ask(as_json: bool) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    app.command()(delete)
+    for command in (delete, retry):
+        app.command()(command)

@@ -3,6 +3,7 @@
     accepted -> running -> successful | failed | dismissed
     running -> accepted      when its worker died, or gives the job back
     accepted -> dismissed    when it is dismissed before a worker has claimed it
+    failed | dismissed -> accepted    when somebody asks for another try
 
 Nothing else writes `status`. A worker names its attempt in each write. When another worker has claimed the job since,
 these writes match no row, and `Lost` makes the worker stop.
@@ -10,8 +11,8 @@ these writes match no row, and `Lost` makes the worker stop.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import ColumnElement, exists, select, update
@@ -23,13 +24,14 @@ from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.jobs.kinds import KINDS, kinds_in
+from app.results import EndedAttempt
 from app.tables import Job, JobLog
 from ml.progress import Progress
 
 # target status: the statuses from which a job may move to it
 LEGAL: dict[str, tuple[str, ...]] = {
     "running": ("accepted",),
-    "accepted": ("running",),
+    "accepted": ("running", "failed", "dismissed"),
     "successful": ("running",),
     "failed": ("running",),
     "dismissed": ("accepted", "running"),
@@ -37,6 +39,11 @@ LEGAL: dict[str, tuple[str, ...]] = {
 log_line = structlog.get_logger()
 CANDIDATES = 8  # number of waiting jobs to try: other workers may be claiming the oldest ones at this moment
 FINAL = ("successful", "failed", "dismissed")
+UNSUCCESSFUL = ("failed", "dismissed")
+MOST_ATTEMPTS = 20  # that a job remembers; its log has all
+SILENT = "no heartbeat"  # how the message of a running job begins whose worker may be lost
+Outcome = Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled"]
+_WORDS = {"worker-lost": "worker lost", "crashed": "crashed", "stalled": "stalled"}
 get = getter(Job, "job")
 locked = getter(Job, "job", lock=True)
 
@@ -91,10 +98,12 @@ def find(session: Session, *, status: str | None, kind: str | None, limit: int, 
 def claim(session: Session, job_id: str) -> Claim | None:
     """Claim an accepted job.
 
-    Returns None when it cannot be claimed: it is running, has ended, waits for its child jobs, or does not exist.
+    Returns None when it cannot be claimed: it is running, has ended, pauses, waits for its child jobs, or is unknown.
     """
-    values = {"attempt": Job.attempt + 1, "started": now(), "message": "", "stage": "starting"}
-    job = _move(session, job_id, "running", ~waits_for_children(), **values)
+    # on PostgreSQL the UPDATE then sees whether a child job was taken up again by a transaction that had this lock
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    values = {"attempt": Job.attempt + 1, "started": now(), "message": "", "stage": "starting", "next_attempt": None}
+    job = _move(session, job_id, "running", *_can_be_claimed(), **values)
     if job is None:
         return None
     _update_parent(session, job)
@@ -108,8 +117,18 @@ def claim_waiting(session: Session, queue: str) -> Claim | None:
 
 def waiting(session: Session, queue: str) -> Sequence[str]:
     """The ids of the oldest jobs of a queue that can be claimed, `CANDIDATES` at most, oldest first."""
-    accepted = select(Job.id).where(Job.status == "accepted", Job.kind.in_(kinds_in(queue)), ~waits_for_children())
+    accepted = select(Job.id).where(Job.kind.in_(kinds_in(queue)), *_can_be_claimed())
     return session.scalars(accepted.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
+
+
+def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:
+    """The oldest jobs of a kind that can be claimed, `limit` at most."""
+    wanted = select(Job).where(Job.kind == kind, *_can_be_claimed())
+    return session.scalars(wanted.order_by(Job.created).limit(limit)).all()
+
+
+def _can_be_claimed() -> tuple[ColumnElement[bool], ...]:
+    return (Job.status == "accepted", Job.pause_s == 0, ~waits_for_children())
 
 
 def waits_for_children() -> ColumnElement[bool]:
@@ -152,52 +171,135 @@ def succeed(session: Session, claim: Claim) -> None:
 
     Raises `Lost` when the claim is no longer valid.
     """
-    job = _finish(session, claim, "successful", message="done")
+    job = _finish(session, claim, "successful", "", message="done")
     job.done = job.total = max(job.total, 1)
     job.eta_s = 0.0
 
 
 def fail(session: Session, claim: Claim, error: ProblemDocument) -> None:
     """End a job that cannot be done, and keep `error` as the reason. Raises `Lost`."""
-    _finish(session, claim, "failed", message=error.detail, error=error)
+    _finish(session, claim, "failed", error.detail, message=error.detail, error=error)
 
 
 def dismissed(session: Session, claim: Claim) -> None:
     """End a dismissed job whose worker has stopped. Raises `Lost`."""
-    _finish(session, claim, "dismissed", message="dismissed")
+    _finish(session, claim, "dismissed", "", message="dismissed")
 
 
-def release(session: Session, claim: Claim) -> None:
-    """Give an unfinished job back because its worker cannot continue. This is no failure of the job. Raises `Lost`."""
-    message = "its worker stopped; waiting for another"
-    if _move(session, claim.job_id, "accepted", *_holds(claim), message=message) is None:
+def release(session: Session, claim: Claim, why: str = "its worker stopped") -> None:
+    """Give an unfinished job back because its worker cannot continue. This is no failure of the job. Raises `Lost`.
+
+    why: The reason, in words.
+    """
+    values = {"message": f"{why}; waiting for another", "stage": "waiting"}
+    job = _move(session, claim.job_id, "accepted", *_holds(claim), **values)
+    if job is None:
         raise Lost(claim.job_id)
+    _remember(job, "given-back", why)
+
+
+@dataclass(frozen=True)
+class Death:
+    """How the process of a job ended. cause: The predicate of a sentence. outcome: As in `EndedAttempt`."""
+
+    cause: str = "sent no heartbeat any more"
+    outcome: Literal["worker-lost", "crashed", "stalled"] = "worker-lost"
 
 
 def give_back_or_fail(
-    session: Session, job: Job, *, max_failures: int, cause: str = "sent no heartbeat any more"
+    session: Session, job: Job, *, max_failures: int, pause_s: float = 0, death: Death = Death()
 ) -> str | None:
     """Move a job whose process died back to accepted; end it if it was dismissed or has failed too often.
 
     job: The running job as it was read. max_failures: Number of such deaths after which the job fails.
-    cause: How the process ended, as the predicate of a sentence.
+    pause_s: Seconds before it is tried again.
 
     Returns the new status; None when the job has changed since it was read, and nothing was done.
     """
-    unchanged = (Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
-    failures = job.failures + 1
+    unchanged = (Job.status == "running", Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
+    failures, moment = job.failures + 1, now()
+    values: dict[str, Any] = {"finished": moment}
     if job.dismissal_requested:
-        target, values = "dismissed", {"message": "dismissed", "finished": now()}
+        target, detail = "dismissed", "dismissed"
     elif failures < max_failures:
-        target, values = "accepted", {"message": f"its process {cause} (failure {failures}); waiting for another"}
+        target = "accepted"
+        again = f"at {moment + timedelta(seconds=pause_s):%H:%M:%S} UTC" if pause_s else "by the next free worker"
+        lost = f"{_WORDS[death.outcome]}: its process {death.cause} (failure {failures} of {max_failures})"
+        detail = f"{lost}; tried again {again}"
+        next_attempt = moment + timedelta(seconds=pause_s) if pause_s else None
+        values = {"pause_s": pause_s, "next_attempt": next_attempt, "stage": "waiting"}
     else:
-        detail = f"The process of the job died {failures} times; the last one {cause}, in stage {job.stage!r}."
-        error = document(500, "worker-lost", "The work could not be done", detail)
-        target, values = "failed", {"message": detail, "error": error, "finished": now()}
-    moved = _move(session, job.id, target, *unchanged, failures=failures, **values)
-    if moved is not None and target in FINAL:
+        target = "failed"
+        detail = f"The process of the job died {failures} times; the last one {death.cause}, in stage {job.stage!r}."
+        values["error"] = document(500, "worker-lost", "The work could not be done", detail)
+    moved = _move(session, job.id, target, *unchanged, failures=failures, message=detail, **values)
+    if moved is None:
+        return None
+    _remember(moved, "dismissed" if target == "dismissed" else death.outcome, detail)
+    session.add(JobLog(job_id=job.id, attempt=job.attempt, at=moment, text=detail))
+    if target in FINAL:
         _update_parent(session, moved, done=Job.done + 1)
-    return None if moved is None else target
+    return target
+
+
+def suspect(session: Session, job: Job) -> None:
+    """Tell clients that a running job has sent no heartbeat for some time. Its next one takes the message away."""
+    unchanged = (Job.status == "running", Job.attempt == job.attempt, Job.beat_seq == job.beat_seq)
+    message = f"{SILENT} since {job.updated:%H:%M:%S} UTC: its worker may be lost, and it is tried again then"
+    session.execute(update(Job).where(Job.id == job.id, *unchanged).values(message=message, revision=Job.revision + 1))
+
+
+def end_pause(session: Session, job: Job) -> None:
+    """Let a job be claimed again, unless it has changed since it was read."""
+    unchanged = (Job.status == "accepted", Job.attempt == job.attempt, Job.pause_s == job.pause_s)
+    session.execute(update(Job).where(Job.id == job.id, *unchanged).values(pause_s=0, revision=Job.revision + 1))
+
+
+def retry(session: Session, job_id: str) -> list[Job]:
+    """Take up a job again that failed or was dismissed, with its child jobs that did.
+
+    Its results so far, its log and the number of its attempts stay. Returns the jobs that can be claimed now.
+
+    Raises `NotFound`, or `Conflict` for a job that is in another status.
+    """
+    get(session, job_id)
+    reopened = [again for child in children(session, job_id) if (again := _reopen(session, child.id))]
+    job = _reopen(session, job_id)
+    if job is None:
+        session.expire_all()  # it may have been deleted meanwhile
+        raise _cannot_be_retried(locked(session, job_id))
+    if every := children(session, job_id):
+        job.done, job.total = sum(child.status == "successful" for child in every), len(every) + 1
+    if job.parent and not _update_parent(session, job, done=Job.done - 1):
+        raise _ended_without(get(session, job.parent), job)
+    session.flush()
+    return reopened or [job]
+
+
+def _reopen(session: Session, job_id: str) -> Job | None:
+    """Accept a job again that has failed or was dismissed. Returns None if it has another status."""
+    text = "tried again on request; waiting for a worker"
+    values = {"failures": 0, "dismissal_requested": False, "error": None, "finished": None, "done": 0, "stage": ""}
+    job = _move(session, job_id, "accepted", Job.status.in_(UNSUCCESSFUL), message=text, **values)
+    if job is not None:
+        session.add(JobLog(job_id=job_id, attempt=job.attempt, text="tried again on request"))
+    return job
+
+
+def _cannot_be_retried(job: Job) -> Conflict:
+    if job.status == "successful":
+        what = "has succeeded: what it made exists. POST the request again if you want it made once more"
+        return Conflict("job-successful", f"Job {job.id!r} {what}.")
+    what = "wait for its end, or dismiss it first"
+    return Conflict("job-not-ended", f"Job {job.id!r} has not ended: it is {job.reported_status}; {what}.")
+
+
+def _ended_without(parent: Job, job: Job) -> Conflict:
+    hint = f"POST /v1/jobs/{parent.id}/retry takes up both"
+    if parent.status not in UNSUCCESSFUL:
+        hint = f"ask for a new {parent.kind}" if parent.status == "successful" else "wait for its end"
+    what = f"Job {job.id!r} belongs to {parent.kind} {parent.id!r}, which goes on without it ({parent.reported_status})"
+    return Conflict("parent-ended", f"{what}: {hint}.")
 
 
 def dismiss(session: Session, job_id: str, if_match: IfMatch = ANY) -> Job:
@@ -253,12 +355,21 @@ def _holds(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     return (Job.id == claim.job_id, Job.status == "running", Job.attempt == claim.attempt)
 
 
-def _finish(session: Session, claim: Claim, target: str, **values: Any) -> Job:
+def _finish(
+    session: Session, claim: Claim, target: Literal["successful", "failed", "dismissed"], detail: str, **values: Any
+) -> Job:
     job = _move(session, claim.job_id, target, *_holds(claim), finished=now(), **values)
     if job is None:
         raise Lost(claim.job_id)
+    _remember(job, target, detail)
     _update_parent(session, job, done=Job.done + 1)
     return job
+
+
+def _remember(job: Job, outcome: Outcome, detail: str) -> None:
+    """Record what became of the last attempt at a job, whose row this transaction has just changed."""
+    ended = EndedAttempt(attempt=job.attempt, started=job.started, ended=now(), outcome=outcome, detail=detail)
+    job.attempts = [*job.attempts, ended][-MOST_ATTEMPTS:]
 
 
 def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[bool], **values: Any) -> Job | None:
@@ -278,8 +389,13 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
     return session.execute(statement).scalar_one_or_none()
 
 
-def _update_parent(session: Session, job: Job, **values: Any) -> None:
-    """Record the progress of a child job in its parent, which no worker holds while its child jobs are running."""
-    if job.parent:
-        parent = update(Job).where(Job.id == job.parent, Job.status == "accepted")
-        session.execute(parent.values(stage="runs", updated=now(), revision=Job.revision + 1, **values))
+def _update_parent(session: Session, job: Job, **values: Any) -> bool:
+    """Record the progress of a child job in its parent, which no worker holds while its child jobs are running.
+
+    Returns whether the parent waits for its child jobs.
+    """
+    if not job.parent:
+        return False
+    parent = update(Job).where(Job.id == job.parent, Job.status == "accepted")
+    new = {"stage": "runs", "updated": now(), "revision": Job.revision + 1} | values
+    return session.execute(parent.values(**new).returning(Job.id)).first() is not None

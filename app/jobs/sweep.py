@@ -19,6 +19,7 @@ from app.tables import Job
 
 PER_KIND = 10  # number of waiting jobs of each kind that are notified again
 MAX_INTERVALS = 2  # a longer time between two sweeps counts as this number of intervals of `sweep_s`
+EARLY = 0.25  # of the lease: after this time without a heartbeat clients are told
 log = structlog.get_logger()
 
 
@@ -37,29 +38,60 @@ class Sweeper:
     clock: Callable[[], float] = time.monotonic
     # by job: its attempt and beat at the last sweep, and the seconds for which they have not changed
     _beats: dict[str, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    # by job and attempt: the seconds for which it has paused
+    _pauses: dict[tuple[str, int], float] = field(default_factory=dict)
     _last_sweep: float = 0.0
 
     def sweep(self) -> None:
         """Give back or end the jobs of dead workers, and repeat missing notifications of waiting jobs."""
         with self.database.read() as session:
             running = session.scalars(select(Job).where(Job.status == "running")).all()
-        for job in self._silent(running):
+            pausing = session.scalars(select(Job).where(Job.status == "accepted", Job.pause_s > 0)).all()
+        passed_s = self._passed_s()
+        self._end_pauses(pausing, passed_s)
+        for job in self._silent(running, passed_s):
+            pause_s = self.settings.pause_after(job.failures + 1)
             with self.database.write() as session:
-                moved_to = lifecycle.give_back_or_fail(session, job, max_failures=self.settings.max_failures)
+                moved_to = lifecycle.give_back_or_fail(
+                    session, job, max_failures=self.settings.max_failures, pause_s=pause_s
+                )
             if moved_to:
                 log.warning("worker lost", job=job.id, attempt=job.attempt, now=moved_to)
         self._notify_again()
 
-    def _silent(self, running: Sequence[Job]) -> list[Job]:
-        """The jobs whose heartbeat has not changed for longer than the lease."""
+    def _passed_s(self) -> float:
+        """The seconds since the last sweep, as far as they count."""
         last_sweep, self._last_sweep = self._last_sweep, self.clock()
-        passed_s = min(self._last_sweep - last_sweep, MAX_INTERVALS * self.settings.sweep_s)
+        return min(self._last_sweep - last_sweep, MAX_INTERVALS * self.settings.sweep_s)
+
+    def _end_pauses(self, pausing: Sequence[Job], passed_s: float) -> None:
+        """Let those jobs be claimed that have waited for the length of their pause since a sweep first saw them."""
+        before = self._pauses
+        self._pauses = {
+            (job.id, job.attempt): before[job.id, job.attempt] + passed_s if (job.id, job.attempt) in before else 0.0
+            for job in pausing
+        }
+        for job in pausing:
+            if self._pauses[job.id, job.attempt] >= job.pause_s:
+                with self.database.write() as session:
+                    lifecycle.end_pause(session, job)
+
+    def _silent(self, running: Sequence[Job], passed_s: float) -> list[Job]:
+        """The jobs whose heartbeat has not changed for longer than the lease. Those that may soon be so are told."""
         before, self._beats = self._beats, {}
         for job in running:
             beat = (job.attempt, job.beat_seq)
             last_beat, unchanged_s = before.get(job.id, (None, 0.0))
             self._beats[job.id] = (beat, unchanged_s + passed_s if beat == last_beat else 0.0)
+            self._suspect(job, self._beats[job.id][1])
         return [job for job in running if self._beats[job.id][1] > self.settings.lease_s]
+
+    def _suspect(self, job: Job, silent_s: float) -> None:
+        """Tell clients once that the worker of a job may be lost, so that its progress does not seem to stand still."""
+        early_s = max(EARLY * self.settings.lease_s, 3 * self.settings.heartbeat_s)
+        if silent_s > early_s and not job.message.startswith(lifecycle.SILENT):
+            with self.database.write() as session:
+                lifecycle.suspect(session, job)
 
     def _notify_again(self) -> None:
         """Send messages until each queue holds one for each of its oldest waiting jobs. More would pile up unused.
@@ -77,13 +109,4 @@ class Sweeper:
     def _waiting(self) -> list[Job]:
         """The oldest jobs of each kind that can be claimed, `PER_KIND` at most."""
         with self.database.read() as session:
-            return [
-                job
-                for kind in KINDS
-                for job in session.scalars(
-                    select(Job)
-                    .where(Job.status == "accepted", Job.kind == kind, ~lifecycle.waits_for_children())
-                    .order_by(Job.created)
-                    .limit(PER_KIND)
-                )
-            ]
+            return [job for kind in KINDS for job in lifecycle.oldest_waiting(session, kind, PER_KIND)]

@@ -1,6 +1,6 @@
 """Parts of a prediction: each is a job that maps some rows of the scene, so that several workers share the map."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,6 +29,17 @@ def failed(session: Session, prediction_id: str) -> Sequence[Job]:
     """The jobs of those parts of a prediction that have failed or were dismissed, oldest first."""
     wanted = select(Job).where(Job.parent == prediction_id, Job.status.in_(("failed", "dismissed")))
     return session.scalars(wanted.order_by(Job.created, Job.id)).all()
+
+
+def renew(session: Session, prediction_id: str, kept: Collection[str]) -> None:
+    """Make new parts for the finished ones whose files are gone. kept: The keys of the files that are there."""
+    for part in of(session, prediction_id):
+        job = lifecycle.get(session, part.id)
+        if job.status == "successful" and part.object not in kept:
+            session.delete(part)
+            session.flush()
+            session.delete(job)
+            _add(session, prediction_id, part.first_row, part.end_row)
 
 
 def _add(session: Session, prediction_id: str, first_row: int, end_row: int) -> Job:

@@ -21,7 +21,10 @@ from benchmarks.soak.storm import Storm
 from ml.synthetic import make_scene
 
 Json = dict[str, Any]
-QUICK = {"lease_s": 4.0, "heartbeat_s": 0.5, "sweep_s": 0.5, "torch_threads": 1, "log_format": "json"}
+QUICK = {"lease_s": 4.0, "heartbeat_s": 0.5, "sweep_s": 0.5, "retry_pauses_s": "0.5,1"} | {
+    "torch_threads": 1,
+    "log_format": "json",
+}
 TRAINING = {
     "net": {"depth": 2, "width": 8},
     "chip_size": 32,

@@ -1,25 +1,31 @@
-"""Ways back: numbers of deleted versions are kept, and what needs a model version or a training is found by index
+"""Ways back: numbers of deleted versions, what became of each attempt at a job, pauses before the next one
 
 Revision: 0011; after 0010.
 """
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
 
 def upgrade() -> None:
-    """Add the table of the numbers, and the indices."""
+    """Add the table of the numbers, the pauses and attempts of jobs, and the indices."""
     op.create_table(
         "deleted_numbers",
         sa.Column("kind", sa.String(length=20), primary_key=True),
         sa.Column("name", sa.String(length=80), primary_key=True),
         sa.Column("number", sa.Integer(), nullable=False),
     )
+    op.add_column("jobs", sa.Column("pause_s", sa.Double(), nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("next_attempt", sa.DateTime(timezone=True)))
+    op.add_column("jobs", sa.Column("attempts", JSON, nullable=False, server_default="[]"))
     op.create_index("ix_model_versions_training", "model_versions", ["training"])
     op.create_index("ix_predictions_model", "predictions", ["model", "version"])
 
@@ -28,4 +34,6 @@ def downgrade() -> None:
     """Drop them: numbers of deleted versions may then be given again."""
     op.drop_index("ix_predictions_model", "predictions")
     op.drop_index("ix_model_versions_training", "model_versions")
+    for column in ("attempts", "next_attempt", "pause_s"):
+        op.drop_column("jobs", column)
     op.drop_table("deleted_numbers")

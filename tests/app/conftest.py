@@ -12,7 +12,9 @@ from app.settings import Settings
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings with a migrated database without rows and an empty data folder."""
-    return Settings(data_dir=tmp_path / "data", database_url=database_url, lease_s=10, max_failures=3)
+    return Settings(
+        data_dir=tmp_path / "data", database_url=database_url, lease_s=10, max_failures=3, retry_pauses_s="0"
+    )
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def fast(services: Services) -> Services:
     return with_settings(services, heartbeat_s=0.05)
 
 
-def with_settings(services: Services, **values: float) -> Services:
+def with_settings(services: Services, **values: float | str) -> Services:
     settings = services.settings.model_copy(update=values)
     return replace(services, settings=settings)
 
@@ -108,7 +108,8 @@ def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Servic
     with performing(with_settings(fast, stall_s=0.5), children.hangs):
         pass
     assert (read(fast).status, read(fast).failures) == ("accepted", 1)
-    assert "made no progress for 0.5 s" in read(fast).message
+    assert read(fast).message.startswith("stalled: its process made no progress for 0.5 s")
+    assert [(end.attempt, end.outcome) for end in read(fast).attempts] == [(1, "stalled")]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,28 @@ def test_a_job_whose_process_died_three_times_fails_and_names_the_signal(fast: S
     assert error is not None
     assert error.type == "worker-lost"
     assert "SIGKILL" in error.detail
+    assert [(end.attempt, end.outcome) for end in read(fast).attempts] == [(n, "crashed") for n in (1, 2, 3)]
+    with fast.database.read() as session:
+        lines = [(line.attempt, line.text) for line in lifecycle.read_log(session, JOB)]
+    assert [attempt for attempt, _ in lines] == [1, 2, 3]
+    assert lines[0][1].startswith(
+        "crashed: its process was ended by SIGKILL, perhaps because memory ran out (failure 1"
+    )
+    assert "died 3 times" in lines[2][1]
+
+
+def test_a_job_whose_process_died_pauses_longer_each_time(fast: Services) -> None:
+    slow = with_settings(fast, retry_pauses_s="20,300", sweep_s=10)
+    for failures, pause_s in ((1, 20), (2, 300)):
+        perform(slow, "training", threading.Event(), children.dies)
+        job = read(slow)
+        assert (job.status, job.failures, job.pause_s) == ("accepted", failures, pause_s)
+        assert job.next_attempt is not None
+        assert job.message.endswith(f"tried again at {job.next_attempt:%H:%M:%S} UTC")
+        assert not perform(slow, "training", threading.Event(), children.dies), "it is not claimed while it pauses"
+        assert read(slow).attempt == failures
+        with slow.database.write() as session:
+            lifecycle.end_pause(session, job)
 
 
 def test_the_message_has_the_exit_code_of_the_process(fast: Services) -> None:

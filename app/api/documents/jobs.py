@@ -9,6 +9,7 @@ from app import tables
 from app.api.documents.base import Document, Link, Page, link
 from app.core.errors import ProblemDocument
 from app.jobs.kinds import KINDS
+from app.results import EndedAttempt
 
 Kind = Literal[*KINDS]  # type: ignore[valid-type]
 Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
@@ -34,6 +35,11 @@ class Job(Document):
     attempt: int = Field(description="How often a worker has begun the job.")
     parent: str | None = Field(description="Id of the experiment or prediction that the job belongs to.")
     dismissal_requested: bool
+    failures: int = Field(description="How often the process of the job died since it was last asked for.")
+    next_attempt: datetime | None = Field(
+        description="About when the job will be tried again, while it pauses after a death of its process."
+    )
+    attempts: tuple[EndedAttempt, ...] = Field(description="What became of the last 20 attempts that have ended.")
     error: ProblemDocument | None = Field(description="Why the job failed.")
     links: tuple[Link, ...]
 
@@ -57,6 +63,9 @@ class Job(Document):
             attempt=row.attempt,
             parent=row.parent,
             dismissal_requested=row.dismissal_requested,
+            failures=row.failures,
+            next_attempt=row.next_attempt,
+            attempts=tuple(row.attempts),
             error=row.error,
             links=_links(row),
         )

@@ -123,6 +123,21 @@ class Life(RuleBasedStateMachine):
         known.status = "dismissed" if known.dismissal_requested else tried
         assert moved_to == known.status
 
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        """A client asks for another try of a job, in whatever status."""
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[name]
+        try:
+            with self.services.database.write() as session:
+                lifecycle.retry(session, name)
+        except Conflict:
+            assert known.status in ("accepted", "running", "successful")
+            return
+        assert known.status in ("failed", "dismissed")
+        known.status, known.failures, known.dismissal_requested = "accepted", 0, False
+
     @invariant()
     def agrees(self) -> None:
         """Each job in the database has the state that the model expects."""

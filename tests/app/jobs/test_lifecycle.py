@@ -215,6 +215,49 @@ def test_the_sweep_gives_back_only_a_job_without_heartbeats(services: Services, 
     assert (read(services).status, read(services).failures) == ("accepted", 1)
 
 
+def test_a_pause_ends_by_the_clock_of_the_sweep_alone(services: Services, job: Job) -> None:
+    clock, settings = Clock(), services.settings.model_copy(update={"sweep_s": 5})
+    sweeper = Sweeper(services.database, services.queue, settings, clock)
+    claim(services)
+    with services.database.write() as session:
+        assert lifecycle.give_back_or_fail(session, read(services), max_failures=3, pause_s=12) == "accepted"
+    for _ in range(3):
+        sweeper.sweep()
+        with services.database.write() as session:
+            assert lifecycle.claim(session, job.id) is None, "it pauses"
+        assert _messages(services) == 0
+        clock.time_s += 5
+    sweeper.sweep()
+    assert _messages(services) == 1
+    taken = claim(services)
+    assert (taken.attempt, read(services).next_attempt) == (2, None)
+
+
+def test_a_job_without_heartbeats_does_not_seem_to_go_on(services: Services, job: Job) -> None:
+    clock = Clock()
+    sweeper = Sweeper(services.database, services.queue, services.settings, clock)
+    taken = claim(services)
+    with services.database.write() as session:
+        lifecycle.beat(session, taken, Progress("train", 61, 100), None)
+    before = read(services)
+    for _ in range(2):
+        sweeper.sweep()
+        clock.time_s += 4
+    sweeper.sweep()
+    silent = read(services)
+    assert silent.status == "running"
+    assert silent.message.startswith(f"no heartbeat since {before.updated:%H:%M:%S} UTC")
+    assert (silent.updated, silent.beat_seq) == (before.updated, before.beat_seq)
+    assert silent.revision == before.revision + 1, "it is told once, to those who watch"
+    clock.time_s += 4
+    sweeper.sweep()
+    lost = read(services)
+    assert lost.message.startswith("worker lost: its process sent no heartbeat any more (failure 1 of 3); tried again")
+    assert [(end.attempt, end.outcome) for end in lost.attempts] == [(1, "worker-lost")]
+    with services.database.read() as session:
+        assert lifecycle.read_log(session, job.id)[-1].text == lost.message
+
+
 def test_a_sweep_that_was_delayed_itself_considers_no_worker_dead(services: Services, job: Job) -> None:
     clock, settings = Clock(), services.settings.model_copy(update={"sweep_s": 1})
     sweeper = Sweeper(services.database, services.queue, settings, clock)
