@@ -162,6 +162,11 @@ class ScheduleRequest(Frozen):
         None, description="The gate. null: each run registers a version, and the alias is not moved."
     )
     enabled: bool = True
+    always: bool = Field(
+        False,
+        description="Train at each time that is due, also if dataset, training and gate are those of the last run: the "
+        "weights would be the same.",
+    )
 
 
 class SchedulePatch(Frozen):
@@ -174,6 +179,7 @@ class SchedulePatch(Frozen):
     training: TrainingRequest | None = None
     promote: PromoteRequest | None = Field(None, description="null removes the gate.")
     enabled: bool | None = None
+    always: bool | None = None
 
 
 class AliasRequest(Frozen):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, PydanticJSON, now
@@ -382,6 +382,7 @@ class Schedule(Base):
     """A training that is repeated at the times of a cron expression.
 
     training: The request for the training of each run. promote: The gate; None if no version is promoted.
+    always: Train also if nothing has changed since the last run.
     due: When the next run is due, in UTC; None while the schedule is disabled. The transaction that changes `due` also
         adds the run.
     """
@@ -394,6 +395,7 @@ class Schedule(Base):
     training: Mapped[TrainingRequest]
     promote: Mapped[PromoteRequest | None]
     enabled: Mapped[bool] = mapped_column(default=True)
+    always: Mapped[bool] = mapped_column(default=False, server_default=false())
     due: Mapped[datetime | None] = mapped_column(index=True)
     created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now)

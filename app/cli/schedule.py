@@ -27,6 +27,9 @@ def add(
     alias: Annotated[str, typer.Option(help="Alias that a better version takes.")] = "champion",
     metric: Annotated[str, typer.Option(help="Metric that must be better on the test split.")] = "iou",
     min_gain: Annotated[float, typer.Option(help="Least gain in the metric.")] = 0.0,
+    always: Annotated[
+        bool, typer.Option("--always", help="Train also when nothing is new since the last run.")
+    ] = False,
     guard: Bounds = None,
     floor: Bounds = None,
     as_json: AsJson = False,
@@ -36,7 +39,10 @@ def add(
     bounds = {"guards": _bounds(guard, "--guard"), "floors": _bounds(floor, "--floor")}
     gate = {"alias": alias, "metric": metric, "min_gain": min_gain, **bounds} if promote else None
     with Client() as client:
-        _show(client.create_schedule(name, cron=cron, timezone=timezone, training=training, promote=gate), as_json)
+        _show(
+            client.create_schedule(name, cron=cron, timezone=timezone, training=training, promote=gate, always=always),
+            as_json,
+        )
 
 
 @schedule.command("list")

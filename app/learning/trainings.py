@@ -55,7 +55,7 @@ def add(
     """
     id_ = id_ or new_id("trn")
     job = lifecycle.create(session, id_, "training", parent=experiment)
-    config = config.for_classes(len(dataset.request.classes))
+    config = config_for(dataset, config)
     session.add(
         Training(
             id=id_,
@@ -68,6 +68,11 @@ def add(
     )
     session.flush()
     return job
+
+
+def config_for(dataset: Dataset, config: TrainConfig) -> TrainConfig:
+    """The config with which a training on `dataset` is done."""
+    return config.for_classes(len(dataset.request.classes))
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:

@@ -3,7 +3,7 @@
     training -> evaluating -> promoted | kept        with a gate
     training -> trained                              without a gate
     training -> failed | dismissed                   when the job of the training has ended so
-    skipped                                          when the run before had not ended
+    skipped                                          when the run before had not ended, or nothing is new since then
     failed                                           when the training was refused
 
 The verdict is made in one transaction that locks the model. It reads which version the alias points at now, compares
@@ -62,7 +62,8 @@ def begin(
 ) -> Job | None:
     """Add a new run and its training. The caller notifies the workers of the returned job after the commit.
 
-    The run is skipped if the run before has not ended, and failed if its training is refused; both have no job.
+    The run is skipped if the run before has not ended, or if it is due and would make the version of the run before
+    once more. It is failed if its training is refused. It has no job then.
 
     due: When the schedule was due. moment: The current time. trigger: "cron", "catch_up" or "manual".
     missed: Number of earlier times at which no run was made. id_: Id of the run; by default a new one.
@@ -83,6 +84,9 @@ def begin(
         _end(run, "skipped", f"run {before.id} of {before.due:%Y-%m-%dT%H:%M:%SZ} had not ended", moment)
         return None
     try:
+        if trigger != "manual" and not schedule.always and (same := _same_version(session, schedule)):
+            _end(run, "skipped", f"nothing new: {same}", moment)
+            return None
         job = _train(session, schedule)
     except Problem as problem:
         run.error = document(422, problem.code, problem.title, problem.detail, problem.faults)
@@ -97,6 +101,23 @@ def _train(session: Session, schedule: Schedule) -> Job:
     dataset = trainings.trainable(session, request.dataset)
     trainings.check_configs(dataset, [request.config])
     return trainings.add(session, dataset, request.config, register_as=request.register_as or dataset.name)
+
+
+def _same_version(session: Session, schedule: Schedule) -> str:
+    """The version that a training would make once more, in words; "" if something has changed since the last run.
+
+    Dataset, config and name must be those of the last run that trained, and its gate; its version must exist.
+    """
+    trained = select(ScheduleRun).where(ScheduleRun.schedule == schedule.id, ScheduleRun.training.is_not(None))
+    last = session.scalar(trained.order_by(ScheduleRun.created.desc(), ScheduleRun.id.desc()).limit(1))
+    if last is None or last.promote != schedule.promote:
+        return ""
+    request, made = schedule.training, trainings.get(session, last.training or "")
+    dataset = trainings.trainable(session, request.dataset)
+    wanted = (dataset.id, request.register_as or dataset.name, trainings.config_for(dataset, request.config))
+    if made.version is None or wanted != (made.dataset, made.register_as, made.config):
+        return ""
+    return f"version {made.version} was trained on {dataset.id} with the same config by run {last.id}"
 
 
 def advance(session: Session, id_: str, moment: datetime) -> list[Job]:

@@ -42,6 +42,7 @@ def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, 
         training=request.training,
         promote=request.promote,
         enabled=request.enabled,
+        always=request.always,
         due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
     )
     session.add(row)

@@ -16,7 +16,7 @@ JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
 def upgrade() -> None:
-    """Add the table of the numbers, the pauses and attempts of jobs, and the indices."""
+    """Add the table of the numbers, pauses and attempts of jobs, what schedules always do, and indices."""
     op.create_table(
         "deleted_numbers",
         sa.Column("kind", sa.String(length=20), primary_key=True),
@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("pause_s", sa.Double(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("next_attempt", sa.DateTime(timezone=True)))
     op.add_column("jobs", sa.Column("attempts", JSON, nullable=False, server_default="[]"))
+    op.add_column("schedules", sa.Column("always", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index("ix_model_versions_training", "model_versions", ["training"])
     op.create_index("ix_predictions_model", "predictions", ["model", "version"])
 
@@ -34,6 +35,7 @@ def downgrade() -> None:
     """Drop them: numbers of deleted versions may then be given again."""
     op.drop_index("ix_predictions_model", "predictions")
     op.drop_index("ix_model_versions_training", "model_versions")
+    op.drop_column("schedules", "always")
     for column in ("attempts", "next_attempt", "pause_s"):
         op.drop_column("jobs", column)
     op.drop_table("deleted_numbers")

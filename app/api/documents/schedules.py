@@ -28,6 +28,7 @@ class Schedule(Document):
     training: TrainingRequest
     promote: PromoteRequest | None
     enabled: bool
+    always: bool = Field(description="Whether a run trains although nothing has changed since the last one.")
     next: datetime | None
     next_local: str | None
     created: datetime
@@ -47,6 +48,7 @@ class Schedule(Document):
             training=row.training,
             promote=row.promote,
             enabled=row.enabled,
+            always=row.always,
             next=row.due,
             next_local=local and local.isoformat(),
             created=row.created,

@@ -23,6 +23,8 @@ from app.schedules.due import Ticker
 from app.services import Services
 from app.storage import Stored
 from app.tables import Dataset, Schedule, ScheduleRun
+from app.upkeep import deletion
+from app.upkeep.references import Thing
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import TrainConfig
 from ml.evaluation.metrics import Metrics
@@ -68,7 +70,7 @@ def _claim(session: Any, job_id: str) -> lifecycle.Claim:
 def make(services: Services, clock: Clock, text: str = "0 2 * * *", zone: str = "UTC", **more: Any) -> str:
     """Create a schedule at the time of `clock`, and return its id."""
     training = TrainingRequest(dataset="gx", register_as="cane", config=TrainConfig(epochs=1))
-    fields = {"promote": GATE} | more
+    fields = {"promote": GATE, "always": True} | more
     request = ScheduleRequest(name="nightly", cron=text, timezone=zone, training=training, **fields)
     with services.database.write() as session:
         return schedules.create(session, request, FRESH, clock).id
@@ -300,6 +302,54 @@ def test_a_disabled_schedule_has_no_runs_and_they_are_not_made_up_for(services: 
     Ticker(services, clock).tick()
     assert history(services) == []
     assert row.due == START + timedelta(days=6, hours=2)
+
+
+def test_a_run_that_would_make_the_same_version_once_more_is_skipped(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock, always=False)
+    ticker = Ticker(services, clock)
+    clock.moment += timedelta(days=1)
+    ticker.tick()
+    train(services, history(services)[-1], confusion(700))
+    ticker.tick()
+    for _ in range(3):
+        clock.moment += timedelta(days=1)
+        ticker.tick()
+        skipped = history(services)[-1]
+        assert (skipped.status, skipped.training, skipped.finished) == ("skipped", None, clock.moment)
+        assert skipped.message.startswith(
+            f"nothing new: version 1 was trained on {dataset} with the same config by run "
+        )
+
+
+@pytest.mark.parametrize("new", ["dataset", "config", "gate", "version", "always", "failed", "by hand"])
+def test_a_run_trains_when_something_is_new(services: Services, dataset: str, new: str) -> None:
+    clock = Clock()
+    make(services, clock, always=False)
+    ticker = Ticker(services, clock)
+    clock.moment += timedelta(days=1)
+    ticker.tick()
+    if new == "failed":
+        with services.database.write() as session:
+            job = history(services)[-1].training or ""
+            lifecycle.fail(session, _claim(session, job), problem("No good."))
+    else:
+        train(services, history(services)[-1], confusion(700))
+    ticker.tick()
+    other = TrainingRequest(dataset="gx", register_as="cane", config=TrainConfig(epochs=2))
+    changes = {"config": {"training": other}, "gate": {"promote": None}, "always": {"always": True}}
+    if new == "dataset":
+        add_dataset(services, 2)
+    elif new == "version":
+        deletion.delete(services, Thing("model", "cane"))
+    elif new in changes:
+        patch(services, SchedulePatch.model_validate(changes[new]), clock=clock)
+    if new == "by hand":
+        schedules.run(services, "nightly", FRESH, clock)
+    else:
+        clock.moment += timedelta(days=1)
+        ticker.tick()
+    assert [(run.status, run.training is not None) for run in history(services)][-1] == ("training", True)
 
 
 def test_a_disabled_schedule_can_be_run_by_hand(services: Services, dataset: str) -> None:
