@@ -15,6 +15,7 @@ Box = tuple[float, float, float, float]
 """West, south, east and north limits in degrees; west is larger than east if the box crosses the date line."""
 WGS84 = pyproj.CRS("OGC:CRS84")
 _AXES = "axis order change (2D)"  # a step that PROJ names but that changes no place
+_NORMALISED = " (with axis order normalized for visualization)"  # how newer versions of PROJ (9.8) name it
 _BALLPARK = "Ballpark"  # PROJ's word for two datums that are taken as equal because nothing better is known
 # CGCS2000 is a realisation of the ITRS like WGS 84, but PROJ lists no operation between the two
 _AS_WGS84 = pyproj.CRS("EPSG:4490")
@@ -82,17 +83,20 @@ def _candidates(source: pyproj.CRS, target: pyproj.CRS) -> tuple[list[Operation]
         except IndexError:  # pyproj does not expect an operation that is impossible for another reason than a grid
             return [], ""
     missing = "" if group.best_available or not group.unavailable_operations else group.unavailable_operations[0].name
-    return [_described(transformer) for transformer in group.transformers], _plain(missing)
+    same = source.datum is not None and source.datum == target.datum
+    return [_described(transformer, same) for transformer in group.transformers], _plain(missing)
 
 
-def _described(transformer: pyproj.Transformer) -> Operation:
+def _described(transformer: pyproj.Transformer, same_datum: bool) -> Operation:
     name, used, accuracy = str(transformer.description), transformer.area_of_use, float(transformer.accuracy)
     area = (used.west, used.south, used.east, used.north) if used else None
+    if accuracy < 0 and same_datum:  # PROJ 9.8 does not say that a change of the axes' order is exact
+        accuracy = 0.0
     return Operation(transformer, _plain(name), accuracy if accuracy >= 0 else None, _BALLPARK in name, area)
 
 
 def _plain(name: str) -> str:
-    return " + ".join(step for step in name.split(" + ") if step != _AXES)
+    return " + ".join(step for step in name.replace(_NORMALISED, "").split(" + ") if step != _AXES)
 
 
 def _both_as_wgs84(source: pyproj.CRS, target: pyproj.CRS) -> bool:

@@ -1,13 +1,15 @@
 """Write the polygons of a class map to files: GeoJSON for the web and GeoPackage for a GIS."""
 
 import json
+import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import repeat
 from math import ceil, degrees, log10, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -147,12 +149,12 @@ def _filled(ring: LinearRing) -> Polygon:
 def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
     """Write a GeoPackage: features in the CRS of the map."""
     path.unlink(missing_ok=True)  # an attempt that was killed may have left it
-    package = GeoPackage.create(path)
+    package = NewGeoPackage.create(path)
     fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
     system = _spatial_reference(crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
     insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
-    with package.connection as connection:
+    with closing(package.connection) as connection, connection:
 
         def write(some: Patches) -> None:
             wkb, bounds = shapely.to_wkb(some.geometries, byte_order=1), shapely.bounds(some.geometries).tolist()
@@ -164,7 +166,16 @@ def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[W
         yield write
         # two equal predictions would otherwise differ in the time of writing
         connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
-    package.connection.close()
+
+
+class NewGeoPackage(GeoPackage):
+    """A GeoPackage to be made by `create`. fudgeo 1.5 forgets to close the connection by which it makes the tables."""
+
+    @staticmethod
+    def _build_geopackage(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = GeoPackage._build_geopackage(*args, **options)
+        connection.close()
+        return connection
 
 
 def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:

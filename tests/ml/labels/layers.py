@@ -9,10 +9,12 @@ from typing import Any
 import shapefile
 from fudgeo.enumeration import ShapeType
 from fudgeo.geometry import Polygon as GeoPackagePolygon
-from fudgeo.geopkg import Field, GeoPackage, SpatialReferenceSystem
+from fudgeo.geopkg import Field, SpatialReferenceSystem
 from pyproj import CRS
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 from shapely.geometry.polygon import orient
+
+from ml.products.polygon_files import NewGeoPackage
 
 Properties = Mapping[str, Any]
 Item = tuple[Polygon | MultiPolygon, Properties]
@@ -38,7 +40,7 @@ def geojson(path: Path, items: Sequence[Item], crs: str | None = "EPSG:32648", *
 def geopackage(path: Path, items: Sequence[Item], crs: int = 32648, layers: Sequence[str] = ("plots",)) -> Path:
     """Write a GeoPackage in which every layer contains all items; attributes are text."""
     system = SpatialReferenceSystem("a", "EPSG", crs, CRS(crs).to_wkt("WKT1_GDAL"))
-    package = GeoPackage.create(path.with_suffix(".gpkg"))
+    package = NewGeoPackage.create(path.with_suffix(".gpkg"))
     names = list(items[0][1])
     for layer in layers:
         fields = [Field(name, "TEXT") for name in names]
