@@ -162,12 +162,17 @@ def _unclassed(layer: PolygonLayer) -> Iterator[Note]:
 
 
 def _class_notes(by_class: Sequence[ClassReport], background: int | None) -> Iterator[Note]:
-    """Yield single_class if all labels are of one class, and rare_class for a class of which there is hardly anything.
+    """Yield nothing_labelled, single_class if all labels are of one class, and rare_class if hardly any are of one.
 
     background: Class of the pixels outside all polygons, whose number is not known before there is a scene; None for a
     mask.
     """
     labelled = [item for item in by_class if item.value != UNLABELLED]
+    if not labelled:
+        detail = (
+            "All polygons are of class 255, unlabelled: they only take labels away from the layers before this one."
+        )
+        yield Note(code="nothing_labelled", detail=detail, hint="If they should be labels, correct `classes`.")
     if background == 0:
         if {item.value for item in labelled} == {0}:
             detail = "All polygons are of class 0, as is what lies outside them."

@@ -560,6 +560,14 @@ def test_polygons_of_one_class_alone_are_pointed_out_with_the_way_out(tmp_path: 
     assert warnings_of(inspect_labels(path, LabelOptions.model_validate(options | {"background": 0}))) == []
 
 
+def test_a_layer_that_labels_nothing_says_so(tmp_path: Path) -> None:
+    options = LabelOptions(class_field="crop", classes={"paddy": 0, "*": 255})
+    path = geojson(tmp_path / "x", [(square(0, 0), {"crop": "rice"})])
+    unmatched, nothing = inspect_labels(path, options).warnings
+    assert (unmatched.code, nothing.code) == ("unmatched_text", "nothing_labelled")
+    assert "rice 1" in unmatched.hint
+
+
 def test_a_class_of_which_there_is_hardly_anything_is_pointed_out(tmp_path: Path, make_scene: MakeScene) -> None:
     items: list[Item] = [(square(0, 0, 3), {"crop": "cane"}), (square(10, 0, 100), {"crop": "rice"})]
     (note,) = inspect_labels(geojson(tmp_path / "x", items), CANE_OR_NOT).warnings
