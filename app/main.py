@@ -18,6 +18,7 @@ from app.api import (
     predictions,
     scenes,
     schedules,
+    stac,
     tiles,
     trainings,
     uploads,
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, tiles, predictions, health),
+        *(schedules, stac, tiles, predictions, health),
     )
     for module in modules:
         app.include_router(module.router)

@@ -198,3 +198,21 @@ class ScenePatch(Frozen):
 
     acquired: Moment | None = None
     sensor: Annotated[Text, Field(max_length=200)] | None = None
+
+
+class StacSearch(Frozen):
+    """Search the STAC catalogue."""
+
+    model_config = _example({"collections": ["scenes"], "bbox": [107, 22, 109, 24], "datetime": "2018-10-01/.."})
+
+    ids: tuple[Reference, ...] | None = Field(None, max_length=1000)
+    collections: tuple[Reference, ...] | None = Field(None, max_length=100)
+    bbox: tuple[float, ...] | None = Field(
+        None, min_length=4, max_length=6, description="West, south, east and north in degrees."
+    )
+    interval: Reference | None = Field(
+        None, alias="datetime", description="Time of acquisition, or start/end; .. leaves an end open."
+    )
+    intersects: dict[str, Any] | None = Field(None, description="A geometry of GeoJSON that items must touch.")
+    limit: int = Field(100, ge=1, le=10_000, description="Largest number of items on a page, at most 1000.")
+    token: str | None = Field(None, max_length=600, description="`next` of the previous page.")

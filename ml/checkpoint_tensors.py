@@ -69,6 +69,17 @@ def inspect_checkpoint(path: Path) -> CheckpointHeader:
     return header
 
 
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The float32 tensors of a checkpoint that `inspect_checkpoint` has accepted, by name, mapped into memory."""
+    start, entries = _entries(path)
+    values = np.memmap(path, np.uint8, mode="r")
+    return {
+        name: values[start + entry.data_offsets[0] : start + entry.data_offsets[1]].view("<f4").reshape(entry.shape)
+        for name, entry in entries.items()
+        if entry.dtype == "F32"
+    }
+
+
 def expected_tensors(contract: Contract, net: NetConfig) -> dict[str, Tensor]:
     """The tensors of `ml.nn.unet.UNet` for a contract and the config of a net, by name."""
     outputs = 1 if len(contract.classes) == 2 else len(contract.classes)

@@ -25,7 +25,7 @@ from app.upkeep import deletion
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
-BUNDLE = "application/octet-stream"
+BUNDLE = ONNX = "application/octet-stream"
 
 
 async def _which(
@@ -103,6 +103,18 @@ def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> Stor
     with registry.checkpoint_of(row) as key:
         path = services.store.file(key)
     return StoredFile(path, media_type=BUNDLE, filename=f"{row.name}-{row.version}.safetensors")
+
+
+@router.get(
+    "/{id}/versions/{which}/onnx", response_class=StoredFile, responses=file(ONNX) | problems(404, 413, 416, 503, 507)
+)
+async def get_onnx(services: Wired, places: Placed, id_: Id, which: Which) -> StoredFile:
+    """Download a model as ONNX: from the numbers of a scene's file to probabilities, for QGIS Deepness and others.
+
+    422 for a model of homogenised scenes, which needs each scene as a whole.
+    """
+    path = await places.run("copy", registry.onnx, services, id_, which)
+    return StoredFile(path, media_type=ONNX, filename=f"{id_}-{which.removeprefix('@')}.onnx")
 
 
 @router.post(

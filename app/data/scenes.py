@@ -1,7 +1,7 @@
 """Scenes: uploaded GeoTIFFs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,9 +112,17 @@ def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
     return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
 
 
-def find(session: Session, *, bbox: BBox | None, between: Interval, limit: int, token: str | None) -> Page[Scene]:
-    """Scenes that touch `bbox` and were acquired in `between`, newest upload first."""
-    wanted = select(Scene).where(*filters(bbox, between))
+def find(
+    session: Session,
+    *,
+    bbox: BBox | None,
+    between: Interval,
+    limit: int,
+    token: str | None,
+    ids: Collection[str] | None = None,
+) -> Page[Scene]:
+    """Scenes that touch `bbox`, were acquired in `between` and have one of `ids`, newest upload first."""
+    wanted = select(Scene).where(*filters(bbox, between), *(() if ids is None else (Scene.id.in_(ids),)))
     return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
 
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
@@ -15,6 +16,7 @@ from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.names import NAME, check_texts
 from app.core.paging import Page, bad_token
 from app.core.preconditions import ANY, IfMatch, tag_of
+from app.core.room import no_room_is_told
 from app.data import numbers
 from app.results import ModelMetrics
 from app.services import Services
@@ -101,6 +103,23 @@ def import_bundle(services: Services, name: str, upload: Upload, once: Idempoten
     if version.object != stored.object:  # the same request came twice at the same moment
         services.store.delete(stored.object)
     return version
+
+
+def onnx(services: Services, name: str, which: str) -> Path:
+    """The path of a version as ONNX, which is made at the first call.
+
+    Raises `NotFound`, or `InputRefused` for a model that ONNX cannot express.
+    """
+    from ml.onnx_model import write_onnx  # the library takes a third of a second, and few processes need it
+
+    with services.database.read() as session:
+        version = get(session, name, which)
+
+    def make(path: Path) -> None:
+        with no_room_is_told(), checkpoint_of(version) as key:
+            write_onnx(services.store.file(key), path, f"{version.name}:{version.version}")
+
+    return services.cache.get(f"{version.sha256}.{version.name}.{version.version}.onnx", make)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Predictions: one scene mapped by one model version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,15 +95,18 @@ def find(
     status: str | None,
     limit: int,
     token: str | None,
+    ids: Collection[str] | None = None,
 ) -> Page[Prediction]:
-    """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status, newest first."""
+    """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status and id, newest first."""
     filters = tuple(scenes.filters(bbox, between))
     of_scenes = [_of_scenes(session, filters)] if filters else []
     if status is None:
-        wanted = select(Prediction).where(*of_scenes)
+        wanted = select(Prediction).where(*of_scenes, *(() if ids is None else (Prediction.id.in_(ids),)))
         return page(session, wanted, Prediction.created, Prediction.id, limit=limit, token=token)
     # first a page of the jobs, which have an index by status, and then the predictions of these jobs
     jobs_wanted = select(Job).where(Job.kind == "prediction", Job.reported_status == status)
+    if ids is not None:
+        jobs_wanted = jobs_wanted.where(Job.id.in_(ids))
     if of_scenes:
         jobs_wanted = jobs_wanted.join(Prediction, Prediction.id == Job.id).where(*of_scenes)
     found = page(session, jobs_wanted, Job.created, Job.id, limit=limit, token=token)

@@ -102,7 +102,9 @@ def on_servers(postgres: URL, redis: str, s3: str) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def up(folder: Path, *, within: Sequence[str | Path] = (), cwd: Path | None = None, **settings: str) -> Iterator[Stack]:
+def up(
+    folder: Path, *, within: Sequence[str | Path] = (), cwd: str | Path | None = None, **settings: str
+) -> Iterator[Stack]:
     """A running `canemap up` with its data in `folder/data`.
 
     within: A command that runs the command after it. cwd: The current folder of the command.

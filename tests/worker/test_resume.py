@@ -1,5 +1,6 @@
 """Resume files of trainings in the store, for other machines; on both databases, in a folder and on an S3 server."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,11 @@ def test_the_sweep_deletes_resume_files_of_jobs_that_have_ended(
     with services.database.write() as session:
         lifecycle.create(session, "trn_1", "training")
     resume_file.keep()
-    resume.sweep(store, services.database)
+    resume.sweep(store, services.database, timedelta(0))
     assert len(list(store.keys("resume/"))) == 1
     with services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
-    resume.sweep(store, services.database)
+    resume.sweep(store, services.database, timedelta(0))
     assert list(store.keys("resume/")) == []
 
 

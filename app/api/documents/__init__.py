@@ -2,12 +2,14 @@
 
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
+from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
 from app.api.documents.datasets import Dataset, Datasets
 from app.api.documents.deletion import Deletion
 from app.api.documents.evaluations import Evaluation, Evaluations
 from app.api.documents.experiments import Experiment, Experiments
 from app.api.documents.jobs import Job, Jobs, Kind, Status, result_of
 from app.api.documents.labels import LabelSet, LabelSets
+from app.api.documents.mlm import ModelItem
 from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
 from app.api.documents.others import Alive, FigureLinks, Figures, Ready, TileJson, Upload
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
@@ -21,6 +23,7 @@ __all__ = [
     "AreaFeatures",
     "AreaRow",
     "AreaTable",
+    "Conformance",
     "Dataset",
     "Datasets",
     "Deletion",
@@ -32,13 +35,16 @@ __all__ = [
     "Experiments",
     "FigureLinks",
     "Figures",
+    "FoundItems",
     "Job",
     "Jobs",
     "Kind",
     "LabelSet",
     "LabelSets",
+    "LandingPage",
     "Link",
     "Model",
+    "ModelItem",
     "ModelPage",
     "ModelVersion",
     "Models",
@@ -53,6 +59,8 @@ __all__ = [
     "ScheduleRuns",
     "Schedules",
     "Series",
+    "StacCollection",
+    "StacCollections",
     "Status",
     "TileJson",
     "Training",

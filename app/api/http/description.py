@@ -29,6 +29,10 @@ TAGS = [
     {"name": "schedules", "description": "Trainings that are repeated by the clock, with a gate before promotion."},
     {"name": "tiles", "description": "Class maps as tiles for web maps, at addresses like those of TiTiler."},
     {"name": "predictions", "description": "One scene mapped with one model version: maps, polygons and hectares."},
+    {
+        "name": "stac",
+        "description": "Scenes, maps and models as one STAC API, for QGIS and pystac-client.",
+    },
     {"name": "health", "description": "For the operator of the service."},
 ]
 # FastAPI finds only the models that are answered as application/json

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 
 from app.mapping import predictions
 from app.services import Services
 from ml.checkpoint_header import CheckpointHeader, read_header
 from ml.config import NetConfig, TrainConfig
-from ml.contract import BandStatistics, ClassDef, Contract
+from ml.contract import BandRadiometry, BandStatistics, ClassDef, Contract, Homogenise
 from ml.evaluation.assessment import SceneCounts, assessment
 from ml.evaluation.metrics import BlockCounts, Metrics
 from ml.geo.raster import open_raster
@@ -260,3 +261,27 @@ def test_a_class_that_looks_like_a_formula_is_a_text_in_the_csv(
     (row,) = csv.DictReader(io.StringIO(http.get(f"/v1/predictions/{id_}/areas?f=csv").text.removeprefix("\ufeff")))
     assert row["class"] == "'=HYPERLINK(1)"
     assert float(row["mapped_ha"]) >= 0
+
+
+def test_a_model_can_be_had_as_onnx(http: httpx.Client, model: None, bundle: Path, tmp_path: Path) -> None:
+    url = "/v1/models/cane/versions/2/onnx"
+    whole = http.get(url)
+    assert int(http.head(url).headers["content-length"]) == len(whole.content)
+    assert http.get(url, headers={"Range": "bytes=0-9"}).content == whole.content[:10]
+    assert 'filename="cane-2.onnx"' in whole.headers["content-disposition"]
+    session = onnxruntime.InferenceSession(whole.content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": pixels(seed=0)[None].astype(np.float32)})
+    assert found.shape == (1, 1, 64, 64)
+    assert (found > 0).all() and (found < 1).all()
+    assert json.loads(session.get_modelmeta().custom_metadata_map["canemap_version"]) == "cane:2"
+    header = read_header(bundle)
+    reference = BandRadiometry(median=1, mad=1, mean=1, std=1, quantiles=(0.0,) * 101)
+    homogenised = Homogenise(method="robust", reference=(reference,) * 4)
+    contract = header.contract.model_copy(update={"homogenise": homogenised})
+    save_checkpoint(bundle, UNet(4, 2, 4).state_dict(), header.model_copy(update={"contract": contract}))
+    assert http.post("/v1/models/cane/versions", content=bundle.read_bytes()).status_code == 201
+    refused = http.get("/v1/models/cane/versions/3/onnx")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "homogenised_model")
+    assert http.get("/v1/models/cane/versions/9/onnx").status_code == 404
+    items = http.get("/v1/stac/collections/models/items").json()["features"]
+    assert [sorted(item["assets"]) for item in items] == [["bundle"], ["bundle", "onnx"], ["bundle", "onnx"]]

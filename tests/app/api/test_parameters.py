@@ -51,7 +51,9 @@ def wrong(schema: dict[str, Any]) -> str:
 def asked(http: httpx.Client, operation: Operation, query: list[tuple[str, str]]) -> list[dict[str, Any]]:
     method, path = operation
     path = path.format_map(defaultdict(lambda: "x", kind="datasets", format="png"))
-    answer = http.request(method, path, params=httpx.QueryParams(query), content=b"x" if method == "put" else None)
+    answer = http.request(
+        method, path, params=httpx.QueryParams(tuple(query)), content=b"x" if method == "put" else None
+    )
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     faults: list[dict[str, Any]] = answer.json()["errors"]

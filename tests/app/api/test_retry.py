@@ -7,6 +7,7 @@ from functools import partial
 import httpx
 import pytest
 
+from app.core.columns import now
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
@@ -41,7 +42,7 @@ def fail(services: Services, job: str) -> None:
     with services.database.write() as session:
         claim = lifecycle.claim(session, job)
         assert claim is not None
-        lifecycle.log(session, claim, [(lifecycle.now(), "one line of the first attempt")])
+        lifecycle.log(session, claim, [(now(), "one line of the first attempt")])
         lifecycle.fail(session, claim, problem("No good."))
 
 
