@@ -255,6 +255,10 @@ class Client:
         """All schedules, newest first."""
         return self._list("/v1/schedules", {})
 
+    def schedule(self, name: str) -> Json:
+        """The schedule with this name."""
+        return self.get(f"/v1/schedules/{_quoted(name)}")
+
     def schedule_runs(self, name: str) -> Iterator[Json]:
         """All runs of a schedule, newest first, each with its verdict."""
         return self._list(f"/v1/schedules/{_quoted(name)}/runs", {})

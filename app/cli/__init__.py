@@ -2,7 +2,21 @@
 
 import typer
 
-from app.cli import backup, compare, demo, doctor, failures, schedule, service, show, variables, ways_back, work
+from app.cli import (
+    backup,
+    compare,
+    demo,
+    doctor,
+    failures,
+    lists,
+    schedule,
+    service,
+    show,
+    uploads,
+    variables,
+    ways_back,
+    work,
+)
 from app.cli.common import with_common_options
 from app.cli.version import Version
 
@@ -11,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (service, doctor, backup, work, compare, show, ways_back, schedule, demo):
+for module in (service, doctor, backup, uploads, work, compare, lists, show, ways_back, schedule, demo):
     module.add_to(app)
 
 

@@ -53,7 +53,7 @@ The maps and polygons for a GIS: {folder / "result"}
 
 The service of the demo has ended. This starts it again, with everything that was just made:
   canemap up --data {folder / "data"}
-Then, in another terminal, or with a browser at /docs of the address that it prints:
+Then, in another terminal, or with a browser at the address that it prints:
   canemap models
   canemap upload YOUR.tif && canemap predict YOUR --model cane --out result""")
 

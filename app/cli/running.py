@@ -90,10 +90,10 @@ def listening(host: str, port: int = 0) -> socket.socket:
 
     The API gets this very socket, so no other program can take the port before it, or while it is started again.
     """
-    family = socket.getaddrinfo(host, port)[0][0]
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
+    families = [info[0] for info in socket.getaddrinfo(host, port)]
+    listener = socket.socket(socket.AF_INET if socket.AF_INET in families else families[0])
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
         listener.bind((host, port))
         listener.listen()
     except OSError as error:

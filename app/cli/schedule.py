@@ -1,11 +1,16 @@
 """`canemap schedule ...`: trainings that are repeated by the clock."""
 
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from app.cli import options, output
 from app.cli.output import AsJson
+from app.cli.texts import text
 from app.client import Client, Json
 
 schedule = typer.Typer(help="Repeat trainings by the clock, and promote better versions.", no_args_is_help=True)
@@ -69,13 +74,25 @@ def run(name: str, as_json: AsJson = False) -> None:
 def runs(name: str, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, as_json: AsJson = False) -> None:
     """List the newest runs of a schedule, each with its verdict."""
     with Client() as client:
-        found = client.get(f"/v1/schedules/{name}/runs", limit=limit)["items"]
+        found = list(islice(client.schedule_runs(name), limit))
+        zone = "UTC" if as_json or not found else client.schedule(name)["timezone"]
     if as_json:
         output.show(found, as_json)
         return
-    columns = ("due", "trigger", "missed", "status")
-    rows = ([*(row[key] for key in columns), (row["model"] or {}).get("version"), row["message"]] for row in found)
-    output.table((*columns, "version", "why"), rows)
+    columns = ("trigger", "missed", "status")
+    rows = (
+        [_local(row["due"], zone), *(row[key] for key in columns), (row["model"] or {}).get("version"), row["message"]]
+        for row in found
+    )
+    output.table((f"due ({zone})", *columns, "version", "why"), rows)
+
+
+def _local(moment: str, zone: str) -> str:
+    """A time of the API in a time zone, with its difference from UTC: 2026-10-01 02:00+08:00."""
+    time = datetime.fromisoformat(moment)
+    with suppress(ZoneInfoNotFoundError):  # this machine knows no time zones: the time stays in UTC, and says so
+        time = time.astimezone(ZoneInfo(zone))
+    return time.isoformat(" ", "minutes")
 
 
 @schedule.command()
@@ -105,11 +122,11 @@ def _show(document: Json, as_json: bool) -> None:
     output.show(document, as_json, [f"schedule {document['name']} {when}"])
 
 
-def _bounds(texts: list[str] | None, option: str) -> dict[str, float]:
+def _bounds(bounds: list[str] | None, option: str) -> dict[str, float]:
     try:
-        return {name: float(value) for name, _, value in (text.partition("=") for text in texts or [])}
+        return {name: float(value) for name, _, value in (given.partition("=") for given in bounds or [])}
     except ValueError as error:
-        raise typer.BadParameter("write METRIC=VALUE, for instance recall=-0.02", param_hint=option) from error
+        raise typer.BadParameter(text("no_bounds"), param_hint=option) from error
 
 
 def add_to(app: typer.Typer) -> None:

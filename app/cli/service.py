@@ -38,7 +38,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, verbose: Verbose = False, as
     from app.cli.running import InUse, NotReady, running
     from app.settings import Settings
 
-    _check_loopback(host)
+    _check_host(host)
     _check_worker("no_worker")
     folder = Settings().data_dir.resolve()
     log = None if verbose else folder / "canemap.log"
@@ -78,8 +78,7 @@ def serve(
     from app.operations.supervise import die_with_parent
     from app.settings import Settings
 
-    if not unprotected:
-        _check_loopback(host)
+    _check_host(host, unprotected)
     if with_parent:
         die_with_parent()
     private_files()
@@ -177,14 +176,14 @@ def _check_schema(settings: "Settings") -> None:
         raise Refused("schema", text("no_schema", detail=fault.detail))
 
 
-def _check_loopback(host: str) -> None:
-    addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
-        raise typer.BadParameter(
-            f"{host} can be reached from other machines, and there are no access keys yet: anybody could use the "
-            "service. Bind to 127.0.0.1 and put a proxy that asks for a password in front.",
-            param_hint="--host",
-        )
+def _check_host(host: str, unprotected: bool = False) -> None:
+    """Refuse a host that does not exist, or one that other machines reach, unless something else keeps them out."""
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError) as error:
+        raise typer.BadParameter(text("no_host", host=host), param_hint="--host") from error
+    if not unprotected and not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        raise typer.BadParameter(text("not_loopback", host=host), param_hint="--host")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,15 +1,21 @@
-"""Commands that show areas, models and jobs, promote versions and dismiss jobs."""
+"""Commands that show areas and jobs, promote versions and dismiss jobs."""
 
+import json
+import time
 from typing import Annotated
 
 import typer
 
 from app.cli import output
 from app.cli.output import AsJson
+from app.cli.texts import duration, text
 from app.cli.work import show_areas
-from app.client import Client
+from app.client import FINAL, Client, Json
 
-METRICS = ("accuracy", "iou", "kappa")
+COLUMNS = {"jobID": "jobID", "processID": "processID", "status": "status", "%": "progress", "created": "created"}
+MORE = {"stage": "stage", "eta_s": "eta_s", "attempt": "attempt"}  # of a single job
+LAST = {"message": "message"}
+FOLLOW_S = 1.0
 
 
 def areas(prediction: str, as_json: AsJson = False) -> None:
@@ -20,22 +26,6 @@ def areas(prediction: str, as_json: AsJson = False) -> None:
             output.show(found.areas(), as_json)
         else:
             show_areas(found)
-
-
-def models(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
-    """List all models, or the versions of one model."""
-    with Client() as client:
-        found = [client.model(name)] if name else list(client.models())
-    if as_json:
-        output.show(found[0] if name else found, as_json)
-        return
-    rows = []
-    for version in (version for model in found for version in model["versions"]):
-        metrics = version["metrics"]["test"] or version["metrics"]["val"] or {}
-        split = "test" if version["metrics"]["test"] else "val"
-        names = ",".join(version["aliases"])
-        rows.append((version["name"], version["version"], names, split, *(metrics.get(metric) for metric in METRICS)))
-    output.table(("model", "version", "aliases", "split", *METRICS), rows)
 
 
 def promote(
@@ -55,30 +45,67 @@ def jobs(
     job: Annotated[str | None, typer.Argument(help="Id of a job; by default the newest jobs are listed.")] = None,
     dismiss: Annotated[bool, typer.Option("--dismiss", help="Dismiss the job.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Print the log of the job.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show the progress until the job, or all jobs, end.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest jobs, or show one job, dismiss it, or print its log."""
+    """List the newest jobs, or show one job, follow it, dismiss it, or print its log."""
     if job is None and (dismiss or log):
-        raise typer.BadParameter("name the job", param_hint="JOB")
+        raise typer.BadParameter(text("name_the_job"), param_hint="JOB")
+    if dismiss + log + follow > 1:
+        raise typer.BadParameter(text("one_of"), param_hint="--dismiss, --log, --follow")
     with Client() as client:
-        if job and log:
-            text = client.log(job)
-            output.show(text, as_json, text.splitlines())
-            return
-        found = (
-            [client.dismiss(job) if dismiss else client.job(job)]
-            if job
-            else client.get("/v1/jobs", limit=limit)["items"]
-        )
-    if as_json:
-        output.show(found[0] if job else found, as_json)
+        if job is None:
+            _list(client, limit, follow, as_json)
+        elif log:
+            written = client.log(job)
+            output.show(written, as_json, written.splitlines())
+        else:
+            _show([_asked(client, job, dismiss, follow, as_json)], as_json, one=True)
+
+
+def _asked(client: Client, job: str, dismiss: bool, follow: bool, as_json: bool) -> Json:
+    if dismiss:
+        return client.dismiss(job)
+    return output.follow(client, job, as_json) if follow else client.job(job)
+
+
+def _list(client: Client, limit: int, follow: bool, as_json: bool) -> None:
+    if not follow:
+        _show(client.get("/v1/jobs", limit=limit)["items"], as_json)
         return
-    columns = ("jobID", "processID", "status", "progress", "attempt", "message")
-    output.table(columns, ([row[column] for column in columns] for row in found))
+    known: dict[str, Json] = {}
+    while True:
+        found = {item["jobID"]: item for item in client.get("/v1/jobs", limit=limit)["items"]}
+        for id_ in reversed([id_ for id_, item in found.items() if _moved(known.get(id_), item)]):
+            print(json.dumps(found[id_], ensure_ascii=False) if as_json else _line(found[id_]), flush=True)
+        known = found
+        if all(item["status"] in FINAL for item in found.values()):
+            return
+        time.sleep(FOLLOW_S)
+
+
+def _moved(before: Json | None, now: Json) -> bool:
+    return before is None or any(before[key] != now[key] for key in ("status", "stage", "progress", "attempt"))
+
+
+def _line(job: Json) -> str:
+    eta = text("eta", time=duration(job["eta_s"])) if job["eta_s"] else ""
+    parts = (job["jobID"], job["processID"], job["status"], job["stage"], f"{job['progress']} %", eta, job["message"])
+    return " ".join(filter(None, parts))
+
+
+def _show(found: list[Json], as_json: bool, one: bool = False) -> None:
+    if as_json:
+        output.show(found[0] if one else found, as_json)
+        return
+    columns = COLUMNS | (MORE if one else {}) | LAST
+    output.table(tuple(columns), ([row[key] for key in columns.values()] for row in found))
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (areas, models, promote, jobs):
+    for command in (areas, promote, jobs):
         app.command()(command)

@@ -1,6 +1,7 @@
 """Tables of which nothing is ever cut: in columns, as records, or as tab-separated values for other programs."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -9,8 +10,10 @@ from rich.table import Table
 SCORES = {"accuracy", "iou", "kappa", "precision", "recall", "f1"}  # shown with four decimals, which is 0.01 %
 DECIMALS = 2  # of all other numbers: 0.01 ha are 100 m2
 SEPARATED = 10_000  # whole numbers from here on have a comma every three digits
-LEAST_TEXT = 24  # a column of sentences is made no narrower
-FRAME = 3  # characters that each column takes beside its text
+TIMES = {"created", "due"}  # RFC 3339 in UTC; on a terminal in the time zone of the machine
+RECENT = timedelta(days=180)  # of an older time the year is shown instead of the time of day, as `ls` does
+LEAST_TEXT = 16  # a column of sentences is made no narrower
+SPACE = 2  # between two columns
 
 
 def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -26,10 +29,10 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
     cells = [[shown(column, value) for column, value in zip(columns, row, strict=True)] for row in listed]
     widths = [max(map(cell_len, texts)) for texts in zip(columns, *cells, strict=True)]
     least = [min(width, _least(texts)) for width, texts in zip(widths, zip(columns, *cells, strict=True), strict=True)]
-    if len(cells) == 1 or sum(least) + FRAME * len(least) + 1 > console.width:
+    if len(cells) == 1 or sum(least) + SPACE * (len(least) - 1) > console.width:
         _print(console, _records(columns, cells))
         return
-    drawn = Table()
+    drawn = Table(box=None, pad_edge=False, padding=(0, SPACE, 0, 0), header_style="bold")
     for column, width in zip(columns, least, strict=True):
         drawn.add_column(column, min_width=width, overflow="fold")
     for row in cells:
@@ -43,9 +46,17 @@ def shown(column: str, value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:,.{decimals(column)}f}"
+    if column in TIMES:
+        return _local(str(value))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= SEPARATED:
         return f"{value:,}"
     return plain(column, value)
+
+
+def _local(moment: str) -> str:
+    """A time in the time zone of this machine: 03-01 10:00, or 2024-03-01 if that was long ago."""
+    time = datetime.fromisoformat(moment).astimezone()
+    return f"{time:%m-%d %H:%M}" if abs(datetime.now(UTC) - time) < RECENT else f"{time:%Y-%m-%d}"
 
 
 def plain(column: str, value: object) -> str:

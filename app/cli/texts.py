@@ -34,6 +34,11 @@ TEXTS = {
     ),
     "no_workers_here": "A worker needs {packages}, which {verb} not installed. Run: pip install 'canemap[worker]'",
     "no_queue": "{unknown}; the queues are {known}.",
+    "no_host": "{host!r} is no address of this machine.",
+    "not_loopback": (
+        "{host} can be reached from other machines, and there are no access keys yet: anybody could use the service. "
+        "Bind to 127.0.0.1 and put a proxy that asks for a password in front."
+    ),
     "no_check": "{unknown}; known are {known}",
     "bad_store": "CANEMAP_STORE_URL names no store: {reason}.",
     "no_schema": "{detail} Run `canemap migrate` first.",
@@ -64,11 +69,12 @@ TEXTS = {
     "one_of": "choose one of them",
     "registered": "registered {name} version {version}",
     "not_registered": "{id} has ended; no model was registered",
-    "is_champion": "{name}@champion is this version.",
+    "no_champion": "{name}@champion still has no version: `canemap promote {name} {version}` moves it.",
     "not_champion": (
-        "{name}@champion is still version {champion}. To promote the new one: canemap promote {name} {version}. "
-        "To use it without that: --model {name}:{version}."
+        "{name}@champion is still version {champion}: `canemap promote {name} {version}` moves it, and `--model "
+        "{name}:{version}` uses the new one without that."
     ),
+    "no_bounds": "write METRIC=VALUE, for instance recall=-0.02",
     "no_pair": "{given!r} is not KEY=VALUE, like net.width=16.",
     "no_section": "{given!r}: {name!r} has a value already and cannot have keys.",
     "no_json": "{file} is no JSON with a config: {reason}.",

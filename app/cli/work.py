@@ -1,4 +1,4 @@
-"""Commands that upload files and that start jobs."""
+"""Commands that start jobs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,70 +7,10 @@ import typer
 
 from app.cli import options, output
 from app.cli.output import AsJson
+from app.cli.texts import text
 from app.client import Client, Json, Prediction, Training
 
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
-Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
-Name = Annotated[str | None, typer.Option(help="Name for the upload; by default that of the file.")]
-
-
-def upload(
-    files: Files,
-    name: Name = None,
-    acquired: Annotated[str | None, typer.Option(help="Date or time of acquisition.")] = None,
-    sensor: Annotated[str | None, typer.Option(help="Sensor of the scene.")] = None,
-    bands: Annotated[str | None, typer.Option(help="Names of the bands in order: b,g,r,nir.")] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value of pixels without data, if none is declared.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Upload GeoTIFFs as scenes."""
-    if name and len(files) > 1:
-        raise typer.BadParameter("there is one name, but several files", param_hint="--name")
-    with Client() as client:
-        for file in files:
-            item = client.upload_scene(
-                file, name, acquired=acquired, sensor=sensor, bands=options.names(bands or ""), nodata=nodata
-            )
-            output.show(item, as_json, [_scene_line(item)])
-            if not as_json:
-                output.notes(item["properties"]["warnings"])
-
-
-def label(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    name: Name = None,
-    class_field: Annotated[str | None, typer.Option(help="Attribute that holds the class of a polygon.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Class by value of that attribute: sugarcane=1,*=0.")] = None,
-    crs: Annotated[str | None, typer.Option(help="CRS of the layer, if the file has none.")] = None,
-    background: Annotated[
-        int | None, typer.Option(help="Value outside all polygons: 255 (unlabelled), or 0 if all else is class 0.")
-    ] = None,
-    field_id: Annotated[str | None, typer.Option(help="Attribute that polygons of one field share.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer to read, of a file that holds several.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
-    with Client() as client:
-        labels = client.upload_labels(
-            file,
-            name,
-            class_field=class_field,
-            classes=options.classes(classes),
-            crs=crs,
-            background=background,
-            field_id=field_id,
-            layer=layer,
-        )
-    if as_json:
-        output.show(labels, as_json)
-        return
-    report = labels["report"]
-    output.show(
-        labels, as_json, [f"labels {labels['id']}: {report['kind']}, {report['features']} features, {report['crs']}"]
-    )
-    columns = ("value", "name", "features", "pixels", "area_ha")
-    output.table(columns, ([row[column] for column in columns] for row in report["by_class"]))
-    output.notes(report["repairs"] + report["warnings"])
 
 
 def dataset(
@@ -108,7 +48,7 @@ def dataset(
                 for split, statistics in work.document["statistics"].items()
                 for cls, count in statistics["pixels"].items()
             )
-            output.table(("split", "class", "pixels", "hectares"), rows)
+            output.table(("split", "class", "pixels", "area_ha"), rows)
             output.notes(work.document["notes"] or ())
 
 
@@ -143,9 +83,13 @@ def predict(
         if not output.finished(prediction, no_wait, as_json):
             return
         if out is not None:
-            prediction.download(out)
-        if not as_json:
-            show_areas(prediction)
+            saved = [*prediction.download(out), *prediction.describe(out)]
+            output.say(text("saved", count=len(saved), folder=out))
+        if as_json:
+            return
+        show_areas(prediction)
+        if prediction.tiles:
+            output.say(text("tiles", url=prediction.tiles))
 
 
 def evaluate(
@@ -165,13 +109,15 @@ def evaluate(
 
 
 def show_metrics(training: Training) -> None:
-    """Print the metrics of a training, by split."""
-    model = training.model
-    name, version, champion = model["name"], model["version"], training.document["champion"]
-    lines = [f"registered {name} version {version}"]
-    if champion != version:
-        known = "still has no version" if champion is None else f"is still version {champion}"
-        lines.append(f"{name}@champion {known}: `canemap promote {name} {version}` moves it")
+    """Print the metrics of a training by split, and whether `champion` is at the version that it registered."""
+    if (made := training.document["model"]) is None:
+        output.show(None, False, [text("not_registered", id=training.id)])
+        return
+    model, champion = training.model, training.document["champion"]
+    lines = [text("registered", **made)]
+    if champion != made["version"]:
+        known = "no_champion" if champion is None else "not_champion"
+        lines.append(text(known, champion=champion, **made))
     output.show(model, False, lines)
     rows = ([split, *(metrics[name] for name in METRICS)] for split, metrics in model["metrics"].items() if metrics)
     output.table(("split", *METRICS), rows)
@@ -179,7 +125,7 @@ def show_metrics(training: Training) -> None:
 
 def show_areas(prediction: Prediction) -> None:
     """Print the areas of a prediction, in hectares, why there is no interval, and warnings."""
-    columns = ("zone", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
+    columns = ("class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
     areas = prediction.areas()
     rows = [[*(row[column] for column in columns), *(row["ci95_ha"] or (None, None))] for row in areas]
     output.table((*columns, "ci95_low_ha", "ci95_high_ha"), rows)
@@ -187,13 +133,7 @@ def show_areas(prediction: Prediction) -> None:
     output.notes(prediction.warnings)
 
 
-def _scene_line(item: Json) -> str:
-    rows, cols = item["properties"]["proj:shape"]
-    bands = ",".join(band["name"] for band in item["assets"]["data"]["bands"])
-    return f"scene {item['id']}: {rows} x {cols} px, bands {bands}, {item['properties']['gsd']:.2f} m"
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (upload, label, dataset, train, predict, evaluate):
+    for command in (dataset, train, predict, evaluate):
         app.command()(command)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.client import Client
 from ml.synthetic import SyntheticScene
 from tests.app.operations.test_supervise import lives
 from tests.e2e.conftest import TINY, Stack
+from tests.ml.conftest import write_scene
 from tests.waiting import eventually
 
 World = dict[str, SyntheticScene]
@@ -65,7 +67,12 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     mapped = canemap("predict", "unseen", "--model", "hand", "--out", tmp_path / "out")
     assert mapped.returncode == 0, mapped.stderr
     assert "mapped_ha" in mapped.stdout
-    assert (tmp_path / "out" / "classes.tif").exists()
+    saved = {path.name for path in (tmp_path / "out").iterdir()}
+    assert saved >= {"classes.tif", "areas.csv", "item.json"}
+    assert "mapped_ha" in (tmp_path / "out" / "areas.csv").read_text(encoding="utf-8-sig")
+    assert json.loads((tmp_path / "out" / "item.json").read_text())["type"] == "Feature"
+    assert "tilejson.json" in mapped.stderr
+    assert "unseen by hand:1" in mapped.stderr
 
     (model,) = [model for model in json.loads(canemap("models", "--json").stdout) if model["name"] == "hand"]
     newest = str(len(model["versions"]))
@@ -77,6 +84,13 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     replayed = canemap("replay", newest_job["jobID"])
     assert replayed.returncode == 0, replayed.stdout
     assert "byte by byte" in replayed.stdout
+
+    again = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
+    assert "hand@champion is still version 1: `canemap promote hand 2` moves it" in again.stdout
+    listed = [line.split("\t")[:3] for line in canemap("models").stdout.splitlines()]
+    assert [row for row in listed if row[0] == "hand"] == [["hand", "2", ""], ["hand", "1", "champion, steady"]]
+    assert f"\t{dataset}\thand:2\t" in canemap("trainings").stdout
+    assert "\tunseen\thand:1\t" in canemap("predictions", "--limit", "1000").stdout
 
 
 def test_commands_compare_variants_and_check_a_table(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
@@ -118,6 +132,67 @@ def test_a_refused_upload_names_its_fault_and_exits_with_3(canemap: Canemap, tmp
     assert refused.returncode == 3
     assert "TIFF" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_lists_say_what_the_service_holds(canemap: Canemap, dataset: str) -> None:
+    scenes = canemap("scenes", "--limit", "1000").stdout.splitlines()
+    assert scenes[0].split("\t") == ["scene", "acquired", "rows", "cols", "gsd_m", "bands", "mib"]
+    assert any(line.startswith("unseen\t\t320\t320\t0.80\tblue, green, red, nir\t") for line in scenes)
+    (layer,) = [line for line in canemap("labels", "--limit", "1000").stdout.splitlines() if line.startswith("train\t")]
+    assert "sugarcane " in layer
+    (made,) = [line for line in canemap("datasets").stdout.splitlines() if line.startswith(f"{dataset}\t")]
+    assert made.split("\t")[2:5] == ["successful", "2", "scene"]
+    assert "unlabelled" in made
+    short = canemap("scenes", "--limit", "1")
+    assert (len(short.stdout.splitlines()), "There are more" in short.stderr) == (2, True)
+
+
+def test_several_files_are_uploaded_and_those_that_are_refused_are_named(
+    canemap: Canemap, world: World, tmp_path: Path
+) -> None:
+    bad = [tmp_path / "bad-1.tif", tmp_path / "bad-2.tif"]
+    for path in bad:
+        path.write_text("not a raster")
+    good = [world[name].image for name in ("train", "val", "test", "unseen")]
+    done = canemap("upload", bad[0], *good, bad[1], "--json")
+    assert done.returncode == 3
+    assert [item["id"] for item in json.loads(done.stdout)] == ["train", "val", "test", "unseen"]
+    problems = json.loads(done.stderr.splitlines()[-1])["problems"]
+    assert [problem["file"] for problem in problems] == ["bad-1.tif", "bad-2.tif"]
+    said = canemap("upload", *bad, *good)
+    assert [line.split(":")[0] for line in said.stderr.splitlines()] == ["bad-1.tif", "bad-2.tif"]
+    assert said.stdout.count("scene ") == 4
+    both = canemap("label", world["train"].plots, world["val"].plots, *CLASSES, "--json")
+    assert [item["id"] for item in json.loads(both.stdout)] == ["train", "val"]
+    assert canemap("label", *bad, "--name", "x").returncode == 2
+
+
+def test_what_is_odd_about_a_scene_is_said(canemap: Canemap, tmp_path: Path) -> None:
+    path = tmp_path / "odd.tif"
+    pixels = np.zeros((1, 64, 64), np.uint8)
+    pixels[0, :, 32:] = np.arange(32 * 64).reshape(64, 32) % 200 + 20
+    write_scene(path, pixels)
+    done = canemap("upload", path)
+    (warning,) = json.loads(canemap("scenes", "--json").stdout)[0]["properties"]["warnings"]
+    assert warning["detail"] in done.stdout
+    assert "--nodata" in done.stdout and "?nodata" not in done.stdout
+
+
+def test_ctrl_c_while_waiting_names_the_job_that_goes_on(canemap: Canemap, live: Stack, dataset: str) -> None:
+    started = canemap("train", dataset, "--set", "epochs=10000", "--set", "net.width=8", "--no-wait").stdout.strip()
+    command = [sys.executable, "-m", "app.cli", "jobs", started, "--follow"]
+    environment, pipe = os.environ | {"CANEMAP_URL": live.url}, subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stderr=pipe, text=True, preexec_fn=_accept_ctrl_c) as waiting:
+        assert waiting.stderr is not None
+        assert "training" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        said = waiting.stderr.read()
+        assert waiting.wait(60) == 130
+    assert f"canemap jobs {started} --dismiss" in said
+    assert json.loads(canemap("jobs", started, "--json").stdout)["status"] in ("accepted", "running")
+    assert canemap("jobs", started, "--dismiss").returncode == 0
+    assert canemap("jobs", started, "--follow").returncode == 5
+    assert started in canemap("jobs", "--follow", "--limit", "5").stdout, "it ends when no job is left"
 
 
 def test_wrong_usage_exits_with_2(canemap: Canemap) -> None:

@@ -39,6 +39,8 @@ WRONG_USAGE = [
     "jobs --limit 0",
     "jobs --log",
     "up --port 99999",
+    "up --host nowhere.invalid",
+    "serve --host nowhere.invalid --unprotected",
     "worker --queues nonsense",
     "schedule add x gx --cron * --floor iou",
     "models --lang fr",

@@ -1,0 +1,42 @@
+"""Hints that speak of requests are put in terms of commands."""
+
+import pytest
+
+from app.cli.hints import in_terms_of_commands
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Upload it first: PUT /v1/scenes/NAME", "Upload it first: canemap upload FILE"),
+        ("Upload it first: PUT /v1/labels/plots-2018.v1", "Upload it first: canemap label FILE"),
+        (
+            "Create it first: POST /v1/datasets, or list the datasets: GET /v1/datasets",
+            "Create it first: canemap dataset, or list the datasets: `canemap datasets`",
+        ),
+        ("GET /v1/models lists the models.", "`canemap models` lists the models."),
+        ("Declare it at upload: ?nodata=0", "Declare it at upload: --nodata 0"),
+        (
+            "Check the CRS of the labels (?crs= declares it at upload).",
+            "Check the CRS of the labels (--crs declares it",
+        ),
+        ("Name the attribute in class_field. It has: crop.", "Name the attribute in --class-field. It has: crop."),
+        ("The names are b, g, r.", "The names are b, g, r."),
+    ],
+)
+def test_a_hint_names_commands_and_options(said: str, shown: str) -> None:
+    assert in_terms_of_commands({"hint": said, "pointer": ""})["hint"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "shown"),
+    [
+        ("query:class_field", "--class-field"),
+        ("/config/net/width", "--set net.width"),
+        ("/id", "--name"),
+        ("/scenes/0", "/scenes/0"),
+        ("", ""),
+    ],
+)
+def test_a_pointer_is_the_option_that_was_given(pointer: str, shown: str) -> None:
+    assert in_terms_of_commands({"hint": "", "pointer": pointer})["pointer"] == shown
