@@ -12,6 +12,7 @@ from app.api import (
     experiments,
     figures,
     health,
+    home,
     jobs,
     labels,
     models,
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, health),
+        *(schedules, stac, tiles, predictions, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.responses import RedirectResponse
 
 from app.api import documents
 from app.api.http.answers import TEXT, content
@@ -30,12 +29,6 @@ class JobCounts(Collector):
         for (kind, status), number in self.counter.counts().items():
             counts.add_metric([kind, status], number)
         yield counts
-
-
-@router.get("/", include_in_schema=False)
-def root() -> RedirectResponse:
-    """Redirect to the pages that document the API."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")

@@ -11,7 +11,7 @@ from app.api.documents.jobs import Job, Jobs, Kind, Status, result_of
 from app.api.documents.labels import LabelSet, LabelSets
 from app.api.documents.mlm import ModelItem
 from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
-from app.api.documents.others import Alive, FigureLinks, Figures, Ready, TileJson, Upload
+from app.api.documents.others import Alive, FigureLinks, Figures, Landing, Ready, TileJson, Upload
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
@@ -41,6 +41,7 @@ __all__ = [
     "Kind",
     "LabelSet",
     "LabelSets",
+    "Landing",
     "LandingPage",
     "Link",
     "Model",

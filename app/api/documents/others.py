@@ -1,10 +1,10 @@
-"""The small documents: uploads, figures, TileJSON and health."""
+"""The small documents: landing, uploads, figures, TileJSON and health."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from app.api.documents.base import Document
+from app.api.documents.base import Document, Link
 
 
 class Upload(Document):
@@ -39,6 +39,13 @@ class TileJson(Document):
     minzoom: int
     maxzoom: int
     bounds: tuple[float, float, float, float]
+
+
+class Landing(Document):
+    """What the service offers. The link to a collection has the relation `data`."""
+
+    title: Literal["canemap"] = "canemap"
+    links: tuple[Link, ...]
 
 
 class Alive(Document):

@@ -127,7 +127,7 @@ def test_the_documentation_needs_no_other_host(http: httpx.Client) -> None:
     assert "swagger" in page
     assert "https://" not in page
     assert http.get("/openapi.json").json()["info"]["title"] == "canemap"
-    assert http.get("/").headers["location"] == "/docs"
+    assert 'href="docs"' in http.get("/").text
 
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
