@@ -93,7 +93,7 @@ def _show_areas(prediction: Prediction, known_ha: float) -> None:
             ("truth", known_ha),
             ("as mapped", row["mapped_ha"]),
             ("adjusted for the errors on the test scene", row["adjusted_ha"]),
-            ("95 % interval", " - ".join(f"{end:.2f}" for end in interval or ()) or None),
+            *zip(("95 % interval: lowest", "95 % interval: highest"), interval or (None, None), strict=True),
         ],
     )
     say(meaning(known_ha, interval) if interval else f"There is no interval: {row['why']}")

@@ -63,8 +63,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def notes(found: Iterable[Json]) -> None:
-    """Print warnings and notes, a line each: code, detail and hint."""
-    show(None, False, map(_note_line, found))
+    """Print warnings and notes to standard error, a line each: code, detail and hint. A table in a pipe stays one."""
+    for note in found:
+        warn(_note_line(note))
 
 
 def _note_line(note: Json) -> str:

@@ -121,6 +121,8 @@ def show_metrics(training: Training) -> None:
     output.show(model, False, lines)
     rows = ([split, *(metrics[name] for name in METRICS)] for split, metrics in model["metrics"].items() if metrics)
     output.table(("split", *METRICS), rows)
+    for warning in (training.document["report"] or {"warnings": ()})["warnings"]:
+        output.warn(f"warning: {warning}")
 
 
 def show_areas(prediction: Prediction) -> None:
@@ -129,7 +131,9 @@ def show_areas(prediction: Prediction) -> None:
     areas = prediction.areas()
     rows = [[*(row[column] for column in columns), *(row["ci95_ha"] or (None, None))] for row in areas]
     output.table((*columns, "ci95_low_ha", "ci95_high_ha"), rows)
-    output.show(None, False, (f"no interval for {row['class']}: {row['why']}" for row in areas if row["why"]))
+    for row in areas:
+        if row["why"]:
+            output.warn(f"no interval for {row['class']}: {row['why']}")
     output.notes(prediction.warnings)
 
 

@@ -52,7 +52,7 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     config.write_text(json.dumps(TINY))
     trained = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
     assert trained.returncode == 0, trained.stderr
-    assert "registered hand version" in trained.stdout
+    assert "registered hand version 1" in trained.stdout and "@champion" not in trained.stdout
     assert "kappa" in trained.stdout
     assert "training successful train" in trained.stderr  # plain lines, because there is no terminal
 
@@ -73,6 +73,7 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     assert json.loads((tmp_path / "out" / "item.json").read_text())["type"] == "Feature"
     assert "tilejson.json" in mapped.stderr
     assert "unseen by hand:1" in mapped.stderr
+    assert "no interval for sugarcane: The model was not scored on a test split." in mapped.stderr
 
     (model,) = [model for model in json.loads(canemap("models", "--json").stdout) if model["name"] == "hand"]
     newest = str(len(model["versions"]))
