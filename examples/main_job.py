@@ -26,10 +26,12 @@ def main(folder: Path, config: str = "{}") -> None:
         ).wait()
         training = client.train(dataset.id, register_as="cane", config=json.loads(config)).wait(progress=True)
         print("validation IoU:", training.model["metrics"]["val"]["iou"])
-        prediction = client.predict("new", model="cane@champion").wait(progress=True)
+        prediction = client.predict("new", model=training.reference).wait(progress=True)
         prediction.download(folder / "result")
         for row in prediction.areas():
-            print("sugarcane:", row["mapped_ha"], "ha of", row["observed_ha"], "ha")
+            print("sugarcane:", row["mapped_ha"], "ha of", row["observed_ha"], "ha;", row["why"] or row["ci95_ha"])
+        for warning in prediction.warnings:
+            print(warning["detail"], warning["hint"])
 
 
 if __name__ == "__main__":

@@ -42,7 +42,11 @@ training=$("${CURL[@]}" -H "$JSON" "$URL/v1/trainings" \
     -d "{\"dataset\": \"$dataset\", \"register_as\": \"cane\", \"config\": $CONFIG}" | field id)
 finish "$training"
 
-prediction=$("${CURL[@]}" -H "$JSON" "$URL/v1/predictions" -d '{"scene": "new", "model": "cane@champion"}' | field id)
+# the version that was just made; cane@champion may be an earlier one
+version=$("${CURL[@]}" "$URL/v1/trainings/$training" \
+    | python3 -c 'import json, sys; print(json.load(sys.stdin)["model"]["version"])')
+prediction=$("${CURL[@]}" -H "$JSON" "$URL/v1/predictions" \
+    -d '{"scene": "new", "model": "cane:'$version'"}' | field id)
 finish "$prediction"
 for file in classes.tif probability.tif polygons.gpkg classes.qml; do
     "${CURL[@]}" -o "$FOLDER/$file" "$URL/v1/predictions/$prediction/$file"

@@ -1,4 +1,7 @@
-"""The documentation is complete: it has every setting, every config key and every resource."""
+"""The documentation is complete: it has every setting, every config key and every resource.
+
+`tests/e2e/test_documented_commands.py` runs its commands.
+"""
 
 import json
 import re
@@ -10,6 +13,7 @@ from pydantic import BaseModel
 from app.main import create_app
 from app.settings import Settings
 from ml.config import LossConfig, PredictConfig, TrainConfig
+from tests.documented import PAGES, blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,6 +55,12 @@ def test_every_path_that_a_page_names_is_there() -> None:
         (page.name, name) for page in pages for name in path.findall(page.read_text()) if not (ROOT / name).exists()
     ]
     assert missing == []
+
+
+def test_every_block_of_commands_is_run_or_says_why_not() -> None:
+    found = [block for page in PAGES for block in blocks(page)]
+    assert any(block.why_not is None for block in found)
+    assert [block.place for block in found if block.why_not and len(block.why_not.split()) < 3] == []
 
 
 def test_every_name_of_the_glossary_is_in_the_file_beside_it() -> None:
