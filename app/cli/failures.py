@@ -15,7 +15,7 @@ from app.cli.output import Interrupted, wants_json
 from app.cli.texts import text
 from app.client import CanemapError, JobDismissed, JobFailed, Json
 
-USAGE, REFUSED, FAILED, DISMISSED, INTERRUPTED = 2, 3, 4, 5, 130
+ABORTED, USAGE, REFUSED, FAILED, DISMISSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 OWN = ("app", "ml", "worker", "migrations")
 KEY_HINTS = {401: "needs_key", 403: "needs_scope"}
 UsageError: Any = typer.BadParameter.__mro__[1]  # typer gives it no public name
@@ -61,6 +61,8 @@ def run(command: Any) -> NoReturn:
         stop({"type": "several", "detail": text("several", names=names), "problems": problems}, REFUSED)
     except Interrupted as error:
         stop({"type": "interrupted", "detail": str(error)}, INTERRUPTED)
+    except typer.Abort:
+        stop({"type": "aborted", "detail": text("aborted")}, ABORTED)
     except Exception as error:
         if (found := refusal(error)) is None:
             raise

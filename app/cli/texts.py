@@ -7,6 +7,7 @@ TEXTS = {
         "`canemap jobs {job} --dismiss` ends it."
     ),
     "interrupted": "Interrupted.",
+    "aborted": "Nothing was done: the question was not answered with yes.",
     "unreachable": (
         "The service at {url} cannot be reached ({reason}). Start it with `canemap up`, or set CANEMAP_URL to the "
         "address at which it runs."
