@@ -40,6 +40,14 @@ def rows_of(path: Path) -> int:
         return int(dataset.height)
 
 
+def pixel_types(dataset: DatasetReader) -> tuple[str, ...]:
+    """NumPy's name of the type in which we read each band: float32 for floats of 16 bits, whatever GDAL has for them.
+
+    GDAL returns float32 for these, too, until release 3.11, which has a type of its own for them.
+    """
+    return tuple("float32" if name == "float16" else name for name in dataset.dtypes)
+
+
 def _level(overview: int | None) -> dict[str, int]:
     return {} if overview is None else {"overview_level": overview}
 
@@ -60,7 +68,7 @@ def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
     block_rows, block_cols = dataset.block_shapes[0]
     unaligned = max(block_rows, rows) % min(block_rows, rows)  # then a read may touch one more row of blocks
     touched = ceil_to(rows, block_rows) + (block_rows if unaligned else 0)
-    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes) + 1  # the mask needs one byte
+    pixel_bytes = sum(np.dtype(name).itemsize for name in pixel_types(dataset)) + 1  # the mask needs one byte
     needed = touched * ceil_to(dataset.width, block_cols) * pixel_bytes
     # unlike other settings, the size of the cache applies to the whole process
     with rasterio.Env(GDAL_CACHEMAX=max(needed * 5 // 4, LEAST_CACHE)):

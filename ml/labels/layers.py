@@ -19,7 +19,7 @@ from ml.geo.crs import full_turn, transformer, turned
 from ml.geo.grid import Box, Grid, far_apart
 from ml.geo.operations import WGS84, Operation, operation
 from ml.geo.placement import checked_grid
-from ml.geo.raster import open_raster, refusing_damage
+from ml.geo.raster import open_raster, pixel_types, refusing_damage
 from ml.geo.windows import Window
 from ml.labels.attributes import absent_attributes
 from ml.labels.classes import FeatureClasses, LabelOptions, classes_of, mask_table
@@ -280,7 +280,7 @@ class MaskLayer:
         _check_mask(path)
         with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
-            bands, dtype = dataset.count, np.dtype(dataset.dtypes[0])
+            bands, dtype = dataset.count, np.dtype(pixel_types(dataset)[0])
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."
             hint = "Send one band of whole numbers, the class values: gdal_translate -b 1 -ot Int32 old.tif new.tif"

@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader, DatasetWriter
 
 from ml.contract import MAP_NODATA
-from ml.geo.raster import caching_rows, has_cog_layout, open_raster, refusing_damage
+from ml.geo.raster import caching_rows, has_cog_layout, open_raster, pixel_types, refusing_damage
 from ml.geo.watched import ticking
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import blocks, ceil_to, side_within
@@ -111,7 +111,7 @@ def to_cog(path: Path, out: Path) -> None:
     plain = out.with_name(out.name + ".plain")
     with open_raster(path) as scene:
         resampling = "nearest" if scene.colorinterp[0] == ColorInterp.palette else "average"
-        pixel_bytes = sum(np.dtype(name).itemsize for name in scene.dtypes) + 1
+        pixel_bytes = sum(np.dtype(name).itemsize for name in pixel_types(scene)) + 1
         size = {"blocksize": str(side_within(_BLOCK_BYTES, pixel_bytes, BLOCK_PX))}
         most = _COPIES * pixel_bytes * ceil_to(scene.height, BLOCK_PX) * ceil_to(scene.width, BLOCK_PX)
         try:
@@ -127,7 +127,7 @@ def _copy_pixels(scene: DatasetReader, path: Path, out: Path) -> None:
     """Write pixels, place, mask, colours and scales of a scene into a new GeoTIFF, block by block and band by band."""
     profile = {name: scene.profile[name] for name in ("width", "height", "count", "crs", "transform")}
     tiled = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "interleave": "band", "sparse_ok": True}
-    kept = profile | tiled | {"dtype": scene.dtypes[0], "nodata": _nodata(scene, path)}
+    kept = profile | tiled | {"dtype": pixel_types(scene)[0], "nodata": _nodata(scene, path)}
     masked = scene.mask_flag_enums[0] == [MaskFlags.per_dataset]
     inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
     with inside, rasterio.open(out, "w", driver="GTiff", bigtiff="IF_SAFER", **kept) as file:
@@ -135,14 +135,15 @@ def _copy_pixels(scene: DatasetReader, path: Path, out: Path) -> None:
         with caching_rows(scene, BLOCK_PX):
             for window in blocks(scene.height, scene.width, block_px=BLOCK_PX):
                 for band in scene.indexes:
-                    file.write(scene.read(band, window=window.rasterio), band, window=window.rasterio)
+                    pixels = scene.read(band, window=window.rasterio, out_dtype=file.dtypes[0])
+                    file.write(pixels, band, window=window.rasterio)
                 if masked:
                     file.write_mask(scene.read_masks(1, window=window.rasterio), window=window.rasterio)
 
 
 def _nodata(scene: DatasetReader, path: Path) -> float | None:
     """Return the nodata value of a scene; None if no pixel can have it, like "abc", which GDAL reads as 0."""
-    usable = usable_nodata(nodata_text(path), np.dtype(scene.dtypes[0]))
+    usable = usable_nodata(nodata_text(path), np.dtype(pixel_types(scene)[0]))
     declared = scene.nodata
     return declared if usable is not None or (declared is not None and np.isnan(declared)) else None
 

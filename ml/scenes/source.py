@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
-from ml.geo.raster import open_raster, refusing_damage
+from ml.geo.raster import open_raster, pixel_types, refusing_damage
 from ml.geo.windows import Window, ceil_to
 from ml.scenes.tiff_directories import nodata_text
 
@@ -55,7 +55,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.indexes = [i for i, color in enumerate(self._dataset.colorinterp, 1) if color not in masks]
         self._alphas = [i for i in self._dataset.indexes if i not in self.indexes]
         self.bands, self.rows, self.cols = len(self.indexes), self._dataset.height, self._dataset.width
-        self.dtype = np.dtype(self._dataset.dtypes[0])
+        self.dtype = np.dtype(pixel_types(self._dataset)[0])
         self.declared_nodata = nodata_text(path) if nodata is None else str(nodata)
         self.nodata = usable_nodata(self.declared_nodata, self.dtype)
         first = np.array(self.indexes, dtype=int) - 1
@@ -105,7 +105,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
         with refusing_damage(f"The pixels around row {window.row}, column {window.col} cannot be decoded."):
-            raw = self._dataset.read(self.indexes, window=window.rasterio)
+            raw = self._dataset.read(self.indexes, window=window.rasterio, out_dtype=self.dtype)
             return raw, self._valid(raw, window)
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:

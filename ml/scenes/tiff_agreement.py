@@ -12,7 +12,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from ml.faults import Fault, refuse_any
-from ml.geo.raster import open_raster, refusing_damage
+from ml.geo.raster import open_raster, pixel_types, refusing_damage
 from ml.scenes.source import usable_nodata
 from ml.scenes.tiff_directories import ambiguous
 from ml.scenes.tiff_safety import REFERENCES, TiffLayout, check_tiff, external_reference
@@ -54,7 +54,7 @@ def _differences(layout: TiffLayout, dataset: DatasetReader) -> Iterator[Fault]:
         "rows": (layout.rows, dataset.height),
         "columns": (layout.cols, dataset.width),
         "bands": (layout.bands, dataset.count),
-        "pixels": (layout.dtype, "/".join(sorted(set(dataset.dtypes)))),
+        "pixels": (layout.dtype, "/".join(sorted(set(pixel_types(dataset))))),
         "overviews": (layout.overviews, len(dataset.overviews(1))),
         "masks": (int(layout.masked), int(dataset.mask_flag_enums[0] == [MaskFlags.per_dataset])),
         "nodata": _nodata(layout, dataset),
