@@ -42,6 +42,21 @@ async def _which(
     return which
 
 
+async def _number(
+    which: Annotated[
+        str,
+        Path(
+            description="Number of the version: an alias may move at any moment.",
+            json_schema_extra={"pattern": f"^{registry.VERSION.pattern}$"},
+        ),
+    ],
+) -> int:
+    if not registry.VERSION.fullmatch(which):
+        hint = "GET of the same path says which number it has now."
+        raise invalid("number-needed", "An alias may move at any moment.", hint, "path:which")
+    return int(which)
+
+
 async def _alias(alias: Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]) -> str:
     if not NAME.fullmatch(alias):
         raise NotFound("alias", alias if alias.isprintable() else "?")
@@ -49,6 +64,7 @@ async def _alias(alias: Annotated[str, Path(json_schema_extra={"pattern": f"^{NA
 
 
 Which = Annotated[str, Depends(_which)]
+Number = Annotated[int, Depends(_number)]
 NewAlias = Annotated[str, Path(json_schema_extra={"pattern": f"^{registry.ALIAS.pattern}$", "maxLength": 80})]
 AliasName = Annotated[str, Depends(_alias)]
 
@@ -88,12 +104,9 @@ def get_version(session: Reading, id_: Id, which: Which, response: Response) -> 
 
 
 @router.delete("/{id}/versions/{which}", status_code=204, response_model=None, responses=DELETED | problems(422))
-def delete_version(services: Wired, id_: Id, which: Which, if_match: Condition, how: Deleting) -> Response:
+def delete_version(services: Wired, id_: Id, which: Number, if_match: Condition, how: Deleting) -> Response:
     """Delete a model version, named by its number. Refused while something needs it, or an alias points at it."""
-    if not registry.VERSION.fullmatch(which):
-        hint = f"GET /v1/models/{id_}/versions/{which} says which number it has now."
-        raise invalid("number-needed", "An alias may move at any moment.", hint, "path:which")
-    return deleted(services, Thing("version", f"{id_}:{int(which)}"), if_match, how)
+    return deleted(services, Thing("version", f"{id_}:{which}"), if_match, how)
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=StoredFile, responses=file(BUNDLE) | problems(404, 416))

@@ -87,6 +87,8 @@ def test_the_sweep_deletes_resume_files_of_jobs_that_have_ended(
     assert len(list(store.keys("resume/"))) == 1
     with services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
+    resume.sweep(store, services.database, timedelta(days=1))
+    assert len(list(store.keys("resume/"))) == 1, "it can be done again"
     resume.sweep(store, services.database, timedelta(0))
     assert list(store.keys("resume/")) == []
 

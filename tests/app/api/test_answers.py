@@ -3,7 +3,7 @@
 `stored.json` has the rows in SQLite of one resource of each kind, and the answers of canemap 0.1.0. Some answers were
 changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
 other answers already had; STAC Items were not valid, and are now (docs/decisions/0033-valid-stac-and-a-catalogue.md).
-Fields that were added to labels since have their defaults in it.
+Fields that were added since have their defaults in it.
 """
 
 import json
