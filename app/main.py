@@ -31,7 +31,7 @@ from app.api.http.places import Places
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.inspection.inspector import SERVER
-from app.operations.background import start_rounds
+from app.operations.background import start_rounds, start_upkeep
 from app.operations.job_counts import RENEW_S, JobCounter
 from app.operations.readiness import Readiness
 from app.services import Services
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.places = Places(chosen.inspection_wait_s)
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
+        threads += start_upkeep(services, stop)
         calm_collection()
         yield
         stop.set()

@@ -31,7 +31,7 @@ class Services:
         """Open the services that `settings` name, and create the data folder if it is missing."""
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
-        store, limits = open_store(settings.store, cache), _limits(settings)
+        store, limits = open_store(settings.store, cache, 3600 * settings.trust_files_h), _limits(settings)
         inspector = Inspector(limits, settings.inspection_wait_s)
         return cls(settings, Database(settings.database), store, JobQueue(settings), cache, inspector)
 

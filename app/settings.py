@@ -70,6 +70,32 @@ class Settings(BaseSettings):
     stall_s: float = Field(
         1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
     )
+    trust_files_h: float = Field(
+        24, ge=0, description="Hours for which a stored file that was found intact is served without checking it again."
+    )
+    scrub_mb_s: float = Field(
+        10,
+        ge=0,
+        description="Speed at which all stored files are read and checked in the background, in MB/s; 0: never.",
+    )
+    scrub_d: float = Field(30, gt=0, description="Days between two such checks of a file.")
+    keep_logs_d: float = Field(365, ge=0, description="Days for which the log of an ended job is kept; 0: for ever.")
+    keep_series_d: float = Field(
+        0, ge=0, description="Days for which the series of an ended training is kept; 0: for ever."
+    )
+    keep_keys_d: float = Field(30, ge=0, description="Days for which an Idempotency-Key is kept; 0: for ever.")
+    keep_workers_d: float = Field(
+        7, ge=0, description="Days for which a worker that has died is remembered; 0: for ever."
+    )
+    keep_messages_d: float = Field(
+        7, ge=0, description="Days for which the broker of plain files keeps a message that nobody takes; 0: for ever."
+    )
+    keep_failed_d: float = Field(
+        0, ge=0, description="Days after which what failed or was dismissed, and nothing needs, is deleted; 0: never."
+    )
+    keep_orphans_d: float = Field(
+        0, ge=0, description="Days after which files that nothing in the database names are deleted; 0: never."
+    )
     keep_unfinished_d: float = Field(
         1, ge=0, description="Days for which a failed or dismissed job can be continued where it was, if it is retried."
     )

@@ -5,6 +5,7 @@ import socket
 import threading
 import warnings
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from celery import Celery
@@ -14,7 +15,7 @@ from celery.worker.control import Panel
 from sqlalchemy import delete
 
 from app.core.columns import now
-from app.core.periodic import every
+from app.core.periodic import every, start_every
 from app.core.startup import calm_collection, configure_logs
 from app.jobs.queue import TASK, make_celery
 from app.operations.background import start_rounds
@@ -26,6 +27,7 @@ from worker.process import prepare
 from worker.supervisor import perform_all
 
 REPORT_S = 5.0
+SWEEP_S = 3600.0
 CONTROL = {"ping", "hello", "heartbeat", "election"}  # commands that only ask, and that let a worker notice others
 log = structlog.get_logger()
 
@@ -37,7 +39,6 @@ def run(settings: Settings, queues: list[str]) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)
     scratch.sweep(settings.data_dir / "scratch", services.database)
-    resume.sweep(services.store, services.database, timedelta(days=settings.keep_unfinished_d))
     stopping = threading.Event()
     celery = make_celery(settings)
     prepare()
@@ -87,6 +88,9 @@ def _arguments(celery: Celery, queues: list[str]) -> list[str]:
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
     calm_collection()
     start_rounds(services, stopping)
+    keep = timedelta(days=services.settings.keep_unfinished_d)
+    unfinished = partial(resume.sweep, services.store, services.database, keep)
+    start_every(SWEEP_S, unfinished, stopping, name="unfinished results")
     threading.Thread(target=_report_living, args=(services, queues, stopping), daemon=True).start()
     log.info("worker ready", queues=queues)
 

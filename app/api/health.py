@@ -1,6 +1,6 @@
 """Routes for whoever operates the service: /healthz, /readyz and /metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -22,6 +22,7 @@ class JobCounts(Collector):
     """Prometheus collector for the number of jobs of each kind and status."""
 
     counter: JobCounter
+    damaged: Callable[[], int]
 
     def collect(self) -> Iterator[Metric]:
         """One gauge, `canemap_jobs`, with the labels kind and status."""
@@ -29,6 +30,9 @@ class JobCounts(Collector):
         for (kind, status), number in self.counter.counts().items():
             counts.add_metric([kind, status], number)
         yield counts
+        yield GaugeMetricFamily(
+            "canemap_damaged_files", "Stored files that were found damaged or missing", self.damaged()
+        )
 
 
 @router.get("/healthz")
@@ -40,16 +44,17 @@ async def healthz() -> documents.Alive:
 @router.get("/readyz", response_model=documents.Ready)
 def readyz(request: Request) -> documents.Ready | Response:
     """Say that everything a job needs is available; otherwise 503 with a problem that names what fails."""
-    faults = request.app.state.readiness.faults()
+    readiness = request.app.state.readiness
+    faults = readiness.faults()
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
         return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults).model_dump(), 503)
-    return documents.Ready()
+    return documents.Ready(warnings=readiness.warnings())
 
 
 @router.get("/metrics", response_class=Response, responses=content({"text/plain": TEXT}))
 def metrics(request: Request) -> Response:
     """The metrics of this process and the number of jobs, in the text format of Prometheus."""
     jobs_by_status = CollectorRegistry()
-    jobs_by_status.register(JobCounts(request.app.state.tally))
+    jobs_by_status.register(JobCounts(request.app.state.tally, request.app.state.readiness.damaged))
     return Response(generate_latest(REGISTRY) + generate_latest(jobs_by_status), media_type=CONTENT_TYPE_LATEST)

@@ -124,7 +124,7 @@ def beat() -> None:
     import signal
 
     from app.core.startup import configure_logs, private_files
-    from app.operations.background import start_rounds
+    from app.operations.background import start_rounds, start_upkeep
     from app.services import Services
     from app.settings import Settings
 
@@ -135,7 +135,7 @@ def beat() -> None:
         signal.signal(number, lambda *_: stop.set())
     _check_schema(settings)
     services = Services.open(settings)
-    for thread in start_rounds(services, stop):
+    for thread in [*start_rounds(services, stop), *start_upkeep(services, stop)]:
         thread.join()
     services.close()
 

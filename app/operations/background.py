@@ -1,11 +1,25 @@
 """The background threads of every process: they look for dead workers, waiting jobs and schedules that are due."""
 
 import threading
+from functools import partial
 
 from app.core.periodic import start_every
 from app.jobs.sweep import Sweeper
 from app.schedules.due import Ticker
 from app.services import Services
+from app.upkeep import retention
+from app.upkeep.scrubbing import Scrubber
+
+UPKEEP_S, SCRUB_S = 3600.0, 60.0  # between two looks whether there is something to delete, or to check
+
+
+def start_upkeep(services: Services, stop: threading.Event) -> list[threading.Thread]:
+    """Start threads that delete what is kept no longer, and check the stored files, until `stop` is set."""
+    scrubber = Scrubber(services, stop.wait)
+    return [
+        start_every(UPKEEP_S, partial(retention.sweep, services), stop, name="retention"),
+        start_every(SCRUB_S, scrubber.run, stop, name="scrub"),
+    ]
 
 
 def start_rounds(services: Services, stop: threading.Event) -> list[threading.Thread]:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
 from app.core.db import Database, schema_of, schemas
 from app.jobs.kinds import QUEUES
 from app.services import Services
-from app.tables import Worker
-from ml.faults import Fault
+from app.tables import DamagedFile, Worker
+from app.upkeep import scrubbing
+from ml.faults import MOST_FAULTS, Fault, Note
 
 TIMEOUT_S = 4.0
 WORKER_TIMEOUT = timedelta(seconds=30)  # a worker that has not reported for this time counts as gone
@@ -28,6 +29,7 @@ BROKER_AWAY = Fault(
     "broker", "The broker cannot be reached.", "Start it, or correct CANEMAP_BROKER_URL. Jobs are accepted meanwhile."
 )
 MIGRATE = "canemap migrate"
+RESTORE = "`canemap files check` names the file: restore it from a backup, or delete what it belongs to."
 STORE_HINT = "Check CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
 
 
@@ -95,6 +97,21 @@ class Readiness:
             Probe("broker", lambda: [] if self.services.queue.answers() else [BROKER_AWAY]),
             Probe("storage", lambda: list(storage_faults(self.services))),
         ]
+
+    def warnings(self) -> tuple[Note, ...]:
+        """What does not keep the service from working, but must be mended: files that were found damaged."""
+        with self.services.database.read() as session:
+            rows = scrubbing.damaged(session, MOST_FAULTS)
+        owners = dict.fromkeys((row.owner, row.fault) for row in rows)
+        return tuple(
+            Note(code=f"{fault}_file", detail=f"A stored file of {owner} is {fault}.", hint=RESTORE)
+            for owner, fault in owners
+        )
+
+    def damaged(self) -> int:
+        """The number of stored files that were found damaged or missing."""
+        with self.services.database.read() as session:
+            return session.scalar(select(func.count()).select_from(DamagedFile)) or 0
 
     def faults(self) -> list[Fault]:
         """All faults; empty if the service is ready."""

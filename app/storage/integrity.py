@@ -1,5 +1,7 @@
 """Checks that a file holds the bytes that its key names."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,18 +14,25 @@ _REMEMBERED = 10_000
 
 @dataclass
 class Checker:
-    """Checks files by their sha256. It remembers intact files, so one that is served many times is hashed only once."""
+    """Checks files by their sha256. It remembers intact files, so one that is served many times is hashed once a day.
 
-    _intact: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    trust_s: Seconds after which a file is checked again although it seems unchanged: bits that rot on a disk leave size
+        and time of a file as they were. clock: Returns seconds that only grow.
+    """
+
+    trust_s: float
+    clock: Callable[[], float] = time.monotonic
+    _intact: dict[Path, tuple[tuple[int, ...], float]] = field(default_factory=dict)
 
     def check(self, path: Path, key: str, *, again: bool = False) -> None:
         """Raise `Damaged` unless the file at `path` exists and holds the bytes that `key` names.
 
-        again: Check even if the file was found intact before and has not changed since.
+        again: Check even if the file was found intact lately and has not changed since.
         """
         try:
             identity = _identity(path)
-            if self._intact.get(path) == identity and not again:
+            known, until = self._intact.get(path, (None, 0.0))
+            if known == identity and self.clock() < until and not again:
                 return
             found = sha256_of(path)
         except FileNotFoundError as error:
@@ -37,7 +46,7 @@ class Checker:
             )
         if len(self._intact) >= _REMEMBERED:
             self._intact.clear()
-        self._intact[path] = identity
+        self._intact[path] = identity, self.clock() + self.trust_s
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -3,14 +3,16 @@
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from app.storage.integrity import Checker
-from app.storage.store import Stored, key_for, remove_leftovers, sha256_of
+from app.storage.store import PIECE_BYTES, TRUST_S, Stored, StoredObject, key_for, missing, remove_leftovers, sha256_of
 
 log = structlog.get_logger()
 
@@ -21,14 +23,14 @@ class LocalStore:
     A file under a key is always complete and on the disk: it is written elsewhere in the folder, synced, then renamed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trust_s: float = TRUST_S) -> None:
         self.root = root.resolve()
         self._incoming = self.root / "incoming"
         self._objects = self.root / "objects"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._objects.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self._incoming.iterdir())
-        self._checker = Checker()
+        self._checker = Checker(trust_s)
 
     @property
     def url(self) -> str:
@@ -54,6 +56,7 @@ class LocalStore:
         target = self.path(stored.object)
         with self.incoming() as staged:
             _link(source, staged)
+            os.utime(staged)  # an object is as old as its key: a file may have been written days before
             _sync(staged)
             self._make_folder(target.parent)
             staged.replace(target)  # an existing file is replaced: it has the same bytes, unless it is damaged
@@ -81,6 +84,25 @@ class LocalStore:
         top = self.path(prefix.rpartition("/")[0])
         found = (path.relative_to(self._objects).as_posix() for path in top.rglob("*") if path.is_file())
         yield from sorted(key for key in found if key.startswith(prefix))
+
+    def objects(self) -> Iterator[StoredObject]:
+        """All objects, sorted by their keys."""
+        for key in self.keys(""):
+            with suppress(FileNotFoundError):  # it was just deleted
+                status = self.path(key).stat()
+                yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object in pieces, where possible from the disk and not from the memory of the machine."""
+        try:
+            file = self.path(key).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise missing(key) from error
+        with file:
+            if sys.platform == "linux":
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""

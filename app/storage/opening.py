@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.storage.cache import Cache
 from app.storage.local import LocalStore
-from app.storage.store import Store
+from app.storage.store import TRUST_S, Store
 
 _OPTIONS = {"endpoint", "region"}
 
@@ -27,14 +27,15 @@ def check_url(url: str) -> str:
     )
 
 
-def open_store(url: str, cache: Cache) -> Store:
+def open_store(url: str, cache: Cache, trust_s: float = TRUST_S) -> Store:
     """Open the store at `url`, which has the form of CANEMAP_STORE_URL.
 
-    cache: For copies of files of a store that is not on this machine.
+    cache: For copies of files of a store that is not on this machine. trust_s: Seconds for which a file that was found
+    intact is served without another look at its bytes.
     """
     parts = urlsplit(check_url(url))
     if parts.scheme == "file":
-        return LocalStore(Path(unquote(parts.path)))
+        return LocalStore(Path(unquote(parts.path)), trust_s)
     from app.storage.s3 import S3Store  # imported only when it is used, because its library is slow to import
 
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -45,4 +46,5 @@ def open_store(url: str, cache: Cache) -> Store:
         cache,
         endpoint=options.get("endpoint"),
         region=options.get("region"),
+        trust_s=trust_s,
     )

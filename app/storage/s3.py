@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from app.core.errors import StoreAway
 from app.storage.cache import Cache
 from app.storage.integrity import Checker
-from app.storage.store import Stored, key_for, missing, sha256_in, sha256_of
+from app.storage.store import PIECE_BYTES, TRUST_S, Stored, StoredObject, key_for, missing, sha256_in, sha256_of
 
 log = structlog.get_logger()
 PART_BYTES = 64 * 1024**2  # of a multipart upload; S3 allows 10,000 of them, so objects of up to 640 GB
@@ -39,9 +39,18 @@ class S3Store:
     Credentials come from the same sources as for the tools of AWS, for instance environment variables.
     """
 
-    def __init__(self, bucket: str, prefix: str, cache: Cache, *, endpoint: str | None, region: str | None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        cache: Cache,
+        *,
+        endpoint: str | None,
+        region: str | None,
+        trust_s: float = TRUST_S,
+    ) -> None:
         self._bucket, self._prefix, self._cache = bucket, prefix, cache
-        self._checker = Checker()
+        self._checker = Checker(trust_s)
         where = {"endpoint_url": endpoint, "region_name": region}
         session = boto3.session.Session()
         self._client = session.client("s3", config=_PATIENT, **where)
@@ -98,11 +107,23 @@ class S3Store:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`."""
+        return (found.key for found in self._listed(prefix))
+
+    def objects(self) -> Iterator[StoredObject]:
+        """All objects."""
+        return self._listed("")
+
+    def _listed(self, prefix: str) -> Iterator[StoredObject]:
         pages = self._client.get_paginator("list_objects_v2")
         with self._request(prefix):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", ()):
-                    yield item["Key"].removeprefix(self._prefix)
+                    yield StoredObject(item["Key"].removeprefix(self._prefix), item["Size"], item["LastModified"])
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object in pieces, from the bucket and not from the cache."""
+        with self._request(key) as target:
+            yield from self._client.get_object(**target)["Body"].iter_chunks(PIECE_BYTES)
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there, and its copy in the cache."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from app.core.errors import Damaged
 from app.storage.owners import owner_of
 
 _LAST_COMPONENT = re.compile(r"(?P<sha256>[0-9a-f]{64})-[^/]+")
+TRUST_S = 86_400.0  # seconds for which a file that was found intact is not read again before it is served
+PIECE_BYTES = 1024**2
 _LEFT_BEHIND_S = 86_400  # an upload that stalls is aborted long before this
 
 
@@ -37,6 +40,15 @@ class Stored:
     object: str
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the store lists it. modified: when it was stored."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
 
 
 class Store(Protocol):
@@ -70,6 +82,12 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, in order."""
+
+    def objects(self) -> Iterator[StoredObject]:
+        """All objects, in the order of their keys."""
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object in pieces, as they lie in the store itself. They are not checked."""
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""
@@ -112,9 +130,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Delete those of the files and folders that were not written to for a day. Killed processes left them behind."""
+def remove_leftovers(paths: Iterable[Path], before: float | None = None) -> int:
+    """Delete those of the files and folders that were not written to for a day. Killed processes left them behind.
+
+    before: Time in seconds since 1970 before which they were written last; by default a day ago. Returns their number.
+    """
+    count, limit = 0, time.time() - _LEFT_BEHIND_S if before is None else before
     for path in paths:
         with suppress(FileNotFoundError):  # its owner has just deleted it
-            if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+            if path.stat().st_mtime < limit:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                count += 1
+    return count

@@ -21,6 +21,7 @@ from app.services import Services
 from app.tables import (
     Alias,
     AliasMove,
+    DamagedFile,
     Dataset,
     DatasetLabels,
     DatasetScenes,
@@ -72,6 +73,8 @@ def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade
     def forget(session: Session) -> tuple[list[str], Ids]:
         going = _by_kind(_plan(session, thing, if_match, cascade=cascade, lock=True).all)
         files = [key for kind, ids in going.items() for key in files_of(session, kind, ids)]
+        for keys in batches(files):
+            session.execute(delete_rows(DamagedFile).where(DamagedFile.key.in_(keys)))
         for kind in ORDER:
             for ids in batches(going.get(kind, [])):
                 _FORGET[kind](session, ids)

@@ -6,13 +6,39 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training
-from app.upkeep.references import batches, versions_in
+from app.upkeep.references import TABLES, batches, versions_in
+
+WITH_FILES = ("scene", "labels", "dataset", "training", "version", "prediction")
 
 
 def files_of(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
     """The keys of the files of resources of one kind. ids: As those of `Thing`."""
     for some in batches(ids):
         yield from _files(session, kind, some)
+
+
+def after(session: Session, kind: str, id_: str) -> str | None:
+    """The id of the resource of one kind with files that comes next after `id_`; None after the last one."""
+    if kind == "version":
+        name, _, number = id_.rpartition(":")
+        here = tuple_(ModelVersion.name, ModelVersion.version)
+        wanted = select(ModelVersion.name, ModelVersion.version).where(here > tuple_(name, int(number or 0)))
+        found = session.execute(wanted.order_by(ModelVersion.name, ModelVersion.version).limit(1)).first()
+        return f"{found[0]}:{found[1]}" if found else None
+    table = TABLES[kind]
+    return session.scalar(select(table.id).where(table.id > id_).order_by(table.id).limit(1))
+
+
+def every_file(session: Session) -> Iterator[str]:
+    """The keys of all files that rows name, but those from which jobs are resumed."""
+    for kind in WITH_FILES:
+        if kind == "version":
+            ids = [
+                f"{name}:{number}" for name, number in session.execute(select(ModelVersion.name, ModelVersion.version))
+            ]
+        else:
+            ids = list(session.scalars(select(TABLES[kind].id)))
+        yield from files_of(session, kind, ids)
 
 
 def _files(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:

@@ -23,6 +23,21 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=80), primary_key=True),
         sa.Column("number", sa.Integer(), nullable=False),
     )
+    op.create_table(
+        "damaged_files",
+        sa.Column("key", sa.String(length=500), primary_key=True),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("fault", sa.String(length=20), nullable=False),
+        sa.Column("found", sa.DateTime(timezone=True), nullable=False),
+    )
+    op.create_table(
+        "scrub",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("thing", sa.String(length=100), nullable=False),
+        sa.Column("began", sa.DateTime(timezone=True)),
+        sa.Column("ended", sa.DateTime(timezone=True)),
+    )
     op.add_column("jobs", sa.Column("pause_s", sa.Double(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("next_attempt", sa.DateTime(timezone=True)))
     op.add_column("jobs", sa.Column("attempts", JSON, nullable=False, server_default="[]"))
@@ -38,4 +53,5 @@ def downgrade() -> None:
     op.drop_column("schedules", "always")
     for column in ("attempts", "next_attempt", "pause_s"):
         op.drop_column("jobs", column)
-    op.drop_table("deleted_numbers")
+    for table in ("scrub", "damaged_files", "deleted_numbers"):
+        op.drop_table(table)

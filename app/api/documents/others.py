@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from app.api.documents.base import Document, Link
+from ml.faults import Note
 
 
 class Upload(Document):
@@ -58,3 +59,4 @@ class Ready(Document):
     """Everything that a job needs is available."""
 
     status: Literal["ready"] = "ready"
+    warnings: tuple[Note, ...] = Field((), description="What must be mended although the service works: damaged files.")
