@@ -24,7 +24,7 @@ from app.api import (
     trainings,
     uploads,
 )
-from app.api.http import body_limits, callers, heads, problems, request_log
+from app.api.http import body_limits, callers, cors, heads, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -67,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     body_limits.install(app, chosen.upload_idle_s)
     callers.install(app, chosen)
+    cors.install(app, chosen.origins)
     request_log.install(app)
     # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.

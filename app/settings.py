@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         "", description="Further host names under which the service may be asked, comma-separated."
     )
+    cors_origins: str = Field(
+        "",
+        description="Web pages that may read from the service: origins like https://maps.example.org, comma-separated, "
+        "or * for all.",
+    )
     cache_limit_bytes: int = Field(
         50 * GIB, gt=0, description="Largest size of the copies of stored files on this machine, in bytes."
     )
@@ -153,11 +158,26 @@ class Settings(BaseSettings):
             raise ValueError("write an address, for instance https://maps.example.org")
         return url.rstrip("/")
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            parts = urlsplit(origin)
+            whole = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+            if origin != "*" and not (whole and parts.hostname):
+                raise ValueError("write origins without a path, for instance https://maps.example.org, or *")
+        return text
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of web pages that may read from the service; ("*",) for all."""
+        return _listed(self.cors_origins)
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """The host names of the service beside those of the loopback."""
         public = urlsplit(self.public_url).hostname or ""
-        return tuple(host.strip() for host in (public, *self.allowed_hosts.split(",")) if host.strip())
+        return (*((public,) if public else ()), *_listed(self.allowed_hosts))
 
     def pause_after(self, failures: int) -> float:
         """The seconds before a job is tried again whose process has died `failures` times."""
@@ -183,3 +203,8 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """The folder of the messages of the broker that uses plain files."""
         return self.data_dir.resolve() / "broker"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The parts of a text between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

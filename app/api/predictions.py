@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -31,6 +31,7 @@ from ml.csv_text import plain_cells
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
 CSV = "text/csv; charset=utf-8"
+Product = Annotated[str, Path(json_schema_extra={"enum": list(predictions.PRODUCTS)})]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
 
@@ -100,8 +101,10 @@ def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTa
     response_class=StoredFile,
     responses=file(*dict.fromkeys(MEDIA_TYPES.values())) | problems(404, 416),
 )
-def get_product(services: Wired, id_: Id, product: Literal[*predictions.PRODUCTS]) -> StoredFile:  # type: ignore[valid-type]
+def get_product(services: Wired, id_: Id, product: Product) -> StoredFile:
     """Download one file of the result. Range requests are supported."""
+    if product not in predictions.PRODUCTS:  # GDAL and QGIS ask for classes.tif.aux.xml, .ovr, .msk and others
+        raise NotFound("product", f"{id_}/{product}" if product.isprintable() else id_)
     path = predictions.product(services, id_, product)
     return StoredFile(path, media_type=MEDIA_TYPES[product], filename=f"{id_}-{product}")
 

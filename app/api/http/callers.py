@@ -21,6 +21,7 @@ from ml.faults import Fault
 
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?P<port>:[0-9]{1,5})?")
 SAFE = ("GET", "HEAD", "OPTIONS")
+SEARCH = "/v1/stac/search"  # its POST only reads
 OWN = ("same-origin", "none")  # values of Sec-Fetch-Site: a page of this service, or a person
 
 
@@ -50,7 +51,7 @@ class Callers:
         if not self._is_own(match["host"], scope):
             hint = "Use an address of the service, or add this name to CANEMAP_ALLOWED_HOSTS."
             return _refused(400, "unknown-host", "The service is not known by this name.", hint, "host")
-        if scope["method"] not in SAFE and self._is_foreign(headers, _authority(match[0])):
+        if not self._is_safe(scope) and self._is_foreign(headers, _authority(match[0])):
             hint = (
                 "Send it from a page of the service itself, or from a program, which sends no Origin. Behind a proxy, "
                 "set CANEMAP_PUBLIC_URL to the address that browsers use."
@@ -58,6 +59,10 @@ class Callers:
             detail = "A web page of another site asked for a change."
             return _refused(403, "foreign-origin", detail, hint, "origin")
         return None
+
+    @staticmethod
+    def _is_safe(scope: Scope) -> bool:
+        return scope["method"] in SAFE or scope["path"] == SEARCH
 
     def _is_own(self, host: str, scope: Scope) -> bool:
         name = _plain(host)

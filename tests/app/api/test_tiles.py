@@ -132,3 +132,11 @@ def test_the_file_of_the_tiles_is_a_product_and_a_cog(http: httpx.Client, url: s
     with open_raster(tmp_path / "web.tif") as cog:
         assert (cog.crs.to_epsg(), cog.count) == (3857, 4)
         assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_files_that_a_product_never_has_are_not_found(http: httpx.Client, url: str) -> None:
+    for ending in ("aux.xml", "ovr", "msk", "tfw", "AUX.XML"):
+        for answer in (http.get(f"{url}/classes.tif.{ending}"), http.head(f"{url}/classes.tif.{ending}")):
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    for path in (f"{url}/classes.tfw", f"{url}/classes", f"{url}/a%00b", "/v1/scenes/s1/data.aux.xml"):
+        assert http.get(path).status_code == 404, path
