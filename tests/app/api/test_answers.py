@@ -4,6 +4,7 @@
 changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
 other answers already had; STAC Items were not valid, and are now (docs/decisions/0033-valid-stac-and-a-catalogue.md).
 Fields that were added since have their defaults in it.
+The CSV of areas has four decimals and more columns since.
 """
 
 import json
