@@ -95,8 +95,16 @@ def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(
     training = client.train(dataset, register_as="storm", config=config)
     eventually(lambda: len(training.series()) >= 2)
     os.kill(stack.worker("training"), signal.SIGKILL)
+    eventually(lambda: client.job(training.id)["status"] == "accepted")
+    lost = client.job(training.id)
+    assert lost["message"].startswith(
+        "worker lost: its process sent no heartbeat any more (failure 1 of 3); tried again"
+    )
     training.wait(timeout_s=120)
-    assert client.job(training.id)["attempt"] == 2
+    job = client.job(training.id)
+    assert [(end["attempt"], end["outcome"]) for end in job["attempts"]] == [(1, "worker-lost"), (2, "successful")]
+    assert (job["attempt"], job["next_attempt"]) == (2, None)
+    assert f"attempt 1: {lost['message']}" in client.log(training.id)
     assert [row["epoch"] for row in training.series()] == list(range(1, 13))
     assert training.model["metrics"] == undisturbed.model["metrics"]
     weights = [client.export_model(name, tmp_path / name).read_bytes() for name in ("calm", "storm")]

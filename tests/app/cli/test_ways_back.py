@@ -11,7 +11,7 @@ import pytest
 
 from app.client import CanemapError, Client
 from app.settings import Settings
-from tests.app.api.conftest import DATASET, prepared_sqlite, serving, trained_sqlite
+from tests.app.api.conftest import DATASET, TINY, prepared_sqlite, serving, trained_sqlite
 from tests.app.api.conftest import copy_of_service as copy_of_service
 
 __all__ = ["prepared_sqlite", "trained_sqlite"]
@@ -53,6 +53,15 @@ def test_a_deletion_shows_what_goes_and_needs_a_yes(http: httpx.Client, canemap:
     done = canemap("delete", "dataset", DATASET, "--cascade", "--yes", "--json")
     assert json.loads(done.stdout)["deleted"]["counts"]["prediction"] == 1
     assert http.get(f"/v1/datasets/{DATASET}").status_code == 404
+
+
+def test_a_dismissed_job_is_done_again_by_a_command(http: httpx.Client, canemap: Canemap) -> None:
+    job = http.post("/v1/trainings", json={"dataset": DATASET, "config": TINY}).json()["id"]
+    refused = canemap("retry", job, "--no-wait")
+    assert (refused.returncode, "has not ended" in refused.stderr) == (3, True)
+    http.delete(f"/v1/jobs/{job}")
+    again = canemap("retry", job, "--no-wait", "--json")
+    assert json.loads(again.stdout)["job"]["status"] == "accepted", again.stderr
 
 
 def test_the_client_deletes_every_kind(http: httpx.Client) -> None:
