@@ -4,7 +4,7 @@ pystac brings the schemas of STAC itself. Of the extensions it brings readers, s
 must have one here: a new extension without a reader fails, and is not left out in silence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pystac
@@ -21,6 +21,13 @@ KINDS = {
     "Collection": STACObjectType.COLLECTION,
     "Catalog": STACObjectType.CATALOG,
 }
+PREFIXES = {
+    "proj": "projection",
+    "file": "file",
+    "raster": "raster",
+    "classification": "classification",
+    "mlm": "mlm",
+}
 VALIDATOR = JsonSchemaSTACValidator()
 
 
@@ -31,10 +38,23 @@ def check(document: Json) -> None:
         assert link["href"].startswith(("http://", "https://")), link
     if document["type"] == "Feature":
         item = pystac.Item.from_dict(document, migrate=False)
-        for uri in document["stac_extensions"]:
-            READERS[uri.split("/")[3]](item)
+        declared = {uri.split("/")[3] for uri in document["stac_extensions"]}
+        assert {PREFIXES[prefix] for prefix in _prefixes(document)} <= declared
+        for name in declared:
+            READERS[name](item)
         for name, asset in item.assets.items():
             assert asset.href.startswith(("http://", "https://")), name
+
+
+def _prefixes(value: Any) -> Iterator[str]:
+    """The prefixes of all keys: "proj" of "proj:code"."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from (key.partition(":")[0],) if ":" in key else ()
+            yield from _prefixes(each) if key not in ("mlm:output", "job") else ()
+    elif isinstance(value, list):
+        for each in value:
+            yield from _prefixes(each)
 
 
 def _projection(item: pystac.Item) -> None:

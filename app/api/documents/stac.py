@@ -237,12 +237,12 @@ def _extensions(first: str | None, assets: Mapping[str, Asset]) -> tuple[str, ..
     """The extensions of STAC that an Item uses. first: one that its properties or links use."""
     bands = [band for asset in assets.values() for band in asset.bands or ()]
     used = {
-        first or "": first is not None,
         PROJECTION: any(asset.code or asset.wkt2 for asset in assets.values()),
         FILE: bool(assets),
         RASTER: any(band.scale is not None for band in bands),
         CLASSIFICATION: any(band.classes for band in bands),
     }
+    used |= {first: True} if first else {}
     return tuple(uri for uri, is_used in used.items() if is_used)
 
 
