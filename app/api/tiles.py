@@ -66,7 +66,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
 def get_preview(services: Wired, id_: Id, max_size: MaxSize = 1024, if_none_match: IfNoneMatch = "") -> Response:
     """The whole map of a prediction as one PNG picture in Web Mercator."""
     found = tiles.published(services, id_)
-    return _unchanging(found.preview(max_size), "png", found.sha256, if_none_match)
+    return _unchanging(found.preview(max_size, tiles.box(services, id_)), "png", found.sha256, if_none_match)
 
 
 def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:

@@ -43,9 +43,9 @@ class Published:
         with Image.open(io.BytesIO(self.webp(zoom, col, row)), formats=("WEBP",)) as image:
             return _encoded(image, "PNG")
 
-    def preview(self, max_size: int) -> bytes:
-        """The whole map in Web Mercator as PNG, with sides of at most `max_size` pixels."""
-        return _encoded(Image.fromarray(preview(self.tiles, max_size)), "PNG")
+    def preview(self, max_size: int, box: scenes.BBox) -> bytes:
+        """The map inside a box in degrees, in Web Mercator as PNG, with sides of at most `max_size` pixels."""
+        return _encoded(Image.fromarray(preview(self.tiles, max_size, box)), "PNG")
 
 
 def published(services: Services, id_: str) -> Published:
@@ -64,13 +64,18 @@ def published(services: Services, id_: str) -> Published:
     return found
 
 
-def bounds(services: Services, id_: str) -> tuple[float, float, float, float]:
+def box(services: Services, id_: str) -> scenes.BBox:
+    """The box of a prediction: west, south, east and north in degrees; west > east across the date line."""
+    with services.database.read() as session:
+        return scenes.get(session, predictions.get(session, id_).scene).info.bbox
+
+
+def bounds(services: Services, id_: str) -> scenes.BBox:
     """The box of a prediction: west, south, east and north in degrees.
 
     It spans -180 to 180 if the scene crosses the date line, because TileJSON has no other box for that.
     """
-    with services.database.read() as session:
-        west, south, east, north = scenes.get(session, predictions.get(session, id_).scene).info.bbox
+    west, south, east, north = box(services, id_)
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
 

@@ -25,6 +25,7 @@ from ml.geo.areas import pixel_side_m, straight_px
 from ml.geo.crs import crs_code, lonlat
 from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
+from ml.products.palette import polygons_qml
 from ml.products.polygons import Patches, patches, traced_values
 from ml.progress import Tick, still
 
@@ -34,6 +35,13 @@ _ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
 _EARTH_M = 6_378_137
 _LAYER = "classes"
 _LAST_CHANGE = "2000-01-01T00:00:00.000Z"
+_STYLES = """
+CREATE TABLE layer_styles (
+  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+  f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME
+)
+"""
 _OWN_SRS = 100_000  # for a CRS that no authority has numbered
 
 Write = Callable[[Patches], None]
@@ -62,7 +70,7 @@ def write_polygons(
         grid = grid_of(dataset)
     name_of = {item.value: item.name for item in names}
     number = 0
-    with _geojson(geojson, grid, name_of) as to_geojson, _gpkg(geopackage, grid.crs, name_of) as to_geopackage:
+    with _geojson(geojson, grid, name_of) as to_geojson, _gpkg(geopackage, grid, names) as to_geopackage:
         for some in patches(classes, traced_values(names), tick):
             kept = some.of_at_least(min_area_ha)
             number += len(kept.values)
@@ -146,12 +154,13 @@ def _filled(ring: LinearRing) -> Polygon:
 
 
 @contextmanager
-def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[Write]:
-    """Write a GeoPackage: features in the CRS of the map."""
+def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
+    """Write a GeoPackage: features in the CRS of the map, with the extent of the map and a style for QGIS."""
+    name_of = {item.value: item.name for item in names}
     path.unlink(missing_ok=True)  # an attempt that was killed may have left it
     package = NewGeoPackage.create(path)
     fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
-    system = _spatial_reference(crs)
+    system = _spatial_reference(grid.crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
     insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
     with closing(package.connection) as connection, connection:
@@ -164,6 +173,8 @@ def _gpkg(path: Path, crs: pyproj.CRS, name_of: Mapping[int, str]) -> Iterator[W
             connection.executemany(insert, rows)
 
         yield write
+        connection.execute("UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ?", grid.bounds)
+        _add_style(connection, polygons_qml([item for item in names if item.value in traced_values(names)]))
         # two equal predictions would otherwise differ in the time of writing
         connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
 
@@ -176,6 +187,19 @@ class NewGeoPackage(GeoPackage):
         connection: sqlite3.Connection = GeoPackage._build_geopackage(*args, **options)
         connection.close()
         return connection
+
+
+def _add_style(connection: sqlite3.Connection, qml: str) -> None:
+    """Add a style that QGIS applies when it opens the layer: a row of the table in which QGIS itself saves styles."""
+    connection.execute(_STYLES)
+    connection.execute(
+        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
+        "styleQML, styleSLD, useAsDefault, description, owner, update_time) "
+        "VALUES ('', '', ?, 'SHAPE', ?, ?, '', 1, '', '', ?)",
+        (_LAYER, _LAYER, qml, _LAST_CHANGE),
+    )
+    contents = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', ?)"
+    connection.execute(contents, ("layer_styles",))
 
 
 def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:

@@ -19,7 +19,7 @@ from ml.geo.raster import open_raster
 from ml.geo.watched import ticking
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks
-from ml.products.palette import Rgb
+from ml.products.palette import Rgba
 from ml.products.web_grid import CRS, TILE_PX, WebGrid, web_grid
 from ml.progress import Tick, still
 
@@ -39,14 +39,14 @@ _COG = {
 }
 
 
-def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgb], tick: Tick = still) -> bool:
+def write_web_cog(classes: Path, out: Path, colours: Mapping[int, Rgba], tick: Tick = still) -> bool:
     """Write a class map (uint8) as a COG of RGBA in EPSG:3857 whose blocks are tiles of 256 x 256 px.
 
     Blocks are lossless WEBP and coincide with the tiles of GoogleMapsCompatible (WebMercatorQuad). The file itself has
     the zoom whose pixels are nearest in size to those of the map. Its overviews have the smaller zooms, down to one
     where the map is no larger than a tile. Each pixel has the colour of the nearest pixel of the map. Pixels without a
-    class in `colours` are transparent, and tiles of only such pixels are not stored. tick: Called at
-    least every second or so.
+    class in `colours`, or of one whose alpha is 0, are transparent, and tiles of only such pixels are not stored. tick:
+    Called at least every second or so.
 
     Returns:
         False if the map lies beyond the 85th parallels, where the tiles end; then no file is written.
@@ -118,9 +118,9 @@ def _colour(warped: Sequence[WarpedVRT], web: WebGrid, plain: Path, table: np.nd
                 file.write(coloured, window=place)
 
 
-def _table(colours: Mapping[int, Rgb]) -> np.ndarray:
+def _table(colours: Mapping[int, Rgba]) -> np.ndarray:
     """Red, green, blue and alpha of each class value, uint8 (4, 256)."""
     table = np.zeros((4, 256), dtype=np.uint8)
     for value, colour in colours.items():
-        table[:, value] = *colour, 255
+        table[:, value] = colour if colour[3] else 0
     return table

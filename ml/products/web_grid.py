@@ -70,7 +70,7 @@ def web_grid(grid: Grid) -> WebGrid | None:
     The largest zoom is the one whose pixels are nearest in size to those of the scene. At the smallest one the scene is
     no larger than a tile.
     """
-    x, y = _world(grid.outline_wgs84)
+    x, y = world(grid.outline_wgs84)
     pad_x, pad_y = _PAD * np.ptp(x), _PAD * np.ptp(y)
     west, east, north, south = x.min() - pad_x, x.max() + pad_x, max(0.0, y.min() - pad_y), min(1.0, y.max() + pad_y)
     if north >= south:
@@ -83,7 +83,7 @@ def web_grid(grid: Grid) -> WebGrid | None:
     return WebGrid(zoom, levels, left, top, right, bottom)
 
 
-def _world(lonlat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def world(lonlat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Longitudes and latitudes (n, 2) as x and y in the square world, from 0 at its north-western corner to 1.
 
     x is continuous across the date line.

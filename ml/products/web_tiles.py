@@ -2,15 +2,15 @@
 
 import mmap
 from dataclasses import dataclass
-from functools import cached_property
-from math import log2
+from math import ceil, floor, log2
 from pathlib import Path
 
 import numpy as np
 
+from ml.geo.grid import Box
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
-from ml.products.web_grid import TILE_PX, WORLD_M
+from ml.products.web_grid import TILE_PX, WORLD_M, world
 from ml.scenes import tiff_directories as tag
 from ml.scenes.tiff_directories import Directory, directories
 
@@ -65,29 +65,35 @@ class WebTiles:
                 return self._bytes[offset : offset + count]
         return None
 
-    @cached_property
-    def window(self) -> Window:
-        """The pixels of the largest zoom that enclose all tiles with content; all pixels if every tile is empty."""
-        counts = self._levels[self.max_zoom].counts
-        rows, cols = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
-        if not len(rows):
-            return Window(0, 0, *(TILE_PX * tiles for tiles in counts.shape))
-        extent = rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
-        return Window(*(TILE_PX * int(tiles) for tiles in extent))
+    def window(self, box: Box) -> Window:
+        """The pixels of the largest zoom inside a box: west, south, east and north in degrees.
+
+        What the box has beyond the tiles of the map is left out; of a box beside them all pixels are.
+        """
+        level = self._levels[self.max_zoom]
+        rows, cols = level.offsets.shape
+        west, south, east, north = box
+        lon, lat = np.array([west, east + 360 * (east < west)]), np.array([north, south])
+        side = TILE_PX << self.max_zoom
+        x, y = (side * part for part in world(np.column_stack([lon, lat])))
+        x -= TILE_PX * level.col
+        x += side * np.round((TILE_PX * cols / 2 - x.mean()) / side)  # columns continue across the date line
+        y -= TILE_PX * level.row
+        left, right = np.clip([floor(x[0]), ceil(x[1])], 0, TILE_PX * cols).tolist()
+        top, bottom = np.clip([floor(y[0]), ceil(y[1])], 0, TILE_PX * rows).tolist()
+        if left >= right or top >= bottom:
+            return Window(0, 0, TILE_PX * rows, TILE_PX * cols)
+        return Window(top, left, bottom - top, right - left)
 
 
-def preview(tiles: WebTiles, max_size: int) -> np.ndarray:
-    """The whole map without empty margins, uint8 RGBA (rows, cols, 4), with sides of at most `max_size` px."""
-    window = tiles.window
+def preview(tiles: WebTiles, max_size: int, box: Box) -> np.ndarray:
+    """The map inside a box in degrees, uint8 RGBA (rows, cols, 4), with sides of at most `max_size` px."""
+    window = tiles.window(box)
     shrink = min(1.0, max_size / max(window.rows, window.cols))
     rows, cols = (max(1, round(side * shrink)) for side in (window.rows, window.cols))
     with open_raster(tiles.path) as dataset:
         image: np.ndarray = np.moveaxis(dataset.read(window=window.rasterio, out_shape=(4, rows, cols)), 0, -1)
-    visible = image[..., 3] > 0
-    if not visible.any():
-        return image
-    down, across = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
-    return image[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    return image
 
 
 def _level(directory: Directory, col: int, row: int) -> _Level:

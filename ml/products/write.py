@@ -12,7 +12,7 @@ from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 from ml.products.cog import MapEncoding, Raster, write_cog
-from ml.products.palette import classes_qml, colours
+from ml.products.palette import classes_qml, colours, colours_to_show
 from ml.products.polygon_files import write_polygons
 from ml.products.web_cog import write_web_cog
 from ml.progress import Progress, Tick, Watch, silent, still
@@ -84,7 +84,7 @@ def write_products(
         write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha, tick=steps.tick)
     if "tiles" in config.outputs:
         steps.begin("tiles")
-        if not write_web_cog(map_, files["web.tif"], colours(contract.classes), steps.tick):
+        if not write_web_cog(map_, files["web.tif"], colours_to_show(contract.classes), steps.tick):
             del files["web.tif"]
     if "classes" in config.outputs:
         files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
@@ -123,6 +123,7 @@ class _Outputs:
 
 
 def _classes_encoding(contract: Contract) -> MapEncoding:
+    # the colours of a TIFF have no alpha: what should be transparent is so in the style and in the tiles
     opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
     tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
     return MapEncoding("class", colours=opaque, tags=tags)

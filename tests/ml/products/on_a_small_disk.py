@@ -65,7 +65,7 @@ def main(disk: Path, folder: Path) -> None:
     writers: dict[str, Callable[[Path], object]] = {
         "map.tif": lambda path: write_cog(NOISE, scene, path, MapEncoding("class")),
         "scene.cog.tif": lambda path: to_cog(scene, path),
-        "web.tif": lambda path: write_web_cog(scene, path, {value: (value, 99, value) for value in range(250)}),
+        "web.tif": lambda path: write_web_cog(scene, path, {value: (value, 99, value, 255) for value in range(250)}),
         "mask.tif": mask,
     }
     print(json.dumps({name: list(outcomes(disk, write, folder / name)) for name, write in writers.items()}))

@@ -5,7 +5,7 @@ from math import dist
 from xml.etree import ElementTree
 
 from ml.contract import BINARY, ClassDef
-from ml.products.palette import CANE, OTHER, UNOBSERVED, classes_qml, colours
+from ml.products.palette import CANE, OTHER, UNOBSERVED, classes_qml, colours, colours_to_show
 
 CROPS = [
     ClassDef(value=value, name=name)
@@ -49,6 +49,21 @@ def test_a_colour_that_a_class_has_chosen_is_given_to_no_other() -> None:
     of_value = colours([*CROPS[1:3], *chosen])
     assert len(set(of_value.values())) == 4
     assert (of_value[3], of_value[4]) == ((0x44, 0x77, 0xAA), CANE)
+
+
+def test_what_is_no_crop_hides_nothing_unless_it_has_a_colour_of_its_own() -> None:
+    assert colours_to_show(BINARY) == {0: (*OTHER, 0), 1: (*CANE, 255)}
+    assert {value: colour[3] for value, colour in colours_to_show(CROPS).items()} == {0: 0} | dict.fromkeys(
+        range(1, 7), 255
+    )
+    crops = [ClassDef(value=0, name="rice"), *CROPS[1:3]]
+    assert {colour[3] for colour in colours_to_show(crops).values()} == {255}
+    assert colours_to_show([ClassDef(value=0, name="other", colour="#000000"), BINARY[1]])[0] == (0, 0, 0, 255)
+    alphas = [
+        entry.get("alpha")
+        for entry in ElementTree.fromstring(classes_qml(BINARY).split("\n", 1)[1]).iter("paletteEntry")
+    ]
+    assert alphas == ["0", "255"]
 
 
 def test_the_qgis_style_has_the_name_and_the_colour_of_each_class() -> None:

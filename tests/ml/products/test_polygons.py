@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.contract import BINARY, ClassDef
 from ml.geo.areas import polygon_area_ha
+from ml.geo.grid import grid_of
+from ml.geo.raster import open_raster
 from ml.labels.read import read_layer
 from ml.products.polygon_files import write_polygons
 from ml.products.polygons import patches
@@ -51,7 +54,7 @@ def test_both_files_have_the_same_polygons(classes: Path, tmp_path: Path) -> Non
     assert 104 < field.centroid.x < 106
     with sqlite3.connect(geopackage) as connection:
         rows = connection.execute("SELECT class, name, area_ha FROM classes").fetchall()
-        srs = connection.execute("SELECT srs_id FROM gpkg_contents").fetchall()
+        srs = connection.execute("SELECT srs_id FROM gpkg_contents WHERE data_type = 'features'").fetchall()
     connection.close()
     assert srs == [(32648,)]
     in_geojson = sorted(feature["properties"]["area_ha"] for feature in features)
@@ -240,3 +243,24 @@ def test_a_crs_without_a_datum_gets_no_foreign_number_in_the_geopackage(make_sce
     assert organization == "canemap"
     layer = read_layer(tmp_path / "a.gpkg")
     assert layer.crs is not None and layer.crs.to_authority(min_confidence=100) is None
+
+
+def test_the_geopackage_has_the_extent_of_the_map_and_a_style_that_qgis_applies(classes: Path, tmp_path: Path) -> None:
+    geopackage = tmp_path / "a.gpkg"
+    names = [ClassDef(value=0, name="other"), ClassDef(value=1, name="甘蔗 <cane>")]
+    write_polygons(classes, names, tmp_path / "a.geojson", geopackage, min_area_ha=0)
+    with open_raster(classes) as dataset:
+        bounds = grid_of(dataset).bounds
+    with sqlite3.connect(geopackage) as connection:
+        contents = connection.execute("SELECT table_name, min_x, min_y, max_x, max_y FROM gpkg_contents").fetchall()
+        ((table, geometry, default, qml),) = connection.execute(
+            "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+        )
+        columns = connection.execute("SELECT column_name FROM gpkg_geometry_columns").fetchall()
+    connection.close()
+    assert {name: tuple(extent) for name, *extent in contents} == {"classes": bounds, "layer_styles": (None,) * 4}
+    assert (table, [(geometry,)], default) == ("classes", columns, 1)
+    style = ElementTree.fromstring(qml.split("\n", 1)[1])
+    assert [(each.get("value"), each.get("label")) for each in style.iter("category")] == [("1", "甘蔗 <cane>")]
+    assert [each.get("v") for each in style.iter("prop") if each.get("k") == "color"] == ["76,175,80,140"]
+    assert read_layer(geopackage).features  # the table of styles is no second layer

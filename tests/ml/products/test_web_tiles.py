@@ -19,7 +19,7 @@ from ml.products.web_tiles import WebTiles, preview
 from tests.ml.conftest import GRID, MakeScene
 
 WEB = pyproj.CRS(CRS)
-COLOURS = {0: (0, 0, 0), 1: (76, 175, 80), 7: (238, 102, 119)}
+COLOURS = {0: (0, 0, 0, 0), 1: (76, 175, 80, 255), 7: (238, 102, 119, 255)}
 UTM_1 = Affine(10, 0, 163_000, 0, -10, 8_140_000)  # the date line runs through it, in Fiji
 TURNED = Affine.translation(500_000, 1_200_000) @ Affine.rotation(30) @ Affine.scale(10, -10)
 
@@ -106,12 +106,12 @@ def test_a_tile_has_the_colour_of_the_class_at_each_place(make_scene: MakeScene,
         tile = tiles.read(tiles.max_zoom, x, y)
         value = values[int(row), int(col)]
         seen = (0, 0, 0, 0) if tile is None else tuple(image_of(tile)[down, across])
-        assert seen == ((*COLOURS[value], 255) if value != 255 else (0, 0, 0, 0))
+        assert seen == COLOURS.get(value, (0, 0, 0, 0))
 
 
 def test_every_zoom_has_only_the_colours_of_classes(make_scene: MakeScene) -> None:
     tiles = web(classes_of(make_scene, 900, 1300))
-    allowed = {(0, 0, 0, 0), *((*colour, 255) for colour in COLOURS.values())}
+    allowed = set(COLOURS.values())
     assert tiles.min_zoom < tiles.max_zoom - 1
     for zoom in range(tiles.min_zoom, tiles.max_zoom + 1):
         col, row, *_ = tile_at(105.06, 10.81, zoom)
@@ -132,16 +132,24 @@ def test_a_map_without_any_class_has_no_tiles(make_scene: MakeScene) -> None:
     tiles = web(make_scene(np.full((1, 300, 300), 255, np.uint8), "classes.tif", nodata=255))
     col, row, *_ = tile_at(105.01, 10.84, tiles.max_zoom)
     assert tiles.read(tiles.max_zoom, col, row) is None
-    assert not preview(tiles, 64).any()
+    assert not preview(tiles, 64, (105, 10, 106, 11)).any()
 
 
-def test_the_preview_shows_the_whole_map_without_a_margin(make_scene: MakeScene) -> None:
-    image = preview(web(classes_of(make_scene, 600, 300)), 128)
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [("EPSG:32648", GRID), ("EPSG:32701", UTM_1), ("EPSG:4326", Affine(1e-4, 0, 179.98, 0, -1e-4, -16))],
+)
+def test_the_preview_shows_the_whole_map_without_a_margin(make_scene: MakeScene, crs: str, transform: Affine) -> None:
+    path = classes_of(make_scene, 600, 300, crs=crs, transform=transform)
+    with open_raster(path) as dataset:
+        grid, values = grid_of(dataset), dataset.read(1)
+    image = preview(web(path), 128, grid.bbox())
     rows, cols = image.shape[:2]
     assert max(rows, cols) <= 128
     assert rows / cols == pytest.approx(2, rel=0.1)
     assert not image[: rows // 4, : cols // 4].any()
-    assert (image[rows // 2 :, 2:-2, 3] == 255).mean() > 0.95
+    shown = np.isin(values[300:], [1, 7]).mean()
+    assert (image[rows // 2 :, 2:-2, 3] == 255).mean() == pytest.approx(shown, abs=0.07)
 
 
 def test_the_largest_zoom_has_pixels_nearest_in_size_to_those_of_the_map() -> None:
