@@ -163,7 +163,7 @@ class JobSupervisor:
                 connection.send(self._reason)
         stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
         if stalled:
-            waited = f"made no progress for {self._services.settings.stall_s:g} s and was ended"
+            waited = f"made no progress for {self._services.settings.stall_s:g} s"
             self._killed = Death(waited, "stalled")
             _ask_where_it_is(process)
         elif time.monotonic() >= self._kill_at:
@@ -200,7 +200,9 @@ class JobSupervisor:
                 if self._reason:
                     self._end_as_asked(session, self._reason, death)
                 elif fault:
-                    lifecycle.fail(session, self._claim, refusal(InputRefused(fault)))
+                    problem = refusal(InputRefused(fault))
+                    lifecycle.log(session, self._claim, [(now(), f"failed: {problem.detail}")])
+                    lifecycle.fail(session, self._claim, problem)
                 else:
                     settings = self._services.settings
                     pause_s = settings.pause_after(job.failures + 1)

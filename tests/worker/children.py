@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -96,6 +97,7 @@ def _in_a_reader(do: Callable[[], object]) -> Main:
         def read(services: Services, context: JobContext, folder: Path) -> Outcome:
             source = RasterSource.__new__(RasterSource)
             source._dataset, source.indexes, source.rows, source.cols = cast("DatasetReader", Dataset()), [1], 9, 9
+            source.dtype = np.dtype("uint16")
             context.watch(Progress("audit", 0, 9, "a", file="scene 'a'"))
             source.read_raw(Window(0, 0, 9, 9))
             raise AssertionError("it ends before")

@@ -126,6 +126,8 @@ def test_a_file_that_ends_its_reader_fails_the_job_at_once_and_is_named(fast: Se
     assert job.error is not None
     assert (job.error.type, job.error.status) == ("inspection-limit", 422)
     assert f"In stage 'audit', scene 'a': reading the files of the job {how}." in job.error.detail
+    with fast.database.read() as session:
+        assert lifecycle.read_log(session, JOB)[-1].text == f"failed: {job.error.detail}"
 
 
 @pytest.mark.parametrize("main", [children.is_killed_in_a_reader, children.crashes_elsewhere])
