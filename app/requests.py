@@ -207,7 +207,7 @@ class StacSearch(Frozen):
 
     ids: tuple[Reference, ...] | None = Field(None, max_length=1000)
     collections: tuple[Reference, ...] | None = Field(None, max_length=100)
-    bbox: tuple[float, ...] | None = Field(
+    bbox: tuple[Annotated[float, Field(strict=True)], ...] | None = Field(
         None, min_length=4, max_length=6, description="West, south, east and north in degrees."
     )
     interval: Reference | None = Field(

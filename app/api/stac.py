@@ -20,6 +20,7 @@ from app.api.http.queries import OfScenes, read_box, read_interval
 from app.api.predictions import items_of
 from app.catalogue import COLLECTIONS, Search
 from app.core.errors import NotFound, invalid
+from app.core.names import ID
 from app.learning import training_ground
 from app.requests import StacSearch
 from app.tables import ModelVersion, Prediction, Scene
@@ -32,9 +33,9 @@ class OfCatalogue(OfScenes):
     """The query parameters that select Items. A larger `limit` than 1000 is taken for 1000, as the standard asks."""
 
     limit: int = Field(100, ge=1, le=10_000, description="Largest number of items on a page, at most 1000.")
-    ids: str | None = Field(None, max_length=20_000, description="Ids of items, separated by commas.")
+    ids: str | None = Field(None, max_length=4000, description="Ids of items, separated by commas.")
     collections: str | None = Field(None, max_length=1000, description="Ids of collections, separated by commas.")
-    intersects: str | None = Field(None, max_length=50_000, description="A geometry of GeoJSON that items must touch.")
+    intersects: str | None = Field(None, max_length=8000, description="A geometry of GeoJSON that items must touch.")
 
     @property
     def search(self) -> Search:
@@ -85,9 +86,11 @@ def get_collection_item(
     session: Reading, id_: Id, item: Annotated[str, Path(max_length=200)], address: Address
 ) -> StacItem:
     """Read one Item, which is the document of the scene or the prediction itself, or describes a model version."""
-    for document in _items(session, [COLLECTIONS[_known(id_)].get(session, item)], address):
-        return document
-    raise NotFound("item", item)
+    if ID.fullmatch(item):
+        for document in _items(session, [COLLECTIONS[_known(id_)].get(session, item)], address):
+            if document.id == item:  # a model without a version is no item
+                return document
+    raise NotFound("item", item if item.isprintable() else "?")
 
 
 @router.get("/search", response_class=GeoJson, responses=answer(200, NEXT))

@@ -36,7 +36,7 @@ class Array(Document):
     data_type: str
 
 
-class Scaling(Document):
+class ZScore(Document):
     """How a band is scaled before it enters the net."""
 
     type: Literal["z-score"] = "z-score"
@@ -50,7 +50,7 @@ class ModelInput(Document):
     name: str = "scene"
     bands: tuple[str, ...]
     input: Array
-    scaling: tuple[Scaling, ...] = Field(alias="value_scaling")
+    scaling: tuple[ZScore, ...] = Field(alias="value_scaling")
     description: str
 
 
@@ -144,7 +144,7 @@ def _input(contract: Contract) -> ModelInput:
     return ModelInput(
         bands=contract.bands,
         input=Array(shape=shape, dim_order=order, data_type=contract.dtype),
-        scaling=tuple(Scaling(mean=band.mean, stddev=band.std) for band in contract.statistics),
+        scaling=tuple(ZScore(mean=band.mean, stddev=band.std) for band in contract.statistics),
         description=f"A scene in physical units. {prepared}Pixels without data are 0 after scaling.",
     )
 

@@ -79,7 +79,7 @@ def api(generated: Path, http: httpx.Client) -> Iterator[Api]:
 def test_it_uploads_lists_patches_and_deletes(api: Api, scene: Path, mask: Path) -> None:
     status, item = api("scenes", "put_scene", "s1", body=api.file(scene), sensor="GF-2", bands="b,g,r,nir")
     assert (status, type(item), item.properties.instruments) == (201, api.models.Scene, ["GF-2"])
-    assert [band.name for band in item.properties.bands] == ["b", "g", "r", "nir"]
+    assert [band.name for band in item.assets["data"].bands] == ["b", "g", "r", "nir"]
     assert api("scenes", "put_scene", "s1", body=api.file(scene))[0] == 200
     status, page = api("scenes", "list_scenes", limit=1)
     assert (status, [feature.id for feature in page.features], page.next_) == (200, ["s1"], None)

@@ -124,6 +124,14 @@ def test_a_map_is_in_the_catalogue_when_it_exists(http: httpx.Client, do: Perfor
         {"bbox": [1, 2, 3]},
         {"bbox": [0, 0, 1, 1], "intersects": {"type": "Point", "coordinates": [0, 0]}},
         {"intersects": {"type": "Point"}},
+        {"intersects": {}},
+        {"intersects": {"type": "Circle", "coordinates": [0, 0]}},
+        {"intersects": {"type": "Point", "coordinates": ["a", None]}},
+        {"intersects": {"type": "Point", "coordinates": []}},
+        {"intersects": {"type": "Point", "coordinates": [200, 0]}},
+        {"intersects": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}},
+        {"intersects": {"type": "Polygon", "coordinates": 7}},
+        {"intersects": {"type": "GeometryCollection", "geometries": [1]}},
         {"intersects": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]]}},
         {"datetime": "yesterday"},
         {"limit": 0},
@@ -143,7 +151,7 @@ def test_a_limit_above_the_largest_is_no_fault_and_what_is_unknown_is_not_found(
     assert http.get("/v1/stac/search?bbox=100,20,-50,120,30,50").status_code == 200  # with heights
     for path in ("collections/fields", "collections/fields/items", "collections/scenes/items/none"):
         assert http.get(f"/v1/stac/{path}").status_code == 404
-    for item in ("none:1", "cane:99", "none"):
+    for item in ("none:1", "cane:99", "none", "cane", "cane:@champion", "a%00b"):
         assert http.get(f"/v1/stac/collections/models/items/{item}").status_code == 404
 
 
