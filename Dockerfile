@@ -65,7 +65,8 @@ FROM build AS code
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
+COPY deploy/canemap.md deploy/
 COPY app app
 COPY ml ml
 COPY worker worker

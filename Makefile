@@ -89,9 +89,11 @@ lock: $(STAMP)  ## renew requirements.lock and requirements-worker.lock, which t
 	$(UV) $(LOCK) --upgrade --extra api --extra learn --extra dev -o requirements.lock
 	UV_FIND_LINKS= $(UV) $(LOCK) --upgrade --extra worker --constraint requirements.lock --no-emit-package torch -o requirements-worker.lock
 
-wheels: $(STAMP)  ## gather wheels/ for a machine without internet: there, PIP_FIND_LINKS=wheels PIP_NO_INDEX=1 make test
+wheels: $(STAMP) $(NATIVE)  ## gather wheels/, with canemap's own, for a machine without internet: there, PIP_FIND_LINKS=wheels PIP_NO_INDEX=1 make test
 	$(BIN)/pip download --quiet --dest wheels uv "$(TORCH)" hatchling $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	$(BIN)/pip download --quiet --dest wheels --require-hashes -r requirements.lock
+	$(UV) build --quiet --wheel --out-dir wheels .
+	$(UV) build --quiet --wheel --out-dir wheels deploy/client
 
 clean:  ## remove what can be made again
 	rm -rf $(VENV) $(PEERS) ml/native/prebuilt build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""The Python client. It needs only httpx and the standard library, and is one file that a portal can copy.
+"""The Python client. It needs only httpx2, or httpx, and is one file that a portal can copy.
 
 c = Client("http://127.0.0.1:8000")
 c.upload_scene("s1.tif", acquired="2018-10-12")
@@ -25,11 +25,16 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-import httpx
+try:
+    import httpx2 as httpx
+except ImportError:  # httpx has the same interface, and had its last release in 2024
+    import httpx  # type: ignore[no-redef]
 
 Json = dict[str, Any]
 Show = Callable[[Json], None]
 FINAL = ("successful", "failed", "dismissed")
+Unreachable = httpx.TransportError
+"""What every request raises when the service cannot be reached."""
 TRIES = 5
 TRANSIENT = (423, 429, 503)
 PIECE_BYTES = 32 * 1024**2  # a larger file is uploaded in pieces of this size

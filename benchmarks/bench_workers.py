@@ -23,10 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import httpx
 
 from app.cli.running import free_port
-from app.client import Client
+from app.client import Client, Unreachable
 from app.core.db import migrate
 from app.settings import Settings
 from benchmarks.child import in_child
@@ -189,7 +188,7 @@ def answers(client: Client) -> bool:
     """Whether the API answers."""
     try:
         return bool(client.get("/healthz"))
-    except httpx.TransportError:
+    except Unreachable:
         return False
 
 

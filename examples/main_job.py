@@ -5,7 +5,7 @@
 FOLDER holds train.tif, val.tif and new.tif (scenes), and plots.geojson: the surveyed plots of the first two, whose
 attribute `crop` says what grows there; land that no plot covers is unlabelled. CONFIG is JSON, for instance
 {"epochs": 20, "net": {"depth": 4, "width": 16}}.
-CANEMAP_URL names the service. app/client.py is one file that needs only httpx: copy it beside your own scripts.
+CANEMAP_URL names the service. app/client.py is one file that needs only httpx2 or httpx: copy it beside your scripts.
 """
 
 import json

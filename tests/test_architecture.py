@@ -88,7 +88,7 @@ def test_only_the_http_interface_imports_fastapi() -> None:
 
 def test_the_client_is_one_file_that_a_portal_can_copy() -> None:
     packages = {module.split(".")[0] for module in imports(TREES["app/client.py"])}
-    assert packages - set(sys.stdlib_module_names) == {"httpx"}
+    assert packages - set(sys.stdlib_module_names) == {"httpx2", "httpx"}
 
 
 def test_the_api_runs_where_neither_torch_nor_matplotlib_is_installed() -> None:

@@ -91,7 +91,7 @@ def test_one_command_without_a_profile_starts_a_worker_for_each_queue(compose: d
 def secrets(tmp_path: Path) -> Path:
     """The folder of secrets, as the script for users writes it."""
     folder = tmp_path / "secrets"
-    subprocess.run(["sh", ROOT / "packaging" / "secrets.sh", folder], check=True)
+    subprocess.run(["sh", ROOT / "deploy" / "secrets.sh", folder], check=True)
     return folder
 
 
@@ -100,7 +100,7 @@ def test_secrets_are_files_that_other_users_cannot_reach(compose: dict[str, Any]
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     assert all(path.stat().st_mode & stat.S_IROTH for path in secrets.iterdir()), "for the users of the containers"
     before = {path.name: path.read_text() for path in secrets.iterdir()}
-    subprocess.run(["sh", ROOT / "packaging" / "secrets.sh", secrets], check=True, capture_output=True)
+    subprocess.run(["sh", ROOT / "deploy" / "secrets.sh", secrets], check=True, capture_output=True)
     assert {path.name: path.read_text() for path in secrets.iterdir()} == before
     assert before["postgres_password"] in before["canemap_database_url"]
     texts = [(ROOT / name).read_text() for name in ("Dockerfile", "docker-compose.yml")]

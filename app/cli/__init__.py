@@ -8,6 +8,7 @@ from app.cli import (
     demo,
     doctor,
     failures,
+    installation,
     lists,
     schedule,
     service,
@@ -32,6 +33,7 @@ for module in (service, doctor, backup, uploads, work, compare, lists, show, way
 @app.callback()
 def canemap(version: Version = False) -> None:
     """Map sugarcane: train U-Nets on satellite GeoTIFFs and predict with them."""
+    installation.check()
     variables.warn_of_unknown()
 
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
 import typer
 
 from app.cli.hints import in_terms_of_commands
 from app.cli.output import Interrupted, wants_json
 from app.cli.texts import text
-from app.client import CanemapError, JobDismissed, JobFailed, Json
+from app.client import CanemapError, JobDismissed, JobFailed, Json, Unreachable
 
 ABORTED, USAGE, REFUSED, FAILED, DISMISSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 OWN = ("app", "ml", "worker", "migrations")
@@ -83,7 +82,7 @@ def refusal(error: Exception) -> Refused | None:
     """What people are told of an error that is no fault of the program; None for one that is."""
     if isinstance(error, Refused):
         return error
-    if isinstance(error, httpx.TransportError):
+    if isinstance(error, Unreachable):
         return Refused("unreachable", text("unreachable", url=_url(error), reason=str(error) or type(error).__name__))
     if isinstance(error, ModuleNotFoundError):
         return _missing(error.name or "")
@@ -109,6 +108,8 @@ def _of_packages(error: Exception) -> Refused | None:
     if module == "pydantic_core" and getattr(error, "title", "") == "Settings":
         lines = [text("bad_setting", variable=name, reason=reason) for name, reason in _settings(error)]
         return Refused("settings", "\n".join([text("bad_settings"), *lines]))
+    if module == "pydantic_settings":  # a folder of secrets that is not there
+        return Refused("settings", str(error))
     if type(error).__name__ == "BadStoreUrl":
         return Refused("settings", text("bad_store", reason=error))
     if module == "sqlalchemy":
@@ -138,7 +139,7 @@ def _command() -> str:
     return " ".join(["canemap", *(word for word in sys.argv[1:2] if not word.startswith("-"))])
 
 
-def _url(error: httpx.TransportError) -> str:
+def _url(error: Unreachable) -> str:
     try:
         return f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
     except RuntimeError:  # it was raised before there was a request

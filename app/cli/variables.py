@@ -8,7 +8,7 @@ from app.cli.texts import text
 
 PREFIX = "CANEMAP_"
 OF_THE_CLIENT = {"CANEMAP_URL", "CANEMAP_KEY"}
-ELSEWHERE = {"CANEMAP_PORT"}  # docker-compose.yml reads it
+ELSEWHERE = {"CANEMAP_PORT", "CANEMAP_SECRETS_DIR"}  # docker-compose.yml reads the one, app.settings the other
 OF_TESTS = "CANEMAP_TEST_"
 
 

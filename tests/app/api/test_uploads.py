@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.client import Client
+from app.client import Client, Unreachable
 from app.settings import Settings
 from tests import servers
 from tests.waiting import eventually
@@ -177,7 +177,7 @@ def test_the_client_resumes_an_upload_after_the_api_was_killed(
                 process.wait()
                 stack.enter_context(served(settings, port))
                 sent.append(-1)
-                raise httpx.WriteError("the connection to the killed process broke")
+                raise Unreachable("the connection to the killed process broke")
 
         client = stack.enter_context(Client(f"http://127.0.0.1:{port}"))
         client._http.event_hooks["request"].append(kill_once)
