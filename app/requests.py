@@ -9,7 +9,7 @@ from ml.datasets.options import DatasetOptions
 from ml.datasets.splits import MOST_SCENES, BlockSplit, SceneSplit
 from ml.evaluation.plan import Plan
 from ml.frozen import Frozen
-from ml.text import is_storable
+from ml.text import is_storable, is_visible_name
 
 
 def storable(text: str) -> str:
@@ -19,6 +19,13 @@ def storable(text: str) -> str:
     """
     if not is_storable(text):
         raise ValueError("remove the control characters")
+    return text
+
+
+def shown(text: str) -> str:
+    """Return `text` unchanged, or raise ValueError if it cannot be a name that people read."""
+    if not is_visible_name(text):
+        raise ValueError("write a title on one line, with a visible character and without control characters")
     return text
 
 
@@ -36,6 +43,12 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}$"),
     Field(description="1 to 80 characters of A-Z a-z 0-9 . _ - of which the first is not a dot."),
 ]
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(shown),
+    Field(description="A name for people, in any script, on one line."),
+]
 FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
 
@@ -50,6 +63,7 @@ class DatasetRequest(DatasetOptions):
     model_config = _example(
         {
             "name": "gx2018",
+            "title": "广西甘蔗 2018",
             "scenes": ["s1", "s2", "s3"],
             "labels": ["plots"],
             "split": {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]},
@@ -60,6 +74,7 @@ class DatasetRequest(DatasetOptions):
     scenes: tuple[Reference, ...] = Field(min_length=1, max_length=MOST_SCENES)
     labels: tuple[Reference, ...] = Field(min_length=1, max_length=1000)
     split: Annotated[SceneSplit | BlockSplit, Field(discriminator="by")]
+    title: Title | None = None
 
 
 class TrainingRequest(Frozen):
@@ -72,6 +87,7 @@ class TrainingRequest(Frozen):
     dataset: Reference
     register_as: Name | None = Field(None, description="Name of the model; by default the name of the dataset.")
     config: TrainConfig = TrainConfig()
+    title: Title | None = None
 
 
 class ExperimentRequest(Plan):
@@ -85,6 +101,7 @@ class ExperimentRequest(Plan):
     register_as: Name | None = Field(
         None, description="Register each training as a version of this model; by default none is registered."
     )
+    title: Title | None = None
 
 
 class PredictionRequest(Frozen):
@@ -102,6 +119,7 @@ class PredictionRequest(Frozen):
         description="Number of jobs that the map is divided into, each with some of its rows, so that several workers "
         "share it. The pixels are the same for any number.",
     )
+    title: Title | None = None
 
 
 class EvaluationRequest(Frozen):
@@ -111,6 +129,7 @@ class EvaluationRequest(Frozen):
 
     dataset: Reference
     split: Literal["train", "val", "test"] = "test"
+    title: Title | None = None
 
 
 Metric = Literal["accuracy", "iou", "kappa", "precision", "recall", "f1"]
@@ -167,6 +186,7 @@ class ScheduleRequest(Frozen):
         description="Train at each time that is due, also if dataset, training and gate are those of the last run: the "
         "weights would be the same.",
     )
+    title: Title | None = None
 
 
 class SchedulePatch(Frozen):
@@ -180,6 +200,7 @@ class SchedulePatch(Frozen):
     promote: PromoteRequest | None = Field(None, description="null removes the gate.")
     enabled: bool | None = None
     always: bool | None = None
+    title: Title | None = Field(None, description="null removes the title.")
 
 
 class AliasRequest(Frozen):
@@ -194,10 +215,11 @@ class AliasRequest(Frozen):
 class ScenePatch(Frozen):
     """Correct the metadata of a scene. A field that is absent stays as it is."""
 
-    model_config = _example({"acquired": "2018-10-12", "sensor": "GF-2"})
+    model_config = _example({"acquired": "2018-10-12", "sensor": "GF-2", "title": "武鸣 2018"})
 
     acquired: Moment | None = None
     sensor: Annotated[Text, Field(max_length=200)] | None = None
+    title: Title | None = Field(None, description="null removes the title.")
 
 
 class StacSearch(Frozen):
@@ -216,3 +238,11 @@ class StacSearch(Frozen):
     intersects: dict[str, Any] | None = Field(None, description="A geometry of GeoJSON that items must touch.")
     limit: int = Field(100, ge=1, le=10_000, description="Largest number of items on a page, at most 1000.")
     token: str | None = Field(None, max_length=600, description="`next` of the previous page.")
+
+
+class TitlePatch(Frozen):
+    """Change the title of a resource. null removes it."""
+
+    model_config = _example({"title": "武鸣 2018"})
+
+    title: Title | None

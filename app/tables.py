@@ -34,7 +34,13 @@ _DOCUMENTS = (
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
 
-class Scene(Base):
+class Titled:
+    """A row that can have a title: a name for people, in any script; None without one."""
+
+    title: Mapped[str | None] = mapped_column(String(200))
+
+
+class Scene(Titled, Base):
     """An uploaded GeoTIFF.
 
     sha256: of the file, in hex. object: key of the file in the store. info: result of the inspection.
@@ -68,10 +74,11 @@ class Scene(Base):
     __table_args__ = (Index("ix_scenes_created", "created", "id", "west", "south", "east", "north", "acquired"),)
 
 
-class LabelSet(Base):
+class LabelSet(Titled, Base):
     """An uploaded file of labels.
 
     object: key of the file in the store. options: how the file is read. report: result of the inspection.
+    revision: grows with each change, which only its title can have.
     """
 
     __tablename__ = "labels"
@@ -83,13 +90,14 @@ class LabelSet(Base):
     options: Mapped[LabelOptions]
     report: Mapped[LabelReport]
     created: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
     __table_args__ = (Index("ix_labels_created", "created", "id"),)
 
     @property
     def tag(self) -> str:
-        """The ETag: labels never change, but others may have the name later."""
-        return tag_of(self.created, 1)
+        """The ETag. Other labels may have the name later."""
+        return tag_of(self.created, self.revision)
 
 
 _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
@@ -168,7 +176,7 @@ class JobLog(Base):
     text: Mapped[str] = mapped_column(Text)
 
 
-class Dataset(Base):
+class Dataset(Titled, Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
     prepared: result of the job. figures: key of the pictures for the figures. Both are None until the job succeeded.
@@ -249,7 +257,7 @@ class DatasetLabels(Base):
     used: Mapped[str] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
 
 
-class Training(Base):
+class Training(Titled, Base):
     """A training; `id` is also the id of its job.
 
     register_as: Name of the model; "" if the net is not registered. version: The version that was registered; None also
@@ -275,7 +283,7 @@ class Training(Base):
     __table_args__ = (Index("ix_trainings_created", "created", "id"),)
 
 
-class Experiment(Base):
+class Experiment(Titled, Base):
     """Variants, each trained with several seeds on one dataset; `id` is also the id of its job.
 
     comparison: Comparison of the trainings; None until the job succeeded.
@@ -302,11 +310,12 @@ class SeriesRow(Base):
     values: Mapped[EpochValues]
 
 
-class ModelVersion(Base):
+class ModelVersion(Titled, Base):
     """A registered checkpoint.
 
     metrics, contract, config, versions, details, report: As in the header of the checkpoint.
     dataset: Id of the dataset that it was trained on. object: Key of the checkpoint in the store.
+    revision: Grows with each change of its title.
     """
 
     __tablename__ = "model_versions"
@@ -326,6 +335,19 @@ class ModelVersion(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+
+
+class ModelTitle(Titled, Base):
+    """The title of a model, which has no other row: it is nothing but its versions.
+
+    revision: Grows with each change.
+    """
+
+    __tablename__ = "model_titles"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    revision: Mapped[int] = mapped_column(default=1)
 
 
 class Alias(Base):
@@ -365,7 +387,7 @@ class AliasMove(Base):
     __table_args__ = (Index("ix_alias_moves", "model", "alias", "id"),)
 
 
-class Evaluation(Base):
+class Evaluation(Titled, Base):
     """One model version scored on one split of a dataset; `id` is also the id of its job.
 
     metrics, details: The result. software: What made it. All are None until the job succeeded.
@@ -407,7 +429,7 @@ class Part(Base):
     software: Mapped[Software | None]
 
 
-class Schedule(Base):
+class Schedule(Titled, Base):
     """A training that is repeated at the times of a cron expression.
 
     training: The request for the training of each run. promote: The gate; None if no version is promoted.
@@ -474,7 +496,7 @@ class ScheduleRun(Base):
     )
 
 
-class Prediction(Base):
+class Prediction(Titled, Base):
     """The map of one scene, made by one model version; `id` is also the id of its job.
 
     products: Files of the result, by their names. areas: Areas of the map. software: What made the map. All are None

@@ -7,14 +7,15 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.data import datasets
 from app.jobs import lifecycle
-from app.requests import DatasetRequest
+from app.requests import DatasetRequest, TitlePatch
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)
@@ -46,6 +47,15 @@ def get_dataset(session: Reading, id_: Id, response: Response) -> documents.Data
     row = datasets.get(session, id_)
     etag(response, lifecycle.get(session, row.id).tag)
     return _document(session, row.id)
+
+
+@router.patch("/{id}", responses=TITLED)
+def patch_dataset(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.Dataset:
+    """Change the title of a dataset."""
+    retitle(session, Thing("dataset", id_), change, if_match)
+    return get_dataset(session, id_, response)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED | problems(422))

@@ -7,15 +7,16 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations
-from app.requests import EvaluationRequest
+from app.requests import EvaluationRequest, TitlePatch
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=JsonRoute)
@@ -56,6 +57,15 @@ def get_evaluation(session: Reading, id_: Id, response: Response) -> documents.E
     found = _document(session, id_)
     etag(response, lifecycle.get(session, id_).tag)
     return found
+
+
+@router.patch("/evaluations/{id}", responses=TITLED)
+def patch_evaluation(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.Evaluation:
+    """Change the title of an evaluation."""
+    retitle(session, Thing("evaluation", id_), change, if_match)
+    return get_evaluation(session, id_, response)
 
 
 @router.delete("/evaluations/{id}", status_code=204, response_model=None, responses=DELETED)

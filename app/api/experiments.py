@@ -10,14 +10,15 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import experiments
-from app.requests import ExperimentRequest
+from app.requests import ExperimentRequest, TitlePatch
 from app.tables import Experiment
 from app.upkeep.references import Thing
 from ml.evaluation.comparison_text import as_csv, as_markdown
@@ -63,6 +64,16 @@ def get_experiment(
             "\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8"
         )  # the mark of UTF-8 for Excel
     return Response(as_markdown(comparison), media_type="text/markdown; charset=utf-8")
+
+
+@router.patch("/{id}", responses=TITLED)
+def patch_experiment(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.Experiment:
+    """Change the title of an experiment."""
+    retitle(session, Thing("experiment", id_), change, if_match)
+    etag(response, lifecycle.get(session, id_).tag)
+    return _document(session, id_)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)

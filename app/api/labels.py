@@ -10,15 +10,17 @@ from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, etag, link_next
-from app.api.http.json_bodies import read_json
+from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
+from app.api.http.json_bodies import JsonRoute, read_json
 from app.api.http.parameters import checked, faults_of
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
+from app.api.http.titling import TITLED, retitle
 from app.core.errors import Invalid, Unreadable, invalid
 from app.data import labels
 from app.data.uploads import ID
+from app.requests import Title, TitlePatch
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing
@@ -26,7 +28,7 @@ from ml.frozen import Frozen
 from ml.geo.crs import crs_from_code
 from ml.labels.classes import ClassTable, LabelOptions
 
-router = APIRouter(prefix="/v1/labels", tags=["labels"])
+router = APIRouter(prefix="/v1/labels", tags=["labels"], route_class=JsonRoute)
 CLASSES: dict[str, Any] = {
     "contentMediaType": "application/json",
     "contentSchema": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 255}},
@@ -77,6 +79,7 @@ class LabelParameters(Frozen):
     layer: str | None = Field(
         None, max_length=200, description="Layer to read of a GeoPackage, or Shapefile of a zip, that holds several."
     )
+    title: Title | None = None
 
     def options(self) -> LabelOptions:
         """These parameters as `LabelOptions`."""
@@ -129,7 +132,7 @@ async def put_labels(
     """
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, places, name, upload, options, response, if_match=if_match)
+        return await _add(services, places, name, upload, options, response, if_match=if_match, title=query.title)
 
 
 @router.post("", status_code=201, openapi_extra=forms.form_body(LabelParameters), responses=UPLOADED)
@@ -139,7 +142,7 @@ async def post_labels(
     """Upload labels as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, LabelParameters) as (name, fields, upload):
         once = forms.once(head, name, fields, upload)
-        return await _add(services, places, name, upload, fields.options(), response, once=once)
+        return await _add(services, places, name, upload, fields.options(), response, once=once, title=fields.title)
 
 
 @router.get("", responses=answer(200, NEXT))
@@ -156,6 +159,15 @@ def get_labels(session: Reading, id_: Id, response: Response) -> documents.Label
     row = labels.get(session, id_)
     etag(response, row.tag)
     return documents.LabelSet.of(row)
+
+
+@router.patch("/{id}", responses=TITLED)
+def patch_labels(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.LabelSet:
+    """Change the title of a label set."""
+    retitle(session, Thing("labels", id_), change, if_match)
+    return get_labels(session, id_, response)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)

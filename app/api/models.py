@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -14,12 +14,13 @@ from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, UploadId,
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
-from app.api.http.queries import NamePage
+from app.api.http.queries import NamePage, NamePaging
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound, invalid
 from app.core.names import NAME
 from app.learning import registry
-from app.requests import AliasRequest
+from app.requests import AliasRequest, Title, TitlePatch
 from app.tables import ModelVersion
 from app.upkeep import deletion
 from app.upkeep.references import Thing
@@ -76,7 +77,8 @@ def list_models(session: Reading, request: Request, response: Response, page: Na
     names = [row.name for row in found.rows]
     aliases = registry.aliases_between(session, names[0], names[-1]) if names else {}
     link_next(request, response, found.next)
-    items = tuple(documents.Model.of(row.name, [row], aliases[row.name]) for row in found.rows)
+    titles = registry.titles(session, names)
+    items = tuple(documents.Model.of(row.name, [row], aliases[row.name], titles.get(row.name)) for row in found.rows)
     return documents.Models(items=items, next=found.next)
 
 
@@ -86,7 +88,17 @@ def get_model(session: Reading, id_: Id, request: Request, response: Response, p
     etag(response, deletion.tag(session, Thing("model", id_)))
     found = registry.versions(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    return documents.ModelPage.page(id_, found, registry.aliases(session, id_))
+    title = registry.titles(session, [id_]).get(id_)
+    return documents.ModelPage.page(id_, found, registry.aliases(session, id_), title)
+
+
+@router.patch("/{id}", responses=TITLED)
+def patch_model(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, request: Request, response: Response
+) -> documents.ModelPage:
+    """Change the title of a model. The answer has the first page of its versions."""
+    retitle(session, Thing("model", id_), change, if_match)
+    return get_model(session, id_, request, response, NamePaging())
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
@@ -101,6 +113,16 @@ def get_version(session: Reading, id_: Id, which: Which, response: Response) -> 
     row = registry.get(session, id_, which)
     etag(response, deletion.tag(session, Thing("version", f"{row.name}:{row.version}")))
     return _version(session, row)
+
+
+@router.patch("/{id}/versions/{which}", responses=TITLED)
+def patch_version(
+    session: Writing, id_: Id, which: Which, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.ModelVersion:
+    """Change the title of a model version, named by number (`3`) or by alias (`@champion`)."""
+    row = registry.get(session, id_, which)
+    retitle(session, Thing("version", f"{row.name}:{row.version}"), change, if_match)
+    return get_version(session, id_, str(row.version), response)
 
 
 @router.delete("/{id}/versions/{which}", status_code=204, response_model=None, responses=DELETED | problems(422))
@@ -144,6 +166,7 @@ async def post_version(
     name: NewId,
     head: OnceSent,
     upload_id: UploadId = None,
+    title: Annotated[Title | None, Query()] = None,
 ) -> documents.ModelVersion:
     """Import a checkpoint bundle, sent as the raw body, as the next version of a model."""
     # an upload in pieces is gone after the first request, and its id, which is in the head, names its bytes
@@ -151,7 +174,7 @@ async def post_version(
     if row is None:
         async with receiving.received(request, services, upload_id) as upload:
             once = head if upload_id else head.with_body(upload.sha256.encode())
-            row = await places.run("upload", registry.import_bundle, services, name, upload, once)
+            row = await places.run("upload", registry.import_bundle, services, name, upload, once, title)
     response.headers["Location"] = f"/v1/models/{row.name}/versions/{row.version}"
     return await document_after_wait(services, name, 0, lambda session, _: _version(session, row))
 

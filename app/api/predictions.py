@@ -14,16 +14,17 @@ from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound
 from app.data import scenes
 from app.jobs import lifecycle
 from app.mapping import predictions
-from app.requests import PredictionRequest
+from app.requests import PredictionRequest, TitlePatch
 from app.tables import Prediction, Scene
 from app.upkeep.references import Thing
 from ml.csv_text import plain_cells
@@ -67,6 +68,15 @@ def get_prediction(session: Reading, id_: Id, response: Response, address: Addre
     """Read one prediction as a STAC Item."""
     etag(response, lifecycle.get(session, id_).tag)
     return _document(session, id_, address)
+
+
+@router.patch("/{id}", response_class=GeoJson, responses=TITLED)
+def patch_prediction(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response, address: Address
+) -> documents.Prediction:
+    """Change the title of a prediction."""
+    retitle(session, Thing("prediction", id_), change, if_match)
+    return get_prediction(session, id_, response, address)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)

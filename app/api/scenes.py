@@ -23,7 +23,7 @@ from app.api.http.queries import SceneQuery
 from app.data import scenes
 from app.data.scenes import SceneOptions
 from app.data.uploads import ID
-from app.requests import ScenePatch
+from app.requests import ScenePatch, Title
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing
@@ -51,6 +51,7 @@ class SceneParameters(Frozen):
     sensor: str | None = Field(None, max_length=200, description="Name of the sensor.")
     bands: str | None = Field(None, max_length=2000, description="Names of the bands in order, for instance b,g,r,nir.")
     nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")
+    title: Title | None = None
 
     def options(self) -> SceneOptions:
         """These parameters as `SceneOptions`."""
@@ -102,7 +103,9 @@ async def put_scene(
     """Upload a GeoTIFF as the raw body: `curl -T scene.tif URL/v1/scenes/NAME`. The same bytes again give 200."""
     options = query.options()
     async with receiving.received(request, services, query.upload) as upload:
-        return await _add(services, places, name, upload, options, response, address, if_match=if_match)
+        return await _add(
+            services, places, name, upload, options, response, address, if_match=if_match, title=query.title
+        )
 
 
 @router.post(
@@ -114,7 +117,9 @@ async def post_scene(
     """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
         once = forms.once(head, name, fields, upload)
-        return await _add(services, places, name, upload, fields.options(), response, address, once=once)
+        return await _add(
+            services, places, name, upload, fields.options(), response, address, once=once, title=fields.title
+        )
 
 
 @router.get("", response_class=GeoJson, responses=answer(200, NEXT))
@@ -138,7 +143,7 @@ def get_scene(session: Reading, id_: Id, response: Response, address: Address) -
 def patch_scene(
     session: Writing, id_: Id, change: ScenePatch, if_match: Condition, response: Response, address: Address
 ) -> documents.Scene:
-    """Correct the time of acquisition or the sensor of a scene."""
+    """Correct the time of acquisition, the sensor or the title of a scene."""
     scene = scenes.patch(session, id_, change, if_match)
     etag(response, scene.tag)
     return documents.Scene.of(scene, address)

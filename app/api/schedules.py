@@ -50,7 +50,7 @@ def get_schedule(session: Reading, id_: Id, response: Response) -> documents.Sch
 def patch_schedule(
     session: Writing, id_: Id, change: SchedulePatch, if_match: Condition, response: Response
 ) -> documents.Schedule:
-    """Change the times, the training or the gate of a schedule, or enable or disable it."""
+    """Change the times, the training, the gate or the title of a schedule, or enable or disable it."""
     row = schedules.patch(session, id_, change, if_match)
     etag(response, row.tag)
     return documents.Schedule.of(row)

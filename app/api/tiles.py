@@ -50,7 +50,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     """Describe the map tiles of a prediction as TileJSON 3.0.0."""
     found = tiles.published(services, id_).tiles
     return documents.TileJson(
-        name=id_,
+        name=tiles.title(services, id_) or id_,
         tiles=(f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}",),
         minzoom=found.min_zoom,
         maxzoom=found.max_zoom,

@@ -9,14 +9,15 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
+from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import registry, trainings
-from app.requests import TrainingRequest
+from app.requests import TitlePatch, TrainingRequest
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"], route_class=JsonRoute)
@@ -50,6 +51,15 @@ def get_training(session: Reading, id_: Id, response: Response) -> documents.Tra
     found = _document(session, id_)
     etag(response, lifecycle.get(session, id_).tag)
     return found
+
+
+@router.patch("/{id}", responses=TITLED)
+def patch_training(
+    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, response: Response
+) -> documents.Training:
+    """Change the title of a training."""
+    retitle(session, Thing("training", id_), change, if_match)
+    return get_training(session, id_, response)
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)

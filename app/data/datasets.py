@@ -50,6 +50,7 @@ def create(services: Services, request: DatasetRequest, once: IdempotentRequest)
             request=request,
             scenes=list(request.scenes),
             labels=list(request.labels),
+            title=request.title,
         )
         session.add(dataset)
         session.flush()

@@ -25,10 +25,12 @@ def add(
     options: LabelOptions,
     if_match: IfMatch = ANY,
     once: IdempotentRequest = FRESH,
+    title: str | None = None,
 ) -> tuple[LabelSet, bool]:
     """Store an uploaded layer of labels; returns it, and whether it is new.
 
     if_match: What the label set of this name must be. once: Where the request may be repeated.
+    title: Of a new label set; that of a known one stays.
 
     The same bytes and options again are the same label set. Raises `InputRefused` for a layer that cannot be read, and
     `Conflict` if the name is taken by other labels.
@@ -51,6 +53,7 @@ def add(
         object=stored.object,
         options=options,
         report=report,
+        title=title,
     )
     kept = insert(services, labels, get, once)
     return (labels, True) if kept is labels else (_same(kept, upload, options), False)

@@ -62,8 +62,11 @@ def add(
     options: SceneOptions,
     if_match: IfMatch = ANY,
     once: IdempotentRequest = FRESH,
+    title: str | None = None,
 ) -> tuple[Scene, bool]:
     """Store an uploaded scene; returns it, and whether it is new. The same bytes again are the same scene.
+
+    title: Of a new scene; that of a known one stays.
 
     if_match: What the scene of this name must be. once: Where the request may be repeated.
 
@@ -83,6 +86,7 @@ def add(
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
     stored = services.store.put(upload.path, new_place(f"scenes/{name}", "scene.tif"), sha256=upload.sha256)
     scene = _row(name, info, options)
+    scene.title = title
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
     kept = insert(services, scene, get, once)
     return (scene, True) if kept is scene else (_same(kept, upload, options), False)
@@ -159,7 +163,7 @@ def _from_to(west: float, east: float) -> ColumnElement[bool]:
 
 
 def patch(session: Session, name: str, change: ScenePatch, if_match: IfMatch = ANY) -> Scene:
-    """Correct the time of acquisition or the sensor of a scene.
+    """Correct the time of acquisition, the sensor or the title of a scene.
 
     Raises `NotFound`, `PreconditionFailed` if the scene has changed, or `Invalid` for a time that cannot be read.
     """
@@ -169,6 +173,8 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: IfMatch = A
         scene.acquired = parse_acquired(change.acquired)
     if change.sensor is not None:
         scene.sensor = change.sensor
+    if "title" in change.model_fields_set:
+        scene.title = change.title
     scene.revision += 1
     scene.updated = now()
     return scene

@@ -40,6 +40,7 @@ def create(
         refuse_any("contract-mismatch", faults(session, version, dataset, request.split))
         job = add(session, version, dataset, request.split, id_=id_)
         evaluation = get(session, id_)
+        evaluation.title = request.title
     services.queue.notify(job)
     return evaluation
 

@@ -36,7 +36,7 @@ def create(services: Services, request: ExperimentRequest, once: IdempotentReque
         runs = request.trainings(classes)
         trainings.check_configs(dataset, [run.config for run in runs])
         lifecycle.create(session, id_, "experiment", total=len(runs) + 1)
-        experiment = Experiment(id=id_, dataset=dataset.id, request=request)
+        experiment = Experiment(id=id_, dataset=dataset.id, request=request, title=request.title)
         session.add(experiment)
         waiting = [
             trainings.add(

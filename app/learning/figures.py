@@ -58,7 +58,9 @@ def _trained(services: Services, session: Session, row: Training) -> Trained:
     if row.header is None or row.figures is None:
         raise _not_ready(row.id)
     series = [epoch.values for epoch in trainings.series(session, row.id, 0)]
-    return Trained(row.variant or row.id, row.header, series, load_pictures(services.store.file(row.figures)))
+    return Trained(
+        row.title or row.variant or row.id, row.header, series, load_pictures(services.store.file(row.figures))
+    )
 
 
 def _not_ready(id_: str) -> NotReady:

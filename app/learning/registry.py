@@ -21,7 +21,7 @@ from app.data import numbers
 from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload, new_place
-from app.tables import Alias, AliasMove, ModelVersion
+from app.tables import Alias, AliasMove, ModelTitle, ModelVersion
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
@@ -87,7 +87,9 @@ def imported(services: Services, once: IdempotentRequest) -> ModelVersion | None
         return resolve(session, earlier) if earlier else None
 
 
-def import_bundle(services: Services, name: str, upload: Upload, once: IdempotentRequest = FRESH) -> ModelVersion:
+def import_bundle(
+    services: Services, name: str, upload: Upload, once: IdempotentRequest = FRESH, title: str | None = None
+) -> ModelVersion:
     """Make an uploaded checkpoint the next version of the model `name`. The same request again is the same version.
 
     Raises `InputRefused` for other files.
@@ -100,6 +102,7 @@ def import_bundle(services: Services, name: str, upload: Upload, once: Idempoten
     with services.recording(stored.object) as session:
         earlier = once.earlier(session, f"{name}:{_newest(session, name) + 1}")
         version = resolve(session, earlier) if earlier else register(session, name, header, stored, Origin())
+        version.title = version.title if earlier else title
     if version.object != stored.object:  # the same request came twice at the same moment
         services.store.delete(stored.object)
     return version
@@ -197,6 +200,11 @@ def aliases_between(session: Session, first: str, last: str) -> dict[str, list[A
     return found
 
 
+def titles(session: Session, names: Collection[str]) -> dict[str, ModelTitle]:
+    """The titles of those of the models `names` that were ever given one, by the name of the model."""
+    return {row.name: row for row in session.scalars(select(ModelTitle).where(ModelTitle.name.in_(names)))}
+
+
 def get_alias(session: Session, name: str, alias: str) -> Alias:
     """The alias of a model. Raises `NotFound`."""
     row = session.get(Alias, (name, alias))
@@ -217,12 +225,13 @@ def moves(session: Session, name: str) -> int:
 
 
 def tag_of_model(session: Session, name: str) -> str:
-    """The ETag of a model, which changes with its versions and its aliases. Raises `NotFound`."""
+    """The ETag of a model, which changes with its versions, its aliases and its title. Raises `NotFound`."""
     of_model = select(func.max(ModelVersion.created), func.max(ModelVersion.version), func.count())
     newest, number, count = session.execute(of_model.where(ModelVersion.name == name)).one()
     if newest is None:
         raise NotFound("model", name)
-    return f"{tag_of(newest, number)}-{count}-{moves(session, name)}"
+    title = session.get(ModelTitle, name)
+    return f"{tag_of(newest, number)}-{count}-{moves(session, name)}-{title.revision if title else 0}"
 
 
 def move_alias(

@@ -33,10 +33,16 @@ def create(services: Services, request: TrainingRequest, once: IdempotentRequest
             return get(session, earlier)
         dataset = trainable(session, request.dataset)
         check_configs(dataset, [request.config])
-        job = add(session, dataset, request.config, id_=id_, register_as=request.register_as or dataset.name)
+        job = add_requested(session, request, dataset, id_=id_)
         training = get(session, id_)
     services.queue.notify(job)
     return training
+
+
+def add_requested(session: Session, request: TrainingRequest, dataset: Dataset, id_: str | None = None) -> Job:
+    """Add the training that a request asks for, as `add` does. dataset: the one that the request names."""
+    name = request.register_as or dataset.name
+    return add(session, dataset, request.config, register_as=name, title=request.title, id_=id_)
 
 
 def add(
@@ -48,6 +54,7 @@ def add(
     id_: str | None = None,
     experiment: str | None = None,
     variant: str | None = None,
+    title: str | None = None,
 ) -> Job:
     """Add a training and its job; returns the job. After the commit the caller notifies the queue of the job.
 
@@ -64,6 +71,7 @@ def add(
             config=config,
             experiment=experiment,
             variant=variant,
+            title=title,
         )
     )
     session.flush()

@@ -77,6 +77,7 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
             model=model.name,
             version=model.version,
             config=request.config,
+            title=request.title,
         )
         session.add(prediction)
         if request.parts > 1:

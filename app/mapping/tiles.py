@@ -79,6 +79,12 @@ def bounds(services: Services, id_: str) -> scenes.BBox:
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
 
+def title(services: Services, id_: str) -> str | None:
+    """The title of a prediction. Raises `NotFound`."""
+    with services.database.read() as session:
+        return predictions.get(session, id_).title
+
+
 def recently_opened(services: Services, id_: str) -> Published | None:
     """The tiles of a prediction if their file was opened lately, else None.
 

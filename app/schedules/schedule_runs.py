@@ -100,7 +100,7 @@ def _train(session: Session, schedule: Schedule) -> Job:
     request = schedule.training
     dataset = trainings.trainable(session, request.dataset)
     trainings.check_configs(dataset, [request.config])
-    return trainings.add(session, dataset, request.config, register_as=request.register_as or dataset.name)
+    return trainings.add_requested(session, request, dataset)
 
 
 def _same_version(session: Session, schedule: Schedule) -> str:

@@ -43,6 +43,7 @@ def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, 
         promote=request.promote,
         enabled=request.enabled,
         always=request.always,
+        title=request.title,
         due=cron.after(request.cron, request.timezone, clock()) if request.enabled else None,
     )
     session.add(row)
@@ -67,7 +68,7 @@ def patch(session: Session, id_: str, change: SchedulePatch, if_match: IfMatch =
     changed: dict[str, Any] = {
         name: value
         for name, value in change
-        if name in change.model_fields_set and (value is not None or name == "promote")
+        if name in change.model_fields_set and (value is not None or name in ("promote", "title"))
     }
     whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | changed
     parsed = ScheduleRequest.model_validate({"name": id_, **whole})

@@ -26,6 +26,7 @@ from app.tables import (
     DatasetLabels,
     DatasetScenes,
     Job,
+    ModelTitle,
     ModelVersion,
     Part,
     ScheduleRun,
@@ -94,7 +95,7 @@ def tag(session: Session, thing: Thing) -> str:
     if thing.kind == "version":
         name, number = thing.id.rsplit(":", 1)
         version = registry.get(session, name, number)
-        return tag_of(version.created, registry.moves(session, name))
+        return tag_of(version.created, version.revision + registry.moves(session, name))
     if thing.kind in WITH_JOBS:
         table = TABLES[thing.kind]
         if session.scalar(select(table.id).where(table.id == thing.id)) is None:
@@ -107,7 +108,7 @@ def _plan(session: Session, thing: Thing, if_match: IfMatch, *, cascade: bool, l
     """Find what a deletion takes along, and lock it. Raises as `delete` does."""
     if thing.kind == "dataset":
         datasets.exactly(session, thing.id)
-    lock_all = _lock if lock else _leave
+    lock_all = lock_rows if lock else _leave
     lock_all(session, [thing])
     if_match.check(tag(session, thing))
     own = _with_belongings(session, [thing], lock_all)
@@ -207,7 +208,7 @@ def _leave(session: Session, things: Iterable[Thing]) -> None:
     """Lock nothing, because nothing will be deleted."""
 
 
-def _lock(session: Session, things: Iterable[Thing]) -> None:
+def lock_rows(session: Session, things: Iterable[Thing]) -> None:
     """Lock the rows of `things` and of their jobs. No other transaction can then add rows that refer to them."""
     by_kind = _by_kind(things)
     for name in sorted({*by_kind.get("model", ()), *(name for name, _ in versions_in(by_kind.get("version", ())))}):
@@ -249,6 +250,8 @@ def _forget_versions(session: Session, ids: Sequence[str]) -> None:
     made = update(Training).where(tuple_(Training.register_as, Training.version).in_(versions))
     session.execute(made.values(version=None))
     session.execute(delete_rows(ModelVersion).where(tuple_(ModelVersion.name, ModelVersion.version).in_(versions)))
+    names = ModelTitle.name.in_({name for name, _ in versions}), ModelTitle.name.not_in(select(ModelVersion.name))
+    session.execute(delete_rows(ModelTitle).where(*names))
 
 
 def _forget_aliases(session: Session, ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True)
 
 
+Title = Annotated[str | None, Field(description="A name for people, in any script; null if it has none.")]
 # A field that is left out of the document when it has no value; any other field is null then.
 Omitted = Annotated[T | None, Field(default=None, exclude_if=lambda value: value is None)]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Document, Page
+from app.api.documents.base import Document, Page, Title
 from app.api.documents.jobs import Job
 from ml.contract import ClassDef, Contract
 from ml.datasets.class_counts import SplitStatistics
@@ -21,6 +21,7 @@ class Dataset(Document):
     id: str = Field(description='"name:version", which is also the id of its job.')
     name: str
     version: int
+    title: Title
     created: datetime
     scenes: tuple[str, ...]
     labels: tuple[str, ...]
@@ -50,6 +51,7 @@ class Dataset(Document):
             id=row.id,
             name=row.name,
             version=row.version,
+            title=row.title,
             created=row.created,
             scenes=request.scenes,
             labels=request.labels,

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Document, Page, Software
+from app.api.documents.base import Document, Page, Software, Title
 from app.api.documents.jobs import Job
 from app.api.documents.trainings import VersionReference
 from ml.evaluation.assessment import Assessment
@@ -22,6 +22,7 @@ class Evaluation(Document):
     model: VersionReference
     dataset: str
     split: str
+    title: Title
     created: datetime
     metrics: Metrics | None
     details: Assessment | None
@@ -36,6 +37,7 @@ class Evaluation(Document):
             model=VersionReference(name=row.model, version=row.version),
             dataset=row.dataset,
             split=row.split,
+            title=row.title,
             created=row.created,
             metrics=row.metrics,
             details=row.details,

@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Document, Page
+from app.api.documents.base import Document, Page, Title
 from app.api.documents.jobs import Job, Status
 from app.learning.experiments import TrainingSummary
 from app.results import ModelMetrics
@@ -38,6 +38,7 @@ class Experiment(Document):
 
     id: str = Field(description="Id of the experiment, which is also the id of its job.")
     dataset: str
+    title: Title
     created: datetime
     config: Settings = Field(description="The config that all variants share.")
     variants: tuple[Variant, ...]
@@ -57,6 +58,7 @@ class Experiment(Document):
         return cls(
             id=row.id,
             dataset=row.dataset,
+            title=row.title,
             created=row.created,
             config=request.config,
             variants=request.variants,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from app import tables
-from app.api.documents.base import Checksum, Document, Page, checksum
+from app.api.documents.base import Checksum, Document, Page, Title, checksum
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 
@@ -12,6 +12,7 @@ class LabelSet(Document):
     """An uploaded layer of labels. `options` say how it is read, and `report` says what was found in it."""
 
     id: str
+    title: Title
     created: datetime
     size_bytes: int
     checksum: Checksum
@@ -23,6 +24,7 @@ class LabelSet(Document):
         """The document of the label set in `row`."""
         return cls(
             id=row.id,
+            title=row.title,
             created=row.created,
             size_bytes=row.size_bytes,
             checksum=checksum(row.sha256),

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app import tables
 from app.api.documents import base
-from app.api.documents.base import Checksum, Document, Link, Software, checksum, link
+from app.api.documents.base import Checksum, Document, Link, Software, Title, checksum, link
 from app.core.paging import Page
 from app.results import ModelMetrics
 from ml.config import TrainConfig
@@ -22,6 +22,7 @@ class ModelVersion(Document):
     name: str
     version: int
     aliases: tuple[str, ...] = Field(description="The aliases that point at this version.")
+    title: Title
     created: datetime
     training: str | None = Field(
         description="The training that made it. Of an imported version this and `dataset` are null."
@@ -46,6 +47,7 @@ class ModelVersion(Document):
             name=row.name,
             version=row.version,
             aliases=tuple(alias.alias for alias in aliases if alias.version == row.version),
+            title=row.title,
             created=row.created,
             training=row.training,
             dataset=row.dataset,
@@ -66,14 +68,22 @@ class Model(Document):
     """A model with its versions, and with each alias and the number of the version that it points at."""
 
     name: str
+    title: Title
     aliases: dict[str, int] = Field(description="Number of a version, by alias.")
     versions: tuple[ModelVersion, ...] = Field(description="Newest first.")
 
     @classmethod
-    def of(cls, name: str, versions: Sequence[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "Model":
-        """The document of the model `name`. aliases: all aliases of this model."""
+    def of(
+        cls,
+        name: str,
+        versions: Sequence[tables.ModelVersion],
+        aliases: Sequence[tables.Alias],
+        title: tables.ModelTitle | None,
+    ) -> "Model":
+        """The document of the model `name`. aliases: all aliases of this model. title: its title, if it has one."""
         return cls(
             name=name,
+            title=title.title if title else None,
             aliases={alias.alias: alias.version for alias in aliases},
             versions=tuple(ModelVersion.of(row, aliases) for row in versions),
         )
@@ -89,9 +99,15 @@ class ModelPage(Model):
     next: str | None
 
     @classmethod
-    def page(cls, name: str, found: Page[tables.ModelVersion], aliases: Sequence[tables.Alias]) -> "ModelPage":
-        """The document of the model `name` with one page of its versions. aliases: all aliases of this model."""
-        return cls(**dict(Model.of(name, found.rows, aliases)), next=found.next)
+    def page(
+        cls,
+        name: str,
+        found: Page[tables.ModelVersion],
+        aliases: Sequence[tables.Alias],
+        title: tables.ModelTitle | None,
+    ) -> "ModelPage":
+        """The document of the model `name` with one page of its versions. The others are as for `Model.of`."""
+        return cls(**dict(Model.of(name, found.rows, aliases, title)), next=found.next)
 
 
 class AliasMove(Document):

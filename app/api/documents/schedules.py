@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Document, Link, Page, link
+from app.api.documents.base import Document, Link, Page, Title, link
 from app.api.documents.trainings import VersionReference, registered
 from app.core.errors import ProblemDocument
 from app.requests import PromoteRequest, TrainingRequest
@@ -31,6 +31,7 @@ class Schedule(Document):
     always: bool = Field(description="Whether a run trains although nothing has changed since the last one.")
     next: datetime | None
     next_local: str | None
+    title: Title
     created: datetime
     updated: datetime
     links: tuple[Link, ...]
@@ -51,6 +52,7 @@ class Schedule(Document):
             always=row.always,
             next=row.due,
             next_local=local and local.isoformat(),
+            title=row.title,
             created=row.created,
             updated=row.updated,
             links=(link(url, "self"), link(f"{url}/runs", "runs")),

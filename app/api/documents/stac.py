@@ -65,6 +65,7 @@ class Times(Document):
 class SceneProperties(Times, Grid):
     """The properties of a scene. `datetime` is the time of acquisition; it is null if the upload did not state it."""
 
+    title: Omitted[str] = Field(description="A name for people, in any script; left out if it has none.")
     gsd: float = Field(description="Ground sampling distance in metres.")
     created: datetime
     updated: datetime
@@ -81,6 +82,7 @@ class PredictionProperties(Times):
     stands in the assets, because they do not share one.
     """
 
+    title: Omitted[str] = Field(description="A name for people, in any script; left out if it has none.")
     gsd: float = Field(description="Ground sampling distance in metres.")
     created: datetime
     updated: datetime
@@ -121,6 +123,7 @@ class Scene(Item[SceneProperties]):
         properties = SceneProperties(
             **_times(row),
             **(grid_of(info) | {"wkt2": info.crs}),
+            title=row.title,
             gsd=info.gsd,
             created=row.created,
             updated=row.updated,
@@ -163,6 +166,7 @@ class Prediction(Item[PredictionProperties]):
         url, info, products = f"{address}/v1/predictions/{row.id}", scene.info, row.products or {}
         properties = PredictionProperties(
             **_times(scene),
+            title=row.title,
             gsd=info.gsd,
             created=row.created,
             updated=work.updated,

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import ConfigDict, Field
 
 from app import tables
-from app.api.documents.base import Document, Page
+from app.api.documents.base import Document, Page, Title
 from app.api.documents.jobs import Job
 from app.results import ModelMetrics
 from ml.config import TrainConfig
@@ -32,6 +32,7 @@ class Training(Document):
     experiment: str | None = Field(description="Id of the experiment that it belongs to.")
     variant: str | None = Field(description="Name of the variant in its experiment.")
     config: TrainConfig
+    title: Title
     created: datetime
     metrics: ModelMetrics | None
     details: dict[str, Assessment] | None = Field(description="By split: metrics of its scenes, counts of its blocks.")
@@ -55,6 +56,7 @@ class Training(Document):
             experiment=row.experiment,
             variant=row.variant,
             config=row.config,
+            title=row.title,
             created=row.created,
             metrics=ModelMetrics(val=header.val, test=header.test) if header else None,
             details=header and header.details,

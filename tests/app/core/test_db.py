@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, select, text, update
 
 from app.core.columns import Base
 from app.core.db import Database, make_engine, migrate
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
-from app.tables import Job, ModelVersion
+from app.tables import Job, LabelSet, ModelVersion
 from migrations import versions
 
 
@@ -62,6 +62,23 @@ def test_blocks_of_versions_without_details_are_moved_there_and_back(services: S
     with services.database.engine.connect() as connection:
         blocks = connection.scalar(text("SELECT CAST(test_blocks AS TEXT) FROM model_versions"))
     assert json.loads(str(blocks)) == [[[3, 1], [0, 4]]]
+
+
+def test_what_was_stored_before_titles_has_none_and_its_first_revision(services: Services, settings: Settings) -> None:
+    for revision in ("base", "0011"):
+        migrate(settings, revision)
+    columns = "id, sha256, size_bytes, object, options, report, created"
+    values = "'plots', '0', 1, 'k', '{}', '{}', '2026-01-01 00:00:00'"
+    with services.database.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO labels ({columns}) VALUES ({values})"))
+    migrate(settings, "0012")
+    with services.database.engine.begin() as connection:
+        assert connection.execute(select(LabelSet.title, LabelSet.revision)).one() == (None, 1)
+        connection.execute(update(LabelSet).values(title="武鸣"))
+    for revision in ("-1", "0012"):
+        migrate(settings, revision)
+    with services.database.engine.connect() as connection:
+        assert connection.execute(select(LabelSet.id, LabelSet.title)).one() == ("plots", None)
 
 
 def test_three_migrations_at_the_same_time_wait_for_each_other(database_url: str, settings: Settings) -> None:
