@@ -233,7 +233,7 @@ podman history --format '{{.Size}} {{.CreatedBy}}' localhost/canemap-api | head 
 
 say "The upgrade"
 timed start
-in_api canemap doctor --only database,broker,store,gdal
+in_api canemap doctor --only database,broker,storage,gdal
 test "$SCHEMA" != "$(in_api canemap doctor --only database)" || echo "   (both revisions have the same schema)"
 test "$MAP" = "$(newest_map "$PREDICTION")"
 echo "   the map of the earlier revision has the same bytes"
