@@ -43,7 +43,7 @@ from ml.products.web_tiles import WebTiles
 from ml.scenes.inspect import inspect_scene
 from tests.app.documents import CONTRACT, UNSCORED
 
-COLOURS = {0: (0, 0, 0), 1: (76, 175, 80)}
+COLOURS = {0: (0, 0, 0, 255), 1: (76, 175, 80, 255)}
 FIELD_PX = 40
 Tile = tuple[int, int, int]
 Contender = Callable[[Tile], Awaitable[int]]
