@@ -78,7 +78,7 @@ class TextReport:
                 listed = " or ".join(repr(key[:80]) for key in keys[:5])
                 detail = f"No {self._what} of class {value}: {self._where} nowhere has {listed}."
                 hint = f"Correct `classes`. {self._there()}"
-                yield Fault("unmatched_class", detail, hint)
+                yield Fault("unmatched_class", detail, hint, "/classes")
 
     def notes(self) -> Iterator[Note]:
         """Yield what the owner should look at."""

@@ -86,19 +86,19 @@ def test_polygons_leave_the_rest_unlabelled_unless_told_otherwise(http: httpx.Cl
 
 
 @pytest.mark.parametrize(
-    ("parameters", "code"),
+    ("parameters", "code", "pointer"),
     [
-        ({"class_field": "crop", "classes": '{"sugarcane": 1, "*": 0}'}, "unmatched_class"),
-        ({"class_field": "crops", "classes": '{"cane": 1, "*": 0}'}, "missing_class"),
-        ({"class_field": "crop", "classes": '{"cane": 1, "cane ": 0}'}, "ambiguous_class"),
+        ({"class_field": "crop", "classes": '{"sugarcane": 1, "*": 0}'}, "unmatched_class", "query:classes"),
+        ({"class_field": "crops", "classes": '{"cane": 1, "*": 0}'}, "missing_class", "query:class_field"),
+        ({"class_field": "crop", "classes": '{"cane": 1, "cane ": 0}'}, "ambiguous_class", "query:classes"),
     ],
 )
 def test_classes_that_do_not_fit_the_layer_are_refused_with_what_is_there(
-    http: httpx.Client, tmp_path: Path, parameters: dict[str, str], code: str
+    http: httpx.Client, tmp_path: Path, parameters: dict[str, str], code: str, pointer: str
 ) -> None:
     path = geojson(tmp_path / "plots.geojson", [(square(0, 0), {"crop": "cane"}), (square(20, 0), {"crop": "rice"})])
     answer = put(http, "/v1/labels/plots", path, **parameters)
-    assert codes(answer) == {(code, "")}
+    assert codes(answer) == {(code, pointer)}
     assert code == "ambiguous_class" or "cane 1, rice 1" in answer.json()["errors"][0]["hint"]
 
 

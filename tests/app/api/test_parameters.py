@@ -50,7 +50,7 @@ def wrong(schema: dict[str, Any]) -> str:
 
 def asked(http: httpx.Client, operation: Operation, query: list[tuple[str, str]]) -> list[dict[str, Any]]:
     method, path = operation
-    path = path.format_map(defaultdict(lambda: "x", kind="datasets", format="png"))
+    path = path.format_map(defaultdict(lambda: "x", kind="datasets", format="png", which="1"))
     answer = http.request(
         method, path, params=httpx.QueryParams(tuple(query)), content=b"x" if method == "put" else None
     )
@@ -144,7 +144,7 @@ def test_headers_and_names_in_paths_are_told_in_the_same_form(http: httpx.Client
         (http.post("/v1/uploads", headers={"Idempotency-Key": ""}), "header:idempotency-key"),
         (http.put("/v1/scenes/s", headers={"Content-Digest": "x"}, content=b"x"), "header:content-digest"),
         (http.put("/v1/scenes/.s", content=b"x"), "path:id"),
-        (http.get("/v1/predictions/x/y"), "path:product"),
+        (http.get("/v1/predictions/x/tiles/WebMercatorQuad/a/0/0.png"), "path:z"),
     ]
     for answer, pointer in refused:
         assert answer.status_code == 422, answer.text
