@@ -17,8 +17,10 @@ import base64
 import hashlib
 import json
 import os
+import re
 import sys
 import time
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +39,7 @@ Unreachable = httpx.TransportError
 """What every request raises when the service cannot be reached."""
 TRIES = 5
 TRANSIENT = (423, 429, 503)
+ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")  # of an uploaded file
 PIECE_BYTES = 32 * 1024**2  # a larger file is uploaded in pieces of this size
 
 
@@ -119,16 +122,19 @@ class Client:
         sensor: str | None = None,
         bands: Sequence[str] | None = None,
         nodata: float | None = None,
+        title: str | None = None,
     ) -> Json:
         """Upload a GeoTIFF and return its STAC Item. Uploading the same file again is harmless.
 
-        id: by default the name of the file up to its first dot. acquired: date or RFC 3339 time.
+        id: by default `id_of_file` of the file's name. acquired: date or RFC 3339 time. title: Name for people, in any
+        script; by default the file's name, if the id had to be made from it. Of a scene that is there it stays.
         """
         parameters = {
             "acquired": acquired,
             "sensor": sensor,
             "bands": ",".join(bands) if bands else None,
             "nodata": nodata,
+            "title": title,
         }
         return self._upload("scenes", Path(path), id, parameters)
 
@@ -143,10 +149,11 @@ class Client:
         background: int | None = None,
         field_id: str | None = None,
         layer: str | None = None,
+        title: str | None = None,
     ) -> Json:
         """Upload labels, as polygons or as a raster, and return their document with the report of the inspection.
 
-        id: by default the name of the file up to its first dot. classes: class value of each value of `class_field`.
+        id, title: as for `upload_scene`. classes: class value of each value of `class_field`.
         background: class of what no polygon covers: 255 for unlabelled, which is the default, or 0 if all of it is of
         class 0. layer: the layer to read, of a file that holds several.
         """
@@ -157,6 +164,7 @@ class Client:
             "background": background,
             "field_id": field_id,
             "layer": layer,
+            "title": title,
         }
         return self._upload("labels", Path(path), id, parameters)
 
@@ -175,15 +183,17 @@ class Client:
         """Create a new version of a dataset.
 
         train, val, test: The scenes of each split. split: Replaces these three; see `split` in docs/http-api.md.
-        more: Further fields of the request.
+        more: Further fields of the request, such as title.
         """
         by_scene = {"by": "scene", "train": list(train), "val": list(val), "test": list(test)}
         body = {"name": name, "scenes": list(scenes), "labels": list(labels), "split": split or by_scene, **more}
         return Work(self, "datasets", self._post("/v1/datasets", body))
 
-    def train(self, dataset: str, *, register_as: str | None = None, config: Json | None = None) -> "Training":
+    def train(
+        self, dataset: str, *, register_as: str | None = None, config: Json | None = None, title: str | None = None
+    ) -> "Training":
         """Train a net on a dataset. register_as: name of the model; by default the dataset's name."""
-        body = {"dataset": dataset, "register_as": register_as, "config": config or {}}
+        body = {"dataset": dataset, "register_as": register_as, "config": config or {}, "title": title}
         return Training(self, "trainings", self._post("/v1/trainings", body))
 
     def experiment(
@@ -195,6 +205,7 @@ class Client:
         seeds: Sequence[int] = (0, 1, 2),
         config: Json | None = None,
         register_as: str | None = None,
+        title: str | None = None,
     ) -> "Experiment":
         """Train each variant with each seed and compare the variants.
 
@@ -207,15 +218,18 @@ class Client:
             "seeds": list(seeds),
             "config": config or {},
             "register_as": register_as,
+            "title": title,
         }
         return Experiment(self, "experiments", self._post("/v1/experiments", body))
 
-    def predict(self, scene: str, *, model: str, config: Json | None = None, parts: int = 1) -> "Prediction":
+    def predict(
+        self, scene: str, *, model: str, config: Json | None = None, parts: int = 1, title: str | None = None
+    ) -> "Prediction":
         """Map a scene with a model: "cane@champion", "cane:3", or "cane" for its champion.
 
         parts: Number of jobs that the map is divided into, so that several workers share it.
         """
-        body = {"scene": scene, "model": model, "config": config or {}, "parts": parts}
+        body = {"scene": scene, "model": model, "config": config or {}, "parts": parts, "title": title}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
 
     def create_schedule(
@@ -344,6 +358,10 @@ class Client:
         """
         self._send("DELETE", _path_of(kind, id), params={"cascade": cascade} if cascade else {})
 
+    def set_title(self, kind: str, id: str, title: str | None) -> Json:
+        """Give a resource another title, or none; returns its document. kind, id: as for `delete`."""
+        return _json(self._send("PATCH", _path_of(kind, id), json={"title": title}))
+
     def log(self, id: str) -> str:
         """The log of a job, as text."""
         return self._send("GET", f"/v1/jobs/{_quoted(id)}/log").text
@@ -397,15 +415,18 @@ class Client:
         return _json(self._send("GET", path, params=query))
 
     def _upload(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
+        chosen = id_ or id_of_file(path.name)
+        if not id_ and chosen != stem_of(path.name):
+            parameters = {**parameters, "title": parameters["title"] or title_of_file(path.name)}
         try:
-            return self._upload_file(kind, path, id_, parameters)
+            return self._upload_file(kind, path, chosen, parameters)
         except CanemapError as error:
             raise CanemapError(error.problem, path.name) from error
 
-    def _upload_file(self, kind: str, path: Path, id_: str | None, parameters: Json) -> Json:
+    def _upload_file(self, kind: str, path: Path, id_: str, parameters: Json) -> Json:
         with path.open("rb") as file:
             digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
-        url = f"/v1/{kind}/{_quoted(id_ or path.name.split('.')[0])}"
+        url = f"/v1/{kind}/{_quoted(id_)}"
         headers = {"Content-Digest": f"sha-256=:{digest}:"}
         query = {key: value for key, value in parameters.items() if value is not None}
 
@@ -635,6 +656,33 @@ class Prediction(Work):
         """Address of the TileJSON of the map, for web maps and QGIS; None if the map has no tiles."""
         link = next((link for link in self.document["links"] if link["rel"] == "tilejson"), None)
         return link and str(httpx.URL(f"{self.client.url}/").join(link["href"]))
+
+
+def id_of_file(name: str) -> str:
+    """A valid id for the file `name`, always the same one: its name up to its first dot, if that is valid.
+
+    Otherwise it loses its accents, and other characters become hyphens. Where these were letters, or the name is too
+    long, a digest of it follows, so that 武鸣2018.tif and 宾阳2018.tif have different ids: 2018-e44942a3, for instance.
+    """
+    stem = stem_of(name)
+    if ID.fullmatch(stem):
+        return stem
+    plain = "".join(char for char in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(char))
+    kept = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")
+    if kept and plain.isascii() and len(kept) <= 80:
+        return kept
+    digest = hashlib.sha256(unicodedata.normalize("NFC", stem).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{kept[:71] or 'file'}-{digest[:8]}"
+
+
+def stem_of(name: str) -> str:
+    """The name of a file up to its first dot that is not its first character."""
+    return name[:1] + name[1:].split(".")[0]
+
+
+def title_of_file(name: str) -> str | None:
+    """The title of a file whose id was made by `id_of_file`: its name as it is; None if that cannot be a title."""
+    return name[:200] if name.isprintable() and name.strip() else None
 
 
 def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:

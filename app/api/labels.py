@@ -139,7 +139,10 @@ async def put_labels(
 async def post_labels(
     services: Wired, places: Placed, request: Request, response: Response, head: OnceSent
 ) -> documents.LabelSet:
-    """Upload labels as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
+    """Upload labels as a multipart form with the fields `file`, `id` and the parameters of PUT, except `upload`.
+
+    Without `id` it is made from the name of the file, which becomes the title.
+    """
     async with forms.form(request, services, LabelParameters) as (name, fields, upload):
         once = forms.once(head, name, fields, upload)
         return await _add(services, places, name, upload, fields.options(), response, once=once, title=fields.title)

@@ -114,7 +114,10 @@ async def put_scene(
 async def post_scene(
     services: Wired, places: Placed, request: Request, response: Response, head: OnceSent, address: Address
 ) -> documents.Scene:
-    """Upload a GeoTIFF as a multipart form with the fields `id`, `file` and the parameters of PUT, except `upload`."""
+    """Upload a GeoTIFF as a multipart form with the fields `file`, `id` and the parameters of PUT, except `upload`.
+
+    Without `id` it is made from the name of the file, which becomes the title.
+    """
     async with forms.form(request, services, SceneParameters) as (name, fields, upload):
         once = forms.once(head, name, fields, upload)
         return await _add(

@@ -14,6 +14,7 @@ Config = Annotated[Path | None, typer.Option(help="JSON file with the config.", 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one value of the config, like net.width=16.")
 ]
+Title = Annotated[str | None, typer.Option(help="Name for people, in any script.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end of the job.")]
 
 

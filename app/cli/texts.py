@@ -60,6 +60,10 @@ TEXTS = {
     ),
     "more": "There are more: --limit lists more than {limit}.",
     "several": "These files were refused: {names}.",
+    "kept_title": (
+        "The {kind} {id} was there before, and keeps its title {found!r}: `canemap title {kind} {id} {wanted!r}` "
+        "changes it."
+    ),
     "uploading": "uploading",
     "one_name": "there is one name, but several files",
     "scene": "scene {id}: {rows} x {cols} px, bands {bands}, {gsd:.2f} m",

@@ -17,7 +17,7 @@ from app.client import CanemapError, Client, Json
 
 AT_ONCE = 4  # uploads; the service reads as many files at once as it has cores, and the others wait
 Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]
-Name = Annotated[str | None, typer.Option(help="Name for the upload; by default that of the file.")]
+Name = Annotated[str | None, typer.Option(help="Name for the upload, in ASCII; by default made from that of the file.")]
 Send = Callable[[Path], Json]
 
 
@@ -28,6 +28,7 @@ def upload(
     sensor: Annotated[str | None, typer.Option(help="Sensor of the scene.")] = None,
     bands: Annotated[str | None, typer.Option(help="Names of the bands in order: b,g,r,nir.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Value of pixels without data, if none is declared.")] = None,
+    title: options.Title = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload GeoTIFFs as scenes."""
@@ -35,9 +36,9 @@ def upload(
     named = options.names(bands or "")
     with Client() as client:
         send = lambda file: client.upload_scene(  # noqa: E731
-            file, name, acquired=acquired, sensor=sensor, bands=named, nodata=nodata
+            file, name, acquired=acquired, sensor=sensor, bands=named, nodata=nodata, title=title
         )
-        _upload(files, send, _show_scene, as_json)
+        _upload(files, send, _show_scene, title, as_json)
 
 
 def label(
@@ -51,6 +52,7 @@ def label(
     ] = None,
     field_id: Annotated[str | None, typer.Option(help="Attribute that polygons of one field share.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to read, of a file that holds several.")] = None,
+    title: options.Title = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
@@ -66,8 +68,9 @@ def label(
             background=background,
             field_id=field_id,
             layer=layer,
+            title=title,
         )
-        _upload(files, send, _show_labels, as_json)
+        _upload(files, send, _show_labels, title, as_json)
 
 
 def _check_name(name: str | None, files: Sequence[Path]) -> None:
@@ -75,7 +78,7 @@ def _check_name(name: str | None, files: Sequence[Path]) -> None:
         raise typer.BadParameter(text("one_name"), param_hint="--name")
 
 
-def _upload(files: Sequence[Path], send: Send, show: Callable[[Json], None], as_json: bool) -> None:
+def _upload(files: Sequence[Path], send: Send, show: Callable[[Json], None], title: str | None, as_json: bool) -> None:
     """Upload files, several at once. What is refused is said at the end, after all others were uploaded.
 
     With `as_json` the document of one file is printed, or the list of the documents of several.
@@ -87,6 +90,7 @@ def _upload(files: Sequence[Path], send: Send, show: Callable[[Json], None], as_
             refused[file] = result
             continue
         done[file] = result
+        _say_kept_title(title, result)
         if not as_json:
             show(result)
     documents = [done[file] for file in files if file in done]
@@ -124,18 +128,31 @@ def _answer(send: Send, file: Path) -> Json | CanemapError:
         return error
 
 
+def _say_kept_title(wanted: str | None, item: Json) -> None:
+    """Say that what was uploaded before has kept its title."""
+    kind, found = ("scene", item["properties"].get("title")) if "properties" in item else ("labels", item["title"])
+    if wanted is not None and wanted.strip() != found:
+        output.warn(text("kept_title", kind=kind, id=item["id"], found=found, wanted=wanted))
+
+
+def _named(id_: str, title: str | None) -> str:
+    return f"{id_} ({title})" if title else id_
+
+
 def _show_scene(item: Json) -> None:
     known = item["properties"]
     rows, cols = known["proj:shape"]
     bands = ",".join(band["name"] for band in bands_of(item))
-    output.show(None, False, [text("scene", id=item["id"], rows=rows, cols=cols, bands=bands, gsd=known["gsd"])])
+    named = _named(item["id"], known.get("title"))
+    output.show(None, False, [text("scene", id=named, rows=rows, cols=cols, bands=bands, gsd=known["gsd"])])
     output.notes(known.get("warnings") or ())
 
 
 def _show_labels(item: Json) -> None:
     report = item["report"]
     features = report["features"] if report["features"] is not None else "-"
-    output.show(None, False, [text("labels", id=item["id"], kind=report["kind"], features=features, crs=report["crs"])])
+    named = _named(item["id"], item["title"])
+    output.show(None, False, [text("labels", id=named, kind=report["kind"], features=features, crs=report["crs"])])
     columns = ("value", "name", "features", "pixels", "area_ha")
     output.table(columns, ([row[column] for column in columns] for row in report["by_class"]))
     output.notes([*report["repairs"], *report["warnings"]])

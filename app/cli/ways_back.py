@@ -1,4 +1,4 @@
-"""Commands that lead back: delete a resource, with all that needs it if that is wanted, and do a job again."""
+"""Commands for what is there: delete it, with all that needs it if that is wanted, do a job again, give a title."""
 
 import sys
 from typing import Annotated, Literal
@@ -44,6 +44,18 @@ def retry(
         output.finished(client.retry(job), no_wait, as_json)
 
 
+def title(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind.__args__))],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Of a dataset name:1, of a model name or name:1.")],
+    text: Annotated[str, typer.Argument(metavar="TITLE", help="Name for people, in any script; '' removes it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a resource a title: a name for people, in any script. Its id stays."""
+    with Client() as client:
+        changed = client.set_title(kind, id_, text or None)
+    output.show(changed, as_json, [f"{kind} {id_}: {text}" if text else f"{kind} {id_} has no title now"])
+
+
 def _lines(kind: str, id_: str, going: Json) -> list[str]:
     items = going.get("items") or [{"kind": kind, "id": id_}]
     lines = [f"  {'model' if item['kind'] == 'version' else item['kind']} {item['id']}" for item in items[:MOST_LINES]]
@@ -59,5 +71,5 @@ def _ask(as_json: bool) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (delete, retry):
+    for command in (delete, retry, title):
         app.command()(command)

@@ -30,6 +30,7 @@ def dataset(
     classes: Annotated[
         str, typer.Option(help="Values by class: wheat=1,mustard=2; by default other=0,sugarcane=1.")
     ] = "",
+    title: options.Title = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +39,8 @@ def dataset(
     scenes = options.names(blocks) or [scene for names in by_split.values() for scene in names]
     split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **by_split}
     options_: Json = {"homogenise": homogenise, "leaks": leaks}
+    if title:
+        options_["title"] = title
     if classes:
         options_["classes"] = options.class_list(classes)
     with Client() as client:
@@ -57,12 +60,14 @@ def train(
     register_as: Annotated[str | None, typer.Option(help="Name of the model; by default that of the dataset.")] = None,
     config: options.Config = None,
     changes: options.Set = None,
+    title: options.Title = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a U-Net on a dataset and register it as a model version."""
     with Client() as client:
-        training = client.train(dataset, register_as=register_as, config=options.config(config, changes))
+        chosen = options.config(config, changes)
+        training = client.train(dataset, register_as=register_as, config=chosen, title=title)
         if output.finished(training, no_wait, as_json) and not as_json:
             show_metrics(training)
 
@@ -74,12 +79,14 @@ def predict(
     parts: Annotated[int, typer.Option(help="Number of jobs into which the map is cut, for several workers.")] = 1,
     config: options.Config = None,
     changes: options.Set = None,
+    title: options.Title = None,
     no_wait: options.NoWait = False,
     as_json: AsJson = False,
 ) -> None:
     """Map a scene and print its hectares."""
     with Client() as client:
-        prediction = client.predict(scene, model=model, config=options.config(config, changes), parts=parts)
+        chosen = options.config(config, changes)
+        prediction = client.predict(scene, model=model, config=chosen, parts=parts, title=title)
         if not output.finished(prediction, no_wait, as_json):
             return
         if out is not None:

@@ -15,14 +15,15 @@ ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, an id from `ne
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter can be mistaken for a digit
 
 
-def check_name(name: str, pointer: str = "/id") -> str:
-    """Return `name` if an uploaded file may have it; otherwise raise `Invalid`."""
+def check_name(name: str, pointer: str = "/id", example: str = "wuming-2018") -> str:
+    """Return `name` if an uploaded file may have it; otherwise raise `Invalid`. example: A name that it may have."""
     if NAME.fullmatch(name):
         return name
     raise invalid(
         "invalid-name",
         "The name has characters that are not allowed in a name, or it is empty, too long or starts with a dot.",
-        "Use 1 to 80 of the letters A-Z a-z, digits, dot, underscore and hyphen; the first must not be a dot.",
+        "Use 1 to 80 of the letters A-Z a-z, digits, dot, underscore and hyphen; the first must not be a dot. "
+        f"For instance {example}; the other name can be its title.",
         pointer,
     )
 

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.api.http.body_limits import LEAST_BYTES_PER_S
 from app.api.http.problems import TITLES, ProblemResponse
+from app.client import id_of_file
 from app.core.errors import document
 from ml.faults import Fault
 
@@ -131,8 +132,16 @@ def _malformed(detail: str, received: bytes) -> ProblemResponse:
     if not line.isascii():
         detail = "The address holds bytes that HTTP does not allow, as of a Chinese name."
         hint = "Write them in percent-encoding, like %E7%94%98 for 甘; the libraries of every language can do it."
+        hint = f"{_valid_id(line)}{hint}"
     fault = Fault("malformed_request", detail, hint)
     return ProblemResponse(document(400, "malformed-request", TITLES[400], detail, [fault]).model_dump(), 400)
+
+
+def _valid_id(line: bytes) -> str:
+    """A sentence with an id that the resource can have, if the id in the first line of a request is not ASCII."""
+    path = line.decode(errors="replace").partition(" ")[2].rpartition(" HTTP")[0].partition("?")[0]
+    name = path.rpartition("/")[2]
+    return "" if name.isascii() else f"Ids are ASCII, like {id_of_file(name)}; the name can be the title. "
 
 
 class _Busy:

@@ -17,6 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
 from app.api.http.parameters import check_query, checked
+from app.client import id_of_file
 from app.core.errors import NotFound, invalid
 from app.core.idempotency import IdempotentRequest
 from app.core.names import ID, NAME, check_name
@@ -96,6 +97,11 @@ async def _existing(
     return id_
 
 
+def check_new(name: str, pointer: str) -> None:
+    """Raise `Invalid` if an uploaded file cannot have this name. The hint has one that it can have."""
+    check_name(name, pointer, example=id_of_file(name))
+
+
 async def _if_match(
     if_match: Annotated[
         str | Absent,
@@ -132,7 +138,7 @@ Condition = Annotated[IfMatch, Depends(_if_match)]
 PreferredWait = Annotated[float, Depends(_preferred_wait)]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]
 _NEW: dict[str, Any] = {"description": "A name that you choose.", "json_schema_extra": {"pattern": f"^{NAME.pattern}$"}}
-_Checked = checked(lambda name: check_name(name, ""))
+_Checked = checked(lambda name: check_new(name, ""))
 NewId = Annotated[str, Path(alias="id", **_NEW), _Checked]
 UploadId = Annotated[
     str | None,

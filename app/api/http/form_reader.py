@@ -1,5 +1,6 @@
 """Reads a multipart form while it arrives: its texts, and the bytes of its one file, which are never kept here."""
 
+import re
 from collections.abc import AsyncIterator
 
 from python_multipart.exceptions import FormParserError
@@ -16,6 +17,7 @@ class FormReader:
     """One form. Its file must be read to the end before its texts are looked at.
 
     texts: The values of the fields, by name; that of a file in a wrong field is "".
+    filename: The name of the file on the client's disk, without folders; "" if the client does not say it.
     """
 
     def __init__(self, content_type: str) -> None:
@@ -23,6 +25,7 @@ class FormReader:
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise _missing_file()
         self.texts: dict[str, str] = {}
+        self.filename = ""
         self._pieces: list[bytes] = []  # of the file, which arrived and were not taken yet
         self._has_file = self._ended = False
         self._text_bytes = 0
@@ -89,6 +92,8 @@ class FormReader:
             raise _unreadable(f"It has over {MOST_FIELDS} fields.")
         self._is_file, self._discarded = is_file and self._field == FILE, is_file and self._field != FILE
         self._text = bytearray()
+        if self._is_file:
+            self.filename = re.split(r"[/\\]", _decoded(options[b"filename"]))[-1]
 
     def _content(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:

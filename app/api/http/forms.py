@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from app.api.http.deps import check_new
 from app.api.http.form_reader import FormReader
 from app.api.http.parameters import MOST_CHARACTERS, refuse
 from app.api.http.receiving import check_announced, received_file, stream
+from app.client import id_of_file, stem_of, title_of_file
 from app.core.errors import Invalid
 from app.core.idempotency import IdempotentRequest
-from app.core.names import NAME, check_name
+from app.core.names import NAME
 from app.services import Services
 from app.storage import Upload
 from ml.faults import Fault
@@ -30,7 +32,7 @@ def form_body(parameters: type[BaseModel]) -> dict[str, Any]:
     optional = {name: {"anyOf": _kinds(field)} for name, field in fields.items()}
     schema = {
         "type": "object",
-        "required": ["id", "file"],
+        "required": ["file"],
         "properties": {"id": {"type": "string", "pattern": f"^{NAME.pattern}$"}, "file": _FILE, **optional},
         "additionalProperties": False,
     }
@@ -45,10 +47,15 @@ def _kinds(field: dict[str, Any]) -> list[dict[str, Any]]:
 async def form(
     request: Request, services: Services, parameters: type[Parameters]
 ) -> AsyncIterator[tuple[str, Parameters, Upload]]:
-    """What a multipart upload says: the name, the parameters from the other fields, and the file."""
+    """What a multipart upload says: the name, the parameters from the other fields, and the file.
+
+    Without a name it is made from that of the file, which becomes the title if the parameters have none.
+    """
     check_announced(request, services)
     reader = FormReader(request.headers.get("content-type", ""))
     async with received_file(reader.file(stream(request)), services) as upload:
+        if not reader.texts.get("id") and reader.filename:
+            _name(reader.texts, reader.filename)
         _check(reader.texts, parameters)
         yield reader.texts["id"], parameters.model_validate(_given(reader.texts)), upload
 
@@ -56,6 +63,13 @@ async def form(
 def once(head: IdempotentRequest, name: str, fields: BaseModel, upload: Upload) -> IdempotentRequest:
     """The request with all that the form says. Its own bytes would not do: each repetition has another boundary."""
     return head.with_body(f"{name} {fields.model_dump_json()} {upload.sha256}".encode())
+
+
+def _name(texts: dict[str, str], filename: str) -> None:
+    """Add the id that the name of the file gives, and the title if it is not the id."""
+    texts["id"] = id_of_file(filename)
+    if not texts.get("title") and texts["id"] != stem_of(filename) and (title := title_of_file(filename)):
+        texts["title"] = title
 
 
 def _check(texts: Mapping[str, str], parameters: type[BaseModel]) -> None:
@@ -76,7 +90,7 @@ def _given(texts: Mapping[str, str]) -> dict[str, str]:
 
 def _name_faults(name: str) -> tuple[Fault, ...]:
     try:
-        check_name(name)
+        check_new(name, "/id")
     except Invalid as refused:
         return refused.faults
     return ()

@@ -12,6 +12,7 @@ import pytest
 
 from app.api.http.body_limits import DOCUMENT_LIMIT_BYTES
 from app.api.http.connections import MOST_UNFINISHED_BYTES, BoundedProtocol
+from app.client import id_of_file
 from tests.waiting import eventually
 
 
@@ -75,6 +76,7 @@ def test_headers_that_do_not_end_are_refused(http: httpx.Client, start: bytes) -
     ("start", "hint"),
     [
         ("GET /v1/scenes/甘蔗 HTTP/1.1\r\nHost: localhost\r\n\r\n", "percent-encoding"),
+        ("PUT /v1/scenes/甘蔗2018?title=甘蔗 HTTP/1.1\r\nHost: localhost\r\n\r\n", id_of_file("甘蔗2018")),
         ("\x16\x03\x01\x02", "HTTPS"),
         ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1"),
     ],

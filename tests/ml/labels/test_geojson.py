@@ -61,7 +61,9 @@ def test_another_encoding_than_utf_8_is_named(tmp_path: Path, encoding: str, nam
 
 
 def test_a_binary_file_is_not_taken_for_a_text_in_another_encoding(tmp_path: Path) -> None:
-    code, said = refusal(tmp_path, b"xyz\x03xyz\x00\x84\x00\x00\x00 plots \xff\xff\xff\xff\xff\xef")  # of no known format
+    code, said = refusal(
+        tmp_path, b"xyz\x03xyz\x00\x84\x00\x00\x00 plots \xff\xff\xff\xff\xff\xef"
+    )  # of no known format
     assert code == "bad_json" and "binary" in said and "GeoPackage" in said and "UTF-8." not in said.split("binary")[0]
 
 
