@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -10,6 +11,7 @@ from app.core.errors import Unreadable, invalid
 
 FILE = "file"  # the name of the field that is the file
 MOST_FIELDS = 20
+OF_FILE_NAMES = ("gb18030",)  # curl on Chinese Windows sends them in the encoding of the machine
 TEXT_BYTES = 1 << 20  # of all texts together
 
 
@@ -93,7 +95,7 @@ class FormReader:
         self._is_file, self._discarded = is_file and self._field == FILE, is_file and self._field != FILE
         self._text = bytearray()
         if self._is_file:
-            self.filename = re.split(r"[/\\]", _decoded(options[b"filename"]))[-1]
+            self.filename = re.split(r"[/\\]", _decoded(options[b"filename"], *OF_FILE_NAMES))[-1]
 
     def _content(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -116,11 +118,12 @@ class FormReader:
         self._ended = True
 
 
-def _decoded(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return text.decode("latin-1")
+def _decoded(text: bytes, *encodings: str) -> str:
+    """The text in the first encoding that fits it: UTF-8, `encodings`, Latin-1, which fits all."""
+    for encoding in ("utf-8", *encodings):
+        with suppress(UnicodeDecodeError):
+            return text.decode(encoding)
+    return text.decode("latin-1")
 
 
 def _unreadable(detail: str) -> Unreadable:

@@ -75,6 +75,13 @@ def test_a_form_without_an_id_takes_it_from_the_file(http: httpx.Client, scene: 
     assert titled.get("properties", titled)["title"] == "武鸣"
 
 
+def test_a_file_name_in_the_encoding_of_chinese_windows_is_read(http: httpx.Client, scene: Path) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{CHINESE}"\r\n\r\n'.encode("gbk")
+    body = head + scene.read_bytes() + b"\r\n--x--\r\n"
+    sent = http.post("/v1/scenes", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert (sent.json()["id"], sent.json()["properties"]["title"]) == (id_of_file(CHINESE), CHINESE)
+
+
 def test_an_id_that_is_not_valid_is_refused_with_one_that_is(http: httpx.Client) -> None:
     problem = assert_problem(http.put("/v1/scenes/武鸣2018", content=b"x"), 422)
     assert problem["errors"][0]["pointer"] == "path:id"

@@ -1,6 +1,7 @@
 """Titles: every resource can have a name for people, in any script; on both databases."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,16 @@ def test_a_title_that_is_none_is_refused_everywhere(http: httpx.Client, scene: P
         problem = assert_problem(put(http, "/v1/scenes/new", scene, title=title), 422)
         assert [error["pointer"] for error in problem["errors"]] == ["query:title"]
     assert http.get("/v1/scenes/new").status_code == 404
+
+
+@pytest.mark.parametrize("path", [*STORED, VERSION])
+def test_of_two_who_read_the_same_state_only_one_changes_the_title(http: httpx.Client, path: str) -> None:
+    match = {"If-Match": http.get(path).headers["etag"]}
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(lambda title: http.patch(path, json={"title": title}, headers=match), "甲乙丙丁"))
+    assert sorted(answer.status_code for answer in sent) == [200, 412, 412, 412]
+    (winner,) = [answer for answer in sent if answer.is_success]
+    assert title_of(http.get(path).json()) == title_of(winner.json())
 
 
 def test_a_title_of_200_characters_beyond_the_basic_plane_is_kept(http: httpx.Client) -> None:
