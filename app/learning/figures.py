@@ -58,9 +58,8 @@ def _trained(services: Services, session: Session, row: Training) -> Trained:
     if row.header is None or row.figures is None:
         raise _not_ready(row.id)
     series = [epoch.values for epoch in trainings.series(session, row.id, 0)]
-    return Trained(
-        row.title or row.variant or row.id, row.header, series, load_pictures(services.store.file(row.figures))
-    )
+    name = row.variant or row.title or row.id  # the comparison of an experiment names variants
+    return Trained(name, row.header, series, load_pictures(services.store.file(row.figures)))
 
 
 def _not_ready(id_: str) -> NotReady:

@@ -184,3 +184,17 @@ def test_a_map_is_named_by_the_title_of_its_prediction(http: httpx.Client, do: P
     id_ = http.post("/v1/predictions", json=body).json()["id"]
     do(id_)
     assert http.get(f"/v1/predictions/{id_}/tilejson.json").json()["name"] == TITLE
+
+
+def test_the_figures_of_an_experiment_name_variants_whatever_its_trainings_are_called(
+    http: httpx.Client, do: Perform
+) -> None:
+    body = MAKE["experiments"][1] | {"lovasz_weights": [0]}
+    experiment = http.post("/v1/experiments", json=body).json()
+    for run in experiment["runs"]:
+        assert http.patch(f"/v1/trainings/{run['training']}", json={"title": TITLE}).status_code == 200
+        do(run["training"])
+    do(experiment["id"])
+    base = f"/v1/experiments/{experiment['id']}/figures"
+    assert {item["name"] for item in http.get(base).json()["items"]} >= {"table", "panels"}
+    assert http.get(f"{base}/panels.png").status_code == 200
