@@ -24,7 +24,7 @@ from app.api import (
     trainings,
     uploads,
 )
-from app.api.http import body_limits, callers, cors, heads, problems, request_log
+from app.api.http import body_limits, callers, cors, heads, languages, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -65,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = described_app(lifespan=lifespan, dependencies=[Depends(known_query)])
     problems.install(app)
+    languages.install(app)
     body_limits.install(app, chosen.upload_idle_s)
     callers.install(app, chosen)
     cors.install(app, chosen.origins)

@@ -1,0 +1,61 @@
+"""Finds in the source code what the service says to people."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic_core._pydantic_core import list_all_errors
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = ("app", "ml", "worker")
+# it starts with a capital, a quotation mark or a value; what starts otherwise is a part of another sentence
+SENTENCE = re.compile(r"(?!SELECT |UPDATE )[^\sa-z\\].* .*[.?!:]", re.DOTALL)
+# what programmers read, in English: the documentation of the API and of the settings, and the log
+CALLS_FOR_PROGRAMMERS = {"Field", "Query", "Path", "Header", "Form", "Body", "log"}
+FILES_FOR_PROGRAMMERS = ("app/api/documents/", "app/api/http/description.py", "app/api/http/answers.py")
+
+
+def sentences() -> dict[str, str]:
+    """The format string of each sentence in the source code, and where it stands, like "ml/faults.py:12"."""
+    found: dict[str, str] = {}
+    for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        name = str(path.relative_to(ROOT))
+        if name.startswith(FILES_FOR_PROGRAMMERS):
+            continue
+        for node in _texts(ast.parse(path.read_text(encoding="utf-8"))):
+            text = _format(node)
+            if SENTENCE.fullmatch(text):
+                found.setdefault(text, f"{name}:{node.lineno}")
+    return found
+
+
+def of_pydantic() -> set[str]:
+    """The format strings of what pydantic says about a value."""
+    messages = (error["message_template_python"] for error in list_all_errors())
+    return {re.sub(r"{\w+}", "{}", message) for message in messages}
+
+
+def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """The literal texts in `node` that are neither docstrings nor for programmers."""
+    match node:
+        case ast.Expr(value=ast.Constant()):  # a docstring
+            return
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name))) if name in CALLS_FOR_PROGRAMMERS:
+            return
+        case ast.JoinedStr() | ast.Constant(value=str()):
+            yield node
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from _texts(child)
+
+
+def _format(node: ast.Constant | ast.JoinedStr) -> str:
+    """The text with {} for each value."""
+    if isinstance(node, ast.Constant):
+        return _escaped(str(node.value)).replace("{{}}", "{}")  # a text to be filled in by str.format
+    return "".join(_escaped(str(part.value)) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

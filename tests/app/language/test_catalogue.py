@@ -1,0 +1,78 @@
+"""The Chinese catalogue is complete, and its sentences are found again in what the service says."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.language.catalogue import chinese, entries, pieces_of, translated
+from tests.app.language.sentences import SENTENCE, of_pydantic, sentences
+
+PLURAL = re.compile(" (byte|digit|place|character|item)$")  # pydantic makes its "s" a value; Chinese has none
+FORMATS = sorted(english for english in entries() if len(pieces_of(english)) > 1)
+
+
+def test_every_sentence_of_the_source_code_has_a_translation() -> None:
+    missing = {text: where for text, where in sentences().items() if text not in entries()}
+    assert missing == {}
+
+
+def test_every_message_of_pydantic_has_a_translation() -> None:
+    assert of_pydantic() - entries().keys() == set()
+
+
+def test_no_translation_is_of_a_sentence_that_is_gone() -> None:
+    whole = {text for text in entries() if SENTENCE.fullmatch(text)}
+    assert whole - sentences().keys() - of_pydantic() == set()
+
+
+def test_each_translation_says_the_same_values() -> None:
+    for english, told in entries().items():
+        pieces = pieces_of(english)
+        values = [f"«{index}»" for index in range(len(pieces) - 1)]
+        lost = [piece for piece, value in zip(pieces, values, strict=False) if value not in told.format(*values)]
+        assert all(PLURAL.search(piece) for piece in lost), english
+
+
+def test_each_translation_is_chinese() -> None:
+    assert [told for told in entries().values() if told.isascii()] == []
+
+
+@given(st.sampled_from(FORMATS), st.data())
+def test_values_stay_as_they_are(english: str, data: st.DataObject) -> None:
+    values = [f"«{data.draw(st.integers(0, 10**6))}»" for _ in pieces_of(english)[1:]]
+    told = chinese(english.format(*values))
+    assert told != english.format(*values)
+    assert all(
+        value in told for value, piece in zip(values, pieces_of(english), strict=False) if not PLURAL.search(piece)
+    )
+
+
+def test_sentences_that_follow_each_other_are_told_one_by_one() -> None:
+    detail = "The compression method 7 is not supported. Split it into several scenes.; The GeoPackage is damaged."
+    assert chinese(detail) == "".join(
+        (
+            chinese("The compression method 7 is not supported."),
+            chinese("Split it into several scenes."),
+            "；",
+            chinese("The GeoPackage is damaged."),
+        )
+    )
+
+
+def test_what_has_no_translation_stays() -> None:
+    assert chinese("gx2018:1") == "gx2018:1"
+    assert chinese("Quux frobnicates. The GeoPackage is damaged.") == "Quux frobnicates. " + chinese(
+        "The GeoPackage is damaged."
+    )
+
+
+def test_only_texts_for_people_are_translated() -> None:
+    said = "The GeoPackage is damaged."
+    problem = {"type": "bad-file", "title": "Not found", "detail": said, "errors": [{"code": said, "hint": said}]}
+    told = translated({"title": "Not found", "name": said, "problem": problem})
+    assert told["title"] == "Not found"
+    assert told["name"] == said
+    assert told["problem"]["title"] == chinese("Not found") != "Not found"
+    assert told["problem"]["detail"] == told["problem"]["errors"][0]["hint"] == chinese(said)
+    assert told["problem"]["errors"][0]["code"] == said
