@@ -84,15 +84,20 @@ class Client:
 
     url: Address of the service; by default the environment variable CANEMAP_URL, or http://127.0.0.1:8000 without it.
     key: API key, sent as a bearer token; by default the environment variable CANEMAP_KEY, if it is set.
+    language: Language of texts, like "zh"; by default the environment variable CANEMAP_LANG, or else English.
     timeout_s: Longest time that one request may wait for the service, in seconds.
     """
 
-    def __init__(self, url: str | None = None, key: str | None = None, *, timeout_s: float = 120) -> None:
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, language: str | None = None, timeout_s: float = 120
+    ) -> None:
         self.url = (url or os.environ.get("CANEMAP_URL") or "http://127.0.0.1:8000").rstrip("/")
         key = key or os.environ.get("CANEMAP_KEY")
         if key and not (key.isascii() and key.isprintable()):
             raise _problem("bad-key", "The key has characters that no key has. Correct CANEMAP_KEY.")
+        language = language or os.environ.get("CANEMAP_LANG")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers |= {"Accept-Language": language} if language else {}
         try:
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
         except httpx.InvalidURL as error:

@@ -19,6 +19,7 @@ from app.cli import (
     work,
 )
 from app.cli.common import with_common_options
+from app.cli.help_texts import in_language
 from app.cli.version import Version
 
 app = typer.Typer(
@@ -39,4 +40,4 @@ def canemap(version: Version = False) -> None:
 
 def main() -> None:
     """Run a command. Exit codes: 0 success, 2 wrong usage, 3 refused, 4 the job failed, 5 the job was dismissed."""
-    failures.run(with_common_options(typer.main.get_command(app)))
+    failures.run(in_language(with_common_options(typer.main.get_command(app))))

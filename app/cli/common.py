@@ -21,7 +21,7 @@ def with_common_options(command: Any) -> Any:
 def _options() -> list[TyperOption]:
     shared: dict[str, Any] = {"expose_value": False, "rich_help_panel": "Options of every command"}
     data = "Folder of the data, for commands that touch it themselves; sets CANEMAP_DATA_DIR."
-    language = f"Language of texts where there is a translation: {' or '.join(LANGUAGES)}."
+    language = "Language of texts: en or zh; by default that of the locale."
     return [
         TyperOption(param_decls=["--json"], is_flag=True, help="Print JSON, errors too.", **shared),
         TyperOption(param_decls=["--data"], metavar="FOLDER", help=data, callback=_use_data, **shared),

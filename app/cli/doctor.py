@@ -8,6 +8,7 @@ import typer
 from app.cli import output
 from app.cli.failures import Refused
 from app.cli.folders import check_folder
+from app.cli.language import told
 from app.cli.output import AsJson
 from app.cli.texts import text
 
@@ -57,7 +58,8 @@ def _examine(settings: "Settings", checks: tuple[str, ...]) -> "list[Finding]":
 
 def _tell(found: "list[Finding]", as_json: bool) -> None:
     width = max((len(item.part) for item in found), default=0)
-    lines = (f"{MARKS[item.level]:6}{item.part:{width}}  {item.detail}  {item.hint}".rstrip() for item in found)
+    said = ((item, told(item.detail), told(item.hint)) for item in found)
+    lines = (f"{MARKS[item.level]:6}{item.part:{width}}  {detail}  {hint}".rstrip() for item, detail, hint in said)
     output.show([asdict(item) for item in found], as_json, lines)
     if any(item.level == "fault" for item in found):
         raise typer.Exit(NOT_WORKING)

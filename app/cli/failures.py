@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from app.cli.hints import in_terms_of_commands
+from app.cli.language import current, told
 from app.cli.output import Interrupted, wants_json
 from app.cli.texts import text
 from app.client import CanemapError, JobDismissed, JobFailed, Json, Unreachable
@@ -44,8 +45,10 @@ def several(errors: Sequence[CanemapError]) -> Exception:
 def run(command: Any) -> NoReturn:
     """Run the command and end the process. Exit codes: 0 success, 2 usage, 3 refused, 4 job failed, 5 dismissed."""
     try:
-        code = command(prog_name="canemap", standalone_mode=not wants_json())
+        code = command(prog_name="canemap", standalone_mode=not wants_json() and current() == "en")
         sys.exit(code if isinstance(code, int) else 0)
+    except typer.Abort:
+        stop({"type": "aborted", "detail": "Aborted."}, 1)
     except UsageError as error:
         stop({"type": "usage", "detail": error.format_message()}, USAGE)
     except JobDismissed as error:
@@ -164,7 +167,7 @@ def _lines(problem: Json) -> Iterator[str]:
         return
     subject = problem.get("file", "")
     if not problem.get("errors") or problem.get("status") == 409:  # these name other resources, not places in a request
-        yield f"{subject}: {problem['detail']}".removeprefix(": ")
+        yield f"{subject}: {told(problem['detail'])}".removeprefix(": ")
     for fault in problem.get("errors", []):
         where = ", ".join(filter(None, (subject, fault["pointer"])))
-        yield f"{where}: {fault['detail']} {fault['hint']}".removeprefix(": ").rstrip()
+        yield f"{where}: {told(fault['detail'], fault['hint'])}".removeprefix(": ")

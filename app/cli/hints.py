@@ -2,9 +2,11 @@
 
 import re
 
+from app.cli.language import told
 from app.client import Json
 
 PARAMETERS = "acquired|sensor|bands|nodata|class_field|classes|crs|background|field_id|layer"
+SEE_DOCS = ("See /docs for what is allowed here.", "`--help` says what is allowed here.")
 TERMS = (
     (r"PUT /v1/scenes/\S*\w", "canemap upload FILE"),
     (r"PUT /v1/labels/\S*\w", "canemap label FILE"),
@@ -13,17 +15,18 @@ TERMS = (
     (rf"\??\b({PARAMETERS})=(?=\.(?!\d)|[ ,:;)]|$)", lambda found: option(found[1])),
     (rf"\??\b({PARAMETERS})=", lambda found: f"{option(found[1])} "),
     (r"\b(class_field|field_id)\b(?!=)", lambda found: option(found[1])),
-    (r"See /docs for what is allowed here\.", "`--help` says what is allowed here."),
-    (r"/docs lists the keys\.", "docs/http-api.md lists the keys."),
+    (r"/docs(?= lists the keys| 列出了可用的键)", "docs/http-api.md"),
 )
 
 
 def in_terms_of_commands(fault: Json) -> Json:
-    """A fault whose hint and pointer name options of commands instead of parts of requests."""
-    hint = str(fault.get("hint", ""))
+    """A fault in the language of the command. Its hint and pointer name options instead of parts of requests."""
+    asked, answered = SEE_DOCS
+    hint = told(str(fault.get("hint") or "").replace(asked, answered))
     for pattern, replacement in TERMS:
         hint = re.sub(pattern, replacement, hint)
-    return fault | {"hint": hint, "pointer": _place(str(fault.get("pointer", "")))}
+    detail, place = told(str(fault.get("detail", ""))), _place(str(fault.get("pointer", "")))
+    return fault | {"detail": detail, "hint": hint, "pointer": place}
 
 
 def option(name: str) -> str:

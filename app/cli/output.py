@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli import tables
 from app.cli.hints import in_terms_of_commands
+from app.cli.language import arguments, told
 from app.cli.texts import duration, text
 from app.client import FINAL, Client, Json, Show, Work
 
@@ -30,8 +31,7 @@ class Interrupted(Exception):
 
 def wants_json() -> bool:
     """Whether the command was called with --json. Errors are JSON then, also those of its usage."""
-    arguments = sys.argv[1:]
-    return "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    return "--json" in arguments()
 
 
 def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
@@ -40,13 +40,13 @@ def show(document: Any, as_json: bool, lines: Iterable[str] = ()) -> None:
         print(json.dumps(document, ensure_ascii=False, indent=2))
         return
     for line in lines:
-        print(line)
+        print(told(line))
 
 
 def say(line: str) -> None:
     """Print a line for people to standard error, or nothing if the command was called with --json."""
     if not wants_json():
-        print(line, file=sys.stderr)
+        print(told(line), file=sys.stderr)
 
 
 def warn(line: str) -> None:
@@ -70,7 +70,7 @@ def notes(found: Iterable[Json]) -> None:
 
 def _note_line(note: Json) -> str:
     said = in_terms_of_commands(note)
-    return f"{said['code']}: {said['detail']} {said.get('hint') or ''}".rstrip()
+    return f"{said['code']}: {told(said['detail'], said['hint'])}"
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def waiting(line: str) -> Iterator[None]:
     if wants_json() or not errors.is_terminal:
         yield
         return
-    with errors.status(line):
+    with errors.status(told(line)):
         yield
 
 
@@ -100,10 +100,10 @@ def progress(as_json: bool, about: str = "") -> Iterator[Show]:
     left = TextColumn("{task.fields[left]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
     with Progress(*columns, console=errors) as bars:
-        bar = bars.add_task("waiting", total=None, left="")
+        bar = bars.add_task(told("waiting"), total=None, left="")
         yield lambda job: bars.update(
             bar,
-            description=" ".join(filter(None, (job["processID"], about, job["stage"] or job["status"]))),
+            description=" ".join(filter(None, (job["processID"], about, told(job["stage"] or job["status"])))),
             completed=job["total"] if job["status"] == "successful" else job["done"],
             total=job["total"] or None,
             left=_left(job),
@@ -152,7 +152,7 @@ def _about(document: Json) -> str:
 
 
 def _left(job: Json) -> str:
-    return text("eta", time=duration(job["eta_s"])) if job["eta_s"] and job["status"] not in FINAL else ""
+    return told(text("eta", time=duration(job["eta_s"]))) if job["eta_s"] and job["status"] not in FINAL else ""
 
 
 class _Lines:
@@ -168,6 +168,6 @@ class _Lines:
         now = (job["status"], job["stage"], 0 if job["status"] in FINAL else tenth)
         if now != self._last:
             self._last = now
-            line = f"{job['processID']} {job['status']} {job['stage']} {job['done']}/{job['total']}"
+            line = f"{job['processID']} {told(job['status'])} {told(job['stage'])} {job['done']}/{job['total']}"
             times = (self._about, duration(time.monotonic() - self._started), _left(job))
             print(", ".join(filter(None, (line, *times))), file=sys.stderr)

@@ -7,9 +7,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.language import told
+
 SCORES = {"accuracy", "iou", "kappa", "precision", "recall", "f1"}  # shown with four decimals, which is 0.01 %
 DECIMALS = 2  # of all other numbers: 0.01 ha are 100 m2
 SEPARATED = 10_000  # whole numbers from here on have a comma every three digits
+SENTENCES = {"status", "message", "why"}  # columns whose texts the service made; others hold names
 TIMES = {"created", "due"}  # RFC 3339 in UTC; on a terminal in the time zone of the machine
 RECENT = timedelta(days=180)  # of an older time the year is shown instead of the time of day, as `ls` does
 LEAST_TEXT = 16  # a column of sentences is made no narrower
@@ -27,14 +30,15 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
         _print(console, _separated(columns, listed))
         return
     cells = [[shown(column, value) for column, value in zip(columns, row, strict=True)] for row in listed]
-    widths = [max(map(cell_len, texts)) for texts in zip(columns, *cells, strict=True)]
-    least = [min(width, _least(texts)) for width, texts in zip(widths, zip(columns, *cells, strict=True), strict=True)]
+    headings = list(map(told, columns))
+    widths = [max(map(cell_len, texts)) for texts in zip(headings, *cells, strict=True)]
+    least = [min(width, _least(texts)) for width, texts in zip(widths, zip(headings, *cells, strict=True), strict=True)]
     if len(cells) == 1 or sum(least) + SPACE * (len(least) - 1) > console.width:
-        _print(console, _records(columns, cells))
+        _print(console, _records(headings, cells))
         return
     drawn = Table(box=None, pad_edge=False, padding=(0, SPACE, 0, 0), header_style="bold")
-    for column, width in zip(columns, least, strict=True):
-        drawn.add_column(column, min_width=width, overflow="fold")
+    for heading, width in zip(headings, least, strict=True):
+        drawn.add_column(heading, min_width=width, overflow="fold")
     for row in cells:
         drawn.add_row(*row)
     console.print(drawn, markup=False, highlight=False)
@@ -50,7 +54,7 @@ def shown(column: str, value: object) -> str:
         return _local(str(value))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= SEPARATED:
         return f"{value:,}"
-    return plain(column, value)
+    return told(plain(column, value)) if column in SENTENCES else plain(column, value)
 
 
 def _local(moment: str) -> str:

@@ -7,7 +7,7 @@ from app.cli.output import warn
 from app.cli.texts import text
 
 PREFIX = "CANEMAP_"
-OF_THE_CLIENT = {"CANEMAP_URL", "CANEMAP_KEY"}
+OF_THE_CLIENT = {"CANEMAP_URL", "CANEMAP_KEY", "CANEMAP_LANG"}
 ELSEWHERE = {"CANEMAP_PORT", "CANEMAP_SECRETS_DIR"}  # docker-compose.yml reads the one, app.settings the other
 OF_TESTS = "CANEMAP_TEST_"
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli import options, output
+from app.cli.language import told
 from app.cli.output import AsJson
 from app.client import Client, Json
 
@@ -66,7 +67,7 @@ def _lines(kind: str, id_: str, going: Json) -> list[str]:
 def _ask(as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked here: say --yes to delete", param_hint="--yes")
-    typer.confirm("Delete it for ever?", abort=True)
+    typer.confirm(told("Delete it for ever?"), abort=True)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -44,6 +44,7 @@ class Sentence:
         return [*values, text[at:end]]
 
 
+@cache
 def entries() -> dict[str, str]:
     """The Chinese format string by the English one."""
     found: dict[str, str] = json.loads(files("app.language").joinpath("zh.json").read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ def of_header(accept_language: str) -> Language:
 
 
 def of_environment(environment: Mapping[str, str]) -> Language:
-    """The language of a terminal, by the first that is set of LC_ALL, LC_MESSAGES and LANG."""
-    named = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    """The language of a terminal, by the first that is set of CANEMAP_LANG, LC_ALL, LC_MESSAGES and LANG."""
+    names = ("CANEMAP_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    named = next((environment[name] for name in names if environment.get(name)), "")
     return "zh" if named.lower().startswith("zh") else "en"

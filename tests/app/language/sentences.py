@@ -5,14 +5,39 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
 from pydantic_core._pydantic_core import list_all_errors
+
+from app.cli import app
+from app.cli.common import with_common_options
+from app.cli.help_texts import paragraphs, parts
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("app", "ml", "worker")
 # it starts with a capital, a quotation mark or a value; what starts otherwise is a part of another sentence
 SENTENCE = re.compile(r"(?!SELECT |UPDATE )[^\sa-z\\].* .*[.?!:]", re.DOTALL)
+# where str.format fills in a value, in a text whose braces are escaped: {}, {name}, {name!r}, {name:.0f}
+FIELD = re.compile(r"{{\w*(![rsa])?(:[\w.,%]+)?}}")
 # what programmers read, in English: the documentation of the API and of the settings, and the log
 CALLS_FOR_PROGRAMMERS = {"Field", "Query", "Path", "Header", "Form", "Body", "log"}
+# what typer says of a wrong command line; it has no list of its sentences
+OF_TYPER = {
+    "Choose from:",
+    "Directory {} does not exist.",
+    "Directory {} is a file.",
+    "File {} does not exist.",
+    "File {} is a directory.",
+    "Missing argument {}.",
+    "Missing command.",
+    "Missing option {}.",
+    "No such command {}.",
+    "No such option: {} Did you mean {}?",
+    "Option {} does not take a value.",
+    "Option {} requires an argument.",
+    "Path {} does not exist.",
+    "{} is not a valid {}.",
+    "{} is not in the range {}.",
+}
 FILES_FOR_PROGRAMMERS = ("app/api/documents/", "app/api/http/description.py", "app/api/http/answers.py")
 
 
@@ -36,6 +61,12 @@ def of_pydantic() -> set[str]:
     return {re.sub(r"{\w+}", "{}", message) for message in messages}
 
 
+def of_help() -> set[str]:
+    """The paragraphs of the help of all commands and options."""
+    command = with_common_options(typer.main.get_command(app))
+    return {paragraph for part in parts(command) for paragraph in paragraphs(part.help)}
+
+
 def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
     """The literal texts in `node` that are neither docstrings nor for programmers."""
     match node:
@@ -53,7 +84,7 @@ def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
 def _format(node: ast.Constant | ast.JoinedStr) -> str:
     """The text with {} for each value."""
     if isinstance(node, ast.Constant):
-        return _escaped(str(node.value)).replace("{{}}", "{}")  # a text to be filled in by str.format
+        return FIELD.sub("{}", _escaped(str(node.value)))
     return "".join(_escaped(str(part.value)) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 
 

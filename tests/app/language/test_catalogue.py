@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.language.catalogue import chinese, entries, pieces_of, translated
-from tests.app.language.sentences import SENTENCE, of_pydantic, sentences
+from tests.app.language.sentences import OF_TYPER, SENTENCE, of_help, of_pydantic, sentences
 
 PLURAL = re.compile(" (byte|digit|place|character|item)$")  # pydantic makes its "s" a value; Chinese has none
 FORMATS = sorted(english for english in entries() if len(pieces_of(english)) > 1)
@@ -21,9 +21,17 @@ def test_every_message_of_pydantic_has_a_translation() -> None:
     assert of_pydantic() - entries().keys() == set()
 
 
+def test_the_help_of_every_command_and_option_has_a_translation() -> None:
+    assert of_help() - entries().keys() == set()
+
+
+def test_every_message_of_typer_has_a_translation() -> None:
+    assert OF_TYPER - entries().keys() == set()
+
+
 def test_no_translation_is_of_a_sentence_that_is_gone() -> None:
     whole = {text for text in entries() if SENTENCE.fullmatch(text)}
-    assert whole - sentences().keys() - of_pydantic() == set()
+    assert whole - sentences().keys() - of_pydantic() - of_help() - OF_TYPER == set()
 
 
 def test_each_translation_says_the_same_values() -> None:
