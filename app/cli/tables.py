@@ -7,7 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.language import told
+from app.cli.language import current, told
+from app.language.catalogue import heading
 
 SCORES = {"accuracy", "iou", "kappa", "precision", "recall", "f1"}  # shown with four decimals, which is 0.01 %
 DECIMALS = 2  # of all other numbers: 0.01 ha are 100 m2
@@ -30,15 +31,15 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
         _print(console, _separated(columns, listed))
         return
     cells = [[shown(column, value) for column, value in zip(columns, row, strict=True)] for row in listed]
-    headings = list(map(told, columns))
+    headings = columns if current() == "en" else list(map(heading, columns))
     widths = [max(map(cell_len, texts)) for texts in zip(headings, *cells, strict=True)]
     least = [min(width, _least(texts)) for width, texts in zip(widths, zip(headings, *cells, strict=True), strict=True)]
     if len(cells) == 1 or sum(least) + SPACE * (len(least) - 1) > console.width:
         _print(console, _records(headings, cells))
         return
     drawn = Table(box=None, pad_edge=False, padding=(0, SPACE, 0, 0), header_style="bold")
-    for heading, width in zip(headings, least, strict=True):
-        drawn.add_column(heading, min_width=width, overflow="fold")
+    for title, width in zip(headings, least, strict=True):
+        drawn.add_column(title, min_width=width, overflow="fold")
     for row in cells:
         drawn.add_row(*row)
     console.print(drawn, markup=False, highlight=False)

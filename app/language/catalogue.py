@@ -18,6 +18,7 @@ from typing import Any
 LONGEST_TEXT = 20_000  # characters; nothing that the service says is longer
 SENTENCES_AT_ONCE = 4  # that one entry of the catalogue may have
 TRANSLATED_KEYS = {"detail", "hint", "message", "why"}
+_ENGLISH = re.compile(r"\b[a-z]{2,} [a-z]{2,}\b")  # a piece of a sentence, and no name
 _BOUNDARY = re.compile(r"((?<=[.!?:])\s+|;\s+)")
 
 
@@ -47,7 +48,23 @@ class Sentence:
 @cache
 def entries() -> dict[str, str]:
     """The Chinese format string by the English one."""
-    found: dict[str, str] = json.loads(files("app.language").joinpath("zh.json").read_text(encoding="utf-8"))
+    return _read("zh.json")
+
+
+@cache
+def headings() -> dict[str, str]:
+    """The Chinese headings of tables. They are apart, since a name in a sentence may be the same as a heading."""
+    return _read("headings.json")
+
+
+def heading(name: str) -> str:
+    """The Chinese heading for the column `name`, also if something in brackets follows: due (UTC)."""
+    name, space, rest = (name, "", "") if name in headings() else name.partition(" ")
+    return f"{headings().get(name, name)}{space}{rest}"
+
+
+def _read(name: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(files("app.language").joinpath(name).read_text(encoding="utf-8"))
     return found
 
 
@@ -95,16 +112,24 @@ def _parts(text: str) -> list[tuple[str, str | None]]:
 def _translated(text: str, *, across: bool = False) -> str | None:
     """`text` as one entry of the catalogue says it, or None if there is no such entry.
 
+    Of several entries it is the one that says most itself among those whose values are told too.
     across: Whether a value may have several sentences. Otherwise an entry that ends with a value would take all text.
     """
     fixed, formats = _catalogue()
     if text in fixed:
         return fixed[text]
+    fallback = None
     for sentence in formats:
         values = sentence.values(text)
-        if values is not None and (across or not any(map(_BOUNDARY.search, values))):
-            return sentence.chinese.format(*map(chinese, values))
-    return None
+        if values is None or (not across and any(map(_BOUNDARY.search, values))):
+            continue
+        told = list(map(chinese, values))
+        if not any(map(_ENGLISH.search, told)):
+            return sentence.chinese.format(*told)
+        fallback = fallback or sentence.chinese.format(*told)
+    if fallback is None and text.endswith(".") and (part := _translated(text[:-1])) is not None:
+        return f"{part}。"  # a part of other sentences that stands alone
+    return fallback
 
 
 @cache

@@ -151,8 +151,8 @@ def _refuse_unfinished(session: Session, thing: Thing, things: Iterable[Thing]) 
         what = f"The job of {thing} is {running[0].reported_status}: dismiss it first."
         raise Conflict("job-running", what)
     faults = (
-        Fault("job_running", f"The {job.kind} {job.id!r} is {job.reported_status}.", f"DELETE /v1/jobs/{job.id}")
-        for job in running
+        Fault("job_running", f"The {job.kind} {job.id!r} has not ended: it is {status}.", f"DELETE /v1/jobs/{job.id}")
+        for job, status in ((job, job.reported_status) for job in running)
     )
     what = f"{len(running)} jobs of what would be deleted with {thing} have not ended: dismiss them first."
     raise Conflict("job-running", what, *faults)

@@ -48,8 +48,9 @@ def overlapping_scenes(places: Sequence[PlacedScene]) -> list[Fault]:
 
     def fault(pair: tuple[int, int], pixels: float) -> Fault:
         share = pixels / (places[pair[0]].grid.rows * places[pair[0]].grid.cols)
-        what = f"overlap by {pixels:,.0f} pixels, {share:.2%} of the first"
-        return _pair_fault("leak_overlapping_scenes", places, pair, what)
+        one, other = (places[index] for index in pair)
+        detail = f"Scenes {one} and {other} overlap by {pixels:,.0f} pixels, {share:.2%} of the first."
+        return Fault("leak_overlapping_scenes", detail, _ONE_SPLIT, f"/scenes/{pair[1]}")
 
     return _capped(found, fault)
 
@@ -60,8 +61,10 @@ def duplicate_pixels(places: Sequence[PlacedScene], prints: Sequence[Prints]) ->
     found = [(pair, count) for pair, count in shared if count >= _FEWEST_PRINTS and _may_leak(places, pair)]
 
     def fault(pair: tuple[int, int], count: int) -> Fault:
-        what = f"hold the same pixels, about {count * ONE_IN:,} of them ({count} fingerprints)"
-        return _pair_fault("leak_duplicate_pixels", places, pair, what)
+        one, other = (places[index] for index in pair)
+        held = f"the same pixels, about {count * ONE_IN:,} of them ({count} fingerprints)"
+        detail = f"Scenes {one} and {other} hold {held}."
+        return Fault("leak_duplicate_pixels", detail, _ONE_SPLIT, f"/scenes/{pair[1]}")
 
     return _capped(found, fault)
 
@@ -112,11 +115,6 @@ def drop_shared_fields(layers: Sequence[LabelLayer], feature_counts: FeatureCoun
 def _may_leak(places: Sequence[PlacedScene], pair: tuple[int, int]) -> bool:
     one, other = (places[index].splits for index in pair)
     return bool(one and other) and len({*one, *other}) > 1
-
-
-def _pair_fault(code: str, places: Sequence[PlacedScene], pair: tuple[int, int], what: str) -> Fault:
-    one, other = pair
-    return Fault(code, f"Scenes {places[one]} and {places[other]} {what}.", _ONE_SPLIT, f"/scenes/{other}")
 
 
 def _capped(found: Sequence[tuple[Any, ...]], fault: Callable[..., Fault]) -> list[Fault]:

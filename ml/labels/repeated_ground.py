@@ -40,11 +40,10 @@ def repeated_notes(repeated: Mapping[int, float], area_ha: Mapping[int, float]) 
     """
     for value, again in repeated.items():
         if again > _NOTED * area_ha[value]:
-            detail = (
-                f"Polygons of class {value} overlap each other: they have {area_ha[value] + again:.6g} ha, but cover"
-            )
+            drawn, covered = f"{area_ha[value] + again:.6g} ha", f"{area_ha[value]:.6g} ha"
+            detail = f"Polygons of class {value} overlap each other: they have {drawn}, but cover {covered}."
             hint = "Each place counts once. Check whether polygons are in the file twice."
-            yield Note(code="repeated_ground", detail=f"{detail} {area_ha[value]:.6g} ha.", hint=hint)
+            yield Note(code="repeated_ground", detail=detail, hint=hint)
 
 
 def _overlapping(geometries: np.ndarray) -> np.ndarray:

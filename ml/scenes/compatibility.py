@@ -22,6 +22,9 @@ def contract_of(info: SceneInfo) -> Contract:
     return Contract(bands=names, dtype=info.dtype, gsd=info.gsd, nodata=info.nodata, statistics=(), scaling=known)
 
 
+SAME_BANDS = "Send the same bands in the same order, or correct the names of the bands."
+
+
 def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model was trained on") -> tuple[Fault, ...]:
     """Return a fault for each reason why a scene does not fit an input contract.
 
@@ -39,19 +42,20 @@ def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
     names = tuple(band.name for band in info.bands)
     if not _same_bands(names, contract.bands):
         alpha = " beside alpha, which is a mask" if any(note.code == "alpha_is_mask" for note in info.warnings) else ""
+        theirs = f"{owner} {len(contract.bands)} ({_listed(contract.bands)})"
         yield Fault(
             "wrong_bands",
-            f"The scene has {len(names)} bands ({_listed(names)}){alpha};"
-            f" {owner} {len(contract.bands)} ({_listed(contract.bands)}).",
-            "Send the same bands in the same order, or correct the names of the bands."
-            + (" If alpha is a measured band, name all bands with bands=." if alpha else ""),
+            f"The scene has {len(names)} bands ({_listed(names)}){alpha}; {theirs}.",
+            f"{SAME_BANDS} If alpha is a measured band, name all bands with bands=." if alpha else SAME_BANDS,
         )
     if not _alike(info.dtype, contract.dtype):
-        detail = f"The scene's pixels are {info.dtype}; {owner} {contract.dtype}."
+        theirs = f"{owner} {contract.dtype}"
+        detail = f"The scene's pixels are {info.dtype}; {theirs}."
         yield Fault("wrong_dtype", detail, "Send the same product, without rescaling its values.")
     yield from _scale_faults(info, contract, owner)
     if not 1 / GSD_RATIO <= info.gsd / contract.gsd <= GSD_RATIO:
-        detail = f"The scene has pixels of {info.gsd:.4g} m; {owner} {contract.gsd:.4g} m."
+        theirs = f"{owner} {contract.gsd:.4g} m"
+        detail = f"The scene has pixels of {info.gsd:.4g} m; {theirs}."
         hint = f"Resample the scene: gdalwarp -tr {contract.gsd:.4g} {contract.gsd:.4g} in.tif out.tif (in metres)"
         yield Fault("bad_resolution", detail, hint)
 
@@ -64,7 +68,8 @@ def _scale_faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[F
     for band, expected in zip(info.bands, scaling_of(contract), strict=False):
         if band.scaling is None or expected is None or band.scaling.declared == expected.declared:
             continue
-        detail = f"Band {band.name} of the scene has {_numbers(band.scaling)}; {owner} {_numbers(expected)}."
+        theirs = f"{owner} {_numbers(expected)}"
+        detail = f"Band {band.name} of the scene has {_numbers(band.scaling)}; {theirs}."
         if expected.declared:
             mend = f"gdal_edit.py -scale {expected.scale!r} -offset {expected.offset!r} in.tif"
             hint = f"If its numbers mean the same, declare it: {mend}"

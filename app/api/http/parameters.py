@@ -76,7 +76,7 @@ def _hint(item: dict[str, Any]) -> str:
     if item["type"] == "missing":
         return "Give it a value; /docs says what it is."
     if limits:
-        return "Allowed: " + ", ".join(f"{key} {value}" for key, value in limits.items()) + "."
+        return f"Allowed: {', '.join(f'{key} {value}' for key, value in limits.items())}."
     return "See /docs for what is allowed here."
 
 

@@ -67,6 +67,17 @@ def of_help() -> set[str]:
     return {paragraph for part in parts(command) for paragraph in paragraphs(part.help)}
 
 
+def columns() -> set[str]:
+    """The columns of the tables that commands show."""
+    found: set[str] = set()
+    for path in (ROOT / "app/cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Assign(targets=[ast.Name(id="columns")], value=ast.Tuple(elts=texts)):
+                    found |= {text.value for text in texts if isinstance(text, ast.Constant)}
+    return found
+
+
 def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
     """The literal texts in `node` that are neither docstrings nor for programmers."""
     match node:

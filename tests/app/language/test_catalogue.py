@@ -5,8 +5,11 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.language.catalogue import chinese, entries, pieces_of, translated
-from tests.app.language.sentences import OF_TYPER, SENTENCE, of_help, of_pydantic, sentences
+from app.api.documents import AreaRow
+from app.language.catalogue import chinese, entries, heading, headings, pieces_of, translated
+from ml.evaluation.comparison import Comparison
+from ml.evaluation.comparison_text import as_csv
+from tests.app.language.sentences import OF_TYPER, SENTENCE, columns, of_help, of_pydantic, sentences
 
 PLURAL = re.compile(" (byte|digit|place|character|item)$")  # pydantic makes its "s" a value; Chinese has none
 FORMATS = sorted(english for english in entries() if len(pieces_of(english)) > 1)
@@ -27,6 +30,17 @@ def test_the_help_of_every_command_and_option_has_a_translation() -> None:
 
 def test_every_message_of_typer_has_a_translation() -> None:
     assert OF_TYPER - entries().keys() == set()
+
+
+def test_every_column_of_a_table_has_a_heading() -> None:
+    in_areas = {field.alias or name for name, field in AreaRow.model_fields.items() if name != "ci95_ha"}
+    in_comparisons = set(as_csv(Comparison(table=(), differences=(), notes=())).strip().split(","))
+    assert (columns() | in_areas | in_comparisons) - headings().keys() == set()
+
+
+def test_what_follows_a_heading_in_brackets_stays() -> None:
+    assert heading("due (Asia/Shanghai)") == heading("due") + " (Asia/Shanghai)"
+    assert heading("quux") == "quux"
 
 
 def test_no_translation_is_of_a_sentence_that_is_gone() -> None:
