@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
+from app.api.http.csv_tables import Spoken, csv_answer
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
@@ -51,7 +52,7 @@ def list_experiments(session: Reading, request: Request, response: Response, pag
     responses=content({"text/csv": TEXT, "text/markdown": TEXT}, ETAG) | problems(404),
 )
 def get_experiment(
-    session: Reading, id_: Id, response: Response, f: Format = "json"
+    session: Reading, id_: Id, response: Response, language: Spoken, f: Format = "json"
 ) -> documents.Experiment | Response:
     """Read one experiment, or only its table as CSV or Markdown once all its trainings have ended."""
     if f == "json":
@@ -60,9 +61,7 @@ def get_experiment(
         return found
     comparison = experiments.comparison(session, id_)
     if f == "csv":
-        return Response(
-            "\ufeff" + as_csv(comparison), media_type="text/csv; charset=utf-8"
-        )  # the mark of UTF-8 for Excel
+        return csv_answer(as_csv(comparison), language)
     return Response(as_markdown(comparison), media_type="text/markdown; charset=utf-8")
 
 

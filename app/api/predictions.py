@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
+from app.api.http.csv_tables import Spoken, csv_answer
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
@@ -31,7 +32,6 @@ from ml.csv_text import plain_cells
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
 Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
-CSV = "text/csv; charset=utf-8"
 Product = Annotated[str, Path(json_schema_extra={"enum": list(predictions.PRODUCTS)})]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
@@ -90,7 +90,7 @@ def delete_prediction(services: Wired, id_: Id, if_match: Condition, how: Deleti
     response_model=documents.AreaTable,
     responses=content({"text/csv": TEXT, GEOJSON: GEOJSON_AREAS}) | problems(404),
 )
-def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTable | Response:
+def get_areas(session: Reading, id_: Id, language: Spoken, f: Format = "json") -> documents.AreaTable | Response:
     """Hectares of a prediction by class: observed, mapped, and adjusted with a 95 % confidence interval.
 
     Of two classes only the second has a row; of more classes each has one.
@@ -98,7 +98,7 @@ def get_areas(session: Reading, id_: Id, f: Format = "json") -> documents.AreaTa
     prediction = predictions.get(session, id_)
     items = tuple(map(documents.AreaRow.of, predictions.areas(session, prediction)))
     if f == "csv":
-        return Response(_csv(items, prediction, scenes.get(session, prediction.scene)), media_type=CSV)
+        return csv_answer(_csv(items, prediction, scenes.get(session, prediction.scene)), language)
     if f == "geojson":
         footprint = scenes.get(session, prediction.scene).info.footprint
         features = tuple(documents.AreaFeature(geometry=footprint, properties=item) for item in items)
@@ -145,7 +145,7 @@ def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list
 
 
 def _csv(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scene) -> str:
-    """CSV with a line for each item. It begins with a byte order mark, which tells Excel that it is UTF-8.
+    """CSV with a line for each item.
 
     Hectares and mu have four decimals, which is a square metre, and shares six.
     """
@@ -162,7 +162,7 @@ def _csv(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scen
     writer = csv.writer(text)
     writer.writerow(flat[0])
     writer.writerows(plain_cells(map(_rounded, line.keys(), line.values())) for line in flat)
-    return "\ufeff" + text.getvalue()
+    return text.getvalue()
 
 
 def _rounded(name: str, value: object) -> object:

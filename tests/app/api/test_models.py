@@ -204,6 +204,26 @@ def test_a_null_interval_has_its_reason(http: httpx.Client, bundle: Path, scene:
     assert (line["adjusted_ha"], line["why"]) == ("", row["why"])
 
 
+@pytest.mark.parametrize(("headers", "query"), [({"accept-language": "zh"}, ""), ({}, "&lang=zh")])
+def test_areas_for_spreadsheets_have_chinese_headings(
+    http: httpx.Client, bundle: Path, scene: Path, do: Perform, headers: dict[str, str], query: str
+) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    http.post("/v1/models/cane/versions", content=bundle.read_bytes())
+    id_ = http.post("/v1/predictions", json={"scene": "s1", "model": "cane:1"}).json()["id"]
+    do(id_)
+    table = f"/v1/predictions/{id_}/areas?f=csv"
+    told, said = http.get(table + query, headers=headers), http.get(table)
+    assert (told.headers["content-language"], told.headers["vary"]) == ("zh", "Accept-Language")
+    assert "content-language" not in said.headers
+    assert http.get(f"{table}&lang=en", headers={"accept-language": "zh"}).content == said.content
+    assert told.content.startswith(b"\xef\xbb\xbf")
+    in_chinese, in_english = (list(csv.reader(io.StringIO(answer.text.lstrip("\ufeff")))) for answer in (told, said))
+    assert [heading for heading in in_chinese[0] if heading.isascii()] == []
+    assert "制图面积（公顷）" in in_chinese[0]
+    assert in_chinese[1][in_english[0].index("mapped_ha")] == in_english[1][in_english[0].index("mapped_ha")]
+
+
 def test_a_threshold_for_a_model_of_many_classes_is_refused(
     http: httpx.Client, bundle: Path, make_scene: MakeScene
 ) -> None:
