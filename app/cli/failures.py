@@ -47,8 +47,6 @@ def run(command: Any) -> NoReturn:
     try:
         code = command(prog_name="canemap", standalone_mode=not wants_json() and current() == "en")
         sys.exit(code if isinstance(code, int) else 0)
-    except typer.Abort:
-        stop({"type": "aborted", "detail": "Aborted."}, 1)
     except UsageError as error:
         stop({"type": "usage", "detail": error.format_message()}, USAGE)
     except JobDismissed as error:
