@@ -175,8 +175,8 @@ def test_what_is_odd_about_a_scene_is_said(canemap: Canemap, tmp_path: Path) -> 
     write_scene(path, pixels)
     done = canemap("upload", path)
     (warning,) = json.loads(canemap("scenes", "--json").stdout)[0]["properties"]["warnings"]
-    assert warning["detail"] in done.stdout
-    assert "--nodata" in done.stdout and "?nodata" not in done.stdout
+    assert warning["detail"] in done.stderr
+    assert "--nodata" in done.stderr and "?nodata" not in done.stderr
 
 
 def test_ctrl_c_while_waiting_names_the_job_that_goes_on(canemap: Canemap, live: Stack, dataset: str) -> None:

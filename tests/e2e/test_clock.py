@@ -36,6 +36,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path, clock: Path) -> Iterat
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "DONT_FAKE_MONOTONIC": "1",
+        "CANEMAP_JOB_READS": str(clock.parent),  # otherwise the process of a job could not see its clock
     }
     with settings_of(request) as settings:
         settings.pop("CANEMAP_STORE_URL", None)  # an S3 server refuses clients whose clock is wrong by 15 minutes

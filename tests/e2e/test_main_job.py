@@ -47,7 +47,7 @@ def test_scenes_and_labels_lead_to_hectares(client: Client, dataset: str, world:
     assert second.model["aliases"] == []
     assert (second.reference, second.document["champion"], training.refresh().document["champion"]) == ("main:2", 1, 1)
     assert client.promote("main", 2, reason="another seed")["version"] == 2
-    with pytest.raises(CanemapError, match="used by"):
+    with pytest.raises(CanemapError, match="is needed by"):
         client._send("DELETE", "/v1/scenes/unseen")
 
 
