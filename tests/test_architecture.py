@@ -33,6 +33,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def test_the_environment_is_read_in_few_places() -> None:
     allowed = {"ml/geo/gdal.py", "app/client.py"}
     allowed |= {"app/cli/running.py"}  # passes it on to its child processes
+    allowed |= {"app/cli/language.py"}  # finds the language of the terminal
     # set the data folder, name it in an error, and name variables that are no settings
     allowed |= {"app/cli/common.py", "app/cli/failures.py", "app/cli/variables.py"}
     allowed |= {"app/settings.py"}  # finds the folder with the files of secrets

@@ -89,8 +89,8 @@ class FillValues:
         for value, shares in found.items():
             if value not in noted:
                 bands = ", ".join(map(str, list(shares)[:_MOST_BANDS])) + (", ..." if len(shares) > _MOST_BANDS else "")
-                share = f"{max(shares.values()):.1%}"
-                detail = f"{share} of the sampled pixels are {value:.9g} in band {bands}, far outside all others."
+                most = f"{max(shares.values()):.1%}"
+                detail = f"{most} of the sampled pixels are {value:.9g} in band {bands}, far outside all others."
                 hint = f"If this is the nodata value, declare it: nodata={value:.9g}."
                 yield Note(code="suspect_nodata", detail=detail, hint=hint)
 

@@ -74,7 +74,7 @@ def columns() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Assign(targets=[ast.Name(id="columns")], value=ast.Tuple(elts=texts)):
-                    found |= {text.value for text in texts if isinstance(text, ast.Constant)}
+                    found |= {str(text.value) for text in texts if isinstance(text, ast.Constant)}
     return found
 
 
