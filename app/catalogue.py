@@ -14,6 +14,7 @@ from shapely.lib import ShapelyError
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from app.core import paging
 from app.core.errors import invalid
 from app.core.paging import Page, bad_token
 from app.data import scenes
@@ -78,6 +79,13 @@ def search(session: Session, collections: Sequence[str], wanted: Search, *, limi
             return Found(rows, _next_token(order, index, found.next))
         inner = None
     return Found(rows, None)
+
+
+def check_token(token: str) -> None:
+    """Raise `Invalid` for a token that no search returned."""
+    _, inner = _read_token(token, tuple(COLLECTIONS))
+    if inner is not None:
+        paging.check_token(inner)
 
 
 def _read_token(token: str, order: Sequence[str]) -> tuple[int, str | None]:

@@ -15,6 +15,7 @@ from app.api.documents.stac import GEOJSON
 from app.api.http.answers import NEXT, GeoJson, answer
 from app.api.http.deps import Address, Id, Reading, link_next
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.parameters import checked
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import OfScenes, read_box, read_interval
 from app.api.predictions import items_of
@@ -36,6 +37,9 @@ class OfCatalogue(OfScenes):
     ids: str | None = Field(None, max_length=4000, description="Ids of items, separated by commas.")
     collections: str | None = Field(None, max_length=1000, description="Ids of collections, separated by commas.")
     intersects: str | None = Field(None, max_length=8000, description="A geometry of GeoJSON that items must touch.")
+    token: Annotated[str | None, checked(catalogue.check_token)] = Field(
+        None, max_length=600, description="`next` of the previous page."
+    )
 
     @property
     def search(self) -> Search:

@@ -45,7 +45,7 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
     layer: Name of the layer to read, which may be omitted if the file holds one only.
 
     Raises:
-        InputRefused: unsupported_format, bad_json, bad_archive, several_layers, unknown_layer, bad_geometry, bad_crs,
+        InputRefused: bad_json, bad_archive, unknown_layer, bad_geometry, bad_crs,
             unknown_crs, missing_crs, bad_extent, no_features, too_large, too_many_features.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -71,7 +71,7 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
 def _refuse_other_format(path: Path) -> None:
     other = other_format_of(path)
     if other is not None and other.name != GEOJSON:
-        raise InputRefused(Fault("unsupported_format", other.detail, other.as_labels))
+        raise InputRefused(Fault("bad_json", other.detail, other.as_labels))
 
 
 def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:

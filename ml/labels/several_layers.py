@@ -13,11 +13,11 @@ def chosen_layer(names: Sequence[str], layer: str | None) -> int:
     layer: Name that the owner gave; None for the only layer.
 
     Raises:
-        InputRefused: several_layers if there are several layers and none is named; unknown_layer if none has the name.
+        InputRefused: bad_archive if there are several layers and none is named; unknown_layer if none has the name.
     """
     if layer is None and len(names) > 1:
         detail = f"The file holds {len(names)} layers."
-        raise InputRefused(Fault("several_layers", detail, f"Name one of them with layer=: {listed(names)}.", "/layer"))
+        raise InputRefused(Fault("bad_archive", detail, f"Name one of them with layer=: {listed(names)}.", "/layer"))
     if layer is None:
         return 0
     if layer in names:

@@ -43,7 +43,7 @@ def read_parts(path: Path, layer: str | None = None) -> ShapefileParts:
     layer: Name of the Shapefile to read, which may be omitted if there is one only.
 
     Raises:
-        InputRefused: bad_archive, unsupported_format, several_layers, unknown_layer.
+        InputRefused: bad_archive, unknown_layer.
     """
     try:
         _check_directory(path)
@@ -72,7 +72,7 @@ def _without_shapefile(path: Path, entries: Sequence[zipfile.ZipInfo]) -> InputR
     other = other_format_of(path)
     if other is None or other.name == ZIP:
         return _bad(f"The zip holds no .shp file, but {listed(sorted(map(_suffix, entries)))}.")
-    return InputRefused(Fault("unsupported_format", other.detail, other.as_labels))
+    return InputRefused(Fault("bad_archive", other.detail, other.as_labels))
 
 
 def _check_directory(path: Path) -> None:

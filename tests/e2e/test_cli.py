@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 World = dict[str, SyntheticScene]
 Canemap = Callable[..., "subprocess.CompletedProcess[str]"]
-CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0"]
+CLASSES = ["--class-field", "crop", "--classes", "sugarcane=1,*=0", "--background", "0"]  # as `upload` in conftest
 
 
 @pytest.fixture(scope="module")

@@ -186,7 +186,8 @@ def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.T
 
 def on(database_url: str) -> Settings:
     """Settings of a service without data on this database."""
-    return Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10).model_copy(update=SMALL)
+    plain = Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10, retry_pauses_s="0")
+    return plain.model_copy(update=SMALL)
 
 
 @contextmanager

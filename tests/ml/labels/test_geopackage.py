@@ -188,7 +188,7 @@ def test_one_of_several_layers_is_chosen_by_its_name(tmp_path: Path) -> None:
         "INSERT INTO gpkg_geometry_columns VALUES ('rice', 'geom', 'GEOMETRY', 32648, 0, 0)",
     ]
     path = gpkg(tmp_path / "x", [(1, ONE, "a")], then=copied)
-    assert "'plots', 'rice'" in refusal(path, "several_layers")
+    assert "'plots', 'rice'" in refusal(path, "bad_archive")
     assert read_layer(path, layer="rice").name == "rice"
     assert "'plots', 'rice'" in refusal(path, "unknown_layer", "Rice")
 

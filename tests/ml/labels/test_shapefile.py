@@ -69,7 +69,7 @@ def test_one_of_several_shapefiles_is_chosen_by_its_name(tmp_path: Path) -> None
     files = shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), "a") | shapefile_of(
         TWO, dbf([CROP], [[b"c"], [b"d"]]), "b"
     )
-    assert "'a', 'b'" in refusal(tmp_path, files, "several_layers")
+    assert "'a', 'b'" in refusal(tmp_path, files, "bad_archive")
     layer = read(tmp_path, files, layer="b")
     assert texts(layer) == ["c", "d"] and layer.name == "b"
     with pytest.raises(InputRefused, match="no layer 'c'"):

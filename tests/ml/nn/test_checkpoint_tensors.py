@@ -144,8 +144,8 @@ def _reference(**changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"gsd": 0.0}, "pixels have a side of 0 m"),
-        ({"gsd": -10.0}, "pixels have a side of -10 m"),
+        ({"gsd": 0.0}, "contract.gsd: Input should be greater than 0"),
+        ({"gsd": -10.0}, "contract.gsd: Input should be greater than 0"),
         ({"dtype": "U99999999"}, "no scene has pixels of type 'U99999999'"),
         ({"bands": ("red", "red")}, "two bands have the same name"),
         ({"statistics": (STATISTICS,)}, "2 bands, but statistics of 1"),
