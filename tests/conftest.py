@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, make_url
 from xdist.scheduler import LoadFileScheduling
@@ -13,6 +14,12 @@ from xdist.scheduler import LoadFileScheduling
 from app.core.db import migrate
 from app.settings import Settings
 from tests import servers
+
+# on a busy machine every case is slow, which says nothing about a test
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAME_SERVICES = tuple(f"tests/e2e/test_{name}.py" for name in ("main_job", "experiments", "cli", "examples"))

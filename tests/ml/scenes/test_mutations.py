@@ -47,7 +47,9 @@ def scene(**profile: object) -> bytes:
 
 
 @pytest.mark.parametrize("content", [scene(**kind) for kind in KINDS], ids=[kind["compress"] for kind in KINDS])
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_a_damaged_scene_is_refused_or_read(content: bytes, data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "damaged.tif"
