@@ -9,7 +9,7 @@ job of last month whose problem lies in the database. So a text is translated wh
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
 from string import Formatter
@@ -17,6 +17,7 @@ from typing import Any
 
 LONGEST_TEXT = 20_000  # characters; nothing that the service says is longer
 SENTENCES_AT_ONCE = 4  # that one entry of the catalogue may have
+MOST_TRIES = 600  # of all entries on a part of one text; the rest stays English, as it is made to take long
 TRANSLATED_KEYS = {"detail", "hint", "message", "why"}
 _ENGLISH = re.compile(r"\b[a-z]{2,} [a-z]{2,}\b")  # a piece of a sentence, and no name
 _BOUNDARY = re.compile(r"((?<=[.!?:])\s+|;\s+)")
@@ -68,14 +69,26 @@ def _read(name: str) -> dict[str, str]:
     return found
 
 
+@dataclass
+class _Work:
+    """What was found for parts of one text, and how often all entries may still be tried."""
+
+    left: int = MOST_TRIES
+    known: dict[str, str] = field(default_factory=dict)
+
+
 @lru_cache(maxsize=4096)
 def chinese(text: str) -> str:
     """Return `text` in Chinese. What has no translation stays as it is."""
-    if len(text) > LONGEST_TEXT:
-        return text
-    parts = _parts(text)
-    whole = _translated(text, across=True) if any(told is None for _, told in parts) else None
-    return whole or "".join(part if told is None else told for part, told in parts)
+    return text if len(text) > LONGEST_TEXT else _told(text, _Work())
+
+
+def _told(text: str, work: _Work) -> str:
+    if text not in work.known:
+        parts = _parts(text, work)
+        whole = _translated(text, work, across=True) if any(told is None for _, told in parts) else None
+        work.known[text] = whole or "".join(part if told is None else told for part, told in parts)
+    return work.known[text]
 
 
 def translated(document: Any) -> Any:
@@ -92,7 +105,7 @@ def translated(document: Any) -> Any:
     }
 
 
-def _parts(text: str) -> list[tuple[str, str | None]]:
+def _parts(text: str, work: _Work) -> list[tuple[str, str | None]]:
     """The sentences of `text` and what separates them, each with its translation if it has one.
 
     One entry of the catalogue may have several sentences: as many as possible are taken at once.
@@ -100,7 +113,7 @@ def _parts(text: str) -> list[tuple[str, str | None]]:
     pieces, parts, start = _BOUNDARY.split(text), [], 0  # sentences and what separates them, by turns
     while start < len(pieces):
         ends = range(min(len(pieces), start + 2 * SENTENCES_AT_ONCE - 1), start, -2)
-        runs = ((end, _translated("".join(pieces[start:end]))) for end in ends)
+        runs = ((end, _translated("".join(pieces[start:end]), work)) for end in ends)
         end, told = next(((end, told) for end, told in runs if told is not None), (start + 1, None))
         parts.append(("".join(pieces[start:end]), told))
         if end < len(pieces):
@@ -109,7 +122,7 @@ def _parts(text: str) -> list[tuple[str, str | None]]:
     return parts
 
 
-def _translated(text: str, *, across: bool = False) -> str | None:
+def _translated(text: str, work: _Work, *, across: bool = False) -> str | None:
     """`text` as one entry of the catalogue says it, or None if there is no such entry.
 
     Of several entries it is the one that says most itself among those whose values are told too.
@@ -118,16 +131,19 @@ def _translated(text: str, *, across: bool = False) -> str | None:
     fixed, formats = _catalogue()
     if text in fixed:
         return fixed[text]
+    work.left -= 1
+    if work.left < 0:
+        return None
     fallback = None
     for sentence in formats:
         values = sentence.values(text)
         if values is None or (not across and any(map(_BOUNDARY.search, values))):
             continue
-        told = list(map(chinese, values))
+        told = [_told(value, work) for value in values]
         if not any(map(_ENGLISH.search, told)):
             return sentence.chinese.format(*told)
         fallback = fallback or sentence.chinese.format(*told)
-    if fallback is None and text.endswith(".") and (part := _translated(text[:-1])) is not None:
+    if fallback is None and text.endswith(".") and (part := _translated(text[:-1], work)) is not None:
         return f"{part}。"  # a part of other sentences that stands alone
     return fallback
 

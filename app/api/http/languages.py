@@ -3,6 +3,7 @@
 import json
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,7 +43,7 @@ class _Translator:
             return
         start, self.start = self.start, None
         if start is not None and message["type"] == "http.response.body":
-            message = self._told(start, message)
+            message = await run_in_threadpool(self._told, start, message)
         if start is not None:
             MutableHeaders(scope=start).add_vary_header("Accept-Language")
             await self.send(start)

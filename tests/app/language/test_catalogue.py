@@ -1,7 +1,9 @@
 """The Chinese catalogue is complete, and its sentences are found again in what the service says."""
 
 import re
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +82,13 @@ def test_sentences_that_follow_each_other_are_told_one_by_one() -> None:
             chinese("The GeoPackage is damaged."),
         )
     )
+
+
+@pytest.mark.parametrize("piece", ["a: b. c; ", "a. ", "a, b (c) of d: e; ", "The scene has 3 x: the model needs: "])
+def test_a_text_that_is_made_to_take_long_does_not(piece: str) -> None:
+    started = time.process_time()
+    assert chinese(piece * (19_000 // len(piece)))
+    assert time.process_time() - started < 2
 
 
 def test_what_has_no_translation_stays() -> None:
