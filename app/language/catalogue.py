@@ -117,9 +117,14 @@ def _parts(text: str, work: _Work) -> list[tuple[str, str | None]]:
         end, told = next(((end, told) for end, told in runs if told is not None), (start + 1, None))
         parts.append(("".join(pieces[start:end]), told))
         if end < len(pieces):
-            parts.append((pieces[end], pieces[end] if told is None else "；" if ";" in pieces[end] else ""))
+            parts.append((pieces[end], pieces[end] if told is None else _stop(told, pieces[end])))
         start = end + 1
     return parts
+
+
+def _stop(told: str, separator: str) -> str:
+    """What separates a Chinese sentence from the next one: nothing after a full stop."""
+    return "；" if ";" in separator and not told.endswith("。") else ""
 
 
 def _translated(text: str, work: _Work, *, across: bool = False) -> str | None:

@@ -78,7 +78,6 @@ def test_sentences_that_follow_each_other_are_told_one_by_one() -> None:
         (
             chinese("The compression method 7 is not supported."),
             chinese("Split it into several scenes."),
-            "；",
             chinese("The GeoPackage is damaged."),
         )
     )
