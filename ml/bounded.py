@@ -19,7 +19,8 @@ ShortText = Annotated[str, Field(max_length=1000)]
 LongText = Annotated[str, Field(max_length=1 << 20)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Hectares = Annotated[float, Field(ge=-1, le=6e10)]  # the Earth has 5.1e10; a difference of sums may end below 0
-Metres = Annotated[float, Field(gt=0, le=1e8)]
+LARGEST_M = 1e8
+Metres = Annotated[float, Field(gt=0, le=LARGEST_M)]
 _Longitude = Annotated[float, Field(ge=-181, le=181)]  # the edge of a scene may be a pixel beyond 180 degrees
 _Latitude = Annotated[float, Field(ge=-91, le=91)]
 Degrees = tuple[_Longitude, _Latitude, _Longitude, _Latitude]  # west, south, east, north

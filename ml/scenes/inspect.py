@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 from pydantic import AfterValidator, Field
 
-from ml.bounded import Count, Degrees, LongText, Metres, Outline, ShortText
+from ml.bounded import LARGEST_M, Count, Degrees, LongText, Metres, Outline, ShortText
 from ml.contract import BandStatistics, Scaling
 from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
@@ -107,6 +107,7 @@ def inspect_scene(
         RasterSource(path, nodata, bands) as source,
     ):
         grid = checked_grid(source.dataset)
+        refuse_any(_pixel_faults(grid))
         names, name_notes = band_names(source, bands)
         refuse_any(_scale_faults(source))
         sample = sample_scene(source, windows_per_side)
@@ -114,6 +115,14 @@ def inspect_scene(
         placed += use_notes(grid.crs, grid.bbox(), "The scene")
         notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed, *_oblong_notes(grid))
         return _describe(path, grid, source, names, sample, notes)
+
+
+def _pixel_faults(grid: Grid) -> Iterator[Fault]:
+    """Yield bad_transform for pixels too small for places in them to be told apart, or larger than the Earth."""
+    side = ground_sampling_distance(grid)
+    if not 0 < side <= LARGEST_M:
+        hint = "Export the image again with its georeference."
+        yield Fault("bad_transform", f"The pixels have a side of {side:g} m on the ground.", hint)
 
 
 def _scale_faults(source: RasterSource) -> Iterator[Fault]:

@@ -109,6 +109,7 @@ def test_the_footprint_of_a_scene_across_the_date_line_is_cut_there(make_scene: 
         ("EPSG:32648", Affine(1e300, 0, 0, 0, -1, 0), "bad_transform"),
         ("EPSG:32648", Affine(math.nan, 0, 0, 0, -1, 0), "bad_transform"),
         ("EPSG:32648", Affine(10, 10, 5e5, 10, 10, 1e6), "bad_transform"),
+        ("EPSG:3857", Affine(1e-9, 0, 1e7, 0, -1e-9, 1e7), "bad_transform"),  # all places in a pixel are one float64
         ('LOCAL_CS["here",UNIT["metre",1]]', GRID, "unknown_crs"),
         ("ESRI:104905", Affine(0.001, 0, 1, 0, -0.001, 1), "unknown_crs"),  # Mars
     ],
