@@ -72,7 +72,9 @@ def _varying(send: Send) -> Send:
 
 
 def _is_document(start: Message) -> bool:
-    return Headers(scope=start).get("content-type", "").partition(";")[0] in DOCUMENTS
+    """Whether an answer is a document of the service, and no stored file, of which a client may ask for some bytes."""
+    headers = Headers(scope=start)
+    return headers.get("content-type", "").partition(";")[0] in DOCUMENTS and "accept-ranges" not in headers
 
 
 def install(app: FastAPI) -> None:

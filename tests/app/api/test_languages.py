@@ -1,6 +1,13 @@
 """Documents in the language that a client prefers."""
 
+from pathlib import Path
+
 import httpx
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.api.http import languages
+from app.api.http.answers import StoredFile
 
 CHINESE = {"accept-language": "zh-CN,zh;q=0.9"}
 
@@ -32,3 +39,15 @@ def test_each_fault_of_a_body_is_told_in_chinese(http: httpx.Client) -> None:
 def test_names_and_numbers_are_the_same_in_both_languages(http: httpx.Client) -> None:
     assert http.get("/v1/jobs", headers=CHINESE).json() == http.get("/v1/jobs").json()
     assert http.head("/v1/jobs", headers=CHINESE).headers["content-language"] == "zh"
+
+
+def test_a_stored_file_has_the_same_bytes_in_both_languages(tmp_path: Path) -> None:
+    stored = tmp_path / "polygons.geojson"
+    stored.write_text('{"type": "FeatureCollection", "detail": "Not found", "features": []}')
+    app = FastAPI()
+    app.add_api_route("/polygons", lambda: StoredFile(stored, media_type="application/geo+json"))
+    languages.install(app)
+    with TestClient(app, headers=CHINESE) as client:
+        assert client.get("/polygons").content == stored.read_bytes()
+        part = client.get("/polygons", headers={"range": "bytes=0-9"})
+        assert (part.status_code, part.content) == (206, stored.read_bytes()[:10])
