@@ -1,6 +1,5 @@
 """Deleting: what still needs a resource is named, and goes with it only if that is asked for; on both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +13,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
 from app.tables import DatasetScenes, Job, JobLog, ScheduleRun, SeriesRow
-from tests.app.api.conftest import DATASET, TINY, Perform, make_dataset, serving
+from tests.app.api.conftest import DATASET, TINY, Perform, make_dataset
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_races import at_once
@@ -26,13 +25,6 @@ VERSION = "/v1/models/cane/versions/1"
 def settings(trained: Settings) -> Settings:
     """A service that has scenes, labels, a dataset, a model and a prediction, on both databases."""
     return trained
-
-
-@pytest.fixture
-def http(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a server on `settings`."""
-    with serving(settings) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a client says is heeded: If-Match on every route that changes something, Idempotency-Key on every POST."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 from app.api.http.deps import _head, _if_match
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import put, serving
+from tests.app.api.conftest import put
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 
@@ -19,13 +18,6 @@ from tests.app.api.test_problems import assert_problem
 def settings(trained: Settings) -> Settings:
     """A service that has scenes, labels, a dataset, a model and a prediction, on both databases."""
     return trained
-
-
-@pytest.fixture
-def http(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a server on `settings`."""
-    with serving(settings) as client:
-        yield client
 
 
 @pytest.fixture

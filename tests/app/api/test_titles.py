@@ -1,6 +1,5 @@
 """Titles: every resource can have a name for people, in any script; on both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.app.api.conftest import DATASET, TINY, Perform, put, serving
+from tests.app.api.conftest import DATASET, TINY, Perform, put
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 
@@ -39,13 +38,6 @@ VERSION = "/v1/models/cane/versions/1"
 def settings(trained: Settings) -> Settings:
     """A service that has scenes, labels, a dataset, a model and a prediction, on both databases."""
     return trained
-
-
-@pytest.fixture
-def http(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a server on `settings`."""
-    with serving(settings) as client:
-        yield client
 
 
 def title_of(document: dict[str, Any]) -> str | None:
