@@ -49,8 +49,8 @@ class WatchedRows:
 def ticking(do: Callable[[], T], tick: Tick, pixels: int) -> T:
     """Do a long step of GDAL, which can neither report nor be stopped, in a thread, and call `tick` meanwhile.
 
-    `tick` is called for as long as the step may take for so many pixels; if it takes longer, nobody hears of it any
-    more, as if it hung. When `tick` raises, the step goes on in its thread: the process should end soon.
+    `tick` is called for as long as a step over this number of pixels may take. A step that takes longer is no longer
+    reported, so it counts as hung. When `tick` raises, the step goes on in its thread: the process should end soon.
     """
     result = Future[T]()
 
