@@ -21,6 +21,7 @@ from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene
+from ml.config import THRESHOLD
 from ml.contract import Contract
 from ml.evaluation.area import adjusted_area, why_not_adjusted
 from ml.faults import Fault, Note
@@ -174,7 +175,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     for index, item in enumerate(classes):
         if len(classes) == 2 and index == 0:
             continue
-        estimate, interval, why = _adjusted(model, found, index)
+        estimate, interval, why = _adjusted(model, prediction.config.threshold, found, index)
         mapped_ha = found.area_ha.get(item.value, 0.0)
         row = Areas(
             class_name=item.name,
@@ -194,12 +195,18 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
 
 
 def _adjusted(
-    model: ModelVersion, found: MappedAreas, index: int
+    model: ModelVersion, threshold: float, found: MappedAreas, index: int
 ) -> tuple[float | None, tuple[float, float] | None, str | None]:
-    """The adjusted area of the class with this index and its interval, and why there are none."""
+    """The adjusted area of the class with this index and its interval, and why there are none.
+
+    threshold: That of the map.
+    """
     test = model.metrics.test
     if test is None:
         return None, None, "The model was not scored on a test split."
+    if threshold != THRESHOLD:
+        why = f"The errors of the test split were counted at threshold {THRESHOLD:g}, and the map has {threshold:g}."
+        return None, None, why
     if found.applicability.level == "outside":
         why = "Most of the scene is unlike the training, so the errors of the test split say nothing about its map."
         return None, None, why

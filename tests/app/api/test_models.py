@@ -204,6 +204,21 @@ def test_a_null_interval_has_its_reason(http: httpx.Client, bundle: Path, scene:
     assert (line["adjusted_ha"], line["why"]) == ("", row["why"])
 
 
+def test_errors_that_were_counted_at_another_threshold_adjust_no_area(
+    http: httpx.Client, model: None, scene: Path, do: Perform
+) -> None:
+    put(http, "/v1/scenes/s1", scene)
+    found = {}
+    for threshold in (0.3, 0.5):
+        body = {"scene": "s1", "model": "cane", "config": {"threshold": threshold}}
+        id_ = http.post("/v1/predictions", json=body).json()["id"]
+        do(id_)
+        (found[threshold],) = http.get(f"/v1/predictions/{id_}/areas").json()["items"]
+    assert found[0.5]["adjusted_ha"] is not None and found[0.5]["why"] is None
+    assert (found[0.3]["adjusted_ha"], found[0.3]["ci95_ha"]) == (None, None)
+    assert found[0.3]["why"].endswith("counted at threshold 0.5, and the map has 0.3.")
+
+
 @pytest.mark.parametrize(("headers", "query"), [({"accept-language": "zh"}, ""), ({}, "&lang=zh")])
 def test_areas_for_spreadsheets_have_chinese_headings(
     http: httpx.Client, bundle: Path, scene: Path, do: Perform, headers: dict[str, str], query: str
