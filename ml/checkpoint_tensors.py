@@ -4,7 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ml.config import NetConfig
 from ml.contract import Contract
 from ml.contract_checks import contract_contradictions
 from ml.datasets.checks import class_faults
+from ml.evaluation.contradictions import metric_contradictions
 from ml.faults import refuse_any
 from ml.frozen import Frozen
 
@@ -53,8 +54,9 @@ def inspect_checkpoint(path: Path) -> CheckpointHeader:
 
     Raises:
         InputRefused: The faults of its classes, as for a dataset; bad_checkpoint, if the header is too long or invalid,
-            its contract contradicts itself, a tensor is missing or unexpected, has another type or shape than the
-            header's config implies, or holds a value that is not finite or a variance below 0.
+            its contract contradicts itself, its metrics are not those of its counts, a tensor is missing or unexpected,
+            has another type or shape than the header's config implies, or holds a value that is not finite or a
+            variance below 0.
     """
     _check_length(path)
     header = read_header(path)
@@ -114,7 +116,9 @@ def _check_length(path: Path) -> None:
 
 
 def _check_summary(header: CheckpointHeader) -> None:
-    for contradiction in contract_contradictions(header.contract):
+    scored, classes = {"val": header.val, "test": header.test}, len(header.contract.classes)
+    wrong = metric_contradictions(scored, header.details, classes)
+    for contradiction in chain(contract_contradictions(header.contract), wrong):
         raise bad_checkpoint(contradiction)
     length = len(header.model_copy(update={"details": {}}).model_dump_json())
     if length > SUMMARY_BYTES:

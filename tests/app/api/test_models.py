@@ -24,7 +24,8 @@ from tests.app.api.conftest import Perform, pixels, put
 from tests.ml.conftest import MakeScene
 
 CONFUSION = ((40, 10), (5, 45))
-BLOCKS = tuple(BlockCounts(row=0, col=256 * number, confusion=CONFUSION) for number in range(3))
+PARTS = (((20, 4), (2, 20)), ((10, 3), (1, 10)), ((10, 3), (2, 15)))  # of CONFUSION
+BLOCKS = tuple(BlockCounts(row=0, col=256 * number, confusion=part) for number, part in enumerate(PARTS))
 STATISTICS = (BandStatistics(mean=400, std=250, min=100, max=700),) * 4
 
 

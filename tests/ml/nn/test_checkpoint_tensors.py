@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,8 @@ from ml.checkpoint_header import METADATA_KEY, CheckpointHeader
 from ml.checkpoint_tensors import expected_tensors, inspect_checkpoint
 from ml.config import NetConfig, TrainConfig
 from ml.contract import BandRadiometry, BandStatistics, ClassDef, Contract, Homogenise, Scaling
+from ml.evaluation.assessment import SceneCounts, assessment
+from ml.evaluation.metrics import BlockCounts, Metrics
 from ml.faults import InputRefused
 from ml.nn.unet import make_net
 
@@ -172,4 +175,58 @@ def test_a_contract_that_contradicts_itself_is_refused(tmp_path: Path, change: d
 def test_a_contract_as_trainings_write_it_is_accepted(tmp_path: Path, change: dict[str, object]) -> None:
     made = header()
     made = made.model_copy(update={"contract": made.contract.model_copy(update=change)})
+    assert inspect_checkpoint(save(tmp_path / "x", tensors_of(made), made.model_dump_json())) == made
+
+
+SCORED = Metrics.from_confusion(np.array([[40, 10], [5, 45]]))
+WEST = BlockCounts(row=0, col=0, confusion=((30, 0), (5, 15)))
+THREE = BlockCounts(row=0, col=0, confusion=((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+EAST = BlockCounts(row=0, col=256, confusion=((10, 10), (0, 30)))
+PARTS = assessment([SceneCounts("field", (WEST, EAST))])[1]
+
+
+def _scored(**changes: float) -> Metrics:
+    return SCORED.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"test": _scored(iou=0.99)}, "the iou of the split test is 0.99, but its confusion gives 0.75"),
+        ({"val": _scored(kappa=1.0)}, "the kappa of the split val is 1"),
+        ({"val": Metrics.from_confusion(np.eye(3, dtype=int))}, "2 classes, but the metrics of the split val count"),
+        (
+            {"test": SCORED, "details": {"test": PARTS.model_copy(update={"blocks": {"field": (WEST,)}})}},
+            "the blocks of the split test have other counts than its confusion",
+        ),
+        ({"details": {"test": PARTS}}, "the blocks of the split test have other counts than its confusion"),
+        (
+            {"details": {"val": PARTS.model_copy(update={"scenes": {"a": _scored(recall=0.1)}})}},
+            "the recall of the scene 'a' is 0.1, but its confusion gives 0.9",
+        ),
+        (
+            {"details": {"train": assessment([SceneCounts("a", ())], classes=3)[1]}},
+            "2 classes, but the metrics of the scene 'a' count others",
+        ),
+        (
+            {"details": {"train": PARTS.model_copy(update={"blocks": {"a": (THREE,)}})}},
+            "2 classes, but the blocks of the split train count others",
+        ),
+    ],
+)
+def test_metrics_that_contradict_their_counts_are_refused(tmp_path: Path, change: dict[str, object], why: str) -> None:
+    text = header().model_copy(update=change).model_dump_json()
+    assert why in refusal(save(tmp_path / "x", tensors_of(header()), text))
+
+
+@pytest.mark.parametrize(
+    "scored",
+    [
+        {"val": Metrics.from_confusion(np.array([[7, 0], [0, 0]]))},
+        {"val": SCORED.model_copy(update={"omission": None, "commission": None})},
+        {"val": SCORED, "test": SCORED, "details": {"test": PARTS, "val": PARTS}},
+    ],
+)
+def test_metrics_as_trainings_write_them_are_accepted(tmp_path: Path, scored: dict[str, object]) -> None:
+    made = header(**scored)
     assert inspect_checkpoint(save(tmp_path / "x", tensors_of(made), made.model_dump_json())) == made
