@@ -1,6 +1,6 @@
 """Checks that a raster lies somewhere on the Earth, and that coordinates lie where their CRS is used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyproj
@@ -16,6 +16,7 @@ MIN_PIXELS = 64
 _PIXEL_SIDES = (1e-9, 1e6)  # range of pixel sides in units of the CRS: degrees, metres or feet
 _BEYOND_USE_DEG = 10  # how far a scene may lie outside the area of use of its CRS
 _NEAR_USE_DEG = 1.5  # images of a UTM zone reach about a degree beyond it
+_LIKE_DEGREES = (360.0, 90.0)  # largest x and y, in either direction, that can be longitudes and latitudes
 
 
 def checked_grid(dataset: DatasetReader) -> Grid:
@@ -75,6 +76,26 @@ def _extent_faults(grid: Grid) -> Iterator[Fault]:
         yield Fault("bad_extent", f"The bounds {bounds} in {grid.crs.name} are not places on the Earth.", hint)
     elif degrees_beyond_use(grid.crs, lon.mean(), lat.mean()) > _BEYOND_USE_DEG:
         yield Fault("bad_extent", f"The bounds {bounds} lie far from the area of use of {grid.crs.name}.", hint)
+
+
+def degree_notes(crs: pyproj.CRS, bounds: Sequence[float], what: str) -> tuple[Note, ...]:
+    """Return a note if the coordinates in a projected CRS are all so small that they may be degrees.
+
+    This is so where a projected CRS was assigned to data in degrees, instead of projecting the data.
+
+    bounds: Left, bottom, right and top, in units of the CRS. what: What lies there, in words: "the scene".
+    """
+    left, bottom, right, top = bounds
+    small = max(abs(left), abs(right)) <= _LIKE_DEGREES[0] and max(abs(bottom), abs(top)) <= _LIKE_DEGREES[1]
+    metres = crs.axis_info[0].unit_conversion_factor
+    if not (crs.is_projected and small and metres <= 1):  # 90 km in kilometres is a plausible northing
+        return ()
+    detail = (
+        f"The coordinates from {left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g} look like degrees, but {crs.name} "
+        f"does not count in degrees: so {what} lies within {_LIKE_DEGREES[0] * metres:.0f} m of its origin."
+    )
+    hint = "If they are degrees, say so: crs=EPSG:4326 for polygons, gdal_edit.py -a_srs EPSG:4326 for a raster."
+    return (Note(code="like_degrees", detail=detail, hint=hint),)
 
 
 def use_notes(crs: pyproj.CRS, box: Box, what: str) -> tuple[Note, ...]:

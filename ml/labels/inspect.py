@@ -18,7 +18,7 @@ from ml.frozen import Frozen
 from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_areas
 from ml.geo.crs import crs_code, full_turn
 from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
-from ml.geo.placement import use_notes
+from ml.geo.placement import degree_notes, use_notes
 from ml.geo.raster import LEAST_CACHE
 from ml.geo.windows import blocks_by_tile
 from ml.labels.attributes import attributes_there, commonest
@@ -306,7 +306,8 @@ def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
 
 def _place_notes(layer: PolygonLayer | MaskLayer) -> tuple[Note, ...]:
     datum = datum_notes(layer.to_wgs84, layer.box, f"The layer is in {layer.crs.name}")
-    return datum + use_notes(layer.crs, layer.box, "The layer")
+    placed = degree_notes(layer.crs, layer.bounds, "the layer") or use_notes(layer.crs, layer.box, "The layer")
+    return datum + placed
 
 
 def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:

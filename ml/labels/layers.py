@@ -156,6 +156,12 @@ class PolygonLayer:
         """Bounding box of all polygons, in degrees of WGS 84. One operation is chosen for it, if a datum changes."""
         return wgs84_bounds(self.geometries, self.crs)
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right and top of all polygons, in units of the CRS."""
+        left, bottom, right, top = shapely.total_bounds(self.geometries).tolist()
+        return left, bottom, right, top
+
     @cached_property
     def to_wgs84(self) -> Operation:
         """How the polygons get to WGS 84."""
@@ -298,6 +304,11 @@ class MaskLayer:
     def box(self) -> Box:
         """Bounding box of the mask, in degrees of WGS 84."""
         return self.grid.bbox()
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right and top of the mask, in units of the CRS."""
+        return self.grid.bounds
 
     @property
     def to_wgs84(self) -> Operation:

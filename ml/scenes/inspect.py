@@ -16,7 +16,7 @@ from ml.geo.areas import pixel_side_m, pixel_sides_m
 from ml.geo.crs import crs_code
 from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Grid, counter_clockwise
-from ml.geo.placement import checked_grid, use_notes
+from ml.geo.placement import checked_grid, degree_notes, use_notes
 from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
@@ -112,7 +112,7 @@ def inspect_scene(
         refuse_any(_scale_faults(source))
         sample = sample_scene(source, windows_per_side)
         placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
-        placed += use_notes(grid.crs, grid.bbox(), "The scene")
+        placed += degree_notes(grid.crs, grid.bounds, "the scene") or use_notes(grid.crs, grid.bbox(), "The scene")
         notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed, *_oblong_notes(grid))
         return _describe(path, grid, source, names, sample, notes)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+from affine import Affine
 from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
@@ -481,6 +482,23 @@ def test_a_layer_far_from_where_its_crs_is_used_is_pointed_out(
     report = inspect_labels(geojson(tmp_path / "x", [(shapely.box(x, y, x + 1000, y + 1000), {})], crs=code))
     found = [note.detail for note in report.warnings if note.code == "outside_area_of_use"]
     assert len(found) == (beyond is not None) and all(str(beyond) in detail for detail in found)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32648", "EPSG:4547", "EPSG:3857", "ESRI:102025"])
+def test_polygons_in_degrees_with_a_projected_crs_are_pointed_out(tmp_path: Path, crs: str) -> None:
+    field = shapely.box(108.3, 22.8, 108.31, 22.81)
+    found = [note.code for note in inspect_labels(geojson(tmp_path / "x", [(field, {})], crs=crs)).warnings]
+    assert found.count("like_degrees") == 1 and "outside_area_of_use" not in found
+
+
+def test_a_mask_in_degrees_with_a_projected_crs_is_pointed_out(make_scene: MakeScene) -> None:
+    mask = np.ones((1, 8, 8), np.uint8)
+    (note,) = (
+        note
+        for note in inspect_labels(make_scene(mask, transform=Affine(1e-4, 0, 108.3, 0, -1e-4, 22.8))).warnings
+        if note.code == "like_degrees"
+    )
+    assert "gdal_edit.py -a_srs EPSG:4326" in note.hint
 
 
 def test_the_box_of_a_layer_around_a_pole_reaches_the_pole(tmp_path: Path) -> None:

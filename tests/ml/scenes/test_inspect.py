@@ -62,6 +62,25 @@ def test_a_scene_far_from_where_its_crs_is_used_is_pointed_out(make_scene: MakeS
     assert note.code == "outside_area_of_use" and "2.9 degrees" in note.detail and "9.2" in note.detail
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32648", "EPSG:32601", "EPSG:3857"])
+def test_degrees_in_a_projected_crs_are_pointed_out(make_scene: MakeScene, crs: str) -> None:
+    degrees = {"crs": crs, "transform": Affine(1e-4, 0, 108.3, 0, -1e-4, 22.8)}
+    found = [note for note in inspect_scene(make_scene(IMAGE, **degrees)).warnings if note.code == "like_degrees"]
+    assert len(found) == 1 and "from 108.3, 22.794 to 108.308, 22.8 look like degrees" in found[0].detail
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"crs": "EPSG:4326", "transform": Affine(1e-4, 0, 108.3, 0, -1e-4, 22.8)},
+        {"crs": "+proj=utm +zone=48 +units=km", "transform": Affine(0.01, 0, 300, 0, -0.01, 80)},
+        {"crs": "EPSG:3857", "transform": Affine(10, 0, 0, 0, -10, 0)},
+    ],
+)
+def test_other_small_coordinates_are_not_taken_for_degrees(make_scene: MakeScene, grid: dict[str, Any]) -> None:
+    assert "like_degrees" not in [note.code for note in inspect_scene(make_scene(IMAGE, **grid)).warnings]
+
+
 @pytest.mark.parametrize(
     ("grid", "oblong"),
     [
