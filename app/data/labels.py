@@ -37,8 +37,8 @@ def add(
     """
     check_name(name)
     with services.database.read() as session:
-        if earlier := once.answered(session):
-            return get(session, earlier), False
+        if earlier := once.answered(session):  # since then it may have been deleted and made anew
+            return _same(get(session, earlier), upload, options), False
         existing = session.get(LabelSet, name)
     if_match.check(existing.tag if existing else None)
     if existing is not None:

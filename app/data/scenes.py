@@ -74,8 +74,8 @@ def add(
     """
     check_name(name)
     with services.database.read() as session:
-        if earlier := once.answered(session):
-            return get(session, earlier), False
+        if earlier := once.answered(session):  # since then it may have been corrected, or deleted and made anew
+            return _same_file(get(session, earlier), upload, options), False
         existing = session.get(Scene, name)
     if_match.check(existing.tag if existing else None)
     if existing is not None:
@@ -270,6 +270,15 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
 
 
 def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
+    _same_file(existing, upload, options)
+    if options.acquired not in (None, existing.acquired) or options.sensor not in (None, existing.sensor):
+        raise Conflict(
+            "name-taken", f"Scene {existing.id!r} has these bytes, but another time or sensor: correct it with PATCH."
+        )
+    return existing
+
+
+def _same_file(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
     if existing.sha256 != upload.sha256:
         raise Conflict(
             "name-taken", f"There is another scene {existing.id!r} already: choose another name, or delete it."
@@ -279,10 +288,6 @@ def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
         raise Conflict(
             "name-taken",
             f"Scene {existing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
-        )
-    if options.acquired not in (None, existing.acquired) or options.sensor not in (None, existing.sensor):
-        raise Conflict(
-            "name-taken", f"Scene {existing.id!r} has these bytes, but another time or sensor: correct it with PATCH."
         )
     return existing
 

@@ -158,6 +158,24 @@ def test_the_same_form_with_the_same_key_makes_one_resource(
     assert http.get(f"/v1/{kind}/other").status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["scenes", "labels"])
+def test_a_key_does_not_answer_with_another_resource_of_the_same_name(
+    http: httpx.Client, scene: Path, mask: Path, kind: str
+) -> None:
+    content, key = (scene if kind == "scenes" else mask).read_bytes(), {"Idempotency-Key": "k"}
+
+    def post() -> httpx.Response:
+        return http.post(f"/v1/{kind}", data={"id": "new"}, files={"file": content}, headers=key)
+
+    assert post().status_code == 201
+    assert http.patch(f"/v1/{kind}/new", json={"title": "corrected"}).status_code == 200
+    assert post().status_code == 200, "it is still the same resource"
+    assert http.delete(f"/v1/{kind}/new").status_code == 204
+    assert_problem(post(), 404)
+    assert http.put(f"/v1/{kind}/new", content=content + b"\0").status_code == 201
+    assert assert_problem(post(), 409)["type"] == "name-taken"
+
+
 @pytest.mark.parametrize("headers", [[("Idempotency-Key", "")], [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]])
 def test_an_empty_key_and_two_keys_are_refused(http: httpx.Client, headers: list[tuple[str, str]]) -> None:
     content = json.dumps({"dataset": "gx:1"})
