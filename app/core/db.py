@@ -25,6 +25,7 @@ from app.core.room import says_no_room
 from app.settings import Settings
 
 _MIGRATIONS = Path(migrations.__file__).parent
+_CONTENDED = ("40001", "40P01", "55P03")  # of PostgreSQL: serialization failure, deadlock, lock not available
 MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
 Result = TypeVar("Result")
 
@@ -76,6 +77,11 @@ class Database:
     def is_full(self, error: OperationalError) -> bool:
         """Whether `error` says that the disk of the database is full."""
         return says_no_room(error) or _has_no_room(self._reserve, error.orig)
+
+    def is_contended(self, error: OperationalError) -> bool:
+        """Whether `error` says that other transactions held what this one needed, and the database gave this one up."""
+        locked = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        return locked or getattr(error.orig, "sqlstate", None) in _CONTENDED
 
     def keep_reserve(self) -> None:
         """Reserve room for `erase` if there is none, and enough on the disk. A server of databases has its own disk."""

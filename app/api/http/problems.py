@@ -135,6 +135,8 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _database_unusable(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, OperationalError)
+    if request.app.state.services.database.is_contended(error):
+        return _contended(request, error)
     if not request.app.state.services.database.is_full(error):
         return _database_away(request, error)
     log.error("the disk of the database is full", error=str(error))
@@ -157,6 +159,12 @@ def _busy(request: Request, error: Exception) -> ProblemResponse:
     log.error("no connection to the database was free", error=str(error))
     body = document(503, "busy", "Not now", "The service has too much to do; nothing was accepted.")
     return _answer(request, body, {"Retry-After": "5"})
+
+
+def _contended(request: Request, error: Exception) -> ProblemResponse:
+    log.warning("a transaction was given up for others", error=str(error))
+    detail = "Other requests were changing the same things; nothing was accepted. Send it again."
+    return _answer(request, document(503, "busy", "Not now", detail), {"Retry-After": "1"})
 
 
 def _changed_meanwhile(request: Request, error: Exception) -> ProblemResponse:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
-from app.tables import DatasetScenes, Job, JobLog, ScheduleRun, SeriesRow
+from app.tables import Dataset, DatasetScenes, Job, JobLog, Scene, ScheduleRun, SeriesRow
 from tests.app.api.conftest import DATASET, TINY, Perform, make_dataset
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_races import at_once
+from tests.waiting import eventually
 
 VERSION = "/v1/models/cane/versions/1"
 
@@ -246,3 +247,25 @@ def test_many_cascades_at_once_leave_all_or_nothing(http: httpx.Client) -> None:
     assert 204 in statuses
     assert_problem(http.get("/v1/models/cane"), 404)
     assert http.get("/v1/jobs").json()["items"] == [] or http.get(f"/v1/datasets/{DATASET}").status_code == 200
+
+
+@pytest.mark.parametrize("trained", ["postgresql"], indirect=True)
+def test_a_deletion_that_the_database_gives_up_for_another_change_can_be_sent_again(
+    http: httpx.Client, services: Services
+) -> None:
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+    def someone_waits() -> bool:
+        with services.database.read() as session:
+            return session.scalar(waiting) is not None
+
+    with ThreadPoolExecutor(1) as pool, services.database.write() as session:
+        session.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # so the database gives up the other one
+        session.execute(select(Dataset.id).where(Dataset.id == DATASET).with_for_update())
+        deletion = pool.submit(http.delete, "/v1/scenes/s1", params={"cascade": True})
+        eventually(someone_waits)
+        session.execute(select(Scene.id).where(Scene.id == "s1").with_for_update())
+        answer = deletion.result()
+    assert assert_problem(answer, 503)["type"] == "busy"
+    assert int(answer.headers["retry-after"]) > 0
+    assert http.delete("/v1/scenes/s1", params={"cascade": True}).status_code == 204
