@@ -17,6 +17,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 GIB = 1024**3
+DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+BROKERS = ("filesystem", "redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
 
 
 class Settings(BaseSettings):
@@ -142,12 +144,27 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_a_url(cls, url: str) -> str:
+    def _is_a_database(cls, url: str) -> str:
+        """The URL with the driver that is installed, as tools of PostgreSQL write it without one."""
+        example = "for instance postgresql+psycopg://user:password@host/canemap"
         try:
-            if url:
-                make_url(url)
+            parts = make_url(url) if url else None
         except ArgumentError:
-            raise ValueError("write a URL, for instance postgresql+psycopg://user:password@host/canemap") from None
+            raise ValueError(f"write a URL, {example}") from None
+        if parts is None or parts.drivername in DATABASES:
+            return url
+        if parts.drivername in ("postgresql", "postgres"):
+            return parts.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        raise ValueError(
+            f"{parts.drivername} is no database that canemap can use; write a URL of PostgreSQL, {example}"
+        )
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: str) -> str:
+        scheme = url.partition("://")[0] if "://" in url else ""
+        if url and scheme not in BROKERS:
+            raise ValueError("write a URL of Redis or Valkey, for instance redis://host:6379/0")
         return url
 
     @field_validator("public_url")

@@ -66,8 +66,9 @@ def list_predictions(
 @router.get("/{id}", response_class=GeoJson, responses=answer(200, ETAG) | problems(404))
 def get_prediction(session: Reading, id_: Id, response: Response, address: Address) -> documents.Prediction:
     """Read one prediction as a STAC Item."""
+    found = _document(session, id_, address)
     etag(response, lifecycle.get(session, id_).tag)
-    return _document(session, id_, address)
+    return found
 
 
 @router.patch("/{id}", response_class=GeoJson, responses=TITLED)

@@ -1,4 +1,4 @@
-"""`canemap doctor`: find what is wrong with a deployment, and say how to mend it."""
+"""`canemap doctor`: find what is wrong with a deployment, and say how to fix it."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ Only = Annotated[str, typer.Option(help="Names of checks, comma-separated; this-
 
 
 def doctor(only: Only = "", as_json: AsJson = False) -> None:
-    """Check this deployment from this machine, and say what to mend. With exit code 1 something does not work."""
+    """Check this deployment from this machine, and say what to fix. With exit code 1 something does not work."""
     from app.operations.doctor import CHECKS, OF_THE_MACHINE, examine
     from app.settings import Settings
 

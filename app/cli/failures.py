@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,17 @@ from app.client import CanemapError, JobDismissed, JobFailed, Json, Unreachable
 
 ABORTED, USAGE, REFUSED, FAILED, DISMISSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 OWN = ("app", "ml", "worker", "migrations")
+LISTS = {
+    "scene": "scenes",
+    "label set": "labels",
+    "dataset": "datasets",
+    "training": "trainings",
+    "prediction": "predictions",
+    "model": "models",
+    "job": "jobs",
+    "schedule": "schedule list",
+}
+MISSING = re.compile(rf"There is no ({'|'.join(LISTS)}) '")
 KEY_HINTS = {401: "needs_key", 403: "needs_scope"}
 UsageError: Any = typer.BadParameter.__mro__[1]  # typer gives it no public name
 
@@ -149,13 +161,20 @@ def _url(error: Unreachable) -> str:
 
 def _document(error: CanemapError) -> Json:
     """The problem of the service, with hints that speak of options where the service speaks of requests."""
-    hints = [text(KEY_HINTS[error.status])] if error.status in KEY_HINTS else []
-    document: Json = {"type": error.type, "status": error.status, "detail": " ".join([error.detail, *hints])}
+    document: Json = {"type": error.type, "status": error.status, "detail": " ".join([error.detail, *_hints(error)])}
     if error.subject:
         document["file"] = error.subject
     if error.errors:
         document["errors"] = [in_terms_of_commands(fault) for fault in error.errors]
     return document
+
+
+def _hints(error: CanemapError) -> Iterator[str]:
+    """What to do, where the service leaves it open because it does not know that a command asks."""
+    if error.status in KEY_HINTS:
+        yield text(KEY_HINTS[error.status])
+    if (missing := MISSING.match(error.detail)) and error.type == "not-found":
+        yield text("list_them", command=LISTS[missing[1]])
 
 
 def _lines(problem: Json) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The help of all commands in the language of the terminal."""
 
 from collections.abc import Iterator
+from functools import partialmethod
 from typing import Any
 
 import typer
@@ -8,6 +9,8 @@ from typer import rich_utils
 
 from app.cli.language import current, told
 
+USAGE = "Usage: "
+METAVARS = ("options_metavar", "subcommand_metavar")
 PANELS = ("ARGUMENTS_PANEL_TITLE", "OPTIONS_PANEL_TITLE", "COMMANDS_PANEL_TITLE", "REQUIRED_LONG_STRING")
 
 
@@ -17,10 +20,13 @@ def in_language(command: Any) -> Any:
         for name in PANELS:
             setattr(rich_utils, name, told(getattr(rich_utils, name)))
         rich_utils.DEFAULT_STRING = told(rich_utils.DEFAULT_STRING)
+        formatter: Any = typer.Context.formatter_class
+        formatter.write_usage = partialmethod(formatter.write_usage, prefix=told(USAGE))
         for part in parts(command):
             part.help = "\n\n".join(map(told, paragraphs(part.help)))
-            if getattr(part, "rich_help_panel", None):
-                part.rich_help_panel = told(part.rich_help_panel)
+            for name in ("rich_help_panel", *METAVARS):
+                if found := getattr(part, name, None):
+                    setattr(part, name, told(found))
     return command
 
 

@@ -60,7 +60,7 @@ def running(host: str, port: int, data: Path | None = None, log: Path | None = N
     try:
         with _alone(settings), listening(host, port) as listener, _logging(settings, log) as output:
             url = _url(host, listener.getsockname()[1])
-            children = _children(host, listener)
+            children = _children(host, listener, settings)
             with Supervisor(children, environment, output), Client(url, timeout_s=ANSWER_S) as client:
                 _wait_until_ready(client, children, log)
                 yield url
@@ -132,13 +132,18 @@ def _logging(settings: Settings, log: Path | None) -> Iterator[IO[bytes] | None]
             configure_logs(settings)
 
 
-def _children(host: str, listener: socket.socket) -> list[Child]:
+def _children(host: str, listener: socket.socket, settings: Settings) -> list[Child]:
     descriptor = listener.fileno()
     api = [*PYTHON, "-m", "app.cli", "serve", "--host", host, "--socket", str(descriptor), "--with-parent"]
-    workers = [
-        Child(f"worker {queues}", [*PYTHON, "-m", "worker", "--queues", queues, "--with-parent"]) for queues in WORKERS
-    ]
-    return [Child("api", api, pass_fds=(descriptor,)), *workers]
+    return [Child("api", api, pass_fds=(descriptor,)), *(_worker(queues, settings) for queues in WORKERS)]
+
+
+def _worker(queues: str, settings: Settings) -> Child:
+    """The child that works on some queues. Its metrics have a port of their own: the next one for each worker."""
+    command = [*PYTHON, "-m", "worker", "--queues", queues, "--with-parent"]
+    host, _, port = settings.worker_metrics.rpartition(":")
+    address = {"CANEMAP_WORKER_METRICS": f"{host}:{int(port) + WORKERS.index(queues)}"} if port else {}
+    return Child(f"worker {queues}", command, variables=address)
 
 
 def _wait_until_ready(client: Client, children: Sequence[Child], log: Path | None) -> None:

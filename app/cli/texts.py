@@ -86,6 +86,7 @@ TEXTS = {
     "no_classes": "write sugarcane=1,*=0, or a JSON object with a whole number for each name.",
     "no_numbers": "{given!r} is no list of numbers. Write them like {example}.",
     "percent": "They are shares of 1, kappa between -1 and 1. Write {shares} if yours are percent.",
+    "list_them": "`canemap {command}` lists those that there are.",
     "needs_key": "Set CANEMAP_KEY to a key of this service.",
     "needs_scope": "Ask whoever runs the service for a key that may do this, and set CANEMAP_KEY to it.",
 }

@@ -26,7 +26,7 @@ TOO_LARGE = {
 class ProblemDocument(Frozen):
     """A problem document as in RFC 9457.
 
-    type: the stable code. errors: the first faults, each with a hint how to mend it; left out if there are none.
+    type: the stable code. errors: the first faults, each with a hint how to fix it; left out if there are none.
     more: number of further faults; left out if it is 0. instance: the path of the request; left out if it is None.
     """
 
@@ -83,7 +83,7 @@ class Conflict(Problem):
 
 
 class Invalid(Problem):
-    """The content of the request is wrong. faults: what is wrong, where, and how to mend it."""
+    """The content of the request is wrong. faults: what is wrong, where, and how to fix it."""
 
     title = "The content is wrong"
 

@@ -1,4 +1,4 @@
-"""Checks a deployment from this machine: what is wrong, and how to mend it."""
+"""Checks a deployment from this machine: what is wrong, and how to fix it."""
 
 import os
 import platform
@@ -46,7 +46,7 @@ Level = Literal["ok", "warning", "fault"]
 class Finding:
     """The result of one check.
 
-    part: name of the check, a key of `CHECKS`. detail: what was found. hint: how to mend it; "" if nothing is wrong.
+    part: name of the check, a key of `CHECKS`. detail: what was found. hint: how to fix it; "" if nothing is wrong.
     """
 
     part: str

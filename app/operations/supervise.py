@@ -44,13 +44,15 @@ def die_with_parent() -> None:
 class Child:
     """A child process that is restarted when it ends.
 
-    pass_fds: open files of this process that the child has, too, under the same numbers. crashes: how often it ended.
+    pass_fds: open files of this process that the child has, too, under the same numbers.
+    variables: what its environment has beside that of the others. crashes: how often it ended.
     started: when it was started last. due: when it may be started again. Both by the monotonic clock, in seconds.
     """
 
     name: str
     command: Sequence[str]
     pass_fds: tuple[int, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     crashes: int = 0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
@@ -72,7 +74,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output or STDERR,  # only the parent writes to standard output, which may be read as JSON
                 stderr=output,
-                env=dict(environment),
+                env={**environment, **self.variables},
                 start_new_session=True,
                 pass_fds=self.pass_fds,
             )

@@ -67,7 +67,7 @@ def _slice(
 ) -> _Slice:
     amount = words(lang)("pixels", count=pixels[name])
     if area_ha is not None:
-        amount += f", {area_ha[name]:,.1f} ha"
+        amount += words(lang)("hectares", area=area_ha[name])
     share = 100 * pixels[name] / max(1, sum(pixels.values()))
     red, green, blue = colours[name]
     return _Slice(name, share, amount, (red / 255, green / 255, blue / 255))

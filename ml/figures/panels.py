@@ -77,6 +77,7 @@ def error_map(truth: Mask, mapped: Mask, classes: Sequence[ClassDef]) -> NDArray
 
 def _titled(name: str, scores: Mapping[str, float | None] | None, lang: Lang) -> str:
     """The name of a map, and its scores on the line below."""
-    short = {"accuracy": "OA", "iou": words(lang)("iou"), "kappa": words(lang)("kappa")}
+    say = words(lang)
+    short = {"accuracy": say("short accuracy"), "iou": say("iou"), "kappa": say("kappa")}
     known = [f"{short[key]} {value:.3f}" for key in _METRICS if (value := (scores or {}).get(key)) is not None]
     return "\n".join([name, "  ".join(known)] if known else [name])

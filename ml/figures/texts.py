@@ -36,6 +36,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "after balancing": ("after balancing", "均衡后"),
     "no pixels": ("no labelled pixels", "无标注像元"),
     "pixels": ("{count:,} px", "{count:,} 像元"),
+    "hectares": (", {area:,.1f} ha", "，{area:,.1f} 公顷"),
     "share": ("share of labelled pixels, %", "占标注像元比例 / %"),
     # losses
     "loss": ("total loss", "总损失"),
@@ -86,6 +87,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "head": ("convolution 1×1", "1×1 卷积"),
     # comparison
     "accuracy": ("overall accuracy", "总体精度"),
+    "short accuracy": ("OA", "总体精度"),
     "validation accuracy": ("validation accuracy", "验证精度"),
     "iou": ("IoU", "交并比"),
     "kappa": ("kappa", "Kappa 系数"),

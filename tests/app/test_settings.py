@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from app.settings import Settings
@@ -30,3 +31,25 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(tmp_path: Path, monkeypat
     monkeypatch.setenv("CANEMAP_SECRETS_DIR", str(tmp_path / "missing"))
     with pytest.raises(SettingsError, match="missing, which is not a folder"):
         Settings()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_url_as_the_tools_of_postgresql_write_it_gets_the_driver_that_is_installed(scheme: str) -> None:
+    assert Settings(database_url=f"{scheme}://canemap:s%40cret@db/canemap?sslmode=require").database == (
+        "postgresql+psycopg://canemap:s%40cret@db/canemap?sslmode=require"
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@db/x", "mysql+pymysql://u:secret@db/x", "postgresql+psycopg2://u@db/x", "db"]
+)
+def test_another_database_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"postgresql\+psycopg://user:password@host/canemap") as refused:
+        Settings(database_url=url)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense://there", "kafka://there", "memory://", "localhost:6379", "redis:there"])
+def test_another_broker_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(ValidationError, match="redis://host:6379/0"):
+        Settings(broker_url=url)

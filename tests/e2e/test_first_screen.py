@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.cli.running import InUse, listening
 from app.client import Client
 from app.core.startup import PYTHON
 from app.operations.log_file import keep_small, last_lines
+from tests.servers import free_port
 from tests.waiting import eventually
 
 UP = (*PYTHON, "-m", "app.cli", "up", "--port", "0", "--data")
@@ -20,7 +22,9 @@ QUICK = {"OMP_NUM_THREADS": "1", "CANEMAP_SWEEP_S": "0.5"}
 
 def test_the_first_screen_is_one_line_and_the_port_stays_ours(tmp_path: Path) -> None:
     data, pipe = tmp_path / "data", subprocess.PIPE
-    with subprocess.Popen([*UP, str(data)], stdout=pipe, stderr=pipe, text=True, env=os.environ | QUICK) as service:
+    first = free_port()
+    variables = QUICK | {"CANEMAP_WORKER_METRICS": f"127.0.0.1:{first}"}
+    with subprocess.Popen([*UP, str(data)], stdout=pipe, stderr=pipe, text=True, env=os.environ | variables) as service:
         try:
             assert service.stdout
             line = service.stdout.readline()
@@ -36,6 +40,8 @@ def test_the_first_screen_is_one_line_and_the_port_stays_ours(tmp_path: Path) ->
                 listening("127.0.0.1", int(url.rpartition(":")[2]))
             with Client(url) as client:
                 eventually(client.ready, 60)
+            for port in (first, first + 1):
+                assert "canemap_attempt_seconds" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
         finally:
             service.send_signal(signal.SIGTERM)
             output, errors = service.communicate(timeout=60)
@@ -47,12 +53,13 @@ def test_the_first_screen_is_one_line_and_the_port_stays_ours(tmp_path: Path) ->
 
 
 def test_a_service_that_cannot_start_ends_with_the_reason(tmp_path: Path) -> None:
-    variables = QUICK | {"CANEMAP_BROKER_URL": "nonsense://there"}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "broker").touch()  # where a folder should be
     command = [*UP, str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | QUICK, timeout=200)
     assert (done.returncode, done.stdout) == (3, "")
     assert "its process 'worker" in done.stderr
-    assert "No such transport: nonsense" in done.stderr
+    assert "File exists: " in done.stderr
 
 
 def test_a_log_does_not_grow_without_bound(tmp_path: Path) -> None:

@@ -59,4 +59,4 @@ class Ready(Document):
     """Everything that a job needs is available."""
 
     status: Literal["ready"] = "ready"
-    warnings: tuple[Note, ...] = Field((), description="What must be mended although the service works: damaged files.")
+    warnings: tuple[Note, ...] = Field((), description="What to repair although the service works: damaged files.")

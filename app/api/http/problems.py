@@ -50,7 +50,7 @@ MEANINGS = {
     413: "The body is too large, or its content would be too large.",
     415: "The body has an encoding or a media type that is not supported.",
     416: "Range names bytes beyond the end of the file.",
-    422: "The content is wrong; `errors` says what is wrong, where, and how to mend it.",
+    422: "The content is wrong; `errors` says what is wrong, where, and how to fix it.",
     423: "Another request is using the upload.",
     500: "A fault of the service; its log says which.",
     503: "A component of the service cannot be reached, or it has too much to do; try again later.",

@@ -171,3 +171,41 @@ def test_a_form_whose_announced_size_is_too_large_is_refused_without_being_read(
 def test_a_digest_that_cannot_be_checked_is_refused(http: httpx.Client, digest: str) -> None:
     refused = http.put("/v1/scenes/s", headers={"Content-Digest": digest}, content=b"x")
     assert assert_problem(refused, 422)["type"] == "digest-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("scenes/nosuch", "scene"),
+        ("scenes/nosuch/data", "scene"),
+        ("labels/nosuch", "label set"),
+        ("datasets/nosuch", "dataset"),
+        ("datasets/nosuch:1", "dataset"),
+        ("datasets/nosuch/figures", "dataset"),
+        ("trainings/nosuch", "training"),
+        ("trainings/nosuch/series", "training"),
+        ("trainings/nosuch/figures", "training"),
+        ("experiments/nosuch", "experiment"),
+        ("experiments/nosuch?f=csv", "experiment"),
+        ("experiments/nosuch/figures", "experiment"),
+        ("evaluations/nosuch", "evaluation"),
+        ("predictions/nosuch", "prediction"),
+        ("predictions/nosuch/areas", "prediction"),
+        ("predictions/nosuch/classes.tif", "prediction"),
+        ("predictions/nosuch/tilejson.json", "prediction"),
+        ("predictions/nosuch/preview.png", "prediction"),
+        ("predictions/nosuch/tiles/WebMercatorQuad/0/0/0.png", "prediction"),
+        ("models/nosuch", "model"),
+        ("models/nosuch/versions/1", "model"),
+        ("models/nosuch/versions/1/bundle", "model"),
+        ("models/nosuch/versions/@champion/onnx", "model"),
+        ("schedules/nosuch", "schedule"),
+        ("schedules/nosuch/runs", "schedule"),
+        ("jobs/nosuch", "job"),
+        ("jobs/nosuch/log", "job"),
+        ("jobs/nosuch/results", "job"),
+        ("jobs/nosuch/events", "job"),
+    ],
+)
+def test_what_is_not_there_is_called_what_it_would_be(http: httpx.Client, path: str, word: str) -> None:
+    assert assert_problem(http.get(f"/v1/{path}"), 404)["detail"].startswith(f"There is no {word} 'nosuch")

@@ -97,6 +97,14 @@ def test_a_missing_key_is_said_with_the_variable(wire: Wire, status: int, hint: 
     assert (done.returncode, hint in done.stderr) == (3, True), done.stderr
 
 
+def test_what_is_not_there_is_said_with_the_command_that_lists_what_is(wire: Wire) -> None:
+    wire.answers = [(404, {}, {"type": "not-found", "status": 404, "detail": "There is no prediction 'nosuch'."})] * 2
+    done = run("areas", "nosuch", CANEMAP_URL=wire.url)
+    assert done.stderr == "There is no prediction 'nosuch'. `canemap predictions` lists those that there are.\n"
+    done = run("areas", "nosuch", "--lang", "zh", CANEMAP_URL=wire.url)
+    assert done.stderr == "没有名为 'nosuch' 的预测。`canemap predictions` 会列出现有的。\n"
+
+
 @pytest.mark.parametrize("answer", [(200, {}, b"<html>a printer"), (200, {}, [1]), (404, {}, [1]), (302, {}, b"")])
 def test_another_program_at_the_address_is_told_from_canemap(wire: Wire, answer: Answer) -> None:
     wire.answers = [answer]

@@ -22,6 +22,9 @@ FIELD = re.compile(r"{{\w*(![rsa])?(:[\w.,%]+)?}}")
 CALLS_FOR_PROGRAMMERS = {"Field", "Query", "Path", "Header", "Form", "Body", "log"}
 # what typer says of a wrong command line; it has no list of its sentences
 OF_TYPER = {
+    "COMMAND [ARGS]...",
+    "Usage: ",
+    "[OPTIONS]",
     "Choose from:",
     "Directory {} does not exist.",
     "Directory {} is a file.",

@@ -1,5 +1,7 @@
 """The Chinese catalogue is complete, and its sentences are found again in what the service says."""
 
+import errno
+import os
 import re
 import time
 
@@ -8,11 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.documents import AreaRow
+from app.cli.texts import TEXTS
 from app.language.catalogue import chinese, entries, heading, headings, pieces_of, translated
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.comparison_text import as_csv
 from tests.app.language.sentences import OF_TYPER, SENTENCE, columns, of_help, of_pydantic, sentences
 
+OF_THE_SYSTEM = (
+    *(errno.EPERM, errno.ENOENT, errno.EIO, errno.ENOMEM, errno.EACCES, errno.EBUSY, errno.EEXIST, errno.ENOTDIR),
+    *(errno.EISDIR, errno.EINVAL, errno.EMFILE, errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EPIPE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ECONNRESET),
+    *(errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EHOSTUNREACH),
+)
 PLURAL = re.compile(" (byte|digit|place|character|item)$")  # pydantic makes its "s" a value; Chinese has none
 FORMATS = sorted(english for english in entries() if len(pieces_of(english)) > 1)
 
@@ -32,6 +41,14 @@ def test_the_help_of_every_command_and_option_has_a_translation() -> None:
 
 def test_every_message_of_typer_has_a_translation() -> None:
     assert OF_TYPER - entries().keys() == set()
+
+
+@pytest.mark.parametrize("number", OF_THE_SYSTEM)
+def test_what_the_operating_system_says_has_a_translation(number: int) -> None:
+    said = os.strerror(number)
+    assert said in entries()
+    assert entries()[said] in chinese(TEXTS["no_file"].format(path="/data/x.tif", reason=said))
+    assert entries()[said] in chinese(TEXTS["unreachable"].format(url="http://a:1", reason=f"[Errno {number}] {said}"))
 
 
 def test_every_column_of_a_table_has_a_heading() -> None:

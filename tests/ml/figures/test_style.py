@@ -27,17 +27,18 @@ from ml.figures.unet import draw_unet
 from tests.ml.figures.drawn import compared, difference, picture, texts, training
 
 _BEFORE, _COLOURS = {"other": 6154, "sugarcane": 3846}, {"other": (0, 0, 0), "sugarcane": (76, 175, 80)}
+_AREAS, _SCORES = {"other": 61.5, "sugarcane": 38.5}, {"CE": {"accuracy": 0.9, "iou": 0.7, "kappa": 0.7}}
 _PICTURE = picture()
 DRAWN: dict[str, Callable[..., Figure]] = {
     "samples": lambda **lang: draw_samples([_PICTURE], BINARY, **lang),
-    "balance": lambda **lang: draw_balance(_BEFORE, None, _COLOURS, **lang),
+    "balance": lambda **lang: draw_balance(_BEFORE, None, _COLOURS, area_ha=_AREAS, **lang),
     "homogenisation": lambda **lang: draw_homogenisation([_PICTURE], [_PICTURE], **lang),
     "augmentation": lambda **lang: draw_augmentation({"flip": _PICTURE}, BINARY, **lang),
     "hinge": draw_hinge,
     "unet": lambda **lang: draw_unet(4, 1, 8, 1, 64, **lang),
     "losses": lambda **lang: draw_losses({"CE": [training()]}, **lang),
     "validation": lambda **lang: draw_validation({"CE": [training()]}, **lang),
-    "panels": lambda **lang: draw_panels(_PICTURE, {"CE": _PICTURE.masks["truth"]}, BINARY, **lang),
+    "panels": lambda **lang: draw_panels(_PICTURE, {"CE": _PICTURE.masks["truth"]}, BINARY, scores=_SCORES, **lang),
     "table": lambda **lang: draw_table([compared("CE", 0.9)], **lang),
     "differences": lambda **lang: draw_differences([difference("b", "iou", 0.1, (0, 0.2))], **lang),
     "sweep": lambda **lang: draw_sweep([(0.5, 0, {"iou": 0.7})], **lang),
@@ -50,6 +51,7 @@ def test_each_figure_has_chinese_texts_without_a_missing_glyph(name: str) -> Non
     figure.set_layout_engine("none")  # this is quicker, and the layout does not matter here
     figure.draw_without_rendering()  # a glyph that no font has is a warning, and so an error here
     assert re.search("[\u4e00-\u9fff]", "".join(texts(figure)))
+    assert not re.search(r"\b(OA|ha)\b", " ".join(texts(figure))), "abbreviations of English"
 
 
 def test_without_a_font_with_chinese_figures_are_english(monkeypatch: pytest.MonkeyPatch) -> None:
