@@ -20,31 +20,31 @@ MIB = 1024**2
 
 def scenes(limit: Limit = 50, as_json: AsJson = False) -> None:
     """List the scenes: when they were acquired, their size, their bands."""
-    columns = ("scene", "acquired", "rows", "cols", "gsd_m", "bands", "mib")
+    columns = ("scene", "acquired", "rows", "cols", "gsd_m", "bands", "mib", "title")
     _list(lambda client: client.scenes(), columns, _scene, limit, as_json)
 
 
 def labels(limit: Limit = 50, as_json: AsJson = False) -> None:
     """List the label sets: their kind, their features and the hectares of each class."""
-    columns = ("labels", "created", "kind", "features", "classes_ha")
+    columns = ("labels", "created", "kind", "features", "classes_ha", "title")
     _list(lambda client: client.labels(), columns, _labels, limit, as_json)
 
 
 def datasets(limit: Limit = 50, as_json: AsJson = False) -> None:
     """List the datasets: their scenes and the labelled hectares of each class."""
-    columns = ("dataset", "created", "status", "scenes", "split_by", "classes_ha")
+    columns = ("dataset", "created", "status", "scenes", "split_by", "classes_ha", "title")
     _list(lambda client: client.datasets(), columns, _dataset, limit, as_json)
 
 
 def trainings(limit: Limit = 50, as_json: AsJson = False) -> None:
     """List the trainings: their dataset, the version that each registered, its scores."""
-    columns = ("training", "created", "status", "dataset", "model", "split", *METRICS)
+    columns = ("training", "created", "status", "dataset", "model", "split", *METRICS, "title")
     _list(lambda client: client.trainings(), columns, _training, limit, as_json)
 
 
 def predictions(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the predictions: their scene, their model and the mapped hectares of each class."""
-    columns = ("prediction", "created", "status", "scene", "model", "mapped_ha")
+    columns = ("prediction", "created", "status", "scene", "model", "mapped_ha", "title")
     with Client() as client:
         found = list(islice(client.predictions(), limit + 1))
         if as_json:
@@ -61,8 +61,12 @@ def models(name: Annotated[str | None, typer.Argument()] = None, limit: Limit = 
         if as_json:
             output.show(found[0] if name else found[:limit], as_json)
             return
-        versions = found[0]["versions"] if name else [each for model in found[:limit] for each in _told(client, model)]
-        output.table(("model", "version", "aliases", "created", "split", *METRICS), map(_version, versions))
+        rows = [
+            _version(version, model)
+            for model in found[:limit]
+            for version in (model["versions"] if name else _told(client, model))
+        ]
+        output.table(("model", "version", "aliases", "created", "split", *METRICS, "title"), rows)
         _say_more(len(found), limit)
 
 
@@ -99,6 +103,7 @@ def _scene(item: Json) -> Row:
         known["gsd"],
         bands,
         item["assets"]["data"]["file:size"] / MIB,
+        known.get("title"),
     )
 
 
@@ -111,20 +116,20 @@ def bands_of(item: Json) -> list[Json]:
 def _labels(item: Json) -> Row:
     report = item["report"]
     areas = {row["name"] or row["value"]: row["area_ha"] for row in report["by_class"]}
-    return item["id"], item["created"], report["kind"], report["features"], _by_class(areas)
+    return item["id"], item["created"], report["kind"], report["features"], _by_class(areas), item.get("title")
 
 
 def _dataset(item: Json) -> Row:
     total = item["statistics_total"]
     areas = _by_class(total["area_ha"]) if total else None
-    scenes = len(item["scenes"])
-    return item["id"], item["created"], item["job"]["status"], scenes, item["split"]["by"], areas
+    start = (item["id"], item["created"], item["job"]["status"])
+    return *start, len(item["scenes"]), item["split"]["by"], areas, item.get("title")
 
 
 def _training(item: Json) -> Row:
     model = "{name}:{version}".format(**item["model"]) if item["model"] else None
     start = (item["id"], item["created"], item["job"]["status"], item["dataset"], model)
-    return *start, *_scores(item["metrics"] or {})
+    return *start, *_scores(item["metrics"] or {}), item.get("title")
 
 
 def _prediction(client: Client, item: Json) -> Row:
@@ -132,7 +137,8 @@ def _prediction(client: Client, item: Json) -> Row:
     model = "{name}:{version}".format(**known["model"])
     areas = client.prediction(item["id"]).areas() if known["status"] == "successful" else []
     mapped = areas[0]["mapped_ha"] if len(areas) == 1 else _by_class({row["class"]: row["mapped_ha"] for row in areas})
-    return item["id"], known["created"], known["status"], known["scene"], model, mapped or None
+    start = (item["id"], known["created"], known["status"])
+    return *start, known["scene"], model, mapped or None, known.get("title")
 
 
 def _told(client: Client, model: Json) -> Iterator[Json]:
@@ -142,9 +148,10 @@ def _told(client: Client, model: Json) -> Iterator[Json]:
         yield known.get(number) or client.model_version(model["name"], number)
 
 
-def _version(version: Json) -> Row:
+def _version(version: Json, model: Json) -> Row:
+    """A row of a version, with its title, or else that of its model."""
     start = (version["name"], version["version"], version["aliases"], version["created"])
-    return *start, *_scores(version["metrics"])
+    return *start, *_scores(version["metrics"]), version.get("title") or model.get("title")
 
 
 def _scores(metrics: Json) -> Row:

@@ -59,7 +59,8 @@ def list_(as_json: AsJson = False) -> None:
         output.show(found, as_json)
         return
     columns = ("name", "cron", "timezone", "next_local")
-    output.table((*columns, "dataset"), ([*(row[key] for key in columns), row["training"]["dataset"]] for row in found))
+    rows = ([*(row[key] for key in columns), row["training"]["dataset"], row.get("title")] for row in found)
+    output.table((*columns, "dataset", "title"), rows)
 
 
 @schedule.command()

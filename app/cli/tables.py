@@ -10,11 +10,13 @@ from rich.table import Table
 from app.cli.language import current, told
 from app.language.catalogue import heading
 
+Row = tuple[object, ...]
 SCORES = {"accuracy", "iou", "kappa", "precision", "recall", "f1"}  # shown with four decimals, which is 0.01 %
 DECIMALS = 2  # of all other numbers: 0.01 ha are 100 m2
 SEPARATED = 10_000  # whole numbers from here on have a comma every three digits
 SENTENCES = {"status", "message", "why"}  # columns whose texts the service made; others hold names
 TIMES = {"created", "due"}  # RFC 3339 in UTC; on a terminal in the time zone of the machine
+OPTIONAL = {"title"}  # columns that a terminal shows only if a row has something there
 RECENT = timedelta(days=180)  # of an older time the year is shown instead of the time of day, as `ls` does
 LEAST_TEXT = 16  # a column of sentences is made no narrower
 SPACE = 2  # between two columns
@@ -30,6 +32,7 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
     if not console.is_terminal:
         _print(console, _separated(columns, listed))
         return
+    columns, listed = _told_of(columns, listed)
     cells = [[shown(column, value) for column, value in zip(columns, row, strict=True)] for row in listed]
     headings = columns if current() == "en" else list(map(heading, columns))
     widths = [max(map(cell_len, texts)) for texts in zip(headings, *cells, strict=True)]
@@ -43,6 +46,13 @@ def draw(console: Console, columns: Sequence[str], rows: Iterable[Sequence[objec
     for row in cells:
         drawn.add_row(*row)
     console.print(drawn, markup=False, highlight=False)
+
+
+def _told_of(columns: Sequence[str], rows: list[Row]) -> tuple[list[str], list[Row]]:
+    """The columns and rows without the optional columns in which nothing stands."""
+    empty = [column in OPTIONAL and not any(row[place] for row in rows) for place, column in enumerate(columns)]
+    kept = [place for place, is_empty in enumerate(empty) if not is_empty]
+    return [columns[place] for place in kept], [tuple(row[place] for place in kept) for row in rows]
 
 
 def shown(column: str, value: object) -> str:

@@ -137,7 +137,7 @@ def test_a_refused_upload_names_its_fault_and_exits_with_3(canemap: Canemap, tmp
 
 def test_lists_say_what_the_service_holds(canemap: Canemap, dataset: str) -> None:
     scenes = canemap("scenes", "--limit", "1000").stdout.splitlines()
-    assert scenes[0].split("\t") == ["scene", "acquired", "rows", "cols", "gsd_m", "bands", "mib"]
+    assert scenes[0].split("\t") == ["scene", "acquired", "rows", "cols", "gsd_m", "bands", "mib", "title"]
     assert any(line.startswith("unseen\t\t320\t320\t0.80\tblue, green, red, nir\t") for line in scenes)
     (layer,) = [line for line in canemap("labels", "--limit", "1000").stdout.splitlines() if line.startswith("train\t")]
     assert "sugarcane " in layer

@@ -61,6 +61,12 @@ def test_a_pipe_gets_tab_separated_values_with_a_heading() -> None:
     )
 
 
+def test_a_terminal_shows_titles_only_if_there_are_some() -> None:
+    assert "title" not in drawn(("id", "title"), [("s1", None), ("s2", None)])
+    assert "武鸣" in drawn(("id", "title"), [("s1", None), ("s2", "武鸣")])
+    assert drawn(("id", "title"), [("s1", None)], terminal=False) == "id\ttitle\ns1\t\n"
+
+
 def test_a_table_without_rows_has_its_heading() -> None:
     assert drawn(("id", "status"), [], terminal=False) == "id\tstatus\n"
     assert "status" in drawn(("id", "status"), [])
