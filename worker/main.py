@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 from celery import Celery
+from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from celery.worker.control import Panel
@@ -41,6 +42,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     scratch.sweep(settings.data_dir / "scratch", services.database)
     stopping = threading.Event()
     celery = make_celery(settings)
+    celery_worker.safe_say = lambda *_: None  # it prints beside the log, which may be JSON for machines
     prepare()
     if not walls.are_possible():
         log.warning("the kernel has no Landlock, or an old one: a job that reads a file can open other files")

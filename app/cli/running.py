@@ -58,7 +58,8 @@ def running(host: str, port: int, data: Path | None = None, log: Path | None = N
     private_files()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _alone(settings), listening(host, port) as listener, _logging(settings, log) as output:
+        # the port first: a mistake in it makes no data folder
+        with listening(host, port) as listener, _alone(settings), _logging(settings, log) as output:
             url = _url(host, listener.getsockname()[1])
             children = _children(host, listener, settings)
             with Supervisor(children, environment, output), Client(url, timeout_s=ANSWER_S) as client:

@@ -44,7 +44,8 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for talkative in ("kombu", "botocore", "boto3", "httpx", "alembic"):  # Alembic: each time the schema is read
+    # the client asks often whether the service is ready; Alembic speaks each time the schema is read
+    for talkative in ("kombu", "botocore", "boto3", "httpx", "httpx2", "alembic"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 

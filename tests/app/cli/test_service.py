@@ -37,6 +37,13 @@ def test_a_second_service_on_a_data_folder_is_refused(tmp_path: Path, monkeypatc
         pass
 
 
+def test_a_port_that_is_taken_makes_no_data_folder(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = canemap(tmp_path / "data", "up", "--port", str(other.getsockname()[1]))
+    assert (done.returncode, "cannot be used" in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("revision", ["0001", "-1", "base", "9999", "x; y"])
 def test_a_schema_is_never_migrated_back(tmp_path: Path, revision: str) -> None:
     assert canemap(tmp_path, "migrate").returncode == 0
