@@ -7,9 +7,11 @@ import pytest
 SCRIPT = """
 import logging
 logging.basicConfig(level="WARNING")
-import ml.geo, rasterio
+import sys, ml.geo, rasterio
 with rasterio.Env() as env:
     print(*sorted(env.drivers()))
+assert "boto3" not in sys.modules
+import boto3
 """
 FROM_A_THREAD = """
 import ml, threading, rasterio
