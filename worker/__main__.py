@@ -1,5 +1,9 @@
 """The command line of a worker: `python -m worker --queues training,prediction,light`."""
 
+from app.core import calm_start  # noqa: F401
+
+# isort: split
+
 import argparse
 
 from app.core.startup import private_files

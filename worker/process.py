@@ -34,7 +34,9 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 _server = get_context("forkserver")
-_server.set_forkserver_preload([__name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"])
+_server.set_forkserver_preload(
+    ["app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"]
+)
 
 
 def prepare() -> None:

@@ -1,5 +1,9 @@
 """The command line: `canemap up`, `canemap train` and so on, which use the client. `canemap --help` lists them."""
 
+from app.core import calm_start  # noqa: F401
+
+# isort: split
+
 import typer
 
 from app.cli import (

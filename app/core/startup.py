@@ -8,13 +8,13 @@ from typing import TextIO
 
 import structlog
 
+from app.core.calm_start import GARBAGE_THRESHOLDS
 from app.settings import Settings
 from ml.text import is_storable
 
 # The start of a command that runs Python. Without -P, a file app.py or worker.py in the current folder would be run
 # instead of canemap's package of that name.
 PYTHON = (sys.executable, "-P")
-GARBAGE_THRESHOLDS = (50_000, 20, 50)  # for `gc.set_threshold`; a full collection takes 0.14 s
 
 
 def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:

@@ -8,6 +8,10 @@ file descriptors: the child's connection to whoever asks, and a pipe. When the c
 that happened, as `ENDED`. It kills all children and ends when the socket is closed.
 """
 
+from app.core import calm_start  # noqa: F401
+
+# isort: split
+
 import gc
 import os
 import select

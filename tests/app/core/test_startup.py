@@ -24,3 +24,9 @@ def test_no_control_character_of_a_client_gets_into_the_log(kind: str) -> None:
     assert not any(character < " " or "\x7f" <= character <= "\x9f" for character in log.replace("\n", ""))
     assert "x1b[2J" in log
     assert "/v1/scenes/甘蔗" in log
+
+
+@pytest.mark.parametrize("modules", ["app.cli, app.main", "app.inspection.server"])
+def test_no_start_is_slowed_by_a_collection_of_all_that_was_imported(modules: str) -> None:
+    program = f"import {modules}, gc; print(gc.get_stats()[2]['collections'])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "0\n"
