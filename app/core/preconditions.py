@@ -1,10 +1,14 @@
-"""Preconditions: which state of a resource a client has read (ETag), and whether it is still that one (If-Match)."""
+"""Preconditions: which state of a resource a client has read (ETag), and whether it is still that one (If-Match).
+
+With If-None-Match a client says that it must not be there, or not in a certain state.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.core.errors import PreconditionFailed
 
+EVERY = '"'  # stands for `*`, any ETag of a resource that exists; an ETag cannot contain it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -19,19 +23,25 @@ def tag_of(created: datetime, revision: int) -> str:
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The condition of a request. tags: ETags of which the resource must have one, or "*" for any; None for none."""
+    """The condition of a request. In both sets of ETags, `EVERY` stands for all; None is no condition.
+
+    tags: The resource must have one of them (If-Match). not_tags: It must have none of them (If-None-Match).
+    """
 
     tags: frozenset[str] | None = None
+    not_tags: frozenset[str] | None = None
 
     def check(self, tag: str | None) -> None:
         """Raise `PreconditionFailed` unless the resource meets the condition.
 
         tag: ETag of the resource; None if it does not exist.
         """
-        if self.tags is None or (tag is not None and self.tags & {tag, "*"}):
-            return
-        detail = "It has changed since you read it: read it again." if tag else "There is no such resource to change."
-        raise PreconditionFailed("etag-mismatch", detail)
+        own = frozenset() if tag is None else frozenset({tag, EVERY})
+        if self.tags is not None and not self.tags & own:
+            what = "It has changed since you read it: read it again." if tag else "There is no such resource to change."
+            raise PreconditionFailed("etag-mismatch", what)
+        if self.not_tags is not None and self.not_tags & own:
+            raise PreconditionFailed("etag-match", "It is there already, in a state that If-None-Match excludes.")
 
 
 ANY = IfMatch()

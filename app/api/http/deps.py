@@ -21,7 +21,7 @@ from app.client import id_of_file
 from app.core.errors import NotFound, invalid
 from app.core.idempotency import IdempotentRequest
 from app.core.names import ID, NAME, check_name
-from app.core.preconditions import ANY, IfMatch
+from app.core.preconditions import EVERY, IfMatch
 from app.data import uploads
 from app.services import Services
 
@@ -102,20 +102,40 @@ def check_new(name: str, pointer: str) -> None:
     check_name(name, pointer, example=id_of_file(name))
 
 
+_ETAGS = rf"^(\*|{_ETAG}(, *{_ETAG})*)$"
+
+
 async def _if_match(
+    request: Request,
     if_match: Annotated[
         str | Absent,
         Header(
             description="The ETags of which the resource must still have one; * if it must exist.",
-            json_schema_extra={"pattern": rf"^(\*|{_ETAG}(, *{_ETAG})*)$"},
+            json_schema_extra={"pattern": _ETAGS},
+        ),
+    ] = None,
+    if_none_match: Annotated[
+        str | Absent,
+        Header(
+            description="The ETags of which the resource must have none; * if it must not exist.",
+            json_schema_extra={"pattern": _ETAGS},
         ),
     ] = None,
 ) -> IfMatch:
-    """The condition of a request. One that has no ETag of this service matches nothing, and neither does a weak one."""
-    if if_match is None:
-        return ANY
-    tags = ["*"] if if_match.strip() == "*" else re.findall(r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', if_match)
-    return IfMatch(frozenset(tags))
+    """The condition of a request. One that has no ETag of this service matches nothing, and neither does a weak one.
+
+    A header that is sent twice counts as one list, as HTTP has it.
+    """
+    strong, any_ = r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', r'"([^"]*)"(?=\s*(?:,|$))'
+    return IfMatch(_tags(request, "if-match", strong), _tags(request, "if-none-match", any_))
+
+
+def _tags(request: Request, header: str, pattern: str) -> frozenset[str] | None:
+    """The ETags in a header of the request, or None without this header."""
+    if header not in request.headers:
+        return None
+    text = ", ".join(request.headers.getlist(header)).strip()
+    return frozenset([EVERY] if text == "*" else re.findall(pattern, text))
 
 
 async def _preferred_wait(

@@ -52,11 +52,11 @@ KINDS = ["scenes", "labels", "schedules", "aliases", "uploads", "predictions", "
 @pytest.mark.parametrize("url", KINDS, indirect=True)
 def test_a_deletion_with_another_etag_is_refused(http: httpx.Client, url: str) -> None:
     tag = http.head(url).headers["etag"]
-    for stale in ('"0-1"', '"99"', f"W/{tag}", f'"{tag}"', "nonsense", "", '"a", "b"', f"W/{tag}, W/{tag}"):
+    for stale in ('"0-1"', '"99"', f"W/{tag}", f'"{tag}"', "nonsense", "", '"a", "b"', f"W/{tag}, W/{tag}", '"*"'):
         refused = http.delete(url, headers={"If-Match": stale})
         assert refused.status_code == 412, stale
         assert http.head(url).headers["etag"] == tag
-    for right in (f'"other", {tag}', "*"):
+    for right in (f'"other", {tag}', f"{tag} ,", "*"):
         answer = http.delete(url, headers={"If-Match": right})
         assert answer.status_code in (200, 204, 404, 409), right
 
@@ -97,6 +97,33 @@ def test_a_put_heeds_if_match(http: httpx.Client, scene: Path, mask: Path, kind:
     assert tag == http.get(url).headers["etag"]
     assert http.put(url, content=file.read_bytes(), headers={"If-Match": '"x"'}).status_code == 412
     assert http.put(url, content=file.read_bytes(), headers={"If-Match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["scenes", "labels"])
+def test_a_put_that_must_make_something_new_changes_nothing_that_is_there(
+    http: httpx.Client, scene: Path, mask: Path, kind: str
+) -> None:
+    content, url = (scene if kind == "scenes" else mask).read_bytes(), f"/v1/{kind}/new"
+
+    def send(if_none_match: str) -> httpx.Response:
+        return http.put(url, content=content, headers={"If-None-Match": if_none_match})
+
+    tag = send("*").headers["etag"]
+    for excluded in ("*", tag, f'"other", W/{tag}'):
+        assert assert_problem(send(excluded), 412)["type"] == "etag-match"
+    assert send('"*"').status_code == send('"other"').status_code == 200
+
+
+def test_two_headers_of_one_name_are_one_list(http: httpx.Client, scene: Path) -> None:
+    tag = put(http, "/v1/scenes/new", scene).headers["etag"]
+    headers = [("If-Match", '"other"'), ("If-Match", tag)]
+    assert http.patch("/v1/scenes/new", json={"title": "x"}, headers=headers).status_code == 200
+
+
+def test_an_alias_is_not_moved_if_it_must_be_new(http: httpx.Client) -> None:
+    url = "/v1/models/cane/aliases/night"
+    made, again = (http.put(url, json={"version": 1}, headers={"If-None-Match": "*"}) for _ in range(2))
+    assert (made.status_code, again.status_code) == (201, 412)
 
 
 def test_an_alias_is_made_only_if_nothing_is_to_be_matched(http: httpx.Client) -> None:
