@@ -9,7 +9,8 @@ _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _NEVER = "\ud800-\udfff\ufffe\uffff"
 _UNSTORABLE = re.compile(f"[{_CONTROLS}{_NEVER}]")
 _FEW = 12
-_NOT_IN_A_NAME = re.compile(f"[\t\n\u2028\u2029{_CONTROLS}{_NEVER}]")
+_TURNS = "\u202a-\u202e\u2066-\u2069"  # turn the direction of what follows, also of the text after a name
+_NOT_IN_A_NAME = re.compile(f"[\t\n\u2028\u2029{_TURNS}{_CONTROLS}{_NEVER}]")
 
 
 def is_storable(text: str) -> bool:
@@ -18,7 +19,10 @@ def is_storable(text: str) -> bool:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether `text` can be a name in every kind of document: it is storable, and has no tab and no line end."""
+    """Whether `text` can be a name in every kind of document.
+
+    It is storable, has no tab and no line end, and does not turn the direction of writing.
+    """
     return not _NOT_IN_A_NAME.search(text)
 
 

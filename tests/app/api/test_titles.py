@@ -121,7 +121,22 @@ def test_a_file_gets_its_title_by_query_or_form_and_keeps_it(
 
 
 @pytest.mark.parametrize(
-    "title", ["", " ", "x" * 201, "a\nb", "a\tb", "\u200b", "a\x00b", "a\u2028b", "\x1b[31mred", 7, ["a"]]
+    "title",
+    [
+        "",
+        " ",
+        "x" * 201,
+        "a\nb",
+        "a\tb",
+        "\u200b",
+        "a\x00b",
+        "a\u2028b",
+        "a\u202eb",
+        "\u2067a",
+        "\x1b[31mred",
+        7,
+        ["a"],
+    ],
 )
 def test_a_title_that_is_none_is_refused_everywhere(http: httpx.Client, scene: Path, title: Any) -> None:
     for path in (*STORED, VERSION):
