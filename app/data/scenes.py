@@ -242,7 +242,7 @@ def parse_acquired(text: str, pointer: str = "/acquired") -> datetime:
     try:
         if not MOMENT.fullmatch(text):
             raise ValueError(text)
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:  # in UTC it may fall in the year 0 or 10000
         raise invalid(
