@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from app.core.errors import Conflict, Locked, NotFound
+from app.core.errors import Conflict, Locked, NotFound, TooLarge
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
 from app.core.room import no_room_is_told
@@ -23,10 +23,11 @@ ID = "^[0-9a-f]{32}$"  # of the ids that `begin` makes
 
 
 def begin(services: Services, once: IdempotentRequest = FRESH, total: int | None = None) -> str:
-    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`.
+    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`, `TooLarge`.
 
     total: bytes of the whole file, or None if the client did not state it.
     """
+    _check_total(total, services)
     id_ = secrets.token_hex(16)
     path = services.store.partial(id_)
     remove_leftovers(path.parent.glob(path.name.replace(id_, "*")))
@@ -107,6 +108,7 @@ def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY)
     The store links files, and never changes one. An upload is in the store if the service was killed, or if its
     database was out of reach, while a resource was made from it.
     """
+    _check_total(piece.total, services)
     with locked(services, id_) as file:
         if os.fstat(file.fileno()).st_nlink > 1:
             raise Conflict("upload-complete", "A resource was already made from this upload. Begin a new one.")
@@ -145,6 +147,12 @@ def remove(file: FileIO) -> None:
     """Delete the file of `locked`, and the note of its announced size."""
     path_of(file).unlink()
     _note_of(file).unlink(missing_ok=True)
+
+
+def _check_total(total: int | None, services: Services) -> None:
+    limit = services.settings.upload_limit_bytes
+    if total is not None and total > limit:
+        raise TooLarge("body-too-large", f"The file is announced to have {total} bytes; the limit is {limit}.")
 
 
 def _agree_on(total: int, file: FileIO) -> None:

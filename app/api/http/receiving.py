@@ -34,6 +34,7 @@ async def received(request: Request, services: Services, upload_id: str | None) 
 
     upload_id: id of an upload in pieces, which is taken instead of the body. It is kept if the block raises.
     """
+    _refuse_part(request)
     if upload_id:
         async with _from_upload(request, services, upload_id) as upload:
             yield upload
@@ -152,6 +153,13 @@ def check_announced(request: Request, services: Services) -> None:
         detail = "The body is compressed as a whole. Send the file as it is, without Content-Encoding."
         raise Encoded("encoded-body", detail)
     allow(request, services.settings.upload_limit_bytes)
+
+
+def _refuse_part(request: Request) -> None:
+    """Raise `Unreadable` for a body that is said to be a part of a file, where the whole file is meant."""
+    if "content-range" in request.headers:
+        detail = "The body is a part of a file (Content-Range). Send the whole file, or its parts to /v1/uploads."
+        raise Unreadable("partial-content", detail)
 
 
 def announced_bytes(request: Request) -> int | None:

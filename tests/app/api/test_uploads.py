@@ -17,6 +17,7 @@ import pytest
 from app.client import Client, Unreachable
 from app.settings import Settings
 from tests import servers
+from tests.app.api.test_problems import assert_problem
 from tests.waiting import eventually
 
 
@@ -260,6 +261,23 @@ def test_more_bytes_than_announced_are_refused_and_the_upload_can_still_be_finis
             assert send(http, url, kept, content[kept:]).status_code == 204, announced
         made = http.put(f"/v1/scenes/s{number}", params={"upload": begun["id"]})
         assert made.status_code == 201, announced
+
+
+def test_a_file_over_the_limit_is_refused_when_it_is_announced(http: httpx.Client, settings: Settings) -> None:
+    over = str(settings.upload_limit_bytes + 1)
+    assert assert_problem(http.post("/v1/uploads", headers={"Upload-Length": over}), 413)["type"] == "body-too-large"
+    assert not list(Path(settings.data_dir).rglob("upload-*")), "nothing was begun"
+    url = begin(http)
+    assert_problem(http.patch(url, content=b"x", headers={"Upload-Offset": "0", "Upload-Length": over}), 413)
+    assert_problem(http.put(url, content=b"x", headers={"Content-Range": f"bytes 0-0/{over}"}), 413)
+    assert offset(http, url) == 0
+
+
+@pytest.mark.parametrize("path", ["scenes/new", "labels/new", "models/new/versions"])
+def test_a_part_of_a_file_is_not_taken_for_the_whole(http: httpx.Client, scene: Path, path: str) -> None:
+    method, part = "POST" if "versions" in path else "PUT", {"Content-Range": "bytes 500-999/1000"}
+    answer = http.request(method, f"/v1/{path}", content=scene.read_bytes(), headers=part)
+    assert assert_problem(answer, 400)["type"] == "partial-content"
 
 
 def test_more_bytes_than_a_content_range_covers_are_refused(http: httpx.Client) -> None:
