@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,6 +13,7 @@ from app.core.errors import Unreadable, invalid
 FILE = "file"  # the name of the field that is the file
 MOST_FIELDS = 20
 OF_FILE_NAMES = ("gb18030",)  # curl on Chinese Windows sends them in the encoding of the machine
+_EXTENDED = re.compile(rb";\s*filename\*=\s*\"?utf-8'[^']*'([^;\"\s]+)", re.IGNORECASE)
 TEXT_BYTES = 1 << 20  # of all texts together
 
 
@@ -87,7 +89,8 @@ class FormReader:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise _unreadable("A part of it has no name.")
-        self._field, is_file = _decoded(options[b"name"]), b"filename" in options
+        is_file = b"filename" in options or _extended(self._disposition) is not None
+        self._field = _decoded(options[b"name"])
         if self._field in self.texts or (self._field == FILE and self._has_file):
             raise _unreadable("Two fields have the same name.")
         if len(self.texts) == MOST_FIELDS:
@@ -95,7 +98,8 @@ class FormReader:
         self._is_file, self._discarded = is_file and self._field == FILE, is_file and self._field != FILE
         self._text = bytearray()
         if self._is_file:
-            self.filename = re.split(r"[/\\]", _decoded(options[b"filename"], *OF_FILE_NAMES))[-1]
+            name = _extended(self._disposition) or _decoded(options.get(b"filename", b""), *OF_FILE_NAMES)
+            self.filename = re.split(r"[/\\]", name)[-1]
 
     def _content(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -112,10 +116,28 @@ class FormReader:
         elif self._field == FILE:
             raise _missing_file()
         else:
-            self.texts[self._field] = _decoded(bytes(self._text))
+            self.texts[self._field] = _utf_8(bytes(self._text), self._field)
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _extended(disposition: bytes) -> str | None:
+    """The name of a file as older and .NET clients add it, for letters beyond ASCII; None if there is none in UTF-8.
+
+    RFC 7578 has no such names, but the plain name beside it is then missing or garbled.
+    """
+    found = _EXTENDED.search(disposition)
+    with suppress(UnicodeDecodeError):
+        return unquote_to_bytes(found[1]).decode() if found else None
+    return None
+
+
+def _utf_8(text: bytes, field: str) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"The field {field[:80]!r} is not in UTF-8.") from error
 
 
 def _decoded(text: bytes, *encodings: str) -> str:

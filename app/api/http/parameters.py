@@ -6,6 +6,7 @@ The place is `query:NAME`, `header:NAME` or `path:NAME`; a field of a form, like
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -20,6 +21,7 @@ from ml.faults import Fault, InputRefused
 from ml.text import is_one_line, is_storable
 
 SEVERAL = "invalid-request"  # code of a problem with faults of several kinds
+_REPLACED = "\ufffd"  # stands for bytes that are not UTF-8
 MOST_CHARACTERS = 200  # of a key, in a pointer
 Value = TypeVar("Value")
 
@@ -150,6 +152,10 @@ def _unreadable(request: Request) -> Iterator[Fault]:
     for name, value in request.query_params.multi_items():
         if not is_storable(value) or not is_one_line(name):
             yield Fault("invalid_text", "The text holds control characters.", "Remove them.", _at(name))
+        elif _REPLACED in value and quote(_REPLACED).encode() not in request.scope["query_string"].upper():
+            yield Fault(
+                "invalid_text", "The text is not in UTF-8.", "Encode it in UTF-8, and then by percents.", _at(name)
+            )
 
 
 def _repeated(request: Request) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """Ids that are made from the names of files, by the client and by the service."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -77,6 +78,17 @@ def test_a_form_without_an_id_takes_it_from_the_file(http: httpx.Client, scene: 
 
 def test_a_file_name_in_the_encoding_of_chinese_windows_is_read(http: httpx.Client, scene: Path) -> None:
     head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{CHINESE}"\r\n\r\n'.encode("gbk")
+    body = head + scene.read_bytes() + b"\r\n--x--\r\n"
+    sent = http.post("/v1/scenes", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert (sent.json()["id"], sent.json()["properties"]["title"]) == (id_of_file(CHINESE), CHINESE)
+
+
+@pytest.mark.parametrize("plain", ["", 'filename="=?utf-8?B?5q2m6bij?="; ', 'filename="wu-ming.tif"; '])
+def test_the_extended_name_of_a_file_counts_more_than_a_plain_one_beside_it(
+    http: httpx.Client, scene: Path, plain: str
+) -> None:
+    extended = f"{plain}filename*=utf-8''{quote(CHINESE)}"
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; {extended}\r\n\r\n'.encode()
     body = head + scene.read_bytes() + b"\r\n--x--\r\n"
     sent = http.post("/v1/scenes", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert (sent.json()["id"], sent.json()["properties"]["title"]) == (id_of_file(CHINESE), CHINESE)

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -118,6 +119,17 @@ def test_a_file_gets_its_title_by_query_or_form_and_keeps_it(
     form = {"id": "form", "title": TITLE}
     posted = http.post(f"/v1/{kind}", data=form, files={"file": ("x.tif", file.read_bytes())})
     assert (posted.status_code, title_of(posted.json())) == (201, TITLE)
+
+
+@pytest.mark.parametrize("kind", ["scenes", "labels"])
+def test_a_title_in_another_encoding_is_refused_and_not_garbled(
+    http: httpx.Client, scene: Path, mask: Path, kind: str
+) -> None:
+    content = (scene if kind == "scenes" else mask).read_bytes()
+    for encoded in (quote("武鸣".encode("gbk")), "%C0%80", "%ff"):
+        problem = assert_problem(http.put(f"/v1/{kind}/new?title={encoded}", content=content), 422)
+        assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [("invalid_text", "query:title")]
+    assert http.put(f"/v1/{kind}/new?title=%EF%BF%BD", content=content).status_code == 201, "this is UTF-8"
 
 
 @pytest.mark.parametrize(
