@@ -57,6 +57,15 @@ def has_cog_layout(dataset: DatasetReader) -> bool:
     return bool(dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG")
 
 
+def lossy_compression(dataset: DatasetReader) -> str:
+    """Return the compression of a GeoTIFF if it changes the pixels, like "JPEG"; "" if it keeps them."""
+    structure = dataset.tags(ns="IMAGE_STRUCTURE")
+    name, whole = str(structure.get("COMPRESSION", "")), np.dtype(pixel_types(dataset)[0]).kind in "iu"
+    error = float(structure.get("MAX_Z_ERROR", 0))  # of LERC; whole numbers change from 1 on
+    lossy = "JPEG" in name or structure.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
+    return name if lossy or error >= 1 or (error > 0 and not whole) else ""
+
+
 @contextmanager
 def caching_rows(dataset: DatasetReader, rows: int) -> Iterator[None]:
     """Limit GDAL's cache to the memory that reading a raster from top to bottom needs.

@@ -19,7 +19,7 @@ from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_are
 from ml.geo.crs import crs_code, full_turn
 from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
 from ml.geo.placement import degree_notes, use_notes
-from ml.geo.raster import LEAST_CACHE
+from ml.geo.raster import LEAST_CACHE, lossy_compression
 from ml.geo.windows import blocks_by_tile
 from ml.labels.attributes import attributes_there, commonest
 from ml.labels.class_report import MOST_TEXTS, OtherText, TextReport
@@ -219,7 +219,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
     values = Counter[str]()
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)
     with small_cache, RasterSource(layer.path) as source:
-        tile_px = source.tile_px(_BLOCK_PX)
+        tile_px, compression = source.tile_px(_BLOCK_PX), lossy_compression(source.dataset)
         for window in blocks_by_tile(source.rows, source.cols, block_px=_BLOCK_PX, tile_px=tile_px):
             raw, valid = source.read_raw(window)
             counts, areas, own = _counted(raw[0], valid, window_areas(layer.grid, window), layer.options)
@@ -250,6 +250,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
         warnings=(
             *texts.notes(),
             *_class_notes(by_class, None),
+            *_lossy_mask(compression),
             *_unlabelled_values(unlabelled),
             *_only_nodata_else(texts, layer.options, besides, int(pixels[UNLABELLED])),
             *_place_notes(layer),
@@ -268,6 +269,14 @@ def _value_counts(values: np.ndarray) -> dict[str, int]:
     else:
         found, times = np.unique(values, return_counts=True)
     return dict(zip(map(str, found.tolist()), times.tolist(), strict=True))
+
+
+def _lossy_mask(compression: str) -> Iterator[Note]:
+    """Yield lossy_mask if the compression of a mask changes its values. compression: Its name, "" if it does not."""
+    if compression:
+        detail = f"{compression} compression changes the class values of a mask, mostly at the borders of classes."
+        hint = "Export the mask again from its source, compressed without loss: -co COMPRESS=DEFLATE"
+        yield Note(code="lossy_mask", detail=detail, hint=hint)
 
 
 def _unlabelled_values(pixels: Mapping[str, int]) -> Iterator[Note]:

@@ -17,7 +17,7 @@ from ml.geo.crs import crs_code
 from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Grid, counter_clockwise
 from ml.geo.placement import checked_grid, degree_notes, use_notes
-from ml.geo.raster import LEAST_CACHE, has_cog_layout, refusing_damage
+from ml.geo.raster import LEAST_CACHE, has_cog_layout, lossy_compression, refusing_damage
 from ml.scenes.bands import band_names
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
@@ -113,7 +113,7 @@ def inspect_scene(
         sample = sample_scene(source, windows_per_side)
         placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
         placed += degree_notes(grid.crs, grid.bounds, "the scene") or use_notes(grid.crs, grid.bbox(), "The scene")
-        notes = (*_rpc_notes(rpc), *name_notes, *sample.notes, *placed, *_oblong_notes(grid))
+        notes = (*_rpc_notes(rpc), *name_notes, *_loss_notes(source), *sample.notes, *placed, *_oblong_notes(grid))
         return _describe(path, grid, source, names, sample, notes)
 
 
@@ -141,6 +141,16 @@ def _rpc_notes(rpc: bool) -> Iterator[Note]:
         detail = "The file has rational polynomials (RPC) beside its grid. They are ignored."
         hint = "Check that the image was orthorectified: its pixels must lie where the grid says."
         yield Note(code="rpc_ignored", detail=detail, hint=hint)
+
+
+def _loss_notes(source: RasterSource) -> Iterator[Note]:
+    """Yield lossy_nodata if a lossy compression blurs what says where there is no data."""
+    compression, alpha = lossy_compression(source.dataset), source.bands < source.dataset.count
+    if compression and (alpha or source.nodata is not None):
+        marks = "alpha band" if alpha else f"nodata value {source.nodata}"
+        detail = f"{compression} compression blurs the {marks}: pixels beside the image may count as data, others not."
+        hint = "Send the original, compressed without loss (DEFLATE, LZW), or with a mask in the file."
+        yield Note(code="lossy_nodata", detail=detail, hint=hint)
 
 
 def _oblong_notes(grid: Grid) -> Iterator[Note]:

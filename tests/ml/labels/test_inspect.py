@@ -491,6 +491,25 @@ def test_polygons_in_degrees_with_a_projected_crs_are_pointed_out(tmp_path: Path
     assert found.count("like_degrees") == 1 and "outside_area_of_use" not in found
 
 
+@pytest.mark.parametrize(
+    ("options", "lossy"),
+    [
+        ({"compress": "JPEG"}, "JPEG"),
+        ({"compress": "LERC", "max_z_error": 1}, "LERC"),
+        ({"compress": "LERC"}, ""),
+        ({"compress": "DEFLATE"}, ""),
+    ],
+)
+def test_a_mask_whose_values_compression_changes_is_pointed_out(
+    make_scene: MakeScene, options: dict[str, Any], lossy: str
+) -> None:
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[0, 10:50, 5:40], mask[0, :5] = 1, 255
+    report = inspect_labels(make_scene(mask, tiled=True, **options), LabelOptions(classes={"1": 1, "*": 0}))
+    found = [note.detail for note in report.warnings if note.code == "lossy_mask"]
+    assert [detail.partition(" ")[0] for detail in found] == ([lossy] if lossy else [])
+
+
 def test_a_mask_in_degrees_with_a_projected_crs_is_pointed_out(make_scene: MakeScene) -> None:
     mask = np.ones((1, 8, 8), np.uint8)
     (note,) = (

@@ -56,6 +56,37 @@ def test_statistics_are_computed_from_valid_pixels_only(make_scene: MakeScene) -
     assert (bands[1].statistics.min, bands[1].statistics.max) == (image[1, 10:].min(), image[1, 10:].max())
 
 
+LOSSY: list[dict[str, Any]] = [
+    {"compress": "JPEG"},
+    {"compress": "JPEG", "photometric": "YCBCR"},
+    {"compress": "WEBP", "webp_level": 50},
+    {"compress": "LERC", "max_z_error": 1},
+]
+LOSSLESS: list[dict[str, Any]] = [
+    {"compress": "WEBP", "webp_lossless": True},
+    {"compress": "LERC"},
+    {"compress": "LERC", "max_z_error": 0.5},
+    {"compress": "DEFLATE"},
+]
+
+
+@pytest.mark.parametrize("options", [*LOSSY, *LOSSLESS])
+def test_nodata_that_compression_blurs_is_pointed_out(make_scene: MakeScene, options: dict[str, Any]) -> None:
+    image = np.random.default_rng(0).integers(60, 200, (3, 64, 64)).astype(np.uint8)
+    image[:, :, :21] = 0
+    for marked in ({"nodata": 0}, {}):
+        warnings = inspect_scene(make_scene(image, tiled=True, **options, **marked)).warnings
+        found = [note.detail for note in warnings if note.code == "lossy_nodata"]
+        assert len(found) == (options in LOSSY and bool(marked)), warnings
+        assert all("nodata value 0" in detail for detail in found)
+
+
+def test_alpha_that_compression_blurs_is_pointed_out(make_scene: MakeScene) -> None:
+    image = np.random.default_rng(0).integers(60, 200, (2, 64, 64)).astype(np.uint8)
+    warnings = inspect_scene(make_scene(image, tiled=True, compress="JPEG", alpha="YES")).warnings
+    assert ["the alpha band" in note.detail for note in warnings if note.code == "lossy_nodata"] == [True]
+
+
 def test_a_scene_far_from_where_its_crs_is_used_is_pointed_out(make_scene: MakeScene) -> None:
     krovak = {"crs": "EPSG:5513", "transform": Affine(10, 0, 700_000, 0, -10, 1_050_000)}  # it counts south, then west
     *_, note = inspect_scene(make_scene(IMAGE, **krovak)).warnings
