@@ -1,4 +1,4 @@
-"""The commands in the documentation: fenced blocks of README.md, CONTRIBUTING.md and docs/*.md."""
+"""The commands in the documentation: fenced blocks of README.md, CONTRIBUTING.md, docs/*.md and docs/zh/*.md."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *(page for folder in ("docs", "docs/zh") for page in sorted((ROOT / folder).glob("*.md"))),
+)
 RUN_IN = {"sh": "shell", "bash": "shell", "console": "shell", "python": "python"}
 _FENCE = re.compile(r"^```([a-z]+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r" not run: (?P<why>\S.*)")

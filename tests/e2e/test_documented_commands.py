@@ -15,9 +15,10 @@ from app.client import Client
 from ml.synthetic import make_scene
 from tests.documented import PAGES, ROOT, Block, blocks
 from tests.e2e.conftest import SIZE_PX, up
-from tests.ml.labels.layers import geopackage
+from tests.ml.labels.layers import geopackage, zipped_shapefile
 
 ADDRESS = "http://127.0.0.1:8000"  # of the pages; the service of the test has another one
+DATA = "/var/lib/canemap"  # likewise, its data folder
 SMALLER = {  # so that it takes seconds and not hours
     '"epochs": 20': '"epochs": 1',
     '"width": 32': '"width": 4',
@@ -28,6 +29,7 @@ SMALLER = {  # so that it takes seconds and not hours
 }
 EACH_FAILURE = """trap 'echo "FAILED: $BASH_COMMAND" >&2' ERR\n"""
 AT_THE_END = "echo at the end"
+CHINESE = ("甘蔗", "新植蔗", "宿根蔗", "水稻", "林地")  # crops of docs/zh/labels.md
 REFUSED = {"canemap check-table 0.8942 0.7462 0.7780"}  # which says so beside it: exit code 4
 
 
@@ -41,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = [each for scene in scenes[:3] for each in json.loads(scene.plots.read_text())["features"]]
     plots = [(shape(each["geometry"]), each["properties"]) for each in features]
     geopackage(folder / "plots.gpkg", plots, crs=4326)
+    in_chinese = [(outline, {"作物": CHINESE[index % len(CHINESE)]}) for index, (outline, _) in enumerate(plots)]
+    zipped_shapefile(folder / "调查地块.zip", in_chinese, prj="EPSG:4326", encoding="gbk")
     return folder
 
 
@@ -53,12 +57,15 @@ def environment(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (programs / name).chmod(0o755)
     with up(tmp_path_factory.mktemp("service")) as stack:
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-        yield os.environ | {"CANEMAP_URL": stack.url, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        shell = {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        service = {"CANEMAP_URL": stack.url, "URL": stack.url, "DATA_OF_THE_SERVICE": str(stack.folder / "data")}
+        yield os.environ | shell | service
 
 
-def adapted(block: Block, url: str) -> str:
-    """The text of a block for the service at `url`, with less to train, and the newest ids for trn_... and prd_..."""
-    text = block.text.replace(ADDRESS, url)
+def adapted(block: Block, environment: dict[str, str]) -> str:
+    """The text of a block for the service of the test: it trains less, and trn_... and prd_... are the newest ids."""
+    url = environment["CANEMAP_URL"]
+    text = block.text.replace(ADDRESS, url).replace(DATA, environment["DATA_OF_THE_SERVICE"])
     for usual, smaller in SMALLER.items():
         text = text.replace(usual, smaller)
     with Client(url) as client:
@@ -70,7 +77,7 @@ def adapted(block: Block, url: str) -> str:
 
 def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
     """Run a block to its end, and return what it printed. Only the commands in `REFUSED` may fail."""
-    text = adapted(block, environment["CANEMAP_URL"])
+    text = adapted(block, environment)
     shell = ["bash", "-o", "pipefail", "-c", f"{EACH_FAILURE}{text}\n{AT_THE_END}"]
     command = shell if block.language == "shell" else [sys.executable, "-c", f"{text}\nprint('at the end')"]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600)
@@ -89,14 +96,15 @@ def test_every_command_of_the_documentation_works_as_it_stands(folder: Path, env
 
 def check_results(folder: Path, url: str) -> None:
     """What the tours promise: maps and hectares with an interval, or the reason why there is none."""
-    assert {path.name for path in folder.iterdir()} >= {"classes.tif", "out", "comparison", "figures"}
+    assert {path.name for path in folder.iterdir()} >= {"classes.tif", "out", "comparison", "figures", "面积.csv"}
     assert (folder / "out" / "polygons.gpkg").exists()
     with Client(url) as client:
         versions = client.model("cane")["versions"]
         assert sorted(version["version"] for version in versions) == [1, 2, 3], "each tour makes a version"
         assert all(version["metrics"]["test"] for version in versions), "the tour has a test scene"
-        (layer,) = client.labels()
-        assert layer["options"]["background"] == 255
+        layers = list(client.labels())
+        assert [layer["options"]["background"] for layer in layers] == [255] * len(layers)
+        assert sum(row["features"] for row in layers[0]["report"]["by_class"] if row["value"] == 1), "in Chinese"
         for prediction in client.predictions():
             (row,) = client.prediction(prediction["id"]).areas()
             assert row["ci95_ha"] or row["why"], json.dumps(row)
