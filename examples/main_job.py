@@ -37,5 +37,5 @@ def main(folder: Path, config: str = "{}") -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), *sys.argv[2:])
-    except CanemapError as error:  # it lists every fault and how to mend it
+    except CanemapError as error:  # it lists every fault and how to correct it
         sys.exit(str(error))
