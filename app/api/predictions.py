@@ -131,14 +131,14 @@ def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list
     of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
     # a prediction may have been deleted since the page was read
     rows = [row for row in rows if row.scene in of and row.id in work]
-    contracts = predictions.contracts(session, rows)
+    contracts, known = predictions.contracts(session, rows), predictions.familiar(session, rows)
     return [
         documents.Prediction.of(
             row,
             of[row.scene],
             work[row.id],
             contracts[row.id].classes,
-            predictions.warnings(row, of[row.scene].info, contracts[row.id]),
+            predictions.warnings(row, of[row.scene].info, contracts[row.id], known[row.id]),
             address,
         )
         for row in rows

@@ -25,6 +25,8 @@ LISTS = {
     "training": "trainings",
     "prediction": "predictions",
     "model": "models",
+    "version": "models",
+    "alias": "models",
     "job": "jobs",
     "schedule": "schedule list",
 }

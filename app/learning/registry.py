@@ -145,8 +145,17 @@ def get(session: Session, name: str, which: str) -> ModelVersion:
         number = alias.version if alias else None
     version = session.get(ModelVersion, (name, number)) if number is not None else None
     if version is None:
-        raise NotFound("model", f"{name}@{which.removeprefix('@')}")
+        raise _no_version(session, name, which)
     return version
+
+
+def _no_version(session: Session, name: str, which: str) -> NotFound:
+    """The error that says whether there is no such model, or only no such version or alias of it."""
+    if session.scalar(select(ModelVersion.version).where(ModelVersion.name == name).limit(1)) is None:
+        return NotFound("model", name)
+    if VERSION.fullmatch(which):
+        return NotFound("version", f"{name}:{which}")
+    return NotFound("alias", f"{name}@{which.removeprefix('@')}")
 
 
 def resolve(session: Session, reference: str) -> ModelVersion:

@@ -16,13 +16,14 @@ from app.data import scenes
 from app.jobs import lifecycle
 from app.learning import registry
 from app.mapping import parts
-from app.requests import PredictionRequest
+from app.requests import DatasetRequest, PredictionRequest
 from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
-from app.tables import Job, ModelVersion, Prediction, Scene
+from app.tables import Dataset, Job, ModelVersion, Prediction, Scene
 from ml.config import THRESHOLD
 from ml.contract import Contract
+from ml.datasets.splits import SPLITS
 from ml.evaluation.area import adjusted_area, why_not_adjusted
 from ml.faults import Fault, Note
 from ml.products.write import FILES
@@ -32,6 +33,16 @@ from ml.scenes.inspect import SceneInfo
 
 MU_PER_HA = 15.0
 FEW_SCENES = 500
+USES = {  # of a scene, by the split that it is in
+    "train": "The model was trained on this scene.",
+    "val": "The best epoch of the model was chosen on this scene.",
+    "test": "The model was scored on this scene.",
+    "block": "The model was trained and scored on blocks of this scene.",
+}
+KNOWN_HINT = (
+    "Its map may be better than those of other scenes, and the errors on the test split, by which the hectares are "
+    "adjusted, may not be its own."
+)
 PRODUCTS = tuple(name for names in FILES.values() for name in names)
 _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
@@ -155,10 +166,34 @@ def contracts(session: Session, rows: Sequence[Prediction]) -> dict[str, Contrac
     return {row.id: found[row.model, row.version] for row in rows}
 
 
-def warnings(prediction: Prediction, scene: SceneInfo, contract: Contract) -> tuple[Note, ...]:
-    """How the scene of a prediction is unlike the training of its model; after its job, also by all its pixels."""
+def familiar(session: Session, rows: Sequence[Prediction]) -> dict[str, tuple[Note, ...]]:
+    """A note for each prediction whose scene its model knew already, by the id of the prediction."""
+    made_of = select(ModelVersion.name, ModelVersion.version, Dataset.request).join(
+        Dataset, Dataset.id == ModelVersion.dataset
+    )
+    models = {(row.model, row.version) for row in rows}
+    wanted = made_of.where(tuple_(ModelVersion.name, ModelVersion.version).in_(models))
+    known = {(name, version): request for name, version, request in session.execute(wanted)}
+    return {row.id: _familiar(row.scene, known.get((row.model, row.version))) for row in rows}
+
+
+def _familiar(scene: str, dataset: DatasetRequest | None) -> tuple[Note, ...]:
+    if dataset is None or scene not in dataset.scenes:
+        return ()
+    split = dataset.split
+    uses = ["block"] if split.by == "block" else [name for name in SPLITS if scene in getattr(split, name)]
+    return tuple(Note(code="known_scene", detail=USES[use], hint=KNOWN_HINT) for use in uses)
+
+
+def warnings(
+    prediction: Prediction, scene: SceneInfo, contract: Contract, known: tuple[Note, ...] = ()
+) -> tuple[Note, ...]:
+    """How the scene of a prediction is unlike the training of its model; after its job, also by all its pixels.
+
+    known: What `familiar` says of the prediction.
+    """
     outside = prediction.areas.applicability.notes() if prediction.areas else ()
-    return (*order_notes(scene, contract), *radiometry_notes(scene, contract), *outside)
+    return (*order_notes(scene, contract), *radiometry_notes(scene, contract), *known, *outside)
 
 
 def areas(session: Session, prediction: Prediction) -> list[Areas]:

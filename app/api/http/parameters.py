@@ -17,12 +17,25 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from app.core.errors import Invalid, Problem
+from app.core.names import NAME
 from ml.faults import Fault, InputRefused
 from ml.text import is_one_line, is_storable
 
 SEVERAL = "invalid-request"  # code of a problem with faults of several kinds
 _REPLACED = "\ufffd"  # stands for bytes that are not UTF-8
 MOST_CHARACTERS = 200  # of a key, in a pointer
+LIMITS = {
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "min_length": "at least {} of them",
+    "max_length": "at most {} of them",
+    "multiple_of": "a multiple of {}",
+    "expected": "{}",
+    "pattern": "text of the form {}",
+}
+A_NAME = "1 to 80 of the characters A-Z a-z 0-9 . _ -, the first of them no dot"
 Value = TypeVar("Value")
 
 
@@ -65,21 +78,26 @@ def _fault(item: dict[str, Any]) -> Fault:
     if item["loc"] == ("body",):
         detail = "The request has no body." if item["type"] == "missing" else "The body is no JSON object."
         return Fault(item["type"], detail, "Send a JSON object; /docs shows one for each address.")
-    message = item["msg"].removeprefix("Value error, ")
+    message = item["msg"].removeprefix("Value error, ").replace("Tuple should", "List should")
     if item["type"] == "extra_forbidden":
         message = "This key is not known."
     return Fault(item["type"], message, _hint(item))
 
 
 def _hint(item: dict[str, Any]) -> str:
-    limits = {key: value for key, value in (item.get("ctx") or {}).items() if isinstance(value, int | float | str)}
+    limits = [_limit(key, value) for key, value in (item.get("ctx") or {}).items() if key in LIMITS]
     if item["type"] == "extra_forbidden":
         return "Check its spelling, or leave it out; /docs lists the keys."
     if item["type"] == "missing":
         return "Give it a value; /docs says what it is."
     if limits:
-        return f"Allowed: {', '.join(f'{key} {value}' for key, value in limits.items())}."
+        return f"Allowed: {', '.join(limits)}."
     return "See /docs for what is allowed here."
+
+
+def _limit(key: str, value: object) -> str:
+    """What pydantic calls `ge` and so on, in words."""
+    return A_NAME if value == f"^{NAME.pattern}$" else LIMITS[key].format(value)
 
 
 def placed(request: Request, fault: Fault) -> Fault:

@@ -174,6 +174,25 @@ def test_a_digest_that_cannot_be_checked_is_refused(http: httpx.Client, digest: 
 
 
 @pytest.mark.parametrize(
+    ("body", "pointer", "hint"),
+    [
+        ({"limit": 0}, "query:limit", "Allowed: at least 1."),
+        (
+            {"name": "gx 2018"},
+            "/name",
+            "Allowed: 1 to 80 of the characters A-Z a-z 0-9 . _ -, the first of them no dot.",
+        ),
+        ({"scenes": []}, "/scenes", "Allowed: at least 1 of them."),
+    ],
+)
+def test_a_bound_is_said_in_words(http: httpx.Client, body: dict[str, Any], pointer: str, hint: str) -> None:
+    answer = http.get("/v1/jobs", params=body) if "limit" in body else http.post("/v1/datasets", json=body)
+    (fault,) = [fault for fault in assert_problem(answer, 422)["errors"] if fault["pointer"] == pointer]
+    assert fault["hint"] == hint
+    assert "Tuple" not in fault["detail"]
+
+
+@pytest.mark.parametrize(
     ("path", "word"),
     [
         ("scenes/nosuch", "scene"),
@@ -197,6 +216,7 @@ def test_a_digest_that_cannot_be_checked_is_refused(http: httpx.Client, digest: 
         ("predictions/nosuch/tiles/WebMercatorQuad/0/0/0.png", "prediction"),
         ("models/nosuch", "model"),
         ("models/nosuch/versions/1", "model"),
+        ("models/nosuch/aliases/best", "alias"),
         ("models/nosuch/versions/1/bundle", "model"),
         ("models/nosuch/versions/@champion/onnx", "model"),
         ("schedules/nosuch", "schedule"),
