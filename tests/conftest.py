@@ -1,5 +1,9 @@
 """Fixtures for all tests: real servers, new databases, and the shared sample data."""
 
+from app.core import calm_start  # noqa: F401  # a worker imports thousands of modules
+
+# isort: split
+import gc
 import os
 import secrets
 from collections.abc import Iterator
@@ -48,6 +52,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByService:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long tests first, so that no xdist worker begins one when the others have nothing left to do."""
     items.sort(key=lambda item: (not item.nodeid.startswith(SAME_SERVICES), not item.nodeid.startswith(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of all later collections of garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import serving_for_a_module
+from tests.app.api.conftest import description, serving_for_a_module
 
 Operation = tuple[str, str]
 
@@ -25,10 +25,9 @@ def http(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def parameters() -> dict[Operation, list[dict[str, Any]]]:
     """The parameters of each operation that has a query."""
-    described = create_app(Settings()).openapi()["paths"]
     return {
         (method, path): operation["parameters"]
-        for path, operations in described.items()
+        for path, operations in description()["paths"].items()
         for method, operation in operations.items()
         if any(each["in"] == "query" for each in operation.get("parameters", []))
     }

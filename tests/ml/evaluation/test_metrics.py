@@ -1,11 +1,19 @@
 """Metrics agree with scikit-learn, and are None where they are undefined."""
 
+import importlib
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from sklearn import metrics as oracle
 
 from ml.evaluation.metrics import Metrics, block_confusions, confusion, metrics_of, pooled, standing
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Any:
+    """The metrics of scikit-learn, which takes half a second to import: only the process that runs these tests does."""
+    return importlib.import_module("sklearn.metrics")
 
 
 def random_maps(seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +24,7 @@ def random_maps(seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_metrics_agree_with_scikit_learn(seed: int) -> None:
+def test_metrics_agree_with_scikit_learn(oracle: Any, seed: int) -> None:
     truth, predicted = random_maps(seed)
     y, z = truth.ravel(), predicted.ravel()
     metrics = Metrics.from_confusion(confusion(truth, predicted))
@@ -33,7 +41,7 @@ def test_metrics_agree_with_scikit_learn(seed: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [3, 13, 255])
-def test_many_classes_agree_with_scikit_learn(classes: int) -> None:
+def test_many_classes_agree_with_scikit_learn(oracle: Any, classes: int) -> None:
     truth, predicted = random_maps(1, classes)
     y, z = truth.ravel(), predicted.ravel()
     counts = confusion(truth, predicted, classes)
