@@ -43,6 +43,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     stopping = threading.Event()
     celery = make_celery(settings)
     celery_worker.safe_say = lambda *_: None  # it prints beside the log, which may be JSON for machines
+    celery.connection_for_read().get_transport_cls()  # of no known kind, it ends this process now, not after `prepare`
     prepare()
     if not walls.are_possible():
         log.warning("the kernel has no Landlock, or an old one: a job that reads a file can open other files")
