@@ -24,7 +24,7 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import Worker
 from worker import metrics, resume, scratch, walls
-from worker.process import prepare
+from worker.process import import_for, prepare
 from worker.supervisor import perform_all
 
 REPORT_S = 5.0
@@ -44,6 +44,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     celery = make_celery(settings)
     celery_worker.safe_say = lambda *_: None  # it prints beside the log, which may be JSON for machines
     celery.connection_for_read().get_transport_cls()  # of no known kind, it ends this process now, not after `prepare`
+    import_for(queues)
     prepare()
     if not walls.are_possible():
         log.warning("the kernel has no Landlock, or an old one: a job that reads a file can open other files")

@@ -6,7 +6,7 @@ never inherit a lock that is held, a thread pool, or a GPU.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -16,6 +16,7 @@ import structlog
 
 from app.core.startup import calm_collection, configure_logs
 from app.jobs import lifecycle
+from app.jobs.kinds import QUEUES
 from app.services import Services
 from app.settings import Settings
 from ml.native import library
@@ -34,9 +35,17 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 _server = get_context("forkserver")
-_server.set_forkserver_preload(
-    ["app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate"]
-)
+_IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate")
+# the optimisers of torch import its compiler at their first step, which would take each training almost a second
+_IMPORTED_FOR_TRAININGS = ("torch._dynamo", "ml.nn.training.pictures")
+
+
+def import_for(queues: Collection[str]) -> None:
+    """Choose what the server process, when it is started, imports: what the jobs of `queues` need."""
+    _server.set_forkserver_preload([*_IMPORTED, *(_IMPORTED_FOR_TRAININGS if "training" in queues else ())])
+
+
+import_for(QUEUES)
 
 
 def prepare() -> None:

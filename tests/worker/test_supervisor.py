@@ -20,7 +20,7 @@ from tests.waiting import eventually
 from tests.worker import children
 from worker import supervisor
 from worker.context import Abandoned, Dismissed, Released
-from worker.process import Main, prepare, waiting_process
+from worker.process import Main, import_for, prepare, waiting_process
 from worker.supervisor import JobSupervisor, perform
 
 JOB = "trn_1"
@@ -245,3 +245,14 @@ def test_the_forkserver_has_the_environment_variables_that_libraries_need() -> N
     found = done.stdout.split("\0")
     assert "OMP_WAIT_POLICY=PASSIVE" in found
     assert "MALLOC_ARENA_MAX=3" in found, "variables that the operator has set stay"
+
+
+@pytest.mark.parametrize(("queues", "imports"), [(["training"], True), (["light", "prediction"], False)])
+def test_only_the_forkserver_of_trainings_imports_what_they_alone_need(
+    monkeypatch: pytest.MonkeyPatch, queues: list[str], imports: bool
+) -> None:
+    monkeypatch.setattr(forkserver._forkserver, "_preload_modules", [])
+    import_for(queues)
+    preloaded = vars(forkserver._forkserver)["_preload_modules"]
+    assert ("torch._dynamo" in preloaded) == imports
+    assert {"worker.process", "ml.nn.prediction.predict"} <= set(preloaded)
