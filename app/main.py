@@ -17,6 +17,7 @@ from app.api import (
     labels,
     models,
     predictions,
+    scene_tiles,
     scenes,
     schedules,
     stac,
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
-        *(jobs, uploads, scenes, labels, datasets, trainings, experiments, figures, models, evaluations),
+        *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
         *(schedules, stac, tiles, predictions, health, home),
     )
     for module in modules:

@@ -161,10 +161,11 @@ def delete_scene(services: Wired, id_: Id, if_match: Condition, how: Deleting) -
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))
 async def get_scene_data(services: Wired, places: Placed, id_: Id) -> StoredFile:
     """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
-    return StoredFile(await _cog(services, places, id_), media_type=COG, filename=f"{id_}.tif")
+    return StoredFile(await cog_of(services, places, id_), media_type=COG, filename=f"{id_}.tif")
 
 
-async def _cog(services: Services, places: Places, name: str) -> Path:
+async def cog_of(services: Services, places: Places, name: str) -> Path:
+    """The path of a scene as a cloud-optimised GeoTIFF, which is made if it is needed for the first time."""
     if ready := await run_in_threadpool(scenes.ready_cog, services, name):
         return ready
     return await places.run("copy", scenes.cog, services, name)

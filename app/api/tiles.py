@@ -10,6 +10,7 @@ from app.api.documents.stac import TILES
 from app.api.http.answers import BINARY, CACHE, content
 from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
+from app.data.scenes import BBox
 from app.mapping import tiles
 
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
@@ -54,8 +55,17 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
         tiles=(f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}",),
         minzoom=found.min_zoom,
         maxzoom=found.max_zoom,
-        bounds=tiles.bounds(services, id_),
+        bounds=bounds_of(tiles.box(services, id_)),
     )
+
+
+def bounds_of(box: BBox) -> BBox:
+    """The bounds in a TileJSON for a box in degrees: west, south, east and north.
+
+    They span -180 to 180 if the box crosses the date line, because TileJSON has no other bounds for that.
+    """
+    west, south, east, north = box
+    return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
 
 @router.get(
@@ -74,8 +84,12 @@ def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str
 
     304 without content if `if_none_match` has the ETag of the picture.
     """
-    etag = f'"{sha256[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "max-age=31536000, immutable"}
-    if etag in if_none_match or if_none_match.strip() == "*":
+    headers = {"ETag": f'"{sha256[:32]}"', "Cache-Control": "max-age=31536000, immutable"}
+    if has_copy(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(picture, media_type=f"image/{format_}", headers=headers)
+
+
+def has_copy(if_none_match: str, etag: str) -> bool:
+    """Whether a client has the picture with this ETag. if_none_match: its header If-None-Match."""
+    return etag in if_none_match or if_none_match.strip() == "*"

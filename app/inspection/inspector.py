@@ -26,14 +26,24 @@ from app.inspection import landlock
 from app.inspection.child import FAULTS
 from app.inspection.limits import Limit, Limits
 from app.inspection.server import ENDED, SECONDS
-from app.inspection.tasks import CopyMade, InspectCheckpoint, InspectLabels, InspectScene, MakeCog, Order, Task
+from app.inspection.tasks import (
+    CopyMade,
+    DrawnPicture,
+    DrawScene,
+    InspectCheckpoint,
+    InspectLabels,
+    InspectScene,
+    MakeCog,
+    Order,
+    Task,
+)
 from ml.checkpoint_header import CheckpointHeader
 from ml.faults import Fault, InputRefused
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 from ml.scenes.inspect import SceneInfo
 
-ANSWER_BYTES = 8 << 20
+PICTURE_BYTES = 32 << 20  # of an answer: 2048 x 2048 px of noise, as base64, have 22 MB
 CORES = os.cpu_count() or 1
 _SLACK_S = 5.0  # more than a child may take, before this process gives up waiting for it
 # of this process's environment, which has passwords, the children get these variables alone
@@ -129,7 +139,9 @@ atexit.register(SERVER.stop)
 
 @dataclass(frozen=True)
 class Inspector:
-    """Reads files of strangers, as many at once as this machine has cores, beside copies of scenes on half the cores.
+    """Reads files of strangers, as many at once as this machine has cores.
+
+    Beside them, copies of scenes and pictures of scenes have half the cores each: they never keep an upload waiting.
 
     Every method raises `InputRefused` with the faults of the file, which may be that it exceeds a limit, or `Busy`.
 
@@ -140,6 +152,7 @@ class Inspector:
     wait_s: float
     places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CORES))
     copies: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(max(1, CORES // 2)))
+    pictures: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(max(1, CORES // 2)))
 
     def scene(self, path: Path, *, bands: tuple[str, ...] | None, nodata: float | None) -> SceneInfo:
         """Inspect a scene, as `ml.scenes.inspect.inspect_scene` does."""
@@ -160,14 +173,26 @@ class Inspector:
         """
         return self._do(MakeCog(path=path, out=out), CopyMade, limits).made
 
+    def picture(self, task: DrawScene) -> DrawnPicture:
+        """Draw a part of a scene, as `ml.products.scene_picture.draw` does."""
+        return self._do(task, DrawnPicture, self.limits.model_copy(update={"answer_bytes": PICTURE_BYTES}))
+
     def _do(self, task: Task, result: type[Result], limits: Limits) -> Result:
         order = Order(task=task, limits=limits)
-        with self._place(self.copies if isinstance(task, MakeCog) else self.places):
+        with self._place(self._places_for(task)):
             for _ in range(2):
                 with suppress(_ServerEnded):
                     return read(_converse(order), result, order.limits)
                 log.error("the server of inspections has ended")
         raise Busy("inspection-away", "No file can be read at this moment; nothing was accepted.")
+
+    def _places_for(self, task: Task) -> threading.Semaphore:
+        match task:
+            case MakeCog():
+                return self.copies
+            case DrawScene():
+                return self.pictures
+        return self.places
 
     @contextmanager
     def _place(self, places: threading.Semaphore) -> Iterator[None]:
@@ -201,7 +226,7 @@ def _converse(order: Order) -> Answer:
         with suppress(OSError):  # it has ended, and `end` says how
             connection.sendall(order.model_dump_json().encode())
             connection.shutdown(socket.SHUT_WR)
-        answer = _received(connection)
+        answer = _received(connection, order.limits.answer_bytes)
         connection.close()  # a child that has more to say ends now
         status = _reported(end)
     if len(status) < ENDED.size:
@@ -221,20 +246,20 @@ def _reported(end: FileIO) -> bytes:
     return end.read(ENDED.size)
 
 
-def _received(connection: socket.socket) -> bytes:
-    """The answer of a child, cut off one byte after the limit."""
+def _received(connection: socket.socket, most: int) -> bytes:
+    """The answer of a child, cut off one byte after `most`."""
     answer = bytearray()
     with suppress(OSError):  # the child was killed
-        while len(answer) <= ANSWER_BYTES and (chunk := connection.recv(1 << 16)):
+        while len(answer) <= most and (chunk := connection.recv(1 << 16)):
             answer += chunk
-    return bytes(answer[: ANSWER_BYTES + 1])
+    return bytes(answer[: most + 1])
 
 
 def read(answer: Answer, result: type[Result], limits: Limits) -> Result:
     """The result in an answer. Raises `InputRefused` if there is none, or `OSError` for a full disk."""
     if answer.exit_code or answer.overdue:
         raise InputRefused(fault_of_end(answer, limits))
-    if len(answer.text) >= ANSWER_BYTES:
+    if len(answer.text) >= limits.answer_bytes:
         raise InputRefused(limits.fault("answer"))
     try:
         if answer.kind == "result":

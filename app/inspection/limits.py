@@ -22,12 +22,13 @@ class Limits(Frozen):
 
     memory_bytes: Bytes of memory that it may use beside what every child has from the start.
     core_s: Seconds on a core. Altogether it may take `GRACE_S` seconds more.
-    disk_bytes: Largest file that it may write.
+    disk_bytes: Largest file that it may write. answer_bytes: Longest answer.
     """
 
     memory_bytes: int
     core_s: int
     disk_bytes: int = 0
+    answer_bytes: int = 8 << 20
 
     @property
     def wall_s(self) -> float:

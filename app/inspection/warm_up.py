@@ -9,8 +9,10 @@ import numpy as np
 import rasterio
 from affine import Affine
 
+from app.inspection.tasks import as_png
 from ml.labels.inspect import inspect_labels
 from ml.products.cog import is_cog
+from ml.products.scene_picture import SceneFile, Style, draw, tile_place
 from ml.scenes.inspect import inspect_scene
 
 SIDE = 16
@@ -18,13 +20,14 @@ SQUARE = ((105.0, 23.0), (105.1, 23.0), (105.1, 23.1), (105.0, 23.0))
 
 
 def warm_up() -> None:
-    """Inspect a small scene and a small layer of labels, which this function makes."""
+    """Inspect a small scene and a small layer of labels, which this function makes, and draw the scene."""
     # what is not set up right is told by the inspection of an upload that needs it
     with suppress(Exception), tempfile.TemporaryDirectory() as folder:
         scene, labels = Path(folder, "scene.tif"), Path(folder, "labels.geojson")
         _write_scene(scene)
         inspect_scene(scene)
         is_cog(scene)
+        as_png(draw(SceneFile(scene, None, ("1",), ((0, 1),)), Style(bands=(0,)), tile_place(0, 0, 0)).pixels)
         geometry = {"type": "Polygon", "coordinates": [SQUARE]}
         labels.write_text(
             json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": geometry}]})

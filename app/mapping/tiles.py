@@ -70,15 +70,6 @@ def box(services: Services, id_: str) -> scenes.BBox:
         return scenes.get(session, predictions.get(session, id_).scene).info.bbox
 
 
-def bounds(services: Services, id_: str) -> scenes.BBox:
-    """The box of a prediction: west, south, east and north in degrees.
-
-    It spans -180 to 180 if the scene crosses the date line, because TileJSON has no other box for that.
-    """
-    west, south, east, north = box(services, id_)
-    return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
-
-
 def title(services: Services, id_: str) -> str | None:
     """The title of a prediction. Raises `NotFound`."""
     with services.database.read() as session:

@@ -89,6 +89,34 @@ def telling(names: Sequence[str]) -> int:
     return sum(1 + bool(code) + 2 * bool(region) for code, region in meanings)
 
 
+def in_true_colour(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers, from 0, of the bands in which a scene is shown to people.
+
+    They are the bands red, green and blue, if the names say which these are; otherwise the first three bands, and of
+    fewer than three the first.
+    """
+    regions = [_meaning(name)[1] for name in names]
+    colours = ("red", "green", "blue")
+    if all(colour in regions for colour in colours):
+        return tuple(map(regions.index, colours))
+    return (0, 1, 2) if len(names) > 2 else (0,)
+
+
+def find_band(names: Sequence[str], wanted: str) -> int | None:
+    """Return the number, from 0, of the band with a name, or else with a number from 1; None if there is none.
+
+    Upper and lower case are the same, unless the names of two bands differ by nothing else.
+    """
+    text = wanted.strip()
+    if text in names:
+        return names.index(text)
+    alike = [number for number, name in enumerate(names) if name.casefold() == text.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    number = int(text) if text.isdecimal() and text.isascii() and len(text) < 4 else 0
+    return number - 1 if 1 <= number <= len(names) else None
+
+
 def _meaning(name: str) -> tuple[str | None, str | None]:
     """Return the band code and the spectral region in a name, each None if absent."""
     letters = re.sub(r"[\W_]+", "", name.casefold())

@@ -46,11 +46,18 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     nodata: Nodata value in the file's units, as declared by the owner; None to take the file's value.
     names: Names of the bands, as declared by the owner. If there is one for alpha too, alpha is a band.
+    overview: Number of the overview to read instead of the full resolution, where 0 is the largest.
     scales, offsets: Scale and offset of each band in the file. scaled: Whether any of them changes a number.
     """
 
-    def __init__(self, path: Path, nodata: float | None = None, names: Sequence[str] | None = None) -> None:
-        self._dataset = open_raster(path)
+    def __init__(
+        self,
+        path: Path,
+        nodata: float | None = None,
+        names: Sequence[str] | None = None,
+        overview: int | None = None,
+    ) -> None:
+        self._dataset = open_raster(path, overview)
         masks = set() if len(names or ()) == self._dataset.count else {ColorInterp.alpha}
         self.indexes = [i for i, color in enumerate(self._dataset.colorinterp, 1) if color not in masks]
         self._alphas = [i for i in self._dataset.indexes if i not in self.indexes]
@@ -95,8 +102,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         raw, valid = self.read_raw(window)
         return self.physical(raw, valid), valid
 
-    def read_raw(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def read_raw(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the image as stored, (bands, rows, cols) in the file's type and units, and the validity.
+
+        shape: Rows and columns of the result, if it shall have fewer than the window: the others are left out evenly.
 
         Raises:
             ValueError: The window leaves the scene.
@@ -105,7 +114,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if window.row + window.rows > self.rows or window.col + window.cols > self.cols:
             raise ValueError(f"{window} leaves the scene of {self.rows} x {self.cols} px")
         with refusing_damage(f"The pixels around row {window.row}, column {window.col} cannot be decoded."):
-            raw = self._dataset.read(self.indexes, window=window.rasterio, out_dtype=self.dtype)
+            raw = self._dataset.read(
+                self.indexes,
+                window=window.rasterio,
+                out_dtype=self.dtype,
+                out_shape=(self.bands, *shape) if shape else None,
+            )
             return raw, self._valid(raw, window)
 
     def physical(self, raw: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -135,9 +149,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if self.scaled:
             valid &= np.isfinite(self._float32(raw)).all(axis=0)
         if self._masked:
-            valid &= self._dataset.read_masks(1, window=window.rasterio) > 0
+            valid &= self._dataset.read_masks(1, window=window.rasterio, out_shape=valid.shape) > 0
         for alpha in self._alphas:
-            valid &= self._dataset.read(alpha, window=window.rasterio) > 0
+            valid &= self._dataset.read(alpha, window=window.rasterio, out_shape=valid.shape) > 0
         return valid
 
 

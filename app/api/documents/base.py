@@ -43,7 +43,6 @@ def checksum(sha256: str) -> str:
     return f"1220{sha256}"
 
 
-Checksum = Annotated[
-    str, Field(alias="file:checksum", description="sha256 as a multihash: 1220 and 64 hexadecimal digits.")
-]
+CHECKSUM = "sha256 as a multihash: 1220 and 64 hexadecimal digits."
+Checksum = Annotated[str, Field(alias="file:checksum", description=CHECKSUM)]
 Software = Annotated[dict[str, str], Field(description="Versions of the software that made it, by name.")]

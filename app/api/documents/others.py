@@ -31,7 +31,7 @@ class Figures(Document):
 
 
 class TileJson(Document):
-    """The map tiles of a prediction (TileJSON 3.0.0). `bounds` are west, south, east and north in degrees."""
+    """The map tiles of a scene or a prediction (TileJSON 3.0.0). `bounds`: west, south, east and north in degrees."""
 
     tilejson: Literal["3.0.0"] = "3.0.0"
     name: str
@@ -39,7 +39,7 @@ class TileJson(Document):
     tiles: tuple[str, ...]
     minzoom: int
     maxzoom: int
-    bounds: tuple[float, float, float, float]
+    bounds: tuple[float, ...] = Field(min_length=4, max_length=4)
 
 
 class Landing(Document):

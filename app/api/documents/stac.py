@@ -34,6 +34,7 @@ MEDIA_TYPES = {
     "web.tif": COG,
 }
 ROLES = {"web.tif": "visual", "classes.qml": "style"}  # of the products that are not simply data
+THUMBNAIL_PX = 512
 TILES = "tiles/WebMercatorQuad/{z}/{x}/{y}"
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 PROJECTION, FILE, RASTER, CLASSIFICATION, WEB_MAP_LINKS = (
@@ -114,7 +115,7 @@ class Item(Document, Generic[Properties]):
 
 
 class Scene(Item[SceneProperties]):
-    """A scene as a STAC Item. Its asset `data` is the GeoTIFF."""
+    """A scene as a STAC Item. Its asset `data` is the GeoTIFF, and `thumbnail` a small picture of it."""
 
     @classmethod
     def of(cls, row: tables.Scene, address: str) -> "Scene":
@@ -131,16 +132,20 @@ class Scene(Item[SceneProperties]):
             warnings=info.warnings,
         )
         bands = tuple(Band.of(band, info.nodata) for band in info.bands)
-        file = _asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes, bands=bands)
+        assets = {"data": _asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes, bands=bands)}
+        tiles = _tile_links(url, "png") if web_grid.world_box(info.bbox) else ()
+        if tiles:
+            href = f"{url}/preview.png?max_size={THUMBNAIL_PX}"
+            assets |= {"thumbnail": Asset(href=href, type="image/png", roles=("thumbnail",))}
         return cls(
-            stac_extensions=_extensions(PROJECTION, {"data": file}),
+            stac_extensions=_extensions(PROJECTION, assets) + ((WEB_MAP_LINKS,) if tiles else ()),
             id=row.id,
             collection="scenes",
             geometry=info.footprint,
             bbox=info.bbox,
             properties=properties,
-            assets={"data": file},
-            links=item_links(address, "scenes", url),
+            assets=assets,
+            links=(*item_links(address, "scenes", url), *tiles),
         )
 
 
@@ -179,7 +184,7 @@ class Prediction(Item[PredictionProperties]):
             warnings=warnings or None,
         )
         assets = {name: _product(f"{url}/{name}", name, item, info, classes) for name, item in products.items()}
-        tiles = _tile_links(url) if "web.tif" in products else ()
+        tiles = _tile_links(url, "webp") if "web.tif" in products else ()
         return cls(
             stac_extensions=_extensions(WEB_MAP_LINKS if tiles else None, assets),
             id=row.id,
@@ -291,5 +296,5 @@ def _prediction_links(row: tables.Prediction, url: str, address: str) -> tuple[L
     return link(f"{address}/v1/scenes/{row.scene}", "derived_from", GEOJSON), link(f"{url}/areas", "areas")
 
 
-def _tile_links(url: str) -> tuple[Link, ...]:
-    return link(f"{url}/tilejson.json", "tilejson"), link(f"{url}/{TILES}.webp", "xyz", "image/webp")
+def _tile_links(url: str, format_: str) -> tuple[Link, ...]:
+    return link(f"{url}/tilejson.json", "tilejson"), link(f"{url}/{TILES}.{format_}", "xyz", f"image/{format_}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.documents.base import Checksum, Document, Omitted
+from app.api.documents.base import CHECKSUM, Document, Omitted
 from ml.contract import MAP_NODATA, ClassDef
 from ml.products.palette import UNOBSERVED, colours
 from ml.products.write import PROBABILITY
@@ -86,13 +86,16 @@ class Band(Document):
 
 
 class Asset(Grid):
-    """A file that belongs to an item. Fields of the projection extension, if there are any, are those of the file."""
+    """A file that belongs to an item. Fields of the projection extension, if there are any, are those of the file.
+
+    A picture that is drawn when it is asked for has neither a checksum nor a size.
+    """
 
     href: str
     type: str = Field(description="Media type.")
     roles: tuple[str, ...]
-    checksum: Checksum
-    size: int = Field(alias="file:size", description="Size of the file in bytes.")
+    checksum: Omitted[str] = Field(None, alias="file:checksum", description=CHECKSUM)
+    size: Omitted[int] = Field(None, alias="file:size", description="Size of the file in bytes.")
     bands: Omitted[tuple[Band, ...]] = None
 
 

@@ -27,7 +27,10 @@ TAGS = [
     {"name": "models", "description": "The registry of models: versions, metrics and aliases."},
     {"name": "evaluations", "description": "A model version scored on a split of a dataset."},
     {"name": "schedules", "description": "Trainings that are repeated by the clock, with a gate before promotion."},
-    {"name": "tiles", "description": "Class maps as tiles for web maps, at addresses like those of TiTiler."},
+    {
+        "name": "tiles",
+        "description": "Scenes and class maps as tiles for web maps, at addresses like those of TiTiler.",
+    },
     {"name": "predictions", "description": "One scene mapped with one model version: maps, polygons and hectares."},
     {
         "name": "stac",

@@ -139,10 +139,15 @@ def check_query(request: Request) -> None:
     If only values are wrong, FastAPI refuses them later, together with those of the headers and of the body.
     """
     route = request.scope["route"]
-    faults = [*_unreadable(request), *_repeated(request), *_unknown(request, query_names(route))]
-    if faults:
-        _, items = request_params_to_args(list(_query_fields(route.dependant)), request.query_params)
-        refuse(faults, [item for item in items if item["type"] != "extra_forbidden"])  # told as unknown
+    if faults := [*_unreadable(request), *_repeated(request), *_unknown(request, query_names(route))]:
+        refuse_query(request, faults)
+
+
+def refuse_query(request: Request, faults: Sequence[Fault] = ()) -> None:
+    """Raise an error for these faults of the query and for those of single values, if there are any."""
+    fields = list(_query_fields(request.scope["route"].dependant))
+    _, items = request_params_to_args(fields, request.query_params)
+    refuse(faults, [item for item in items if item["type"] != "extra_forbidden"])  # told as unknown
 
 
 def refuse(faults: Sequence[Fault], items: Sequence[dict[str, Any]]) -> None:

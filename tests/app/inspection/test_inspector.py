@@ -24,9 +24,11 @@ from app.inspection import inspector as inspection
 from app.inspection.inspector import SERVER, ForkServer, Inspector
 from app.inspection.limits import Limits
 from app.inspection.server import ENDED
+from app.inspection.tasks import DrawnPicture, DrawScene
 from ml.faults import InputRefused
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
+from ml.products.scene_picture import Style, tile_place
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import MakeScene, make_scene
 from tests.waiting import eventually
@@ -298,3 +300,28 @@ def test_a_spare_child_that_was_killed_is_replaced(server: ForkServer) -> None:
     connection, report = server.fork(seconds=0.2)
     with connection, FileIO(report) as end:
         assert ENDED.unpack(end.read(ENDED.size)) == (-signal.SIGKILL, True)
+
+
+def test_pictures_wait_for_each_other_and_keep_no_upload_waiting(make_scene: MakeScene) -> None:
+    path, inspector = make_scene(np.arange(4096, dtype=np.uint16).reshape(1, 64, 64)), Inspector(LIMITS, wait_s=0.05)
+    task = DrawScene(
+        path=path,
+        nodata=None,
+        names=("1",),
+        extremes=((0, 4095),),
+        style=Style(bands=(0,)),
+        place=tile_place(0, 0, 0),
+    )
+    assert inspector.picture(task).png.startswith(b"\x89PNG")
+    while inspector.pictures.acquire(blocking=False):
+        pass
+    with pytest.raises(Busy, match="Too many files"):
+        inspector.picture(task)
+    assert inspector.scene(path, bands=None, nodata=None).rows == 64
+
+
+def test_an_answer_that_is_no_picture_is_not_passed_on(inspector: Inspector) -> None:
+    for png in ("PGh0bWw-", "", "not base64"):
+        answer = inspection.Answer("result", json.dumps({"png": png, "ranges": None}).encode(), 0, overdue=False)
+        with pytest.raises(InputRefused, match="crash"):
+            inspection.read(answer, DrawnPicture, LIMITS)

@@ -13,7 +13,7 @@ from rasterio.rpc import RPC
 
 from ml.contract import BandStatistics, Contract, Scaling
 from ml.faults import InputRefused
-from ml.scenes.bands import same_band
+from ml.scenes.bands import find_band, in_true_colour, same_band
 from ml.scenes.compatibility import contract_faults, contract_of, order_notes, radiometry_notes
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from tests.ml.conftest import GRID, MakeScene
@@ -516,3 +516,39 @@ def test_alpha_does_not_count_as_near_infrared(make_scene: MakeScene) -> None:
     info = inspect_scene(make_scene(IMAGE, photometric="RGB", alpha="YES"))
     (fault,) = contract_faults(info, contract(bands=("red", "green", "blue", "nir")))
     assert fault.code == "wrong_bands" and "alpha" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["b", "g", "r", "nir"], (2, 1, 0)),
+        (["B04 red", "B03 green", "B02 blue"], (0, 1, 2)),
+        (["近红外", "红", "绿", "蓝"], (1, 2, 3)),
+        (["B02", "B03", "B04", "B08"], (0, 1, 2)),
+        (["nir", "red", "green"], (0, 1, 2)),
+        (["red", "blue"], (0,)),
+        (["pan"], (0,)),
+    ],
+)
+def test_people_are_shown_red_green_and_blue_where_the_names_say_which_these_are(
+    names: list[str], shown: tuple[int, ...]
+) -> None:
+    assert in_true_colour(names) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "found"),
+    [
+        (["1", "2", "3"], "2", 1),
+        (["b", "g", "r"], "3", 2),
+        (["3", "2", "1"], "3", 0),
+        (["NIR", "red"], " nir ", 0),
+        (["b", "B"], "B", 1),
+        (["Ba", "bA"], "ba", None),
+        (["1", "2"], "0", None),
+        (["1", "2"], "٢", None),
+        (["1", "2"], "", None),
+    ],
+)
+def test_a_band_is_found_by_its_name_and_else_by_its_number(names: list[str], wanted: str, found: int | None) -> None:
+    assert find_band(names, wanted) == found
