@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +22,6 @@ import numpy as np
 import rasterio
 from affine import Affine
 from fastapi import FastAPI
-from starlette.types import Message
 from titiler.core.factory import TilerFactory  # type: ignore[import-not-found]
 
 with rasterio.Env():  # starts GDAL with all its drivers: titiler needs some that canemap disables
@@ -36,6 +35,7 @@ from app.mapping.tiles import published
 from app.results import MappedAreas
 from app.settings import Settings
 from app.tables import Job, ModelVersion, Prediction, Scene
+from benchmarks.asgi import Contender, Tile, getter
 from benchmarks.side_by_side import show
 from ml.config import PredictConfig, TrainConfig
 from ml.products.web_cog import write_web_cog
@@ -45,8 +45,6 @@ from tests.app.documents import CONTRACT, UNSCORED
 
 COLOURS = {0: (0, 0, 0, 255), 1: (76, 175, 80, 255)}
 FIELD_PX = 40
-Tile = tuple[int, int, int]
-Contender = Callable[[Tile], Awaitable[int]]
 
 
 def class_map(path: Path, side: int) -> None:
@@ -90,30 +88,6 @@ def publish(app: FastAPI, classes: Path, web: Path) -> str:
         made = {"products": {"web.tif": stored}, "areas": MappedAreas(area_ha={}, observed_ha=0, unobserved_ha=0)}
         session.add(Prediction(id="p", scene="s", model="m", version=1, config=PredictConfig(), **made))
     return "p"
-
-
-def getter(app: FastAPI, path: str, query: str = "") -> Contender:
-    """A contender that requests tiles from an application; `path` has {z}, {x} and {y}."""
-
-    async def get(tile: Tile) -> int:
-        z, x, y = tile
-        where = path.format(z=z, x=x, y=y)
-        scope: dict[str, object] = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET"}
-        scope |= {"scheme": "http", "path": where, "raw_path": where.encode(), "query_string": query.encode()}
-        scope |= {"root_path": "", "headers": [(b"host", b"bench")], "server": ("bench", 80), "client": ("bench", 1)}
-        sent: list[Message] = []
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        await app(scope, receive, send)
-        assert sent[0]["status"] == 200, sent
-        return sum(len(message.get("body", b"")) for message in sent)
-
-    return get
 
 
 async def timed(contenders: Mapping[str, Contender], tiles: Sequence[Tile]) -> dict[str, list[float]]:
