@@ -13,8 +13,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     SettingsError,
 )
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 GIB = 1024**3
 DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
@@ -146,12 +144,17 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_database(cls, url: str) -> str:
         """The URL with the driver that is installed, as tools of PostgreSQL write it without one."""
+        if not url:
+            return url
+        from sqlalchemy import make_url  # imported only when it is used: commands that use a service need no database
+        from sqlalchemy.exc import ArgumentError
+
         example = "for instance postgresql+psycopg://user:password@host/canemap"
         try:
-            parts = make_url(url) if url else None
+            parts = make_url(url)
         except ArgumentError:
             raise ValueError(f"write a URL, {example}") from None
-        if parts is None or parts.drivername in DATABASES:
+        if parts.drivername in DATABASES:
             return url
         if parts.drivername in ("postgresql", "postgres"):
             return parts.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -5,7 +5,6 @@ from functools import partialmethod
 from typing import Any
 
 import typer
-from typer import rich_utils
 
 from app.cli.language import current, told
 
@@ -17,6 +16,8 @@ PANELS = ("ARGUMENTS_PANEL_TITLE", "OPTIONS_PANEL_TITLE", "COMMANDS_PANEL_TITLE"
 def in_language(command: Any) -> Any:
     """`command`, whose help and that of all commands below it is in the language of the terminal."""
     if current() != "en":
+        from typer import rich_utils  # imported only when it is used, because it brings a reader of Markdown
+
         for name in PANELS:
             setattr(rich_utils, name, told(getattr(rich_utils, name)))
         rich_utils.DEFAULT_STRING = told(rich_utils.DEFAULT_STRING)

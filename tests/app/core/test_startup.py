@@ -30,3 +30,9 @@ def test_no_control_character_of_a_client_gets_into_the_log(kind: str) -> None:
 def test_no_start_is_slowed_by_a_collection_of_all_that_was_imported(modules: str) -> None:
     program = f"import {modules}, gc; print(gc.get_stats()[2]['collections'])"
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "0\n"
+
+
+def test_a_command_that_uses_a_service_needs_neither_a_database_nor_a_reader_of_markdown() -> None:
+    program = "import app.cli, app.settings, sys; app.settings.Settings()"
+    program += "; print(*{'sqlalchemy', 'typer.rich_utils', 'numpy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "\n"
