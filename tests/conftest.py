@@ -27,9 +27,28 @@ hypothesis.settings.load_profile("any machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SAME_SERVICES = tuple(f"tests/e2e/test_{name}.py" for name in ("main_job", "experiments", "cli", "examples"))
-LONG = (
-    *("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py"),
-    *(f"tests/app/api/test_{name}.py" for name in ("openapi", "bombs", "uploads", "limits", "scenes")),
+# groups of files, or of folders; those that take longest come first
+LONGEST_FIRST = (
+    SAME_SERVICES,
+    ("tests/e2e/", "tests/test_stack.py", "tests/ml/nn/training/test_ranks.py"),
+    *(
+        tuple(f"tests/{name}.py" for name in names.split())
+        for names in (
+            """
+            app/api/test_datasets app/api/test_deletion app/api/test_limits app/api/test_models app/api/test_openapi
+            app/api/test_preconditions app/api/test_races app/api/test_retry app/api/test_schedules
+            app/api/test_stac_catalogue app/api/test_titles app/cli/test_failures app/cli/test_language
+            app/upkeep/test_scrubbing ml/geo/test_whole_file ml/nn/prediction/test_predict
+            ml/nn/prediction/test_row_stream ml/nn/training/test_step
+            """,
+            """
+            app/api/test_bombs app/api/test_jobs app/api/test_scenes app/api/test_uploads app/cli/test_service
+            app/operations/test_doctor app/storage/test_backup ml/labels/test_two_readers
+            ml/nn/prediction/test_stripes ml/nn/training/test_train ml/scenes/test_tiff_agreement ml/test_main
+            worker/test_supervisor
+            """,
+        )
+    ),
 )
 
 
@@ -50,8 +69,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByService:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run long tests first, so that no xdist worker begins one when the others have nothing left to do."""
-    items.sort(key=lambda item: (not item.nodeid.startswith(SAME_SERVICES), not item.nodeid.startswith(LONG)))
+    """Run long files first, so that no xdist worker begins one when the others have nothing left to do."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    groups = enumerate(LONGEST_FIRST)
+    return next((number for number, files in groups if item.nodeid.startswith(files)), len(LONGEST_FIRST))
 
 
 def pytest_collection_finish() -> None:
