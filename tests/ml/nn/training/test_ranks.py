@@ -36,7 +36,7 @@ SAME: dict[str, TrainConfig] = {
     "exact balance": changed(epochs=1, balance="oversample_exact", steps_per_epoch=None),
     "three classes": changed(**SHORT),
 }
-STOPPED = changed(epochs=3)
+THREE_EPOCHS = changed(epochs=3)
 
 
 class Done(NamedTuple):
@@ -50,14 +50,17 @@ class Done(NamedTuple):
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("ranks")
     binary, classes = easy_world(folder), three_classes_in(folder / "classes")
-    orders = {
+    # in the second epoch of the first order: ranks that start again begin at the first order, and may do so only once
+    orders = {"killed": Order(config=THREE_EPOCHS, data=binary, out=folder / "killed", die=6)}
+    orders["undisturbed"] = Order(config=THREE_EPOCHS, data=binary, out=folder / "undisturbed")
+    orders |= {
         name: Order(config=config, data=classes if name == "three classes" else binary, out=folder / name)
         for name, config in SAME.items()
     }
     orders["bfloat16"] = Order(config=changed(epochs=1, precision="bfloat16"), data=binary, out=folder / "bfloat16")
-    orders["stopped"] = Order(config=STOPPED, data=binary, out=folder / "stopped", stop=6)
+    orders["stopped"] = Order(config=THREE_EPOCHS, data=binary, out=folder / "stopped", stop=6)
     orders["uneven"] = Order(config=changed(batch_size=3), data=binary, out=folder / "uneven")
-    carried_out(folder, list(orders.values()))
+    carried_out(folder, list(orders.values()), "--max-restarts=1")
     return Done(orders, folder)
 
 
@@ -116,11 +119,8 @@ def test_an_invalid_config_is_refused_on_every_rank(done: Done) -> None:
     assert [outcome.ended for outcome in outcomes(done.orders["uneven"])] == ["uneven_batch"] * 2
 
 
-def test_all_ranks_restart_after_one_is_killed_and_the_result_is_the_same(tmp_path: Path) -> None:
-    data, config = easy_world(tmp_path), changed(epochs=3)
-    undisturbed = Order(config=config, data=data, out=tmp_path / "undisturbed")
-    killed = Order(config=config, data=data, out=tmp_path / "killed", die=6)  # in the second of three epochs
-    carried_out(tmp_path, [undisturbed, killed], "--max-restarts=1")
+def test_all_ranks_restart_after_one_is_killed_and_the_result_is_the_same(done: Done) -> None:
+    undisturbed, killed = (done.orders[name] for name in ("undisturbed", "killed"))
     assert (killed.out / "died").exists()
     assert [outcome.begun for outcome in outcomes(killed)] == [4, 4], "the first epoch is not repeated"
     first, second = ([outcome.losses for outcome in outcomes(order)] for order in (undisturbed, killed))
