@@ -110,14 +110,15 @@ def _allowed(text: str) -> str | None:
 def _guessed(texts: list[bytes]) -> str:
     """Return the encoding in which all texts make sense: UTF-8, GB 18030, or the code page of Western Windows.
 
-    High bytes of Chinese come in pairs, most of them characters of GB 2312; those of Western text come one by one.
+    High bytes of Chinese come in pairs, most of them characters of GB 2312; those of Western text come one by one, or
+    as pairs within a word ("açúcar"), where Chinese has no single character.
     """
     if all(_decodes(text, "utf-8") for text in texts):
         return "utf-8"
     if all(_decodes(text, "gb18030") for text in texts):
-        characters = [one for text in texts for one in _characters(text)]
-        pairs = sum(len(one) == 2 and min(one) >= _HIGH for one in characters)
-        if 2 * pairs > sum(not one.isascii() for one in characters):
+        words = [_characters(text) for text in texts]
+        pairs = sum(sum(len(one) == 2 and min(one) >= _HIGH for one in word) - _between_letters(word) for word in words)
+        if 2 * pairs > sum(not one.isascii() for word in words for one in word):
             return "gb18030"
     return "cp1252"
 
@@ -128,6 +129,12 @@ def _decodes(text: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _between_letters(characters: list[bytes]) -> int:
+    """Return the number of pairs that stand between two letters of ASCII."""
+    each = zip(characters, characters[1:], characters[2:], strict=False)
+    return sum(one.isalpha() and len(pair) == 2 and min(pair) >= _HIGH and other.isalpha() for one, pair, other in each)
 
 
 def _characters(text: bytes) -> list[bytes]:
