@@ -5,7 +5,9 @@ named columns of plain tables are read, and no more bytes than the file has.
 """
 
 import sqlite3
+import struct
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -36,6 +38,7 @@ MAX_VALUE_BYTES = 16 << 20  # of a text or a geometry: a polygon of a million ve
 _SPARE_BYTES = 1 << 20  # what may be read beyond the size of the file
 _TABLES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys")
 _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}  # by the envelope code in the geometry header
+_LITTLE_ENDIAN = 0x01  # flag in the geometry header
 _EXTENDED = 0x20  # flag in the geometry header: what follows is not standard WKB
 _WAL = 2  # file format in the header of SQLite: rows may be in a write-ahead log beside the file
 _UNKNOWN_CRS = (-1, 0)  # srs_id of undefined systems, and of texts that define none
@@ -51,18 +54,18 @@ def read_geopackage(path: Path, layer: str | None = None) -> FeatureLayer:
     Raises:
         InputRefused: bad_archive, unknown_layer, bad_geometry, too_many_features.
     """
-    texts, unread = _Texts(), Unread()
+    texts, unread, systems = _Texts(), Unread(), Counter[int]()
     try:
         with closing(_connect(path, texts)) as connection:
             _refuse_programs(connection)
             table = _feature_table(connection, layer)
             rows = _rows(connection, table, path.stat().st_size + _SPARE_BYTES)
             positions = {name: number for number, name in enumerate(table.attributes)}
-            features, without_geometry = read_features(rows, lambda row: _feature(row, positions, unread))
+            features, without_geometry = read_features(rows, lambda row: _feature(row, positions, unread, systems))
             crs, refused = usable_crs_of(lambda: _crs(connection, table.srs))
     except (sqlite3.Error, UnicodeError, OverflowError) as error:
         raise _bad(_reason(error)) from None
-    notes = (*_write_ahead_log(path), *unread.notes(), *texts.notes())
+    notes = (*_write_ahead_log(path), *unread.notes(), *texts.notes(), *_other_systems(systems, table.srs))
     return FeatureLayer(
         "geopackage", crs, features, without_geometry, name=table.name, notes=notes, crs_refused=refused
     )
@@ -192,10 +195,12 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _feature(row: Sequence[object], positions: dict[str, int], unread: Unread) -> Feature | None:
+def _feature(row: Sequence[object], positions: dict[str, int], unread: Unread, systems: Counter[int]) -> Feature | None:
+    """Read a row; None if it has no geometry. systems: Counts the numbers of the CRSs that geometries name."""
     geometry = _geometry(row[0])
-    if geometry is None:
+    if geometry is None or not isinstance(row[0], bytes):
         return None
+    systems[_srs_of(row[0])] += 1
     return Feature(geometry, Row(positions, tuple(map(unread.simple, positions, row[1:]))))
 
 
@@ -209,6 +214,25 @@ def _geometry(blob: object) -> Polygon | MultiPolygon | None:
     if blob[3] & _EXTENDED:
         raise NoPolygonError("its geometry is encoded in a way of one vendor's")
     return polygon_from_wkb(blob[8 + _ENVELOPE_BYTES[blob[3] >> 1 & 7] :])
+
+
+def _srs_of(blob: bytes) -> int:
+    """Return the number of the CRS that the header of a geometry names."""
+    (srs,) = struct.unpack_from("<i" if blob[3] & _LITTLE_ENDIAN else ">i", blob, 4)
+    return int(srs)
+
+
+def _other_systems(systems: Counter[int], layer: int) -> Iterator[Note]:
+    """Yield other_crs if geometries name another CRS than their layer, as copies from another layer do.
+
+    systems: Number of geometries by the number of their CRS. layer: That of the layer.
+    """
+    others = {srs: count for srs, count in systems.items() if srs not in (layer, *_UNKNOWN_CRS)}
+    if others:
+        listed = ", ".join(f"{srs} ({count})" for srs, count in list(others.items())[:12])
+        detail = f"Geometries say that they are in another CRS than their layer ({layer}), by its number: {listed}."
+        hint = "They are read in the CRS of the layer. If they were copied from another layer, project them."
+        yield Note(code="other_crs", detail=detail, hint=hint)
 
 
 def _crs(connection: sqlite3.Connection, srs: int) -> pyproj.CRS | None:

@@ -215,6 +215,18 @@ def test_rows_without_geometry_or_with_an_empty_one_are_counted(tmp_path: Path) 
     assert (len(layer.features), layer.without_geometry) == (1, 2)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_geometries_that_name_another_crs_than_their_layer_are_noted(tmp_path: Path, order: str) -> None:
+    def named(srs: int) -> bytes:
+        return b"GP\0" + bytes([order == "<"]) + struct.pack(f"{order}i", srs) + wkb([[ring()]])
+
+    rows = [(number, named(srs), "a") for number, srs in enumerate((32648, 0, -1))]
+    assert notes(read_layer(gpkg(tmp_path / "x", rows))) == {}
+    layer = read_layer(gpkg(tmp_path / "x", [*rows, (8, named(32649), "a"), (9, named(32649), "a")]))
+    assert len(layer.features) == 5
+    assert notes(layer)["other_crs"].endswith("their layer (32648), by its number: 32649 (2).")
+
+
 def test_a_write_ahead_log_is_noted(tmp_path: Path) -> None:
     path = gpkg(tmp_path / "x", [(1, ONE, "a")])
     assert notes(read_layer(path)) == {}
