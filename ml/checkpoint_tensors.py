@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -129,12 +129,21 @@ def _entries(path: Path) -> tuple[int, dict[str, _Entry]]:
     """Position of the first byte of the values, and the tensors by name. `read_header` has read the header before."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        document = json.loads(file.read(length))
-    document.pop("__metadata__")
+        document = json.loads(file.read(length), object_pairs_hook=_unique)
+    if not all(isinstance(text, str) for text in document.pop("__metadata__").values()):
+        raise bad_checkpoint("its metadata hold something other than texts")
     try:
         return 8 + length, _ENTRIES.validate_python(document)
     except ValidationError as error:
         raise bad_checkpoint("its list of tensors is malformed") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice in the header: readers take the first or the last, or refuse the file."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise bad_checkpoint("a name stands twice in its header")
+    return members
 
 
 def _check_entries(found: Mapping[str, _Entry], expected: Mapping[str, Tensor]) -> None:

@@ -178,6 +178,35 @@ def test_a_contract_as_trainings_write_it_is_accepted(tmp_path: Path, change: di
     assert inspect_checkpoint(save(tmp_path / "x", tensors_of(made), made.model_dump_json())) == made
 
 
+@pytest.mark.parametrize(
+    ("twice", "why"),
+    [
+        ('"stem.0.weight": {"dtype": "F32", "shape": [4, 2, 3, 3], "data_offsets": [0, 288]}, ', "stands twice"),
+        ('"__metadata__": {}, ', "stands twice"),
+    ],
+)
+def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path: Path, twice: str, why: str) -> None:
+    """The library that loads tensors refuses some of these files: each prediction would fail."""
+    made = header()
+    path = save(tmp_path / "x", tensors_of(made), made.model_dump_json())
+    assert why in refusal(_with_header(path, lambda text: text.replace("{", "{" + twice, 1)))
+
+
+def test_metadata_that_are_no_texts_are_refused(tmp_path: Path) -> None:
+    made = header()
+    path = save(tmp_path / "x", tensors_of(made), made.model_dump_json())
+    number = '"__metadata__":{"number":5,'
+    assert "other than texts" in refusal(_with_header(path, lambda text: text.replace('"__metadata__":{', number, 1)))
+
+
+def _with_header(path: Path, change: Callable[[str], str]) -> Path:
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    text = change(content[8 : 8 + length].decode()).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    return path
+
+
 SCORED = Metrics.from_confusion(np.array([[40, 10], [5, 45]]))
 WEST = BlockCounts(row=0, col=0, confusion=((30, 0), (5, 15)))
 THREE = BlockCounts(row=0, col=0, confusion=((1, 0, 0), (0, 1, 0), (0, 0, 1)))
