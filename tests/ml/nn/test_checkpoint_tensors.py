@@ -256,6 +256,6 @@ def test_metrics_that_contradict_their_counts_are_refused(tmp_path: Path, change
         {"val": SCORED, "test": SCORED, "details": {"test": PARTS, "val": PARTS}},
     ],
 )
-def test_metrics_as_trainings_write_them_are_accepted(tmp_path: Path, scored: dict[str, object]) -> None:
+def test_metrics_as_trainings_write_them_are_accepted(tmp_path: Path, scored: dict[str, Any]) -> None:
     made = header(**scored)
     assert inspect_checkpoint(save(tmp_path / "x", tensors_of(made), made.model_dump_json())) == made
