@@ -102,6 +102,7 @@ def check_new(name: str, pointer: str) -> None:
     check_name(name, pointer, example=id_of_file(name))
 
 
+_ETAG_LIST = re.compile(rf"\*|{_ETAG}(?:\s*,\s*(?:{_ETAG})?)*")
 _ETAGS = rf"^(\*|{_ETAG}(, *{_ETAG})*)$"
 
 
@@ -124,17 +125,24 @@ async def _if_match(
 ) -> IfMatch:
     """The condition of a request. One that has no ETag of this service matches nothing, and neither does a weak one.
 
-    A header that is sent twice counts as one list, as HTTP has it.
+    A header that is sent twice counts as one list, as HTTP has it. No resource meets an
+    If-None-Match that is no list of ETags.
     """
-    strong, any_ = r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', r'"([^"]*)"(?=\s*(?:,|$))'
-    return IfMatch(_tags(request, "if-match", strong), _tags(request, "if-none-match", any_))
+    strong, weak = r'(?<!W/)"([^"]*)"(?=\s*(?:,|$))', r'"([^"]*)"(?=\s*(?:,|$))'
+    excluded = _header(request, "if-none-match")
+    if excluded is not None and not _ETAG_LIST.fullmatch(excluded):
+        return IfMatch(frozenset())
+    return IfMatch(_tags(_header(request, "if-match"), strong), _tags(excluded, weak))
 
 
-def _tags(request: Request, header: str, pattern: str) -> frozenset[str] | None:
-    """The ETags in a header of the request, or None without this header."""
-    if header not in request.headers:
+def _header(request: Request, name: str) -> str | None:
+    return ", ".join(request.headers.getlist(name)).strip() if name in request.headers else None
+
+
+def _tags(text: str | None, pattern: str) -> frozenset[str] | None:
+    """The ETags in the text of a header, or None without this header."""
+    if text is None:
         return None
-    text = ", ".join(request.headers.getlist(header)).strip()
     return frozenset([EVERY] if text == "*" else re.findall(pattern, text))
 
 

@@ -111,7 +111,9 @@ def test_a_put_that_must_make_something_new_changes_nothing_that_is_there(
     tag = send("*").headers["etag"]
     for excluded in ("*", tag, f'"other", W/{tag}'):
         assert assert_problem(send(excluded), 412)["type"] == "etag-match"
-    assert send('"*"').status_code == send('"other"').status_code == 200
+    assert send('"*"').status_code == send('"other" ,').status_code == 200
+    for malformed in ("", "other", '"other', '"a" "b"'):
+        assert_problem(send(malformed), 412)
 
 
 def test_two_headers_of_one_name_are_one_list(http: httpx.Client, scene: Path) -> None:
