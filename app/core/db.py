@@ -144,6 +144,7 @@ def _configure_sqlite(connection: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions: `_begin_sqlite` does
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA temp_store=MEMORY")  # a job's sandbox forbids the folder that SQLite would use
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -110,6 +110,7 @@ def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:
     connection.text_factory = texts.decode
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # the sandbox of a reader has no folder for temporary files
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     end = time.monotonic() + SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)

@@ -163,6 +163,9 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
     system = _spatial_reference(grid.crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
     insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
+    # otherwise SQLite opens a temporary file, in the folder that TMPDIR named when the process first used SQLite: the
+    # sandbox of a job forbids it
+    package.connection.execute("PRAGMA temp_store = MEMORY")
     with closing(package.connection) as connection, connection:
 
         def write(some: Patches) -> None:

@@ -21,10 +21,12 @@ from app.jobs.lifecycle import Claim
 from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
-from ml.contract import Contract
+from ml.contract import BINARY, Contract
 from ml.geo.windows import Window
+from ml.products.polygon_files import write_polygons
 from ml.progress import Progress, Stopped
 from ml.scenes.source import RasterSource, Source
+from tests.ml.conftest import write_scene
 from worker import attempt, process
 from worker.attempt import _publish
 from worker.context import JobContext, Outcome
@@ -59,12 +61,21 @@ def waits_for_message(settings: Settings, claim: Claim, supervisor: Connection) 
     process.main(settings, claim, supervisor)
 
 
+def _many_polygons(folder: Path) -> None:
+    """Write a class map of noise and its thousands of polygons."""
+    values = (np.random.default_rng(0).random((1, 300, 300)) < 0.4).astype(np.uint8)
+    write_scene(folder / "noise.tif", values, nodata=255)
+    found = write_polygons(folder / "noise.tif", BINARY, folder / "a.geojson", folder / "a.gpkg", min_area_ha=0)
+    assert found > 5000, found
+
+
 TRIES: Mapping[str, Callable[[str], object]] = {
     "read": lambda path: Path(path).read_bytes(),
     "list": lambda path: list(Path(path).iterdir()),
     "write": lambda path: Path(path, "new").write_bytes(b"text"),
     "connect": lambda port: socket.create_connection(("127.0.0.1", int(port))).close(),
     "signal": lambda pid: os.kill(int(pid), 0),
+    "polygons": lambda folder: _many_polygons(Path(folder)),
     "run": lambda path: subprocess.run([path, "--version"], check=True, capture_output=True),
 }
 
