@@ -193,7 +193,7 @@ def _guess(encoding: TextEncoding | None) -> str:
     """Return what to say of an encoding that no file names; "" if there is nothing to say."""
     if encoding is None or encoding.found_by != "text" or encoding.name == "utf-8":
         return ""
-    return f" (read as {encoding.name}, which is a guess: a .cpg file can name the encoding)"
+    return f" (read as {encoding.name}, which is a guess, as no .cpg file names it)"
 
 
 def _counted(

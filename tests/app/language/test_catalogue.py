@@ -107,6 +107,14 @@ def test_a_text_that_is_made_to_take_long_does_not(piece: str) -> None:
     assert time.process_time() - started < 2
 
 
+def test_a_note_about_a_guessed_encoding_is_told_whole() -> None:
+    guess = " (read as gb18030, which is a guess, as no .cpg file names it)"
+    told = chinese(f"The attribute '作物'{guess} nowhere has the texts '新植蔗' of `classes`.")
+    assert "新植蔗" in told and "gb18030" in told
+    assert not re.search("[A-Za-z]+ [a-z]+", told), told
+    assert chinese("1 of 4 bands is alpha, which is used as a mask.") == "4 个波段中有 1 个是 alpha，用作掩膜。"
+
+
 def test_what_has_no_translation_stays() -> None:
     assert chinese("gx2018:1") == "gx2018:1"
     assert chinese("Quux frobnicates. The GeoPackage is damaged.") == "Quux frobnicates. " + chinese(
