@@ -79,7 +79,7 @@ COPY --from=needs-api /opt/python /opt/python
 COPY --from=code /opt/canemap /opt/canemap
 USER 10001
 EXPOSE 8000
-# the loopback of the container: there are no access keys yet, so that whoever publishes the API says so (`--unprotected`)
+# the loopback of the container: `--host 0.0.0.0` makes it reachable, and then every request needs a key
 CMD ["canemap", "serve"]
 
 FROM base AS worker

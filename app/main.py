@@ -8,6 +8,8 @@ from functools import cache
 from fastapi import Depends, FastAPI
 from starlette.routing import BaseRoute
 
+from app.access.keyring import RECORD_S, Keyring
+from app.access.signatures import Signer
 from app.api import (
     datasets,
     evaluations,
@@ -16,18 +18,21 @@ from app.api import (
     health,
     home,
     jobs,
+    keys,
     labels,
     models,
     predictions,
     scene_tiles,
     scenes,
     schedules,
+    signed_urls,
     stac,
+    tenants,
     tiles,
     trainings,
     uploads,
 )
-from app.api.http import body_limits, callers, cors, heads, languages, problems, request_log
+from app.api.http import access, body_limits, callers, cors, heads, languages, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -55,9 +60,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stop = threading.Event()
         counter = JobCounter(services.database)
         app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
+        app.state.keyring, app.state.signer = Keyring(services.database), Signer(services.database)
         app.state.places = Places(chosen.inspection_wait_s)
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
+        threads.append(start_every(RECORD_S, app.state.keyring.record, stop, name="use of keys"))
         threads += start_upkeep(services, stop)
         calm_collection()
         yield
@@ -70,23 +77,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     languages.install(app)
     body_limits.install(app, chosen.upload_idle_s)
+    access.install(app, chosen)
     callers.install(app, chosen)
     cors.install(app, chosen.origins)
     request_log.install(app)
     app.router.routes.extend(_routes())
+    access.check_routes(app)
     return app
 
 
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
     """The routes of all resources, the same for all settings: FastAPI takes 0.14 s to make them."""
-    app = described_app(dependencies=[Depends(known_query)])
+    app = described_app(dependencies=[Depends(access.allowed), Depends(known_query)])
     of_documentation = len(app.routes)
     # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, health, home),
+        *(schedules, stac, tiles, predictions, keys, tenants, signed_urls, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -1,5 +1,6 @@
 """The bodies of requests, as `docs/http-api.md` describes them. A body with an unknown key is refused."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -49,6 +50,7 @@ Title = Annotated[
     AfterValidator(shown),
     Field(description="A name for people, in any script, on one line."),
 ]
+Scope = Literal["view", "operate", "train", "approve", "admin"]  # what a key allows; each includes those before it
 FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
 
@@ -246,3 +248,54 @@ class TitlePatch(Frozen):
     model_config = _example({"title": "武鸣 2018"})
 
     title: Title | None
+
+
+Lifetime = Annotated[
+    str,
+    StringConstraints(pattern=r"^[1-9][0-9]{0,4}[dhm]$"),
+    Field(description="Number of days, hours or minutes: 90d, 12h, 30m."),
+]
+
+
+def period(text: str) -> timedelta:
+    """The length of time that a `Lifetime` names."""
+    unit = {"d": "days", "h": "hours", "m": "minutes"}[text[-1]]
+    return timedelta(**{unit: int(text[:-1])})
+
+
+class KeyRequest(Frozen):
+    """Make a key for a program."""
+
+    model_config = _example({"name": "portal of Nanning", "tenant": "nanning", "scope": "operate", "expires": "90d"})
+
+    name: Annotated[Title, Field(max_length=80, description="What the key is for, in any script.")]
+    scope: Scope = Field(description="What the key allows; each of them includes those before it.")
+    tenant: Reference | None = Field(None, description="Whose key it is; by default that of your own key.")
+    expires: Lifetime | None = Field(None, description="After what time it is refused: 90d, 12h, 30m; null for never.")
+
+
+class KeyRotation(Frozen):
+    """Replace a key by a new one."""
+
+    model_config = _example({"overlap": "1d"})
+
+    overlap: Lifetime = Field("1d", description="For how long the old key stays valid beside the new one.")
+
+
+class TenantRequest(Frozen):
+    """Make a tenant, or change it."""
+
+    model_config = _example({"title": "南宁市农业农村局"})
+
+    title: Title | None = Field(None, description="null for none.")
+
+
+class SignedUrlRequest(Frozen):
+    """Sign the address of a file, a picture or tiles."""
+
+    model_config = _example({"path": "/v1/predictions/prd_1/classes.tif", "expires_s": 600})
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(storable)] = Field(
+        description="Path on the service, without a query. {z}/{x}/{y} may stand in that of tiles."
+    )
+    expires_s: int = Field(3600, ge=1, le=366 * 86400, description="Seconds for which the address is valid.")

@@ -28,6 +28,15 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL; by default SQLite under the data folder.")
     broker_url: str = Field("", description="Celery broker URL; by default plain files under the data folder.")
     store_url: str = Field("", description="Store of the files: file:///folder or s3://bucket/prefix?endpoint=URL.")
+    auth: Literal["", "none", "keys"] = Field(
+        "",
+        description="keys: every request needs a key. none: requests to a loopback address need none, not even through "
+        "a proxy. By default requests to a loopback address need none, unless a proxy sent them on, or "
+        "CANEMAP_PUBLIC_URL names another machine. To any other address they always need one.",
+    )
+    signed_url_s: int = Field(
+        3600, ge=1, le=366 * 86400, description="Most seconds for which a signed address is valid."
+    )
     public_url: str = Field(
         "", description="Address under which browsers see the service, like https://maps.example.org; used in links."
     )

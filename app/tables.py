@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.columns import Base, PydanticJSON, now
+from app.core.columns import TENANT_LENGTH, Base, Owned, OwnedId, PydanticJSON, now
 from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.core.preconditions import tag_of
@@ -40,7 +40,60 @@ class Titled:
     title: Mapped[str | None] = mapped_column(String(200))
 
 
-class Scene(Titled, Base):
+class Tenant(Titled, Base):
+    """A portal that sees nothing but its own things. The first one, "local", belongs to whoever runs the service."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(String(TENANT_LENGTH), primary_key=True)
+    created: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return tag_of(self.created, self.revision)
+
+
+class Key(Owned, Base):
+    """A key of a tenant, with which its programs are let in. The key itself is nowhere.
+
+    scope: What the key allows, one of `app.access.keys.SCOPES`. sha256: of the whole key, in hex.
+    expires, revoked: From these times on it is refused; None if there is no such time.
+    last_used: The minute of its last use, about; None if it was never used.
+    """
+
+    __tablename__ = "keys"
+
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"), sort_order=-1)
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    scope: Mapped[str] = mapped_column(String(10))
+    sha256: Mapped[str] = mapped_column(String(64))
+    created: Mapped[datetime] = mapped_column(default=now)
+    expires: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("ix_keys_created", "tenant", "created", "id"),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag. The use of a key does not change it."""
+        return tag_of(self.created, self.revision)
+
+
+class Secret(Base):
+    """A secret that all processes of a service share. value: in hex."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str] = mapped_column(String(64))
+
+
+class Scene(Titled, Owned, Base):
     """An uploaded GeoTIFF.
 
     sha256: of the file, in hex. object: key of the file in the store. info: result of the inspection.
@@ -49,7 +102,7 @@ class Scene(Titled, Base):
 
     __tablename__ = "scenes"
 
-    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     object: Mapped[str] = mapped_column(Text)
@@ -71,10 +124,12 @@ class Scene(Titled, Base):
         return tag_of(self.created, self.revision)
 
     # has all columns that lists filter by, so that a page is read from the index even if few scenes match
-    __table_args__ = (Index("ix_scenes_created", "created", "id", "west", "south", "east", "north", "acquired"),)
+    __table_args__ = (
+        Index("ix_scenes_created", "tenant", "created", "id", "west", "south", "east", "north", "acquired"),
+    )
 
 
-class LabelSet(Titled, Base):
+class LabelSet(Titled, Owned, Base):
     """An uploaded file of labels.
 
     object: key of the file in the store. options: how the file is read. report: result of the inspection.
@@ -83,7 +138,7 @@ class LabelSet(Titled, Base):
 
     __tablename__ = "labels"
 
-    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     object: Mapped[str] = mapped_column(Text)
@@ -92,7 +147,7 @@ class LabelSet(Titled, Base):
     created: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
-    __table_args__ = (Index("ix_labels_created", "created", "id"),)
+    __table_args__ = (Index("ix_labels_created", "tenant", "created", "id"),)
 
     @property
     def tag(self) -> str:
@@ -106,7 +161,7 @@ _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: mos
 _REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE status END"
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 
     parent: Id of the job of the experiment to which a training belongs, or of the prediction to which a part belongs.
@@ -124,9 +179,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
 
-    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
-    parent: Mapped[str | None] = mapped_column(String(100))
+    parent: Mapped[str | None] = mapped_column(OwnedId(100))
     status: Mapped[str] = mapped_column(String(12), default="accepted")
     reported_status: Mapped[str] = mapped_column(String(12), Computed(_REPORTED, persisted=True))
     attempt: Mapped[int] = mapped_column(default=0)
@@ -149,12 +204,12 @@ class Job(Base):
     updated: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
-        Index("ix_jobs_created", "created", "id"),
-        Index("ix_jobs_kind", "kind", "created", "id"),
+        Index("ix_jobs_created", "tenant", "created", "id"),
+        Index("ix_jobs_kind", "tenant", "kind", "created", "id"),
         Index("ix_jobs_status", "status", "created", "id"),
         Index("ix_jobs_status_kind", "status", "kind", "created", "id"),
-        Index("ix_jobs_reported", "reported_status", "created", "id"),
-        Index("ix_jobs_reported_kind", "reported_status", "kind", "created", "id"),
+        Index("ix_jobs_reported", "tenant", "reported_status", "created", "id"),
+        Index("ix_jobs_reported_kind", "tenant", "reported_status", "kind", "created", "id"),
         Index("ix_jobs_parent", "parent", postgresql_where=_HAS_PARENT, sqlite_where=_HAS_PARENT),
     )
 
@@ -164,7 +219,7 @@ class Job(Base):
         return tag_of(self.created, self.revision)
 
 
-class JobLog(Base):
+class JobLog(Owned, Base):
     """One line of the log of a job."""
 
     __tablename__ = "job_log"
@@ -176,7 +231,7 @@ class JobLog(Base):
     text: Mapped[str] = mapped_column(Text)
 
 
-class Dataset(Titled, Base):
+class Dataset(Titled, Owned, Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
     prepared: result of the job. figures: key of the pictures for the figures. Both are None until the job succeeded.
@@ -185,7 +240,7 @@ class Dataset(Titled, Base):
     __tablename__ = "datasets"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(80))
+    name: Mapped[str] = mapped_column(OwnedId(80))
     version: Mapped[int]
     request: Mapped[DatasetRequest]
     scenes: Mapped[list[str]]
@@ -196,7 +251,7 @@ class Dataset(Titled, Base):
 
     __table_args__ = (
         Index("ux_datasets_name_version", "name", "version", unique=True),
-        Index("ix_datasets_created", "created", "id"),
+        Index("ix_datasets_created", "tenant", "created", "id"),
     )
 
 
@@ -224,22 +279,22 @@ class Scrub(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(String(20), default="")
-    thing: Mapped[str] = mapped_column(String(100), default="")
+    thing: Mapped[str] = mapped_column(OwnedId(100), default="")
     began: Mapped[datetime | None]
     ended: Mapped[datetime | None]
 
 
-class DeletedNumber(Base):
+class DeletedNumber(Owned, Base):
     """The largest number of the deleted versions of a dataset or a model. It is never given to another version."""
 
     __tablename__ = "deleted_numbers"
 
     kind: Mapped[str] = mapped_column(String(20), primary_key=True)
-    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     number: Mapped[int]
 
 
-class DatasetScenes(Base):
+class DatasetScenes(Owned, Base):
     """One scene of a dataset, so that the database keeps the scene while the dataset needs it."""
 
     __tablename__ = "dataset_scenes"
@@ -248,7 +303,7 @@ class DatasetScenes(Base):
     used: Mapped[str] = mapped_column(ForeignKey("scenes.id"), primary_key=True, index=True)
 
 
-class DatasetLabels(Base):
+class DatasetLabels(Owned, Base):
     """One label set of a dataset, so that the database keeps the label set while the dataset needs it."""
 
     __tablename__ = "dataset_labels"
@@ -257,7 +312,7 @@ class DatasetLabels(Base):
     used: Mapped[str] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
 
 
-class Training(Titled, Base):
+class Training(Titled, Owned, Base):
     """A training; `id` is also the id of its job.
 
     register_as: Name of the model; "" if the net is not registered. version: The version that was registered; None also
@@ -271,19 +326,19 @@ class Training(Titled, Base):
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
-    register_as: Mapped[str] = mapped_column(String(80))
+    register_as: Mapped[str] = mapped_column(OwnedId(80))
     config: Mapped[TrainConfig]
     version: Mapped[int | None]
-    experiment: Mapped[str | None] = mapped_column(String(100), index=True)
+    experiment: Mapped[str | None] = mapped_column(OwnedId(100), index=True)
     variant: Mapped[str | None] = mapped_column(String(80))
     header: Mapped[CheckpointHeader | None]
     figures: Mapped[str | None] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_trainings_created", "created", "id"),)
+    __table_args__ = (Index("ix_trainings_created", "tenant", "created", "id"),)
 
 
-class Experiment(Titled, Base):
+class Experiment(Titled, Owned, Base):
     """Variants, each trained with several seeds on one dataset; `id` is also the id of its job.
 
     comparison: Comparison of the trainings; None until the job succeeded.
@@ -297,10 +352,10 @@ class Experiment(Titled, Base):
     comparison: Mapped[Comparison | None]
     created: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_experiments_created", "created", "id"),)
+    __table_args__ = (Index("ix_experiments_created", "tenant", "created", "id"),)
 
 
-class SeriesRow(Base):
+class SeriesRow(Owned, Base):
     """The measured values of one epoch of a training."""
 
     __tablename__ = "series"
@@ -310,7 +365,7 @@ class SeriesRow(Base):
     values: Mapped[EpochValues]
 
 
-class ModelVersion(Titled, Base):
+class ModelVersion(Titled, Owned, Base):
     """A registered checkpoint.
 
     metrics, contract, config, versions, details, report: As in the header of the checkpoint.
@@ -320,7 +375,7 @@ class ModelVersion(Titled, Base):
 
     __tablename__ = "model_versions"
 
-    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
     dataset: Mapped[str | None] = mapped_column(String(100))
@@ -338,7 +393,7 @@ class ModelVersion(Titled, Base):
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
-class ModelTitle(Titled, Base):
+class ModelTitle(Titled, Owned, Base):
     """The title of a model, which has no other row: it is nothing but its versions.
 
     revision: Grows with each change.
@@ -346,11 +401,11 @@ class ModelTitle(Titled, Base):
 
     __tablename__ = "model_titles"
 
-    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     revision: Mapped[int] = mapped_column(default=1)
 
 
-class Alias(Base):
+class Alias(Owned, Base):
     """A name for a version of a model, which can be moved to another version.
 
     revision: Grows with each move, also over its removals.
@@ -358,7 +413,7 @@ class Alias(Base):
 
     __tablename__ = "aliases"
 
-    model: Mapped[str] = mapped_column(String(80), primary_key=True)
+    model: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     alias: Mapped[str] = mapped_column(String(80), primary_key=True)
     version: Mapped[int]
     updated: Mapped[datetime] = mapped_column(default=now)
@@ -372,13 +427,13 @@ class Alias(Base):
         return str(self.revision)
 
 
-class AliasMove(Base):
+class AliasMove(Owned, Base):
     """One move of an alias, which is never deleted. version: None if the alias was removed."""
 
     __tablename__ = "alias_moves"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    model: Mapped[str] = mapped_column(String(80))
+    model: Mapped[str] = mapped_column(OwnedId(80))
     alias: Mapped[str] = mapped_column(String(80))
     version: Mapped[int | None]
     reason: Mapped[str] = mapped_column(Text)
@@ -387,7 +442,7 @@ class AliasMove(Base):
     __table_args__ = (Index("ix_alias_moves", "model", "alias", "id"),)
 
 
-class Evaluation(Titled, Base):
+class Evaluation(Titled, Owned, Base):
     """One model version scored on one split of a dataset; `id` is also the id of its job.
 
     metrics, details: The result. software: What made it. All are None until the job succeeded.
@@ -396,7 +451,7 @@ class Evaluation(Titled, Base):
     __tablename__ = "evaluations"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    model: Mapped[str] = mapped_column(String(80))
+    model: Mapped[str] = mapped_column(OwnedId(80))
     version: Mapped[int]
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
     split: Mapped[str] = mapped_column(String(5))
@@ -411,7 +466,7 @@ class Evaluation(Titled, Base):
     )
 
 
-class Part(Base):
+class Part(Owned, Base):
     """A part of a prediction: some rows of its map, which one job makes; `id` is also the id of that job.
 
     first_row, end_row: The rows from `first_row` to before `end_row`.
@@ -429,7 +484,7 @@ class Part(Base):
     software: Mapped[Software | None]
 
 
-class Schedule(Titled, Base):
+class Schedule(Titled, Owned, Base):
     """A training that is repeated at the times of a cron expression.
 
     training: The request for the training of each run. promote: The gate; None if no version is promoted.
@@ -440,7 +495,7 @@ class Schedule(Titled, Base):
 
     __tablename__ = "schedules"
 
-    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     cron: Mapped[str] = mapped_column(String(200))
     timezone: Mapped[str] = mapped_column(String(80))
     training: Mapped[TrainingRequest]
@@ -452,7 +507,7 @@ class Schedule(Titled, Base):
     updated: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
 
-    __table_args__ = (Index("ix_schedules_created", "created", "id"),)
+    __table_args__ = (Index("ix_schedules_created", "tenant", "created", "id"),)
 
     @property
     def tag(self) -> str:
@@ -463,7 +518,7 @@ class Schedule(Titled, Base):
 _IS_OPEN = text("finished IS NULL")  # an index of these rows is small: most runs have ended
 
 
-class ScheduleRun(Base):
+class ScheduleRun(Owned, Base):
     """A run: one time that a schedule was due. `app.schedules.schedule_runs` explains its statuses.
 
     missed: Number of earlier times that were due and got no run. promote: The gate when the run began.
@@ -474,7 +529,7 @@ class ScheduleRun(Base):
 
     __tablename__ = "schedule_runs"
 
-    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
     schedule: Mapped[str] = mapped_column(ForeignKey("schedules.id", ondelete="CASCADE"))
     due: Mapped[datetime]
     trigger: Mapped[str] = mapped_column(String(10))
@@ -496,7 +551,7 @@ class ScheduleRun(Base):
     )
 
 
-class Prediction(Titled, Base):
+class Prediction(Titled, Owned, Base):
     """The map of one scene, made by one model version; `id` is also the id of its job.
 
     products: Files of the result, by their names. areas: Areas of the map. software: What made the map. All are None
@@ -507,7 +562,7 @@ class Prediction(Titled, Base):
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"))
-    model: Mapped[str] = mapped_column(String(80))
+    model: Mapped[str] = mapped_column(OwnedId(80))
     version: Mapped[int]
     config: Mapped[PredictConfig]
     products: Mapped[dict[str, Stored] | None]
@@ -517,7 +572,7 @@ class Prediction(Titled, Base):
 
     __table_args__ = (
         ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
-        Index("ix_predictions_created", "created", "id", "scene"),
+        Index("ix_predictions_created", "tenant", "created", "id", "scene"),
         Index("ix_predictions_scene", "scene", "created", "id"),
         Index("ix_predictions_model", "model", "version"),
     )

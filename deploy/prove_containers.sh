@@ -161,6 +161,9 @@ start() {
   healthy "${OURS[@]}"
   until curl --silent --fail --output /dev/null "$CANEMAP_URL/readyz"; do sleep 1; done
   echo "   ready"
+  # an earlier revision has no keys
+  CANEMAP_KEY=$(in_api canemap keys create proof --scope admin 2> /dev/null || true)
+  export CANEMAP_KEY
 }
 
 stop() { compose down "$@" >> "$WORK/up.log" 2>&1; }
@@ -171,7 +174,7 @@ tour() {
   bash examples/main_job.sh "$WORK/tour" "$TINY" 2>&1 | sed 's/^/   /'
 }
 
-newest_map() { curl --silent --fail "$CANEMAP_URL/v1/predictions/$1/classes.tif" | sha256sum; }
+newest_map() { curl --silent --fail --header "Authorization: Bearer $CANEMAP_KEY" "$CANEMAP_URL/v1/predictions/$1/classes.tif" | sha256sum; }
 
 say "Scenes for the tour"
 mkdir -p "$WORK/tour"
@@ -215,7 +218,7 @@ CODE
 timed start
 say "The tour"
 timed tour
-PREDICTION=$(curl --silent --fail "$CANEMAP_URL/v1/predictions" | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["features"][0]["id"])')
+PREDICTION=$(curl --silent --fail --header "Authorization: Bearer $CANEMAP_KEY" "$CANEMAP_URL/v1/predictions" | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["features"][0]["id"])')
 MAP=$(newest_map "$PREDICTION")
 SCHEMA=$(in_api canemap doctor --only database)
 echo "   $SCHEMA"
@@ -243,7 +246,7 @@ timed tour
 say "A backup and its way back"
 mkdir -p "$WORK/backup/files"
 chown 10001:10001 "$WORK/backup/files"
-podman exec "$(container postgres)" pg_dump --username canemap --format=custom canemap > "$WORK/backup/registry.dump"
+podman exec "$(container postgres)" pg_dump --username canemap --no-acl --format=custom canemap > "$WORK/backup/registry.dump"
 compose run -T --rm --no-deps --volume "$WORK/backup/files:/backup" api canemap files save /backup
 stop --volumes
 start_servers

@@ -12,6 +12,12 @@ CONFIG=${2:-'{}'}
 URL=${CANEMAP_URL:-http://127.0.0.1:8000}
 JSON='Content-Type: application/json'
 CURL=(curl --silent --show-error --fail-with-body)
+if [[ -n ${CANEMAP_KEY:-} ]]; then # in a file, because other users of the machine can see arguments
+    header=$(mktemp)
+    trap 'rm -f "$header"' EXIT
+    printf 'Authorization: Bearer %s\n' "$CANEMAP_KEY" > "$header"
+    CURL+=(--header "@$header")
+fi
 
 # Print the string under a key of the JSON document on standard input.
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }

@@ -9,6 +9,7 @@ from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.core import tenancy
 from app.core.errors import Damaged, NoRoom, ProblemDocument, StoreAway, document, refusal
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
@@ -84,7 +85,8 @@ def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
 
     If that fails, the files are deleted again.
     """
-    place = outcome.place or f"{KINDS[context.claim.kind].collection}/{context.claim.job_id.replace(':', '/')}"
+    of_job = tenancy.file_name(context.claim.job_id).replace(":", "/")
+    place = outcome.place or f"{KINDS[context.claim.kind].collection}/{of_job}"
     stored: dict[str, Stored] = {}
     try:
         for name, path in outcome.files.items():

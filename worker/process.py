@@ -14,6 +14,7 @@ from multiprocessing.context import ForkServerProcess
 
 import structlog
 
+from app.core import tenancy
 from app.core.startup import calm_collection, configure_logs
 from app.jobs import lifecycle
 from app.jobs.kinds import QUEUES
@@ -97,8 +98,13 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
 
 
 def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
-    """Do a claimed job in this process, and end it or give it back."""
+    """Do a claimed job in this process, in the scope of its tenant, and end it or give it back."""
     configure_logs(settings)
+    with tenancy.acting_for(claim.tenant):
+        _do(settings, claim, supervisor)
+
+
+def _do(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
     folder = scratch.folder_of(settings.data_dir / "scratch", claim.job_id)
     confine(settings, folder)
     crash_report.begin(crash_report.path_in(folder, claim.attempt))
@@ -106,7 +112,8 @@ def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> 
     _limit_threads(settings)
     services = Services.open(settings)
     context = JobContext(services.database, claim, supervisor)
-    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt), context.listening():
+    about = {"job": tenancy.whole(claim.job_id), "attempt": claim.attempt}
+    with structlog.contextvars.bound_contextvars(**about), context.listening():
         work(services, context)
     services.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import and_, or_, select
 
+from app.core import tenancy
 from app.core.columns import now
 from app.core.db import Database
 from app.core.errors import Damaged, StoreAway
@@ -73,8 +74,12 @@ class ResumeFile:
 
 def forget(store: Store, job_id: str) -> None:
     """Delete the unfinished results of a job that has ended."""
+    _forget(store, place_of(job_id))
+
+
+def _forget(store: Store, place: str) -> None:
     try:
-        for key in list(store.keys(place_of(job_id))):
+        for key in list(store.keys(place)):
             store.delete(key)
     except StoreAway as error:
         log.warning("unfinished results stay until the next sweep: the store cannot be reached", error=error.detail)
@@ -90,8 +95,8 @@ def sweep(store: Store, database: Database, keep: timedelta) -> None:
     with database.read() as session:
         can_be_retried = and_(Job.status.in_(lifecycle.UNSUCCESSFUL), Job.finished > now() - keep)
         unfinished = select(Job.id).where(or_(Job.status.not_in(lifecycle.FINAL), can_be_retried))
-        for job_id in kept - set(session.scalars(unfinished)):
-            forget(store, job_id)
+        for name in kept - {tenancy.file_name(job_id) for job_id in session.scalars(unfinished)}:
+            _forget(store, f"resume/{name}/")
 
 
 def _age(key: str) -> str:
@@ -101,4 +106,4 @@ def _age(key: str) -> str:
 
 def place_of(job_id: str) -> str:
     """The place in the store of a job's unfinished results, which are deleted when the job has ended."""
-    return f"resume/{job_id}/"
+    return f"resume/{tenancy.file_name(job_id)}/"

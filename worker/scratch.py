@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from app.core import tenancy
 from app.core.db import Database
 from app.core.errors import NoRoom
 from app.core.room import says_no_room
@@ -91,7 +92,7 @@ def remove(root: Path, job_id: str) -> None:
 
 def sweep(root: Path, database: Database) -> None:
     """Delete the scratch folders of all jobs that have ended or do not exist."""
-    with database.read() as session:
+    with tenancy.acting_for(tenancy.ALL), database.read() as session:
         open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(lifecycle.FINAL)))
         wanted = {folder_of(root, job_id).name for job_id in open_jobs}
     for folder in root.iterdir() if root.is_dir() else ():
@@ -101,4 +102,4 @@ def sweep(root: Path, database: Database) -> None:
 
 def folder_of(root: Path, job_id: str) -> Path:
     """The folder of all attempts at a job, and of the inputs that they share."""
-    return root / job_id.replace(":", "@")  # no id has an @, so no two jobs share a folder
+    return root / tenancy.file_name(job_id).replace(":", "@")  # no id has an @, so no two jobs share a folder

@@ -15,6 +15,7 @@ from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import refusal
 from app.jobs import lifecycle
@@ -52,7 +53,7 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
     """
     if stopping.is_set():
         return False  # even if notified of the job that it has given back; the sweep notifies another worker
-    with services.database.read() as session:
+    with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
         if not lifecycle.waiting(session, queue):
             return False
     with ExitStack() as stack:
@@ -68,11 +69,22 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
 def _claim_and_supervise(
     services: Services, queue: str, stopping: threading.Event, process: ForkServerProcess, connection: Connection
 ) -> bool:
-    with services.database.write() as session:
+    with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
         claim = lifecycle.claim_waiting(session, queue)
     if claim is None:
         return False
-    with structlog.contextvars.bound_contextvars(job=claim.job_id, attempt=claim.attempt):
+    with tenancy.acting_for(claim.tenant):
+        return _supervise(services, claim.in_its_scope(), stopping, process, connection)
+
+
+def _supervise(
+    services: Services,
+    claim: lifecycle.Claim,
+    stopping: threading.Event,
+    process: ForkServerProcess,
+    connection: Connection,
+) -> bool:
+    with structlog.contextvars.bound_contextvars(job=tenancy.whole(claim.job_id), attempt=claim.attempt):
         log.info("claimed", kind=claim.kind)
         since = time.monotonic()
         JobSupervisor(services, claim, stopping).supervise(process, connection)

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.api import documents
+from app.api.http.access import Sender
 from app.api.http.answers import TEXT, content
 from app.api.http.problems import ProblemResponse
 from app.core.errors import document
@@ -42,14 +43,17 @@ async def healthz() -> documents.Alive:
 
 
 @router.get("/readyz", response_model=documents.Ready)
-def readyz(request: Request) -> documents.Ready | Response:
-    """Say that everything a job needs is available; otherwise 503 with a problem that names what fails."""
+def readyz(request: Request, sender: Sender) -> documents.Ready | Response:
+    """Say that everything a job needs is available; otherwise 503 with a problem that names what fails.
+
+    Warnings, which name things of tenants, are only for whoever runs the service.
+    """
     readiness = request.app.state.readiness
     faults = readiness.faults()
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
         return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults).model_dump(), 503)
-    return documents.Ready(warnings=readiness.warnings())
+    return documents.Ready(warnings=readiness.warnings() if sender and sender.runs_the_service else ())
 
 
 @router.get("/metrics", response_class=Response, responses=content({"text/plain": TEXT}))

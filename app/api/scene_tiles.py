@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import TILES
+from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, DRAWN, content
 from app.api.http.deps import Address, Id, Wired
 from app.api.http.parameters import checked, refuse_query
@@ -91,13 +92,15 @@ async def get_scene_tile(
     operation_id="get_scene_tilejson_of_matrix_set",
     responses=problems(404),
 )
-def get_scene_tilejson(drawing: Drawn, query: Annotated[DrawingQuery, Query()], address: Address) -> documents.TileJson:
+def get_scene_tilejson(
+    request: Request, drawing: Drawn, query: Annotated[DrawingQuery, Query()], address: Address
+) -> documents.TileJson:
     """Describe the map tiles of a scene as TileJSON 3.0.0; they are drawn with the same `bands` and `stretch`."""
     scene, tiles = drawing.scene, drawing.tiles
     asked = urlencode(query.model_dump(exclude_none=True), safe=",")
     return documents.TileJson(
         name=scene.title or scene.id,
-        tiles=(f"{address}/v1/scenes/{scene.id}/{TILES}.png{'?' if asked else ''}{asked}",),
+        tiles=(with_signature(request, f"{address}/v1/scenes/{scene.id}/{TILES}.png{'?' if asked else ''}{asked}"),),
         minzoom=tiles.zoom - tiles.levels,
         maxzoom=tiles.zoom,
         bounds=bounds_of(scene.info.bbox),

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import TILES
+from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, CACHE, content
 from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
@@ -52,7 +53,7 @@ def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFo
     found = tiles.published(services, id_).tiles
     return documents.TileJson(
         name=tiles.title(services, id_) or id_,
-        tiles=(f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}",),
+        tiles=(with_signature(request, f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}"),),
         minzoom=found.min_zoom,
         maxzoom=found.max_zoom,
         bounds=bounds_of(tiles.box(services, id_)),

@@ -7,6 +7,7 @@ from app.core import calm_start  # noqa: F401
 import typer
 
 from app.cli import (
+    access,
     backup,
     compare,
     demo,
@@ -31,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (service, doctor, backup, uploads, work, compare, lists, show, ways_back, schedule, demo):
+for module in (service, doctor, access, backup, uploads, work, compare, lists, show, ways_back, schedule, demo):
     module.add_to(app)
 
 

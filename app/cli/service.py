@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 WORKER_PACKAGES = ("torch", "safetensors", "scipy")  # of the extra "worker", which the extra "api" lacks
-Host = Annotated[str, typer.Option(help="Address to listen on; only loopback, because there are no access keys yet.")]
-Unprotected = Annotated[
-    bool,
-    typer.Option(help="Allow any --host, as something else keeps strangers out, like the network of a container."),
-]
+Host = Annotated[str, typer.Option(help="Address to listen on. Where other machines reach it, requests need a key.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Write the log to standard error instead of a file.")]
 Socket = Annotated[int | None, typer.Option("--socket", hidden=True, help="Number of an open file: its socket.")]
@@ -38,7 +34,7 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, verbose: Verbose = False, as
     from app.cli.running import InUse, NotReady, running
     from app.settings import Settings
 
-    _check_host(host)
+    _check_host(host, Settings())
     _check_worker("no_worker")
     folder = Settings().data_dir.resolve()
     log = None if verbose else folder / "canemap.log"
@@ -64,7 +60,6 @@ def _run_until_interrupted(service: AbstractContextManager[str], folder: Path, l
 def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    unprotected: Unprotected = False,
     socket_: Socket = None,
     with_parent: WithParent = False,
 ) -> None:
@@ -78,17 +73,18 @@ def serve(
     from app.operations.supervise import die_with_parent
     from app.settings import Settings
 
-    _check_host(host, unprotected)
+    settings = Settings()
+    asks_for_keys = _check_host(host, settings)
     if with_parent:
         die_with_parent()
     private_files()
-    settings = Settings()
     try:
         listener = listening(host, port) if socket_ is None else socket.socket(fileno=socket_)
     except InUse as error:
         raise typer.BadParameter(str(error), param_hint=error.option) from error
+    changed = {"allowed_hosts": f"{settings.allowed_hosts},{host}", "auth": "keys" if asks_for_keys else settings.auth}
     config = uvicorn.Config(
-        create_app(settings.model_copy(update={"allowed_hosts": f"{settings.allowed_hosts},{host}"})),
+        create_app(settings.model_copy(update=changed)),
         log_config=None,
         http=BoundedProtocol,
         ws="none",
@@ -114,7 +110,7 @@ def worker(
         detail = text("no_queue", unknown=", ".join(sorted(unknown)), known=", ".join(QUEUES))
         raise typer.BadParameter(detail, param_hint="--queues")
     _check_worker("no_workers_here")
-    _check_schema(Settings())
+    check_schema(Settings())
     # executed and not imported: app must not depend on the worker, and through it on torch
     os.execv(sys.executable, [*PYTHON, "-m", "worker", "--queues", queues])
 
@@ -133,7 +129,7 @@ def beat() -> None:
     private_files()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    _check_schema(settings)
+    check_schema(settings)
     services = Services.open(settings)
     for thread in [*start_rounds(services, stop), *start_upkeep(services, stop)]:
         thread.join()
@@ -161,7 +157,7 @@ def _check_worker(sentence: str) -> None:
         raise Refused("missing-package", text(sentence, packages=names, verb="is" if len(missing) == 1 else "are"))
 
 
-def _check_schema(settings: "Settings") -> None:
+def check_schema(settings: "Settings") -> None:
     """Refuse to start on a database that was never migrated, or that is too old."""
     from app.core.db import Database
     from app.operations.readiness import schema_fault
@@ -176,14 +172,20 @@ def _check_schema(settings: "Settings") -> None:
         raise Refused("schema", text("no_schema", detail=fault.detail))
 
 
-def _check_host(host: str, unprotected: bool = False) -> None:
-    """Refuse a host that does not exist, or one that other machines reach, unless something else keeps them out."""
+def _check_host(host: str, settings: "Settings") -> bool:
+    """Whether every request must show a key: always where other machines reach the host.
+
+    Raises `BadParameter` for a host that does not exist, or if the settings would let everybody in.
+    """
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
         raise typer.BadParameter(text("no_host", host=host), param_hint="--host") from error
-    if not unprotected and not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+    if all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        return settings.auth == "keys"
+    if settings.auth == "none":
         raise typer.BadParameter(text("not_loopback", host=host), param_hint="--host")
+    return True
 
 
 def add_to(app: typer.Typer) -> None:

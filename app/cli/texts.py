@@ -37,8 +37,8 @@ TEXTS = {
     "no_queue": "{unknown}; the queues are {known}.",
     "no_host": "{host!r} is no address of this machine.",
     "not_loopback": (
-        "{host} can be reached from other machines, and there are no access keys yet: anybody could use the service. "
-        "Bind to 127.0.0.1 and put a proxy that asks for a password in front."
+        "{host} can be reached from other machines, and CANEMAP_AUTH is none: anybody could use the service. "
+        "Take that setting away, so that requests need a key, or bind to 127.0.0.1."
     ),
     "no_check": "{unknown}; known are {known}",
     "bad_store": "CANEMAP_STORE_URL names no store: {reason}.",
@@ -86,6 +86,11 @@ TEXTS = {
     "no_classes": "write sugarcane=1,*=0, or a JSON object with a whole number for each name.",
     "no_numbers": "{given!r} is no list of numbers. Write them like {example}.",
     "percent": "They are shares of 1, kappa between -1 and 1. Write {shares} if yours are percent.",
+    "new_key": "key {id} of tenant {tenant}, scope {scope}, expires {expires}. It is shown only now:",
+    "never": "never",
+    "revoked": "key {id} is refused from now on; other processes refuse it within 10 seconds.",
+    "no_scope": "{written!r} is not one of {scopes}.",
+    "bad_period": "{text!r} is no length of time. Write a number of days, hours or minutes: 90d, 12h, 30m.",
     "list_them": "`canemap {command}` lists those that there are.",
     "needs_key": "Set CANEMAP_KEY to a key of this service.",
     "needs_scope": "Ask whoever runs the service for a key that may do this, and set CANEMAP_KEY to it.",

@@ -1,13 +1,19 @@
-"""Column types: times in UTC, and JSON that is a typed value in Python."""
+"""Column types: times in UTC, JSON that is a typed value in Python, and ids that belong to a tenant."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, DateTime, Dialect, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.dml import ValuesBase
 from sqlalchemy.types import TypeEngine
+
+from app.core import tenancy
+
+TENANT_LENGTH = 32  # most characters of a tenant's id
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -64,10 +70,54 @@ class PydanticJSON(TypeDecorator[Any]):
         return None if value in (None, "null", b"null") else self._adapter.validate_json(value)
 
 
+class OwnedId(TypeDecorator[str]):
+    """A name or an id of a tenant: whole in the database, plain in Python (`app.core.tenancy`).
+
+    length: of the longest plain id. Only PostgreSQL keeps to it.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column's type in the database. PostgreSQL needs room for the tenant; SQLite never limits a length."""
+        room = TENANT_LENGTH + 1 if dialect.name == "postgresql" else 0
+        return dialect.type_descriptor(String(self.length + room))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Add the tenant of the current scope."""
+        return None if value is None else tenancy.whole(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Leave the tenant of the current scope out."""
+        return None if value is None else tenancy.plain(value)
+
+
 class Base(DeclarativeBase):
     """Base class of all tables."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime()}
+
+
+def _tenant_of_row(context: DefaultExecutionContext) -> str:
+    """The tenant of a row that is inserted, which each of its ids names."""
+    statement = context.compiled.statement if context.compiled else None
+    assert isinstance(statement, ValuesBase)
+    row = context.get_current_parameters()  # type: ignore[no-untyped-call]
+    ids = (row.get(column.key) for column in statement.table.columns if isinstance(column.type, OwnedId))
+    return tenancy.tenant_of(tenancy.whole(next(id_ for id_ in ids if id_ is not None)))
+
+
+class Owned:
+    """A row that belongs to a tenant. Sessions of another tenant's scope neither see nor change it."""
+
+    tenant: Mapped[str] = mapped_column(
+        String(TENANT_LENGTH), default=_tenant_of_row, server_default=tenancy.LOCAL, sort_order=-1
+    )
 
 
 def now() -> datetime:

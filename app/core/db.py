@@ -17,14 +17,28 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
 import migrations
+from app.core import tenancy
+from app.core.columns import Owned
 from app.core.reserve import Reserve
 from app.core.room import says_no_room
 from app.settings import Settings
 
 _MIGRATIONS = Path(migrations.__file__).parent
+# The role in which PostgreSQL runs the transactions of a tenant, if the user of the connection would see all rows.
+TENANT_ROLE = "canemap_tenant"
+_SET_SCOPE = text("SELECT set_config('canemap.tenant', :scope, true)")
+_SET_SCOPE_AND_ROLE = text(f"{_SET_SCOPE}, set_config('role', '{TENANT_ROLE}', true)")
+_SEES_ALL_ROWS = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+_MAKE_ROLE = f"""DO $$ BEGIN CREATE ROLE {TENANT_ROLE} NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"""
+_RIGHTS = (
+    f"GRANT USAGE ON SCHEMA public TO {TENANT_ROLE}",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {TENANT_ROLE}",
+    f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {TENANT_ROLE}",
+)
 _CONTENDED = ("40001", "40P01", "55P03")  # of PostgreSQL: serialization failure, deadlock, lock not available
 MIGRATION_LOCK = 0x63616E65  # any number, the same in every process
 Result = TypeVar("Result")
@@ -39,8 +53,49 @@ class Connections:
     wait_s: float = 30
 
 
+class ScopedSession(Session):
+    """A session in the scope in which it was opened: it sees and changes the rows of that tenant alone."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self.scope = tenancy.current()
+
+    def check_scope(self) -> None:
+        """Raise `RuntimeError` in another scope, where the ids of this session would mean other rows."""
+        if tenancy.current() != self.scope:
+            raise RuntimeError(f"A session of the scope {self.scope!r} is used in {tenancy.current()!r}.")
+
+
+@event.listens_for(ScopedSession, "do_orm_execute")
+def _only_own_rows(state: ORMExecuteState) -> None:
+    """Add the tenant to the conditions of each statement."""
+    session = state.session
+    assert isinstance(session, ScopedSession)
+    session.check_scope()
+    if session.scope != tenancy.ALL and not (state.is_column_load or state.is_relationship_load):
+        tenant = session.scope
+        criteria = with_loader_criteria(Owned, lambda table: table.tenant == tenant, include_aliases=True)
+        state.statement = state.statement.options(criteria)
+
+
+@event.listens_for(ScopedSession, "before_flush")
+def _flush_in_scope(session: ScopedSession, _context: UOWTransaction, _instances: object) -> None:
+    session.check_scope()
+
+
+@event.listens_for(ScopedSession, "after_begin")
+def _tell_the_scope(session: ScopedSession, _transaction: object, connection: Connection) -> None:
+    """Name the scope to PostgreSQL, whose row-level security then hides the rows of other tenants once more."""
+    if connection.dialect.name == "postgresql":
+        as_tenant = session.scope != tenancy.ALL and connection.info.get(TENANT_ROLE)
+        connection.execute(_SET_SCOPE_AND_ROLE if as_tenant else _SET_SCOPE, {"scope": session.scope})
+
+
 class Database:
-    """Transactions on the database. `read()` never blocks a writer; `write()` commits at its end or not at all."""
+    """Transactions on the database. `read()` never blocks a writer; `write()` commits at its end or not at all.
+
+    Each works in the scope of the tenant in which it begins.
+    """
 
     def __init__(self, url: str, connections: Connections = Connections()) -> None:
         self.engine = make_engine(url, connections)
@@ -50,13 +105,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Changes made in it are not saved."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with ScopedSession(self.engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits when the block ends, and rolls back when it raises."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with ScopedSession(self._writer) as session, session.begin():
             yield session
 
     def erase(self, change: Callable[[Session], Result]) -> Result:
@@ -83,6 +138,14 @@ class Database:
         locked = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
         return locked or getattr(error.orig, "sqlstate", None) in _CONTENDED
 
+    def hides_rows(self) -> bool | None:
+        """Whether the database hides the rows of other tenants from transactions of one; None for SQLite."""
+        if self.engine.dialect.name != "postgresql":
+            return None
+        with self.engine.connect() as connection:
+            sees_all = bool(connection.scalar(text(_SEES_ALL_ROWS)))
+            return not sees_all or bool(connection.info[TENANT_ROLE])
+
     def keep_reserve(self) -> None:
         """Reserve room for `erase` if there is none, and enough on the disk. A server of databases has its own disk."""
         if self._reserve:
@@ -97,7 +160,9 @@ def make_engine(url: str, connections: Connections = Connections()) -> Engine:
     """An engine for the database at `url`. SQLite is configured to be durable and safe for several processes."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _create_engine(parsed, connections, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        engine = _create_engine(parsed, connections, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        event.listen(engine, "connect", _note_whether_it_sees_all)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = _create_engine(parsed, connections, connect_args={"timeout": 30})
@@ -127,6 +192,14 @@ def _has_no_room(reserve: Reserve | None, error: BaseException | None) -> bool:
     """Whether SQLite could not use a file, for which there are many reasons, and the disk is full."""
     unusable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
     return unusable and reserve is not None and reserve.disk_is_full()
+
+
+def _note_whether_it_sees_all(connection: Any, record: Any) -> None:
+    """Remember whether transactions of a tenant need `TENANT_ROLE`, because this user is above row-level security."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({_SEES_ALL_ROWS}) AND EXISTS (SELECT FROM pg_roles WHERE rolname = '{TENANT_ROLE}')")
+        record.info[TENANT_ROLE] = cursor.fetchone()[0]
+    connection.rollback()
 
 
 def _open_sqlite(reserve: Reserve | None, connection: Any, _record: Any) -> None:
@@ -159,7 +232,11 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+                connection.execute(_SET_SCOPE, {"scope": tenancy.ALL})
             run_alembic(connection, revision)
+            if connection.dialect.name == "postgresql" and connection.scalar(text(_SEES_ALL_ROWS)):
+                for statement in (_MAKE_ROLE, *_RIGHTS):
+                    connection.execute(text(statement))
     finally:
         engine.dispose()
 

@@ -61,6 +61,12 @@ class Unreadable(Problem):
     title = "The request cannot be read"
 
 
+class Forbidden(Problem):
+    """Whoever sends the request may not do this."""
+
+    title = "Not allowed"
+
+
 class NotFound(Problem):
     """There is no resource with the requested name. kind: what it would be, in words."""
 

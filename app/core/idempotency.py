@@ -9,7 +9,7 @@ from sqlalchemy import String
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.columns import Base, now
+from app.core.columns import Base, Owned, OwnedId, now
 from app.core.errors import invalid
 
 INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
@@ -18,14 +18,14 @@ INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
 }
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(Owned, Base):
     """The first use of an Idempotency-Key. fingerprint: of the request. resource: id of what the request created."""
 
     __tablename__ = "idempotency_keys"
 
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    key: Mapped[str] = mapped_column(OwnedId(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    resource: Mapped[str] = mapped_column(String(100))
+    resource: Mapped[str] = mapped_column(String(100))  # plain: in answers to its own tenant alone
     created: Mapped[datetime] = mapped_column(default=now)
 
 

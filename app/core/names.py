@@ -12,7 +12,7 @@ from ml.text import is_storable, values_in
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, an id from `new_id`, or "name:version"
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter can be mistaken for a digit
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter can be mistaken for a digit
 
 
 def check_name(name: str, pointer: str = "/id", example: str = "wuming-2018") -> str:
@@ -39,5 +39,5 @@ def new_id(prefix: str) -> str:
     """A new id like "trn_06d8t3...". Ids of one prefix sort by the time of creation, and cannot be guessed."""
     milliseconds = int(time.time() * 1000)
     number = (milliseconds << 60) | secrets.randbits(60)
-    digits = (_ALPHABET[(number >> shift) & 31] for shift in range(100, -1, -5))
+    digits = (ALPHABET[(number >> shift) & 31] for shift in range(100, -1, -5))
     return f"{prefix}_{''.join(digits)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import Invalid, invalid
@@ -37,7 +37,9 @@ def page(
     token: where the page begins; None for the first page. Raises `Invalid` for a token that no list returned.
     """
     if token:
-        select = select.where(tuple_(created, key) < tuple_(*_decode(token)))
+        moment, id_ = _decode(token)
+        last_seen = tuple_(literal(moment, created.type), literal(id_, key.type))
+        select = select.where(tuple_(created, key) < last_seen)
     rows = session.scalars(select.order_by(created.desc(), key.desc()).limit(limit + 1)).all()
     if len(rows) <= limit:
         return Page(rows, None)

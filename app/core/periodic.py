@@ -1,10 +1,12 @@
-"""Work that a process repeats in the background until it is stopped."""
+"""Work for all tenants that a process repeats in the background until it is stopped."""
 
 import threading
 from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import OperationalError
+
+from app.core import tenancy
 
 log = structlog.get_logger()
 
@@ -16,7 +18,8 @@ def every(seconds: float, do: Callable[[], object], stop: threading.Event, *, na
     """
     while not stop.is_set():
         try:
-            do()
+            with tenancy.acting_for(tenancy.ALL):
+                do()
         except OperationalError as error:
             log.warning("the database cannot be reached, will try again", what=name, error=str(error))
         except Exception:

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.core import tenancy
 from app.core.errors import Conflict, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
@@ -151,7 +152,7 @@ def scene_file(scene: Scene, file: FileOf) -> SceneFile:
 def _next_version(session: Session, name: str) -> int:
     # PostgreSQL: transactions that make a version of this name wait here for each other. SQLite has only one writer.
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {name}"))))
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"dataset {tenancy.whole(name)}"))))
     largest = select(func.max(Dataset.version)).where(Dataset.name == name).scalar_subquery()
     return numbers.newest(session, "dataset", name, largest) + 1
 

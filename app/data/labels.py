@@ -45,7 +45,7 @@ def add(
         return _same(existing, upload, options), False
     report = services.inspector.labels(upload.path, options)
     check_texts(report, "the layer")
-    stored = services.store.put(upload.path, new_place(f"labels/{name}", "layer"), sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place("labels", name, "layer"), sha256=upload.sha256)
     labels = LabelSet(
         id=name,
         sha256=stored.sha256,

@@ -84,7 +84,7 @@ def add(
     check_texts(info, "the scene")
     if services.settings.scene_limit_px < info.rows * info.cols:
         raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
-    stored = services.store.put(upload.path, new_place(f"scenes/{name}", "scene.tif"), sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place("scenes", name, "scene.tif"), sha256=upload.sha256)
     scene = _row(name, info, options)
     scene.title = title
     scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object

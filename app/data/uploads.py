@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+from app.core import tenancy
 from app.core.errors import Conflict, Locked, NotFound, TooLarge
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
@@ -29,8 +30,8 @@ def begin(services: Services, once: IdempotentRequest = FRESH, total: int | None
     """
     _check_total(total, services)
     id_ = secrets.token_hex(16)
-    path = services.store.partial(id_)
-    remove_leftovers(path.parent.glob(path.name.replace(id_, "*")))
+    path = services.store.partial(tenancy.file_name(id_))
+    remove_leftovers(path.parent.glob(path.name.replace(tenancy.file_name(id_), "*")))
     with no_room_is_told():
         path.touch(exist_ok=False)
     with locked(services, id_) as file:
@@ -57,7 +58,7 @@ def tag_of(offset: int) -> str:
 def offset(services: Services, id_: str) -> int:
     """How many bytes of an upload are on the disk, where they survive a crash of the machine. Raises `NotFound`."""
     try:
-        with services.store.partial(id_).open("rb") as file:
+        with services.store.partial(tenancy.file_name(id_)).open("rb") as file:
             os.fsync(file.fileno())
             return os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
@@ -70,7 +71,7 @@ def locked(services: Services, id_: str) -> Iterator[FileIO]:
 
     Raises `NotFound`, or `Locked` if another request has it.
     """
-    path = services.store.partial(id_)
+    path = services.store.partial(tenancy.file_name(id_))
     try:
         file = path.open("r+b", buffering=0)
     except FileNotFoundError as error:

@@ -10,14 +10,15 @@ these writes match no row, and `Lost` makes the worker stop.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import Conflict, ProblemDocument, document
 from app.core.paging import Page, page
@@ -25,7 +26,7 @@ from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.jobs.kinds import KINDS, kinds_in
 from app.results import EndedAttempt
-from app.tables import Job, JobLog
+from app.tables import Job, JobLog, Tenant
 from ml.progress import Progress
 
 # target status: the statuses from which a job may move to it
@@ -57,12 +58,19 @@ class Claim:
     """The right to work on a job, until another worker claims it.
 
     attempt: how often the job was claimed, this time included. parent: id of the parent job, if it has one.
+    tenant: To which the job belongs.
     """
 
     job_id: str
     kind: str
     attempt: int
     parent: str | None = None
+    tenant: str = tenancy.LOCAL
+
+    def in_its_scope(self) -> "Claim":
+        """The claim with plain ids, for the scope of the tenant, which must be the current one."""
+        parent = self.parent and tenancy.plain(self.parent)
+        return replace(self, job_id=tenancy.plain(self.job_id), parent=parent)
 
 
 def create(session: Session, job_id: str, kind: str, *, parent: str | None = None, total: int = 0) -> Job:
@@ -107,18 +115,26 @@ def claim(session: Session, job_id: str) -> Claim | None:
     if job is None:
         return None
     _update_parent(session, job)
-    return Claim(job.id, job.kind, job.attempt, job.parent)
+    return Claim(job.id, job.kind, job.attempt, job.parent, job.tenant)
 
 
 def claim_waiting(session: Session, queue: str) -> Claim | None:
-    """Claim the oldest accepted job of a queue; None when no job waits there."""
+    """Claim the first of the jobs that are `waiting` in a queue; None when no job waits there."""
     return next((claimed for job_id in waiting(session, queue) if (claimed := claim(session, job_id))), None)
 
 
 def waiting(session: Session, queue: str) -> Sequence[str]:
-    """The ids of the oldest jobs of a queue that can be claimed, `CANDIDATES` at most, oldest first."""
-    accepted = select(Job.id).where(Job.kind.in_(kinds_in(queue)), *_can_be_claimed())
-    return session.scalars(accepted.order_by(Job.created, Job.id).limit(CANDIDATES)).all()
+    """The ids of the oldest jobs that can be claimed, of the tenant in a queue that has the fewest running jobs there.
+
+    So the many jobs of one tenant do not keep the few of another waiting. Returns `CANDIDATES` at most, oldest first.
+    """
+    of_queue = Job.kind.in_(kinds_in(queue))
+    running = select(Job.tenant, func.count().label("jobs")).where(of_queue, Job.status == "running")
+    busy = running.group_by(Job.tenant).subquery()
+    turns = select(Tenant.id).outerjoin(busy, busy.c.tenant == Tenant.id).order_by(func.coalesce(busy.c.jobs, 0))
+    oldest = select(Job.id).where(of_queue, *_can_be_claimed()).order_by(Job.created, Job.id).limit(CANDIDATES)
+    pages = (session.scalars(oldest.where(Job.tenant == tenant)).all() for tenant in session.scalars(turns).all())
+    return next((page for page in pages if page), [])
 
 
 def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:

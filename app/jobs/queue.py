@@ -9,6 +9,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError
 
+from app.core import tenancy
 from app.jobs.kinds import KINDS
 from app.settings import Settings
 from app.tables import Job
@@ -61,7 +62,8 @@ class JobQueue:
     def notify(self, job: Job) -> None:
         """Send the id of a job to the queue of its kind. Never raises. Call it after the commit, never before."""
         try:
-            self._celery.send_task(TASK, args=[job.id], queue=KINDS[job.kind].queue, retry=False, ignore_result=True)
+            queue, id_ = KINDS[job.kind].queue, tenancy.whole(job.id)
+            self._celery.send_task(TASK, args=[id_], queue=queue, retry=False, ignore_result=True)
         except Exception as error:  # without the broker the job is still safe in the database: do not refuse it
             log.warning("the broker cannot be reached, the sweep will notify again", job=job.id, error=str(error))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
+from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import Conflict, Damaged, NotFound, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
@@ -98,7 +99,7 @@ def import_bundle(
         return before
     header = services.inspector.checkpoint(upload.path)
     check_texts(header, "the checkpoint")
-    stored = services.store.put(upload.path, new_place(f"models/{name}", "model.safetensors"), sha256=upload.sha256)
+    stored = services.store.put(upload.path, new_place("models", name, "model.safetensors"), sha256=upload.sha256)
     with services.recording(stored.object) as session:
         earlier = once.earlier(session, f"{name}:{_newest(session, name) + 1}")
         version = resolve(session, earlier) if earlier else register(session, name, header, stored, Origin())
@@ -122,7 +123,7 @@ def onnx(services: Services, name: str, which: str) -> Path:
         with no_room_is_told(), checkpoint_of(version) as key:
             write_onnx(services.store.file(key), path, f"{version.name}:{version.version}")
 
-    return services.cache.get(f"{version.sha256}.{version.name}.{version.version}.onnx", make)
+    return services.cache.get(f"{version.sha256}.{tenancy.file_name(version.name)}.{version.version}.onnx", make)
 
 
 @contextmanager
@@ -302,4 +303,4 @@ def _point(session: Session, name: str, alias: str, version: int, reason: str) -
 def take_turns(session: Session, name: str) -> None:
     """Let transactions that change this model wait for each other on PostgreSQL. SQLite has only one writer."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"model {name}"))))
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"model {tenancy.whole(name)}"))))

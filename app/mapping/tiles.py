@@ -8,6 +8,7 @@ from functools import cache
 
 from PIL import Image
 
+from app.core import tenancy
 from app.core.errors import NotFound
 from app.data import scenes
 from app.mapping import predictions
@@ -55,12 +56,12 @@ def published(services: Services, id_: str) -> Published:
     stored = predictions.stored(services, id_, "web.tif")
     path = services.store.file(stored.object)
     with _adding:
-        _, found = _recent.pop((services.store.url, id_), (0.0, None))
+        _, found = _recent.pop(_place(services, id_), (0.0, None))
         if found is None or found.tiles.path != path or found.sha256 != stored.sha256:
             found = Published(WebTiles(path), stored.sha256)
         while len(_recent) >= _OPEN_FILES:
             _recent.pop(next(iter(_recent)))
-        _recent[services.store.url, id_] = time.monotonic() + _TRUSTED_S, found
+        _recent[_place(services, id_)] = time.monotonic() + _TRUSTED_S, found
     return found
 
 
@@ -82,8 +83,13 @@ def recently_opened(services: Services, id_: str) -> Published | None:
     The database is not asked, so the call is quick enough for an event loop. Products never change once they are
     published; only their deletion must be noticed, and it unlinks the files.
     """
-    until, found = _recent.get((services.store.url, id_), (0.0, None))
+    until, found = _recent.get(_place(services, id_), (0.0, None))
     return found if found and time.monotonic() < until and found.tiles.path.exists() else None
+
+
+def _place(services: Services, id_: str) -> tuple[str, str]:
+    """The place of a prediction in `_recent`, which all tenants share."""
+    return services.store.url, tenancy.whole(id_)
 
 
 @cache

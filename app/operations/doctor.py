@@ -96,6 +96,14 @@ def _database(services: Services) -> Iterator[Finding]:
         yield Finding("database", "warning", f"The schema {found} is newer than this canemap.", "Update canemap here.")
     else:
         yield Finding("database", "ok", f"{name}, schema {found}")
+        yield from _tenants(services)
+
+
+def _tenants(services: Services) -> Iterator[Finding]:
+    """Whether PostgreSQL itself keeps the rows of the tenants apart."""
+    if services.database.hides_rows() is False:
+        detail = "The user of the database sees the rows of all tenants, and so does every statement that names none."
+        yield Finding("database", "warning", detail, "Run `canemap migrate` as this user, which makes a role for it.")
 
 
 def _clock(services: Services) -> Iterator[Finding]:

@@ -1,10 +1,11 @@
-"""Counts of jobs, which /metrics shows."""
+"""Counts of the jobs of all tenants, which /metrics shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
+from app.core import tenancy
 from app.core.db import Database
 from app.jobs import lifecycle
 from app.tables import Job
@@ -29,7 +30,7 @@ class JobCounter:
         self._ended = self._count(lifecycle.FINAL)
 
     def _count(self, statuses: Sequence[str]) -> Counts:
-        by_status = select(Job.kind, Job.reported_status, func.count()).where(Job.reported_status.in_(statuses))
-        with self.database.read() as session:
+        by_status = select(Job.kind, Job.reported_status, func.count()).where(Job.status.in_(statuses))
+        with tenancy.acting_for(tenancy.ALL), self.database.read() as session:
             found = session.execute(by_status.group_by(Job.kind, Job.reported_status))
             return {(kind, status): number for kind, status, number in found}

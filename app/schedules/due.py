@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from sqlalchemy import select, update
 
+from app.core import tenancy
 from app.core.columns import now
 from app.schedules import cron, schedule_runs
 from app.services import Services
@@ -29,19 +30,21 @@ class Ticker:
 
     def tick(self) -> None:
         """Start the runs that are due and move on all unfinished runs. An error in one does not affect the others."""
-        with self.services.database.read() as session:
+        with tenancy.acting_for(tenancy.ALL), self.services.database.read() as session:
             due = session.scalars(select(Schedule).where(Schedule.due <= self.clock())).all()
         for schedule in due:
-            self._guarded(schedule.id, partial(self._fire, schedule))
-        with self.services.database.read() as session:
-            open_runs = session.scalars(select(ScheduleRun.id).where(ScheduleRun.finished.is_(None))).all()
-        for id_ in open_runs:
-            self._guarded(id_, partial(self._advance, id_))
+            self._guarded(schedule.tenant, schedule.id, partial(self._fire, schedule))
+        with tenancy.acting_for(tenancy.ALL), self.services.database.read() as session:
+            open_runs = session.scalars(select(ScheduleRun).where(ScheduleRun.finished.is_(None))).all()
+        for run in open_runs:
+            self._guarded(run.tenant, run.id, partial(self._advance, run.id))
 
-    def _guarded(self, what: str, do: Callable[[], list[Job]]) -> None:
+    def _guarded(self, tenant: str, what: str, do: Callable[[], list[Job]]) -> None:
+        """Do something for a tenant. what: The whole id of the schedule or run, for the log."""
         try:
-            for job in do():
-                self.services.queue.notify(job)
+            with tenancy.acting_for(tenant):
+                for job in do():
+                    self.services.queue.notify(job)
         except Exception:
             log.exception("a schedule or a run could not be moved on, will try again", what=what)
 

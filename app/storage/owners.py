@@ -1,5 +1,7 @@
 """What the files of a store belong to, in words that clients know: they are never told a key."""
 
+from app.core import tenancy
+
 _KINDS = {
     "scenes": "scene",
     "labels": "labels",
@@ -19,4 +21,5 @@ def owner_of(key: str) -> str:
     if collection not in _KINDS:
         return "the service"
     version = f":{rest[0]}" if collection == "datasets" else ""  # the keys of dataset gx:1 begin with datasets/gx/1/
+    name = tenancy.plain(name.replace("@", tenancy.SEPARATOR))
     return f"{_KINDS[collection]} {name + version!r}"

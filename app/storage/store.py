@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from app.core import tenancy
 from app.core.errors import Damaged
 from app.storage.owners import owner_of
 
@@ -102,12 +103,14 @@ def key_for(place: str, sha256: str) -> str:
     return str(path.with_name(f"{sha256}-{path.name}"))
 
 
-def new_place(folder: str, name: str) -> str:
-    """A place for `put` in `folder` that no other object has.
+def new_place(collection: str, owner: str, name: str) -> str:
+    """A place for `put` that no other object has.
+
+    collection, owner: What the object belongs to, like "scenes" and the name of one. name: Of the file.
 
     Objects of the same bytes then have different keys: to delete one never takes the file of another away.
     """
-    return f"{folder}/{secrets.token_hex(8)}-{name}"
+    return f"{collection}/{tenancy.file_name(owner)}/{secrets.token_hex(8)}-{name}"
 
 
 def sha256_in(key: str) -> str:

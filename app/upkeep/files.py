@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training
@@ -22,7 +22,8 @@ def after(session: Session, kind: str, id_: str) -> str | None:
     if kind == "version":
         name, _, number = id_.rpartition(":")
         here = tuple_(ModelVersion.name, ModelVersion.version)
-        wanted = select(ModelVersion.name, ModelVersion.version).where(here > tuple_(name, int(number or 0)))
+        last = tuple_(literal(name, ModelVersion.name.type), int(number or 0))
+        wanted = select(ModelVersion.name, ModelVersion.version).where(here > last)
         found = session.execute(wanted.order_by(ModelVersion.name, ModelVersion.version).limit(1)).first()
         return f"{found[0]}:{found[1]}" if found else None
     table = TABLES[kind]

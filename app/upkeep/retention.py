@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from sqlalchemy import CursorResult, Result, Select, delete, select
 
+from app.core import tenancy
 from app.core.columns import Base, now
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import IdempotencyKey
@@ -123,12 +124,17 @@ def _failed(services: Services, before: datetime) -> int:
     """Delete what has failed or was dismissed, unless something needs it."""
     with services.database.read() as session:
         old = select(Job).where(Job.status.in_(UNSUCCESSFUL), Job.finished < before, Job.kind.in_(WITH_JOBS))
-        things = [Thing(job.kind, job.id) for job in session.scalars(old.where(Job.parent.is_(None)).limit(JOBS))]
-    count = 0
-    for thing in things:
+        jobs = session.scalars(old.where(Job.parent.is_(None)).limit(JOBS)).all()
+    return sum(_forget(services, job) for job in jobs)
+
+
+def _forget(services: Services, job: Job) -> bool:
+    """Delete the result of a job of any tenant, unless something needs it. Returns whether it was deleted."""
+    with tenancy.acting_for(job.tenant):
+        thing = Thing(job.kind, tenancy.plain(job.id))
         try:
             deletion.delete(services, thing)
-            count += 1
         except (Conflict, NotFound) as kept:
             log.debug("kept", thing=str(thing), why=kept.detail)
-    return count
+            return False
+    return True

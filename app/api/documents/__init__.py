@@ -1,5 +1,6 @@
 """The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`."""
 
+from app.api.documents.access import Key, Keys, NewKey, Sender, SignedUrl, Tenant, Tenants
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
@@ -38,6 +39,8 @@ __all__ = [
     "FoundItems",
     "Job",
     "Jobs",
+    "Key",
+    "Keys",
     "Kind",
     "LabelSet",
     "LabelSets",
@@ -49,6 +52,7 @@ __all__ = [
     "ModelPage",
     "ModelVersion",
     "Models",
+    "NewKey",
     "Page",
     "Prediction",
     "Predictions",
@@ -59,10 +63,14 @@ __all__ = [
     "ScheduleRun",
     "ScheduleRuns",
     "Schedules",
+    "Sender",
     "Series",
+    "SignedUrl",
     "StacCollection",
     "StacCollections",
     "Status",
+    "Tenant",
+    "Tenants",
     "TileJson",
     "Training",
     "Trainings",

@@ -68,7 +68,7 @@ class Callers:
         name = _plain(host)
         server = scope.get("server") or ("",)
         # no page of a stranger is at the address to which this connection was made
-        return name in self.hosts or _is_loopback(name) or name == _plain(str(server[0]))
+        return name in self.hosts or is_loopback(name) or name == _plain(str(server[0]))
 
     def _is_foreign(self, headers: Headers, host: str) -> bool:
         own = {host, self.public} - {""}
@@ -92,7 +92,8 @@ def _plain(host: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a host name, or an address, is this machine itself."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

@@ -36,6 +36,7 @@ TAGS = [
         "name": "stac",
         "description": "Scenes, maps and models as one STAC API, for QGIS and pystac-client.",
     },
+    {"name": "keys", "description": "Keys of programs, and the tenants that they belong to."},
     {"name": "health", "description": "For the operator of the service."},
 ]
 # FastAPI finds only the models that are answered as application/json
@@ -48,7 +49,7 @@ def described_app(**options: Any) -> FastAPI:
         title="canemap",
         description=DESCRIPTION,
         version=version("canemap"),
-        responses=problems(422, 500, 503, 507),
+        responses=problems(401, 403, 422, 500, 503, 507),
         openapi_tags=TAGS,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,

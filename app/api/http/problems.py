@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 STATUS: dict[type[errors.Problem], int] = {
     errors.Unreadable: 400,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotReady: 404,
     errors.TooSlow: 408,
@@ -43,6 +44,8 @@ STATUS: dict[type[errors.Problem], int] = {
 TITLES = {404: "Not found", 405: "Method not allowed", 400: "The request cannot be read"}
 MEANINGS = {
     400: "The request cannot be read.",
+    401: "The request shows no key, or one that is refused.",
+    403: "The key does not allow it.",
     404: "There is no resource with this name, or its result does not exist yet.",
     408: "The body did not arrive in time.",
     409: "The state of a resource does not allow it.",

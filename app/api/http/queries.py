@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.api.documents.jobs import Kind, Status
 from app.api.http.parameters import checked
+from app.core.columns import TENANT_LENGTH
 from app.core.errors import invalid
 from app.core.names import NAME
 from app.core.paging import bad_token, check_token
@@ -77,6 +78,12 @@ class OfJobs(Paging):
     kind: Kind | None = Field(None, alias="processID", description="Only jobs of this kind.")
 
 
+class OfKeys(Paging):
+    """The query parameters that select keys."""
+
+    tenant: str | None = Field(None, max_length=TENANT_LENGTH, description="Only keys of this tenant.")
+
+
 class OfScenes(Paging):
     """The query parameters that select scenes."""
 
@@ -109,5 +116,6 @@ class OfPredictions(OfScenes):
 Page = Annotated[Paging, Query()]
 NamePage = Annotated[NamePaging, Query()]
 JobQuery = Annotated[OfJobs, Query()]
+KeyQuery = Annotated[OfKeys, Query()]
 SceneQuery = Annotated[OfScenes, Query()]
 PredictionQuery = Annotated[OfPredictions, Query()]

@@ -30,7 +30,7 @@ ORIGINS = [
 def settings(migrated_sqlite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a service behind a proxy. Only SQLite: no refused request reaches the database."""
     folder = tmp_path_factory.mktemp("callers")
-    names = {"allowed_hosts": "maps, Maps.Internal.", "public_url": "https://maps.example/c"}
+    names = {"allowed_hosts": "maps, Maps.Internal.", "public_url": "https://maps.example/c", "auth": "none"}
     with servers.copy_of(migrated_sqlite, folder) as url:
         yield on(url).model_copy(update=names | {"data_dir": folder / "data"})
 

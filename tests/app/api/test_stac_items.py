@@ -88,7 +88,7 @@ def test_items_and_their_lists_say_that_they_are_geojson(http: httpx.Client, sce
 
 
 def test_links_have_the_public_address(settings: Settings) -> None:
-    with serving(settings.model_copy(update={"public_url": "https://maps.example.org/cane"})) as http:
+    with serving(settings.model_copy(update={"public_url": "https://maps.example.org/cane", "auth": "none"})) as http:
         (item,) = http.get("/v1/predictions").json()["features"]
     addresses = [link["href"] for link in item["links"]] + [asset["href"] for asset in item["assets"].values()]
     assert {address.partition("/v1/")[0] for address in addresses} == {"https://maps.example.org/cane"}

@@ -40,7 +40,7 @@ WRONG_USAGE = [
     "jobs --log",
     "up --port 99999",
     "up --host nowhere.invalid",
-    "serve --host nowhere.invalid --unprotected",
+    "serve --host nowhere.invalid",
     "worker --queues nonsense",
     "schedule add x gx --cron * --floor iou",
     "models --lang fr",

@@ -13,7 +13,7 @@ def label_set(services: Services, folder: Path, name: str, content: bytes = b"so
     """Store a file and record it as a label set; returns its key."""
     source = folder / f"{name}.source"
     source.write_bytes(content)
-    stored = services.store.put(source, new_place(f"labels/{name}", "layer"))
+    stored = services.store.put(source, new_place("labels", name, "layer"))
     report = LabelReport(
         kind="geojson", features=0, crs="EPSG:4326", bbox=(0, 0, 1, 1), by_class=(), repairs=(), warnings=()
     )

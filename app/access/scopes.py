@@ -1,0 +1,30 @@
+"""What a key allows: one of five scopes, each of which includes all before it."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from app.core.tenancy import LOCAL
+from app.requests import Scope
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who sends a request.
+
+    tenant: Whose things it sees. scope: What it may do. key_id: Of the key that it showed; None if none was asked for.
+    """
+
+    tenant: str = LOCAL
+    scope: Scope = "admin"
+    key_id: str | None = None
+
+    def may(self, needed: Scope) -> bool:
+        """Whether the scope includes `needed`."""
+        return SCOPES.index(self.scope) >= SCOPES.index(needed)
+
+    @property
+    def runs_the_service(self) -> bool:
+        """Whether it may look after all tenants."""
+        return self.tenant == LOCAL and self.may("admin")

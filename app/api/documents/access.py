@@ -1,0 +1,97 @@
+"""The documents of keys and tenants."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from app import tables
+from app.access import keys
+from app.access.scopes import Principal
+from app.api.documents.base import Document, Page, Title
+from app.core.columns import now
+from app.requests import Scope
+
+
+class Key(Document):
+    """A key, without its secret, which is shown only when the key is made."""
+
+    id: str
+    name: str
+    tenant: str
+    scope: Scope
+    status: Literal["live", "expired", "revoked"]
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+    last_used: datetime | None = Field(description="To the minute; null if it was never used.")
+
+    @classmethod
+    def of(cls, row: tables.Key) -> "Key":
+        """The document of the key in `row`."""
+        return cls(status=_status(row), **{name: getattr(row, name) for name in cls.model_fields if name != "status"})
+
+
+def _status(row: tables.Key) -> Literal["live", "expired", "revoked"]:
+    if row.revoked is not None:
+        return "revoked"
+    return "expired" if keys.is_refused(row, now()) else "live"
+
+
+class NewKey(Document):
+    """A key that was just made. `key` is shown only now: keep it."""
+
+    id: str
+    key: str
+    name: str
+    tenant: str
+    scope: Scope
+    created: datetime
+    expires: datetime | None
+
+    @classmethod
+    def of(cls, made: keys.NewKey) -> "NewKey":
+        """The document of a new key."""
+        known = {name: getattr(made.row, name) for name in cls.model_fields if name != "key"}
+        return cls(key=made.text, **known)
+
+
+class Keys(Page[Key]):
+    """A page of keys, newest first."""
+
+
+class Sender(Document):
+    """Who sends a request: the tenant whose things it sees, and what it may do."""
+
+    tenant: str
+    scope: Scope
+    key: str | None = Field(description="Id of the key; null where the service asks for none.")
+
+    @classmethod
+    def of(cls, principal: Principal) -> "Sender":
+        """The document of whoever sent a request."""
+        return cls(tenant=principal.tenant, scope=principal.scope, key=principal.key_id)
+
+
+class SignedUrl(Document):
+    """An address that works without a key until it expires. It stands for a key: pass it on as carefully."""
+
+    url: str
+    expires: datetime
+
+
+class Tenant(Document):
+    """A portal that sees nothing but its own things."""
+
+    id: str
+    title: Title
+    created: datetime
+
+    @classmethod
+    def of(cls, row: tables.Tenant) -> "Tenant":
+        """The document of the tenant in `row`."""
+        return cls(id=row.id, title=row.title, created=row.created)
+
+
+class Tenants(Page[Tenant]):
+    """A page of tenants, newest first."""

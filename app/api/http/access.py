@@ -1,0 +1,208 @@
+"""Who sends a request, which is found before its body is read, and whether they may, once its route is known.
+
+Each route stands in `ROUTES` with the scope that it needs. An app with another route does not start.
+"""
+
+import ipaddress
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from anyio.to_thread import run_sync
+from fastapi import Depends, FastAPI, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.access.keyring import Keyring, Refused
+from app.access.scopes import Principal
+from app.access.signatures import PARAMETER, Unsigned
+from app.api.http.callers import is_loopback
+from app.api.http.heads import routes_of
+from app.api.http.problems import ProblemResponse
+from app.core import tenancy
+from app.core.errors import Forbidden, document
+from app.requests import Scope as Needed
+from app.settings import Settings
+from ml.faults import Fault
+
+PUBLIC = ("healthz", "readyz", "custom_swagger_ui_html", "swagger_ui_redirect", "redoc_html")
+NEEDED: dict[Needed, tuple[str, ...]] = {
+    "view": (
+        *("list_jobs", "get_job", "get_results", "get_log", "head_events", "get_events", "head_upload"),
+        *("list_scenes", "get_scene", "get_scene_data", "list_labels", "get_labels", "list_datasets", "get_dataset"),
+        *("list_trainings", "get_training", "get_series", "list_experiments", "get_experiment", "list_figures"),
+        *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
+        *("list_evaluations", "get_evaluation", "list_schedules", "get_schedule", "list_runs", "get_run"),
+        *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
+        *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),
+        *("get_scene_tile", "get_scene_tilejson", "get_scene_preview"),
+        *("list_predictions", "get_prediction", "get_areas", "get_product", "home", "get_landing", "whoami"),
+        *("metrics", "post_signed_url"),
+    ),
+    "operate": (
+        *("dismiss_job", "retry_job", "post_upload", "patch_upload", "put_upload", "delete_upload"),
+        *("put_scene", "post_scene", "patch_scene", "delete_scene"),
+        *("put_labels", "post_labels", "patch_labels", "delete_labels"),
+        *("post_prediction", "patch_prediction", "delete_prediction"),
+    ),
+    "train": (
+        *("post_dataset", "patch_dataset", "delete_dataset", "post_training", "patch_training", "delete_training"),
+        *("post_experiment", "patch_experiment", "delete_experiment", "patch_model", "delete_model"),
+        *("patch_version", "delete_version", "post_version", "put_alias", "delete_alias"),
+        *("post_evaluation", "patch_evaluation", "delete_evaluation"),
+        *("post_schedule", "patch_schedule", "delete_schedule", "post_run"),
+    ),
+    "admin": (
+        *("post_key", "list_keys", "get_key", "delete_key", "rotate_key"),
+        *("put_tenant", "list_tenants", "get_tenant"),
+    ),
+}
+OPERATORS = ("metrics", "put_tenant", "list_tenants")  # about all tenants: for keys of the tenant "local" alone
+ROUTES: dict[str, Needed | None] = {name: needed for needed, names in NEEDED.items() for name in names}
+ROUTES |= dict.fromkeys(PUBLIC)
+HINTS = {
+    "no-key": "Send the header Authorization: Bearer and your key, or set CANEMAP_KEY.",
+    "unknown-key": "Copy the whole key, which begins with cm_, or ask for a new one: it may have been revoked.",
+    "expired-key": "Ask for a new key.",
+    "unknown-signature": "Use the whole address as it was signed, and only to read.",
+    "expired-signature": "Sign the address again: POST /v1/signed-urls.",
+}
+DETAILS = {
+    "no-key": "The request shows no key.",
+    "unknown-key": "There is no such key.",
+    "expired-key": "The key has expired.",
+    "unknown-signature": "The signature does not allow this request.",
+    "expired-signature": "The signature has expired.",
+}
+
+
+class Access:
+    """ASGI middleware that finds out who sends a request, and lets it work in the scope of their tenant."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        public = urlsplit(settings.public_url).hostname
+        self.always = settings.auth == "keys" or (not settings.auth and bool(public) and not is_loopback(public or ""))
+        self.behind_a_proxy = settings.auth != "none"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. One with a wrong key is refused at once."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            principal = await self._principal(scope)
+        except (Refused, Unsigned) as refused:
+            await _unauthorised(scope, refused.code)(scope, receive, send)
+            return
+        scope["principal"] = principal
+        with tenancy.acting_for(principal.tenant if principal else tenancy.NOBODY):
+            await self.app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal | None:
+        """Who sends the request; None for somebody without a key. Raises `Refused`."""
+        headers, signature = Headers(scope=scope), _take_signature(scope)
+        if not (self.always or _reaches_others(scope) or (self.behind_a_proxy and _is_forwarded(headers))):
+            return Principal()
+        shown = headers.getlist("authorization")
+        if not shown:
+            return await run_sync(_signed, scope, signature) if signature else None
+        kind, _, key = shown[0].partition(" ")
+        if len(shown) > 1 or kind.lower() != "bearer":
+            raise Refused("unknown-key")
+        keyring: Keyring = scope["app"].state.keyring
+        return keyring.remembered(key.strip()) or await run_sync(keyring.find, key.strip())
+
+
+def _reaches_others(scope: Scope) -> bool:
+    """Whether the request came to an address that other machines can reach."""
+    try:
+        return not ipaddress.ip_address(str((scope.get("server") or ("",))[0])).is_loopback
+    except ValueError:  # a socket of this machine has no address
+        return False
+
+
+def _is_forwarded(headers: Headers) -> bool:
+    """Whether a proxy has sent the request on: it can come from anywhere, although it comes to the loopback."""
+    return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"))
+
+
+def _take_signature(scope: Scope) -> str:
+    """The signature of an address, which is taken out of the query: no route knows it, and no log has it."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    found = [value for name, value in query if name == PARAMETER]
+    if found:
+        kept = [part for part in scope["query_string"].split(b"&") if not part.startswith(f"{PARAMETER}=".encode())]
+        scope["query_string"], scope["signature"] = b"&".join(kept), found[0]
+    return found[0] if found else ""
+
+
+def _signed(scope: Scope, signature: str) -> Principal:
+    """Who signed the address, if that key is still valid. Raises `Unsigned` or `Refused`."""
+    state = scope["app"].state
+    principal: Principal = state.signer.check(signature, scope["method"], scope["path"])
+    if principal.key_id is not None:
+        state.keyring.check(principal.key_id)
+    return principal
+
+
+def _unauthorised(scope: Scope, code: str) -> ProblemResponse:
+    fault = Fault(code.replace("-", "_"), DETAILS[code], HINTS[code], "header:authorization")
+    body = document(401, code, "No entry", DETAILS[code], [fault]).model_copy(update={"instance": scope["path"]})
+    return ProblemResponse(body.model_dump(), 401, {"WWW-Authenticate": "Bearer", "Connection": "close"})
+
+
+class NoKey(Exception):
+    """A request without a key for a route that needs one."""
+
+
+async def allowed(request: Request) -> None:
+    """Raise `NoKey` or `Forbidden` unless whoever sends the request may use its route."""
+    name = request.scope["route"].name
+    needed, principal = ROUTES[name], request.scope["principal"]
+    if needed is None:
+        return
+    if principal is None:
+        raise NoKey
+    if not principal.may(needed):
+        raise _missing(needed, principal)
+    if name in OPERATORS and principal.tenant != tenancy.LOCAL:
+        detail = "This is about all tenants, and your key belongs to one of them."
+        hint = "Ask whoever runs the service, who has a key of the tenant local."
+        raise Forbidden("missing-scope", detail, Fault("missing_scope", detail, hint, "header:authorization"))
+
+
+def _missing(needed: Needed, principal: Principal) -> Forbidden:
+    detail = f"This needs the scope {needed!r}, and your key has {principal.scope!r}."
+    hint = "Ask whoever runs the service for a key that may do this."
+    return Forbidden("missing-scope", detail, Fault("missing_scope", detail, hint, "header:authorization"))
+
+
+async def _sender(request: Request) -> Principal:
+    principal: Principal = request.scope["principal"]
+    return principal
+
+
+def with_signature(request: Request, url: str) -> str:
+    """`url` with the signature of the request, if it has one, so that a map program can go on to it."""
+    signature = request.scope.get("signature")
+    return f"{url}{'&' if '?' in url else '?'}{PARAMETER}={quote(signature)}" if signature else url
+
+
+Sender = Annotated[Principal, Depends(_sender)]
+
+
+def check_routes(app: FastAPI) -> None:
+    """Raise `RuntimeError` if a route has no scope, or a scope no route."""
+    names = {str(getattr(route.original_route, "name", "")) for route in routes_of(app)}
+    if wrong := sorted(names ^ set(ROUTES)):
+        raise RuntimeError(f"Routes without a scope in app.api.http.access, or scopes without a route: {wrong}.")
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Find out who sends each request, before anything else is done with it."""
+
+    async def no_key(request: Request, _error: Exception) -> ProblemResponse:
+        return _unauthorised(request.scope, "no-key")
+
+    app.add_exception_handler(NoKey, no_key)
+    app.add_middleware(Access, settings=settings)

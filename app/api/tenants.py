@@ -1,0 +1,51 @@
+"""Routes of /v1/tenants, for whoever runs the service."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.access import tenants
+from app.api import documents
+from app.api.http.access import Sender
+from app.api.http.answers import ETAG, NEXT, answer, uploaded
+from app.api.http.deps import Condition, Id, Reading, Writing, etag, link_next
+from app.api.http.json_bodies import JsonRoute
+from app.api.http.parameters import checked
+from app.api.http.problems import IN_BODIES, problems
+from app.api.http.queries import Page
+from app.core.errors import NotFound
+from app.requests import TenantRequest
+
+_NAME: dict[str, Any] = {"description": "A name that you choose.", "pattern": f"^{tenants.NAME.pattern}$"}
+NewTenant = Annotated[str, Path(alias="id", json_schema_extra=_NAME), checked(tenants.check_name)]
+router = APIRouter(prefix="/v1/tenants", tags=["keys"], route_class=JsonRoute)
+
+
+@router.put("/{id}", status_code=201, responses=uploaded(documents.Tenant, ETAG) | problems(*IN_BODIES, 412))
+def put_tenant(
+    session: Writing, id_: NewTenant, body: TenantRequest, if_match: Condition, response: Response
+) -> documents.Tenant:
+    """Make a tenant, or change its title."""
+    row, new = tenants.put(session, id_, body.title, if_match)
+    response.status_code = 201 if new else 200
+    response.headers["Location"] = f"/v1/tenants/{id_}"
+    etag(response, row.tag)
+    return documents.Tenant.of(row)
+
+
+@router.get("", responses=answer(200, NEXT))
+def list_tenants(session: Reading, request: Request, response: Response, page: Page) -> documents.Tenants:
+    """List all tenants, newest first."""
+    found = tenants.find(session, limit=page.limit, token=page.token)
+    link_next(request, response, found.next)
+    return documents.Tenants(items=tuple(map(documents.Tenant.of, found.rows)), next=found.next)
+
+
+@router.get("/{id}", responses=answer(200, ETAG) | problems(404))
+def get_tenant(session: Reading, sender: Sender, id_: Id, response: Response) -> documents.Tenant:
+    """Read one tenant; a key of a tenant may read its own."""
+    if sender.tenant != id_ and not sender.runs_the_service:
+        raise NotFound("tenant", id_)
+    row = tenants.get(session, id_)
+    etag(response, row.tag)
+    return documents.Tenant.of(row)

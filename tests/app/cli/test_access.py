@@ -1,0 +1,73 @@
+"""`canemap keys` and `canemap tenants`, which work on the database of the settings."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.access.keyring import Keyring, Refused
+from app.core.db import Database, migrate
+from app.settings import Settings
+from tests.app.cli.test_service import canemap
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    migrate(Settings(data_dir=folder))
+    return folder
+
+
+def told(data: Path, *arguments: str) -> object:
+    done = canemap(data, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def keyring(data: Path) -> Keyring:
+    return Keyring(Database(Settings(data_dir=data).database))
+
+
+def test_a_key_is_made_listed_rotated_and_revoked(data: Path) -> None:
+    made = told(data, "keys", "create", "门户", "--tenant", "nanning", "--scope", "operate", "--expires", "90d")
+    assert isinstance(made, dict) and made["key"].startswith(f"cm_{made['id']}_")
+    assert keyring(data).find(made["key"]).tenant == "nanning"
+    listed = canemap(data, "keys", "list")
+    assert "门户" in listed.stdout and made["key"] not in listed.stdout
+    newer = told(data, "keys", "rotate", made["id"], "--overlap", "1h")
+    assert isinstance(newer, dict) and newer["scope"] == "operate"
+    assert keyring(data).find(made["key"]) and keyring(data).find(newer["key"])
+    told(data, "keys", "revoke", made["id"])
+    with pytest.raises(Refused):
+        keyring(data).find(made["key"])
+    assert {row["id"] for row in told(data, "tenants", "list")} == {"local", "nanning"}  # type: ignore[attr-defined]
+
+
+def test_the_key_alone_is_printed_on_standard_output(data: Path) -> None:
+    done = canemap(data, "keys", "create", "portal")
+    assert done.stdout.startswith("cm_") and len(done.stdout.split()) == 1
+    assert "shown only now" in done.stderr and done.stdout.strip() not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "part"),
+    [
+        ("keys create x --scope root", 2, "admin"),
+        ("keys create x --expires 9y", 2, "90d, 12h, 30m"),
+        ("keys create x --tenant a/b", 3, "name of a tenant"),
+        ("keys revoke nothing", 3, "There is no key 'nothing'."),
+        ("keys rotate nothing", 3, "There is no key 'nothing'."),
+        ("tenants add ../x", 3, "name of a tenant"),
+    ],
+)
+def test_mistakes_are_told(data: Path, command: str, code: int, part: str) -> None:
+    done: subprocess.CompletedProcess[str] = canemap(data, *command.split())
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert part in done.stderr
+
+
+def test_a_service_that_others_reach_cannot_be_left_open(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANEMAP_AUTH", "none")
+    done = canemap(data, "serve", "--host", "0.0.0.0", "--json")
+    assert done.returncode == 2 and "CANEMAP_AUTH is none" in done.stderr
