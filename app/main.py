@@ -75,10 +75,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = described_app(lifespan=lifespan)
     problems.install(app)
-    languages.install(app)
     body_limits.install(app, chosen.upload_idle_s)
     access.install(app, chosen)
     callers.install(app, chosen)
+    languages.install(app)  # around those that refuse requests, whose reasons are translated, too
     cors.install(app, chosen.origins)
     request_log.install(app)
     app.router.routes.extend(_routes())

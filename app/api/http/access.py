@@ -24,7 +24,14 @@ from app.requests import Scope as Needed
 from app.settings import Settings
 from ml.faults import Fault
 
-PUBLIC = ("healthz", "readyz", "custom_swagger_ui_html", "swagger_ui_redirect", "redoc_html")
+PUBLIC = {
+    "healthz": "/healthz",
+    "readyz": "/readyz",
+    "custom_swagger_ui_html": "/docs",
+    "swagger_ui_redirect": "/docs/oauth2-redirect",
+    "redoc_html": "/redoc",
+}
+PUBLIC_FILES = ("/openapi.json", "/static-offline-docs/")  # what the pages of the documentation load
 NEEDED: dict[Needed, tuple[str, ...]] = {
     "view": (
         *("list_jobs", "get_job", "get_results", "get_log", "head_events", "get_events", "head_upload"),
@@ -91,6 +98,8 @@ class Access:
             return
         try:
             principal = await self._principal(scope)
+            if principal is None and not _is_public(scope["path"]):
+                raise Refused("no-key")
         except (Refused, Unsigned) as refused:
             await _unauthorised(scope, refused.code)(scope, receive, send)
             return
@@ -111,6 +120,11 @@ class Access:
             raise Refused("unknown-key")
         keyring: Keyring = scope["app"].state.keyring
         return keyring.remembered(key.strip()) or await run_sync(keyring.find, key.strip())
+
+
+def _is_public(path: str) -> bool:
+    """Whether everybody may read what is at `path`."""
+    return path in PUBLIC.values() or path.startswith(PUBLIC_FILES)
 
 
 def _reaches_others(scope: Scope) -> bool:
@@ -151,18 +165,13 @@ def _unauthorised(scope: Scope, code: str) -> ProblemResponse:
     return ProblemResponse(body.model_dump(), 401, {"WWW-Authenticate": "Bearer", "Connection": "close"})
 
 
-class NoKey(Exception):
-    """A request without a key for a route that needs one."""
-
-
 async def allowed(request: Request) -> None:
-    """Raise `NoKey` or `Forbidden` unless whoever sends the request may use its route."""
+    """Raise `Forbidden` unless whoever sends the request may use its route. Others than `PUBLIC` have shown a key."""
     name = request.scope["route"].name
     needed, principal = ROUTES[name], request.scope["principal"]
     if needed is None:
         return
-    if principal is None:
-        raise NoKey
+    assert principal is not None, name
     if not principal.may(needed):
         raise _missing(needed, principal)
     if name in OPERATORS and principal.tenant != tenancy.LOCAL:
@@ -200,9 +209,4 @@ def check_routes(app: FastAPI) -> None:
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Find out who sends each request, before anything else is done with it."""
-
-    async def no_key(request: Request, _error: Exception) -> ProblemResponse:
-        return _unauthorised(request.scope, "no-key")
-
-    app.add_exception_handler(NoKey, no_key)
     app.add_middleware(Access, settings=settings)

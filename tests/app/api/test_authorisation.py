@@ -60,10 +60,9 @@ def senders(http: httpx.Client, settings: Settings) -> dict[str, dict[str, str]]
 def requests(app: FastAPI) -> Iterator[tuple[str, str, str]]:
     """The name of each route, one of its methods, and a path that names nothing."""
     for route in routes_of(app):
-        kind = "trainings" if "{kind}" in route.path else "0"
-        path = re.sub(r"\{[^}]*\}", "0", route.path.replace("{kind}", kind))
+        pattern = (route.path or "").replace("{kind}", "trainings")
         for method in sorted(route.methods or ()):
-            yield str(getattr(route.original_route, "name", "")), method, path
+            yield str(getattr(route.original_route, "name", "")), method, re.sub(r"\{[^}]*\}", "0", pattern)
 
 
 def expected(name: str, sender: str) -> tuple[int, str] | None:
@@ -74,7 +73,7 @@ def expected(name: str, sender: str) -> tuple[int, str] | None:
     if needed is None or sender in REFUSED:
         return None
     scope = "admin" if sender == "other" else sender
-    if SCOPES.index(scope) < SCOPES.index(needed) or (sender == "other" and name in OPERATORS):  # type: ignore[arg-type]
+    if SCOPES.index(scope) < SCOPES.index(needed) or (sender == "other" and name in OPERATORS):
         return 403, "missing-scope"
     return None
 
@@ -124,11 +123,31 @@ def test_the_matrix_notices_a_wrong_mark(
     app = create_app(settings)
     marks = dict(ROUTES)
     monkeypatch.setattr("tests.app.api.test_authorisation.ROUTES", marks)
-    for name, path in (("put_scene", "/v1/scenes/0"), ("list_keys", "/v1/keys"), ("metrics", "/metrics")):
-        monkeypatch.setitem(access.ROUTES, name, None if name == "metrics" else "view")
+    for name, path in (("put_scene", "/v1/scenes/0"), ("list_keys", "/v1/keys"), ("rotate_key", "/v1/keys/0/rotate")):
+        monkeypatch.setitem(access.ROUTES, name, "view")
         found = wrong(http, senders, app, ("none", "view"))
         assert found and all(f" {path}: " in line for line in found), name
         monkeypatch.setitem(access.ROUTES, name, marks[name])
+
+
+def test_without_a_key_no_body_is_read_and_no_path_is_told_from_another(http: httpx.Client) -> None:
+    for method, path, body in (
+        ("POST", "/v1/trainings", b"{no json"),
+        ("PUT", "/v1/scenes/x", b"II*\0"),
+        ("GET", "/v1/nothing", b""),
+        ("DELETE", "/v1/scenes", b""),
+    ):
+        answer = http.request(method, path, content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["type"]) == (401, "no-key"), path
+    for path in ("/openapi.json", "/docs", "/healthz"):
+        assert http.get(path).status_code == 200, path
+
+
+def test_who_is_not_let_in_is_told_so_in_chinese(http: httpx.Client) -> None:
+    answer = http.get("/v1/scenes", headers={"Accept-Language": "zh-CN"})
+    assert answer.status_code == 401 and "密钥" in answer.json()["detail"]
+    foreign = http.get("/v1/scenes", headers={"Accept-Language": "zh-CN", "Host": "evil.example"})
+    assert foreign.status_code == 400 and "服务" in foreign.json()["detail"]
 
 
 def test_an_app_with_an_unmarked_route_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
