@@ -228,10 +228,12 @@ def test_a_service_that_cannot_be_reached_exits_with_3_and_a_hint(live: Stack) -
 
 
 @pytest.mark.parametrize("command", ["up", "serve"])
-def test_the_service_refuses_to_listen_beyond_the_loopback(canemap: Canemap, command: str) -> None:
-    refused = canemap(command, "--host", "0.0.0.0")
+def test_a_service_that_asks_for_no_key_refuses_to_listen_beyond_the_loopback(tmp_path: Path, command: str) -> None:
+    environment = os.environ | {"CANEMAP_AUTH": "none", "CANEMAP_DATA_DIR": str(tmp_path)}
+    asked = [sys.executable, "-m", "app.cli", command, "--host", "0.0.0.0"]
+    refused = subprocess.run(asked, env=environment, capture_output=True, text=True)
     assert refused.returncode == 2
-    assert "access keys" in refused.stderr
+    assert "CANEMAP_AUTH" in refused.stderr
 
 
 def _accept_ctrl_c() -> None:
