@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 NATIVE := ml/native/prebuilt/.made
 PEERS := .venv-peers
+DOCS := .venv-docs
 # Where this is set, each process would compile all that it imports anew: seconds, for each worker and each test.
 unexport PYTHONDONTWRITEBYTECODE
 # uv reads neither pip.conf nor PIP_*: hand over what pip was told.
@@ -16,7 +17,7 @@ TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # PyPI's Linux torch is a CUDA build of 3 GB: without an NVIDIA driver take the CPU index unless wheels are at hand.
 TORCH_INDEX ?= $(if $(or $(UV_FIND_LINKS),$(wildcard /proc/driver/nvidia/version),$(filter-out Linux,$(shell uname -s))),,https://download.pytorch.org/whl/cpu)
 
-.PHONY: help setup demo run test suite thorough lint types arch format bench soak fuzz lock wheels clean
+.PHONY: help setup demo run test suite thorough lint types arch format bench soak fuzz docs lock wheels clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -83,6 +84,18 @@ $(PEERS)/.ready: pyproject.toml benchmarks/peers.txt
 	$(PEERS)/bin/pip install --quiet -r benchmarks/peers.txt -e ".[api,learn]" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	@touch $@
 
+docs: $(STAMP) $(DOCS)/.ready  ## the pages and the API's reference as a website that needs no internet; a broken link fails
+	$(BIN)/python deploy/site/prepare.py build/docs
+	$(DOCS)/bin/zensical build --strict --config-file build/docs/zensical.toml
+	$(BIN)/python deploy/site/check.py build/docs/site
+	@echo "Look at it: python3 -m http.server --bind 127.0.0.1 --directory build/docs/site"
+
+# what makes the website, in an environment of its own, as pyproject.toml pins it
+$(DOCS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet "$(shell sed -n 's/.*"\(zensical==[^"]*\)".*/\1/p' pyproject.toml)"
+	@touch $@
+
 # with torch's own needs, as PyPI's torch has them on each platform: no wheel at hand may stand in for it
 LOCK = pip compile pyproject.toml --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 lock: $(STAMP)  ## renew requirements.lock and requirements-worker.lock, which the image of the worker has (both without torch)
@@ -96,4 +109,4 @@ wheels: $(STAMP) $(NATIVE)  ## gather wheels/, with canemap's own, for a machine
 	$(UV) build --quiet --wheel --out-dir wheels deploy/client
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(PEERS) ml/native/prebuilt build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(DOCS) ml/native/prebuilt build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
