@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select, text
 
+from app.core import tenancy
 from app.core.db import Database
 from app.tables import Job, JobLog
 from benchmarks.soak.history import Event, Row
@@ -27,6 +28,7 @@ _TABLE = """
 CREATE TABLE soak_history (seq {serial}, at DOUBLE PRECISION, job TEXT, what TEXT, status TEXT, attempt INTEGER,
 failures INTEGER)"""
 _INSERT = "INSERT INTO soak_history (at, job, what, status, attempt, failures) VALUES ({now}, {values});"
+_RETURNS = "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"  # transactions of tenants cannot write the history
 _SERIAL = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY"}
 _NOW = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
@@ -43,20 +45,20 @@ class Recorder:
 
     def install(self) -> None:
         """Begin to record. Jobs that exist already are left out."""
-        with self._database.write() as session:
+        with tenancy.acting_for(tenancy.ALL), self._database.write() as session:
             self._before = set(session.scalars(select(Job.id)))
             _create(session.connection())
 
     def events(self) -> list[Event]:
         """All recorded events, oldest first; events of one job are in the order in which they happened."""
         columns = "at, job, what, status, attempt, failures"
-        with self._database.read() as session:
+        with tenancy.acting_for(tenancy.ALL), self._database.read() as session:
             rows = session.execute(text(f"SELECT {columns} FROM soak_history ORDER BY seq"))
             return [Event(*row) for row in rows if row.job not in self._before]
 
     def rows(self) -> dict[str, Row]:
         """All recorded jobs as they are now, by id."""
-        with self._database.read() as session:
+        with tenancy.acting_for(tenancy.ALL), self._database.read() as session:
             return {
                 job.id: Row(job.status, job.attempt, job.failures, job.error.type if job.error else None)
                 for job in session.scalars(select(Job))
@@ -77,7 +79,7 @@ class Recorder:
         return [count for (_, attempt), count in again.items() if attempt > 1]
 
     def _epochs(self) -> Iterator[tuple[str, int, int, str]]:
-        with self._database.read() as session:
+        with tenancy.acting_for(tenancy.ALL), self._database.read() as session:
             for line in session.scalars(select(JobLog).order_by(JobLog.id)):
                 if line.job_id not in self._before and (match := re.match(r"epoch (\d+)\b", line.text)):
                     yield line.job_id, line.attempt, int(match[1]), line.text
@@ -91,6 +93,6 @@ def _create(connection: Connection) -> None:
         action = f"BEGIN {insert} END"
         if dialect == "postgresql":
             body = f"$$ BEGIN {insert} RETURN NULL; END $$"
-            connection.exec_driver_sql(f"CREATE FUNCTION soak_{name}() RETURNS trigger LANGUAGE plpgsql AS {body}")
+            connection.exec_driver_sql(f"CREATE FUNCTION soak_{name}() {_RETURNS} AS {body}")
             action = f"EXECUTE FUNCTION soak_{name}()"
         connection.exec_driver_sql(f"CREATE TRIGGER soak_{name} AFTER {when} FOR EACH ROW {action}")

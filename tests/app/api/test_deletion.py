@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
+from app.core import tenancy
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
@@ -259,7 +260,8 @@ def test_a_deletion_that_the_database_gives_up_for_another_change_can_be_sent_ag
         with services.database.read() as session:
             return session.scalar(waiting) is not None
 
-    with ThreadPoolExecutor(1) as pool, services.database.write() as session:
+    # as the user of the connection, who may set this and see what others wait for
+    with tenancy.acting_for(tenancy.ALL), ThreadPoolExecutor(1) as pool, services.database.write() as session:
         session.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # so the database gives up the other one
         session.execute(select(Dataset.id).where(Dataset.id == DATASET).with_for_update())
         deletion = pool.submit(http.delete, "/v1/scenes/s1", params={"cascade": True})

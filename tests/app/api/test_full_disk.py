@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.core import reserve
+from app.core import reserve, tenancy
 from app.services import Services
 from tests.app.api.conftest import put
 from tests.disks import fill, on_a_small_disk
@@ -143,7 +143,7 @@ def test_a_full_disk_of_postgresql_is_told_and_leaves_no_file(
 ) -> None:
     assert put(http, "/v1/scenes/s1", scene).status_code == 201
     keys = list(services.store.keys(""))
-    with services.database.write() as session:
+    with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
         session.execute(text(REFUSE))
         session.execute(text("CREATE TRIGGER full_disk BEFORE INSERT ON scenes EXECUTE FUNCTION refuse()"))
     assert_no_room(put(http, "/v1/scenes/s2", scene))
