@@ -48,13 +48,13 @@ def sweep(services: Services) -> None:
 
 
 def orphans(services: Services, before: datetime) -> list[StoredObject]:
-    """The objects of the store that are older than `before` and that no row names.
+    """The objects of the store that are older than `before` and that no row of any tenant names.
 
     The store is listed first: what is stored and recorded in between cannot seem to be an orphan.
     """
     listed = [item for item in services.store.objects() if not item.key.startswith(NOT_ORPHANS)]
     old = [item for item in listed if item.modified < before]
-    with services.database.read() as session:
+    with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
         named = set(every_file(session))
     return [item for item in old if item.key not in named]
 

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import Damaged
 from app.core.idempotency import INSERT
@@ -27,8 +28,8 @@ log = structlog.get_logger()
 
 
 def check_all(services: Services) -> Iterator[tuple[str, str]]:
-    """Check every file that a row names. Yields the key of each, and "" or its fault: "damaged" or "missing"."""
-    with services.database.read() as session:
+    """Check every file that a row of any tenant names. Yields each key, and "" or its fault: "damaged" or "missing"."""
+    with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
         keys = list(every_file(session))
     for key in keys:
         yield key, check(services, key)

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from app.core import tenancy
 from app.core.columns import Base, now
 from app.core.idempotency import IdempotencyKey
 from app.jobs import lifecycle
 from app.services import Services
 from app.storage import LocalStore
+from app.storage.owners import owner_of
 from app.tables import Job, JobLog, LabelSet, Worker
-from app.upkeep import retention
+from app.upkeep import retention, scrubbing
 from tests.app.documents import problem
 from tests.app.upkeep.rows import label_set
 
@@ -107,6 +109,27 @@ def test_only_files_that_no_row_names_are_orphans(services: Services, tmp_path: 
     retention.sweep(with_days(services, keep_orphans_d=30))
     assert list(services.store.keys("")) == [named, part]
     assert count(services, LabelSet) == 1
+
+
+def test_nothing_of_another_tenant_is_an_orphan(services: Services, tmp_path: Path) -> None:
+    assert isinstance(services.store, LocalStore)
+    with tenancy.acting_for("nanning"):
+        key = label_set(services, tmp_path, "plots")
+    assert key.startswith("labels/nanning@plots/") and owner_of(key) == "labels 'nanning/plots'"
+    os.utime(services.store.path(key), (OLD.timestamp(), OLD.timestamp()))
+    assert retention.orphans(services, now()) == []
+    assert list(scrubbing.check_all(services)) == [(key, "")]
+
+
+def test_what_failed_long_ago_is_deleted_for_every_tenant(services: Services) -> None:
+    for tenant in ("local", "nanning"):
+        with tenancy.acting_for(tenant):
+            failed_job(services, "evl_1")
+            with services.database.write() as session:
+                session.get_one(Job, "evl_1").finished = OLD
+    with tenancy.acting_for(tenancy.ALL):
+        retention.sweep(with_days(services, keep_failed_d=30, keep_logs_d=30))
+        assert count(services, JobLog) == 0
 
 
 def test_a_rule_that_fails_keeps_no_other_from_its_work(services: Services, tmp_path: Path) -> None:
