@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app.access import keys, secret_text
-from app.access.scopes import Principal
+from app.access.scopes import Principal, Refused
 from app.core import tenancy
 from app.core.columns import now
 from app.core.db import Database
@@ -21,14 +21,6 @@ RECORD_S = 30.0  # between two records of when keys were used
 MOST = 10_000  # keys that are remembered
 EXACTNESS = timedelta(minutes=1)  # of the recorded times of use
 _NO_KEY = "0" * 64
-
-
-class Refused(Exception):
-    """A key that lets nobody in. code: "unknown-key" or "expired-key"."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 @dataclass

@@ -9,6 +9,14 @@ from app.requests import Scope
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
+class Refused(Exception):
+    """Somebody who is not let in. code: Why, like "unknown-key"; `app.api.http.access` has a sentence for each."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who sends a request.

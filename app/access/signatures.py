@@ -16,7 +16,7 @@ from functools import cached_property
 
 from sqlalchemy.orm import Session
 
-from app.access.scopes import Principal
+from app.access.scopes import Principal, Refused
 from app.core import tenancy
 from app.core.columns import now
 from app.core.db import Database
@@ -32,14 +32,6 @@ SIGNABLE = re.compile(
 )
 _TILES = re.compile(r"(/v1/(?:scenes|predictions)/[^/]+/)(tiles/.*|tilejson\.json)")
 _NAME = "signed addresses"
-
-
-class Unsigned(Exception):
-    """A signature that lets nobody in. code: "unknown-signature" or "expired-signature"."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 @dataclass
@@ -68,16 +60,16 @@ class Signer:
         return f"{body}.{self._mac(body)}", ends
 
     def check(self, signature: str, method: str, path: str) -> Principal:
-        """Who asked for the signature, with the scope view. Raises `Unsigned` if it does not allow the request."""
+        """Who asked for the signature, with the scope view. Raises `Refused` if it does not allow the request."""
         body, _, mac = signature.partition(".")
         if not hmac.compare_digest(mac.encode(), self._mac(body).encode()):
-            raise Unsigned("unknown-signature")
+            raise Refused("unknown-signature")
         allowed, tenant, key_id, ends = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
         inside = path == allowed or (allowed.endswith("/") and _TILES.fullmatch(path) and path.startswith(allowed))
         if method not in ("GET", "HEAD") or not inside:
-            raise Unsigned("unknown-signature")
+            raise Refused("unknown-signature")
         if datetime.fromtimestamp(ends, UTC) <= now():
-            raise Unsigned("expired-signature")
+            raise Refused("expired-signature")
         return Principal(tenant, "view", key_id)
 
     def _mac(self, body: str) -> str:

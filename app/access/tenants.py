@@ -6,12 +6,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.columns import TENANT_LENGTH
-from app.core.errors import NotFound, invalid
+from app.core.errors import invalid
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
+from app.core.rows import getter
 from app.tables import Tenant
 
 NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{TENANT_LENGTH - 1}}}")
+
+get = getter(Tenant, "tenant")
 
 
 def check_name(name: str) -> None:
@@ -42,14 +45,6 @@ def ensure(session: Session, id_: str) -> None:
     """Make a tenant if there is none of this name. Raises `Invalid` for a wrong name."""
     if session.get(Tenant, id_) is None:
         put(session, id_, None)
-
-
-def get(session: Session, id_: str) -> Tenant:
-    """A tenant. Raises `NotFound`."""
-    row = session.get(Tenant, id_)
-    if row is None:
-        raise NotFound("tenant", id_)
-    return row
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Tenant]:

@@ -12,9 +12,9 @@ from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.access.keyring import Keyring, Refused
-from app.access.scopes import Principal
-from app.access.signatures import PARAMETER, Unsigned
+from app.access.keyring import Keyring
+from app.access.scopes import Principal, Refused
+from app.access.signatures import PARAMETER
 from app.api.http.callers import is_loopback
 from app.api.http.heads import routes_of
 from app.api.http.problems import ProblemResponse
@@ -100,7 +100,7 @@ class Access:
             principal = await self._principal(scope)
             if principal is None and not _is_public(scope["path"]):
                 raise Refused("no-key")
-        except (Refused, Unsigned) as refused:
+        except Refused as refused:
             await _unauthorised(scope, refused.code)(scope, receive, send)
             return
         scope["principal"] = principal
@@ -151,7 +151,7 @@ def _take_signature(scope: Scope) -> str:
 
 
 def _signed(scope: Scope, signature: str) -> Principal:
-    """Who signed the address, if that key is still valid. Raises `Unsigned` or `Refused`."""
+    """Who signed the address, if that key is still valid. Raises `Refused`."""
     state = scope["app"].state
     principal: Principal = state.signer.check(signature, scope["method"], scope["path"])
     if principal.key_id is not None:

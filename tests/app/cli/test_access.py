@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.access.keyring import Keyring, Refused
+from app.access.keyring import Keyring
+from app.access.scopes import Refused
 from app.core.db import Database, migrate
 from app.settings import Settings
 from tests.app.cli.test_service import canemap
