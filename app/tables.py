@@ -378,7 +378,7 @@ class ModelVersion(Titled, Owned, Base):
     name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
-    dataset: Mapped[str | None] = mapped_column(String(100))
+    dataset: Mapped[str | None] = mapped_column(OwnedId(100))
     metrics: Mapped[ModelMetrics]
     contract: Mapped[Contract]
     config: Mapped[TrainConfig]

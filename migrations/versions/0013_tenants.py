@@ -27,7 +27,7 @@ IDS = {
     "jobs": {"id": 100, "parent": 100},
     "labels": {"id": 80},
     "model_titles": {"name": 80},
-    "model_versions": {"name": 80, "training": 100},
+    "model_versions": {"name": 80, "training": 100, "dataset": 100},
     "parts": {"id": 100, "prediction": 100},
     "predictions": {"id": 100, "scene": 80, "model": 80},
     "scenes": {"id": 80},

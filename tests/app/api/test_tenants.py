@@ -229,6 +229,11 @@ LISTS = [
 ]
 
 
+def test_what_is_known_of_own_things_is_told_to_every_tenant(portals: Portals) -> None:
+    told = portals.other.get(f"/v1/predictions/{portals.ids['predictions']}").json()["properties"]["warnings"]
+    assert "known_scene" in {note["code"] for note in told}
+
+
 def test_no_list_metric_page_or_error_tells_of_another_tenant(portals: Portals) -> None:
     private = (CANARY, "theirs", *(id_ for id_ in portals.ids.values() if "_" in id_))
     pages = [f"/v1/{name}?limit=1000" for name in LISTS] + ["/", "/v1", "/readyz"]
