@@ -393,6 +393,10 @@ class Client:
         url = f"/v1/models/{_quoted(name)}/aliases/{_quoted(alias)}"
         return _json(self._send("PUT", url, json={"version": version, "reason": reason}))
 
+    def ask_for_approval(self, name: str, approval: bool = True) -> Json:
+        """Let only keys with the scope approve move the aliases of a model, or everybody who may train."""
+        return _json(self._send("PATCH", f"/v1/models/{_quoted(name)}", json={"approval": approval}))
+
     def export_model(self, name: str, path: str | Path, which: str | int = "@champion") -> Path:
         """Download a version as one file, which `import_model` of any canemap service accepts."""
         return self._download(f"/v1/models/{_quoted(name)}/versions/{_quoted(str(which))}/bundle", Path(path))

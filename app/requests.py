@@ -156,6 +156,11 @@ class PromoteRequest(Frozen):
         default_factory=dict,
         description="Least values of metrics of the new version, even if the alias points at no version yet.",
     )
+    approval: bool = Field(
+        False,
+        description="Whether a run only proposes the version that passes, and somebody with the scope approve moves "
+        "the alias. A model can ask for this by itself.",
+    )
 
 
 class ScheduleRequest(Frozen):
@@ -248,6 +253,19 @@ class TitlePatch(Frozen):
     model_config = _example({"title": "武鸣 2018"})
 
     title: Title | None
+
+
+class ModelPatch(Frozen):
+    """Change what is said of a model as a whole. A field that is absent stays as it is."""
+
+    model_config = _example({"title": "甘蔗 2018", "approval": True})
+
+    title: Title | None = Field(None, description="null removes the title.")
+    approval: bool | None = Field(
+        None,
+        description="Whether only keys with the scope approve may move its aliases, delete it, and change this. A "
+        "schedule then proposes a better version, and does not promote it.",
+    )
 
 
 Lifetime = Annotated[

@@ -393,15 +393,17 @@ class ModelVersion(Titled, Owned, Base):
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
-class ModelTitle(Titled, Owned, Base):
-    """The title of a model, which has no other row: it is nothing but its versions.
+class Model(Titled, Owned, Base):
+    """What is said of a model as a whole, if anything is: otherwise it is nothing but its versions.
 
+    approval: Whether its aliases can be moved only by somebody who has the scope "approve".
     revision: Grows with each change.
     """
 
-    __tablename__ = "model_titles"
+    __tablename__ = "models"
 
     name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
+    approval: Mapped[bool] = mapped_column(default=False, server_default=false())
     revision: Mapped[int] = mapped_column(default=1)
 
 

@@ -20,9 +20,9 @@ from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound, invalid
 from app.core.names import NAME
 from app.learning import registry
-from app.requests import AliasRequest, Title, TitlePatch
+from app.requests import AliasRequest, ModelPatch, Title, TitlePatch
 from app.tables import ModelVersion
-from app.upkeep import deletion
+from app.upkeep import deletion, titles
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
@@ -77,8 +77,8 @@ def list_models(session: Reading, request: Request, response: Response, page: Na
     names = [row.name for row in found.rows]
     aliases = registry.aliases_between(session, names[0], names[-1]) if names else {}
     link_next(request, response, found.next)
-    titles = registry.titles(session, names)
-    items = tuple(documents.Model.of(row.name, [row], aliases[row.name], titles.get(row.name)) for row in found.rows)
+    said = registry.described(session, names)
+    items = tuple(documents.Model.of(row.name, [row], aliases[row.name], said.get(row.name)) for row in found.rows)
     return documents.Models(items=items, next=found.next)
 
 
@@ -88,16 +88,16 @@ def get_model(session: Reading, id_: Id, request: Request, response: Response, p
     etag(response, deletion.tag(session, Thing("model", id_)))
     found = registry.versions(session, id_, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
-    title = registry.titles(session, [id_]).get(id_)
-    return documents.ModelPage.page(id_, found, registry.aliases(session, id_), title)
+    said = registry.described(session, [id_]).get(id_)
+    return documents.ModelPage.page(id_, found, registry.aliases(session, id_), said)
 
 
-@router.patch("/{id}", responses=TITLED)
+@router.patch("/{id}", responses=TITLED | problems(403))
 def patch_model(
-    session: Writing, id_: Id, change: TitlePatch, if_match: Condition, request: Request, response: Response
+    session: Writing, id_: Id, change: ModelPatch, if_match: Condition, request: Request, response: Response
 ) -> documents.ModelPage:
-    """Change the title of a model. The answer has the first page of its versions."""
-    retitle(session, Thing("model", id_), change, if_match)
+    """Change the title of a model, or whether its aliases need approval. The answer has a page of its versions."""
+    titles.change_model(session, id_, change, if_match)
     return get_model(session, id_, request, response, NamePaging())
 
 

@@ -32,6 +32,9 @@ def add(
     alias: Annotated[str, typer.Option(help="Alias that a better version takes.")] = "champion",
     metric: Annotated[str, typer.Option(help="Metric that must be better on the test split.")] = "iou",
     min_gain: Annotated[float, typer.Option(help="Least gain in the metric.")] = 0.0,
+    approval: Annotated[
+        bool, typer.Option("--approval", help="Only propose a better version: somebody promotes it by hand.")
+    ] = False,
     always: Annotated[
         bool, typer.Option("--always", help="Train also when nothing is new since the last run.")
     ] = False,
@@ -42,7 +45,7 @@ def add(
     """Make a schedule. --guard recall=-0.02: recall may fall by 0.02 at most; --floor iou=0.6: IoU must reach 0.6."""
     training = {"dataset": dataset, "register_as": register_as, "config": options.config(config, changes)}
     bounds = {"guards": _bounds(guard, "--guard"), "floors": _bounds(floor, "--floor")}
-    gate = {"alias": alias, "metric": metric, "min_gain": min_gain, **bounds} if promote else None
+    gate = {"alias": alias, "metric": metric, "min_gain": min_gain, "approval": approval, **bounds} if promote else None
     with Client() as client:
         _show(
             client.create_schedule(name, cron=cron, timezone=timezone, training=training, promote=gate, always=always),

@@ -41,6 +41,17 @@ def promote(
     output.show(moved, as_json, [f"{name}@{alias} is version {moved['version']}"])
 
 
+def approval(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    needed: Annotated[bool, typer.Option("--on/--off", help="Whether its aliases need approval.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Let only keys with the scope approve move the aliases of a model, so that schedules propose and people decide."""
+    with Client() as client:
+        changed = client.ask_for_approval(name, needed)
+    output.show(changed, as_json, [text("approval_on" if needed else "approval_off", name=name)])
+
+
 def jobs(
     job: Annotated[str | None, typer.Argument(help="Id of a job; by default the newest jobs are listed.")] = None,
     dismiss: Annotated[bool, typer.Option("--dismiss", help="Dismiss the job.")] = False,
@@ -107,5 +118,5 @@ def _show(found: list[Json], as_json: bool, one: bool = False) -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (areas, promote, jobs):
+    for command in (areas, promote, approval, jobs):
         app.command()(command)

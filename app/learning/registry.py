@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.core import tenancy
+from app.core import acting, tenancy
 from app.core.columns import now
 from app.core.errors import Conflict, Damaged, NotFound, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
@@ -22,7 +22,7 @@ from app.data import numbers
 from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload, new_place
-from app.tables import Alias, AliasMove, ModelTitle, ModelVersion
+from app.tables import Alias, AliasMove, Model, ModelVersion
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
@@ -210,9 +210,9 @@ def aliases_between(session: Session, first: str, last: str) -> dict[str, list[A
     return found
 
 
-def titles(session: Session, names: Collection[str]) -> dict[str, ModelTitle]:
-    """The titles of those of the models `names` that were ever given one, by the name of the model."""
-    return {row.name: row for row in session.scalars(select(ModelTitle).where(ModelTitle.name.in_(names)))}
+def described(session: Session, names: Collection[str]) -> dict[str, Model]:
+    """What is said of those of the models `names` of which something is, by the name of the model."""
+    return {row.name: row for row in session.scalars(select(Model).where(Model.name.in_(names)))}
 
 
 def get_alias(session: Session, name: str, alias: str) -> Alias:
@@ -235,13 +235,13 @@ def moves(session: Session, name: str) -> int:
 
 
 def tag_of_model(session: Session, name: str) -> str:
-    """The ETag of a model, which changes with its versions, its aliases and its title. Raises `NotFound`."""
+    """The ETag of a model, which changes with its versions, its aliases and what is said of it. Raises `NotFound`."""
     of_model = select(func.max(ModelVersion.created), func.max(ModelVersion.version), func.count())
     newest, number, count = session.execute(of_model.where(ModelVersion.name == name)).one()
     if newest is None:
         raise NotFound("model", name)
-    title = session.get(ModelTitle, name)
-    return f"{tag_of(newest, number)}-{count}-{moves(session, name)}-{title.revision if title else 0}"
+    said = session.get(Model, name)
+    return f"{tag_of(newest, number)}-{count}-{moves(session, name)}-{said.revision if said else 0}"
 
 
 def move_alias(
@@ -281,6 +281,7 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: IfMatch =
     """Remove an alias; the version stays. Raises `NotFound`, `PreconditionFailed`, or `Conflict` for the champion."""
     take_turns(session, name)
     row = get_alias(session, name, alias)
+    check_approval(session, [name])
     if_match.check(row.tag)
     if alias == CHAMPION:
         raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
@@ -288,7 +289,21 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: IfMatch =
     session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
 
 
+def asks_for_approval(session: Session, name: str) -> bool:
+    """Whether the aliases of a model can be moved only by somebody who may approve it."""
+    model = session.get(Model, name)
+    return model is not None and model.approval
+
+
+def check_approval(session: Session, names: Iterable[str]) -> None:
+    """Raise `Forbidden` if one of the models `names` asks for approval, and whoever acts may not give it."""
+    for name in names:
+        if asks_for_approval(session, name):
+            acting.check_approver(f"Model {name!r}")
+
+
 def _point(session: Session, name: str, alias: str, version: int, reason: str) -> Alias:
+    check_approval(session, [name])
     row = session.get(Alias, (name, alias))
     if row is None:
         # an alias that was removed goes on counting: its removal was a move, too

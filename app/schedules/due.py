@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 from sqlalchemy import select, update
 
-from app.core import tenancy
+from app.core import acting, tenancy
+from app.core.acting import Act
 from app.core.columns import now
 from app.schedules import cron, schedule_runs
 from app.services import Services
@@ -33,16 +34,16 @@ class Ticker:
         with tenancy.acting_for(tenancy.ALL), self.services.database.read() as session:
             due = session.scalars(select(Schedule).where(Schedule.due <= self.clock())).all()
         for schedule in due:
-            self._guarded(schedule.tenant, schedule.id, partial(self._fire, schedule))
+            self._guarded(schedule.tenant, schedule.id, schedule.id, partial(self._fire, schedule))
         with tenancy.acting_for(tenancy.ALL), self.services.database.read() as session:
             open_runs = session.scalars(select(ScheduleRun).where(ScheduleRun.finished.is_(None))).all()
         for run in open_runs:
-            self._guarded(run.tenant, run.id, partial(self._advance, run.id))
+            self._guarded(run.tenant, run.schedule, run.id, partial(self._advance, run.id))
 
-    def _guarded(self, tenant: str, what: str, do: Callable[[], list[Job]]) -> None:
-        """Do something for a tenant. what: The whole id of the schedule or run, for the log."""
+    def _guarded(self, tenant: str, schedule: str, what: str, do: Callable[[], list[Job]]) -> None:
+        """Do something on behalf of a schedule. schedule, what: The whole id of it, and of itself or its run."""
         try:
-            with tenancy.acting_for(tenant):
+            with tenancy.acting_for(tenant), acting.acting(Act(f"schedule {tenancy.plain(schedule)}", "run")):
                 for job in do():
                     self.services.queue.notify(job)
         except Exception:

@@ -1,6 +1,7 @@
 """The runs of schedules. A run trains a model, has the versions evaluated, and ends with a verdict. Its statuses are
 
     training -> evaluating -> promoted | kept        with a gate
+    training -> evaluating -> proposed               instead of promoted, when the gate or the model asks for approval
     training -> trained                              without a gate
     training -> failed | dismissed                   when the job of the training has ended so
     skipped                                          when the run before had not ended, or nothing is new since then
@@ -196,7 +197,7 @@ def _judge(
     champion: ModelVersion | None,
     moment: datetime,
 ) -> None:
-    """End the run with a verdict, and point the alias at the candidate if all checks pass."""
+    """End the run with a verdict. If all checks pass, the alias points at the candidate, or it is proposed."""
     dataset, split = candidate.dataset or "", request.split
     old = evaluations.known(session, champion, dataset, split) if champion else None
     new = candidate.metrics.of(split)
@@ -219,9 +220,16 @@ def _judge(
         checks=found,
     )
     run.verdict = verdict
-    if promote and standing != candidate.version:
+    if not promote:
+        _end(run, "kept", why, moment)
+    elif standing == candidate.version:
+        _end(run, "promoted", why, moment)
+    elif request.approval or registry.asks_for_approval(session, candidate.name):
+        how = f"PUT /v1/models/{candidate.name}/aliases/{request.alias} with version {candidate.version} approves it"
+        _end(run, "proposed", f"{why}; {how}", moment)
+    else:
         registry.point(session, candidate.name, request.alias, candidate.version, f"schedule {run.schedule}: {why}")
-    _end(run, "promoted" if promote else "kept", why, moment)
+        _end(run, "promoted", why, moment)
 
 
 def _end(run: ScheduleRun, status: str, message: str, moment: datetime) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core import acting
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, Problem, refuse_any
 from app.core.idempotency import IdempotentRequest
@@ -62,7 +63,8 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[Schedule]:
 def patch(session: Session, id_: str, change: SchedulePatch, if_match: IfMatch = ANY, clock: Clock = now) -> Schedule:
     """Change the fields that `change` has. Times that were due while the schedule was disabled are not made up for.
 
-    Raises `NotFound`, `PreconditionFailed` if the schedule has changed, `Invalid` with all faults.
+    Raises `NotFound`, `PreconditionFailed` if the schedule has changed, `Invalid` with all faults, or `Forbidden` if
+    somebody takes the question for approval away who may not approve.
     """
     row = _locked(session, id_, if_match)
     changed: dict[str, Any] = {
@@ -73,6 +75,8 @@ def patch(session: Session, id_: str, change: SchedulePatch, if_match: IfMatch =
     whole = {name: getattr(row, name) for name in SchedulePatch.model_fields} | changed
     parsed = ScheduleRequest.model_validate({"name": id_, **whole})
     _check(session, parsed.cron, parsed.timezone, parsed.training, parsed.promote)
+    if row.promote and row.promote.approval and not (parsed.promote and parsed.promote.approval):
+        acting.check_approver(f"Schedule {id_!r}")
     for name, value in changed.items():
         setattr(row, name, value)
     if changed.keys() & {"cron", "timezone", "enabled"}:

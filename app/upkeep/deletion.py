@@ -26,7 +26,7 @@ from app.tables import (
     DatasetLabels,
     DatasetScenes,
     Job,
-    ModelTitle,
+    Model,
     ModelVersion,
     Part,
     ScheduleRun,
@@ -68,7 +68,8 @@ def preview(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascad
 def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade: bool = False) -> None:
     """Delete a resource with what belongs to it, and then its files. cascade: With all that needs it, too.
 
-    Raises `NotFound`, `PreconditionFailed`, or `Conflict` if something else needs it or its job has not ended.
+    Raises `NotFound`, `PreconditionFailed`, `Conflict` if something else needs it or its job has not ended, or
+    `Forbidden` if an alias would go that needs approval.
     """
 
     def forget(session: Session) -> tuple[list[str], Ids]:
@@ -116,9 +117,10 @@ def _plan(session: Session, thing: Thing, if_match: IfMatch, *, cascade: bool, l
     others = _all_that_need(session, own, lock_all) if cascade else found(session, NEEDS, own)
     if not cascade:
         _refuse_used(session, thing, own, others)
-        return Plan(tuple(own), tuple(other for other in others if other.kind == "alias"))
+        others = [other for other in others if other.kind == "alias"]
     _refuse_unfinished(session, thing, others)
     _refuse_held(session, thing, [*own, *others])
+    registry.check_approval(session, {other.id.partition("@")[0] for other in others if other.kind == "alias"})
     return Plan(tuple(own), tuple(others))
 
 
@@ -250,8 +252,8 @@ def _forget_versions(session: Session, ids: Sequence[str]) -> None:
     made = update(Training).where(tuple_(Training.register_as, Training.version).in_(versions))
     session.execute(made.values(version=None))
     session.execute(delete_rows(ModelVersion).where(tuple_(ModelVersion.name, ModelVersion.version).in_(versions)))
-    names = ModelTitle.name.in_({name for name, _ in versions}), ModelTitle.name.not_in(select(ModelVersion.name))
-    session.execute(delete_rows(ModelTitle).where(*names))
+    names = Model.name.in_({name for name, _ in versions}), Model.name.not_in(select(ModelVersion.name))
+    session.execute(delete_rows(Model).where(*names))
 
 
 def _forget_aliases(session: Session, ids: Sequence[str]) -> None:

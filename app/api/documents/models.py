@@ -69,6 +69,7 @@ class Model(Document):
 
     name: str
     title: Title
+    approval: bool = Field(description="Whether only keys with the scope approve may move its aliases.")
     aliases: dict[str, int] = Field(description="Number of a version, by alias.")
     versions: tuple[ModelVersion, ...] = Field(description="Newest first.")
 
@@ -78,12 +79,13 @@ class Model(Document):
         name: str,
         versions: Sequence[tables.ModelVersion],
         aliases: Sequence[tables.Alias],
-        title: tables.ModelTitle | None,
+        said: tables.Model | None,
     ) -> "Model":
-        """The document of the model `name`. aliases: all aliases of this model. title: its title, if it has one."""
+        """The document of the model `name`. aliases: all aliases of this model. said: what is said of it as a whole."""
         return cls(
             name=name,
-            title=title.title if title else None,
+            title=said.title if said else None,
+            approval=said is not None and said.approval,
             aliases={alias.alias: alias.version for alias in aliases},
             versions=tuple(ModelVersion.of(row, aliases) for row in versions),
         )
@@ -104,10 +106,10 @@ class ModelPage(Model):
         name: str,
         found: Page[tables.ModelVersion],
         aliases: Sequence[tables.Alias],
-        title: tables.ModelTitle | None,
+        said: tables.Model | None,
     ) -> "ModelPage":
         """The document of the model `name` with one page of its versions. The others are as for `Model.of`."""
-        return cls(**dict(Model.of(name, found.rows, aliases, title)), next=found.next)
+        return cls(**dict(Model.of(name, found.rows, aliases, said)), next=found.next)
 
 
 class AliasMove(Document):

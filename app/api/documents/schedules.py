@@ -71,7 +71,9 @@ class ScheduleRun(Document):
     due: datetime
     trigger: Literal["cron", "catch_up", "manual"]
     missed: int = Field(description="Number of earlier due times that were missed and that this run makes up for.")
-    status: Literal["training", "evaluating", "promoted", "kept", "trained", "skipped", "failed", "dismissed"]
+    status: Literal[
+        "training", "evaluating", "promoted", "proposed", "kept", "trained", "skipped", "failed", "dismissed"
+    ]
     message: str
     promote: PromoteRequest | None = Field(description="The gate of the schedule, as it was when the run began.")
     training: str | None = Field(description="Id of the training; null if the run was skipped or refused.")

@@ -7,6 +7,7 @@ import ipaddress
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import structlog
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import Headers
@@ -18,7 +19,8 @@ from app.access.signatures import PARAMETER
 from app.api.http.callers import is_loopback
 from app.api.http.heads import routes_of
 from app.api.http.problems import ProblemResponse
-from app.core import tenancy
+from app.core import acting, tenancy
+from app.core.acting import Act
 from app.core.errors import Forbidden, document
 from app.requests import Scope as Needed
 from app.settings import Settings
@@ -104,7 +106,8 @@ class Access:
             await _unauthorised(scope, refused.code)(scope, receive, send)
             return
         scope["principal"] = principal
-        with tenancy.acting_for(principal.tenant if principal else tenancy.NOBODY):
+        tenant = principal.tenant if principal else tenancy.NOBODY
+        with tenancy.acting_for(tenant), acting.acting(_act(scope, principal)):
             await self.app(scope, receive, send)
 
     async def _principal(self, scope: Scope) -> Principal | None:
@@ -178,6 +181,16 @@ async def allowed(request: Request) -> None:
         detail = "This is about all tenants, and your key belongs to one of them."
         hint = "Ask whoever runs the service, who has a key of the tenant local."
         raise Forbidden("missing-scope", detail, Fault("missing_scope", detail, hint, "header:authorization"))
+
+
+def _act(scope: Scope, principal: Principal | None) -> Act | None:
+    """What a request does, and for whom; None for somebody without a key."""
+    if principal is None:
+        return None
+    who = "loopback" if principal.key_id is None else f"key {principal.key_id}"
+    request = structlog.contextvars.get_contextvars().get("request")
+    peer = str((scope.get("client") or ("",))[0]) or None
+    return Act(who, f"{scope['method']} {scope['path']}", principal.may("approve"), peer, request)
 
 
 def _missing(needed: Needed, principal: Principal) -> Forbidden:

@@ -314,7 +314,7 @@ def test_postgresql_hides_rows_from_statements_that_name_no_tenant(portals: Port
             for table in owned:
                 assert set(session.scalars(text(f"SELECT DISTINCT tenant FROM {table}"))) <= seen, table
             assert set(session.scalars(text("SELECT DISTINCT tenant FROM jobs"))) == seen
-    foreign = text("INSERT INTO model_titles (tenant, name, revision) VALUES ('local', 'x', 1)")
+    foreign = text("INSERT INTO models (tenant, name, revision) VALUES ('local', 'x', 1)")
     refused = pytest.raises(ProgrammingError, match="row-level security")
     with tenancy.acting_for(OTHER), refused, database.write() as session:
         session.execute(foreign)

@@ -10,7 +10,7 @@ from sqlalchemy import URL, create_engine, make_url, select, text
 from app.core import tenancy
 from app.core.db import Database, migrate
 from app.settings import Settings
-from app.tables import ModelTitle
+from app.tables import Model
 from tests import servers
 
 
@@ -38,10 +38,10 @@ def test_statements_that_name_no_tenant_see_the_rows_of_one(database: Database) 
     assert database.hides_rows() is True
     for tenant in ("local", "nanning"):
         with tenancy.acting_for(tenant), database.write() as session:
-            session.add(ModelTitle(name="cane", title=tenant, revision=1))
+            session.add(Model(name="cane", title=tenant, revision=1))
     for tenant in ("local", "nanning"):
         with tenancy.acting_for(tenant), database.read() as session:
-            assert session.scalars(text("SELECT tenant FROM model_titles")).all() == [tenant]
-            assert session.scalars(select(ModelTitle.title)).all() == [tenant]
+            assert session.scalars(text("SELECT tenant FROM models")).all() == [tenant]
+            assert session.scalars(select(Model.title)).all() == [tenant]
     with tenancy.acting_for(tenancy.ALL), database.read() as session:
-        assert sorted(session.scalars(select(ModelTitle.name))) == ["cane", "nanning/cane"]
+        assert sorted(session.scalars(select(Model.name))) == ["cane", "nanning/cane"]

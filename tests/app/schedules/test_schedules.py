@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from sqlalchemy import Text, cast, select
 
-from app.core.errors import Conflict, Invalid, PreconditionFailed
+from app.core.acting import Act, acting
+from app.core.errors import Conflict, Forbidden, Invalid, PreconditionFailed
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
-from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
+from app.requests import ModelPatch, PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
 from app.schedules import cron, schedule_runs, schedules
 from app.schedules.due import Ticker
 from app.services import Services
 from app.storage import Stored
 from app.tables import Dataset, Schedule, ScheduleRun
-from app.upkeep import deletion
+from app.upkeep import deletion, titles
 from app.upkeep.references import Thing
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import TrainConfig
@@ -221,6 +222,37 @@ def test_when_a_guard_fails_the_alias_stays_and_the_guard_is_named(services: Ser
     run = history(services)[-1]
     assert (run.status, run.message) == ("kept", "guard of recall: -0.1000 < -0.02")
     assert champion(services) == 1
+
+
+@pytest.mark.parametrize("asked_by", ["gate", "model"])
+def test_where_approval_is_asked_for_a_better_version_is_proposed_and_the_alias_stays(
+    services: Services, dataset: str, asked_by: str
+) -> None:
+    clock = Clock()
+    make(services, clock, promote=GATE.model_copy(update={"approval": asked_by == "gate"}))
+    for cane in (500, 600):
+        clock.moment += timedelta(days=1)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], confusion(cane))
+        if asked_by == "model":
+            with services.database.write() as session:
+                titles.change_model(session, "cane", ModelPatch(approval=True))
+        Ticker(services, clock).tick()
+    first, run = history(services)
+    assert (first.status, run.status, champion(services)) == ("promoted", "proposed", 1)
+    assert run.message.endswith("PUT /v1/models/cane/aliases/champion with version 2 approves it")
+    assert run.verdict is not None and run.verdict.promote
+
+
+def test_whoever_may_not_approve_cannot_take_the_question_away(services: Services, dataset: str) -> None:
+    make(services, Clock(), promote=GATE.model_copy(update={"approval": True}))
+    for change in (SchedulePatch(promote=None), SchedulePatch(promote=GATE)):
+        with acting(Act("key 1", "PATCH")), pytest.raises(Forbidden, match="'nightly' asks for approval"):
+            patch(services, change)
+    with acting(Act("key 1", "PATCH")):
+        patch(services, SchedulePatch(enabled=False))
+    with acting(Act("key 2", "PATCH", may_approve=True)):
+        assert patch(services, SchedulePatch(promote=GATE)).promote == GATE
 
 
 def test_a_new_version_is_compared_with_the_version_that_the_alias_points_at_now(
