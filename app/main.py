@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from app.access.keyring import RECORD_S, Keyring
 from app.access.signatures import Signer
 from app.api import (
+    audit,
     datasets,
     evaluations,
     experiments,
@@ -95,7 +96,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, keys, tenants, signed_urls, health, home),
+        *(schedules, stac, tiles, predictions, keys, audit, tenants, signed_urls, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.access import audit
 from app.core.db import Database
 from app.inspection.inspector import Inspector
 from app.inspection.limits import Limits
@@ -29,6 +30,7 @@ class Services:
     @classmethod
     def open(cls, settings: Settings) -> "Services":
         """Open the services that `settings` name, and create the data folder if it is missing."""
+        audit.watch()
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
         store, limits = open_store(settings.store, cache, 3600 * settings.trust_files_h), _limits(settings)

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
         0, ge=0, description="Days for which the series of an ended training is kept; 0: for ever."
     )
     keep_keys_d: float = Field(30, ge=0, description="Days for which an Idempotency-Key is kept; 0: for ever.")
+    keep_audit_d: float = Field(0, ge=0, description="Days for which an entry of the audit log is kept; 0: for ever.")
     keep_workers_d: float = Field(
         7, ge=0, description="Days for which a worker that has died is remembered; 0: for ever."
     )

@@ -84,6 +84,25 @@ class Key(Owned, Base):
         return tag_of(self.created, self.revision)
 
 
+class AuditEntry(Owned, Base):
+    """One transaction that has changed something on somebody's behalf. Entries are never changed.
+
+    who, action, peer, request: As those of `app.core.acting.Act`. made: Id of what is new, if anything is.
+    """
+
+    __tablename__ = "audit"
+
+    id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    who: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(Text)
+    made: Mapped[str | None] = mapped_column(String(200))
+    peer: Mapped[str | None] = mapped_column(String(60))
+    request: Mapped[str | None] = mapped_column(String(40))
+
+    __table_args__ = (Index("ix_audit_at", "tenant", "at", "id"),)
+
+
 class Secret(Base):
     """A secret that all processes of a service share. value: in hex."""
 

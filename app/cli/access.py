@@ -1,5 +1,7 @@
 """`canemap keys ...` and `canemap tenants ...`: who may use the service. They work on the database itself."""
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -120,20 +122,49 @@ def list_tenants(as_json: AsJson = False) -> None:
     output.table(columns, ([row[column] for column in columns] for row in found))
 
 
+def audit(
+    tenant: Annotated[str | None, typer.Option(help="Only what was done in this tenant's name.")] = None,
+    who: Annotated[str | None, typer.Option(help='Only what one did, like "key 4f7hq2x9".')] = None,
+    since: Annotated[str | None, typer.Option(help="Only the last days, hours or minutes: 90d, 12h, 30m.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="List at most this number.")] = 100,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for instance to keep it elsewhere.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List who has changed what, newest first."""
+    from app.access import audit as log
+    from app.api.documents import AuditEntry
+    from app.core.columns import now
+
+    start = now() - _period(since, "--since") if since else None
+    with _writing() as session:
+        rows = log.find(session, log.Wanted(tenant, who, start), limit=limit, token=None).rows
+    if as_csv:
+        print(log.as_csv(rows), end="")
+        return
+    found = [AuditEntry.of(row).model_dump(mode="json") for row in rows]
+    if as_json:
+        output.show(found, as_json)
+        return
+    output.table(log.COLUMNS, ([row[column] for column in log.COLUMNS] for row in found))
+
+
 @contextmanager
 def _writing() -> "Iterator[Session]":
     """A transaction on the database of the settings, in the scope of all tenants."""
+    from app.access import audit as log
     from app.cli.service import check_schema
-    from app.core import tenancy
+    from app.core import acting, tenancy
     from app.core.db import Database
     from app.core.errors import Problem
     from app.settings import Settings
 
     settings = Settings()
     check_schema(settings)
+    log.watch()
     database = Database(settings.database)
+    act = acting.Act("command line", shlex.join(["canemap", *sys.argv[1:]]), may_approve=True)
     try:
-        with tenancy.acting_for(tenancy.ALL), database.write() as session:
+        with tenancy.acting_for(tenancy.ALL), acting.acting(act), database.write() as session:
             yield session
     except Problem as problem:
         hints = (fault.hint for fault in problem.faults)
@@ -173,3 +204,4 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
     app.add_typer(keys, name="keys")
     app.add_typer(tenants, name="tenants")
+    app.command()(audit)

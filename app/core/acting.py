@@ -23,6 +23,11 @@ class Act:
     peer: str | None = None
     request: str | None = None
 
+    @property
+    def reads(self) -> bool:
+        """Whether it is a request that changes nothing by its nature."""
+        return self.action.startswith(("GET ", "HEAD "))
+
 
 _act: ContextVar[Act | None] = ContextVar("act", default=None)
 

@@ -1,6 +1,6 @@
 """The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`."""
 
-from app.api.documents.access import Key, Keys, NewKey, Sender, SignedUrl, Tenant, Tenants
+from app.api.documents.access import AuditEntries, AuditEntry, Key, Keys, NewKey, Sender, SignedUrl, Tenant, Tenants
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
@@ -24,6 +24,8 @@ __all__ = [
     "AreaFeatures",
     "AreaRow",
     "AreaTable",
+    "AuditEntries",
+    "AuditEntry",
     "Conformance",
     "Dataset",
     "Datasets",

@@ -56,6 +56,28 @@ class NewKey(Document):
         return cls(key=made.text, **known)
 
 
+class AuditEntry(Document):
+    """One change: who made it, and by what. Entries are never changed, and cannot be deleted by a request."""
+
+    id: str
+    at: datetime
+    tenant: str = Field(description="In whose name it was made.")
+    who: str = Field(description='"key ID", "schedule NAME", "command line", or "loopback", where no key is needed.')
+    action: str = Field(description='Method and path of a request, a command, or "run" of a schedule.')
+    made: str | None = Field(description="Id of what is new; the version at which a moved alias points.")
+    peer: str | None = Field(description="The address from which the request came.")
+    request: str | None = Field(description="As X-Request-ID of the answer, and in the log of the service.")
+
+    @classmethod
+    def of(cls, row: tables.AuditEntry) -> "AuditEntry":
+        """The document of the entry in `row`."""
+        return cls(**{name: getattr(row, name) for name in cls.model_fields})
+
+
+class AuditEntries(Page[AuditEntry]):
+    """A page of the audit log, newest first."""
+
+
 class Keys(Page[Key]):
     """A page of keys, newest first."""
 

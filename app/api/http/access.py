@@ -61,7 +61,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("post_schedule", "patch_schedule", "delete_schedule", "post_run"),
     ),
     "admin": (
-        *("post_key", "list_keys", "get_key", "delete_key", "rotate_key"),
+        *("post_key", "list_keys", "get_key", "delete_key", "rotate_key", "list_audit"),
         *("put_tenant", "list_tenants", "get_tenant"),
     ),
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import Field
@@ -14,6 +14,7 @@ from app.core.errors import invalid
 from app.core.names import NAME
 from app.core.paging import bad_token, check_token
 from app.data.scenes import BBox, Interval, parse_acquired
+from app.language.choice import Language
 from ml.frozen import Frozen
 
 
@@ -84,6 +85,18 @@ class OfKeys(Paging):
     tenant: str | None = Field(None, max_length=TENANT_LENGTH, description="Only keys of this tenant.")
 
 
+class OfAudit(OfKeys):
+    """The query parameters that select entries of the audit log."""
+
+    tenant: str | None = Field(None, max_length=TENANT_LENGTH, description="Only what was done in this tenant's name.")
+    who: str | None = Field(None, max_length=100, description='Only what one did, like "key 4f7hq2x9".')
+    interval: Annotated[str | None, checked(read_interval)] = Field(
+        None, alias="datetime", description="Only a time, or start/end; .. leaves an end open."
+    )
+    f: Literal["json", "csv"] = "json"
+    lang: Language | None = Field(None, description="Language of the headings of a CSV, before Accept-Language.")
+
+
 class OfScenes(Paging):
     """The query parameters that select scenes."""
 
@@ -116,6 +129,7 @@ class OfPredictions(OfScenes):
 Page = Annotated[Paging, Query()]
 NamePage = Annotated[NamePaging, Query()]
 JobQuery = Annotated[OfJobs, Query()]
+AuditQuery = Annotated[OfAudit, Query()]
 KeyQuery = Annotated[OfKeys, Query()]
 SceneQuery = Annotated[OfScenes, Query()]
 PredictionQuery = Annotated[OfPredictions, Query()]
