@@ -306,6 +306,11 @@ class TenantRequest(Frozen):
     model_config = _example({"title": "南宁市农业农村局"})
 
     title: Title | None = Field(None, description="null for none.")
+    grants: tuple[Reference, ...] | None = Field(
+        None,
+        max_length=1000,
+        description="Models of other tenants that it may use, like province~cane; null leaves them as they are.",
+    )
 
 
 class SignedUrlRequest(Frozen):

@@ -41,13 +41,17 @@ class Titled:
 
 
 class Tenant(Titled, Base):
-    """A portal that sees nothing but its own things. The first one, "local", belongs to whoever runs the service."""
+    """A portal that sees nothing but its own things. The first one, "local", belongs to whoever runs the service.
+
+    grants: The models of other tenants that it may read and use, like "province~cane".
+    """
 
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(String(TENANT_LENGTH), primary_key=True)
     created: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
+    grants: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
 
     @property
     def tag(self) -> str:
@@ -309,7 +313,7 @@ class DeletedNumber(Owned, Base):
     __tablename__ = "deleted_numbers"
 
     kind: Mapped[str] = mapped_column(String(20), primary_key=True)
-    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
+    name: Mapped[str] = mapped_column(OwnedId(80, shared=True), primary_key=True)
     number: Mapped[int]
 
 
@@ -394,7 +398,7 @@ class ModelVersion(Titled, Owned, Base):
 
     __tablename__ = "model_versions"
 
-    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
+    name: Mapped[str] = mapped_column(OwnedId(80, shared=True), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     training: Mapped[str | None] = mapped_column(ForeignKey("trainings.id"), index=True)
     dataset: Mapped[str | None] = mapped_column(OwnedId(100))
@@ -472,7 +476,7 @@ class Evaluation(Titled, Owned, Base):
     __tablename__ = "evaluations"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    model: Mapped[str] = mapped_column(OwnedId(80))
+    model: Mapped[str] = mapped_column(OwnedId(80, shared=True))
     version: Mapped[int]
     dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
     split: Mapped[str] = mapped_column(String(5))
@@ -583,7 +587,7 @@ class Prediction(Titled, Owned, Base):
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     scene: Mapped[str] = mapped_column(ForeignKey("scenes.id"))
-    model: Mapped[str] = mapped_column(OwnedId(80))
+    model: Mapped[str] = mapped_column(OwnedId(80, shared=True))
     version: Mapped[int]
     config: Mapped[PredictConfig]
     products: Mapped[dict[str, Stored] | None]

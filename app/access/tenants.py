@@ -15,6 +15,7 @@ from app.tables import Tenant
 NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{TENANT_LENGTH - 1}}}")
 
 get = getter(Tenant, "tenant")
+locked = getter(Tenant, "tenant", lock=True)
 
 
 def check_name(name: str) -> None:

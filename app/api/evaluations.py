@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, ModelId, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
@@ -15,7 +15,7 @@ from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.api.models import Which
 from app.jobs import lifecycle
-from app.learning import evaluations
+from app.learning import evaluations, registry, sharing
 from app.requests import EvaluationRequest, TitlePatch
 from app.upkeep.references import Thing
 
@@ -27,7 +27,7 @@ OF_VERSION = "/models/{id}/versions/{which}/evaluations"
 async def post_evaluation(
     services: Wired,
     response: Response,
-    id_: Id,
+    id_: ModelId,
     which: Which,
     body: EvaluationRequest,
     once: OnceOnly,
@@ -41,10 +41,12 @@ async def post_evaluation(
 
 @router.get(OF_VERSION, responses=answer(200, NEXT) | problems(404))
 def list_evaluations(
-    session: Reading, request: Request, response: Response, id_: Id, which: Which, page: Page
+    services: Wired, session: Reading, request: Request, response: Response, id_: ModelId, which: Which, page: Page
 ) -> documents.Evaluations:
-    """List the evaluations of a model version, newest first."""
-    found = evaluations.find(session, id_, which, limit=page.limit, token=page.token)
+    """List the own evaluations of a model version, newest first."""
+    with sharing.reading(services, id_) as (owners, name):
+        number = registry.get(owners, name, which).version
+    found = evaluations.find(session, id_, number, limit=page.limit, token=page.token)
     link_next(request, response, found.next)
     work = lifecycle.by_id(session, (row.id for row in found.rows))
     items = tuple(documents.Evaluation.of(row, work[row.id]) for row in found.rows)

@@ -11,12 +11,13 @@ from app.access.scopes import Principal
 from app.api import documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, created
-from app.api.http.deps import Condition, Id, OnceOnly, Wired, etag, link_next
+from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import KeyQuery
 from app.core import tenancy
 from app.core.errors import NotFound
+from app.learning import sharing
 from app.requests import KeyRequest, KeyRotation, period
 from app.services import Services
 
@@ -42,9 +43,9 @@ def _scope(sender: Principal) -> str:
 
 
 @router.get("/whoami")
-async def whoami(sender: Sender) -> documents.Sender:
+def whoami(session: Reading, sender: Sender) -> documents.Sender:
     """Who sends this request, and what it may do."""
-    return documents.Sender.of(sender)
+    return documents.Sender.of(sender, sharing.grants(session))
 
 
 @router.post("/keys", status_code=201, responses=created() | problems(*IN_BODIES, 404, 409))

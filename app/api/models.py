@@ -1,5 +1,6 @@
 """Routes of /v1/models: the registry of models, their versions and their aliases."""
 
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -10,7 +11,19 @@ from app.api import documents
 from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, UploadId, Wired, Writing, etag, link_next
+from app.api.http.deps import (
+    Condition,
+    Id,
+    ModelId,
+    NewId,
+    OnceSent,
+    Reading,
+    UploadId,
+    Wired,
+    Writing,
+    etag,
+    link_next,
+)
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
@@ -19,8 +32,9 @@ from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound, invalid
 from app.core.names import NAME
-from app.learning import registry
+from app.learning import registry, sharing
 from app.requests import AliasRequest, ModelPatch, Title, TitlePatch
+from app.services import Services
 from app.tables import ModelVersion
 from app.upkeep import deletion, titles
 from app.upkeep.references import Thing
@@ -83,13 +97,12 @@ def list_models(session: Reading, request: Request, response: Response, page: Na
 
 
 @router.get("/{id}", responses=answer(200, NEXT | ETAG) | problems(404))
-def get_model(session: Reading, id_: Id, request: Request, response: Response, page: NamePage) -> documents.ModelPage:
-    """Read a model with its aliases and its versions, newest first."""
-    etag(response, deletion.tag(session, Thing("model", id_)))
-    found = registry.versions(session, id_, limit=page.limit, token=page.token)
-    link_next(request, response, found.next)
-    said = registry.described(session, [id_]).get(id_)
-    return documents.ModelPage.page(id_, found, registry.aliases(session, id_), said)
+def get_model(
+    services: Wired, id_: ModelId, request: Request, response: Response, page: NamePage
+) -> documents.ModelPage:
+    """Read a model with its aliases and its versions, newest first. That of another tenant is like `province~cane`."""
+    with sharing.reading(services, id_) as (session, name):
+        return _model(session, name, request, response, page).named(id_)
 
 
 @router.patch("/{id}", responses=TITLED | problems(403))
@@ -98,21 +111,23 @@ def patch_model(
 ) -> documents.ModelPage:
     """Change the title of a model, or whether its aliases need approval. The answer has a page of its versions."""
     titles.change_model(session, id_, change, if_match)
-    return get_model(session, id_, request, response, NamePaging())
+    return _model(session, id_, request, response, NamePaging())
 
 
 @router.delete("/{id}", status_code=204, response_model=None, responses=DELETED)
-def delete_model(services: Wired, id_: Id, if_match: Condition, how: Deleting) -> Response:
-    """Delete a model with all versions and aliases. Refused while something needs one, unless that goes as well."""
+def delete_model(services: Wired, id_: ModelId, if_match: Condition, how: Deleting) -> Response:
+    """Delete a model with all versions and aliases. Refused while something needs one, unless that goes as well.
+
+    Of a model of another tenant the own copies of its versions are deleted.
+    """
     return deleted(services, Thing("model", id_), if_match, how)
 
 
 @router.get("/{id}/versions/{which}", responses=answer(200, ETAG) | problems(404))
-def get_version(session: Reading, id_: Id, which: Which, response: Response) -> documents.ModelVersion:
+def get_version(services: Wired, id_: ModelId, which: Which, response: Response) -> documents.ModelVersion:
     """Read a model version, named by number (`3`) or by alias (`@champion`)."""
-    row = registry.get(session, id_, which)
-    etag(response, deletion.tag(session, Thing("version", f"{row.name}:{row.version}")))
-    return _version(session, row)
+    with sharing.reading(services, id_) as (session, name):
+        return _tagged(session, name, which, response).named(id_)
 
 
 @router.patch("/{id}/versions/{which}", responses=TITLED)
@@ -122,19 +137,20 @@ def patch_version(
     """Change the title of a model version, named by number (`3`) or by alias (`@champion`)."""
     row = registry.get(session, id_, which)
     retitle(session, Thing("version", f"{row.name}:{row.version}"), change, if_match)
-    return get_version(session, id_, str(row.version), response)
+    return _tagged(session, id_, str(row.version), response)
 
 
 @router.delete("/{id}/versions/{which}", status_code=204, response_model=None, responses=DELETED | problems(422))
-def delete_version(services: Wired, id_: Id, which: Number, if_match: Condition, how: Deleting) -> Response:
+def delete_version(services: Wired, id_: ModelId, which: Number, if_match: Condition, how: Deleting) -> Response:
     """Delete a model version, named by its number. Refused while something needs it, or an alias points at it."""
     return deleted(services, Thing("version", f"{id_}:{which}"), if_match, how)
 
 
 @router.get("/{id}/versions/{which}/bundle", response_class=StoredFile, responses=file(BUNDLE) | problems(404, 416))
-def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> StoredFile:
+def get_bundle(services: Wired, id_: ModelId, which: Which) -> StoredFile:
     """Download a checkpoint as one safetensors file with tensors, config, metrics and input contract, but no code."""
-    row = registry.get(session, id_, which)
+    with sharing.reading(services, id_) as (session, name):
+        row = registry.get(session, name, which)
     with registry.checkpoint_of(row) as key:
         path = services.store.file(key)
     return StoredFile(path, media_type=BUNDLE, filename=f"{row.name}-{row.version}.safetensors")
@@ -143,12 +159,12 @@ def get_bundle(services: Wired, session: Reading, id_: Id, which: Which) -> Stor
 @router.get(
     "/{id}/versions/{which}/onnx", response_class=StoredFile, responses=file(ONNX) | problems(404, 413, 416, 503, 507)
 )
-async def get_onnx(services: Wired, places: Placed, id_: Id, which: Which) -> StoredFile:
+async def get_onnx(services: Wired, places: Placed, id_: ModelId, which: Which) -> StoredFile:
     """Download a model as ONNX: from the numbers of a scene's file to probabilities, for QGIS Deepness and others.
 
     422 for a model of homogenised scenes, which needs each scene as a whole.
     """
-    path = await places.run("copy", registry.onnx, services, id_, which)
+    path = await places.run("copy", _onnx, services, id_, which)
     return StoredFile(path, media_type=ONNX, filename=f"{id_}-{which.removeprefix('@')}.onnx")
 
 
@@ -204,6 +220,25 @@ def put_alias(
 def delete_alias(services: Wired, id_: Id, alias: AliasName, if_match: Condition) -> None:
     """Remove an alias. The version that it points at stays."""
     services.database.erase(lambda session: registry.remove_alias(session, id_, alias, if_match=if_match))
+
+
+def _model(session: Session, name: str, request: Request, response: Response, page: NamePaging) -> documents.ModelPage:
+    etag(response, deletion.tag(session, Thing("model", name)))
+    found = registry.versions(session, name, limit=page.limit, token=page.token)
+    link_next(request, response, found.next)
+    said = registry.described(session, [name]).get(name)
+    return documents.ModelPage.page(name, found, registry.aliases(session, name), said)
+
+
+def _tagged(session: Session, name: str, which: str, response: Response) -> documents.ModelVersion:
+    row = registry.get(session, name, which)
+    etag(response, deletion.tag(session, Thing("version", f"{row.name}:{row.version}")))
+    return _version(session, row)
+
+
+def _onnx(services: Services, id_: str, which: str) -> FilePath:
+    with sharing.reading(services, id_) as (_, name):
+        return registry.onnx(services, name, which)
 
 
 def _version(session: Session, row: ModelVersion) -> documents.ModelVersion:

@@ -8,12 +8,14 @@ from app.access import tenants
 from app.api import documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
-from app.api.http.deps import Condition, Id, Reading, Writing, etag, link_next
+from app.api.http.deps import Condition, Id, Reading, Wired, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.parameters import checked
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
+from app.core import tenancy
 from app.core.errors import NotFound
+from app.learning import sharing
 from app.requests import TenantRequest
 
 _NAME: dict[str, Any] = {"description": "A name that you choose.", "pattern": f"^{tenants.NAME.pattern}$"}
@@ -23,10 +25,13 @@ router = APIRouter(prefix="/v1/tenants", tags=["keys"], route_class=JsonRoute)
 
 @router.put("/{id}", status_code=201, responses=uploaded(documents.Tenant, ETAG) | problems(*IN_BODIES, 412))
 def put_tenant(
-    session: Writing, id_: NewTenant, body: TenantRequest, if_match: Condition, response: Response
+    services: Wired, id_: NewTenant, body: TenantRequest, if_match: Condition, response: Response
 ) -> documents.Tenant:
-    """Make a tenant, or change its title."""
-    row, new = tenants.put(session, id_, body.title, if_match)
+    """Make a tenant, or change its title, and which models of other tenants it may use."""
+    with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
+        row, new = tenants.put(session, id_, body.title, if_match)
+        if body.grants is not None:
+            sharing.grant(session, id_, body.grants)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/tenants/{id_}"
     etag(response, row.tag)

@@ -148,6 +148,26 @@ def audit(
     output.table(log.COLUMNS, ([row[column] for column in log.COLUMNS] for row in found))
 
 
+@tenants.command()
+def grant(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    models: Annotated[list[str], typer.Argument(help="Models of other tenants, like province~cane.")],
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the models away again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a tenant read and use models of other tenants. The maps that it has made stay if they are withdrawn."""
+    from app.access import tenants as portals
+    from app.api.documents import Tenant
+    from app.learning import sharing
+
+    with _writing() as session:
+        row = portals.locked(session, name)
+        kept = [model for model in row.grants if model not in models]
+        sharing.grant(session, name, kept if withdraw else [*kept, *models])
+    document = Tenant.of(row).model_dump(mode="json")
+    output.show(document, as_json, [text("grants", name=name, models=", ".join(row.grants) or "-")])
+
+
 @contextmanager
 def _writing() -> "Iterator[Session]":
     """A transaction on the database of the settings, in the scope of all tenants."""

@@ -73,20 +73,21 @@ class PydanticJSON(TypeDecorator[Any]):
 class OwnedId(TypeDecorator[str]):
     """A name or an id of a tenant: whole in the database, plain in Python (`app.core.tenancy`).
 
-    length: of the longest plain id. Only PostgreSQL keeps to it.
+    length: of the longest plain id. Only PostgreSQL keeps to it. shared: Whether it can also name what another tenant
+    has, like "province~cane".
     """
 
     impl = String
     cache_ok = True
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, *, shared: bool = False) -> None:
         super().__init__(length)
-        self.length = length
+        self.length, self.shared = length, shared
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The column's type in the database. PostgreSQL needs room for the tenant; SQLite never limits a length."""
-        room = TENANT_LENGTH + 1 if dialect.name == "postgresql" else 0
-        return dialect.type_descriptor(String(self.length + room))
+        """The column's type in the database. PostgreSQL needs room for each tenant; SQLite never limits a length."""
+        tenants = (1 + self.shared) if dialect.name == "postgresql" else 0
+        return dialect.type_descriptor(String(self.length + tenants * (TENANT_LENGTH + 1)))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Add the tenant of the current scope."""

@@ -12,6 +12,7 @@ from ml.text import is_storable, values_in
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,99}")  # a name, an id from `new_id`, or "name:version"
+MODEL = re.compile(rf"(?:{NAME.pattern}~)?{ID.pattern}")  # of another tenant: "province~cane"
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter can be mistaken for a digit
 
 

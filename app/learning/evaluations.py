@@ -12,7 +12,7 @@ from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data import datasets, scenes
 from app.jobs import lifecycle
-from app.learning import registry
+from app.learning import registry, sharing
 from app.requests import EvaluationRequest
 from app.services import Services
 from app.tables import Dataset, Evaluation, Job, ModelVersion
@@ -27,15 +27,19 @@ get = getter(Evaluation, "evaluation")
 def create(
     services: Services, name: str, which: str, request: EvaluationRequest, once: IdempotentRequest
 ) -> Evaluation:
-    """Accept an evaluation of the version `which` of the model `name`.
+    """Accept an evaluation of the version `which` of the model `name`, which may be one of another tenant.
 
     Raises `Invalid` with all faults if the dataset does not fit the version.
     """
     id_ = new_id("evl")
+    with services.database.read() as session:
+        if before := once.answered(session):
+            return get(session, before)
+    reference = sharing.own(services, f"{name}@{which.removeprefix('@')}")
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        version = registry.get(session, name, which)
+        version = registry.resolve(session, reference)
         dataset = datasets.of_request(session, request.dataset)
         refuse_any("contract-mismatch", faults(session, version, dataset, request.split))
         job = add(session, version, dataset, request.split, id_=id_)
@@ -54,10 +58,9 @@ def add(session: Session, version: ModelVersion, dataset: Dataset, split: str, *
     return job
 
 
-def find(session: Session, name: str, which: str, *, limit: int, token: str | None) -> Page[Evaluation]:
-    """The evaluations of the version `which` of the model `name`, newest first. Raises `NotFound`."""
-    version = registry.get(session, name, which)
-    wanted = select(Evaluation).where(Evaluation.model == version.name, Evaluation.version == version.version)
+def find(session: Session, name: str, version: int, *, limit: int, token: str | None) -> Page[Evaluation]:
+    """A page of the evaluations of a version of the model `name`, newest first."""
+    wanted = select(Evaluation).where(Evaluation.model == name, Evaluation.version == version)
     return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
 
 

@@ -14,7 +14,7 @@ from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data import scenes
 from app.jobs import lifecycle
-from app.learning import registry
+from app.learning import registry, sharing
 from app.mapping import parts
 from app.requests import DatasetRequest, PredictionRequest
 from app.results import MappedAreas
@@ -75,6 +75,10 @@ class Areas:
 def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
     """Accept a prediction. Raises `Invalid` with all faults if the scene does not satisfy the contract of the model."""
     id_ = new_id("prd")
+    with services.database.read() as session:
+        if before := once.answered(session):
+            return get(session, before)
+    request = request.model_copy(update={"model": _own_model(services, request.model)})
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
@@ -267,6 +271,17 @@ def _check_parts(count: int, rows: int) -> None:
         raise invalid("too-many-parts", detail, f"Ask for {most} at most; one for each worker is enough.", "/parts")
 
 
+def _own_model(services: Services, reference: str) -> str:
+    try:
+        return sharing.own(services, reference)
+    except NotFound as error:
+        raise _unknown_model(error) from error
+
+
+def _unknown_model(error: NotFound) -> Invalid:
+    return invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/model")
+
+
 def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scene, ModelVersion]:
     faults: list[Invalid] = []
     scene = model = None
@@ -277,7 +292,7 @@ def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scen
     try:
         model = registry.resolve(session, request.model)
     except NotFound as error:
-        faults.append(invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/model"))
+        faults.append(_unknown_model(error))
     if scene is None or model is None:
         raise Invalid(faults[0].code, *(fault for each in faults for fault in each.faults))
     return scene, model

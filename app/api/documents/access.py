@@ -1,7 +1,7 @@
 """The documents of keys and tenants."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,10 @@ from app.access.scopes import Principal
 from app.api.documents.base import Document, Page, Title
 from app.core.columns import now
 from app.requests import Scope
+
+Grants = Annotated[
+    tuple[str, ...], Field(description="Models of other tenants that it may read and use, like province~cane.")
+]
 
 
 class Key(Document):
@@ -88,11 +92,12 @@ class Sender(Document):
     tenant: str
     scope: Scope
     key: str | None = Field(description="Id of the key; null where the service asks for none.")
+    grants: Grants
 
     @classmethod
-    def of(cls, principal: Principal) -> "Sender":
-        """The document of whoever sent a request."""
-        return cls(tenant=principal.tenant, scope=principal.scope, key=principal.key_id)
+    def of(cls, principal: Principal, grants: tuple[str, ...]) -> "Sender":
+        """The document of whoever sent a request. grants: models of other tenants that it may use."""
+        return cls(tenant=principal.tenant, scope=principal.scope, key=principal.key_id, grants=grants)
 
 
 class SignedUrl(Document):
@@ -108,11 +113,12 @@ class Tenant(Document):
     id: str
     title: Title
     created: datetime
+    grants: Grants
 
     @classmethod
     def of(cls, row: tables.Tenant) -> "Tenant":
         """The document of the tenant in `row`."""
-        return cls(id=row.id, title=row.title, created=row.created)
+        return cls(id=row.id, title=row.title, created=row.created, grants=tuple(row.grants))
 
 
 class Tenants(Page[Tenant]):

@@ -60,8 +60,22 @@ class ModelVersion(Document):
             software=row.versions,
             size_bytes=row.size_bytes,
             checksum=checksum(row.sha256),
-            links=(link(url, "self"), link(f"{url}/bundle", "enclosure", "application/octet-stream")),
+            links=_links(url),
         )
+
+    def named(self, name: str) -> "ModelVersion":
+        """The document for those who call the model `name`.
+
+        A model of another tenant has neither its training nor its dataset: they are not theirs.
+        """
+        if name == self.name:
+            return self
+        url = f"/v1/models/{name}/versions/{self.version}"
+        return self.model_copy(update={"name": name, "training": None, "dataset": None, "links": _links(url)})
+
+
+def _links(url: str) -> tuple[Link, ...]:
+    return link(url, "self"), link(f"{url}/bundle", "enclosure", "application/octet-stream")
 
 
 class Model(Document):
@@ -110,6 +124,10 @@ class ModelPage(Model):
     ) -> "ModelPage":
         """The document of the model `name` with one page of its versions. The others are as for `Model.of`."""
         return cls(**dict(Model.of(name, found.rows, aliases, said)), next=found.next)
+
+    def named(self, name: str) -> "ModelPage":
+        """The document for those who call the model `name`."""
+        return self.model_copy(update={"name": name, "versions": tuple(row.named(name) for row in self.versions)})
 
 
 class AliasMove(Document):

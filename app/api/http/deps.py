@@ -20,7 +20,7 @@ from app.api.http.parameters import check_query, checked
 from app.client import id_of_file
 from app.core.errors import NotFound, invalid
 from app.core.idempotency import IdempotentRequest
-from app.core.names import ID, NAME, check_name
+from app.core.names import ID, MODEL, NAME, check_name
 from app.core.preconditions import EVERY, IfMatch
 from app.data import uploads
 from app.services import Services
@@ -97,6 +97,15 @@ async def _existing(
     return id_
 
 
+async def _existing_model(
+    id_: Annotated[str, Path(alias="id", json_schema_extra={"pattern": f"^{MODEL.pattern}$"})],
+) -> str:
+    """The name of a model in a path, also of another tenant. Raises `NotFound` for one that cannot exist."""
+    if not MODEL.fullmatch(id_):
+        raise NotFound("resource", id_ if id_.isprintable() else "?")
+    return id_
+
+
 def check_new(name: str, pointer: str) -> None:
     """Raise `Invalid` if an uploaded file cannot have this name. The hint has one that it can have."""
     check_name(name, pointer, example=id_of_file(name))
@@ -162,6 +171,7 @@ Writing = Annotated[Session, Depends(_writing, scope="function")]
 OnceOnly = Annotated[IdempotentRequest, Depends(_once)]
 OnceSent = Annotated[IdempotentRequest, Depends(_head)]
 Id = Annotated[str, Depends(_existing)]
+ModelId = Annotated[str, Depends(_existing_model)]
 Condition = Annotated[IfMatch, Depends(_if_match)]
 PreferredWait = Annotated[float, Depends(_preferred_wait)]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]

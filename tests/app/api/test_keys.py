@@ -32,7 +32,7 @@ def test_a_new_key_lets_in_at_once_and_is_shown_once(http: httpx.Client, admin: 
     key = made.json()["key"]
     assert key.startswith(f"cm_{made.json()['id']}_") and len(key) == 3 + 8 + 1 + 43
     who = http.get("/v1/whoami", headers=showing(key)).json()
-    assert who == {"tenant": OTHER, "scope": "operate", "key": made.json()["id"]}
+    assert who == {"tenant": OTHER, "scope": "operate", "key": made.json()["id"], "grants": []}
     listed = http.get("/v1/keys", headers=admin).text
     assert made.json()["id"] in listed and key not in listed and key.split("_")[2] not in listed
 

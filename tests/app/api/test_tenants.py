@@ -198,7 +198,7 @@ REFERENCES = [
 def test_a_body_cannot_name_what_belongs_to_another_tenant(
     portals: Portals, path: str, body: dict[str, object]
 ) -> None:
-    for written in ("theirs", f"{OTHER}/theirs"):
+    for written in ("theirs", f"{OTHER}/theirs", f"{OTHER}~theirs"):
         sent = json.dumps(body).replace("theirs", written)
         found = portals.own.post(path, content=sent, headers={"Content-Type": "application/json"})
         missing = portals.own.post(
