@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
 
 from app.access import tenants
 from app.api import documents
@@ -17,9 +18,20 @@ from app.core import tenancy
 from app.core.errors import NotFound
 from app.learning import sharing
 from app.requests import TenantRequest
+from app.upkeep import erasure
+from ml.frozen import Frozen
 
 _NAME: dict[str, Any] = {"description": "A name that you choose.", "pattern": f"^{tenants.NAME.pattern}$"}
 NewTenant = Annotated[str, Path(alias="id", json_schema_extra=_NAME), checked(tenants.check_name)]
+
+
+class Erasure(Frozen):
+    """How a tenant is erased."""
+
+    cascade: bool = Field(False, description="Erase everything that it has with it.")
+
+
+Erasing = Annotated[Erasure, Query()]
 router = APIRouter(prefix="/v1/tenants", tags=["keys"], route_class=JsonRoute)
 
 
@@ -36,6 +48,19 @@ def put_tenant(
     response.headers["Location"] = f"/v1/tenants/{id_}"
     etag(response, row.tag)
     return documents.Tenant.of(row)
+
+
+@router.delete("/{id}", status_code=204, response_model=None, responses=problems(404, 409, 412))
+def delete_tenant(services: Wired, id_: Id, if_match: Condition, how: Erasing, request: Request) -> None:
+    """Erase a tenant. 409 while it has something, unless `cascade` says that all of it goes: rows, files and keys.
+
+    Its keys are refused, and its jobs dismissed, at the first request with `cascade`; it is 409 `tenant-closing` until
+    they have ended, some seconds later.
+    """
+    try:
+        erasure.erase(services, id_, if_match, cascade=how.cascade)
+    finally:
+        request.app.state.keyring.forget()  # also if it is not erased yet, its keys are refused
 
 
 @router.get("", responses=answer(200, NEXT))

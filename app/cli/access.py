@@ -2,8 +2,9 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -168,29 +169,69 @@ def grant(
     output.show(document, as_json, [text("grants", name=name, models=", ".join(row.grants) or "-")])
 
 
+@tenants.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Erase everything that it has: rows, files, keys.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a tenant. Its keys are refused and its jobs dismissed at once; then this waits until they have ended."""
+    from app.core.errors import Conflict
+    from app.services import Services
+    from app.settings import Settings
+    from app.upkeep import erasure
+
+    if cascade and not yes:
+        typer.confirm(text("erase", name=name), abort=True, err=True)
+    with _acting(), closing(Services.open(Settings())) as services:
+        while True:
+            try:
+                erasure.erase(services, name, cascade=cascade)
+                break
+            except Conflict as conflict:
+                if conflict.code != "tenant-closing":
+                    raise
+                output.say(conflict.detail)
+                time.sleep(erasure.PAUSE_S)
+    output.show({"erased": name}, as_json, [text("erased", name=name)])
+
+
 @contextmanager
 def _writing() -> "Iterator[Session]":
     """A transaction on the database of the settings, in the scope of all tenants."""
+    from app.core import tenancy
+    from app.core.db import Database
+    from app.settings import Settings
+
+    with (
+        _acting(),
+        closing(Database(Settings().database)) as database,
+        tenancy.acting_for(tenancy.ALL),
+        database.write() as session,
+    ):
+        yield session
+
+
+@contextmanager
+def _acting() -> Iterator[None]:
+    """Act as whoever has this command line. What is refused is told by what to do."""
     from app.access import audit as log
     from app.cli.service import check_schema
-    from app.core import acting, tenancy
-    from app.core.db import Database
+    from app.core import acting
     from app.core.errors import Problem
     from app.settings import Settings
 
-    settings = Settings()
-    check_schema(settings)
+    check_schema(Settings())
     log.watch()
-    database = Database(settings.database)
-    act = acting.Act("command line", shlex.join(["canemap", *sys.argv[1:]]), may_approve=True)
     try:
-        with tenancy.acting_for(tenancy.ALL), acting.acting(act), database.write() as session:
-            yield session
+        with acting.acting(acting.Act("command line", shlex.join(["canemap", *sys.argv[1:]]), may_approve=True)):
+            yield
     except Problem as problem:
         hints = (fault.hint for fault in problem.faults)
         raise Refused(problem.code, " ".join([problem.detail, *hints])) from problem
-    finally:
-        database.close()
 
 
 def _show_new(made: "NewKey", as_json: bool) -> None:

@@ -10,6 +10,8 @@ TEXTS = {
     "approval_on": "The aliases of {name} are moved by keys with the scope approve alone.",
     "approval_off": "The aliases of {name} are moved by all keys that may train.",
     "grants": "tenant {name} may use: {models}",
+    "erase": "Erase tenant {name} with everything that it has? Only a backup brings it back.",
+    "erased": "tenant {name} is erased",
     "aborted": "Nothing was done: the question was not answered with yes.",
     "unreachable": (
         "The service at {url} cannot be reached ({reason}). Start it with `canemap up`, or set CANEMAP_URL to the "

@@ -84,7 +84,7 @@ def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade
 
     files, going = services.database.erase(forget)
     log.info("deleted", thing=str(thing), count=sum(map(len, going.values())), files=len(files))
-    _unlink(services, files, [id_ for kind in ("training", "prediction") for id_ in going.get(kind, ())])
+    unlink(services, files, [id_ for kind in ("training", "prediction") for id_ in going.get(kind, ())])
     for key in files if "scene" in going else ():
         scenes.forget_copy(services, key)
 
@@ -303,7 +303,7 @@ _FORGET: dict[str, Callable[[Session, Sequence[str]], None]] = {
 }
 
 
-def _unlink(services: Services, files: Iterable[str], jobs: Iterable[str]) -> None:
+def unlink(services: Services, files: Iterable[str], jobs: Iterable[str]) -> None:
     """Delete files that no row names any more. jobs: Ids of jobs, of which unfinished results go as well."""
     try:
         for key in files:

@@ -62,10 +62,15 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
     ),
     "admin": (
         *("post_key", "list_keys", "get_key", "delete_key", "rotate_key", "list_audit"),
-        *("put_tenant", "list_tenants", "get_tenant"),
+        *("put_tenant", "list_tenants", "get_tenant", "delete_tenant"),
     ),
 }
-OPERATORS = ("metrics", "put_tenant", "list_tenants")  # about all tenants: for keys of the tenant "local" alone
+OPERATORS = (
+    "metrics",
+    "put_tenant",
+    "list_tenants",
+    "delete_tenant",
+)  # about all tenants: for keys of the tenant "local" alone
 ROUTES: dict[str, Needed | None] = {name: needed for needed, names in NEEDED.items() for name in names}
 ROUTES |= dict.fromkeys(PUBLIC)
 HINTS = {
