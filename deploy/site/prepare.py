@@ -25,7 +25,12 @@ LISTED = {  # folders to which pages link: each gets a page that lists its files
     "docs/decisions": "Decisions",
     "examples": "Examples",
     "benchmarks/soak": "The soak test",
+    "deploy/proxy": "Proxies",
+    "deploy/systemd": "Units of systemd",
+    "deploy/prometheus": "Alerts of Prometheus",
 }
+# of the files that such a page shows, by their suffixes; a Caddyfile has none
+LANGUAGES = {".py": "py", ".sh": "sh", ".conf": "nginx", ".service": "ini", ".yml": "yaml", "": "text"}
 MENU = {
     "Start": ("README.md", "docs/install.md", "docs/tutorial.md", "docs/faq.md"),
     "Use": ("docs/http-api.md", "api/index.html", "docs/radiometry.md", "docs/settings.md", "examples/README.md"),
@@ -103,13 +108,13 @@ def prepare(folder: Path) -> None:
 
 
 def _list(name: str, title: str, pages: Path) -> None:
-    """Write a page for a folder: links to its pages, or its programs."""
+    """Write a page for a folder: links to its pages, and the text of its files."""
     lines = [f"# {title}", ""]
     for file in sorted((ROOT / name).iterdir()):
         if file.suffix == ".md":
             lines.append(f"* [{_title(file)}]({file.name})")
-        elif file.suffix in (".py", ".sh"):
-            lines += [f"## {file.name}", "", f"```{file.suffix[1:]}", file.read_text(encoding="utf-8").rstrip(), "```"]
+        elif language := LANGUAGES.get(file.suffix):
+            lines += [f"## {file.name}", "", f"```{language}", file.read_text(encoding="utf-8").rstrip(), "```"]
     (pages / name).mkdir(parents=True, exist_ok=True)
     (pages / name / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
