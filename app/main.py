@@ -32,6 +32,7 @@ from app.api import (
     tiles,
     trainings,
     uploads,
+    webhooks,
 )
 from app.api.http import access, body_limits, callers, cors, heads, languages, problems, request_log
 from app.api.http.deps import known_query
@@ -40,7 +41,7 @@ from app.api.http.places import Places
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.inspection.inspector import SERVER
-from app.operations.background import start_rounds, start_upkeep
+from app.operations.background import start_deliveries, start_rounds, start_upkeep
 from app.operations.job_counts import RENEW_S, JobCounter
 from app.operations.readiness import Readiness
 from app.services import Services
@@ -66,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         threads.append(start_every(RECORD_S, app.state.keyring.record, stop, name="use of keys"))
-        threads += start_upkeep(services, stop)
+        threads += [*start_upkeep(services, stop), start_deliveries(services, stop)]
         calm_collection()
         yield
         stop.set()
@@ -96,7 +97,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, keys, audit, tenants, signed_urls, health, home),
+        *(schedules, stac, tiles, predictions, keys, audit, tenants, signed_urls, webhooks, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -50,6 +50,7 @@ Title = Annotated[
     AfterValidator(shown),
     Field(description="A name for people, in any script, on one line."),
 ]
+EventType = Literal["job.successful", "job.failed", "job.dismissed", "alias.moved"]  # of which webhooks can tell
 Scope = Literal["view", "operate", "train", "approve", "admin"]  # what a key allows; each includes those before it
 FiguresOf = Literal["datasets", "trainings", "experiments"]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
@@ -298,6 +299,39 @@ class KeyRotation(Frozen):
     model_config = _example({"overlap": "1d"})
 
     overlap: Lifetime = Field("1d", description="For how long the old key stays valid beside the new one.")
+
+
+WebhookUrl = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2000),
+    AfterValidator(storable),
+    Field(description="Where messages are sent: an https address on the internet, without a user name."),
+]
+EventTypes = Annotated[
+    tuple[EventType, ...],
+    Field(min_length=1, max_length=20, description="Of what to tell; null for everything, also what is added later."),
+]
+
+
+class WebhookRequest(Frozen):
+    """Register an address to which messages about events are sent."""
+
+    model_config = _example({"url": "https://portal.example.org/canemap", "events": ["job.successful", "job.failed"]})
+
+    url: WebhookUrl
+    events: EventTypes | None = None
+    title: Title | None = None
+
+
+class WebhookPatch(Frozen):
+    """Change a webhook, or enable or disable it. Fields that are left out stay."""
+
+    model_config = _example({"enabled": False})
+
+    url: WebhookUrl | None = None
+    events: EventTypes | None = None
+    title: Title | None = None
+    enabled: bool | None = None
 
 
 class TenantRequest(Frozen):

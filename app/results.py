@@ -31,6 +31,20 @@ class EndedAttempt(Frozen):
     detail: str = ""
 
 
+class DeliveryAttempt(Frozen):
+    """One attempt to deliver a message of a webhook.
+
+    at: When it began. seconds: How long it took. status_code: What the receiver answered; None if it did not answer.
+    detail: What happened, in words of canemap; "" if the message was accepted.
+    """
+
+    attempt: int
+    at: datetime
+    seconds: float
+    status_code: int | None
+    detail: str = ""
+
+
 class PreparedDataset(Frozen):
     """The result of preparing a dataset, which can then be trained on.
 

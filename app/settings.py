@@ -1,6 +1,7 @@
 """Settings from the environment: `CANEMAP_DATA_DIR`, `CANEMAP_DATABASE_URL`, ... (docs/settings.md)."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic_settings import (
 
 GIB = 1024**3
 DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+Network = IPv4Network | IPv6Network
 BROKERS = ("filesystem", "redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
 
 
@@ -47,6 +49,20 @@ class Settings(BaseSettings):
         "",
         description="Web pages that may read from the service: origins like https://maps.example.org, comma-separated, "
         "or * for all.",
+    )
+    webhook_networks: str = Field(
+        "",
+        description="Networks that webhooks may lead to although they are not public, comma-separated, for instance "
+        "10.1.0.0/16. Only there they may do without https.",
+    )
+    webhook_timeout_s: float = Field(
+        15, gt=0, le=300, description="Seconds that a receiver of a webhook has for its whole answer."
+    )
+    webhook_pauses_s: str = Field(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
+        description="Seconds before a message of a webhook is sent again after the first, the second, ... attempt that "
+        "failed, and up to a fifth more; after the last one the delivery has failed.",
     )
     cache_limit_bytes: int = Field(
         50 * GIB, gt=0, description="Largest size of the copies of stored files on this machine, in bytes."
@@ -104,6 +120,9 @@ class Settings(BaseSettings):
     )
     keep_messages_d: float = Field(
         7, ge=0, description="Days for which the broker of plain files keeps a message that nobody takes; 0: for ever."
+    )
+    keep_deliveries_d: float = Field(
+        30, ge=0, description="Days for which a delivery of a webhook that has ended is kept; 0: for ever."
     )
     keep_failed_d: float = Field(
         0, ge=0, description="Days after which what failed or was dismissed, and nothing needs, is deleted; 0: never."
@@ -197,6 +216,26 @@ class Settings(BaseSettings):
             if origin != "*" and not (whole and parts.hostname):
                 raise ValueError("write origins without a path, for instance https://maps.example.org, or *")
         return text
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for network in _listed(text):
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError("write networks, for instance 10.1.0.0/16,192.168.7.9") from None
+        return text
+
+    @property
+    def networks_of_webhooks(self) -> tuple[Network, ...]:
+        """The networks that webhooks may lead to although they are not public."""
+        return tuple(map(ip_network, _listed(self.webhook_networks)))
+
+    @property
+    def pauses_of_webhooks(self) -> tuple[float, ...]:
+        """The seconds after each attempt that failed."""
+        return tuple(float(text) for text in self.webhook_pauses_s.split(","))
 
     @property
     def origins(self) -> tuple[str, ...]:

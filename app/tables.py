@@ -10,7 +10,7 @@ from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.core.preconditions import tag_of
 from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
-from app.results import EndedAttempt, MappedAreas, ModelMetrics, PreparedDataset, Verdict
+from app.results import DeliveryAttempt, EndedAttempt, MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
 from ml.config import PredictConfig, TrainConfig
@@ -30,6 +30,7 @@ _DOCUMENTS = (
     *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, Contract, Software),
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt]),
+    list[DeliveryAttempt],
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
@@ -600,6 +601,70 @@ class Prediction(Titled, Owned, Base):
         Index("ix_predictions_created", "tenant", "created", "id", "scene"),
         Index("ix_predictions_scene", "scene", "created", "id"),
         Index("ix_predictions_model", "model", "version"),
+    )
+
+
+class Webhook(Titled, Owned, Base):
+    """An address of a tenant to which messages about its events are sent.
+
+    secret: With which they are signed. old_secret: With which they are signed as well until `old_secret_until`.
+    disabled: Why nothing is sent; None while it is enabled.
+    failing_since: Since when no message was accepted; None if the last one was, or none was sent.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[str] | None]  # None for all
+    secret: Mapped[str] = mapped_column(String(100))
+    old_secret: Mapped[str | None] = mapped_column(String(100))
+    old_secret_until: Mapped[datetime | None]
+    disabled: Mapped[str | None] = mapped_column(Text)
+    failing_since: Mapped[datetime | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+    updated: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("ix_webhooks_created", "tenant", "created", "id"),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return tag_of(self.created, self.revision)
+
+
+_IS_DUE = text("due IS NOT NULL")  # an index of these rows is small: most deliveries have ended
+
+
+class Delivery(Owned, Base):
+    """A message for a webhook, written in the transaction of what it tells. `app.webhooks.deliveries` moves its status.
+
+    event: Id of the event, the same for all webhooks that are told of it. body: The message, as it is signed and sent.
+    tries: Attempts since the delivery began, or began anew. attempt: Attempts in all, the fencing token of who sends.
+    due: When to try next, or while it is sent, when another one may try; None when it has ended.
+    attempts: The last attempts that have ended.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
+    webhook: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(100))  # plain: receivers know no tenants
+    type: Mapped[str] = mapped_column(String(40))
+    body: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(12), default="pending")
+    tries: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)
+    due: Mapped[datetime | None] = mapped_column(default=now)
+    attempts: Mapped[list[DeliveryAttempt]] = mapped_column(default=list)
+    created: Mapped[datetime] = mapped_column(default=now)
+    ended: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_deliveries_created", "webhook", "created", "id"),
+        Index("ix_deliveries_due", "due", postgresql_where=_IS_DUE, sqlite_where=_IS_DUE),
+        Index("ix_deliveries_ended", "ended"),
     )
 
 

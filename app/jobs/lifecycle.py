@@ -24,6 +24,7 @@ from app.core.errors import Conflict, ProblemDocument, document
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
+from app.jobs import messages
 from app.jobs.kinds import KINDS, kinds_in
 from app.results import EndedAttempt
 from app.tables import Job, JobLog, Tenant
@@ -391,7 +392,7 @@ def _remember(job: Job, outcome: Outcome, detail: str) -> None:
 def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[bool], **values: Any) -> Job | None:
     """Move a job to the status `target` and return it; None when the guards match no row.
 
-    This is the only UPDATE that writes `status`.
+    This is the only UPDATE that writes `status`. The same transaction writes the messages for webhooks.
     """
     statement = (
         update(Job)
@@ -402,7 +403,10 @@ def _move(session: Session, job_id: str, target: str, *guards: ColumnElement[boo
         .returning(Job)
         .execution_options(populate_existing=True)
     )
-    return session.execute(statement).scalar_one_or_none()
+    job = session.execute(statement).scalar_one_or_none()
+    if job is not None and target in FINAL:
+        messages.ended(session, job)
+    return job
 
 
 def _update_parent(session: Session, job: Job, **values: Any) -> bool:

@@ -23,6 +23,8 @@ from app.results import ModelMetrics
 from app.services import Services
 from app.storage import Stored, Upload, new_place
 from app.tables import Alias, AliasMove, Model, ModelVersion
+from app.webhooks import outbox
+from app.webhooks.outbox import AliasData, MessageLink
 from ml.checkpoint_header import CheckpointHeader
 
 CHAMPION = "champion"
@@ -286,7 +288,7 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: IfMatch =
     if alias == CHAMPION:
         raise Conflict("champion-stays", "A model always has a champion: move the alias instead of removing it.")
     session.delete(row)
-    session.add(AliasMove(model=name, alias=alias, version=None, reason="removed"))
+    record_move(session, name, alias, None, "removed")
 
 
 def asks_for_approval(session: Session, name: str) -> bool:
@@ -310,9 +312,17 @@ def _point(session: Session, name: str, alias: str, version: int, reason: str) -
         row = Alias(model=name, alias=alias, version=version, revision=len(history(session, name, alias)))
         session.add(row)
     row.version, row.updated, row.revision = version, now(), row.revision + 1
-    session.add(AliasMove(model=name, alias=alias, version=version, reason=reason))
+    record_move(session, name, alias, version, reason)
     session.flush()
     return row
+
+
+def record_move(session: Session, name: str, alias: str, version: int | None, reason: str) -> None:
+    """Record a move of an alias, and tell the webhooks of the tenant."""
+    session.add(AliasMove(model=name, alias=alias, version=version, reason=reason))
+    links = (MessageLink(href=f"/v1/models/{name}", rel="related"),)
+    data = AliasData(model=name, alias=alias, version=version, reason=reason, links=links)
+    outbox.add(session, tenancy.current(), "alias.moved", data)
 
 
 def take_turns(session: Session, name: str) -> None:

@@ -20,7 +20,6 @@ from app.learning import registry
 from app.services import Services
 from app.tables import (
     Alias,
-    AliasMove,
     DamagedFile,
     Dataset,
     DatasetLabels,
@@ -259,9 +258,8 @@ def _forget_versions(session: Session, ids: Sequence[str]) -> None:
 def _forget_aliases(session: Session, ids: Sequence[str]) -> None:
     named = [tuple(id_.split("@")) for id_ in ids]
     session.execute(delete_rows(Alias).where(tuple_(Alias.model, Alias.alias).in_(named)))
-    session.add_all(
-        AliasMove(model=model, alias=alias, version=None, reason="the model was deleted") for model, alias in named
-    )
+    for model, alias in named:
+        registry.record_move(session, model, alias, None, "the model was deleted")
     session.flush()
 
 

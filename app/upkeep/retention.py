@@ -14,7 +14,7 @@ from app.core.idempotency import IdempotencyKey
 from app.jobs.lifecycle import FINAL, UNSUCCESSFUL
 from app.services import Services
 from app.storage.store import StoredObject, remove_leftovers
-from app.tables import AuditEntry, Job, JobLog, SeriesRow, Worker
+from app.tables import AuditEntry, Delivery, Job, JobLog, SeriesRow, Worker
 from app.upkeep import deletion
 from app.upkeep.files import every_file
 from app.upkeep.references import WITH_JOBS, Thing
@@ -32,6 +32,7 @@ def sweep(services: Services) -> None:
         "series of trainings": (settings.keep_series_d, _of_jobs(SeriesRow, "training")),
         "idempotency keys": (settings.keep_keys_d, _rows(IdempotencyKey, "created")),
         "audit log": (settings.keep_audit_d, _rows(AuditEntry, "at")),
+        "deliveries of webhooks": (settings.keep_deliveries_d, _rows(Delivery, "ended")),
         "dead workers": (settings.keep_workers_d, _rows(Worker, "seen")),
         "messages of the broker": (settings.keep_messages_d, _messages),
         "failed and dismissed work": (settings.keep_failed_d, _failed),

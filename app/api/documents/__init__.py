@@ -16,6 +16,7 @@ from app.api.documents.others import Alive, FigureLinks, Figures, Landing, Ready
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
+from app.api.documents.webhooks import Deliveries, Delivery, NewWebhook, Webhook, Webhooks
 
 __all__ = [
     "Alias",
@@ -30,6 +31,8 @@ __all__ = [
     "Dataset",
     "Datasets",
     "Deletion",
+    "Deliveries",
+    "Delivery",
     "Document",
     "Epoch",
     "Evaluation",
@@ -55,6 +58,7 @@ __all__ = [
     "ModelVersion",
     "Models",
     "NewKey",
+    "NewWebhook",
     "Page",
     "Prediction",
     "Predictions",
@@ -77,6 +81,8 @@ __all__ = [
     "Training",
     "Trainings",
     "Upload",
+    "Webhook",
+    "Webhooks",
     "link",
     "result_of",
 ]

@@ -63,14 +63,13 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
     "admin": (
         *("post_key", "list_keys", "get_key", "delete_key", "rotate_key", "list_audit"),
         *("put_tenant", "list_tenants", "get_tenant", "delete_tenant"),
+        # a webhook takes data out of the service, and goes on when the key of whoever made it has been revoked
+        *("post_webhook", "list_webhooks", "get_webhook", "patch_webhook", "delete_webhook", "rotate_webhook"),
+        *("post_test_message", "list_deliveries", "get_delivery", "redeliver"),
     ),
 }
-OPERATORS = (
-    "metrics",
-    "put_tenant",
-    "list_tenants",
-    "delete_tenant",
-)  # about all tenants: for keys of the tenant "local" alone
+# about all tenants: for keys of the tenant "local" alone
+OPERATORS = ("metrics", "put_tenant", "list_tenants", "delete_tenant")
 ROUTES: dict[str, Needed | None] = {name: needed for needed, names in NEEDED.items() for name in names}
 ROUTES |= dict.fromkeys(PUBLIC)
 HINTS = {

@@ -37,6 +37,7 @@ TAGS = [
         "description": "Scenes, maps and models as one STAC API, for QGIS and pystac-client.",
     },
     {"name": "keys", "description": "Keys of programs, and the tenants that they belong to."},
+    {"name": "webhooks", "description": "Addresses to which signed messages about events are sent."},
     {"name": "health", "description": "For the operator of the service."},
 ]
 # FastAPI finds only the models that are answered as application/json

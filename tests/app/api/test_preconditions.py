@@ -34,6 +34,8 @@ def url(http: httpx.Client, scene: Path, mask: Path, request: pytest.FixtureRequ
     elif kind == "aliases":
         assert http.put("/v1/models/cane/aliases/x", json={"version": 1}).status_code == 201
         return "/v1/models/cane/aliases/x"
+    elif kind == "webhooks":
+        return str(http.post("/v1/webhooks", json={"url": "https://[2400:3200::1]/"}).headers["location"])
     elif kind == "uploads":
         return str(http.post("/v1/uploads").headers["location"])
     elif kind in FIXED:
@@ -46,7 +48,7 @@ def url(http: httpx.Client, scene: Path, mask: Path, request: pytest.FixtureRequ
 
 
 FIXED = {"datasets": "/v1/datasets/gx:1", "models": "/v1/models/cane", "versions": "/v1/models/cane/versions/1"}
-KINDS = ["scenes", "labels", "schedules", "aliases", "uploads", "predictions", "jobs", "trainings", *FIXED]
+KINDS = ["scenes", "labels", "schedules", "aliases", "webhooks", "uploads", "predictions", "jobs", "trainings", *FIXED]
 
 
 @pytest.mark.parametrize("url", KINDS, indirect=True)

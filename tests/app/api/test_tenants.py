@@ -48,7 +48,7 @@ def furnished(
     before: Settings = request.getfixturevalue(f"trained_{request.param}")
     folder = tmp_path_factory.mktemp("furnished")
     with copy_of_service(before, folder) as copied:
-        settings = copied.model_copy(update={"auth": "keys"})
+        settings = copied.model_copy(update={"auth": "keys", "webhook_networks": "127.0.0.0/8"})
         keys = {tenant: make_key(settings, tenant) for tenant in ("local", OTHER)}
         services = Services.open(settings)
         with serving(settings) as http:
@@ -105,6 +105,9 @@ def _furnish(http: httpx.Client, work: partial[None], folder: Path) -> dict[str,
     run = http.post("/v1/schedules/theirs/run").json()["id"]
     work()
     upload = http.post("/v1/uploads").headers["Location"].rpartition("/")[2]
+    webhook = http.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/theirs", **titled}).json()["id"]
+    delivery = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    assert http.patch(f"/v1/webhooks/{webhook}", json={"enabled": False}).status_code == 200
     return {
         "scenes": "theirs",
         "labels": "theirs",
@@ -118,6 +121,8 @@ def _furnish(http: httpx.Client, work: partial[None], folder: Path) -> dict[str,
         "jobs": prediction,
         "uploads": upload,
         "run": run,
+        "webhooks": webhook,
+        "delivery": delivery,
     }
 
 
@@ -129,7 +134,7 @@ def _unknown(id_: str) -> str:
 def _paths(ids: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     """Every method and path that names something of `ids`, and the same path with ids that nothing has."""
     others = {"which": "1", "alias": "champion", "z": "1", "x": "1", "y": "1", "format": "png", "name": "loss"}
-    others |= {"product": "classes.tif", "run": ids["run"], "item": ids["scenes"]}
+    others |= {"product": "classes.tif", "run": ids["run"], "item": ids["scenes"], "delivery": ids["delivery"]}
     for route in routes_of(create_app(Settings())):
         pattern = route.path or ""
         if "{" not in pattern or pattern.startswith(("/v1/keys", "/v1/tenants")):
@@ -224,7 +229,14 @@ def test_the_same_names_are_different_things(portals: Portals) -> None:
 
 LISTS = [
     *("jobs", "scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions", "schedules"),
-    *("keys", "stac/search", "stac/collections", "stac/collections/scenes/items", "stac/collections/models/items"),
+    *(
+        "webhooks",
+        "keys",
+        "stac/search",
+        "stac/collections",
+        "stac/collections/scenes/items",
+        "stac/collections/models/items",
+    ),
     *("models/cane/versions/1/evaluations", "audit"),
 ]
 
