@@ -287,6 +287,49 @@ class Client:
         """All runs of a schedule, newest first, each with its verdict."""
         return self._list(f"/v1/schedules/{_quoted(name)}/runs", {})
 
+    def create_webhook(self, url: str, *, events: Sequence[str] | None = None, title: str | None = None) -> Json:
+        """Let signed messages about events be sent to an https address; `secret` of the answer is shown only now.
+
+        events: Like ["job.successful", "job.failed"]; by default all.
+        """
+        return self._post("/v1/webhooks", {"url": url, "events": events and list(events), "title": title})
+
+    def webhooks(self) -> Iterator[Json]:
+        """All webhooks, newest first, without their secrets."""
+        return self._list("/v1/webhooks", {})
+
+    def webhook(self, id: str) -> Json:
+        """The webhook with this id, without its secret."""
+        return self.get(f"/v1/webhooks/{_quoted(id)}")
+
+    def change_webhook(self, id: str, **changes: Any) -> Json:
+        """Change single fields of a webhook: url, events, title, enabled."""
+        return _json(self._send("PATCH", f"/v1/webhooks/{_quoted(id)}", json=changes))
+
+    def delete_webhook(self, id: str) -> None:
+        """Delete a webhook and its deliveries, also those that wait."""
+        self._send("DELETE", f"/v1/webhooks/{_quoted(id)}")
+
+    def rotate_webhook(self, id: str, *, overlap: str = "1d") -> Json:
+        """Make a new secret; for the time `overlap` messages are signed with the old one as well."""
+        return self._post(f"/v1/webhooks/{_quoted(id)}/rotate", {"overlap": overlap})
+
+    def test_webhook(self, id: str) -> Json:
+        """Send a message that tells nothing, and return its delivery."""
+        return self._post(f"/v1/webhooks/{_quoted(id)}/test", {})
+
+    def deliveries(self, webhook: str) -> Iterator[Json]:
+        """The deliveries of a webhook, newest first, each with its attempts."""
+        return self._list(f"/v1/webhooks/{_quoted(webhook)}/deliveries", {})
+
+    def delivery(self, webhook: str, id: str) -> Json:
+        """One delivery of a webhook."""
+        return self.get(f"/v1/webhooks/{_quoted(webhook)}/deliveries/{_quoted(id)}")
+
+    def redeliver(self, webhook: str, id: str) -> Json:
+        """Send a message once more, with the same webhook-id, and return its delivery."""
+        return self._post(f"/v1/webhooks/{_quoted(webhook)}/deliveries/{_quoted(id)}/redeliver", {})
+
     def scenes(self, **filters: Any) -> Iterator[Json]:
         """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""
         return self._list("/v1/scenes", filters)

@@ -21,6 +21,7 @@ from app.cli import (
     uploads,
     variables,
     ways_back,
+    webhooks,
     work,
 )
 from app.cli.common import with_common_options
@@ -32,7 +33,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (service, doctor, access, backup, uploads, work, compare, lists, show, ways_back, schedule, demo):
+for module in (
+    *(service, doctor, access, backup, uploads, work, compare, lists, show, ways_back, schedule, webhooks, demo),
+):
     module.add_to(app)
 
 

@@ -29,6 +29,7 @@ LISTS = {
     "alias": "models",
     "job": "jobs",
     "schedule": "schedule list",
+    "webhook": "webhooks list",
 }
 MISSING = re.compile(rf"There is no ({'|'.join(LISTS)}) '")
 KEY_HINTS = {401: "needs_key", 403: "needs_scope"}
