@@ -56,7 +56,7 @@ def _print(report: dict[str, Any]) -> None:
     counts = {name: report[name] for name in ("acknowledged", "worker_lost", "minutes")}
     counts |= {"died by themselves": len(report["died_by_themselves"])}
     counts |= {"violations": len(report["violations"]), "strange answers": len(report["strange_answers"])}
-    counts |= {"jobs per second": report["jobs_per_s"], **report["ended"], **report["blows"]}
+    counts |= {"jobs per second": report["jobs_per_s"], **report["messages"], **report["ended"], **report["blows"]}
     show("Soak", ("what", "count"), counts.items())
     measured = [
         (name, *("-" if each is None else each for each in found.values())) for name, found in report["figures"].items()

@@ -59,6 +59,33 @@ class Row:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Told:
+    """A message of a webhook that the receiver took: a job has ended with a status. event: Its webhook-id."""
+
+    at: float
+    job: str
+    status: str
+    event: str
+
+
+def untold(rows: Mapping[str, Row], told: Sequence[Told]) -> list[str]:
+    """A sentence for each job whose end the receiver was not told, and for each message that is not true.
+
+    A message may come twice, but with the same id.
+    """
+    by_job: dict[str, list[Told]] = defaultdict(list)
+    for message in told:
+        by_job[message.job].append(message)
+    found = [f"{job}: its message was lost" for job in sorted(rows.keys() - by_job.keys())]
+    for job, messages in sorted(by_job.items()):
+        if len({message.event for message in messages}) > 1:
+            found.append(f"{job}: one end was told by several events")
+        if job not in rows or {message.status for message in messages} != {rows[job].status}:
+            found.append(f"{job}: the receiver was told {messages[0].status}, but it is {rows.get(job)}")
+    return found
+
+
 def violations(orders: Sequence[Order], events: Iterable[Event], rows: Mapping[str, Row]) -> list[str]:
     """A sentence for each broken promise; empty if there is none. events: In the order of their commits."""
     by_job: dict[str, list[Event]] = defaultdict(list)

@@ -15,7 +15,8 @@ from app.settings import Settings
 from benchmarks.soak.customers import Customers, Menu
 from benchmarks.soak.figures import recoveries, summary
 from benchmarks.soak.fleet import Fleet, fleet
-from benchmarks.soak.history import violations
+from benchmarks.soak.history import FINAL, untold, violations
+from benchmarks.soak.receiver import Receiver, receiving
 from benchmarks.soak.recorder import Recorder
 from benchmarks.soak.storm import Storm
 from ml.synthetic import make_scene
@@ -24,6 +25,9 @@ Json = dict[str, Any]
 QUICK = {"lease_s": 4.0, "heartbeat_s": 0.5, "sweep_s": 0.5, "retry_pauses_s": "0.5,1"} | {
     "torch_threads": 1,
     "log_format": "json",
+    "webhook_networks": "127.0.0.0/8",
+    "webhook_timeout_s": 2.0,
+    "webhook_pauses_s": "0.5,1,2,4,8,16,32,64",
 }
 TRAINING = {
     "net": {"depth": 2, "width": 8},
@@ -61,17 +65,25 @@ class Plan:
 def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> Json:
     """Run a soak; its report, whose `violations` are empty if all promises were kept. folder: For data and logs."""
     settings = Settings(data_dir=folder / "data", database_url="", broker_url="").model_copy(update=QUICK)
-    with fleet(folder, settings, apis=plan.apis, workers=plan.workers, embedded=plan.embedded) as stage:
+    with (
+        receiving(plan.seed) as receiver,
+        fleet(folder, settings, apis=plan.apis, workers=plan.workers, embedded=plan.embedded) as stage,
+    ):
         migrate(stage.settings)
         database = Database(stage.settings.database)
         recorder = Recorder(database)
         with stage:
             customers = Customers(stage.urls, _set_up(stage, folder), plan.jobs, plan.seed)
+            with Client(stage.urls[0]) as client:
+                events = [f"job.{status}" for status in FINAL]
+                receiver.secret = client.create_webhook(receiver.url, events=events)["secret"]
             recorder.install()
             storm = Storm(stage, Random(plan.seed), plan.only)
             start = time.monotonic()
             _run(plan, customers, storm, say)
-            report = _report(recorder, customers, storm, time.monotonic() - start)
+            seconds = time.monotonic() - start
+            _wait_for_messages(stage, recorder, receiver)
+            report = _report(recorder, customers, storm, receiver, seconds)
         database.close()
     return {"plan": asdict(plan), **report}
 
@@ -119,15 +131,31 @@ def _run(plan: Plan, customers: Customers, storm: Storm, say: Callable[[str], No
         customers.close()
 
 
-def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: float) -> Json:
-    events, rows = recorder.events(), recorder.rows()
+def _wait_for_messages(stage: Fleet, recorder: Recorder, receiver: Receiver) -> None:
+    """Wait until the receiver was told of every end of a job, or for so long that it never will be."""
+    deadline, jobs = time.monotonic() + DRAIN_S, recorder.rows().keys()
+    while jobs - {message.job for message in receiver.told} and time.monotonic() < deadline:
+        stage.tend()
+        time.sleep(MOMENT_S)
+
+
+def _report(recorder: Recorder, customers: Customers, storm: Storm, receiver: Receiver, seconds: float) -> Json:
+    events, rows, told = recorder.events(), recorder.rows(), list(receiver.told)
+    ends = {event.job: event.at for event in events if event.status in FINAL}
+    first = {message.job: message.at for message in reversed(told)}
     again = {job for job, row in rows.items() if row.attempt > 1}
     kills = {"worker_killed": "a worker killed", "all_killed": "everything killed"}
     struck = [(strike.at, strike.kind) for strike in storm.strikes if strike.kind in kills]
     recovered = list(recoveries(events, struck))
     exits = {"worker_told_to_end": "SIGTERM to exit, worker", "api_told_to_end": "SIGTERM to exit, API"}
     return {
-        "violations": violations(customers.orders, events, rows),
+        "violations": violations(customers.orders, events, rows) + untold(rows, told),
+        "messages": {
+            "jobs told": len(rows.keys() & first.keys()),
+            "jobs not told": len(rows.keys() - first.keys()),
+            "requests": receiver.requests,
+            "taken again": len(told) - len(first),
+        },
         "strange_answers": customers.strange,
         "acknowledged": sum(bool(order.ids) for order in customers.orders),
         "ended": Counter(row.status for row in rows.values()),
@@ -152,6 +180,7 @@ def _report(recorder: Recorder, customers: Customers, storm: Storm, seconds: flo
                 for kind, name in exits.items()
             },
             "epochs done again in a resumed training": summary(recorder.epochs_again()),
+            "end of a job to its message, s": summary([first[job] - ends[job] for job in ends.keys() & first.keys()]),
             "POST, s": summary(customers.submit_s),
             "GET of a job, s": summary(customers.status_s),
         },

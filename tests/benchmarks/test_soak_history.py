@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.soak.history import Event, Order, Row, violations
+from benchmarks.soak.history import Event, Order, Row, Told, untold, violations
 
 JOB = "prd_1"
 SUM = {"classes.tif": ("ab", "ab")}
@@ -129,3 +129,25 @@ BROKEN_ORDERS = {
 def test_a_broken_promise_is_rejected(name: str) -> None:
     orders, words = BROKEN_ORDERS[name]
     assert any(words in fault for fault in violations(orders, [*GOOD, RESULT], {JOB: row_of(GOOD)}))
+
+
+MESSAGE = Told(2, JOB, "successful", "evt_1")
+
+
+def test_a_message_that_came_twice_with_one_id_is_accepted() -> None:
+    assert untold({JOB: row_of(GOOD)}, [MESSAGE, replace(MESSAGE, at=3)]) == []
+
+
+BROKEN_MESSAGES = {
+    "lost": ([], "lost"),
+    "two ids": ([MESSAGE, replace(MESSAGE, event="evt_2")], "several events"),
+    "another status": ([replace(MESSAGE, status="failed")], "was told failed"),
+    "an unknown job": ([MESSAGE, replace(MESSAGE, job="prd_2")], "prd_2: the receiver was told"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_MESSAGES)
+def test_a_message_that_is_lost_or_untrue_is_rejected(name: str) -> None:
+    told, words = BROKEN_MESSAGES[name]
+    (fault,) = untold({JOB: row_of(GOOD)}, told)
+    assert words in fault

@@ -13,5 +13,6 @@ def test_nothing_accepted_is_lost_or_done_twice(embedded: bool, tmp_path: Path) 
     report = soak(plan, tmp_path)
     assert report["violations"] == []
     assert report["strange_answers"] == []
+    assert report["messages"]["jobs not told"] == 0 and report["messages"]["jobs told"] >= 8
     assert report["acknowledged"] >= 8
     assert sum(report["blows"].values()) >= 2
