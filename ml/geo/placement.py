@@ -10,6 +10,7 @@ from shapely.geometry import Polygon
 
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.geo.crs import degrees_beyond_use
+from ml.geo.crs_codes import check_codes
 from ml.geo.grid import Box, Grid, grid_of
 
 MIN_PIXELS = 64
@@ -23,12 +24,14 @@ def checked_grid(dataset: DatasetReader) -> Grid:
     """Return the grid of an open raster that lies somewhere on the Earth.
 
     Raises:
-        InputRefused: All faults found of missing_crs, unknown_crs, missing_georeference, gcps_unsupported,
-            bad_transform and too_small; if there are none of these, bad_extent.
+        InputRefused: All faults found of missing_crs, unknown_crs, contradictory_crs, missing_georeference,
+            gcps_unsupported, bad_transform and too_small; if there are none of these, bad_extent.
     """
     faults = list(_placement_faults(dataset))
     try:
         grid = grid_of(dataset) if dataset.crs else None
+        if grid is not None:
+            check_codes(pyproj.CRS.from_wkt(dataset.crs.to_wkt(version="WKT2_2019")))
     except InputRefused as refused:
         raise InputRefused(*faults, *refused.faults) from None
     if grid is None or faults:

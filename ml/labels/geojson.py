@@ -14,6 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import WGS84, crs_from_code
+from ml.geo.crs_codes import contradictory, different
 from ml.labels.features import Feature, FeatureLayer, NoPolygonError, Unread, read_features, usable_crs_of
 from ml.labels.outlines import one_geometry, polygon_of
 from ml.labels.several_layers import refuse_layer
@@ -209,6 +210,13 @@ def _crs(document: dict[str, Any]) -> pyproj.CRS:
     properties = member.get("properties") if isinstance(member, dict) else None
     if not isinstance(properties, dict):
         return crs_from_code("")
-    if member.get("type") == "EPSG":
-        return crs_from_code(f"EPSG:{properties.get('code')}")
-    return crs_from_code(str(properties.get("name")) if member.get("type") == "name" else "")
+    named = member.get("type") == "name"
+    if not named and member.get("type") != "EPSG":
+        return crs_from_code("")
+    names = [str(properties["name"])] if "name" in properties else []
+    codes = [f"EPSG:{properties['code']}"] if "code" in properties else []
+    one, *others = ((names + codes) if named else (codes + names)) or [""]
+    crs = crs_from_code(one)
+    if any(different(crs, crs_from_code(other)) for other in others):
+        raise contradictory(one, others[0])
+    return crs

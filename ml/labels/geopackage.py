@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyproj
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused, Note
-from ml.geo.crs import crs_from_code, crs_from_wkt
+from ml.geo.crs import crs_from_code
+from ml.geo.crs_codes import contradictory, crs_of_file, different
 from ml.labels.features import (
     Feature,
     FeatureLayer,
@@ -62,7 +64,7 @@ def read_geopackage(path: Path, layer: str | None = None) -> FeatureLayer:
             rows = _rows(connection, table, path.stat().st_size + _SPARE_BYTES)
             positions = {name: number for number, name in enumerate(table.attributes)}
             features, without_geometry = read_features(rows, lambda row: _feature(row, positions, unread, systems))
-            crs, refused = usable_crs_of(lambda: _crs(connection, table.srs))
+            crs, refused = usable_crs_of(lambda: _crs_of_table(connection, table))
     except (sqlite3.Error, UnicodeError, OverflowError) as error:
         raise _bad(_reason(error)) from None
     notes = (*_write_ahead_log(path), *unread.notes(), *texts.notes(), *_other_systems(systems, table.srs))
@@ -97,12 +99,16 @@ class _Texts:
 
 @dataclass(frozen=True)
 class _Table:
-    """A layer. geometry: name of its geometry column; attributes: names of the others; srs: srs_id of the layer."""
+    """A layer. geometry: name of its geometry column; attributes: names of the others.
+
+    srs: srs_id of the layer, as the list of geometry columns has it. listed_srs: As the list of contents has it.
+    """
 
     name: str
     geometry: str
     attributes: tuple[str, ...]
     srs: int
+    listed_srs: int
 
 
 def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:
@@ -155,19 +161,20 @@ def _check_plain(connection: sqlite3.Connection, name: str) -> None:
 def _feature_table(connection: sqlite3.Connection, layer: str | None) -> _Table:
     """Return the layer to read: the one called `layer`, or the only one."""
     layers = connection.execute(
-        "SELECT c.table_name, g.column_name, g.srs_id FROM gpkg_contents c"
+        "SELECT c.table_name, g.column_name, g.srs_id, c.srs_id FROM gpkg_contents c"
         " JOIN gpkg_geometry_columns g USING (table_name) WHERE c.data_type = 'features' ORDER BY c.rowid"
     ).fetchmany(1000)
     if not layers:
         raise _bad("The GeoPackage holds no layer of features.")
-    name, column, srs = layers[chosen_layer([str(name) for name, *_ in layers], layer)]
+    name, column, *systems = layers[chosen_layer([str(name) for name, *_ in layers], layer)]
     _check_plain(connection, str(name))
-    if isinstance(srs, str | bytes):  # SQLite lets any column hold a text
+    if any(isinstance(srs, str | bytes) for srs in systems):  # SQLite lets any column hold a text
         raise _bad("The srs_id of the layer is no number.")
-    return _columns(connection, str(name), str(column), int(srs or 0))
+    srs, listed = systems
+    return _columns(connection, str(name), str(column), int(srs or 0), int((srs if listed is None else listed) or 0))
 
 
-def _columns(connection: sqlite3.Connection, table: str, geometry: str, srs: int) -> _Table:
+def _columns(connection: sqlite3.Connection, table: str, geometry: str, *systems: int) -> _Table:
     """Return the layer with the names of its columns. The primary key is left out: it is the number of the row."""
     columns = connection.execute(f"PRAGMA table_xinfo({_quoted(table)})").fetchall()
     if any(hidden for *_, hidden in columns):
@@ -178,7 +185,7 @@ def _columns(connection: sqlite3.Connection, table: str, geometry: str, srs: int
     found = [name for name in names if name.lower() == geometry.lower()]
     if len(found) != 1:
         raise _bad(f"The layer lacks its geometry column {geometry[:80]!r}.")
-    return _Table(table, found[0], tuple(name for name in names if name not in (key, found[0])), srs)
+    return _Table(table, found[0], tuple(name for name in names if name not in (key, found[0])), *systems)
 
 
 def _rows(connection: sqlite3.Connection, table: _Table, budget: int) -> Iterator[Sequence[object]]:
@@ -236,18 +243,52 @@ def _other_systems(systems: Counter[int], layer: int) -> Iterator[Note]:
         yield Note(code="other_crs", detail=detail, hint=hint)
 
 
+def _crs_of_table(connection: sqlite3.Connection, table: _Table) -> pyproj.CRS | None:
+    """Return the CRS of a layer; raise contradictory_crs if the file says two things of it, in any of its tables."""
+    crs = _crs(connection, table.srs)
+    if table.listed_srs not in (table.srs, *_UNKNOWN_CRS):
+        listed = _crs(connection, table.listed_srs)
+        if crs is None or listed is None or different(crs, listed):
+            raise contradictory(f"srs_id {table.srs} in gpkg_geometry_columns", f"{table.listed_srs} in gpkg_contents")
+    return crs
+
+
 def _crs(connection: sqlite3.Connection, srs: int) -> pyproj.CRS | None:
-    row = connection.execute(
-        "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?", (srs,)
-    ).fetchone()
-    if row is None or srs in _UNKNOWN_CRS:
+    if srs in _UNKNOWN_CRS:
         return None
-    organization, code, definition = row
-    if str(organization).upper() == "EPSG":
-        return crs_from_code(f"EPSG:{code}")
-    definitions = [str(definition or ""), *_wkt2(connection, srs)]
-    wkt = next((text for text in definitions if text.strip().lower() not in _UNDEFINED), None)
-    return None if wkt is None else crs_from_wkt(wkt)
+    rows = connection.execute(
+        "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?", (srs,)
+    ).fetchmany(2)
+    if len(rows) > 1:
+        raise contradictory(f"srs_id {srs} once", "once more in gpkg_spatial_ref_sys")
+    found = [crs for row in rows for crs in _defined(connection, srs, *row)]
+    for other in found[1:]:
+        if difference := different(found[0], other):
+            raise contradictory(f"{found[0].name!r} as srs_id {srs}", f"{other.name!r} as its definition, {difference}")
+    return found[0] if found else None
+
+
+def _defined(
+    connection: sqlite3.Connection, srs: int, organization: object, code: object, definition: object
+) -> Iterator[pyproj.CRS]:
+    """Yield the CRS of a row of gpkg_spatial_ref_sys, by its code and by its definitions.
+
+    Beside a code of EPSG, a definition that cannot be read says nothing.
+    """
+    authority = str(organization).upper()
+    if authority == "EPSG":
+        yield crs_from_code(f"EPSG:{code}")
+    for text in (str(definition or ""), *_wkt2(connection, srs)):
+        if text.strip().lower() in _UNDEFINED:
+            continue
+        crs, refused = usable_crs_of(partial(crs_of_file, text))
+        if refused and (authority != "EPSG" or refused.faults[0].code == "contradictory_crs"):
+            raise refused
+        if crs:
+            yield crs
+    listed, _ = usable_crs_of(lambda: crs_from_code(f"ESRI:{code}") if authority == "ESRI" else None)
+    if listed:
+        yield listed
 
 
 def _wkt2(connection: sqlite3.Connection, srs: int) -> list[str]:

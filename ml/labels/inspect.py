@@ -17,6 +17,7 @@ from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_areas
 from ml.geo.crs import crs_code, full_turn
+from ml.geo.crs_codes import code_notes
 from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
 from ml.geo.placement import degree_notes, use_notes
 from ml.geo.raster import LEAST_CACHE, lossy_compression
@@ -248,6 +249,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
         by_class=by_class,
         repairs=(),
         warnings=(
+            *layer.notes,
             *texts.notes(),
             *_class_notes(by_class, None),
             *_lossy_mask(compression),
@@ -316,7 +318,7 @@ def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
 def _place_notes(layer: PolygonLayer | MaskLayer) -> tuple[Note, ...]:
     datum = datum_notes(layer.to_wgs84, layer.box, f"The layer is in {layer.crs.name}")
     placed = degree_notes(layer.crs, layer.bounds, "the layer") or use_notes(layer.crs, layer.box, "The layer")
-    return datum + placed
+    return code_notes(layer.crs) + datum + placed
 
 
 def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:

@@ -27,6 +27,7 @@ from ml.labels.fields import Fields, fields_of
 from ml.labels.read import kind_of, read_layer, wgs84_bounds
 from ml.labels.repair import repaired
 from ml.labels.several_layers import refuse_layer
+from ml.scenes.geo_keys import check_keys
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
 
@@ -105,8 +106,8 @@ def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLay
 
     Raises:
         InputRefused: For polygons, the faults of `read_layer`, `repaired`, `absent_attributes`, `classes_of` and
-            `fields_of`. For a mask, the faults of `check_raster` and `checked_grid`, corrupt_tiff, not_a_mask, and
-            unknown_layer.
+            `fields_of`. For a mask, the faults of `check_raster`, `checked_grid` and `check_keys`, corrupt_tiff,
+            not_a_mask, and unknown_layer.
     """
     kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
@@ -276,6 +277,8 @@ class MaskLayer:
 
     Each distinct value is a feature; features are numbered in the order in which they are first read. Features of
     a mask are not fields.
+
+    notes: Notes about what the file says of its CRS.
     """
 
     kind = "raster"
@@ -286,6 +289,7 @@ class MaskLayer:
         _check_mask(path)
         with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
+            self.notes = check_keys(path, self.grid.crs)
             bands, dtype = dataset.count, np.dtype(pixel_types(dataset)[0])
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."

@@ -8,7 +8,7 @@ import pyproj
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused, Note
-from ml.geo.crs import crs_from_wkt
+from ml.geo.crs_codes import crs_of_file
 from ml.labels.dbf import BadTableError, Table, read_table, record_count
 from ml.labels.features import Feature, FeatureLayer, Row, TextEncoding, read_features, usable_crs_of
 from ml.labels.shapefile_parts import read_parts
@@ -102,4 +102,4 @@ def _guessed(encoding: TextEncoding, cpg: bytes) -> Iterator[Note]:
 
 def _crs(prj: bytes) -> pyproj.CRS | None:
     text = prj.decode("utf-8-sig", "replace").strip()
-    return crs_from_wkt(text) if text else None
+    return crs_of_file(text) if text else None

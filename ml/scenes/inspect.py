@@ -14,11 +14,13 @@ from ml.faults import Fault, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import pixel_side_m, pixel_sides_m
 from ml.geo.crs import crs_code
+from ml.geo.crs_codes import code_notes
 from ml.geo.datum_shifts import datum_notes
 from ml.geo.grid import Grid, counter_clockwise
 from ml.geo.placement import checked_grid, degree_notes, use_notes
 from ml.geo.raster import LEAST_CACHE, has_cog_layout, lossy_compression, refusing_damage
 from ml.scenes.bands import band_names
+from ml.scenes.geo_keys import check_keys
 from ml.scenes.sample import WINDOWS_PER_SIDE, Sample, sample_scene
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
@@ -96,8 +98,8 @@ def inspect_scene(
 
     Raises:
         InputRefused: The faults found. Codes: those of `check_raster`, missing_crs, unknown_crs,
-            missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, no_bands, bad_bands,
-            bad_scale, no_valid_pixels.
+            contradictory_crs, missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, no_bands,
+            bad_bands, bad_scale, no_valid_pixels.
     """
     rpc = check_raster(path).rpc
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # hardly any block of a sample is read twice
@@ -107,13 +109,22 @@ def inspect_scene(
         RasterSource(path, nodata, bands) as source,
     ):
         grid = checked_grid(source.dataset)
+        said = check_keys(path, grid.crs) + code_notes(grid.crs)
         refuse_any(_pixel_faults(grid))
         names, name_notes = band_names(source, bands)
         refuse_any(_scale_faults(source))
         sample = sample_scene(source, windows_per_side)
         placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
         placed += degree_notes(grid.crs, grid.bounds, "the scene") or use_notes(grid.crs, grid.bbox(), "The scene")
-        notes = (*_rpc_notes(rpc), *name_notes, *_loss_notes(source), *sample.notes, *placed, *_oblong_notes(grid))
+        notes = (
+            *_rpc_notes(rpc),
+            *name_notes,
+            *_loss_notes(source),
+            *sample.notes,
+            *said,
+            *placed,
+            *_oblong_notes(grid),
+        )
         return _describe(path, grid, source, names, sample, notes)
 
 

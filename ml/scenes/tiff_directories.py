@@ -18,9 +18,9 @@ PREDICTOR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS, SAMPLE_FORMA
 IMAGE_DEPTH, TILE_DEPTH = 32997, 32998
 GDAL_METADATA, GDAL_NODATA, RPC_COEFFICIENTS = 42112, 42113, 50844
 
-# Field types, by number. Those of `_WHOLE` are read here; of all others only the size matters.
-_BYTE, _ASCII, _SHORT, _LONG, _LONG8 = 1, 2, 3, 4, 16
-_WHOLE = {_BYTE: "u1", _ASCII: "u1", _SHORT: "u2", _LONG: "u4", _LONG8: "u8"}
+# Field types, by number. Those of `_READ` are read here; of all others only the size matters.
+_BYTE, _ASCII, _SHORT, _LONG, _DOUBLE, _LONG8 = 1, 2, 3, 4, 12, 16
+_READ = {_BYTE: "u1", _ASCII: "u1", _SHORT: "u2", _LONG: "u4", _DOUBLE: "f8", _LONG8: "u8"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 MAX_ENTRIES = 4096  # entries in a directory
 MAX_DIRECTORIES = 256
@@ -114,6 +114,14 @@ class Directory:
         """
         return {int(value) for value in self._values(tag, (_SHORT,), counts=(1, bands))} or {default}
 
+    def doubles(self, tag: int) -> np.ndarray:
+        """Return all values of a tag with numbers in double precision; empty if the tag is absent.
+
+        Raises:
+            InputRefused: corrupt_tiff as `array` does.
+        """
+        return self._values(tag, (_DOUBLE,))
+
     def text(self, tag: int) -> str:
         """Return the value of a text tag up to its first NUL, or "" if the tag is absent.
 
@@ -134,7 +142,7 @@ class Directory:
             raise ambiguous(f"Tag {tag} has values of type {kind}.")
         if counts is not None and count not in counts:
             raise ambiguous(f"Tag {tag} has {count} values.")
-        dtype = np.dtype(self.order + _WHOLE[kind])
+        dtype = np.dtype(self.order + _READ[kind])
         length = count * dtype.itemsize
         if length > MAX_VALUE_BYTES:
             raise corrupt(f"Tag {tag} declares {count} values.")

@@ -82,6 +82,14 @@ def test_forms_of_the_crs_member(tmp_path: Path, crs: Any, epsg: int | None) -> 
     assert layer.crs is not None and layer.crs.to_epsg() == epsg and layer.features[0].geometry.bounds[0] == 105
 
 
+@pytest.mark.parametrize("kind", ["name", "EPSG"])
+def test_a_name_and_a_code_of_two_crss_are_refused(tmp_path: Path, kind: str) -> None:
+    same = {"type": kind, "properties": {"name": "urn:ogc:def:crs:EPSG::4490", "code": 4490}}
+    assert read(tmp_path, feature(), crs=same).features
+    with pytest.raises(InputRefused, match="contradicts itself"):
+        read(tmp_path, feature(), crs={"type": kind, "properties": {"name": "EPSG:4326", "code": 4214}})
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4326", 4326, [], {"type": "link", "properties": {"href": "http://127.0.0.1/"}}])
 def test_other_forms_are_refused_unless_the_owner_declares_a_crs(tmp_path: Path, crs: Any) -> None:
     with pytest.raises(InputRefused, match="known code"):

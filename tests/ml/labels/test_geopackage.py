@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from pyproj import CRS
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import InputRefused
@@ -225,6 +226,36 @@ def test_geometries_that_name_another_crs_than_their_layer_are_noted(tmp_path: P
     layer = read_layer(gpkg(tmp_path / "x", [*rows, (8, named(32649), "a"), (9, named(32649), "a")]))
     assert len(layer.features) == 5
     assert notes(layer)["other_crs"].endswith("their layer (32648), by its number: 32649 (2).")
+
+
+ZONE_49 = CRS(32649).to_wkt("WKT1_GDAL").replace("'", "''")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "UPDATE gpkg_spatial_ref_sys SET organization_coordsys_id = 32649 WHERE srs_id = 32648",
+        f"UPDATE gpkg_spatial_ref_sys SET definition = '{ZONE_49}' WHERE srs_id = 32648",
+        f"UPDATE gpkg_spatial_ref_sys SET organization = 'NONE', definition = '{ZONE_49.replace('111', '105')}'"
+        " WHERE srs_id = 32648",
+        "UPDATE gpkg_contents SET srs_id = 32649",
+        "UPDATE gpkg_contents SET srs_id = 4326",
+    ],
+)
+def test_a_file_that_says_two_things_of_its_crs_is_refused_unless_the_owner_says_which(
+    tmp_path: Path, lie: str
+) -> None:
+    known = f"INSERT INTO gpkg_spatial_ref_sys VALUES ('UTM', 32649, 'EPSG', 32649, '{ZONE_49}', NULL)"
+    path = gpkg(tmp_path / "x", [(1, ONE, "a")], then=[known, lie])
+    assert "contradicts itself" in refusal(path, "contradictory_crs")
+    assert "declared_crs" in notes(read_layer(path, crs="EPSG:32648"))
+
+
+def test_one_crs_under_two_numbers_is_no_contradiction(tmp_path: Path) -> None:
+    definition = CRS(32648).to_wkt("WKT1_GDAL")
+    own = f"INSERT INTO gpkg_spatial_ref_sys VALUES ('own', 100001, 'NONE', 1, '{definition}', NULL)"
+    then = [own, "UPDATE gpkg_contents SET srs_id = 100001"]
+    assert notes(read_layer(gpkg(tmp_path / "x", [(1, ONE, "a")], then=then))) == {}
 
 
 def test_a_write_ahead_log_is_noted(tmp_path: Path) -> None:

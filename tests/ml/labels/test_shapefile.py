@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import shapely
+from pyproj import CRS
 from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
@@ -357,6 +358,14 @@ def test_a_long_list_of_files_in_a_zip_is_refused_unread(tmp_path: Path) -> None
 def test_a_prj_may_have_a_mark_or_space_around_it(tmp_path: Path, prj: bytes) -> None:
     layer = read(tmp_path, shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), prj=prj))
     assert layer.crs is not None and layer.crs.to_epsg() == 32648
+
+
+def test_a_prj_whose_code_is_that_of_another_crs_is_refused(tmp_path: Path) -> None:
+    prj = CRS(32648).to_wkt("WKT1_GDAL").replace('"EPSG","32648"', '"EPSG","32649"').encode()
+    path = zipped(tmp_path / "x.zip", shapefile_of(TWO, dbf([CROP], [[b"a"], [b"b"]]), prj=prj))
+    with pytest.raises(InputRefused, match="EPSG:32649, which is 'WGS 84 / UTM zone 49N'"):
+        read_layer(path)
+    assert len(read_layer(path, crs="EPSG:32648").features) == 2
 
 
 @pytest.mark.parametrize("prj", [b'GEOGCS["a",' * 100_000, b'PROJCS["' + b"x" * 20_000_000 + b'"]', b"\xff\xfe"])
