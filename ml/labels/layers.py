@@ -1,6 +1,6 @@
 """Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyproj
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
+from rasterio.io import DatasetReader
 
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, refuse_any
@@ -30,6 +31,7 @@ from ml.labels.several_layers import refuse_layer
 from ml.scenes.geo_keys import check_keys
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster
+from ml.scenes.tiff_safety import TiffLayout
 
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
@@ -107,20 +109,32 @@ def open_layer(path: Path, options: LabelOptions, name: str = "") -> "PolygonLay
     Raises:
         InputRefused: For polygons, the faults of `read_layer`, `repaired`, `absent_attributes`, `classes_of` and
             `fields_of`. For a mask, the faults of `check_raster`, `checked_grid` and `check_keys`, corrupt_tiff,
-            not_a_mask, and unknown_layer.
+            not_a_mask, bad_scale, and unknown_layer.
     """
     kind = MaskLayer if kind_of(path) == "raster" else PolygonLayer
     return kind(path, options, name or path.stem)
 
 
-def _check_mask(path: Path) -> None:
+def _check_mask(path: Path) -> TiffLayout:
     """Raise the faults of `check_raster`; the hint on a type of pixels is that for class values."""
     try:
-        check_raster(path)
+        return check_raster(path)
     except InputRefused as refused:
         raise InputRefused(
             *(replace(it, hint=_WHOLE_NUMBERS) if it.code == "unsupported_dtype" else it for it in refused.faults)
         ) from None
+
+
+def _scale_faults(dataset: DatasetReader) -> Iterator[Fault]:
+    """Yield bad_scale if a mask declares a scale or an offset: are its classes the numbers in the file, or others?"""
+    scale, offset = dataset.scales[0], dataset.offsets[0]
+    if (scale, offset) != (1, 0):
+        detail = f"The mask declares the scale {scale:g} and the offset {offset:g}, but class values are not measured."
+        hint = (
+            "If the numbers in the file are the classes: gdal_edit.py -scale 1 -offset 0 mask.tif. If the scaled "
+            "ones are: gdal_translate -unscale -ot Int32 old.tif new.tif"
+        )
+        yield Fault("bad_scale", detail, hint)
 
 
 class PolygonLayer:
@@ -278,7 +292,7 @@ class MaskLayer:
     Each distinct value is a feature; features are numbered in the order in which they are first read. Features of
     a mask are not fields.
 
-    notes: Notes about what the file says of its CRS.
+    notes: Notes about what the file says of its CRS and of its colours.
     """
 
     kind = "raster"
@@ -286,10 +300,11 @@ class MaskLayer:
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
         refuse_layer(options.layer, "A GeoTIFF")
-        _check_mask(path)
+        layout = _check_mask(path)
         with refusing_damage("The file cannot be read as a GeoTIFF."), open_raster(path) as dataset:
             self.grid = checked_grid(dataset)
-            self.notes = check_keys(path, self.grid.crs)
+            self.notes = (*layout.notes, *check_keys(path, self.grid.crs))
+            refuse_any(_scale_faults(dataset))
             bands, dtype = dataset.count, np.dtype(pixel_types(dataset)[0])
         if bands != 1 or dtype.kind not in "iu":
             detail = f"The raster has {bands} bands of {dtype.name}."

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.faults import Note
-from ml.scenes.source import MOST, RasterSource
+from ml.scenes.source import MOST, RasterSource, usable_nodata
 
 _TYPICAL = (-99999, -32768, -9999, -999, 0)
 _SUSPECT_SHARE = 0.05  # share of the pixels above which a typical value in all bands may be nodata
@@ -31,6 +31,7 @@ class FillValues:
         self._counts = dict.fromkeys(known, 0)
         self._pixels = self._valid = self._partial = self._absurd = 0
         self._nodata, self._bands = source.nodata, source.bands
+        self._declared, self._unscaled, self._unscaled_pixels = 0, _unscaled_nodata(source), 0
         self._kept: list[np.ndarray] = []
 
     def update(self, raw: np.ndarray, valid: np.ndarray) -> None:
@@ -43,7 +44,10 @@ class FillValues:
         self._valid += int(valid.sum())
         if self._nodata is not None:
             missing = raw == self._nodata
+            self._declared += int(missing.any(axis=0).sum())
             self._partial += int((missing.any(axis=0) & ~missing.all(axis=0)).sum())
+        if self._unscaled is not None:
+            self._unscaled_pixels += int((raw[0] == self._unscaled).sum())
         if raw.dtype.kind == "f":
             self._absurd += int(sum((np.abs(band) >= MOST) & (band != self._nodata) for band in raw).astype(bool).sum())
         for value in self._counts:
@@ -63,6 +67,13 @@ class FillValues:
             detail = f"{some} have the nodata value {self._nodata} in some bands only."
             hint = "They count as without data. If it is a measured value, declare another one with nodata=."
             yield Note(code="partial_nodata", detail=detail, hint=hint)
+        if self._unscaled_pixels and not self._declared:
+            detail = (
+                f"No sampled pixel has the nodata value {self._nodata}, but {self._unscaled_pixels:,} have the number "
+                f"{self._unscaled}, which is {self._nodata} after scale and offset. They count as valid."
+            )
+            hint = f"Nodata is compared with the numbers in the file. Declare it so: nodata={self._unscaled}."
+            yield Note(code="scaled_nodata", detail=detail, hint=hint)
         if self._absurd:
             detail = f"{self._absurd:,} of {self._pixels:,} sampled pixels have values of {MOST:g} or more."
             hint = "They count as without data. Declare the value that the file uses with nodata=."
@@ -93,6 +104,18 @@ class FillValues:
                 detail = f"{most} of the sampled pixels are {value:.9g} in band {bands}, far outside all others."
                 hint = f"If this is the nodata value, declare it: nodata={value:.9g}."
                 yield Note(code="suspect_nodata", detail=detail, hint=hint)
+
+
+def _unscaled_nodata(source: RasterSource) -> np.generic | None:
+    """Return the number in the file that the declared nodata value may mean: the one that scale and offset make it."""
+    try:
+        value = (float(source.declared_nodata) - source.offsets[0]) / source.scales[0]
+    except (ValueError, ZeroDivisionError):
+        return None
+    number = usable_nodata(
+        str(round(value) if source.dtype.kind in "iu" and np.isfinite(value) else value), source.dtype
+    )
+    return None if number == source.nodata else number
 
 
 def _outside(band: NDArray[np.generic]) -> Iterator[tuple[float, float]]:

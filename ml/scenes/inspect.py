@@ -101,7 +101,7 @@ def inspect_scene(
             contradictory_crs, missing_georeference, gcps_unsupported, bad_transform, bad_extent, too_small, no_bands,
             bad_bands, bad_scale, no_valid_pixels.
     """
-    rpc = check_raster(path).rpc
+    layout = check_raster(path)
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # hardly any block of a sample is read twice
     with (
         small_cache,
@@ -117,7 +117,8 @@ def inspect_scene(
         placed = datum_notes(grid.operation, grid.bbox(), f"The scene is in {grid.crs.name}")
         placed += degree_notes(grid.crs, grid.bounds, "the scene") or use_notes(grid.crs, grid.bbox(), "The scene")
         notes = (
-            *_rpc_notes(rpc),
+            *_rpc_notes(layout.rpc),
+            *layout.notes,
             *name_notes,
             *_loss_notes(source),
             *sample.notes,

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.faults import Fault, refuse_any
+from ml.faults import Fault, Note, refuse_any
 from ml.scenes import tiff_directories as tag
+from ml.scenes.colours import colour_faults, colour_notes
 from ml.scenes.tiff_directories import Directory, corrupt, directories
 
 MAX_PIXELS = 10_000_000_000
@@ -49,6 +50,7 @@ class TiffLayout:
     overviews: Number of reduced images with the same number of bands.
     masked: Whether the file has a mask for the image.
     nodata: Text that the file declares as nodata, unchanged; "" if there is none.
+    notes: Notes about colours, alpha and images that are not read.
     rpc: Whether the file has rational polynomials (RPC).
     """
 
@@ -62,6 +64,7 @@ class TiffLayout:
     overviews: int
     masked: bool
     nodata: str
+    notes: tuple[Note, ...]
     rpc: bool
 
 
@@ -70,8 +73,8 @@ def check_tiff(path: Path) -> TiffLayout:
 
     Raises:
         InputRefused: The faults found. Codes: not_a_tiff, corrupt_tiff, multi_page, external_reference,
-            too_much_metadata, unsupported_dtype, unsupported_compression, too_many_pixels, too_many_bands,
-            too_many_blocks, block_too_large, overlapping_blocks.
+            too_much_metadata, unsupported_colours, unsupported_dtype, unsupported_compression, too_many_pixels,
+            too_many_bands, too_many_blocks, block_too_large, overlapping_blocks.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -183,6 +186,7 @@ def _layout(image: Directory, pages: list[_Page]) -> TiffLayout:
         overviews=sum(other.bands == page.bands for other in reduced),
         masked=any(other.kind & (_REDUCED | _MASK) == _MASK for other in others),
         nodata=image.text(tag.GDAL_NODATA).strip(),
+        notes=tuple(colour_notes(image)),
         rpc=tag.RPC_COEFFICIENTS in image.entries,
     )
 
@@ -197,6 +201,8 @@ def _structure_faults(number: int, directory: Directory, page: _Page) -> Iterato
         yield _too_much_metadata(f"GDAL's metadata have over {MAX_ITEMS:,} items.")
     if REFERENCES.search(html.unescape(metadata)):
         yield external_reference()
+    if number == 0:
+        yield from colour_faults(directory)
     if number == 0 or page.kind & _MASK:
         yield from _dtype_faults(directory, page)
     yield from _size_faults(page)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from shapely.geometry import Polygon
@@ -376,6 +377,17 @@ def test_pixels_of_a_mask_are_counted_by_class(make_scene: MakeScene) -> None:
     assert (report.kind, report.features, report.crs) == ("raster", 0, "EPSG:32648")
     assert [(item.value, item.pixels) for item in report.by_class] == [(0, 120), (1, 600), (255, 2280)]
     assert report.by_class[1].area_ha == pytest.approx(6 * HECTARE, rel=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(10, 0), (1, 1), (0.0001, 0), (-1, 1), (0, 0)])
+def test_a_mask_with_a_scale_is_refused_with_both_mends(make_scene: MakeScene, scale: float, offset: float) -> None:
+    path = make_scene(np.eye(64, dtype=np.uint8)[None])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (scale,), (offset,)
+    with pytest.raises(InputRefused) as refused:
+        inspect_labels(path)
+    (fault,) = refused.value.faults
+    assert fault.code == "bad_scale" and "-scale 1" in fault.hint and "-unscale" in fault.hint
 
 
 def test_values_of_a_mask_are_mapped_by_the_classes(make_scene: MakeScene) -> None:

@@ -480,6 +480,19 @@ def test_values_far_outside_those_of_the_training_are_noted(make_scene: MakeScen
     assert "in training 3000 +- 100" in note.detail and "; " not in note.detail
 
 
+@pytest.mark.parametrize(("nodata", "noted"), [(20, True), (200, False), (0, False), (77, False)])
+def test_nodata_after_scale_is_pointed_out_where_the_number_in_the_file_is_meant(
+    make_scene: MakeScene, nodata: int, noted: bool
+) -> None:
+    image = np.full((1, 64, 64), 90, dtype=np.uint8)
+    image[0, :, :20] = 200
+    path = make_scene(image, nodata=nodata)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (0.1,)
+    found = [note for note in inspect_scene(path).warnings if note.code == "scaled_nodata"]
+    assert [note.hint[-11:] for note in found] == (["nodata=200."] if noted else [])
+
+
 def test_alpha_is_a_band_if_it_has_a_name(make_scene: MakeScene) -> None:
     image = IMAGE.copy()
     image[3, :20] = 0

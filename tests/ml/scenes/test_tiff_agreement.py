@@ -93,7 +93,6 @@ def test_images_of_odd_shapes_are_read_as_gdal_reads_them(tmp_path: Path, shape:
         (3, {"compress": "webp"}),
         (4, {"photometric": "RGB", "alpha": "YES"}),
         (4, {"photometric": "RGB", "alpha": "PREMULTIPLIED", "interleave": "band"}),
-        (4, {"photometric": "CMYK"}),
         (1, {"photometric": "palette"}),
         (1, {"photometric": "MINISWHITE"}),
         (2, {"photometric": "MINISBLACK", "alpha": "YES", "bigtiff": "YES"}),

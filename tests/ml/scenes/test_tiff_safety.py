@@ -62,6 +62,36 @@ def test_real_types_of_every_width_are_accepted(make_scene: MakeScene, dtype: st
     assert codes(make_scene(IMAGE.astype(dtype), interleave="band", ENDIANNESS="BIG")) == []
 
 
+@pytest.mark.parametrize(
+    ("space", "code"),
+    [
+        (0, None),
+        (1, None),
+        (2, None),
+        (3, None),
+        *((space, "unsupported_colours") for space in (4, 5, 6, 7, 8, 9, 10, 32803, 32844, 32845, 34892, 99)),
+    ],
+)
+def test_colours_that_must_be_converted_are_refused(tmp_path: Path, space: int, code: str | None) -> None:
+    assert codes(tiff(tmp_path / "x.tif", image(t262=(3, 1, space)), tail=bytes(100))) == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"t262": (3, 1, 0)}, "min_is_white"),
+        ({"t338": (3, 1, 1)}, "premultiplied"),
+        ({"t330": (4, 1, 100)}, "sub_images"),
+        ({"t338": (3, 1, 2)}, None),
+    ],
+)
+def test_what_other_programs_would_show_of_a_file_is_noted(
+    tmp_path: Path, change: dict[str, tuple[int, int, int]], note: str | None
+) -> None:
+    layout = check_tiff(tiff(tmp_path / "x.tif", image(**change), tail=bytes(100)))
+    assert [each.code for each in layout.notes] == ([note] if note else [])
+
+
 @pytest.mark.parametrize("dtype", ["complex64", "uint64", "int64"])
 def test_complex_types_and_64_bit_integers_are_refused(make_scene: MakeScene, dtype: str) -> None:
     assert codes(make_scene(IMAGE.astype(dtype))) == ["unsupported_dtype"]
