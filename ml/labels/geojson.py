@@ -29,6 +29,7 @@ _MEMBERS = {"type", "id", "bbox", "geometry", "properties", "crs"}  # of a Featu
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _FIRST_IN_TEXT = 9  # a tab: no text has lower bytes but NUL
 _SEND = "Send GeoJSON in UTF-8, a GeoPackage, a zipped Shapefile or a GeoTIFF mask."
+_AS_GEOJSON = "Send the layer as a GeoPackage: ogr2ogr new.gpkg old.json"
 _CONVERT = "Convert it: ogr2ogr -f GeoJSON new.geojson"
 
 
@@ -78,7 +79,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise _bad("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" or text.startswith("\x1e"):
+        if text.startswith("\x1e") or (error.msg == "Extra data" and text.lstrip().startswith("{")):
             hint = f"{_CONVERT} GeoJSONSeq:old.geojsonl"
             raise _bad("It holds several JSON texts, like a GeoJSON sequence.", hint) from None
         raise _bad(f"{error}."[:200]) from None
@@ -171,6 +172,8 @@ def _feature(member: Any, document: dict[str, Any], unread: Unread) -> Feature |
     for part in (member, geometry):
         if isinstance(part, dict) and part.get("crs", document.get("crs")) != document.get("crs"):
             raise NoPolygonError("it names a coordinate reference system of its own")
+    if geometry is None and member.get("place") is not None:
+        raise NoPolygonError("its geometry stands in `place`, as JSON-FG has it", _AS_GEOJSON)
     polygons = None if geometry is None else _geometry(geometry)
     if polygons is None:
         return None

@@ -39,6 +39,11 @@ _STEPS = 100_000  # instructions of SQLite's virtual machine between two checks 
 MAX_VALUE_BYTES = 16 << 20  # of a text or a geometry: a polygon of a million vertices
 _SPARE_BYTES = 1 << 20  # what may be read beyond the size of the file
 _TABLES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys")
+_OTHER_DATABASES = (
+    ("geometry_columns", "a SpatiaLite database"),
+    ("tiles", "an MBTiles archive of map tiles"),
+    ("gdb_items", "an Esri mobile geodatabase"),
+)
 _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}  # by the envelope code in the geometry header
 _LITTLE_ENDIAN = 0x01  # flag in the geometry header
 _EXTENDED = 0x20  # flag in the geometry header: what follows is not standard WKB
@@ -143,6 +148,11 @@ def _refuse_programs(connection: sqlite3.Connection) -> None:
     for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"):
         if "using rtree" not in " ".join(str(sql).lower().split()):
             raise _bad("The GeoPackage holds a virtual table.")
+    tables = {str(name).lower() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if _TABLES[0] not in tables:
+        for table, other in _OTHER_DATABASES:
+            if table in tables:
+                raise _bad(f"The file is {other}, not a GeoPackage.")
     for name in _TABLES:
         _check_plain(connection, name)
 

@@ -17,12 +17,12 @@ from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
 from ml.labels.geopackage import read_geopackage
 from ml.labels.shapefile import read_shapefile
-from ml.other_formats import GEOJSON, other_format_of
+from ml.other_formats import JSONS, ZIP_STARTS, other_format_of
 
 Kind = Literal["geojson", "geopackage", "shapefile", "raster"]
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"SQLite format 3\0", "geopackage"),
-    (b"PK", "shapefile"),
+    *((start, "shapefile") for start in ZIP_STARTS),
     (b"II\x2a\0", "raster"),
     (b"II\x2b\0", "raster"),
     (b"MM\0\x2a", "raster"),
@@ -70,7 +70,7 @@ def read_layer(path: Path, *, crs: str | None = None, layer: str | None = None) 
 
 def _refuse_other_format(path: Path) -> None:
     other = other_format_of(path)
-    if other is not None and other.name != GEOJSON:
+    if other is not None and other.name not in JSONS:
         raise InputRefused(Fault("bad_json", other.detail, other.as_labels))
 
 

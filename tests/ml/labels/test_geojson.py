@@ -37,6 +37,17 @@ def refusal(path: Path, text: str | bytes) -> tuple[str, str]:
     return fault.code, f"{fault.detail} {fault.hint}"
 
 
+def test_names_of_attributes_do_not_make_another_format(tmp_path: Path) -> None:
+    odd = feature(type="Topology", rings=3, geometryType="esriGeometryPolygon", place="here")
+    assert len(read(tmp_path, odd).features) == 1
+
+
+def test_a_geometry_in_the_place_of_json_fg_is_refused(tmp_path: Path) -> None:
+    moved = {"type": "Feature", "properties": {}, "geometry": None, "place": PLOT}
+    fault, text = refusal(tmp_path, json.dumps({"type": "FeatureCollection", "features": [moved]}))
+    assert fault == "bad_geometry" and "JSON-FG" in text
+
+
 RELATIVES = {
     '{"type": "Topology", "objects": {}, "arcs": []}': ("TopoJSON", "ogr2ogr"),
     '{"geometryType": "esriGeometryPolygon", "features": []}': ("Esri", "ogr2ogr"),

@@ -155,6 +155,16 @@ def test_a_missing_table_is_named(tmp_path: Path, table: str) -> None:
     assert table in refusal(gpkg(tmp_path / "x", [(1, ONE, "a")], then=[f"DROP TABLE {table}"]))
 
 
+@pytest.mark.parametrize(
+    ("table", "name"), [("geometry_columns", "SpatiaLite"), ("tiles", "MBTiles"), ("notes", "gpkg_contents")]
+)
+def test_other_databases_are_called_by_their_name(tmp_path: Path, table: str, name: str) -> None:
+    with sqlite3.connect(tmp_path / "x") as connection:
+        connection.execute(f"CREATE TABLE {table} (a)")
+    connection.close()
+    assert name in refusal(tmp_path / "x")
+
+
 def test_a_virtual_table_under_the_name_of_a_layer_is_refused(tmp_path: Path) -> None:
     lie = "UPDATE sqlite_master SET sql = 'CREATE VIRTUAL/**/TABLE plots USING fts4(geom, crop)' WHERE name = 'plots'"
     refusal(gpkg(tmp_path / "x", [(1, ONE, "a")], then=["PRAGMA writable_schema = ON", lie]))
