@@ -65,7 +65,8 @@ def read_header(path: Path) -> CheckpointHeader:
     try:
         return CheckpointHeader.model_validate_json(read_metadata(path, METADATA_KEY))
     except ValidationError as error:
-        raise bad_checkpoint(f"its header has {error.error_count()} faults: {_first(error)}") from error
+        faults = error.errors(include_url=False, include_input=False)
+        raise InputRefused(*(checkpoint_fault(_told(fault["loc"], fault["msg"])) for fault in faults)) from None
 
 
 def read_metadata(path: Path, key: str) -> str:
@@ -86,10 +87,14 @@ def read_metadata(path: Path, key: str) -> str:
 
 def bad_checkpoint(why: str) -> InputRefused:
     """The error `bad_checkpoint`; why: the reason, as a clause that ends the sentence of the detail."""
+    return InputRefused(checkpoint_fault(why))
+
+
+def checkpoint_fault(why: str) -> Fault:
+    """The fault `bad_checkpoint`; why: the reason, as a clause that ends the sentence of the detail."""
     hint = "Use the whole file model.safetensors, unchanged since canemap wrote it."
-    return InputRefused(Fault("bad_checkpoint", f"The file cannot be used as a checkpoint: {why}.", hint))
+    return Fault("bad_checkpoint", f"The file cannot be used as a checkpoint: {why}.", hint)
 
 
-def _first(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    return f"in its header {'.'.join(map(str, place))[:200]}: {message}"

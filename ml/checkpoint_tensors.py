@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from ml.checkpoint_header import CheckpointHeader, bad_checkpoint, read_header
+from ml.checkpoint_header import CheckpointHeader, bad_checkpoint, checkpoint_fault, read_header
 from ml.config import NetConfig
 from ml.contract import Contract
 from ml.contract_checks import contract_contradictions
@@ -118,8 +118,7 @@ def _check_length(path: Path) -> None:
 def _check_summary(header: CheckpointHeader) -> None:
     scored, classes = {"val": header.val, "test": header.test}, len(header.contract.classes)
     wrong = metric_contradictions(scored, header.details, classes)
-    for contradiction in chain(contract_contradictions(header.contract), wrong):
-        raise bad_checkpoint(contradiction)
+    refuse_any(checkpoint_fault(why) for why in chain(contract_contradictions(header.contract), wrong))
     length = len(header.model_copy(update={"details": {}}).model_dump_json())
     if length > SUMMARY_BYTES:
         raise bad_checkpoint(f"its header has {length:,} bytes beside `details`, over {SUMMARY_BYTES:,}")

@@ -122,6 +122,6 @@ class Contract(Frozen):
     gsd: Metres
     nodata: float | None
     statistics: tuple[BandStatistics, ...]
-    classes: tuple[ClassDef, ...] = BINARY
+    classes: tuple[ClassDef, ...] = Field(BINARY, max_length=UNLABELLED)
     homogenise: Homogenise | None = None
     scaling: tuple[Scaling, ...] = Field((), exclude_if=lambda scaling: not scaling)

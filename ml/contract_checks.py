@@ -5,16 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from ml.contract import BandRadiometry, BandStatistics, Contract, Homogenise
+from ml.scenes.source import MOST
 
 _DTYPES = {*("uint8", "int8", "uint16", "int16", "uint32", "int32"), *("float16", "float32", "float64")}
 _QUANTILES = 101  # 0, 1, ..., 100 %
 _LARGEST = float(np.finfo(np.float32).max)  # nets compute in float32
+_LEAST_M, _MOST_M = 1e-4, 1e6  # sides of pixels that any image has
+_ROUNDING = 1e-6  # of values in float32
 _LEAST_STD = float(np.finfo(np.float32).tiny)
 
 
 def contract_contradictions(contract: Contract) -> Iterator[str]:
     """Yield what no training would have written, each as a clause that ends a sentence."""
-    if contract.gsd <= 0:
+    if not _LEAST_M <= contract.gsd <= _MOST_M:
         yield f"its pixels have a side of {contract.gsd:g} m"
     if contract.dtype not in _DTYPES:
         yield f"no scene has pixels of type {contract.dtype!r}"
@@ -22,15 +25,16 @@ def contract_contradictions(contract: Contract) -> Iterator[str]:
     for number, band in enumerate(contract.statistics, 1):
         if not _is_measured(band):
             yield f"the statistics of band {number} contradict each other"
-    if not all(scaling.scale for scaling in contract.scaling):
-        yield "the scale of a band is 0"
+    for number, scaling in enumerate(contract.scaling, 1):
+        if not (1 / MOST <= abs(scaling.scale) <= MOST and abs(scaling.offset) <= MOST):
+            yield f"the scale {scaling.scale:g} and the offset {scaling.offset:g} of band {number} are none of pixels"
     if contract.homogenise:
         yield from _radiometries(contract.homogenise)
 
 
 def _counts(contract: Contract) -> Iterator[str]:
     bands = len(contract.bands)
-    if len(set(contract.bands)) < bands:
+    if len({name.strip().casefold() for name in contract.bands}) < bands:
         yield "two bands have the same name"
     if len(contract.statistics) != bands:
         yield f"it has {bands} bands, but statistics of {len(contract.statistics)}"
@@ -43,6 +47,8 @@ def _counts(contract: Contract) -> Iterator[str]:
 def _is_measured(band: BandStatistics) -> bool:
     """Whether numbers can be the statistics of pixels, also when they are rounded to float32."""
     low, high = -_LARGEST if band.low is None else band.low, _LARGEST if band.high is None else band.high
+    if band.std == 0 and band.max - band.min > _ROUNDING * max(abs(band.min), abs(band.max)):
+        return False
     ordered = -_LARGEST <= band.min <= band.max <= _LARGEST and -_LARGEST <= low <= high <= _LARGEST
     return ordered and abs(band.mean) <= _LARGEST and (band.std == 0 or _LEAST_STD <= band.std <= _LARGEST)
 

@@ -158,7 +158,19 @@ def _reference(**changes: object) -> dict[str, object]:
         (_statistics(low=5.0, high=-5.0), "the statistics of band 2 contradict each other"),
         (_statistics(mean=1e300), "the statistics of band 2 contradict each other"),
         ({"scaling": (Scaling(scale=2),)}, "2 bands, but scales of 1"),
-        ({"scaling": (Scaling(scale=0),) * 2}, "the scale of a band is 0"),
+        ({"scaling": (Scaling(scale=0), Scaling())}, "the scale 0 and the offset 0 of band 1"),
+        ({"scaling": (Scaling(), Scaling(scale=1e300))}, "the scale 1e+300 and the offset 0 of band 2"),
+        ({"scaling": (Scaling(offset=-1e300), Scaling())}, "the offset -1e+300 of band 1"),
+        ({"gsd": 1e-9}, "a side of 1e-09 m"),
+        ({"gsd": 1e7}, "a side of 1e+07 m"),
+        ({"bands": ("red", "Red ")}, "two bands have the same name"),
+        (_statistics(std=0.0), "the statistics of band 2 contradict each other"),
+        (_statistics(max=1e308), "the statistics of band 2 contradict each other"),
+        (_statistics(mean=float("nan")), "contract.statistics.1.mean"),
+        (
+            {"classes": tuple(ClassDef(value=n % 255, name=f"c{n}") for n in range(5000))},
+            "contract.classes: Tuple should",
+        ),
         (_reference(quantiles=()), "the reference of band 2 is no distribution"),
         (_reference(quantiles=(1.0, *[0.0] * 100)), "the reference of band 2 is no distribution"),
         (_reference(mad=-1.0), "the reference of band 2 is no distribution"),
@@ -171,7 +183,22 @@ def test_a_contract_that_contradicts_itself_is_refused(tmp_path: Path, change: d
     assert why in refusal(save(tmp_path / "x", tensors_of(made), text))
 
 
-@pytest.mark.parametrize("change", [_statistics(std=0.0), _reference(), {"scaling": (Scaling(scale=0.1),) * 2}])
+def test_each_contradiction_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    made = header()
+    wrong = {"gsd": 1e-9, "scaling": (Scaling(scale=1e300),) * 2, "bands": ("red", "red")} | _statistics(std=-1.0)
+    text = made.model_copy(update={"contract": made.contract.model_copy(update=wrong)}).model_dump_json()
+    with pytest.raises(InputRefused) as refused:
+        inspect_checkpoint(save(tmp_path / "x", tensors_of(made), text))
+    assert len(refused.value.faults) == 5 and {fault.code for fault in refused.value.faults} == {"bad_checkpoint"}
+    text = text.replace('"best_epoch":', '"best_epochs":').replace('"gsd":1e-9', '"gsd":"fine"')
+    with pytest.raises(InputRefused) as refused:
+        inspect_checkpoint(save(tmp_path / "x", tensors_of(made), text))
+    assert ["best_epoch" in fault.detail for fault in refused.value.faults].count(True) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [_statistics(std=0.0, min=1.0, max=1.0), _reference(), {"scaling": (Scaling(scale=0.1),) * 2}]
+)
 def test_a_contract_as_trainings_write_it_is_accepted(tmp_path: Path, change: dict[str, object]) -> None:
     made = header()
     made = made.model_copy(update={"contract": made.contract.model_copy(update=change)})
