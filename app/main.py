@@ -34,7 +34,7 @@ from app.api import (
     uploads,
     webhooks,
 )
-from app.api.http import access, body_limits, callers, cors, heads, languages, problems, request_log
+from app.api.http import access, body_limits, callers, copies, cors, heads, languages, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     access.install(app, chosen)
     callers.install(app, chosen)
     languages.install(app)  # around those that refuse requests, whose reasons are translated, too
+    copies.install(app)  # around languages, since each has documents of its own
     cors.install(app, chosen.origins)
     request_log.install(app)
     app.router.routes.extend(_routes())

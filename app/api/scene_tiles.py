@@ -11,12 +11,13 @@ from app.api import documents
 from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, DRAWN, content
+from app.api.http.copies import has_copy
 from app.api.http.deps import Address, Id, Wired
 from app.api.http.parameters import checked, refuse_query
 from app.api.http.places import Placed, Places
 from app.api.http.problems import problems
 from app.api.scenes import cog_of
-from app.api.tiles import UNCHANGED, IfNoneMatch, bounds_of, has_copy
+from app.api.tiles import UNCHANGED, IfNoneMatch, bounds_of
 from app.core.errors import NotFound
 from app.mapping import scene_tiles
 from app.mapping.scene_tiles import Drawing

@@ -9,6 +9,7 @@ from app.api import documents
 from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, CACHE, content
+from app.api.http.copies import has_copy
 from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
 from app.data.scenes import BBox
@@ -89,8 +90,3 @@ def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str
     if has_copy(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(picture, media_type=f"image/{format_}", headers=headers)
-
-
-def has_copy(if_none_match: str, etag: str) -> bool:
-    """Whether a client has the picture with this ETag. if_none_match: its header If-None-Match."""
-    return etag in if_none_match or if_none_match.strip() == "*"

@@ -1,12 +1,16 @@
 """OpenAPI descriptions of the parts of answers that are not JSON: headers, files, pictures and texts."""
 
+import os
 from typing import Any
 
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable, Response
+from starlette.types import Receive, Scope, Send
 
+from app.api.http.copies import copies_of, has_copy
 from app.api.http.problems import Responses
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -60,7 +64,20 @@ class GeoJson(JSONResponse):
 
 
 class StoredFile(FileResponse):
-    """A file, with Range as in RFC 9110, section 14: a header that is not understood is ignored."""
+    """A file, with Range as in RFC 9110, section 14: a header that is not understood is ignored.
+
+    It is not read for a client that has it already.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, or its header alone if the client has the newest copy."""
+        if copies_of(scope) and self.stat_result is None:
+            self.stat_result = await run_in_threadpool(os.stat, self.path)
+            self.set_stat_headers(self.stat_result)
+        if has_copy(copies_of(scope), self.headers.get("etag", "")):
+            await Response(status_code=304, headers={"etag": self.headers["etag"]})(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:

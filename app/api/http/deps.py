@@ -16,6 +16,7 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
+from app.api.http.copies import HASH
 from app.api.http.parameters import check_query, checked
 from app.client import id_of_file
 from app.core.errors import NotFound, invalid
@@ -149,10 +150,10 @@ def _header(request: Request, name: str) -> str | None:
 
 
 def _tags(text: str | None, pattern: str) -> frozenset[str] | None:
-    """The ETags in the text of a header, or None without this header."""
+    """The ETags in the text of a header, without the hashes of documents, or None without this header."""
     if text is None:
         return None
-    return frozenset([EVERY] if text == "*" else re.findall(pattern, text))
+    return frozenset([EVERY] if text == "*" else (HASH.sub("", tag) for tag in re.findall(pattern, text)))
 
 
 async def _preferred_wait(

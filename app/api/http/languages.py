@@ -38,7 +38,7 @@ class _Translator:
 
     async def __call__(self, message: Message) -> None:
         """Send a message of the application, or keep it."""
-        if message["type"] == "http.response.start" and _is_document(message):
+        if message["type"] == "http.response.start" and is_document(message):
             self.start = message
             return
         start, self.start = self.start, None
@@ -64,14 +64,14 @@ def _varying(send: Send) -> Send:
     """Send an answer on, and tell caches that a document depends on the language."""
 
     async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_document(message):
+        if message["type"] == "http.response.start" and is_document(message):
             MutableHeaders(scope=message).add_vary_header("Accept-Language")
         await send(message)
 
     return sent
 
 
-def _is_document(start: Message) -> bool:
+def is_document(start: Message) -> bool:
     """Whether an answer is a document of the service, and no stored file, of which a client may ask for some bytes."""
     headers = Headers(scope=start)
     return headers.get("content-type", "").partition(";")[0] in DOCUMENTS and "accept-ranges" not in headers
