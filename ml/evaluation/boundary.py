@@ -21,24 +21,26 @@ def boundary_counts(
     """Pixels in the intersection and in the union of the boundary bands of class `value` in truth and map.
 
     Their ratio is the boundary IoU of Cheng et al. 2021 (arXiv:2103.16562, eq. 1); the counts of several scenes must be
-    added first. The band of a class consists of its pixels within `distance_m` of a pixel of another class, from centre
-    to centre, so that a distance below one pixel gives no band. A pixel that is unlabelled in truth or map is not
-    counted and makes no boundary, and neither does the edge of the scene.
+    added first. Both are 0 if the class has no boundary in the truth, which no map can follow then. The band of a class
+    consists of its pixels within `distance_m` of a pixel of another class, from centre to centre, so that a distance
+    below one pixel gives no band. A pixel that is unlabelled in truth or map is not counted and makes no boundary, and
+    neither does the edge of the scene.
 
     truth, predicted: Class values or `UNLABELLED`, shape (rows, cols). pixel_m: Height and width of a pixel in metres.
     distance_m: Width of the band in metres.
     """
     reach = math.ceil(distance_m / pixel_m[0])
-    intersection = union = 0
+    intersection = union = wanted = 0
     for row in range(0, truth.shape[0], STRIP_ROWS):
         above = min(reach, row)
         around = slice(row - above, row + STRIP_ROWS + reach)  # the rows of the strip, and those within reach of them
         own = slice(above, above + STRIP_ROWS)
         counted = (truth[around] != UNLABELLED) & (predicted[around] != UNLABELLED)
         t, p = (_band(m[around] == value, counted, pixel_m, distance_m)[own] for m in (truth, predicted))
+        wanted += int(np.count_nonzero(t))
         intersection += int(np.count_nonzero(t & p))
         union += int(np.count_nonzero(t | p))
-    return intersection, union
+    return (intersection, union) if wanted else (0, 0)
 
 
 def _band(

@@ -45,6 +45,13 @@ def test_distances_are_in_metres_along_each_axis() -> None:
     assert boundary_counts(truth, truth, (0.1, 0.1), 0.3, 1) == (25, 25)
 
 
+def test_a_class_without_a_boundary_in_the_truth_has_none_to_follow() -> None:
+    predicted = field(np.s_[0:5], np.s_[0:9])
+    for value in (0, 1):
+        assert boundary_counts(np.full_like(predicted, value), predicted, (1, 1), 1, 1) == (0, 0)
+    assert boundary_counts(predicted, np.full_like(predicted, 0), (1, 1), 1, 1) == (0, 9), "nothing found is wrong"
+
+
 def test_the_edge_of_the_scene_and_unlabelled_pixels_make_no_boundary() -> None:
     truth = field(np.s_[0:5], np.s_[0:9])
     assert boundary_counts(truth, truth, (1, 1), 1, 1) == (9, 9)
