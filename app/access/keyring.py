@@ -63,8 +63,10 @@ class Keyring:
             return
         with tenancy.acting_for(tenancy.ALL), self.database.read() as session:
             row = session.get(Key, id_)
-        if row is None or keys.is_refused(row, now()):
+        if row is None or row.revoked is not None:
             raise Refused("unknown-key")
+        if keys.is_refused(row, now()):
+            raise Refused("expired-key")
         with self._lock:
             _make_room(self._checked)
             self._checked[id_] = time.monotonic() + TRUSTED_S

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +58,7 @@ def list_keys(
     from app.access import keys as use
     from app.api.documents import Key
 
-    with _writing() as session:
+    with _reading() as session:
         rows = use.find(session, tenant, limit=1000, token=None).rows
     found = [Key.of(row).model_dump(mode="json") for row in rows]
     if as_json:
@@ -113,7 +113,7 @@ def list_tenants(as_json: AsJson = False) -> None:
     from app.access import tenants as portals
     from app.api.documents import Tenant
 
-    with _writing() as session:
+    with _reading() as session:
         rows = portals.find(session, limit=1000, token=None).rows
     found = [Tenant.of(row).model_dump(mode="json") for row in rows]
     if as_json:
@@ -137,7 +137,7 @@ def audit(
     from app.core.columns import now
 
     start = now() - _period(since, "--since") if since else None
-    with _writing() as session:
+    with _reading() as session:
         rows = log.find(session, log.Wanted(tenant, who, start), limit=limit, token=None).rows
     if as_csv:
         print(log.as_csv(rows), end="")
@@ -199,9 +199,18 @@ def delete(
     output.show({"erased": name}, as_json, [text("erased", name=name)])
 
 
-@contextmanager
-def _writing() -> "Iterator[Session]":
+def _reading() -> "AbstractContextManager[Session]":
+    """A session on the database of the settings, in the scope of all tenants, that changes nothing."""
+    return _session(write=False)
+
+
+def _writing() -> "AbstractContextManager[Session]":
     """A transaction on the database of the settings, in the scope of all tenants."""
+    return _session(write=True)
+
+
+@contextmanager
+def _session(*, write: bool) -> "Iterator[Session]":
     from app.core import tenancy
     from app.core.db import Database
     from app.settings import Settings
@@ -210,7 +219,7 @@ def _writing() -> "Iterator[Session]":
         _acting(),
         closing(Database(Settings().database)) as database,
         tenancy.acting_for(tenancy.ALL),
-        database.write() as session,
+        database.write() if write else database.read() as session,
     ):
         yield session
 

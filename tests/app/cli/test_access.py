@@ -1,15 +1,22 @@
 """`canemap keys` and `canemap tenants`, which work on the database of the settings."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from app.access.keyring import Keyring
 from app.access.scopes import Refused
+from app.core import tenancy
+from app.core.columns import now
 from app.core.db import Database, migrate
 from app.settings import Settings
+from app.tables import Key
 from tests.app.cli.test_service import canemap
 
 
@@ -43,6 +50,32 @@ def test_a_key_is_made_listed_rotated_and_revoked(data: Path) -> None:
     with pytest.raises(Refused):
         keyring(data).find(made["key"])
     assert {row["id"] for row in told(data, "tenants", "list")} == {"local", "nanning"}  # type: ignore[attr-defined]
+
+
+def test_lists_are_read_while_another_process_writes(data: Path) -> None:
+    told(data, "keys", "create", "portal")
+    with closing(sqlite3.connect(data / "canemap.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert len(told(data, "keys", "list")) == 1  # type: ignore[arg-type]
+        assert told(data, "tenants", "list")
+
+
+def test_a_key_that_has_expired_is_told_from_one_that_is_unknown(data: Path) -> None:
+    made = told(data, "keys", "create", "portal", "--expires", "90d")
+    assert isinstance(made, dict)
+    ring = keyring(data)
+    ring.check(made["id"])
+    ring.forget()
+    with tenancy.acting_for(tenancy.ALL), ring.database.write() as session:
+        session.execute(update(Key).values(expires=now() - timedelta(seconds=1)))
+    for ask in (lambda: ring.check(made["id"]), lambda: ring.find(made["key"])):
+        with pytest.raises(Refused) as refused:
+            ask()
+        assert refused.value.code == "expired-key"
+    told(data, "keys", "revoke", made["id"])
+    with pytest.raises(Refused) as refused:
+        ring.check(made["id"])
+    assert refused.value.code == "unknown-key"
 
 
 def test_the_key_alone_is_printed_on_standard_output(data: Path) -> None:
