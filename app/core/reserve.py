@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 BYTES = 8 * 2**20  # enough to delete a map of thousands of parts
+LEAST_FREE_BYTES = 2 * BYTES  # with less, the reserve cannot be kept, and the service does not call itself ready
 
 
 class Reserve:
@@ -16,7 +17,7 @@ class Reserve:
 
     def keep(self) -> None:
         """Make the file, unless it is there already or would take more than half of the room that is left."""
-        if self._is_whole() or shutil.disk_usage(self.path.parent).free < 2 * BYTES:
+        if self._is_whole() or shutil.disk_usage(self.path.parent).free < LEAST_FREE_BYTES:
             return
         try:
             with self.path.open("ab") as file:

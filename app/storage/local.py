@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from app.core.reserve import LEAST_FREE_BYTES
 from app.storage.integrity import Checker
 from app.storage.store import PIECE_BYTES, TRUST_S, Stored, StoredObject, key_for, missing, remove_leftovers, sha256_of
 
@@ -109,13 +110,16 @@ class LocalStore:
         self.path(key).unlink(missing_ok=True)
 
     def fault(self) -> str | None:
-        """Write a file and delete it. Returns what went wrong, or None."""
+        """Write a file and delete it, and look at the room that is left. Returns what went wrong, or None."""
         try:
             with self.incoming() as path:
                 path.write_bytes(b"ready")
+                free = shutil.disk_usage(path.parent).free
         except OSError as error:
             log.error("the store cannot be written", root=str(self.root), error=str(error))
             return f"The store cannot be written: {error.strerror}."
+        if free < LEAST_FREE_BYTES:
+            return f"The disk of the files is full: it has {free:,} bytes left, of at least {LEAST_FREE_BYTES:,}."
         return None
 
     def _make_folder(self, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from app.core.errors import Damaged, StoreAway
 from app.storage import Cache, LocalStore, Store, open_store, sha256_of
 from app.storage.s3 import PART_BYTES, S3Store
 from tests import servers
+from tests.disks import on_a_small_disk
 
 Damage = Callable[[str, bytes], None]
 Read = Callable[[str], Path]
@@ -154,6 +157,18 @@ def test_a_folder_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     (store.root / "incoming").rmdir()
     assert "cannot be written" in (store.fault() or "")
+
+
+def test_a_store_on_a_full_disk_has_a_fault(tmp_path: Path) -> None:
+    code = "import sys; from app.storage import LocalStore; from pathlib import Path; from tests.disks import fill\n"
+    code += "disk = Path(sys.argv[1]); store = LocalStore(disk / 'store'); print(store.fault())\n"
+    code += "fill(disk / 'full', 1 << 20); print(store.fault())"
+    disk = tmp_path / "disk"
+    done = subprocess.run(
+        [*on_a_small_disk(disk, 40), sys.executable, "-c", code, disk], capture_output=True, text=True
+    )
+    empty, full = done.stdout.splitlines()[-2:]
+    assert empty == "None" and "of at least 16,777,216" in full, done.stderr
 
 
 def test_an_unreachable_server_is_a_fault_and_no_file_counts_as_missing(s3_url: str, cache: Cache) -> None:
