@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from app.cli.hints import in_terms_of_commands
+from app.cli.hints import commands_in, in_terms_of_commands
 from app.cli.language import current, told
 from app.cli.output import Interrupted, wants_json
 from app.cli.texts import text
@@ -164,7 +164,11 @@ def _url(error: Unreachable) -> str:
 
 def _document(error: CanemapError) -> Json:
     """The problem of the service, with hints that speak of options where the service speaks of requests."""
-    document: Json = {"type": error.type, "status": error.status, "detail": " ".join([error.detail, *_hints(error)])}
+    document: Json = {
+        "type": error.type,
+        "status": error.status,
+        "detail": " ".join([commands_in(told(error.detail)), *_hints(error)]),
+    }
     if error.subject:
         document["file"] = error.subject
     if error.errors:

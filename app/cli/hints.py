@@ -8,6 +8,14 @@ from app.client import Json
 PARAMETERS = "acquired|sensor|bands|nodata|class_field|classes|crs|background|field_id|layer"
 SEE_DOCS = ("See /docs for what is allowed here.", "`--help` says what is allowed here.")
 TERMS = (
+    (r"\?cascade=true", "--cascade"),
+    (r"&dry_run=true", "--dry-run"),
+    (r"DELETE /v1/jobs/(\S+)", r"`canemap jobs \1 --dismiss`"),
+    (r"DELETE /v1/models/([^/\s]+)/versions/(\S+)", r"`canemap delete model \1:\2`"),
+    (r"DELETE /v1/labels/(\S+)", r"`canemap delete labels \1`"),
+    (r"DELETE /v1/(\w+)s/([^/\s]+)(?!\S)", r"`canemap delete \1 \2`"),
+    (r"PUT /v1/models/([^/\s]+)/aliases/(\S+)", r"`canemap promote \1 VERSION --alias \2`"),
+    (r"POST /v1/jobs/(\S+)/retry", r"`canemap retry \1`"),
     (r"PUT /v1/scenes/\S*\w", "canemap upload FILE"),
     (r"PUT /v1/labels/\S*\w", "canemap label FILE"),
     (r"POST /v1/datasets", "canemap dataset"),
@@ -22,11 +30,16 @@ TERMS = (
 def in_terms_of_commands(fault: Json) -> Json:
     """A fault in the language of the command. Its hint and pointer name options instead of parts of requests."""
     asked, answered = SEE_DOCS
-    hint = told(str(fault.get("hint") or "").replace(asked, answered))
-    for pattern, replacement in TERMS:
-        hint = re.sub(pattern, replacement, hint)
+    hint = commands_in(told(str(fault.get("hint") or "").replace(asked, answered)))
     detail, place = told(str(fault.get("detail", ""))), _place(str(fault.get("pointer", "")))
     return fault | {"detail": detail, "hint": hint, "pointer": place}
+
+
+def commands_in(text: str) -> str:
+    """A text with commands and options in place of requests."""
+    for pattern, replacement in TERMS:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def option(name: str) -> str:
@@ -37,6 +50,8 @@ def option(name: str) -> str:
 def _place(pointer: str) -> str:
     if pointer.startswith("query:"):
         return option(pointer.removeprefix("query:"))
+    if pointer.startswith("header:"):
+        return ""  # a command has no headers: the key is a variable
     if pointer == "/id":
         return "--name"
     if pointer.startswith("/config/"):

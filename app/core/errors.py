@@ -88,6 +88,10 @@ class Conflict(Problem):
     title = "Conflict"
 
 
+class NotYet(Conflict):
+    """The same request will be possible in a moment."""
+
+
 class Invalid(Problem):
     """The content of the request is wrong. faults: what is wrong, where, and how to fix it."""
 

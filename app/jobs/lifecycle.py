@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.core import tenancy
 from app.core.columns import now
-from app.core.errors import Conflict, ProblemDocument, document
+from app.core.errors import Conflict, NotYet, ProblemDocument, document
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
@@ -307,6 +307,8 @@ def _cannot_be_retried(job: Job) -> Conflict:
     if job.status == "successful":
         what = "has succeeded: what it made exists. POST the request again if you want it made once more"
         return Conflict("job-successful", f"Job {job.id!r} {what}.")
+    if job.dismissal_requested:
+        return NotYet("job-stopping", f"Job {job.id!r} was dismissed and is still stopping: try again in a moment.")
     what = "wait for its end, or dismiss it first"
     return Conflict("job-not-ended", f"Job {job.id!r} has not ended: it is {job.reported_status}; {what}.")
 

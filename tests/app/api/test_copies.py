@@ -20,8 +20,16 @@ def settings(trained: Settings) -> Settings:
 def values_of(http: httpx.Client, path: str, name: str) -> str:
     """A value of a parameter of a path, of something that is there."""
     fixed = {
-        **{"version": "1", "which": "1", "z": "12", "x": "0", "y": "0", "format": "png", "alias": "champion"},
-        **{"name": "splits.png", "product": "classes.tif", "filename": "seal.png"},
+        "version": "1",
+        "which": "1",
+        "z": "12",
+        "x": "0",
+        "y": "0",
+        "format": "png",
+        "alias": "champion",
+        "name": "splits.png",
+        "product": "classes.tif",
+        "filename": "seal.png",
     }
     if name != "id":
         return fixed.get(name, "x")

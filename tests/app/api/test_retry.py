@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import httpx
 import pytest
 
 from app.core.columns import now
+from app.core.db import Database
 from app.jobs import lifecycle
 from app.services import Services
 from app.settings import Settings
@@ -76,6 +78,17 @@ def test_a_failed_job_is_done_again_and_remembers_its_attempts(
     assert http.get(f"/v1/trainings/{training}").json()["model"] == {"name": "again", "version": 1}
     refused = assert_problem(http.post(f"/v1/jobs/{training}/retry"), 409)
     assert refused["type"] == "job-successful"
+
+
+def test_a_job_that_is_still_stopping_can_be_done_again_in_a_moment(http: httpx.Client, settings: Settings) -> None:
+    training = train(http)
+    with closing(Database(settings.database)) as database, database.write() as session:
+        assert lifecycle.claim(session, training)
+    assert http.delete(f"/v1/jobs/{training}").status_code == 200
+    answer = http.post(f"/v1/jobs/{training}/retry")
+    refused = assert_problem(answer, 409)
+    assert refused["type"] == "job-stopping" and "still stopping: try again in a moment" in refused["detail"]
+    assert answer.headers["retry-after"] == "2"
 
 
 def test_only_a_job_that_failed_or_was_dismissed_is_done_again(http: httpx.Client) -> None:

@@ -97,6 +97,23 @@ def test_a_missing_key_is_said_with_the_variable(wire: Wire, status: int, hint: 
     assert (done.returncode, hint in done.stderr) == (3, True), done.stderr
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_refused_deletion_names_options_and_not_the_parts_of_a_request(wire: Wire, language: str) -> None:
+    them = "delete that first, or both with ?cascade=true; &dry_run=true says what would go."
+    detail = f"Scene 's1' is needed by dataset 'gx:1': {them}"
+    needed = {
+        "pointer": "",
+        "code": "needed_by",
+        "detail": "Dataset 'gx:1' needs it.",
+        "hint": "DELETE /v1/datasets/gx:1",
+    }
+    document = {"type": "scene-in-use", "status": 409, "detail": detail, "errors": [needed]}
+    wire.answers = [(200, {}, {"items": []}), (409, {}, document)]
+    said = run("delete", "scene", "s1", "--yes", "--lang", language, CANEMAP_URL=wire.url).stderr
+    assert "--cascade" in said and "--dry-run" in said and "`canemap delete dataset gx:1`" in said
+    assert "?" not in said and "DELETE" not in said and "=true" not in said
+
+
 def test_what_is_not_there_is_said_with_the_command_that_lists_what_is(wire: Wire) -> None:
     wire.answers = [(404, {}, {"type": "not-found", "status": 404, "detail": "There is no prediction 'nosuch'."})] * 2
     done = run("areas", "nosuch", CANEMAP_URL=wire.url)

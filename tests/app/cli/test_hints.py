@@ -21,6 +21,10 @@ from app.cli.hints import in_terms_of_commands
             "Check the CRS of the labels (--crs declares it",
         ),
         ("Name the attribute in class_field. It has: crop.", "Name the attribute in --class-field. It has: crop."),
+        ("DELETE /v1/predictions/ab12", "`canemap delete prediction ab12`"),
+        ("DELETE /v1/models/cane/versions/2", "`canemap delete model cane:2`"),
+        ("DELETE /v1/labels/truth", "`canemap delete labels truth`"),
+        ("PUT /v1/models/cane/aliases/champion moves it.", "`canemap promote cane VERSION --alias champion` moves it."),
         ("The names are b, g, r.", "The names are b, g, r."),
     ],
 )
@@ -34,6 +38,7 @@ def test_a_hint_names_commands_and_options(said: str, shown: str) -> None:
         ("query:class_field", "--class-field"),
         ("/config/net/width", "--set net.width"),
         ("/id", "--name"),
+        ("header:authorization", ""),
         ("/scenes/0", "/scenes/0"),
         ("", ""),
     ],
