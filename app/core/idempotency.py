@@ -1,16 +1,16 @@
 """Idempotency-Key: a request that is sent twice creates only one resource."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import String, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.columns import Base, Owned, OwnedId, now
-from app.core.errors import invalid
+from app.core.errors import Conflict, invalid
 
 INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
@@ -19,7 +19,11 @@ INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
 
 
 class IdempotencyKey(Owned, Base):
-    """The first use of an Idempotency-Key. fingerprint: of the request. resource: id of what the request created."""
+    """The first use of an Idempotency-Key. fingerprint: of the request.
+
+    resource: Id of what the request created. Before it stands "kind/" where the id may be given to another thing later.
+    It is "" once that thing is deleted.
+    """
 
     __tablename__ = "idempotency_keys"
 
@@ -43,10 +47,12 @@ class IdempotentRequest:
     def earlier(self, session: Session, resource: str) -> str | None:
         """The id of what the same request created before; None for the first one, which will create `resource`.
 
+        resource: Its id, or "kind/id" if the id is a name that another thing may have later; see `forget`.
+
         Simultaneous requests are safe: the row is inserted in the transaction that creates the resource, so the others
         wait for it and then find it. A request that is refused leaves the key unused.
 
-        Raises `Invalid` when the key was used with another request.
+        Raises `Invalid` when the key was used with another request, `Conflict` when what it made was deleted.
         """
         if self.key is None:
             return None
@@ -71,7 +77,21 @@ class IdempotentRequest:
                 "This Idempotency-Key was used with another request before.",
                 "Use a new key for a new request; use the old key only to repeat the old request, byte for byte.",
             )
-        return first.resource
+        if not first.resource:
+            raise Conflict(
+                "deleted-since",
+                "What this request made was deleted since. To make it again, use a new Idempotency-Key.",
+            )
+        return first.resource.rpartition("/")[2]
+
+
+def forget(session: Session, kind: str, ids: Iterable[str]) -> None:
+    """Let no key answer with what gets the name of something that is deleted now.
+
+    kind, ids: As `IdempotentRequest.earlier` was given them, "kind/id".
+    """
+    gone = IdempotencyKey.resource.in_([f"{kind}/{id_}" for id_ in ids])
+    session.execute(update(IdempotencyKey).where(gone).values(resource=""))
 
 
 FRESH = IdempotentRequest(None, "")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.core import acting
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, Problem, refuse_any
-from app.core.idempotency import IdempotentRequest
+from app.core.idempotency import IdempotentRequest, forget
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
@@ -31,7 +31,7 @@ locked = getter(Schedule, "schedule", lock=True)
 
 def create(session: Session, request: ScheduleRequest, once: IdempotentRequest, clock: Clock = now) -> Schedule:
     """Create a schedule. Raises `Conflict` when its name is taken, `Invalid` with all faults when it is wrong."""
-    if earlier := once.earlier(session, request.name):
+    if earlier := once.earlier(session, f"schedule/{request.name}"):
         return get(session, earlier)
     if session.get(Schedule, request.name):
         raise _name_taken(request.name)
@@ -91,6 +91,7 @@ def delete(session: Session, id_: str, if_match: IfMatch = ANY) -> None:
     Raises `NotFound`, or `PreconditionFailed` if the schedule has changed.
     """
     session.delete(_locked(session, id_, if_match))
+    forget(session, "schedule", [id_])
 
 
 def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = now) -> ScheduleRun:

@@ -13,6 +13,7 @@ from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, NotFound, StoreAway
+from app.core.idempotency import forget
 from app.core.preconditions import ANY, IfMatch, tag_of
 from app.data import datasets, labels, numbers, scenes
 from app.jobs import lifecycle
@@ -71,7 +72,7 @@ def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade
     `Forbidden` if an alias would go that needs approval.
     """
 
-    def forget(session: Session) -> tuple[list[str], Ids]:
+    def forget_rows(session: Session) -> tuple[list[str], Ids]:
         going = _by_kind(_plan(session, thing, if_match, cascade=cascade, lock=True).all)
         files = [key for kind, ids in going.items() for key in files_of(session, kind, ids)]
         for keys in batches(files):
@@ -79,9 +80,10 @@ def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade
         for kind in ORDER:
             for ids in batches(going.get(kind, [])):
                 _FORGET[kind](session, ids)
+                forget(session, kind, ids)
         return files, going
 
-    files, going = services.database.erase(forget)
+    files, going = services.database.erase(forget_rows)
     log.info("deleted", thing=str(thing), count=sum(map(len, going.values())), files=len(files))
     unlink(services, files, [id_ for kind in ("training", "prediction") for id_ in going.get(kind, ())])
     for key in files if "scene" in going else ():

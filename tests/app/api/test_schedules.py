@@ -9,6 +9,7 @@ import pytest
 from app.client import CanemapError, Client
 from tests.app.api.conftest import TINY, Perform, make_dataset
 from tests.app.api.conftest import prepared as settings
+from tests.app.api.test_problems import assert_problem
 
 __all__ = ["settings"]
 TRAINING = {"dataset": "gx", "register_as": "cane", "config": TINY}
@@ -93,6 +94,17 @@ def test_a_schedule_can_be_made_listed_changed_and_removed(http: httpx.Client) -
     assert http.delete(URL, headers={"If-Match": changed.headers["etag"]}).status_code == 204
     assert [http.get(path).status_code for path in (URL, f"{URL}/runs", f"{URL}/runs/run_1")] == [404] * 3
     assert http.post(f"{URL}/run").status_code == 404
+
+
+def test_an_old_key_does_not_answer_with_a_schedule_that_was_made_anew(http: httpx.Client) -> None:
+    first, second = ({"Idempotency-Key": key} for key in ("first", "second"))
+    assert http.post("/v1/schedules", json=BODY, headers=first).status_code == 201
+    assert http.delete(URL).status_code == 204
+    for _ in range(2):
+        gone = assert_problem(http.post("/v1/schedules", json=BODY, headers=first), 409)
+        assert gone["type"] == "deleted-since" and "use a new Idempotency-Key" in gone["detail"]
+        made = http.post("/v1/schedules", json=BODY, headers=second)
+        assert (made.status_code, made.json()["id"]) == (201, "monthly")
 
 
 def test_all_faults_of_a_schedule_are_named_at_once(http: httpx.Client, do: Perform) -> None:

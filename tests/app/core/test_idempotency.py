@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from app.core.errors import Invalid
-from app.core.idempotency import FRESH, IdempotentRequest
+from app.core.errors import Conflict, Invalid
+from app.core.idempotency import FRESH, IdempotentRequest, forget
 from app.jobs import lifecycle
 from app.services import Services
 
@@ -54,3 +54,15 @@ def test_fifty_requests_at_the_same_time_create_one_job(services: Services) -> N
         thread.join()
     assert len(made) == 50
     assert len(set(made)) == 1
+
+
+def test_a_key_does_not_answer_with_what_got_the_name_of_something_deleted(services: Services) -> None:
+    first, second = (IdempotentRequest(key, "body") for key in ("first", "second"))
+    with services.database.write() as session:
+        assert first.earlier(session, "schedule/monthly") is None
+        assert first.earlier(session, "schedule/monthly") == first.answered(session) == "monthly"
+        forget(session, "schedule", ["monthly"])
+        assert second.earlier(session, "schedule/monthly") is None
+        with pytest.raises(Conflict, match="deleted since"):
+            first.earlier(session, "schedule/monthly")
+        assert second.earlier(session, "schedule/monthly") == "monthly"
