@@ -101,7 +101,7 @@ def _problem(request: Request, error: Exception) -> ProblemResponse:
     if status >= 500:
         log.error(error.code, detail=error.detail)
     told = error.public or error.detail
-    wait = {errors.NotYet: "2"}.get(type(error), "5" if status == 503 else "")
+    wait = "2" if isinstance(error, errors.NotYet) else "5" if status == 503 else ""
     headers = {"Retry-After": wait} if wait else None
     problem = document(status, error.code, error.title, told, error.faults, error.more)
     return _answer(request, problem, headers)
