@@ -206,6 +206,14 @@ class PredictConfig(Frozen):
         ("classes", "probability", "polygons", "tiles"), min_length=1, max_length=100, description="Products to make."
     )
     min_area_ha: float = Field(0.0, ge=0, le=1e12, description="Smaller polygons are left out of the polygon files.")
+    simplify_m: float | None = Field(
+        None,
+        gt=0,
+        le=10_000,
+        description="How much the outlines in the polygon files are simplified, in metres on the ground: a corner goes "
+        "if the triangle with its neighbours is smaller than simplify_m squared. Neighbours stay without gaps and "
+        "overlaps, and area_ha is still that of the pixels. null follows every pixel.",
+    )
     stripe_px: int | None = Field(
         None,
         ge=64,

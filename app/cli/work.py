@@ -77,6 +77,10 @@ def predict(
     model: Annotated[str, typer.Option(help="Model version: cane@champion, cane:3, or cane for its champion.")],
     out: Annotated[Path | None, typer.Option(help="Folder to download the result into.")] = None,
     parts: Annotated[int, typer.Option(help="Number of jobs into which the map is cut, for several workers.")] = 1,
+    simplify_m: Annotated[
+        float | None,
+        typer.Option(help="Simplify the outlines of the polygons, in metres; see simplify_m of the config."),
+    ] = None,
     config: options.Config = None,
     changes: options.Set = None,
     title: options.Title = None,
@@ -86,6 +90,8 @@ def predict(
     """Map a scene and print its hectares."""
     with Client() as client:
         chosen = options.config(config, changes)
+        if simplify_m is not None:
+            chosen["simplify_m"] = simplify_m
         prediction = client.predict(scene, model=model, config=chosen, parts=parts, title=title)
         if not output.finished(prediction, no_wait, as_json):
             return

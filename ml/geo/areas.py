@@ -32,6 +32,22 @@ def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt((normal**2).sum(axis=-1)) / HECTARE_M2)
 
 
+def pixel_frame_m(grid: Grid, row: float, col: float) -> np.ndarray:
+    """Return the matrix, (2, 2), that turns steps of (cols, rows) around a place into metres on the ground.
+
+    Its frame is flat: x runs along the rows of the grid, y at right angles to them.
+
+    row, col: The place, in pixels from the corner of the grid.
+    """
+    left, right, top, bottom = (
+        _on_ellipsoid(grid, np.array(col + east), np.array(row + south)) for east, south in _CROSS
+    )
+    across, down = right - left, bottom - top
+    width = np.linalg.norm(across)
+    along = down @ across / width
+    return np.array([[width, along], [0, np.sqrt(down @ down - along**2)]])
+
+
 def pixel_sides_m(grid: Grid) -> tuple[float, float]:
     """Return height and width on the ground of the pixel in the middle of a grid, in metres."""
     col, row = np.array([grid.cols / 2]), np.array([grid.rows / 2])

@@ -4,7 +4,8 @@ import json
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from math import ceil, degrees, log10, sqrt
@@ -27,6 +28,7 @@ from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
 from ml.products.palette import polygons_qml
 from ml.products.polygons import Patches, patches, traced_values
+from ml.products.simplification import Simplify, simplification
 from ml.progress import Tick, still
 
 DECIMALS = 7  # of a degree, which is about a centimetre: enough for pixels of ten metres
@@ -54,6 +56,7 @@ def write_polygons(
     geopackage: Path,
     *,
     min_area_ha: float,
+    simplify_m: float | None = None,
     tick: Tick = still,
 ) -> int:
     """Trace the patches of a class map, and write them to both files.
@@ -61,7 +64,8 @@ def write_polygons(
     Of two classes the patches of class 1 are traced, of more classes those of all.
 
     classes: Path of the class map. names: All classes of the map. min_area_ha: Patches smaller than this are left out.
-    tick: Called at least every second or so.
+    simplify_m: How much outlines are simplified, see `simplification`; None writes them exactly. tick: Called at least
+    every second or so.
 
     Returns:
         The number of patches that were written.
@@ -69,13 +73,20 @@ def write_polygons(
     with open_raster(classes) as dataset:
         grid = grid_of(dataset)
     name_of = {item.value: item.name for item in names}
+    values = traced_values(names)
+    exact: AbstractContextManager[Simplify] = nullcontext(lambda geometries: geometries)
     number = 0
-    with _geojson(geojson, grid, name_of) as to_geojson, _gpkg(geopackage, grid, names) as to_geopackage:
-        for some in patches(classes, traced_values(names), tick):
+    with (
+        simplification(classes, values, simplify_m, tick) if simplify_m else exact as simplify,
+        _geojson(geojson, grid, name_of) as to_geojson,
+        _gpkg(geopackage, grid, names) as to_geopackage,
+    ):
+        for some in patches(classes, values, tick):
             kept = some.of_at_least(min_area_ha)
-            number += len(kept.values)
-            to_geojson(kept)
-            to_geopackage(kept)
+            drawn = replace(kept, geometries=simplify(kept.geometries))
+            number += len(drawn.values)
+            to_geojson(drawn)
+            to_geopackage(drawn)
     return number
 
 

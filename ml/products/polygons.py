@@ -67,7 +67,7 @@ def patches(classes: Path, values: Collection[int], tick: Tick = still) -> Itera
         bands = rasterio.band(dataset, 1), rasterio.band(dataset, 2)
         outlines = shapes(bands[0], mask=bands[1], connectivity=4, transform=dataset.transform)
         while some := ticking(lambda: [*islice(outlines, _AT_ONCE)], tick, pixels):
-            geometries = _polygons([geometry for geometry, _ in some])
+            geometries = outlines_of([geometry for geometry, _ in some])
             values = np.array([value for _, value in some], np.uint8)
             yield Patches(geometries, values, polygon_area_ha(geometries, crs))
         dataset.close()
@@ -75,12 +75,21 @@ def patches(classes: Path, values: Collection[int], tick: Tick = still) -> Itera
         traced.unlink(missing_ok=True)
 
 
-def _polygons(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
+def outlines_of(geometries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     """The polygons of GeoJSON as polygons of shapely, shape (n,)."""
     rings = [ring for geometry in geometries for ring in geometry["coordinates"]]
     points = np.array([*chain.from_iterable(rings)], np.float64)
     offsets = [np.cumsum([0, *counts]) for counts in (map(len, rings), (len(g["coordinates"]) for g in geometries))]
-    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, tuple(offsets)))
+    return polygons_through(points, *offsets)
+
+
+def polygons_through(points: np.ndarray, rings: np.ndarray, polygons: np.ndarray) -> NDArray[np.object_]:
+    """The polygons through some points, shape (n,).
+
+    points: Shape (points, 2). rings: Where each ring begins in `points`. polygons: Where each polygon begins in
+    `rings`. Both have one number more, which is the end of the last one.
+    """
+    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings, polygons)))
 
 
 def _mask_others(classes: Path, out: Path, values: Collection[int], tick: Tick) -> bool:

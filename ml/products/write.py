@@ -81,7 +81,14 @@ def write_products(
     if "polygons" in config.outputs:
         steps.begin("polygons")
         traced = files["polygons.geojson"], files["polygons.gpkg"]
-        write_polygons(map_, contract.classes, *traced, min_area_ha=config.min_area_ha, tick=steps.tick)
+        write_polygons(
+            map_,
+            contract.classes,
+            *traced,
+            min_area_ha=config.min_area_ha,
+            simplify_m=config.simplify_m,
+            tick=steps.tick,
+        )
     if "tiles" in config.outputs:
         steps.begin("tiles")
         if not write_web_cog(map_, files["web.tif"], colours_to_show(contract.classes), steps.tick):

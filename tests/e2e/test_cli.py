@@ -61,8 +61,9 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     assert "kappa" in canemap("evaluate", "hand:1", dataset, "--split", "val").stdout
     assert canemap("evaluate", "hand@nowhere", dataset).returncode == 3
 
-    in_parts = canemap("predict", "unseen", "--model", "hand", "--parts", "2", "--json")
+    in_parts = canemap("predict", "unseen", "--model", "hand", "--parts", "2", "--simplify-m", "15", "--json")
     assert in_parts.returncode == 0, in_parts.stderr
+    assert json.loads(in_parts.stdout)["properties"]["config"]["simplify_m"] == 15
 
     mapped = canemap("predict", "unseen", "--model", "hand", "--out", tmp_path / "out")
     assert mapped.returncode == 0, mapped.stderr
