@@ -23,6 +23,7 @@ from app.api import (
     labels,
     models,
     predictions,
+    processes,
     scene_tiles,
     scenes,
     schedules,
@@ -98,7 +99,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, keys, audit, tenants, signed_urls, webhooks, health, home),
+        *(schedules, stac, tiles, predictions, processes, keys, audit, tenants, signed_urls, webhooks, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.api import documents
 from app.api.documents.base import link
+from app.api.documents.jobs import OGC_REL
 from app.api.http.deps import Reading
 from app.data import scenes
 from app.jobs import lifecycle
@@ -50,6 +51,9 @@ async def get_landing() -> documents.Landing:
         link("/v1", "self"),
         link("/openapi.json", "service-desc", "application/vnd.oai.openapi+json;version=3.1"),
         link("/docs", "service-doc", "text/html"),
+        *(link("/v1/conformance", rel) for rel in ("conformance", f"{OGC_REL}conformance")),
+        link("/v1/processes", f"{OGC_REL}processes"),
+        link("/v1/jobs", f"{OGC_REL}job-list"),
     )
     return documents.Landing(links=(*about, *collections))
 

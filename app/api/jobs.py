@@ -10,13 +10,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
+from app.api.documents.processes import results_of
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
-from app.api.http.deps import Condition, Id, OnceSent, Reading, Wait, Wired, etag, link_next
+from app.api.http.deps import Address, Condition, Id, OnceSent, Reading, Wait, Wired, etag, link_next
 from app.api.http.problems import ProblemResponse, problems
 from app.api.http.queries import JobQuery
 from app.api.http.waiting import POLL_S, read_job, wait_for_end
 from app.core.errors import NotReady
 from app.jobs import lifecycle
+from app.mapping import predictions
 from app.tables import Job
 from app.upkeep.retry import retry
 
@@ -27,9 +29,11 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 @router.get("", responses=answer(200, NEXT))
 def list_jobs(session: Reading, request: Request, response: Response, query: JobQuery) -> documents.Jobs:
     """List jobs, newest first."""
-    found = lifecycle.find(session, status=query.status, kind=query.kind, limit=query.limit, token=query.token)
-    link_next(request, response, found.next)
-    return documents.Jobs(items=tuple(map(documents.Job.of, found.rows)), next=found.next)
+    found = lifecycle.find(
+        session, status=query.status, kind=query.kind, between=query.between, limit=query.limit, token=query.token
+    )
+    further = link_next(request, response, found.next)
+    return documents.Jobs.of(map(documents.Job.of, found.rows), found.next, further)
 
 
 @router.get("/{id}", responses=answer(200, ETAG) | problems(404))
@@ -57,15 +61,16 @@ def retry_job(services: Wired, id_: Id, once: OnceSent, response: Response) -> d
     return documents.Job.of(row)
 
 
-@router.get("/{id}/results", response_model=documents.Link, responses=problems(404, 413))
-def get_results(session: Reading, id_: Id) -> documents.Link | Response:
-    """A link to the result of a successful job, or the problem for which a job failed."""
+@router.get("/{id}/results", response_model=dict[str, documents.Link], responses=problems(404, 413))
+def get_results(session: Reading, id_: Id, address: Address) -> dict[str, documents.Link] | Response:
+    """Links to the outputs of a successful job, by name, or the problem for which a job failed."""
     row = lifecycle.get(session, id_)
     if row.status == "failed" and row.error:
         return ProblemResponse(row.error.model_dump(), row.error.status)
     if row.status != "successful":
         raise NotReady("result-not-ready", f"Job {id_!r} is {row.reported_status}.")
-    return documents.result_of(row)
+    products = predictions.get(session, id_).products if row.kind == "prediction" else None
+    return results_of(row, products or (), address)
 
 
 @router.get("/{id}/log", response_class=PlainTextResponse, responses=problems(404))

@@ -94,13 +94,29 @@ def by_id(session: Session, ids: Iterable[str]) -> dict[str, Job]:
     return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(list(ids))))}
 
 
-def find(session: Session, *, status: str | None, kind: str | None, limit: int, token: str | None) -> Page[Job]:
-    """A page of jobs, newest first. status: as clients see it; None for all. kind: None for all."""
+def find(
+    session: Session,
+    *,
+    status: str | None,
+    kind: str | None,
+    between: tuple[datetime | None, datetime | None] = (None, None),
+    limit: int,
+    token: str | None,
+) -> Page[Job]:
+    """A page of jobs, newest first.
+
+    status: as clients see it; None for all. kind: None for all. between: when they were asked for; None is an open end.
+    """
     wanted = select(Job)
     if status:
         wanted = wanted.where(Job.reported_status == status)
     if kind:
         wanted = wanted.where(Job.kind == kind)
+    start, end = between
+    if start:
+        wanted = wanted.where(Job.created >= start)
+    if end:
+        wanted = wanted.where(Job.created <= end)
     return page(session, wanted, Job.created, Job.id, limit=limit, token=token)
 
 

@@ -8,11 +8,12 @@ from app.api.documents.datasets import Dataset, Datasets
 from app.api.documents.deletion import Deletion
 from app.api.documents.evaluations import Evaluation, Evaluations
 from app.api.documents.experiments import Experiment, Experiments
-from app.api.documents.jobs import Job, Jobs, Kind, Status, result_of
+from app.api.documents.jobs import Job, Jobs, Kind, Status, StatusInfo, result_of
 from app.api.documents.labels import LabelSet, LabelSets
 from app.api.documents.mlm import ModelItem
 from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
 from app.api.documents.others import Alive, FigureLinks, Figures, Landing, Ready, TileJson, Upload
+from app.api.documents.processes import Process, ProcessConformance, Processes, ProcessSummary
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
@@ -62,6 +63,10 @@ __all__ = [
     "Page",
     "Prediction",
     "Predictions",
+    "Process",
+    "ProcessConformance",
+    "ProcessSummary",
+    "Processes",
     "Ready",
     "Scene",
     "Scenes",
@@ -75,6 +80,7 @@ __all__ = [
     "StacCollection",
     "StacCollections",
     "Status",
+    "StatusInfo",
     "Tenant",
     "Tenants",
     "TileJson",

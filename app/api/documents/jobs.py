@@ -1,18 +1,41 @@
 """The documents of jobs."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
 from app import tables
-from app.api.documents.base import Document, Link, Page, link
+from app.api.documents.base import Document, Link, Omitted, Page, link
 from app.core.errors import ProblemDocument
 from app.jobs.kinds import KINDS
 from app.results import EndedAttempt
 
 Kind = Literal[*KINDS]  # type: ignore[valid-type]
+OGC_REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
+
+
+class StatusInfo(Document):
+    """The state of a job as OGC API - Processes has it, without any null."""
+
+    job_id: str = Field(alias="jobID", description="Id of the job, which is also the id of the resource that it makes.")
+    type: Literal["process"] = "process"
+    process_id: Kind = Field(alias="processID", description="The kind of the job.")
+    status: Status
+    message: str
+    progress: int = Field(ge=0, le=100, description="Progress in percent.")
+    created: datetime
+    started: Omitted[datetime] = None
+    finished: Omitted[datetime] = None
+    updated: datetime
+    links: tuple[Link, ...]
+
+    @classmethod
+    def of(cls, job: "Job") -> "StatusInfo":
+        """The state that this document tells."""
+        return cls(**{name: getattr(job, name) for name in cls.model_fields})
 
 
 class Job(Document):
@@ -72,7 +95,17 @@ class Job(Document):
 
 
 class Jobs(Page[Job]):
-    """A page of jobs, newest first."""
+    """A page of jobs, newest first. `jobs` has the same ones as OGC API - Processes lists them."""
+
+    jobs: tuple[StatusInfo, ...]
+    links: tuple[Link, ...]
+
+    @classmethod
+    def of(cls, items: Iterable[Job], token: str | None, further: str | None) -> "Jobs":
+        """The page with these jobs. further: address of the next page."""
+        found = tuple(items)
+        links = (link("/v1/jobs", "self"), *((link(further, "next"),) if further else ()))
+        return cls(items=found, next=token, jobs=tuple(map(StatusInfo.of, found)), links=links)
 
 
 def result_of(row: tables.Job) -> Link:
@@ -87,6 +120,6 @@ def _links(row: tables.Job) -> tuple[Link, ...]:
         link(url, "self"),
         link(f"{url}/events", "monitor", "text/event-stream"),
         link(f"{url}/log", "log", "text/plain"),
-        link(f"{url}/results", "http://www.opengis.net/def/rel/ogc/1.0/results"),
+        link(f"{url}/results", f"{OGC_REL}results"),
         result_of(row),
     )

@@ -45,13 +45,14 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),
         *("get_scene_tile", "get_scene_tilejson", "get_scene_preview"),
         *("list_predictions", "get_prediction", "get_areas", "get_product", "home", "get_landing", "whoami"),
-        *("metrics", "post_signed_url"),
+        *("metrics", "post_signed_url", "get_conformance", "list_processes", "get_process"),
     ),
     "operate": (
         *("dismiss_job", "retry_job", "post_upload", "patch_upload", "put_upload", "delete_upload"),
         *("put_scene", "post_scene", "patch_scene", "delete_scene"),
         *("put_labels", "post_labels", "patch_labels", "delete_labels"),
         *("post_prediction", "patch_prediction", "delete_prediction"),
+        "post_execution",  # which asks `require` for what the route of the same work needs
     ),
     "train": (
         *("post_dataset", "patch_dataset", "delete_dataset", "post_training", "patch_training", "delete_training"),
@@ -179,8 +180,7 @@ async def allowed(request: Request) -> None:
     if needed is None:
         return
     assert principal is not None, name
-    if not principal.may(needed):
-        raise _missing(needed, principal)
+    require(principal, name)
     if name in OPERATORS and principal.tenant != tenancy.LOCAL:
         detail = "This is about all tenants, and your key belongs to one of them."
         hint = "Ask whoever runs the service, who has a key of the tenant local."
@@ -195,6 +195,13 @@ def _act(scope: Scope, principal: Principal | None) -> Act | None:
     request = structlog.contextvars.get_contextvars().get("request")
     peer = str((scope.get("client") or ("",))[0]) or None
     return Act(who, f"{scope['method']} {scope['path']}", principal.may("approve"), peer, request)
+
+
+def require(principal: Principal, route: str) -> None:
+    """Raise `Forbidden` if what the route named `route` needs is more than this sender's key has."""
+    needed = ROUTES[route]
+    if needed and not principal.may(needed):
+        raise _missing(needed, principal)
 
 
 def _missing(needed: Needed, principal: Principal) -> Forbidden:

@@ -24,6 +24,7 @@ def _header(description: str) -> dict[str, Any]:
 LOCATION = {"Location": _header("Address of the resource.")}
 ETAG = {"ETag": _header("Revision of the resource, for If-Match.")}
 NEXT = {"Link": _header('The next page, as <URL>; rel="next". Absent on the last page.')}
+APPLIED = {"Preference-Applied": _header("respond-async, if the request prefers it.")}
 CACHE = {"ETag": _header("Hash of the content."), "Cache-Control": _header("Says that the content never changes.")}
 DRAWN = {"ETag": CACHE["ETag"], "Cache-Control": _header("Says that a copy is valid as long as the ETag is the same.")}
 OFFSET = {"Upload-Offset": {"description": "Number of bytes that are stored safely.", "schema": {"type": "integer"}}}

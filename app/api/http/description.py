@@ -36,6 +36,7 @@ TAGS = [
         "name": "stac",
         "description": "Scenes, maps and models as one STAC API, for QGIS and pystac-client.",
     },
+    {"name": "processes", "description": "All work as OGC API - Processes 1.0, for clients that know this standard."},
     {"name": "keys", "description": "Keys of programs, and the tenants that they belong to."},
     {"name": "webhooks", "description": "Addresses to which signed messages about events are sent."},
     {"name": "health", "description": "For the operator of the service."},

@@ -77,6 +77,15 @@ class OfJobs(Paging):
 
     status: Status | None = Field(None, description="Only jobs with this status.")
     kind: Kind | None = Field(None, alias="processID", description="Only jobs of this kind.")
+    type: Literal["process"] | None = Field(None, description="All jobs are of processes.")
+    interval: Annotated[str | None, checked(read_interval)] = Field(
+        None, alias="datetime", description="Time at which the job was asked for, or start/end; .. leaves an end open."
+    )
+
+    @property
+    def between(self) -> Interval:
+        """`datetime` as start and end in UTC, None for an open end."""
+        return read_interval(self.interval or "")
 
 
 class OfKeys(Paging):

@@ -146,7 +146,7 @@ def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Serv
 def test_results_are_not_ready_until_the_job_has_succeeded(http: httpx.Client, services: Services, job: str) -> None:
     assert http.get(f"/v1/jobs/{job}/results").json()["type"] == "result-not-ready"
     finish_soon(services, job).join()
-    assert http.get(f"/v1/jobs/{job}/results").json()["href"] == f"/v1/trainings/{job}"
+    assert http.get(f"/v1/jobs/{job}/results").json()["training"]["href"].endswith(f"/v1/trainings/{job}")
 
 
 def test_jobs_are_listed_by_status_and_kind(http: httpx.Client, services: Services, job: str) -> None:

@@ -137,7 +137,7 @@ def _paths(ids: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     others |= {"product": "classes.tif", "run": ids["run"], "item": ids["scenes"], "delivery": ids["delivery"]}
     for route in routes_of(create_app(Settings())):
         pattern = route.path or ""
-        if "{" not in pattern or pattern.startswith(("/v1/keys", "/v1/tenants")):
+        if "{" not in pattern or pattern.startswith(("/v1/keys", "/v1/tenants", "/v1/processes")):
             continue
         if "/stac/" in pattern and "{item}" not in pattern:
             continue  # every tenant has the same collections
@@ -188,6 +188,9 @@ REFERENCES = [
     ("/v1/trainings", {"dataset": "theirs", "config": TINY}),
     ("/v1/experiments", {"dataset": "theirs:1", "seeds": [0], "variants": [{"name": "ce", "config": {}}]}),
     ("/v1/models/cane/versions/1/evaluations", {"dataset": "theirs:1"}),
+    ("/v1/processes/prediction/execution", {"inputs": {"scene": "s1", "model": "theirs@champion"}}),
+    ("/v1/processes/evaluation/execution", {"inputs": {"dataset": "gx:1", "model": "theirs@champion"}}),
+    ("/v1/processes/training/execution", {"inputs": {"dataset": "theirs:1"}}),
     (
         "/v1/datasets",
         {"name": "x", "scenes": ["theirs"], "labels": ["theirs"], "split": {"by": "scene", "train": ["theirs"]}},
