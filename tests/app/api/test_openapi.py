@@ -103,7 +103,7 @@ def test_the_examples_of_bodies_are_accepted(
     make_dataset(http, do, name="gx2018")
     do(http.post("/v1/trainings", json={"dataset": "gx2018:1", "register_as": "cane", "config": TINY}).json()["id"])
     ids = {"scenes": "s1", "labels": "plots", "datasets": "gx2018:1", "models": "cane", "schedules": "monthly"}
-    ids["tenants"] = "nanning"
+    ids |= {"tenants": "nanning", "processes": "prediction"}
     # a new version of the dataset last: what names no version means the newest
     order = sorted(examples(document), key=lambda each: (each[1] == "/v1/datasets") - each[1].startswith("/v1/tenants"))
     for method, path, example in order:
