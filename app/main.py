@@ -35,7 +35,7 @@ from app.api import (
     uploads,
     webhooks,
 )
-from app.api.http import access, body_limits, callers, copies, cors, heads, languages, problems, request_log
+from app.api.http import access, body_limits, callers, copies, cors, heads, languages, problems, request_log, tus
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     body_limits.install(app, chosen.upload_idle_s)
     access.install(app, chosen)
     callers.install(app, chosen)
+    tus.install(app)  # around them, because it says which method a request has
     languages.install(app)  # around those that refuse requests, whose reasons are translated, too
     copies.install(app)  # around languages, since each has documents of its own
     cors.install(app, chosen.origins)

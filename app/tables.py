@@ -185,6 +185,38 @@ _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: mos
 _REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE status END"
 
 
+class UnfinishedUpload(Owned, Base):
+    """An upload in pieces.
+
+    total: Bytes of the whole file; None if the client has not announced it. digests: Those of the whole file that it
+    announced, in base64 by algorithm. metadata_header: What it said of the file, as tus has it; "" for nothing.
+    made: Path of the scene or the labels that were made of it; its bytes are gone then. touched: When bytes last came.
+    """
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(OwnedId(32), primary_key=True)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    metadata_header: Mapped[str] = mapped_column(Text, default="")
+    digests: Mapped[dict[str, str]]
+    made: Mapped[str | None] = mapped_column(Text)
+    touched: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
+class UploadPiece(Owned, Base):
+    """Bytes of an unfinished upload that are an object of the store, where APIs share no disk. offset: in bytes.
+
+    The primary key lets only one of two requests continue an upload at one offset.
+    """
+
+    __tablename__ = "upload_pieces"
+
+    upload: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    object: Mapped[str] = mapped_column(Text)
+
+
 class Job(Owned, Base):
     """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 

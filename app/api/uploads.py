@@ -1,28 +1,33 @@
 """Routes of /v1/uploads: send a file in pieces over a connection that may break.
 
-They follow draft-ietf-httpbis-resumable-upload.
+Clients may speak tus 1.0.0, draft-ietf-httpbis-resumable-upload, or neither: a header says which. The answers are the
+same for all of them.
 """
 
 import re
+from email.utils import formatdate
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
-from app.api.http import forms, receiving
+from app.api import documents, upload_targets
+from app.api.http import digests, forms, receiving, tus, upload_draft, upload_requests
 from app.api.http.answers import ETAG, OFFSET, answer, created
-from app.api.http.deps import Condition, OnceOnly, Wired, etag
-from app.api.http.problems import IN_BODIES, problems
-from app.core.errors import Invalid, NotFound, invalid
-from app.core.preconditions import IfMatch
-from app.data import uploads
+from app.api.http.deps import Condition, OnceSent, Wired, etag, in_threads
+from app.api.http.description import UPLOAD_HEADERS
+from app.api.http.problems import IN_UPLOADS, problems
+from app.core.columns import now
+from app.core.errors import Conflict, NotFound, TooLarge
+from app.core.idempotency import IdempotentRequest
+from app.core.preconditions import ANY, IfMatch
+from app.data import upload_end, uploads
 from app.services import Services
 from ml.text import is_one_line
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 SENT = answer(204, OFFSET | ETAG)
-IN_PIECES = problems(*IN_BODIES, 404, 409, 412, 415, 423, 507)
+IN_PIECES = problems(*IN_UPLOADS, 412, 460)
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="Number of bytes that precede this piece.")]
 
 
@@ -44,24 +49,76 @@ Length = Annotated[int | None, Depends(_length)]
 UploadPath = Annotated[str, Depends(_upload_id)]
 
 
-@router.post("", status_code=201, responses=created(ETAG) | problems(*IN_BODIES, 404, 507))
-async def post_upload(services: Wired, response: Response, once: OnceOnly, length: Length) -> documents.Upload:
-    """Begin an upload. Send its bytes with PATCH; then pass its id as `?upload=` to a route that takes a file."""
-    id_ = await run_in_threadpool(uploads.begin, services, once, length)
-    offset = await run_in_threadpool(uploads.offset, services, id_)
-    response.headers["Location"] = f"/v1/uploads/{id_}"
-    etag(response, uploads.tag_of(offset))
-    return documents.Upload(id=id_, offset=offset, limit_bytes=services.settings.upload_limit_bytes)
+@router.options("", status_code=204, responses=answer(204))
+def options_uploads(services: Wired, response: Response) -> None:
+    """Read what of tus, and which limits of resumable uploads, there are."""
+    limit_bytes = services.settings.upload_limit_bytes
+    response.headers.update(tus.capabilities(limit_bytes))
+    response.headers["Upload-Limit"] = f"max-size={limit_bytes}"
+    response.headers["Accept-Patch"] = f"{upload_draft.MEDIA_TYPE}, {tus.MEDIA_TYPE}"
+    response.headers["Allow"] = "OPTIONS, POST"
 
 
-@router.head("/{id}", status_code=204, responses=SENT | problems(404))
-def head_upload(services: Wired, id_: UploadPath, response: Response) -> None:
-    """Read how many bytes are stored safely, from the header `Upload-Offset`."""
+@router.post(
+    "",
+    status_code=201,
+    response_model=documents.Upload,
+    openapi_extra=UPLOAD_HEADERS,
+    responses=created(ETAG) | IN_PIECES,
+)
+async def post_upload(
+    services: Wired, request: Request, response: Response, head: OnceSent, length: Length
+) -> documents.Upload | Response:
+    """Begin an upload. Send its bytes with PATCH; then pass its id as `?upload=` to a route that takes a file.
+
+    Or name in `Upload-Metadata`, as tus has it, what to make of it: `kind` (scene or labels) and the fields of a form.
+    The body is the first piece if the client speaks tus or draft-ietf-httpbis-resumable-upload, and is not read else.
+    """
+    first: uploads.Piece | None = None
+    try:
+        first = upload_requests.first_piece(request, length)
+        announced = _announced(request, first.total if first else length)
+        once = await _once(request, head, first, announced)
+        id_ = await run_in_threadpool(uploads.begin, services, once, announced)
+        response.headers["Location"] = f"/v1/uploads/{id_}"
+        if first and not (await run_in_threadpool(uploads.state, services, id_)).offset:
+            await _append(services, request, id_, first)
+    except (Conflict, TooLarge) as error:
+        return _in_words_of_the_client(request, services, error)
+    state = await _settled(services, request, id_)
+    _tell(response, services, state)
+    return documents.Upload(id=id_, offset=state.offset, limit_bytes=services.settings.upload_limit_bytes)
+
+
+def _announced(request: Request, total: int | None) -> uploads.Announced:
+    metadata = request.headers.get("upload-metadata", "")
+    upload_targets.target_of(metadata)  # what is wrong with it is told before the bytes are sent
+    return uploads.Announced(total, metadata, digests.announced(request, digests.REPR))
+
+
+async def _once(
+    request: Request, head: IdempotentRequest, first: uploads.Piece | None, announced: uploads.Announced
+) -> IdempotentRequest:
+    return head.with_body(str(announced).encode() if first or announced.metadata else await request.body())
+
+
+@router.head("/{id}", status_code=204, responses=SENT | IN_PIECES)
+async def head_upload(services: Wired, request: Request, id_: UploadPath, response: Response) -> None:
+    """Read how many bytes are stored safely, from the header `Upload-Offset`.
+
+    If all bytes are there, but what `Upload-Metadata` asks for could not be made of them, the answer is why.
+    """
     response.headers["Cache-Control"] = "no-store"
-    _set_offset(response, uploads.offset(services, id_))
+    _tell(response, services, await _settled(services, request, id_))
 
 
-@router.patch("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
+@router.patch(
+    "/{id}",
+    status_code=204,
+    response_model=None,
+    openapi_extra=forms.RAW_BODY | UPLOAD_HEADERS,
+    responses=SENT | IN_PIECES,
+)
 async def patch_upload(
     services: Wired,
     request: Request,
@@ -70,10 +127,20 @@ async def patch_upload(
     offset: Offset,
     if_match: Condition,
     length: Length,
-) -> None:
-    """Send more bytes, from `Upload-Offset` on. If the request breaks off, the bytes that arrived are kept."""
-    piece = uploads.Piece(offset, receiving.announced_bytes(request), length)
-    await _append(services, request, response, id_, piece, if_match)
+) -> Response | None:
+    """Send more bytes, from `Upload-Offset` on. If the request breaks off, the bytes that arrived are kept.
+
+    With `Content-Digest`, or `Upload-Checksum` of tus, all of the body is kept or nothing.
+    """
+    try:
+        piece = upload_requests.piece(request, offset, length)
+        if upload_draft.is_spoken(request):
+            upload_draft.refuse_complete(await run_in_threadpool(uploads.state, services, id_), piece)
+        await _append(services, request, id_, piece, if_match)
+    except (Conflict, TooLarge) as error:
+        return _in_words_of_the_client(request, services, error)
+    _tell(response, services, await _settled(services, request, id_))
+    return None
 
 
 @router.put("/{id}", status_code=204, openapi_extra=forms.RAW_BODY, responses=SENT | IN_PIECES)
@@ -91,49 +158,57 @@ async def put_upload(
 
     Content-Range says where the bytes belong; without it they are the file from its start.
     """
-    piece = _read_range(content_range, receiving.announced_bytes(request))
-    await _append(services, request, response, id_, piece, if_match)
+    piece = upload_requests.in_range(content_range, receiving.announced_bytes(request))
+    await _append(services, request, id_, piece, if_match)
+    _tell(response, services, await _settled(services, request, id_))
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 412, 423))
 def delete_upload(services: Wired, id_: UploadPath, if_match: Condition) -> None:
     """Delete an upload. Otherwise it is deleted a day after its last byte arrived."""
-    uploads.delete(services, id_, if_match)
-
-
-def _read_range(content_range: str, length: int | None) -> uploads.Piece:
-    """The piece that Content-Range describes.
-
-    length: bytes of the body, or None if the client does not state it. Raises `Invalid`.
-    """
-    match = re.fullmatch(r"bytes (\d{1,18})-(?:(\d{1,18})/(?:(\d{1,18})|\*))?", content_range)
-    if not match:
-        raise _wrong_range("Content-Range does not say where to go on.", "Write: Content-Range: bytes FIRST-LAST/ALL")
-    first, last, total = (int(text) if text else None for text in match.groups())
-    assert first is not None
-    ranged = length if last is None else last - first + 1
-    if length is not None and ranged != length:
-        detail = f"Content-Range covers {ranged} bytes, but the body has {length}."
-        raise _wrong_range(detail, "Count FIRST and LAST from 0; the body includes both bytes.")
-    if last is not None and total is not None and last >= total:
-        detail = f"Content-Range ends with byte {last}, but the file has only {total} bytes."
-        raise _wrong_range(detail, "Count FIRST and LAST from 0: the last byte is ALL - 1.")
-    return uploads.Piece(first, ranged, total)
-
-
-def _wrong_range(detail: str, hint: str) -> Invalid:
-    return invalid("invalid-content-range", detail, hint, "header:content-range")
+    upload_end.delete(services, id_, if_match)
 
 
 async def _append(
-    services: Services, request: Request, response: Response, id_: str, piece: uploads.Piece, if_match: IfMatch
+    services: Services, request: Request, id_: str, piece: uploads.Piece, if_match: IfMatch = ANY
 ) -> None:
+    """Add the body of a request to an upload. Here its bytes begin to arrive."""
+    checks = [*digests.checks(request, digests.CONTENT), *tus.checksums(request)]
     receiving.check_announced(request, services)
-    with uploads.open_at(services, id_, piece, if_match) as (file, end):
-        await receiving.receive(request, services, file, end)
-    _set_offset(response, await run_in_threadpool(uploads.offset, services, id_))
+    async with in_threads(uploads.open_at(services, id_, piece, if_match)) as (sink, end):
+        await receiving.receive_piece(request, services, sink, end, checks)
 
 
-def _set_offset(response: Response, offset: int) -> None:
-    response.headers["Upload-Offset"] = str(offset)
-    etag(response, uploads.tag_of(offset))
+async def _settled(services: Services, request: Request, id_: str) -> uploads.State:
+    """How far an upload has come. If all bytes are there, what its metadata ask for is made of them first."""
+    state = await run_in_threadpool(uploads.state, services, id_)
+    target = upload_targets.target_of(state.metadata) if state.complete and state.made is None else None
+    if target:
+        await upload_targets.make(request, services, id_, target)
+        state = await run_in_threadpool(uploads.state, services, id_)
+    return state
+
+
+def _in_words_of_the_client(request: Request, services: Services, error: Conflict | TooLarge) -> Response:
+    """The answer that the draft has for an error; raises the error if the client speaks something else."""
+    limit_bytes = services.settings.upload_limit_bytes
+    told = upload_draft.problem(request, error, limit_bytes) if upload_draft.is_spoken(request) else None
+    if told is None:
+        raise error
+    return told
+
+
+def _tell(response: Response, services: Services, state: uploads.State) -> None:
+    """Say how far an upload has come, in the headers of all protocols."""
+    left_s = max(0, round((state.expires - now()).total_seconds()))
+    told = {
+        "Upload-Offset": str(state.offset),
+        "Upload-Complete": "?1" if state.complete else "?0",
+        "Upload-Limit": f"max-size={services.settings.upload_limit_bytes}, max-age={left_s}",
+        "Upload-Expires": formatdate(state.expires.timestamp(), usegmt=True),
+        "Upload-Metadata": state.metadata,
+        "Content-Location": state.made,
+        **({"Upload-Defer-Length": "1"} if state.total is None else {"Upload-Length": str(state.total)}),
+    }
+    response.headers.update({name: value for name, value in told.items() if value})
+    etag(response, state.tag)

@@ -126,6 +126,12 @@ class Encoded(Problem):
     title = "Unsupported encoding"
 
 
+class ChecksumMismatch(Problem):
+    """The body of the request is not what its checksum says."""
+
+    title = "Damaged on the way"
+
+
 class TooSlow(Problem):
     """The body of the request did not arrive in time."""
 
@@ -170,6 +176,11 @@ class StoreAway(Problem):
 def invalid(code: str, detail: str, hint: str, pointer: str = "") -> Invalid:
     """An `Invalid` with one fault, whose code is `code` in snake_case."""
     return Invalid(code, Fault(code.replace("-", "_"), detail, hint, pointer))
+
+
+def unreadable(code: str, detail: str, hint: str, pointer: str) -> Unreadable:
+    """An `Unreadable` with one fault, whose code is `code` in snake_case."""
+    return Unreadable(code, f"{detail} {hint}", Fault(code.replace("-", "_"), detail, hint, pointer))
 
 
 def refuse_any(code: str, faults: Iterable[Fault]) -> None:

@@ -1,126 +1,167 @@
-"""Uploads that arrive in pieces. Each is a file beside the store, whose length is the number of bytes received.
+"""Uploads that arrive in pieces, at any API of a fleet. `app.data.upload_content` says where their bytes lie.
 
-The file stays until a resource is made from it, until it is deleted, or until nothing has arrived for a day.
+An upload stays until a resource is made from it, until it is deleted, or until nothing has arrived for a day.
 """
 
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import FileIO
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from app.core import tenancy
-from app.core.errors import Conflict, Locked, NotFound, TooLarge
+from sqlalchemy import update
+
+from app.core.columns import now
+from app.core.errors import Conflict, Invalid, TooLarge, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
-from app.core.room import no_room_is_told
+from app.core.rows import getter
+from app.data import upload_content
+from app.data.upload_content import held, size_of
+from app.data.upload_sinks import Content, OffsetMismatch, Sink, used_up
 from app.services import Services
-from app.storage.store import remove_leftovers
+from app.tables import UnfinishedUpload
 
 ID = "^[0-9a-f]{32}$"  # of the ids that `begin` makes
+KEPT = timedelta(days=1)  # for which an upload to which nothing is sent stays
+get = getter(UnfinishedUpload, "upload")
+Digests = dict[str, str]  # of a whole file, in base64, by algorithm as in RFC 9530
 
 
-def begin(services: Services, once: IdempotentRequest = FRESH, total: int | None = None) -> str:
-    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`, `TooLarge`.
+@dataclass(frozen=True)
+class Announced:
+    """What a client says of a whole file at the start. total: its bytes. metadata: as the header of tus has it."""
 
-    total: bytes of the whole file, or None if the client did not state it.
-    """
-    _check_total(total, services)
-    id_ = secrets.token_hex(16)
-    path = services.store.partial(tenancy.file_name(id_))
-    remove_leftovers(path.parent.glob(path.name.replace(tenancy.file_name(id_), "*")))
-    with no_room_is_told():
-        path.touch(exist_ok=False)
-    with locked(services, id_) as file:
-        if earlier := _earlier(services, once, id_):
-            remove(file)
-            return earlier
-        if total is not None:
-            _agree_on(total, file)
-    return id_
+    total: int | None = None
+    metadata: str = ""
+    digests: Digests = field(default_factory=dict)
 
 
-def _earlier(services: Services, once: IdempotentRequest, id_: str) -> str | None:
-    if once.key is None:
-        return None
-    with services.database.write() as session:
-        return once.earlier(session, id_)
+@dataclass(frozen=True)
+class State:
+    """How far an upload has come. offset: bytes that are stored safely. made: path of what was made of it, or None."""
 
+    id: str
+    offset: int
+    total: int | None
+    metadata: str
+    made: str | None
+    expires: datetime
 
-def tag_of(offset: int) -> str:
-    """The ETag of an upload: bytes are only ever added to it, and its id is never given to another."""
-    return str(offset)
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes of the file have arrived."""
+        return self.offset == self.total
 
-
-def offset(services: Services, id_: str) -> int:
-    """How many bytes of an upload are on the disk, where they survive a crash of the machine. Raises `NotFound`."""
-    try:
-        with services.store.partial(tenancy.file_name(id_)).open("rb") as file:
-            os.fsync(file.fileno())
-            return os.fstat(file.fileno()).st_size
-    except FileNotFoundError as error:
-        raise NotFound("upload", id_) from error
-
-
-@contextmanager
-def locked(services: Services, id_: str) -> Iterator[FileIO]:
-    """The file of an upload, unbuffered, and locked against all other requests, also those of other processes.
-
-    Raises `NotFound`, or `Locked` if another request has it.
-    """
-    path = services.store.partial(tenancy.file_name(id_))
-    try:
-        file = path.open("r+b", buffering=0)
-    except FileNotFoundError as error:
-        raise NotFound("upload", id_) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            detail = "Another request is sending to this upload, or the service still waits for one that broke off."
-            raise Locked("upload-busy", f"{detail} Try again in half a minute.") from error
-        if not os.fstat(file.fileno()).st_nlink:  # deleted after it was opened
-            raise NotFound("upload", id_)
-        yield file
+    @property
+    def tag(self) -> str:
+        """The ETag: bytes are only ever added to an upload, and its id is never given to another."""
+        return str(self.offset)
 
 
 @dataclass(frozen=True)
 class Piece:
     """What a request wants to add to an upload. All in bytes, None where the client did not state it.
 
-    offset: Where it begins. length: Its length. total: Length of the whole file.
+    offset: Where it begins. length: Its length. total: Length of the whole file. last: Whether the file ends with it.
+    digests: Of the whole file.
     """
 
     offset: int
     length: int | None = None
     total: int | None = None
+    last: bool = False
+    digests: Digests = field(default_factory=dict)
+
+
+def begin(services: Services, once: IdempotentRequest = FRESH, announced: Announced = Announced()) -> str:
+    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`, `TooLarge`."""
+    _check_total(announced.total, services)
+    id_ = secrets.token_hex(16)
+    upload_content.begin(services, id_)
+    row = UnfinishedUpload(id=id_, total=announced.total, metadata_header=announced.metadata, digests=announced.digests)
+    try:
+        with services.database.write() as session:
+            earlier = once.earlier(session, id_)
+            if not earlier:
+                session.add(row)
+    except BaseException:
+        _remove_content(services, id_)
+        raise
+    if earlier:
+        _remove_content(services, id_)
+    return earlier or id_
+
+
+def _remove_content(services: Services, id_: str) -> None:
+    with held(services, id_) as content:
+        content.remove()
+
+
+def state(services: Services, id_: str) -> State:
+    """How far an upload has come. Raises `NotFound`."""
+    with services.database.read() as session:
+        row = get(session, id_)
+    offset = size_of(services, id_) if row.made is None else row.total or 0
+    return State(id_, offset, row.total, row.metadata_header, row.made, row.touched + KEPT)
 
 
 @contextmanager
-def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY) -> Iterator[tuple[FileIO, int | None]]:
-    """The file of `locked`, ready to be appended to, and the offset that must not be passed, or None.
+def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY) -> Iterator[tuple[Sink, int | None]]:
+    """Where the bytes of a piece go, and the offset in bytes that must not be passed, or None.
 
-    Raises `PreconditionFailed` if the upload has changed, and `Conflict` if the piece does not begin at the end of the
-    file or would pass its announced end, if another total was stated before, or if the file is already in the store.
-
-    The store links files, and never changes one. An upload is in the store if the service was killed, or if its
-    database was out of reach, while a resource was made from it.
+    Raises `PreconditionFailed` if the upload has changed, `Locked` if another request is sending to it, and `Conflict`
+    if the piece does not begin at the end of the bytes that are there, or would pass the announced end, if another
+    total was stated before, or if something was made of the upload already.
     """
     _check_total(piece.total, services)
-    with locked(services, id_) as file:
-        if os.fstat(file.fileno()).st_nlink > 1:
-            raise Conflict("upload-complete", "A resource was already made from this upload. Begin a new one.")
-        kept = file.seek(0, os.SEEK_END)
-        if_match.check(tag_of(kept))
-        if piece.offset != kept:
-            detail = f"The upload has {kept} bytes, so it cannot go on at byte {piece.offset}."
-            raise Conflict("offset-mismatch", f"{detail} Send the bytes after those; HEAD says how many there are.")
+    with services.database.read() as session:
+        check_unused(get(session, id_))  # the bytes of one that was used are gone
+    with held(services, id_) as content:
+        total = _agree(services, id_, content, piece, if_match)
+        with content.sink() as sink:
+            yield sink, _end_of(piece, total)
+        if piece.last and total is None:
+            _set_total(services, id_, sink.size)
+
+
+def _agree(services: Services, id_: str, content: Content, piece: Piece, if_match: IfMatch) -> int | None:
+    """Check a piece, and record what it says of the whole file; returns the total, if it is known by then."""
+    with services.database.write() as session:
+        row = get(session, id_)
+        check_unused(row)
+        if_match.check(str(content.size))
+        if piece.offset != content.size:
+            raise OffsetMismatch(content.size, piece.offset)
         if piece.total is not None:
-            _agree_on(piece.total, file)
-        yield file, _end_of(piece, _announced(file))
+            _agree_on_total(piece.total, row, content.size)
+        if any(row.digests.get(algorithm, digest) != digest for algorithm, digest in piece.digests.items()):
+            raise _other_digest()
+        row.digests, row.touched = row.digests | piece.digests, now()
+        _end_of(piece, row.total)
+        return row.total
+
+
+def check_unused(row: UnfinishedUpload) -> None:
+    """Raise `Conflict` if something was made of the upload already."""
+    if row.made is not None:
+        raise used_up()
+
+
+def _agree_on_total(total: int, row: UnfinishedUpload, size: int) -> None:
+    if size > total:
+        raise Conflict("total-mismatch", f"The upload has {size} bytes already, and is now announced to have {total}.")
+    if row.total not in (None, total):
+        detail = f"The announced size of the whole file was {row.total} bytes, and now it is {total}."
+        raise Conflict("total-mismatch", f"{detail} Go on with the file that you began with, or begin a new upload.")
+    row.total = total
+
+
+def _other_digest() -> Invalid:
+    hint = "Go on with the file that you began with, or begin a new upload."
+    return invalid(
+        "digest-mismatch", "The digest of the whole file was another one before.", hint, "header:repr-digest"
+    )
 
 
 def _end_of(piece: Piece, total: int | None) -> int | None:
@@ -136,59 +177,12 @@ def beyond(end: int) -> Conflict:
     return Conflict("total-exceeded", f"{detail} HEAD says how many are kept: send only those that are missing.")
 
 
-def check_complete(file: FileIO) -> None:
-    """Raise `Conflict` if a size was announced for the file of `locked` and it has another size."""
-    size, total = os.fstat(file.fileno()).st_size, _announced(file)
-    if total is not None and size != total:
-        mend = "Send the rest first." if size < total else "Begin a new one."
-        raise Conflict("upload-incomplete", f"The upload has {size} bytes, but {total} were announced. {mend}")
-
-
-def remove(file: FileIO) -> None:
-    """Delete the file of `locked`, and the note of its announced size."""
-    path_of(file).unlink()
-    _note_of(file).unlink(missing_ok=True)
-
-
 def _check_total(total: int | None, services: Services) -> None:
     limit = services.settings.upload_limit_bytes
     if total is not None and total > limit:
         raise TooLarge("body-too-large", f"The file is announced to have {total} bytes; the limit is {limit}.")
 
 
-def _agree_on(total: int, file: FileIO) -> None:
-    before, size = _announced(file), os.fstat(file.fileno()).st_size
-    if size > total:
-        raise Conflict("total-mismatch", f"The upload has {size} bytes already, and is now announced to have {total}.")
-    if before is None:
-        with no_room_is_told():
-            _note_of(file).write_text(f"{total}\n")
-    elif before != total:
-        detail = f"The announced size of the whole file was {before} bytes, and now it is {total}."
-        raise Conflict("total-mismatch", f"{detail} Go on with the file that you began with, or begin a new upload.")
-
-
-def _announced(file: FileIO) -> int | None:
-    """Announced bytes of the whole file, or None. A note that a crash has cut off has no line end, and is ignored."""
-    try:
-        text = _note_of(file).read_text()
-    except FileNotFoundError:
-        return None
-    return int(text) if text.endswith("\n") else None
-
-
-def _note_of(file: FileIO) -> Path:
-    path = path_of(file)
-    return path.with_name(f"{path.name}.total")
-
-
-def path_of(file: FileIO) -> Path:
-    """The path of the file of `locked`."""
-    return Path(str(file.name))
-
-
-def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
-    """Delete an upload. Raises `NotFound`, `PreconditionFailed`, or `Locked` if a request is using it."""
-    with locked(services, id_) as file:
-        if_match.check(tag_of(os.fstat(file.fileno()).st_size))
-        remove(file)
+def _set_total(services: Services, id_: str, total: int) -> None:
+    with services.database.write() as session:
+        session.execute(update(UnfinishedUpload).where(UnfinishedUpload.id == id_).values(total=total))

@@ -11,7 +11,8 @@ from app.storage import Store, sha256_of
 from app.storage.owners import owner_of
 from app.storage.store import sha256_in
 
-TEMPORARY = ("resume/",)  # not copied: after a restore, a job that was running starts from the beginning
+# Not copied: after a restore, a job that was running starts from the beginning, and so does an unfinished upload.
+TEMPORARY = ("resume/", "uploads/")
 
 
 def save(store: Store, folder: Path) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ _KINDS = {
     "predictions": "prediction",
     "evaluations": "evaluation",
     "resume": "job",
+    "uploads": "upload",
 }
 
 

@@ -70,9 +70,8 @@ class S3Store:
         finally:
             path.unlink(missing_ok=True)
 
-    def partial(self, name: str) -> Path:
-        """The path of an unfinished upload, in the folder of the cache."""
-        return self._cache.folder / f"part-upload-{name}"
+    def partial(self, name: str) -> None:
+        """None: other machines do not see the disk of this one."""
 
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
         """Upload `source`, unless the bucket has its bytes under this key already."""

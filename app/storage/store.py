@@ -62,8 +62,11 @@ class Store(Protocol):
     def incoming(self) -> AbstractContextManager[Path]:
         """A path on this machine for a new file, which is deleted at the end of the block."""
 
-    def partial(self, name: str) -> Path:
-        """The path on this machine of an upload in pieces. It may be deleted when it was not written to for a day."""
+    def partial(self, name: str) -> Path | None:
+        """The path of an upload in pieces, on a disk that all machines share, or None if the store has no such disk.
+
+        The file may be deleted when it was not written to for a day.
+        """
 
     def put(self, source: Path, place: str, *, sha256: str | None = None) -> Stored:
         """Store the file `source` durably, under the key that `key_for` makes of `place` and its sha256.

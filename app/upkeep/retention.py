@@ -11,6 +11,8 @@ from app.core import tenancy
 from app.core.columns import Base, now
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import IdempotencyKey
+from app.data import upload_end
+from app.data.upload_objects import PLACE
 from app.jobs.lifecycle import FINAL, UNSUCCESSFUL
 from app.services import Services
 from app.storage.store import StoredObject, remove_leftovers
@@ -20,7 +22,7 @@ from app.upkeep.files import every_file
 from app.upkeep.references import WITH_JOBS, Thing
 
 JOBS = 200  # in one transaction: on SQLite all other writers wait for it
-NOT_ORPHANS = ("resume/",)  # these belong to jobs, and workers delete them
+NOT_ORPHANS = ("resume/", PLACE)  # those of jobs, which workers delete, and pieces of uploads
 log = structlog.get_logger()
 
 
@@ -118,8 +120,8 @@ def _messages(services: Services, before: datetime) -> int:
 
 
 def _uploads(services: Services, before: datetime) -> int:
-    path = services.store.partial("*")
-    return remove_leftovers(path.parent.glob(path.name), before.timestamp())
+    count, path = upload_end.delete_expired(services, before), services.store.partial("*")
+    return count + (remove_leftovers(path.parent.glob(path.name), before.timestamp()) if path else 0)
 
 
 def _failed(services: Services, before: datetime) -> int:

@@ -36,7 +36,7 @@ PUBLIC = {
 PUBLIC_FILES = ("/openapi.json", "/static-offline-docs/")  # what the pages of the documentation load
 NEEDED: dict[Needed, tuple[str, ...]] = {
     "view": (
-        *("list_jobs", "get_job", "get_results", "get_log", "head_events", "get_events", "head_upload"),
+        *("list_jobs", "get_job", "get_results", "get_log", "head_events", "get_events", "options_uploads"),
         *("list_scenes", "get_scene", "get_scene_data", "list_labels", "get_labels", "list_datasets", "get_dataset"),
         *("list_trainings", "get_training", "get_series", "list_experiments", "get_experiment", "list_figures"),
         *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
@@ -48,7 +48,8 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("metrics", "post_signed_url", "get_conformance", "list_processes", "get_process"),
     ),
     "operate": (
-        *("dismiss_job", "retry_job", "post_upload", "patch_upload", "put_upload", "delete_upload"),
+        *("dismiss_job", "retry_job"),
+        *("post_upload", "head_upload", "patch_upload", "put_upload", "delete_upload"),
         *("put_scene", "post_scene", "patch_scene", "delete_scene"),
         *("put_labels", "post_labels", "patch_labels", "delete_labels"),
         *("post_prediction", "patch_prediction", "delete_prediction"),
@@ -118,7 +119,8 @@ class Access:
     async def _principal(self, scope: Scope) -> Principal | None:
         """Who sends the request; None for somebody without a key. Raises `Refused`."""
         headers, signature = Headers(scope=scope), _take_signature(scope)
-        if not (self.always or _reaches_others(scope) or (self.behind_a_proxy and _is_forwarded(headers))):
+        forwarded = self.behind_a_proxy and _is_forwarded(headers)
+        if not (self.always or forwarded or _reaches_others(scope) or scope.get("key_needed")):
             return Principal()
         shown = headers.getlist("authorization")
         if not shown:

@@ -6,9 +6,9 @@ a thread.
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
@@ -26,6 +26,7 @@ from app.core.preconditions import EVERY, IfMatch
 from app.data import uploads
 from app.services import Services
 
+Entered = TypeVar("Entered")
 _ETAG = r'(?:W/)?"[!#-~]{0,80}"'
 WAIT = re.compile(r"\bwait=([0-9]{1,4})\b")
 # type of a header that may be missing: it is never null, and generated clients would send a default of its schema
@@ -62,11 +63,29 @@ async def _ending_in_a_thread(transaction: AbstractContextManager[Session]) -> A
     await _end(transaction, None)
 
 
-async def _end(transaction: AbstractContextManager[Session], error: BaseException | None) -> None:
-    """End `transaction` in an extra thread: all threads of the pool may be waiting for the connection that it frees."""
+async def _end(context: AbstractContextManager[Any], error: BaseException | None) -> None:
+    """End `context` in an extra thread: all threads of the pool may be waiting for the connection that it frees."""
     with CancelScope(shield=True):
         raised = (type(error), error, error.__traceback__) if error else (None, None, None)
-        await run_sync(transaction.__exit__, *raised, limiter=CapacityLimiter(1))
+        await run_sync(context.__exit__, *raised, limiter=CapacityLimiter(1))
+
+
+@asynccontextmanager
+async def in_threads(
+    context: AbstractContextManager[Entered],
+    begin: Callable[[Callable[[], Entered]], Awaitable[Entered]] = run_sync,
+) -> AsyncIterator[Entered]:
+    """What `context` yields. It begins and ends in threads, because it waits for a database, a disk or a store.
+
+    begin: Calls a function in a thread.
+    """
+    entered = await begin(context.__enter__)
+    try:
+        yield entered
+    except BaseException as error:
+        await _end(context, error)
+        raise
+    await _end(context, None)
 
 
 async def _head(

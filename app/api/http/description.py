@@ -68,3 +68,23 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     events = document["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
     del events["itemSchema"]  # a keyword of OpenAPI 3.2
     return document
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+# Of uploads in pieces; `app.api.http.tus`, `upload_draft` and `digests` read them. Those that name a protocol are not
+# here: they are for its clients, and change what the others mean.
+UPLOAD_HEADERS: dict[str, Any] = {
+    "parameters": [
+        _header(
+            "Upload-Metadata", "What to make of it, as tus has it: `kind` (scene or labels) and the fields of a form."
+        ),
+        _header("Upload-Checksum", "sha1, sha256 or sha512 of the body, as tus has it."),
+        _header("Upload-Complete", "?1 if the file ends with the body, and else ?0, as the draft has it."),
+        _header("Content-Digest", "sha-256 or sha-512 of the body (RFC 9530)."),
+        _header("Repr-Digest", "sha-256 or sha-512 of the whole file (RFC 9530)."),
+    ]
+}

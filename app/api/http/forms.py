@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from app.api.http import digests
 from app.api.http.deps import check_new
 from app.api.http.form_reader import FormReader
 from app.api.http.parameters import MOST_CHARACTERS, refuse
@@ -53,11 +54,17 @@ async def form(
     """
     check_announced(request, services)
     reader = FormReader(request.headers.get("content-type", ""))
-    async with received_file(reader.file(stream(request)), services) as upload:
-        if not reader.texts.get("id") and reader.filename:
-            _name(reader.texts, reader.filename)
-        _check(reader.texts, parameters)
-        yield reader.texts["id"], parameters.model_validate(_given(reader.texts)), upload
+    async with received_file(reader.file(digests.checked(request, stream(request))), services) as upload:
+        name, fields = read_fields(reader.texts, reader.filename, parameters)
+        yield name, fields, upload
+
+
+def read_fields(texts: dict[str, str], filename: str | None, parameters: type[Parameters]) -> tuple[str, Parameters]:
+    """The name and the parameters that the fields beside a file say. Raises an error with everything that is wrong."""
+    if not texts.get("id") and filename:
+        _name(texts, filename)
+    _check(texts, parameters)
+    return texts["id"], parameters.model_validate(_given(texts))
 
 
 def once(head: IdempotentRequest, name: str, fields: BaseModel, upload: Upload) -> IdempotentRequest:

@@ -1,29 +1,29 @@
 """Receiving a body: it is streamed to a file beside the store and hashed on the way, with constant memory."""
 
 import asyncio
-import base64
 import hashlib
-import os
-import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from io import FileIO
+from functools import partial
+from pathlib import Path
 
 from fastapi import Request
 from prometheus_client import Counter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from app.api.http import digests
 from app.api.http.body_limits import allow
+from app.api.http.deps import in_threads
+from app.api.http.digests import Check
 from app.api.http.places import Places
 from app.core.errors import Encoded, TooLarge, Unreadable, invalid
 from app.core.room import no_room_is_told
-from app.data import uploads
+from app.data import upload_end, uploads
+from app.data.upload_sinks import FileSink, Sink
 from app.services import Services
-from app.storage import Upload
+from app.storage import Upload, sha256_of
 
-DIGEST = "header:content-digest"
 CHUNK_BYTES = 4 * 1024**2  # written in one piece, in a thread beside the event loop
 RECEIVED = Counter("canemap_upload_bytes", "Bytes of uploaded files that were received to their end")
 
@@ -35,62 +35,104 @@ async def received(request: Request, services: Services, upload_id: str | None) 
     upload_id: id of an upload in pieces, which is taken instead of the body. It is kept if the block raises.
     """
     _refuse_part(request)
+    checks = digests.checks(request, digests.CONTENT, digests.REPR)
     if upload_id:
-        async with _from_upload(request, services, upload_id) as upload:
+        await _refuse_body(request)
+        async with whole_upload(request, services, upload_id, checks) as upload:
             yield upload
         return
     check_announced(request, services)
     with services.store.incoming() as path:
-        with path.open("wb", buffering=0) as file:
-            size, sha256 = await receive(request, services, file)
-        _check_digest(request, sha256)
-        _check_not_empty(size)
-        yield Upload(path, sha256.hex())
+        upload = await _receive_file(stream(request), services, path)
+        await _check(request, upload, checks)
+        yield upload
 
 
-@asynccontextmanager
-async def _from_upload(request: Request, services: Services, id_: str) -> AsyncIterator[Upload]:
+async def _refuse_body(request: Request) -> None:
     async for chunk in request.stream():
         if chunk:
             hint = "Send the rest of the file to the upload, and send no body here."
             raise invalid("body-and-upload", "The request has a body, but also names an upload.", hint, "/upload")
-    with uploads.locked(services, id_) as file:
-        _check_not_empty(os.fstat(file.fileno()).st_size)
-        uploads.check_complete(file)
-        places: Places = request.app.state.places
-        digest = await places.run("upload", hashlib.file_digest, file, "sha256")
-        _check_digest(request, digest.digest())
-        yield Upload(uploads.path_of(file), digest.hexdigest())
-        uploads.remove(file)
+
+
+@asynccontextmanager
+async def whole_upload(
+    request: Request, services: Services, id_: str, checks: Sequence[Check] = (), made: str | None = None
+) -> AsyncIterator[Upload]:
+    """The file of an upload in pieces, which the block makes a resource of. It is kept if the block raises.
+
+    checks: What its bytes must be, beside what was announced with it. made: as for `upload_end.whole`.
+    """
+    places: Places = request.app.state.places
+    async with in_threads(upload_end.whole(services, id_, made), partial(places.run, "upload")) as whole:
+        _check_not_empty(whole.path.stat().st_size)
+        upload = Upload(whole.path, await places.run("upload", sha256_of, whole.path))
+        await _check(request, upload, [*checks, *digests.checks_of(whole.digests)])
+        yield upload
+
+
+async def _check(request: Request, upload: Upload, checks: Sequence[Check]) -> None:
+    """Raise the error of the first check that the file does not pass."""
+    places: Places = request.app.state.places
+    for check in checks:
+        if check.algorithm == "sha256":
+            check.found(bytes.fromhex(upload.sha256))
+        else:
+            await places.run("upload", check.file, upload.path)
 
 
 @asynccontextmanager
 async def received_file(chunks: AsyncIterator[bytes], services: Services) -> AsyncIterator[Upload]:
     """The bytes of a multipart form's file as a file, which is deleted after the block unless the store took it."""
     with services.store.incoming() as path:
-        with path.open("wb", buffering=0) as file:
-            size, sha256 = await _receive(chunks, file, services.settings.upload_limit_bytes)
-        _check_not_empty(size)
-        yield Upload(path, sha256.hex())
+        yield await _receive_file(chunks, services, path)
 
 
-async def receive(request: Request, services: Services, file: FileIO, end: int | None = None) -> tuple[int, bytes]:
-    """Append the body of `request` to the unbuffered `file`; returns the body's size in bytes, and its sha256.
+async def _receive_file(chunks: AsyncIterator[bytes], services: Services, path: Path) -> Upload:
+    digest = hashlib.sha256()
+    with path.open("wb", buffering=0) as file:
+        size = await _receive(chunks, FileSink(file, digest), services.settings.upload_limit_bytes)
+    _check_not_empty(size)
+    return Upload(path, digest.hexdigest())
 
-    end: Size in bytes that the file must not pass; None for the limit of all uploads. Bytes that arrived before an
-    error are in the file, as far as they do not pass it.
 
-    Raises `TooLarge`, `TooSlow`, `Unreadable`, `NoRoom`, or `Conflict` for bytes after `end`.
+async def receive_piece(
+    request: Request, services: Services, sink: Sink, end: int | None, checks: Sequence[Check]
+) -> None:
+    """Append the body of `request` to an upload in pieces.
+
+    end: Size in bytes that the upload must not pass; None for the limit of all uploads. checks: What the body must be;
+    with one, all of the body is added or nothing. Without one, bytes that arrived before an error are added, as far as
+    they do not pass `end`.
+
+    Raises `TooLarge`, `TooSlow`, `Unreadable`, `NoRoom`, `Conflict` for bytes after `end`, or the error of a check.
     """
-    return await _receive(stream(request), file, services.settings.upload_limit_bytes, end)
+    limit_bytes, before = services.settings.upload_limit_bytes, sink.size
+    if not checks:
+        await _receive(stream(request), sink, limit_bytes, end, before)
+        return
+    with services.store.incoming() as path:
+        with path.open("wb", buffering=0) as file:
+            await _receive(stream(request), FileSink(file), limit_bytes, end, before)
+        with no_room_is_told():
+            await run_in_threadpool(_add_if_right, path, checks, sink)
+
+
+def _add_if_right(path: Path, checks: Sequence[Check], sink: Sink) -> None:
+    for check in checks:
+        check.file(path)
+    with path.open("rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            sink.write(bytearray(data))
 
 
 async def _receive(
-    chunks: AsyncIterator[bytes], file: FileIO, limit_bytes: int, end: int | None = None
-) -> tuple[int, bytes]:
-    digest, waiting, size, before = hashlib.sha256(), bytearray(), 0, os.fstat(file.fileno()).st_size
+    chunks: AsyncIterator[bytes], sink: Sink, limit_bytes: int, end: int | None = None, before: int = 0
+) -> int:
+    """Write what arrives to `sink`; returns its size in bytes. before: bytes of the file that came earlier."""
+    waiting, size = bytearray(), 0
     with no_room_is_told():
-        async with _writer(file, digest) as write:
+        async with _writer(sink) as write:
             try:
                 async for chunk in chunks:
                     size += len(chunk)
@@ -105,11 +147,11 @@ async def _receive(
             finally:
                 await write(waiting)
     RECEIVED.inc(size)
-    return size, digest.digest()
+    return size
 
 
 @asynccontextmanager
-async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
+async def _writer(sink: Sink) -> AsyncIterator[Callable[[bytearray], Awaitable[None]]]:
     """A function that writes a chunk while the next one is received. It first waits for the previous chunk."""
     last: asyncio.Task[None] | None = None
 
@@ -117,23 +159,13 @@ async def _writer(file: FileIO, digest: "hashlib._Hash") -> AsyncIterator[Callab
         nonlocal last
         if last:
             await last
-        last = asyncio.create_task(run_in_threadpool(_write, file, digest, data))
+        last = asyncio.create_task(run_in_threadpool(sink.write, data))
 
     try:
         yield write
     finally:  # the file must not be closed while a thread writes to it
         if last:
             await last
-
-
-def _write(file: FileIO, digest: "hashlib._Hash", data: bytearray) -> None:
-    view = memoryview(data)
-    while view:  # an unbuffered file may write only the beginning
-        view = view[file.write(view) :]
-    if sys.platform == "linux":
-        # starts the write now: else the disk would be idle until fsync, or until a tenth of the memory waits for it
-        os.posix_fadvise(file.fileno(), file.tell() - len(data), len(data), os.POSIX_FADV_DONTNEED)
-    digest.update(data)
 
 
 async def stream(request: Request) -> AsyncIterator[bytes]:
@@ -166,21 +198,6 @@ def announced_bytes(request: Request) -> int | None:
     """The length of the body in bytes, or None if the client does not announce it."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
-
-
-def _check_digest(request: Request, sha256: bytes) -> None:
-    """Compare with `Content-Digest: sha-256=:BASE64:` (RFC 9530), if the client sent it. Raises `Invalid`."""
-    header = request.headers.get("content-digest")
-    if header is None:
-        return
-    match = re.search(r"\bsha-256=:([A-Za-z0-9+/]{43}=):", header)
-    if not match:
-        hint = "Send Content-Digest: sha-256=:BASE64:, or leave the header out."
-        raise invalid("digest-unreadable", "Content-Digest has no sha-256 of 32 bytes.", hint, DIGEST)
-    if match[1] != base64.b64encode(sha256).decode():
-        raise invalid(
-            "digest-mismatch", "The body does not have the sha256 of Content-Digest.", "Send it again.", DIGEST
-        )
 
 
 def _check_not_empty(size: int) -> None:

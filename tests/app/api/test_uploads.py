@@ -9,13 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.client import Client, Unreachable
+from app.core.columns import now
+from app.services import Services
 from app.settings import Settings
+from app.tables import UnfinishedUpload
+from app.upkeep import retention
 from tests import servers
 from tests.app.api.test_problems import assert_problem
 from tests.waiting import eventually
@@ -156,10 +161,13 @@ def test_bytes_that_arrived_before_the_connection_broke_are_kept(http: httpx.Cli
 
 def test_an_upload_without_new_bytes_for_a_day_is_deleted(http: httpx.Client, settings: Settings) -> None:
     old, young = begin(http), begin(http)
-    (path,) = Path(settings.data_dir).rglob(f"upload-{old.rpartition('/')[2]}")
-    os.utime(path, (0, 0))
-    begin(http)
+    services = Services.open(settings)
+    with services.database.write() as session:
+        session.get_one(UnfinishedUpload, old.rpartition("/")[2]).touched = now() - timedelta(days=2)
+    retention.sweep(services)
+    services.close()
     assert (http.head(old).status_code, http.head(young).status_code) == (404, 204)
+    assert len(list(Path(settings.data_dir).rglob("upload-*"))) == 1
 
 
 def test_the_client_resumes_an_upload_after_the_api_was_killed(
@@ -298,12 +306,12 @@ def test_a_total_below_what_has_arrived_is_refused_and_forgotten(http: httpx.Cli
 def test_only_ids_of_uploads_name_files(http: httpx.Client, settings: Settings) -> None:
     url = begin(http)
     assert http.put(url, content=b"x", headers={"Content-Range": "bytes 0-0/9"}).status_code == 204
+    before = sorted(Path(settings.data_dir).rglob("upload-*"))
     for name in (".total", "/../x", "%2e%2e", "0" * 31, "0" * 33, "G" * 32):
         path = f"{url}{name}" if name.startswith(".") else f"/v1/uploads/{name}"
         for method in ("HEAD", "PATCH", "PUT", "DELETE"):
             assert http.request(method, path, headers={"Upload-Offset": "0"}).status_code in (404, 405), name
-        (note,) = Path(settings.data_dir).rglob("*.total")
-        assert note.read_text() == "9\n", name
+        assert sorted(Path(settings.data_dir).rglob("upload-*")) == before, name
 
 
 def test_a_compressed_body_is_refused(http: httpx.Client) -> None:

@@ -74,6 +74,7 @@ def test_messages_that_nobody_takes_and_unfinished_uploads_are_deleted(services:
     folder.mkdir(parents=True, exist_ok=True)
     stale, fresh = folder / "1_a.light.msg", folder / "2_b.light.msg"
     upload = services.store.partial("a" * 32)
+    assert upload is not None
     for path in (stale, fresh, upload):
         path.write_bytes(b"x")
     for path in (stale, upload):
