@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http import forms, receiving
+from app.api.http import digests, forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import (
@@ -153,19 +153,20 @@ def get_bundle(services: Wired, id_: ModelId, which: Which) -> StoredFile:
         row = registry.get(session, name, which)
     with registry.checkpoint_of(row) as key:
         path = services.store.file(key)
-    return StoredFile(path, media_type=BUNDLE, filename=f"{row.name}-{row.version}.safetensors")
+    return StoredFile(path, BUNDLE, f"{row.name}-{row.version}.safetensors", row.sha256)
 
 
 @router.get(
     "/{id}/versions/{which}/onnx", response_class=StoredFile, responses=file(ONNX) | problems(404, 413, 416, 503, 507)
 )
-async def get_onnx(services: Wired, places: Placed, id_: ModelId, which: Which) -> StoredFile:
+async def get_onnx(services: Wired, places: Placed, request: Request, id_: ModelId, which: Which) -> StoredFile:
     """Download a model as ONNX: from the numbers of a scene's file to probabilities, for QGIS Deepness and others.
 
     422 for a model of homogenised scenes, which needs each scene as a whole.
     """
     path = await places.run("copy", _onnx, services, id_, which)
-    return StoredFile(path, media_type=ONNX, filename=f"{id_}-{which.removeprefix('@')}.onnx")
+    sha256 = await digests.of_copy(request, services, places, path)
+    return StoredFile(path, ONNX, f"{id_}-{which.removeprefix('@')}.onnx", sha256)
 
 
 @router.post(

@@ -116,8 +116,8 @@ def get_product(services: Wired, id_: Id, product: Product) -> StoredFile:
     """Download one file of the result. Range requests are supported."""
     if product not in predictions.PRODUCTS:  # GDAL and QGIS ask for classes.tif.aux.xml, .ovr, .msk and others
         raise NotFound("product", f"{id_}/{product}" if product.isprintable() else id_)
-    path = predictions.product(services, id_, product)
-    return StoredFile(path, media_type=MEDIA_TYPES[product], filename=f"{id_}-{product}")
+    stored = predictions.stored(services, id_, product)
+    return StoredFile(services.store.file(stored.object), MEDIA_TYPES[product], f"{id_}-{product}", stored.sha256)
 
 
 def _document(session: Session, id_: str, address: str) -> documents.Prediction:

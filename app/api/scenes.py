@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import COG
-from app.api.http import forms, receiving
+from app.api.http import digests, forms, receiving
 from app.api.http.answers import ETAG, NEXT, GeoJson, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
@@ -159,9 +159,10 @@ def delete_scene(services: Wired, id_: Id, if_match: Condition, how: Deleting) -
 
 
 @router.get("/{id}/data", response_class=StoredFile, responses=file(COG) | problems(404, 416, 503, 507))
-async def get_scene_data(services: Wired, places: Placed, id_: Id) -> StoredFile:
+async def get_scene_data(services: Wired, places: Placed, request: Request, id_: Id) -> StoredFile:
     """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
-    return StoredFile(await cog_of(services, places, id_), media_type=COG, filename=f"{id_}.tif")
+    path = await cog_of(services, places, id_)
+    return StoredFile(path, COG, f"{id_}.tif", await digests.of_copy(request, services, places, path))
 
 
 async def cog_of(services: Services, places: Places, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
@@ -147,13 +146,11 @@ def _of_scenes(session: Session, filters: Sequence[ColumnElement[bool]]) -> Colu
     return Prediction.scene.in_(few if len(few) <= FEW_SCENES else of_scenes)
 
 
-def product(services: Services, id_: str, name: str) -> Path:
-    """The path of a product. Raises `NotReady` before it exists, and `NotFound` if it was not requested."""
-    return services.store.file(stored(services, id_, name).object)
-
-
 def stored(services: Services, id_: str, name: str) -> Stored:
-    """The record of a product in the store: its key, size and sha256. Raises the same errors as `product`."""
+    """The record of a product in the store: its key, size and sha256.
+
+    Raises `NotReady` before it exists, and `NotFound` if it was not requested.
+    """
     with services.database.read() as session:
         prediction = get(session, id_)
         products, _ = _result(session, prediction)

@@ -1,6 +1,7 @@
 """OpenAPI descriptions of the parts of answers that are not JSON: headers, files, pictures and texts."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from fastapi.responses import FileResponse, JSONResponse
@@ -11,6 +12,7 @@ from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable, Respo
 from starlette.types import Receive, Scope, Send
 
 from app.api.http.copies import copies_of, has_copy
+from app.api.http.digests import repr_digest
 from app.api.http.problems import Responses
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -54,8 +56,9 @@ def content(types: dict[str, dict[str, Any]], headers: dict[str, Any] | None = N
 def file(*media_types: str) -> Responses:
     """A file of one of these media types: the whole file, or the bytes that the header Range names."""
     types = dict.fromkeys(media_types, BINARY)
+    headers = {"Accept-Ranges": _header("bytes"), "Repr-Digest": _header("sha-256 of the whole file (RFC 9530).")}
     partial = {"description": "The bytes that Range names.", "content": types}
-    return content(types, {"Accept-Ranges": _header("bytes")}) | {206: partial}
+    return content(types, headers) | {206: partial}
 
 
 class GeoJson(JSONResponse):
@@ -67,8 +70,13 @@ class GeoJson(JSONResponse):
 class StoredFile(FileResponse):
     """A file, with Range as in RFC 9110, section 14: a header that is not understood is ignored.
 
-    It is not read for a client that has it already.
+    It is not read for a client that has it already. sha256: of the whole file in hex, which the answer states; None if
+    it is not known.
     """
+
+    def __init__(self, path: Path, media_type: str, filename: str, sha256: str | None, status_code: int = 200) -> None:
+        headers = repr_digest(sha256) if sha256 else None
+        super().__init__(path, status_code, headers, media_type, filename=filename)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or its header alone if the client has the newest copy."""

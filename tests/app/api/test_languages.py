@@ -45,7 +45,7 @@ def test_a_stored_file_has_the_same_bytes_in_both_languages(tmp_path: Path) -> N
     stored = tmp_path / "polygons.geojson"
     stored.write_text('{"type": "FeatureCollection", "detail": "Not found", "features": []}')
     app = FastAPI()
-    app.add_api_route("/polygons", lambda: StoredFile(stored, media_type="application/geo+json"))
+    app.add_api_route("/polygons", lambda: StoredFile(stored, "application/geo+json", stored.name, sha256=None))
     languages.install(app)
     with TestClient(app, headers=CHINESE) as client:
         assert client.get("/polygons").content == stored.read_bytes()
