@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         "",
-        description="Web pages that may read from the service: origins like https://maps.example.org, comma-separated, "
-        "or * for all.",
+        description="Web pages that may read, and upload with a key: origins like https://maps.example.org, "
+        "comma-separated, or * for all.",
     )
     webhook_networks: str = Field(
         "",

@@ -3,7 +3,7 @@
 A browser sends what a page tells it to send, also to a service on the loopback. By itself it keeps the page from
 reading the answers, because no answer allows that (CORS), unless the page's host name is made to mean the address of
 this service (DNS rebinding). So the service answers only under names that it knows, and refuses changes that the
-browser says come from another site.
+browser says come from another site. Pages that `CANEMAP_CORS_ORIGINS` names may upload, with a key.
 """
 
 import ipaddress
@@ -22,6 +22,7 @@ from ml.faults import Fault
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?P<port>:[0-9]{1,5})?")
 SAFE = ("GET", "HEAD", "OPTIONS")
 SEARCH = "/v1/stac/search"  # its POST only reads
+UPLOADS = "/v1/uploads"
 OWN = ("same-origin", "none")  # values of Sec-Fetch-Site: a page of this service, or a person
 
 
@@ -32,6 +33,7 @@ class Callers:
         self.app = app
         self.hosts = {_plain(host) for host in settings.hosts}
         self.public = _authority(urlsplit(settings.public_url).netloc)
+        self.origins = set(settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -52,6 +54,9 @@ class Callers:
             hint = "Use an address of the service, or add this name to CANEMAP_ALLOWED_HOSTS."
             return _refused(400, "unknown-host", "The service is not known by this name.", hint, "host")
         if not self._is_safe(scope) and self._is_foreign(headers, _authority(match[0])):
+            if self._may_upload(scope, headers):
+                scope["key_needed"] = True
+                return None
             hint = (
                 "Send it from a page of the service itself, or from a program, which sends no Origin. Behind a proxy, "
                 "set CANEMAP_PUBLIC_URL to the address that browsers use."
@@ -63,6 +68,14 @@ class Callers:
     @staticmethod
     def _is_safe(scope: Scope) -> bool:
         return scope["method"] in SAFE or scope["path"] == SEARCH
+
+    def _may_upload(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a page of a site that the operator names sends a piece: then it must show a key, also on loopback.
+
+        A browser never shows a key by itself, as it does with cookies.
+        """
+        named = "*" in self.origins or set(headers.getlist("origin")) <= self.origins
+        return bool(self.origins) and named and f"{scope['path']}/".startswith(f"{UPLOADS}/")
 
     def _is_own(self, host: str, scope: Scope) -> bool:
         name = _plain(host)

@@ -1,6 +1,7 @@
 """Which web pages of other sites may read answers (CORS): none, unless the operator names them.
 
-They may read, and search the catalogue, but never change anything: `app.api.http.callers` refuses that.
+They may read, search the catalogue, and upload in pieces with a key, but change nothing else: `app.api.http.callers`
+refuses that.
 """
 
 from fastapi import FastAPI
@@ -8,10 +9,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-READABLE = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Link, Location, Retry-After"
+OF_TUS = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"
+OF_UPLOADS = "Tus-Resumable, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata"
+OF_THE_DRAFT = "Upload-Complete, Upload-Draft-Interop-Version"
+READABLE = (
+    "Accept-Patch, Accept-Ranges, Content-Disposition, Content-Length, Content-Location, Content-Range, ETag, Link, "
+    f"Location, Repr-Digest, Retry-After, {OF_TUS}, {OF_UPLOADS}, Upload-Complete, Upload-Expires, Upload-Limit"
+)
 ALLOWED = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST",
-    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, If-None-Match, Range",
+    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, OPTIONS, PATCH, POST",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Digest, Content-Type, Idempotency-Key, "
+    f"If-None-Match, Range, Repr-Digest, Want-Repr-Digest, {OF_UPLOADS}, {OF_THE_DRAFT}, Upload-Checksum, "
+    "X-HTTP-Method-Override, X-Request-ID, X-Requested-With",
     "Access-Control-Max-Age": "86400",
 }
 

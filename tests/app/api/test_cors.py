@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.settings import Settings
 from tests import servers
+from tests.app.api.access import make_key, showing
 from tests.app.api.conftest import put, serving
 
 MAPS, EVIL = "https://maps.example.org", "https://evil.example"
@@ -60,11 +61,40 @@ def test_a_page_of_a_named_site_may_search_and_change_nothing(shared: httpx.Clie
     assert "access-control-allow-origin" not in shared.options("/v1/scenes", headers={"Origin": EVIL} | ASKS).headers
 
 
+def test_a_page_of_a_named_site_may_upload_with_a_key_also_where_others_need_none(
+    shared: httpx.Client, settings: Settings, scene: Path
+) -> None:
+    """As Uppy does, which speaks tus."""
+    content, key = scene.read_bytes(), showing(make_key(settings, scope="operate"))
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "tus-resumable"}
+    allowed = shared.options("/v1/uploads/x", headers={"Origin": MAPS} | asks)
+    assert "PATCH" in allowed.headers["access-control-allow-methods"]
+    may_send = {name.strip().lower() for name in allowed.headers["access-control-allow-headers"].split(",")}
+    kind = "kind c2NlbmU=,id czE="
+    begin = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(content)), "Upload-Metadata": kind}
+    page = {"Origin": MAPS, "Sec-Fetch-Site": "cross-site"}
+    for refused, status in ((page, 401), (page | showing("cm_nonsense"), 401), (key | {"Origin": EVIL}, 403)):
+        assert shared.post("/v1/uploads", headers=begin | refused).status_code == status
+    begun = shared.post("/v1/uploads", headers=begin | page | key)
+    piece = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    sent = shared.patch(begun.headers["location"], content=content, headers=piece | page | key)
+    assert (begun.status_code, sent.status_code) == (201, 204)
+    assert {name.lower() for name in (*begin, *piece, *key)} <= may_send
+    for answer in (begun, sent):
+        assert answer.headers["access-control-allow-origin"] == MAPS
+        may_read = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+        told = {name for name in answer.headers if name.startswith(("upload-", "tus-", "location", "content-location"))}
+        assert told <= may_read
+    assert shared.get(sent.headers["content-location"]).status_code == 200
+    assert shared.put("/v1/scenes/s2", content=content, headers=page | key).status_code == 403, "and nothing else"
+
+
 def test_every_answer_says_that_all_pages_may_read_it_if_they_may(settings: Settings) -> None:
     with serving(settings.model_copy(update={"cors_origins": "*"})) as http:
         for headers in ({}, {"Origin": EVIL}, {"Origin": "null"}):
             assert http.get("/v1/stac", headers=headers).headers["access-control-allow-origin"] == "*"
         assert http.post("/v1/datasets", json={}, headers={"Origin": EVIL}).status_code == 403
+        assert http.post("/v1/uploads", headers={"Origin": EVIL}).status_code == 401
 
 
 @pytest.mark.parametrize(
