@@ -8,6 +8,7 @@ from functools import cache
 from fastapi import Depends, FastAPI
 from starlette.routing import BaseRoute
 
+from app.access import meter
 from app.access.keyring import RECORD_S, Keyring
 from app.access.signatures import Signer
 from app.api import (
@@ -35,7 +36,19 @@ from app.api import (
     uploads,
     webhooks,
 )
-from app.api.http import access, body_limits, callers, copies, cors, heads, languages, problems, request_log, tus
+from app.api.http import (
+    access,
+    body_limits,
+    callers,
+    copies,
+    cors,
+    heads,
+    languages,
+    limits,
+    problems,
+    request_log,
+    tus,
+)
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
@@ -64,10 +77,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         counter = JobCounter(services.database)
         app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
         app.state.keyring, app.state.signer = Keyring(services.database), Signer(services.database)
+        app.state.meter = meter.Meter(services.database, chosen)
         app.state.places = Places(chosen.inspection_wait_s)
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         threads.append(start_every(RECORD_S, app.state.keyring.record, stop, name="use of keys"))
+        threads.append(start_every(meter.RENEW_S, app.state.meter.renew, stop, name="limits of tenants"))
         threads += [*start_upkeep(services, stop), start_deliveries(services, stop)]
         calm_collection()
         yield
@@ -79,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = described_app(lifespan=lifespan)
     problems.install(app)
     body_limits.install(app, chosen.upload_idle_s)
+    limits.install(app)  # inside of what finds out whose key a request shows
     access.install(app, chosen)
     callers.install(app, chosen)
     tus.install(app)  # around them, because it says which method a request has
@@ -94,7 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
     """The routes of all resources, the same for all settings: FastAPI takes 0.14 s to make them."""
-    app = described_app(dependencies=[Depends(access.allowed), Depends(known_query)])
+    app = described_app(dependencies=[Depends(access.allowed), Depends(limits.take_turn), Depends(known_query)])
     of_documentation = len(app.routes)
     # Routes are tried in this order. Jobs are first, because most requests ask for the status of a job. Tiles come
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.

@@ -359,10 +359,27 @@ class WebhookPatch(Frozen):
     enabled: bool | None = None
 
 
+Amount = Annotated[int, Field(ge=0, lt=10**18)]
+
+
+class Limits(Frozen):
+    """What a tenant may use, and each of its keys. null is the default of the service, and 0 is no limit."""
+
+    requests_per_minute: Amount | None = Field(None, description="Requests that each key may send in a minute.")
+    uploads: Amount | None = Field(None, description="Files that each key may send at once.")
+    downloads: Amount | None = Field(None, description="Files that each key may fetch at once.")
+    streams: Amount | None = Field(None, description="Requests of each key that wait for jobs at once, also by events.")
+    queued_jobs: Amount | None = Field(None, description="Jobs of the tenant that wait or run.")
+    stored_bytes: Amount | None = Field(None, description="Bytes of all files of the tenant, also of arriving ones.")
+    pixels_per_day: Amount | None = Field(
+        None, description="Pixels of the scenes that the tenant has mapped on one day of UTC."
+    )
+
+
 class TenantRequest(Frozen):
     """Make a tenant, or change it."""
 
-    model_config = _example({"title": "南宁市农业农村局"})
+    model_config = _example({"title": "南宁市农业农村局", "limits": {"queued_jobs": 100, "stored_bytes": 500 * 10**9}})
 
     title: Title | None = Field(None, description="null for none.")
     grants: tuple[Reference, ...] | None = Field(
@@ -370,6 +387,7 @@ class TenantRequest(Frozen):
         max_length=1000,
         description="Models of other tenants that it may use, like province~cane; null leaves them as they are.",
     )
+    limits: Limits | None = Field(None, description="All limits of the tenant; null leaves them as they are.")
 
 
 class SignedUrlRequest(Frozen):

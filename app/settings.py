@@ -36,6 +36,29 @@ class Settings(BaseSettings):
         "a proxy. By default requests to a loopback address need none, unless a proxy sent them on, or "
         "CANEMAP_PUBLIC_URL names another machine. To any other address they always need one.",
     )
+    limit_requests_per_minute: int = Field(
+        6000, ge=0, description="Requests that one key may send to one API process in a minute; 0: any number."
+    )
+    limit_uploads: int = Field(
+        20, ge=0, description="Files that one key may send to one API process at once; 0: any number."
+    )
+    limit_downloads: int = Field(
+        50, ge=0, description="Files that one key may fetch from one API process at once; 0: any number."
+    )
+    limit_streams: int = Field(
+        50, ge=0, description="Requests of one key to one API process that wait for jobs at once; 0: any number."
+    )
+    limit_queued_jobs: int = Field(
+        1000, ge=0, description="Jobs of one tenant that wait or run, but of the tenant local; 0: any number."
+    )
+    limit_stored_bytes: int = Field(
+        1024 * GIB, ge=0, description="Bytes of all files of one tenant, but of the tenant local; 0: any number."
+    )
+    limit_pixels_per_day: int = Field(
+        500_000_000_000,
+        ge=0,
+        description="Pixels that one tenant may have mapped on a day of UTC, but the tenant local; 0: any number.",
+    )
     signed_url_s: int = Field(
         3600, ge=1, le=366 * 86400, description="Most seconds for which a signed address is valid."
     )

@@ -1,6 +1,6 @@
 """The tables of the database. What a row says about a scene, a job or a model is authoritative."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,7 +9,7 @@ from app.core.columns import TENANT_LENGTH, Base, Owned, OwnedId, PydanticJSON, 
 from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.core.preconditions import tag_of
-from app.requests import DatasetRequest, ExperimentRequest, PromoteRequest, TrainingRequest
+from app.requests import DatasetRequest, ExperimentRequest, Limits, PromoteRequest, TrainingRequest
 from app.results import DeliveryAttempt, EndedAttempt, MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
@@ -29,7 +29,7 @@ _DOCUMENTS = (
     *(SceneInfo, LabelOptions, LabelReport, DatasetRequest, PreparedDataset, TrainConfig, CheckpointHeader),
     *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, Contract, Software),
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
-    *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt]),
+    *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt], Limits),
     list[DeliveryAttempt],
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
@@ -45,6 +45,8 @@ class Tenant(Titled, Base):
     """A portal that sees nothing but its own things. The first one, "local", belongs to whoever runs the service.
 
     grants: The models of other tenants that it may read and use, like "province~cane".
+    limits: Those that are not the defaults of the service. pixels: Number of those that were to be mapped on
+    `pixels_day`, a day of UTC.
     """
 
     __tablename__ = "tenants"
@@ -53,6 +55,9 @@ class Tenant(Titled, Base):
     created: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1)
     grants: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    limits: Mapped[Limits] = mapped_column(default=Limits(), server_default="{}")
+    pixels_day: Mapped[date | None]
+    pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
     @property
     def tag(self) -> str:
@@ -108,6 +113,20 @@ class AuditEntry(Owned, Base):
     __table_args__ = (Index("ix_audit_at", "tenant", "at", "id"),)
 
 
+class IncomingFile(Owned, Base):
+    """A file that is arriving, or the beginning of one, for which room is reserved.
+
+    name: Of the file beside the store. size_bytes: As much as is reserved. until: When the file is gone, or its process
+    has died, unless this was renewed.
+    """
+
+    __tablename__ = "incoming_files"
+
+    name: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    until: Mapped[datetime]
+
+
 class Secret(Base):
     """A secret that all processes of a service share. value: in hex."""
 
@@ -115,6 +134,12 @@ class Secret(Base):
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     value: Mapped[str] = mapped_column(String(64))
+
+
+class Sized:
+    """A row that names files in the store. size_bytes: Of all these files."""
+
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class Scene(Titled, Owned, Base):
@@ -287,7 +312,7 @@ class JobLog(Owned, Base):
     text: Mapped[str] = mapped_column(Text)
 
 
-class Dataset(Titled, Owned, Base):
+class Dataset(Sized, Titled, Owned, Base):
     """An immutable version of scenes + labels + split; `id` is "name:version" and also the id of its job.
 
     prepared: result of the job. figures: key of the pictures for the figures. Both are None until the job succeeded.
@@ -368,7 +393,7 @@ class DatasetLabels(Owned, Base):
     used: Mapped[str] = mapped_column(ForeignKey("labels.id"), primary_key=True, index=True)
 
 
-class Training(Titled, Owned, Base):
+class Training(Sized, Titled, Owned, Base):
     """A training; `id` is also the id of its job.
 
     register_as: Name of the model; "" if the net is not registered. version: The version that was registered; None also
@@ -609,7 +634,7 @@ class ScheduleRun(Owned, Base):
     )
 
 
-class Prediction(Titled, Owned, Base):
+class Prediction(Sized, Titled, Owned, Base):
     """The map of one scene, made by one model version; `id` is also the id of its job.
 
     products: Files of the result, by their names. areas: Areas of the map. software: What made the map. All are None
@@ -711,3 +736,8 @@ class Worker(Base):
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
     queues: Mapped[list[str]]
     seen: Mapped[datetime] = mapped_column(default=now)
+
+
+SIZED = (Scene, LabelSet, Dataset, Training, ModelVersion, Prediction)  # all tables whose rows name files of a tenant
+for _table in SIZED:
+    Index(f"ix_{_table.__tablename__}_size", _table.tenant, _table.size_bytes)  # their sum is read from the index alone

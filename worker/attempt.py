@@ -9,11 +9,13 @@ from kombu.utils.functional import retry_over_time
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core import tenancy
-from app.core.errors import Damaged, NoRoom, ProblemDocument, StoreAway, document, refusal
+from app.core.errors import Damaged, NoRoom, ProblemDocument, StorageFull, StoreAway, document, refusal
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
 from app.services import Services
+from app.settings import Settings
 from app.storage import Stored
 from ml.faults import InputRefused
 from ml.progress import Stopped
@@ -67,6 +69,8 @@ def _work(services: Services, context: JobContext) -> None:
         _end(services, context, "dismissed", lifecycle.dismissed)
     except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
         raise
+    except StorageFull as refused:  # what was done so far is kept for a retry
+        _fail(services, context, document(507, refused.code, refused.title, refused.detail, refused.faults))
     except InputRefused as refused:
         _fail(services, context, refusal(refused))
     except Damaged as damaged:
@@ -92,16 +96,20 @@ def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
         for name, path in outcome.files.items():
             stored[name] = services.store.put(path, f"{place}/{context.claim.attempt}/{name}")
         context.log("successful")
-        _write(services, context, lambda session: _record(session, context.claim, outcome, stored))
+        _write(services, context, lambda session: _record(session, services.settings, context.claim, outcome, stored))
     except BaseException:
         _delete_unused(services, context, stored)
         raise
     log.info("successful")
 
 
-def _record(session: Session, claim: lifecycle.Claim, outcome: Outcome, stored: Mapping[str, Stored]) -> None:
+def _record(
+    session: Session, settings: Settings, claim: lifecycle.Claim, outcome: Outcome, stored: Mapping[str, Stored]
+) -> None:
+    """Record the outcome. Raises `StorageFull` if the tenant has more files then than it may have."""
     lifecycle.succeed(session, claim)
     outcome.record(session, stored)
+    usage.check_bytes(session, settings)
 
 
 def _delete_unused(services: Services, context: JobContext, stored: Mapping[str, Stored]) -> None:

@@ -18,12 +18,29 @@ from app.core import acting
 from app.core.db import ScopedSession
 from app.core.names import new_id
 from app.core.paging import Page, page
-from app.tables import AliasMove, AuditEntry, IdempotencyKey, Key, Secret, Titled
+from app.tables import (
+    AliasMove,
+    AuditEntry,
+    IdempotencyKey,
+    IncomingFile,
+    Key,
+    Secret,
+    Titled,
+    UnfinishedUpload,
+    UploadPiece,
+)
 from ml.csv_text import plain_cells
 
 COLUMNS = ("at", "tenant", "who", "action", "made", "peer", "request", "id")
 PATH_LENGTH = 500  # characters of an action that are kept
-_UNTOLD = (AuditEntry, IdempotencyKey, Secret)  # tables of which a change is nobody's wish
+_UNTOLD = (
+    AuditEntry,
+    IdempotencyKey,
+    IncomingFile,
+    Secret,
+    UnfinishedUpload,
+    UploadPiece,
+)  # tables of which a change is nobody's wish
 _CHANGED, _MADE = "changed", "made"
 
 

@@ -10,6 +10,7 @@ from app.core.errors import invalid
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
+from app.requests import Limits
 from app.tables import Tenant
 
 NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{TENANT_LENGTH - 1}}}")
@@ -25,8 +26,12 @@ def check_name(name: str) -> None:
         raise invalid("invalid-tenant", "This cannot be the name of a tenant.", hint)
 
 
-def put(session: Session, id_: str, title: str | None, if_match: IfMatch = ANY) -> tuple[Tenant, bool]:
+def put(
+    session: Session, id_: str, title: str | None, if_match: IfMatch = ANY, limits: Limits | None = None
+) -> tuple[Tenant, bool]:
     """Make a tenant, or change its title. Returns it, and whether it is new.
+
+    limits: All its limits from now on; None leaves them as they are.
 
     Raises `Invalid` for a wrong name, `PreconditionFailed` if it has changed or must exist.
     """
@@ -35,9 +40,9 @@ def put(session: Session, id_: str, title: str | None, if_match: IfMatch = ANY) 
     new = row is None
     if_match.check(row.tag if row else None)
     if row is None:
-        row = Tenant(id=id_, revision=0)
+        row = Tenant(id=id_, revision=0, limits=Limits())
         session.add(row)
-    row.title, row.revision = title, row.revision + 1
+    row.title, row.revision, row.limits = title, row.revision + 1, limits or row.limits
     session.flush()
     return row, new
 

@@ -37,9 +37,9 @@ def list_jobs(session: Reading, request: Request, response: Response, query: Job
 
 
 @router.get("/{id}", responses=answer(200, ETAG) | problems(404))
-async def get_job(services: Wired, id_: Id, response: Response, wait: Wait = 0) -> documents.Job:
+async def get_job(services: Wired, request: Request, id_: Id, response: Response, wait: Wait = 0) -> documents.Job:
     """Read one job. With `wait` the answer comes when the job has ended, at the latest after `wait` seconds."""
-    row = await wait_for_end(services, id_, wait)
+    row = await wait_for_end(services, id_, wait, request)
     etag(response, row.tag)
     return documents.Job.of(row)
 

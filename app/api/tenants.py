@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from app.access import tenants
+from app.access import limits, tenants, usage
 from app.api import documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
@@ -37,13 +37,17 @@ router = APIRouter(prefix="/v1/tenants", tags=["keys"], route_class=JsonRoute)
 
 @router.put("/{id}", status_code=201, responses=uploaded(documents.Tenant, ETAG) | problems(*IN_BODIES, 412))
 def put_tenant(
-    services: Wired, id_: NewTenant, body: TenantRequest, if_match: Condition, response: Response
+    services: Wired, request: Request, id_: NewTenant, body: TenantRequest, if_match: Condition, response: Response
 ) -> documents.Tenant:
-    """Make a tenant, or change its title, and which models of other tenants it may use."""
+    """Make a tenant, or change its title, its limits, and which models of other tenants it may use.
+
+    Other processes notice new limits within 5 seconds.
+    """
     with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
-        row, new = tenants.put(session, id_, body.title, if_match)
+        row, new = tenants.put(session, id_, body.title, if_match, body.limits)
         if body.grants is not None:
             sharing.grant(session, id_, body.grants)
+    request.app.state.meter.renew()
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/tenants/{id_}"
     etag(response, row.tag)
@@ -72,10 +76,11 @@ def list_tenants(session: Reading, request: Request, response: Response, page: P
 
 
 @router.get("/{id}", responses=answer(200, ETAG) | problems(404))
-def get_tenant(session: Reading, sender: Sender, id_: Id, response: Response) -> documents.Tenant:
-    """Read one tenant; a key of a tenant may read its own."""
+def get_tenant(services: Wired, sender: Sender, id_: Id, response: Response) -> documents.TenantDetails:
+    """Read one tenant, with its limits and what it has used of them; a key of a tenant may read its own."""
     if sender.tenant != id_ and not sender.runs_the_service:
         raise NotFound("tenant", id_)
-    row = tenants.get(session, id_)
+    with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
+        used, row = usage.of(session, id_), tenants.get(session, id_)
     etag(response, row.tag)
-    return documents.Tenant.of(row)
+    return documents.TenantDetails.showing(row, limits.in_force(services.settings, id_, row.limits), used)

@@ -175,8 +175,8 @@ async def _append(
     """Add the body of a request to an upload. Here its bytes begin to arrive."""
     checks = [*digests.checks(request, digests.CONTENT), *tus.checksums(request)]
     receiving.check_announced(request, services)
-    async with in_threads(uploads.open_at(services, id_, piece, if_match)) as (sink, end):
-        await receiving.receive_piece(request, services, sink, end, checks)
+    async with in_threads(uploads.open_at(services, id_, piece, if_match)) as opened:
+        await receiving.receive_piece(request, services, id_, opened, checks)
 
 
 async def _settled(services: Services, request: Request, id_: str) -> uploads.State:

@@ -7,17 +7,19 @@ from app.core import calm_start  # noqa: F401
 import typer
 
 from app.cli import (
-    access,
+    audit,
     backup,
     compare,
     demo,
     doctor,
     failures,
     installation,
+    keys,
     lists,
     schedule,
     service,
     show,
+    tenants,
     uploads,
     variables,
     ways_back,
@@ -34,7 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    *(service, doctor, access, backup, uploads, work, compare, lists, show, ways_back, schedule, webhooks, demo),
+    *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
+    *(webhooks, demo),
 ):
     module.add_to(app)
 

@@ -4,6 +4,7 @@ The API answers with such a document, and a failed job keeps one. `app.api.http.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pydantic import Field
 
@@ -142,6 +143,45 @@ class NoRoom(Problem):
     """The disk is full."""
 
     title = "No room"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit that a request would pass, as the fields RateLimit and RateLimit-Policy tell it.
+
+    name: Of the policy, like "requests". most: Of its units. unit: As the draft of these fields names units.
+    window_s: Seconds in which that many may be used; None if it is no matter of time. left: Units that are not used.
+    retry_after_s: Seconds after which another try is sensible; None if there is no such time.
+    """
+
+    name: str
+    most: int
+    unit: str
+    left: int = 0
+    window_s: int | None = None
+    retry_after_s: int | None = None
+
+
+class OverQuota(Problem):
+    """The request would use more than a tenant, or one of its keys, may use."""
+
+    title = "More than you may use"
+
+    def __init__(self, code: str, detail: str, hint: str, quota: Quota) -> None:
+        super().__init__(code, f"{detail} {hint}", Fault(code.replace("-", "_"), detail, hint))
+        self.quota = quota
+
+
+class StorageFull(OverQuota):
+    """The tenant has stored as much as it may."""
+
+    title = "No room"
+
+
+class NeverFits(OverQuota, TooLarge):
+    """The file is larger than all that the tenant may store."""
+
+    title = "Too large"
 
 
 class Damaged(Problem):

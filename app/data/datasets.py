@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core import tenancy
 from app.core.errors import Conflict, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
@@ -57,6 +58,7 @@ def create(services: Services, request: DatasetRequest, once: IdempotentRequest)
         session.flush()
         uses.keep(session, DatasetScenes, id_, request.scenes)
         uses.keep(session, DatasetLabels, id_, request.labels)
+        usage.check_jobs(session, services.settings)
     services.queue.notify(job)
     return dataset
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.access import reservations
 from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import Conflict, Locked, NotFound
@@ -77,6 +78,7 @@ def delete(services: Services, id_: str, if_match: IfMatch = ANY) -> None:
     except NotFound:  # the file is gone: something was made of it
         if_match.check(str(row.total))
         services.database.erase(erase)
+    reservations.release_upload(services.database, id_)
 
 
 def delete_expired(services: Services, before: datetime) -> int:

@@ -106,9 +106,21 @@ def state(services: Services, id_: str) -> State:
     return State(id_, offset, row.total, row.metadata_header, row.made, row.touched + KEPT)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """An upload that takes a piece. sink: Where the bytes go.
+
+    end: Size in bytes that it must not pass, or None. total: Bytes of the whole file, or None if not announced.
+    """
+
+    sink: Sink
+    end: int | None
+    total: int | None
+
+
 @contextmanager
-def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY) -> Iterator[tuple[Sink, int | None]]:
-    """Where the bytes of a piece go, and the offset in bytes that must not be passed, or None.
+def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY) -> Iterator[Opened]:
+    """Open an upload for a piece.
 
     Raises `PreconditionFailed` if the upload has changed, `Locked` if another request is sending to it, and `Conflict`
     if the piece does not begin at the end of the bytes that are there, or would pass the announced end, if another
@@ -120,7 +132,7 @@ def open_at(services: Services, id_: str, piece: Piece, if_match: IfMatch = ANY)
     with held(services, id_) as content:
         total = _agree(services, id_, content, piece, if_match)
         with content.sink() as sink:
-            yield sink, _end_of(piece, total)
+            yield Opened(sink, _end_of(piece, total), total)
         if piece.last and total is None:
             _set_total(services, id_, sink.size)
 

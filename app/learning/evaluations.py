@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.errors import refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
@@ -45,6 +46,7 @@ def create(
         job = add(session, version, dataset, request.split, id_=id_)
         evaluation = get(session, id_)
         evaluation.title = request.title
+        usage.check_jobs(session, services.settings)
     services.queue.notify(job)
     return evaluation
 

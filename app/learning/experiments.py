@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.columns import PydanticJSON
 from app.core.errors import NotReady, refuse_any
 from app.core.idempotency import IdempotentRequest
@@ -44,6 +45,7 @@ def create(services: Services, request: ExperimentRequest, once: IdempotentReque
             )
             for run in runs
         ]
+        usage.check_jobs(session, services.settings)
     for job in waiting:
         services.queue.notify(job)
     return experiment

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
+from app.access import usage
 from app.core.errors import NotFound, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
@@ -35,6 +36,7 @@ def create(services: Services, request: TrainingRequest, once: IdempotentRequest
         check_configs(dataset, [request.config])
         job = add_requested(session, request, dataset, id_=id_)
         training = get(session, id_)
+        usage.check_jobs(session, services.settings)
     services.queue.notify(job)
     return training
 

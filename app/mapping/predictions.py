@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.errors import Invalid, NotFound, NotReady, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
@@ -98,6 +99,8 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         if request.parts > 1:
             session.flush()
             waiting = parts.add(session, id_, scene.info.rows, request.parts)
+        usage.take_pixels(session, services.settings, scene.info.rows * scene.info.cols)
+        usage.check_jobs(session, services.settings)
     for job in waiting:
         services.queue.notify(job)
     return prediction

@@ -69,7 +69,10 @@ class Ticker:
                 return []
             late = missed.earlier > 0 or moment - missed.due > LATE
             trigger = "catch_up" if late else "cron"
-            job = schedule_runs.begin(session, moved, missed.due, moment, trigger=trigger, missed=missed.earlier)
+            settings, earlier = self.services.settings, missed.earlier
+            job = schedule_runs.begin(
+                session, moved, missed.due, moment, settings=settings, trigger=trigger, missed=earlier
+            )
         return [job] if job else []
 
     def _advance(self, id_: str) -> list[Job]:

@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.errors import Problem, document
 from app.core.names import new_id
 from app.core.paging import Page, page
@@ -27,6 +28,7 @@ from app.learning import evaluations, registry, trainings
 from app.requests import PromoteRequest
 from app.results import ScoredVersion, Verdict
 from app.schedules import gate
+from app.settings import Settings
 from app.tables import Job, ModelVersion, Schedule, ScheduleRun, Training
 
 JOB_ENDS = {"failed": "failed", "dismissed": "dismissed"}
@@ -57,6 +59,7 @@ def begin(
     due: datetime,
     moment: datetime,
     *,
+    settings: Settings,
     trigger: str,
     missed: int = 0,
     id_: str = "",
@@ -64,7 +67,7 @@ def begin(
     """Add a new run and its training. The caller notifies the workers of the returned job after the commit.
 
     The run is skipped if the run before has not ended, or if it is due and would make the version of the run before
-    once more. It is failed if its training is refused. It has no job then.
+    once more. It is failed if its training is refused, also for a limit of the tenant. It has no job then.
 
     due: When the schedule was due. moment: The current time. trigger: "cron", "catch_up" or "manual".
     missed: Number of earlier times at which no run was made. id_: Id of the run; by default a new one.
@@ -88,7 +91,9 @@ def begin(
         if trigger != "manual" and not schedule.always and (same := _same_version(session, schedule)):
             _end(run, "skipped", f"nothing new: {same}", moment)
             return None
-        job = _train(session, schedule)
+        with session.begin_nested():
+            job = _train(session, schedule)
+            usage.check_jobs(session, settings)
     except Problem as problem:
         run.error = document(422, problem.code, problem.title, problem.detail, problem.faults)
         _end(run, "failed", f"the training was refused: {problem.detail}", moment)

@@ -107,7 +107,9 @@ def run(services: Services, id_: str, once: IdempotentRequest, clock: Clock = no
         if before := schedule_runs.unfinished(session, id_):
             raise Conflict("run-goes-on", f"Run {before.id!r} of this schedule has not ended: it is {before.status}.")
         moment = clock()
-        job = schedule_runs.begin(session, row, moment, moment, trigger="manual", id_=run_id)
+        job = schedule_runs.begin(
+            session, row, moment, moment, settings=services.settings, trigger="manual", id_=run_id
+        )
         made = schedule_runs.get(session, run_id)
     if job:
         services.queue.notify(job)

@@ -1,6 +1,7 @@
 """Erases a tenant with everything that it has: rows, files and keys. Only a backup brings any of it back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -11,11 +12,12 @@ from app.access import tenants
 from app.access.keyring import TRUSTED_S
 from app.core import tenancy
 from app.core.columns import Base, now
-from app.core.errors import Conflict
+from app.core.errors import Conflict, Locked, NotFound
 from app.core.preconditions import ANY, IfMatch
+from app.data import upload_end
 from app.jobs import lifecycle
 from app.services import Services
-from app.tables import DamagedFile, Job, Key, ModelVersion, Tenant
+from app.tables import DamagedFile, Job, Key, ModelVersion, Tenant, UnfinishedUpload
 from app.upkeep import deletion
 from app.upkeep.files import every_file
 from app.upkeep.references import TABLES, batches
@@ -38,8 +40,10 @@ def erase(services: Services, name: str, if_match: IfMatch = ANY, *, cascade: bo
     if waits:
         detail = f"Tenant {name!r} is being closed: its {' and '.join(waits)} are ended now."
         raise Conflict("tenant-closing", f"{detail} Ask again in {PAUSE_S:.0f} s.")
-    with tenancy.acting_for(name), services.database.read() as session:
-        files, jobs = list(every_file(session)), list(session.scalars(select(Job.id)))
+    with tenancy.acting_for(name):
+        _delete_uploads(services)
+        with services.database.read() as session:
+            files, jobs = list(every_file(session)), list(session.scalars(select(Job.id)))
     with tenancy.acting_for(tenancy.ALL):
         services.database.erase(lambda session: _forget(session, name, files))
     with tenancy.acting_for(name):
@@ -76,6 +80,14 @@ def _close_jobs(session: Session, name: str) -> list[str]:
         lifecycle.dismiss(session, job_id)
     session.expire_all()
     return ["jobs"] if session.scalar(unfinished.limit(1)) else []
+
+
+def _delete_uploads(services: Services) -> None:
+    with services.database.read() as session:
+        ids = session.scalars(select(UnfinishedUpload.id)).all()
+    for id_ in ids:
+        with suppress(Locked, NotFound):  # its last bytes arrive now, and are swept in a day
+            upload_end.delete(services, id_)
 
 
 def _forget(session: Session, name: str, files: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from app.data.upload_objects import PLACE
 from app.jobs.lifecycle import FINAL, UNSUCCESSFUL
 from app.services import Services
 from app.storage.store import StoredObject, remove_leftovers
-from app.tables import AuditEntry, Delivery, Job, JobLog, SeriesRow, Worker
+from app.tables import AuditEntry, Delivery, IncomingFile, Job, JobLog, SeriesRow, Worker
 from app.upkeep import deletion
 from app.upkeep.files import every_file
 from app.upkeep.references import WITH_JOBS, Thing
@@ -40,6 +40,7 @@ def sweep(services: Services) -> None:
         "failed and dismissed work": (settings.keep_failed_d, _failed),
         "orphans": (settings.keep_orphans_d, delete_orphans),
         "unfinished uploads": (1, _uploads),
+        "room of arriving files": (1, _rows(IncomingFile, "until")),
     }
     for name, (days, forget) in rules.items():
         try:

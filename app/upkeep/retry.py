@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.errors import Conflict
 from app.core.idempotency import IdempotentRequest
 from app.data import uses
@@ -34,6 +35,7 @@ def retry(services: Services, job_id: str, once: IdempotentRequest) -> Job:
             parts.renew(session, job_id, kept)
         waiting = lifecycle.retry(session, job_id)
         session.refresh(job)
+        usage.check_jobs(session, services.settings)
     for accepted in waiting:
         services.queue.notify(accepted)
     return job

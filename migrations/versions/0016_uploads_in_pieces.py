@@ -1,6 +1,6 @@
 """Uploads in pieces, which every API can continue
 
-Revision: 0016; after 0014.
+Revision: 0016; after 0015.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -49,6 +49,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = datasets.get(session, context.claim.job_id)
         row.figures = stored[PICTURES].object
+        row.size_bytes = sum(item.size_bytes for item in stored.values())
         row.prepared = PreparedDataset(
             statistics=prepared.statistics,
             by_scene=prepared.by_scene,

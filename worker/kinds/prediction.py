@@ -40,6 +40,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = predictions.get(session, context.claim.job_id)
         row.products = dict(stored)
+        row.size_bytes = sum(item.size_bytes for item in stored.values())
         row.software = result.software
         row.areas = MappedAreas(
             area_ha=result.area_ha,

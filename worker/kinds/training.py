@@ -50,7 +50,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
         row = trainings.get(session, training.id)
         row.header = header
-        row.figures = stored[PICTURES].object
+        row.figures, row.size_bytes = stored[PICTURES].object, stored[PICTURES].size_bytes  # a model has its own
         if row.register_as:
             origin = registry.Origin(training=row.id, dataset=row.dataset)
             row.version = registry.register(session, row.register_as, header, stored[CHECKPOINT], origin).version

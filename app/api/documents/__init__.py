@@ -1,6 +1,17 @@
 """The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`."""
 
-from app.api.documents.access import AuditEntries, AuditEntry, Key, Keys, NewKey, Sender, SignedUrl, Tenant, Tenants
+from app.api.documents.access import (
+    AuditEntries,
+    AuditEntry,
+    Key,
+    Keys,
+    NewKey,
+    Sender,
+    SignedUrl,
+    Tenant,
+    TenantDetails,
+    Tenants,
+)
 from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
@@ -82,6 +93,7 @@ __all__ = [
     "Status",
     "StatusInfo",
     "Tenant",
+    "TenantDetails",
     "Tenants",
     "TileJson",
     "Training",

@@ -8,9 +8,10 @@ from pydantic import Field
 from app import tables
 from app.access import keys
 from app.access.scopes import Principal
+from app.access.usage import Usage
 from app.api.documents.base import Document, Page, Title
 from app.core.columns import now
-from app.requests import Scope
+from app.requests import Limits, Scope
 
 Grants = Annotated[
     tuple[str, ...], Field(description="Models of other tenants that it may read and use, like province~cane.")
@@ -114,11 +115,25 @@ class Tenant(Document):
     title: Title
     created: datetime
     grants: Grants
+    limits: Limits = Field(description="Those that were set for it; null where the default of the service holds.")
 
     @classmethod
     def of(cls, row: tables.Tenant) -> "Tenant":
         """The document of the tenant in `row`."""
-        return cls(id=row.id, title=row.title, created=row.created, grants=tuple(row.grants))
+        grants = tuple(row.grants)
+        return cls(id=row.id, title=row.title, created=row.created, grants=grants, limits=row.limits)
+
+
+class TenantDetails(Tenant):
+    """A tenant, with what it may use and what it has used."""
+
+    limits_in_force: Limits = Field(description="What holds: its own limits, or else the defaults; 0 is no limit.")
+    used: Usage
+
+    @classmethod
+    def showing(cls, row: tables.Tenant, in_force: Limits, used: Usage) -> "TenantDetails":
+        """The document of the tenant in `row`, with the limits that hold."""
+        return cls(**Tenant.of(row).model_dump(), limits_in_force=in_force, used=used)
 
 
 class Tenants(Page[Tenant]):

@@ -14,7 +14,8 @@ OF_UPLOADS = "Tus-Resumable, Upload-Offset, Upload-Length, Upload-Defer-Length, 
 OF_THE_DRAFT = "Upload-Complete, Upload-Draft-Interop-Version"
 READABLE = (
     "Accept-Patch, Accept-Ranges, Content-Disposition, Content-Length, Content-Location, Content-Range, ETag, Link, "
-    f"Location, Repr-Digest, Retry-After, {OF_TUS}, {OF_UPLOADS}, Upload-Complete, Upload-Expires, Upload-Limit"
+    f"Location, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, {OF_TUS}, {OF_UPLOADS}, Upload-Complete, "
+    "Upload-Expires, Upload-Limit"
 )
 ALLOWED = {
     "Access-Control-Allow-Methods": "DELETE, GET, HEAD, OPTIONS, PATCH, POST",

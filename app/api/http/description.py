@@ -51,7 +51,7 @@ def described_app(**options: Any) -> FastAPI:
         title="canemap",
         description=DESCRIPTION,
         version=version("canemap"),
-        responses=problems(401, 403, 422, 500, 503, 507),
+        responses=problems(401, 403, 422, 429, 500, 503, 507),
         openapi_tags=TAGS,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,

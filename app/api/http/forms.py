@@ -54,7 +54,7 @@ async def form(
     """
     check_announced(request, services)
     reader = FormReader(request.headers.get("content-type", ""))
-    async with received_file(reader.file(digests.checked(request, stream(request))), services) as upload:
+    async with received_file(request, reader.file(digests.checked(request, stream(request))), services) as upload:
         name, fields = read_fields(reader.texts, reader.filename, parameters)
         yield name, fields, upload
 

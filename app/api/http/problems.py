@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -17,16 +18,21 @@ from starlette.responses import Response
 
 from app.api.http.heads import methods_of
 from app.api.http.parameters import code_of, faults_of, placed
-from app.core import errors
+from app.api.http.rate_limit_fields import fields_of
+from app.core import errors, tenancy
 from app.core.errors import ProblemDocument, document, refusal
 from app.core.room import no_room, says_no_room
 from ml.faults import MOST_FAULTS, InputRefused, first_faults, told
 
 log = structlog.get_logger()
+REFUSALS = Counter("canemap_refusals", "Requests that were refused for a limit", ["tenant", "limit"])
 
 STATUS: dict[type[errors.Problem], int] = {
     errors.Unreadable: 400,
     errors.Forbidden: 403,
+    errors.NeverFits: 413,
+    errors.StorageFull: 507,
+    errors.OverQuota: 429,
     errors.NotFound: 404,
     errors.NotReady: 404,
     errors.TooSlow: 408,
@@ -57,9 +63,10 @@ MEANINGS = {
     422: "The content is wrong; `errors` says what is wrong, where, and how to fix it.",
     423: "Another request is using the upload.",
     460: "The body does not have its checksum (tus).",
+    429: "You, or your tenant, have used as much as you may; Retry-After says when to go on.",
     500: "A fault of the service; its log says which.",
     503: "A component of the service cannot be reached, or it has too much to do; try again later.",
-    507: "The disk of the service is full.",
+    507: "The disk of the service is full, or your tenant has stored as much as it may.",
 }
 IN_BODIES = (400, 408, 413)  # problems that every route with a body can have
 IN_UPLOADS = (*IN_BODIES, 404, 409, 415, 423, 503, 507)
@@ -99,14 +106,27 @@ def _answer(request: Request, body: ProblemDocument, headers: dict[str, str] | N
 
 def _problem(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, errors.Problem)
+    return of_problem(request, error)
+
+
+def of_problem(request: Request, error: errors.Problem, more: dict[str, str] | None = None) -> ProblemResponse:
+    """The answer for an error of a use case. more: Further headers."""
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     if status >= 500:
         log.error(error.code, detail=error.detail)
     told = error.public or error.detail
     wait = "2" if isinstance(error, errors.NotYet) else "5" if status == 503 else ""
-    headers = {"Retry-After": wait} if wait else None
+    headers = {"Retry-After": wait} if wait else {}
+    if isinstance(error, errors.OverQuota):
+        headers = _headers_of(error.quota)
+        REFUSALS.labels(tenancy.current(), error.quota.name).inc()
     problem = document(status, error.code, error.title, told, error.faults, error.more)
-    return _answer(request, problem, headers)
+    return _answer(request, problem, headers | (more or {}))
+
+
+def _headers_of(quota: errors.Quota) -> dict[str, str]:
+    after = {} if quota.retry_after_s is None else {"Retry-After": str(quota.retry_after_s)}
+    return after | fields_of(quota)
 
 
 def _refused(request: Request, error: Exception) -> ProblemResponse:

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.http import digests
+from app.api.http.arriving import Room, given_back, room_of, room_of_upload
 from app.api.http.body_limits import allow
 from app.api.http.deps import in_threads
 from app.api.http.digests import Check
@@ -43,9 +44,10 @@ async def received(request: Request, services: Services, upload_id: str | None) 
         return
     check_announced(request, services)
     with services.store.incoming() as path:
-        upload = await _receive_file(stream(request), services, path)
-        await _check(request, upload, checks)
-        yield upload
+        async with _room(request, services, path) as room:
+            upload = await _receive_file(stream(request), services, path, room)
+            await _check(request, upload, checks)
+            yield upload
 
 
 async def _refuse_body(request: Request) -> None:
@@ -69,6 +71,7 @@ async def whole_upload(
         upload = Upload(whole.path, await places.run("upload", sha256_of, whole.path))
         await _check(request, upload, [*checks, *digests.checks_of(whole.digests)])
         yield upload
+    await room_of_upload(request, services, id_).give_back()
 
 
 async def _check(request: Request, upload: Upload, checks: Sequence[Check]) -> None:
@@ -82,38 +85,64 @@ async def _check(request: Request, upload: Upload, checks: Sequence[Check]) -> N
 
 
 @asynccontextmanager
-async def received_file(chunks: AsyncIterator[bytes], services: Services) -> AsyncIterator[Upload]:
-    """The bytes of a multipart form's file as a file, which is deleted after the block unless the store took it."""
+async def received_file(request: Request, chunks: AsyncIterator[bytes], services: Services) -> AsyncIterator[Upload]:
+    """The bytes of a multipart form's file as a file, which is deleted after the block unless the store took it.
+
+    chunks: Those bytes, which `request` sends among others.
+    """
     with services.store.incoming() as path:
-        yield await _receive_file(chunks, services, path)
+        async with _room(request, services, path) as room:
+            yield await _receive_file(chunks, services, path, room)
 
 
-async def _receive_file(chunks: AsyncIterator[bytes], services: Services, path: Path) -> Upload:
+@asynccontextmanager
+async def _room(request: Request, services: Services, path: Path) -> AsyncIterator[Room]:
+    """The room for a whole file, which is given back after the block. Raises `StorageFull` or `NeverFits`."""
+    async with given_back(room_of(request, services, path.name)) as room:
+        if (length := announced_bytes(request)) is not None:
+            await room.cover(length, announced=True)
+        yield room
+
+
+async def _receive_file(chunks: AsyncIterator[bytes], services: Services, path: Path, room: Room) -> Upload:
     digest = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
-        size = await _receive(chunks, FileSink(file, digest), services.settings.upload_limit_bytes)
+        size = await _receive(chunks, FileSink(file, digest), services.settings.upload_limit_bytes, room)
     _check_not_empty(size)
     return Upload(path, digest.hexdigest())
 
 
 async def receive_piece(
-    request: Request, services: Services, sink: Sink, end: int | None, checks: Sequence[Check]
+    request: Request, services: Services, id_: str, opened: uploads.Opened, checks: Sequence[Check]
 ) -> None:
     """Append the body of `request` to an upload in pieces.
 
-    end: Size in bytes that the upload must not pass; None for the limit of all uploads. checks: What the body must be;
-    with one, all of the body is added or nothing. Without one, bytes that arrived before an error are added, as far as
-    they do not pass `end`.
+    checks: What the body must be; with one, all of the body is added or nothing. Without one, bytes that arrived before
+    an error are added, as far as they do not pass the end.
 
-    Raises `TooLarge`, `TooSlow`, `Unreadable`, `NoRoom`, `Conflict` for bytes after `end`, or the error of a check.
+    Raises `TooLarge`, `TooSlow`, `Unreadable`, `NoRoom`, `StorageFull`, `NeverFits`, `Conflict` for bytes after the
+    end, or the error of a check.
     """
-    limit_bytes, before = services.settings.upload_limit_bytes, sink.size
+    sink, room = opened.sink, room_of_upload(request, services, id_)
+    whole = max(opened.total or 0, sink.size)
+    if (length := announced_bytes(request)) is not None:
+        await room.cover(max(whole, sink.size + length), announced=True)
+    try:
+        await _receive_piece(request, services, opened, checks, room)
+    finally:
+        await room.settle(max(whole, sink.size))
+
+
+async def _receive_piece(
+    request: Request, services: Services, opened: uploads.Opened, checks: Sequence[Check], room: Room
+) -> None:
+    limit_bytes, sink, before = services.settings.upload_limit_bytes, opened.sink, opened.sink.size
     if not checks:
-        await _receive(stream(request), sink, limit_bytes, end, before)
+        await _receive(stream(request), sink, limit_bytes, room, opened.end, before)
         return
     with services.store.incoming() as path:
         with path.open("wb", buffering=0) as file:
-            await _receive(stream(request), FileSink(file), limit_bytes, end, before)
+            await _receive(stream(request), FileSink(file), limit_bytes, room, opened.end, before)
         with no_room_is_told():
             await run_in_threadpool(_add_if_right, path, checks, sink)
 
@@ -127,9 +156,12 @@ def _add_if_right(path: Path, checks: Sequence[Check], sink: Sink) -> None:
 
 
 async def _receive(
-    chunks: AsyncIterator[bytes], sink: Sink, limit_bytes: int, end: int | None = None, before: int = 0
+    chunks: AsyncIterator[bytes], sink: Sink, limit_bytes: int, room: Room, end: int | None = None, before: int = 0
 ) -> int:
-    """Write what arrives to `sink`; returns its size in bytes. before: bytes of the file that came earlier."""
+    """Write what arrives to `sink`; returns its size in bytes.
+
+    room: Reserved for the file. end: Size in bytes that the file must not pass. before: Bytes of it that came earlier.
+    """
     waiting, size = bytearray(), 0
     with no_room_is_told():
         async with _writer(sink) as write:
@@ -140,6 +172,7 @@ async def _receive(
                         raise _too_large(limit_bytes)
                     if end is not None and before + size > end:
                         raise uploads.beyond(end)
+                    await room.cover(before + size)
                     waiting += chunk
                     if len(waiting) >= CHUNK_BYTES:
                         await write(waiting)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -22,13 +23,16 @@ def read_job(services: Services, job_id: str) -> Job:
         return lifecycle.get(session, job_id)
 
 
-async def wait_for_end(services: Services, job_id: str, seconds: float) -> Job:
-    """The job when it has ended, or its state after `seconds`. No database connection is occupied while waiting."""
+async def wait_for_end(services: Services, job_id: str, seconds: float, request: Request | None = None) -> Job:
+    """The job when it has ended, or its state after `seconds`. No database connection is occupied while waiting.
+
+    request: Who waits for it, if that is all that the request is for: nobody waits when its client has gone.
+    """
     deadline = time.monotonic() + seconds
     while True:
         job = await run_in_threadpool(read_job, services, job_id)
         left = deadline - time.monotonic()
-        if job.status in lifecycle.FINAL or left <= 0:
+        if job.status in lifecycle.FINAL or left <= 0 or (request and await request.is_disconnected()):
             return job
         await asyncio.sleep(min(POLL_S, left))
 

@@ -93,6 +93,10 @@ def test_the_key_alone_is_printed_on_standard_output(data: Path) -> None:
         ("keys revoke nothing", 3, "There is no key 'nothing'."),
         ("keys rotate nothing", 3, "There is no key 'nothing'."),
         ("tenants add ../x", 3, "name of a tenant"),
+        ("tenants show nothing", 3, "There is no tenant 'nothing'."),
+        ("tenants set nothing --bytes 1", 3, "There is no tenant 'nothing'."),
+        ("tenants set local --bytes 5XB", 2, "500GB"),
+        ("tenants set local --queued-jobs -1", 2, "no amount"),
     ],
 )
 def test_mistakes_are_told(data: Path, command: str, code: int, part: str) -> None:
@@ -105,3 +109,17 @@ def test_a_service_that_others_reach_cannot_be_left_open(data: Path, monkeypatch
     monkeypatch.setenv("CANEMAP_AUTH", "none")
     done = canemap(data, "serve", "--host", "0.0.0.0", "--json")
     assert done.returncode == 2 and "CANEMAP_AUTH is none" in done.stderr
+
+
+def test_limits_of_a_tenant_are_set_one_by_one_and_shown_with_what_is_used(data: Path) -> None:
+    told(data, "tenants", "add", "nanning", "--title", "南宁")
+    told(data, "tenants", "set", "nanning", "--queued-jobs", "100", "--bytes", "1.5TiB", "--uploads", "none")
+    told(data, "tenants", "set", "nanning", "--pixels-per-day", "20G", "--queued-jobs", "default")
+    shown = told(data, "tenants", "show", "nanning")
+    assert isinstance(shown, dict) and shown["title"] == "南宁"
+    own = {name: most for name, most in shown["limits"].items() if most is not None}
+    assert own == {"stored_bytes": 3 * 2**39, "uploads": 0, "pixels_per_day": 20 * 10**9}
+    assert shown["limits_in_force"]["queued_jobs"] == 1000
+    assert shown["used"] == {"queued_jobs": 0, "stored_bytes": 0, "pixels_today": 0}
+    table = canemap(data, "tenants", "show", "nanning").stdout
+    assert "20,000,000,000" in table and "no limit" in table
