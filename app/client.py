@@ -16,6 +16,7 @@ print(p.areas())
 import base64
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
@@ -38,9 +39,11 @@ FINAL = ("successful", "failed", "dismissed")
 Unreachable = httpx.TransportError
 """What every request raises when the service cannot be reached."""
 TRIES = 5
+LONGEST_PAUSE_S = 60  # a service that asks for more is not asked again: whoever called decides
 TRANSIENT = (423, 429, 503)
 ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")  # of an uploaded file
 PIECE_BYTES = 32 * 1024**2  # a larger file is uploaded in pieces of this size
+log = logging.getLogger("canemap")
 
 
 class CanemapError(Exception):
@@ -48,6 +51,7 @@ class CanemapError(Exception):
 
     status: the HTTP status, 0 if unknown. type: the stable code of the problem. detail: the problem in one sentence.
     errors: all faults of the request, each with pointer, code, detail and hint. subject: name of the file, or "".
+    retry_after_s: seconds after which the service says that another try is sensible; None if it does not say.
     """
 
     def __init__(self, problem: Json, subject: str = "") -> None:
@@ -57,6 +61,7 @@ class CanemapError(Exception):
         self.type: str = problem.get("type", "about:blank")
         self.detail: str = problem.get("detail", "")
         self.errors: list[Json] = problem.get("errors", [])
+        self.retry_after_s: float | None = problem.get("retry_after_s")
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -367,7 +372,12 @@ class Client:
         show = progress if callable(progress) else _show_line if progress else _ignore
         deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
         while True:
-            job = self.job(id, wait_s=1 if progress else 30)
+            try:
+                job = self.job(id, wait_s=1 if progress else 30)
+            except CanemapError as error:
+                if error.status != 429 or time.monotonic() > deadline:  # too many wait at once: this one goes on later
+                    raise
+                continue
             show(job)
             if job["status"] in FINAL:
                 break
@@ -740,6 +750,8 @@ def title_of_file(name: str) -> str | None:
 def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
     """Send a request that may be sent twice, `TRIES` times at most, until the service answers and is not busy.
 
+    Between two tries it waits as long as the service asks, if that is not longer than `LONGEST_PAUSE_S`.
+
     Raises `CanemapError` when the service refuses the request, httpx.TransportError when it cannot be reached.
     """
     for attempt in range(TRIES):
@@ -752,8 +764,10 @@ def _send_with_retries(send: Callable[[], httpx.Response]) -> httpx.Response:
         else:
             if answer.status_code not in TRANSIENT or attempt + 1 == TRIES:
                 return _checked(answer)
-            after = answer.headers.get("retry-after", "")
-            pause_s = float(after) if after.isdecimal() else pause_s
+            pause_s = pause_s if (after := _retry_after_s(answer)) is None else after
+            if pause_s > LONGEST_PAUSE_S:
+                return _checked(answer)
+            log.info("%s Trying again in %g s.", _problem_of(answer)["detail"], pause_s)
         time.sleep(pause_s)
     raise AssertionError("unreachable")
 
@@ -777,15 +791,26 @@ def _offset(answer: httpx.Response) -> int:
 
 def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_error:
-        try:
-            problem = answer.json()
-        except ValueError:
-            problem = None
-        if not isinstance(problem, dict) or "detail" not in problem:  # it is from a proxy, or from another program
-            detail = f"{answer.request.url} answers {answer.status_code} {answer.reason_phrase}."
-            problem = {"status": answer.status_code, "detail": detail}
-        raise CanemapError(problem)
+        raise CanemapError(_problem_of(answer))
     return answer
+
+
+def _problem_of(answer: httpx.Response) -> Json:
+    """The problem document of an answer, with the seconds that it asks to wait, if it does."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict) or "detail" not in problem:  # it is from a proxy, or from another program
+        detail = f"{answer.request.url} answers {answer.status_code} {answer.reason_phrase}."
+        problem = {"status": answer.status_code, "detail": detail}
+    after = _retry_after_s(answer)
+    return problem if after is None else {**problem, "retry_after_s": after}
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    after = answer.headers.get("retry-after", "")
+    return float(after) if after.isdecimal() else None
 
 
 def _json(answer: httpx.Response) -> Json:

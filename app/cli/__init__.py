@@ -16,6 +16,7 @@ from app.cli import (
     installation,
     keys,
     lists,
+    output,
     schedule,
     service,
     show,
@@ -51,4 +52,5 @@ def canemap(version: Version = False) -> None:
 
 def main() -> None:
     """Run a command. Exit codes: 0 success, 2 wrong usage, 3 refused, 4 the job failed, 5 the job was dismissed."""
+    output.tell_of_pauses()
     failures.run(in_language(with_common_options(typer.main.get_command(app))))

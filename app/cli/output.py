@@ -1,6 +1,7 @@
 """The output of commands: tables and progress for people, JSON for programs."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from app.cli import tables
 from app.cli.hints import in_terms_of_commands
 from app.cli.language import arguments, told
 from app.cli.texts import duration, text
-from app.client import FINAL, Client, Json, Show, Work
+from app.client import FINAL, Client, Json, Show, Work, log
 
 console = Console()
 errors = Console(stderr=True)
@@ -47,6 +48,21 @@ def say(line: str) -> None:
     """Print a line for people to standard error, or nothing if the command was called with --json."""
     if not wants_json():
         print(told(line), file=sys.stderr)
+
+
+class _Pauses(logging.Handler):
+    """Tells people when the client waits because the service asks for it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say why, and for how long."""
+        detail, seconds = record.args if isinstance(record.args, tuple) else (record.getMessage(), 0)
+        say(text("asks_to_wait", detail=detail, seconds=seconds))
+
+
+def tell_of_pauses() -> None:
+    """Say it when the client waits because the service asks for it."""
+    log.addHandler(_Pauses())
+    log.setLevel(logging.INFO)
 
 
 def warn(line: str) -> None:

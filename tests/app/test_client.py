@@ -227,3 +227,32 @@ def test_the_url_and_the_key_are_read_from_the_environment(wire: Wire, monkeypat
 def test_a_service_that_cannot_be_reached_is_not_ready() -> None:
     with Client("http://127.0.0.1:9") as client:
         assert not client.ready()
+
+
+FULL = {"type": "too-many-jobs", "status": 429, "detail": "Many jobs wait.", "errors": []}
+
+
+def test_a_refusal_for_a_limit_is_tried_again_after_the_time_that_the_service_names(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "canemap")
+    wire.answers = [(429, {"Retry-After": "0"}, FULL), (201, {}, {"id": "trn_1", "job": {}})]
+    with Client(wire.url) as client:
+        assert client.train("gx:1").id == "trn_1"
+    assert len({request[2]["Idempotency-Key"] for request in wire.requests}) == 1
+    assert [record.getMessage() for record in caplog.records] == ["Many jobs wait. Trying again in 0 s."]
+
+
+def test_a_refusal_that_holds_for_hours_is_told_at_once(wire: Wire) -> None:
+    wire.answers = [(429, {"Retry-After": "30000"}, FULL)]
+    with Client(wire.url) as client, pytest.raises(CanemapError, match="Many jobs wait") as refused:
+        client.train("gx:1")
+    assert (len(wire.requests), refused.value.status, refused.value.retry_after_s) == (1, 429, 30000)
+
+
+def test_whoever_waits_for_a_job_goes_on_while_too_many_do(wire: Wire) -> None:
+    busy: Answer = (429, {"Retry-After": "0"}, FULL)
+    wire.answers = [*[busy] * 12, (200, {}, {**DONE, "status": "successful"})]
+    with Client(wire.url) as client:
+        assert client.wait("x")["status"] == "successful"
+    assert len(wire.requests) == 13
