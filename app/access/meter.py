@@ -3,13 +3,16 @@
 It needs no database for that: the limits of all tenants are read every few seconds. Another process counts by itself.
 """
 
+import asyncio
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from sqlalchemy import select
 
@@ -26,6 +29,7 @@ Kind = Literal["uploads", "downloads", "streams"]
 RENEW_S = 5.0  # a limit that was changed through another process holds after this time
 MINUTE_S = 60
 RETRY_S = 5
+AT_WORK = max(4, 2 * (os.cpu_count() or 1))  # requests of one key that are worked on at once; others wait their turn
 MOST = 10_000  # keys whose requests are remembered
 DETAILS: dict[Kind, str] = {
     "uploads": "Your key sends {} files already, and may send no more at once.",
@@ -44,6 +48,7 @@ class Meter:
     _limits: dict[str, Limits] = field(default_factory=dict)  # in force, by tenant
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)  # requests that a key may send, and as of when
     _busy: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    _turns: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)  # by key
 
     def renew(self) -> None:
         """Read the limits of all tenants."""
@@ -85,6 +90,17 @@ class Meter:
             raise _too_many_at_once(kind, most)
         self._busy[doing] += 1
         return partial(self._give_back, doing)
+
+    async def turn(self, sender: Principal) -> Callable[[], None]:
+        """Wait until fewer than `AT_WORK` requests of the key are worked on. Call the returned function at the end.
+
+        So one key's flood stands in its own line, and requests of others need not wait behind all of it.
+        """
+        if sender.key_id is None:
+            return _nothing
+        turns = self._turns.setdefault(sender.key_id, asyncio.Semaphore(AT_WORK))
+        await turns.acquire()
+        return turns.release  # which keeps the line until its last request has ended
 
     def busy(self, key_id: str, kind: Kind) -> int:
         """How many of one kind a key does now."""

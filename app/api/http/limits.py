@@ -66,11 +66,15 @@ def _telling(send: Send, left: Quota) -> Send:
 
 
 async def take_turn(request: Request) -> None:
-    """Count an upload, a download or a stream until the request has ended. Raises `OverQuota`."""
-    kind = _kind_of(request)
-    if kind and TAKEN in request.scope:
-        meter: Meter = request.app.state.meter
-        request.scope[TAKEN].append(meter.take(request.scope["principal"], kind))
+    """Count an upload, a download or a stream until the request has ended; others wait for their turn.
+
+    Raises `OverQuota`.
+    """
+    if TAKEN not in request.scope:
+        return
+    meter: Meter = request.app.state.meter
+    kind, sender = _kind_of(request), request.scope["principal"]
+    request.scope[TAKEN].append(meter.take(sender, kind) if kind else await meter.turn(sender))
 
 
 def _kind_of(request: Request) -> Kind | None:

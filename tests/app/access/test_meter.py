@@ -1,5 +1,6 @@
 """What a key may do in one process: requests by a bucket that fills up again, and what it does at once."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.access.meter import Meter
+from app.access.meter import AT_WORK, Meter
 from app.access.scopes import Principal
 from app.core import tenancy
 from app.core.db import Database
@@ -105,3 +106,24 @@ def test_the_limits_of_a_tenant_are_those_of_the_service_but_where_it_has_its_ow
     own = counted.limits_of("local")
     assert (own.requests_per_minute, own.queued_jobs, own.stored_bytes, own.pixels_per_day) == (60, 0, 0, 0)
     database.close()
+
+
+def test_a_key_waits_behind_its_own_requests_and_never_behind_those_of_another() -> None:
+    async def scenario() -> None:
+        counted = meter(Clock())
+        ends = [await counted.turn(PORTAL) for _ in range(AT_WORK)]
+        late = asyncio.create_task(counted.turn(PORTAL))
+        await asyncio.sleep(0.01)
+        assert not late.done()
+        other = await asyncio.wait_for(counted.turn(Principal("guilin", "view", "key00002")), 5)
+        ends.pop()()
+        ends.append(await asyncio.wait_for(late, 5))
+        gone = asyncio.create_task(counted.turn(PORTAL))  # a client that has left does not keep the line
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        for end in (*ends, other):
+            end()
+        again = [await asyncio.wait_for(counted.turn(PORTAL), 5) for _ in range(AT_WORK)]
+        assert len(again) == AT_WORK
+
+    asyncio.run(scenario())
