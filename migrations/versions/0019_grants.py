@@ -1,14 +1,14 @@
 """Grants: a tenant can be given models of others, of which it keeps copies under a longer name
 
-Revision: 0021; after 0020.
+Revision: 0019; after 0018.
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0021"
-down_revision = "0020"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
