@@ -50,12 +50,14 @@ def acting() -> Iterator[None]:
     from app.core.acting import Act
     from app.core.acting import acting as acting_for
     from app.core.errors import Problem
+    from app.core.masking import masked
     from app.settings import Settings
 
     check_schema(Settings())
     log.watch()
+    command = masked(shlex.join(["canemap", *sys.argv[1:]]))
     try:
-        with acting_for(Act("command line", shlex.join(["canemap", *sys.argv[1:]]), may_approve=True)):
+        with acting_for(Act("command line", command, may_approve=True)):
             yield
     except Problem as problem:
         hints = (fault.hint for fault in problem.faults)

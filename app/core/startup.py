@@ -9,6 +9,7 @@ from typing import TextIO
 import structlog
 
 from app.core.calm_start import GARBAGE_THRESHOLDS
+from app.core.masking import masked
 from app.settings import Settings
 from ml.text import is_storable
 
@@ -29,7 +30,7 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _without_controls,
+        _fit_to_keep,
     ]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     if settings.log_format == "console":
@@ -49,9 +50,9 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
-def _without_controls(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape control characters: a text may be a path that a client sent, and terminals obey escape sequences."""
-    return {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
+def _fit_to_keep(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape control characters, which terminals obey, and mask secrets: a text may be a path that a client sent."""
+    return {key: _visible(masked(value)) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _visible(text: str) -> str:

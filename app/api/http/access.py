@@ -22,6 +22,7 @@ from app.api.http.problems import ProblemResponse
 from app.core import acting, tenancy
 from app.core.acting import Act
 from app.core.errors import Forbidden, document
+from app.core.masking import masked
 from app.requests import Scope as Needed
 from app.settings import Settings
 from ml.faults import Fault
@@ -196,7 +197,7 @@ def _act(scope: Scope, principal: Principal | None) -> Act | None:
     who = "loopback" if principal.key_id is None else f"key {principal.key_id}"
     request = structlog.contextvars.get_contextvars().get("request")
     peer = str((scope.get("client") or ("",))[0]) or None
-    return Act(who, f"{scope['method']} {scope['path']}", principal.may("approve"), peer, request)
+    return Act(who, masked(f"{scope['method']} {scope['path']}"), principal.may("approve"), peer, request)
 
 
 def require(principal: Principal, route: str) -> None:
