@@ -167,7 +167,7 @@ def _document(error: CanemapError) -> Json:
     document: Json = {
         "type": error.type,
         "status": error.status,
-        "detail": " ".join([commands_in(told(error.detail)), *_hints(error)]),
+        "detail": told(commands_in(told(error.detail)), *_hints(error)),
     }
     if error.subject:
         document["file"] = error.subject

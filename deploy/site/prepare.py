@@ -113,7 +113,7 @@ def _list(name: str, title: str, pages: Path) -> None:
     for file in sorted((ROOT / name).iterdir()):
         if file.suffix == ".md":
             lines.append(f"* [{_title(file)}]({file.name})")
-        elif language := LANGUAGES.get(file.suffix):
+        elif file.is_file() and (language := LANGUAGES.get(file.suffix)):
             lines += [f"## {file.name}", "", f"```{language}", file.read_text(encoding="utf-8").rstrip(), "```"]
     (pages / name).mkdir(parents=True, exist_ok=True)
     (pages / name / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

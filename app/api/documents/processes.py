@@ -52,14 +52,14 @@ class InputDescription(Document):
     title: str
     description: str
     min_occurs: Literal[0, 1] = Field(alias="minOccurs")
-    max_occurs: Literal[1] = Field(1, alias="maxOccurs")
+    max_occurs: Literal[1] = Field(alias="maxOccurs")
     schema_: dict[str, Any] = Field(alias="schema")
 
     @classmethod
     def of(cls, name: str, schema: Mapping[str, Any], *, required: bool) -> "InputDescription":
         """The description of an input with this schema."""
         title, about = str(schema.get("title", name)), str(schema.get("description", ""))
-        return cls(title=title, description=about, min_occurs=int(required), schema_=dict(schema))
+        return cls(title=title, description=about, min_occurs=int(required), max_occurs=1, schema_=dict(schema))
 
 
 class OutputDescription(Document):
