@@ -29,7 +29,7 @@ Kind = Literal["uploads", "downloads", "streams"]
 RENEW_S = 5.0  # a limit that was changed through another process holds after this time
 MINUTE_S = 60
 RETRY_S = 5
-AT_WORK = max(4, 2 * (os.cpu_count() or 1))  # requests of one key that are worked on at once; others wait their turn
+AT_WORK = max(2, os.cpu_count() or 1)  # requests of one key that are worked on at once; others wait their turn
 MOST = 10_000  # keys whose requests are remembered
 DETAILS: dict[Kind, str] = {
     "uploads": "Your key sends {} files already, and may send no more at once.",
