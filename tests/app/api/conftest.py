@@ -1,5 +1,7 @@
 """The API as a real server on the loopback, and real files to send to it."""
 
+import io
+import logging
 import shutil
 import threading
 import time
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from structlog.stdlib import ProcessorFormatter
 
 from app.api.http.connections import BoundedProtocol
 from app.core.db import migrate
@@ -55,6 +58,16 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a new server on `settings`."""
     with serving(settings) as client:
         yield client
+
+
+@pytest.fixture
+def log(http: httpx.Client) -> io.StringIO:
+    """What the service of `http` writes into its log from now on."""
+    stream = io.StringIO()
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, ProcessorFormatter) and isinstance(handler, logging.StreamHandler):
+            handler.setStream(stream)
+    return stream
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """Secrets that are sent to all places where a program may put them: nothing keeps or tells them; on both databases."""
 
 import io
-import logging
 
 import httpx
 import pytest
-from structlog.stdlib import ProcessorFormatter
 
 from app.core.masking import masked
 from app.settings import Settings
@@ -18,16 +16,6 @@ TOLD = ("/v1/audit", "/v1/keys", "/v1/webhooks", "/v1/jobs", "/v1/scenes", "/v1/
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"auth": "keys"})
-
-
-@pytest.fixture
-def log(http: httpx.Client) -> io.StringIO:
-    """What the service of `http` writes into its log from now on."""
-    stream = io.StringIO()
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, ProcessorFormatter) and isinstance(handler, logging.StreamHandler):
-            handler.setStream(stream)
-    return stream
 
 
 def test_a_key_that_is_sent_anywhere_is_kept_and_told_nowhere(
