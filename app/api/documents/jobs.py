@@ -17,8 +17,8 @@ OGC_REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
 
 
-class StatusInfo(Document):
-    """The state of a job as OGC API - Processes has it, without any null."""
+class _OfJob(Document):
+    """What both documents of a job begin with."""
 
     job_id: str = Field(alias="jobID", description="Id of the job, which is also the id of the resource that it makes.")
     type: Literal["process"] = "process"
@@ -27,6 +27,11 @@ class StatusInfo(Document):
     message: str
     progress: int = Field(ge=0, le=100, description="Progress in percent.")
     created: datetime
+
+
+class StatusInfo(_OfJob):
+    """The state of a job as OGC API - Processes has it, without any null."""
+
     started: Omitted[datetime] = None
     finished: Omitted[datetime] = None
     updated: datetime
@@ -38,16 +43,9 @@ class StatusInfo(Document):
         return cls(**{name: getattr(job, name) for name in cls.model_fields})
 
 
-class Job(Document):
+class Job(_OfJob):
     """The state of a job: `statusInfo` of OGC API - Processes. canemap adds the fields from `stage` on."""
 
-    job_id: str = Field(alias="jobID", description="Id of the job, which is also the id of the resource that it makes.")
-    type: Literal["process"] = "process"
-    process_id: Kind = Field(alias="processID", description="The kind of the job.")
-    status: Status
-    message: str
-    progress: int = Field(ge=0, le=100, description="Progress in percent.")
-    created: datetime
     started: datetime | None
     finished: datetime | None
     updated: datetime
