@@ -22,10 +22,10 @@ from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.waiting import wait_for_end
 from app.api.plain_schemas import schemas_of
-from app.core.errors import Invalid, NotFound, Problem, invalid
+from app.core.errors import Invalid, NotFound, Problem
 from app.core.idempotency import IdempotentRequest
 from app.data import datasets
-from app.learning import evaluations, experiments, registry, trainings
+from app.learning import evaluations, experiments, registry, sharing, trainings
 from app.mapping import predictions
 from app.requests import (
     DatasetRequest,
@@ -45,11 +45,12 @@ NO_SUCH_PROCESS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/
 
 
 def _evaluate(services: Services, inputs: EvaluationInputs, once: IdempotentRequest) -> Evaluation:
-    with services.database.read() as session:
-        try:
-            model = registry.resolve(session, inputs.model)
-        except NotFound as error:
-            raise invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/model") from error
+    try:
+        reference = sharing.own(services, inputs.model)
+        with services.database.read() as session:
+            model = registry.resolve(session, reference)
+    except NotFound as error:
+        raise predictions.unknown_model(error) from error
     return evaluations.create(services, model.name, str(model.version), inputs, once)
 
 

@@ -275,10 +275,11 @@ def _own_model(services: Services, reference: str) -> str:
     try:
         return sharing.own(services, reference)
     except NotFound as error:
-        raise _unknown_model(error) from error
+        raise unknown_model(error) from error
 
 
-def _unknown_model(error: NotFound) -> Invalid:
+def unknown_model(error: NotFound) -> Invalid:
+    """The error for a body that names a model that is not there."""
     return invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/model")
 
 
@@ -292,7 +293,7 @@ def _scene_and_model(session: Session, request: PredictionRequest) -> tuple[Scen
     try:
         model = registry.resolve(session, request.model)
     except NotFound as error:
-        faults.append(_unknown_model(error))
+        faults.append(unknown_model(error))
     if scene is None or model is None:
         raise Invalid(faults[0].code, *(fault for each in faults for fault in each.faults))
     return scene, model

@@ -110,6 +110,16 @@ def test_maps_and_copies_stay_when_the_grant_and_the_version_go(
     services.close()
 
 
+def test_a_process_takes_a_given_model_as_its_route_does(http: httpx.Client, county: httpx.Client) -> None:
+    inputs = {"model": f"{GIVEN}@champion", "dataset": "none:1"}
+    path = "/v1/processes/evaluation/execution"
+    assert county.post(path, json={"inputs": inputs}).json()["type"] == "unknown-model"
+    give(http, GIVEN)
+    by_process = county.post(path, json={"inputs": inputs}).json()["type"]
+    by_route = county.post(f"/v1/models/{GIVEN}/versions/@champion/evaluations", json={"dataset": "none:1"})
+    assert by_process == by_route.json()["type"] != "unknown-model"
+
+
 def test_simultaneous_uses_make_one_copy(http: httpx.Client, county: httpx.Client, settings: Settings) -> None:
     give(http, GIVEN)
     answers: list[int] = []
