@@ -1,6 +1,7 @@
 """Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 
 from ml.contract import UNLABELLED
-from ml.faults import Fault, InputRefused, refuse_any
+from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.geo.areas import straight_px
 from ml.geo.crs import full_turn, transformer, turned
 from ml.geo.grid import Box, Grid, far_apart
@@ -36,6 +37,7 @@ from ml.scenes.tiff_safety import TiffLayout
 NO_FEATURE = -1
 _NOT_VALID = 0  # number of the feature that stands for the pixels of a mask without a value
 _WHOLE_NUMBERS = "Write them as whole numbers of at most 32 bits: gdal_translate -ot Int32 old.tif new.tif"
+_DOUBTS_ABOUT_TEXT = ("guessed_encoding", "undecodable_text")
 _CROPPED = 0.1  # share of a scene's sides by which a mask of it may differ if one was cropped; a mosaic differs more
 _FINEST = 8  # largest ratio of the scene's pixel side to the mask's pixel side
 
@@ -137,6 +139,16 @@ def _scale_faults(dataset: DatasetReader) -> Iterator[Fault]:
         yield Fault("bad_scale", detail, hint)
 
 
+@contextmanager
+def _doubts_about_text_are_told(notes: Iterable[Note]) -> Iterator[None]:
+    """Add the notes that doubt the encoding to a refusal of the classes, which may have no other cause."""
+    try:
+        yield
+    except InputRefused as refused:
+        doubts = [Fault(note.code, note.detail, note.hint) for note in notes if note.code in _DOUBTS_ABOUT_TEXT]
+        raise InputRefused(*doubts, *refused.faults, more=refused.more) from None
+
+
 class PolygonLayer:
     """Valid polygons, in the order of the file. Where polygons overlap, the later one counts.
 
@@ -157,7 +169,9 @@ class PolygonLayer:
         self.kind, self.crs, self.file = layer.kind, layer.crs, layer
         self.geometries = np.array([feature.geometry for feature in features])
         refuse_any(absent_attributes(features, options.class_field, options.field_id))
-        self.legend, self.fields = classes_of(features, options), fields_of(features, options.field_id)
+        with _doubts_about_text_are_told(layer.notes):
+            self.legend = classes_of(features, options)
+        self.fields = fields_of(features, options.field_id)
         self.values = self.legend.values
         self._background = options.background
 

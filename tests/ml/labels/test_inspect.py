@@ -200,6 +200,17 @@ def test_a_refusal_says_that_the_encoding_was_guessed(tmp_path: Path) -> None:
     assert features_by_class(inspect_labels(named, options)) == {0: 1, 1: 1}
 
 
+@pytest.mark.parametrize(
+    ("encoding", "cpg", "doubt"), [("big5", None, "guessed_encoding"), ("gbk", "UTF-8", "undecodable_text")]
+)
+def test_classes_that_are_unknown_as_their_encoding_is_are_refused_with_both(
+    tmp_path: Path, encoding: str, cpg: str | None, doubt: str
+) -> None:
+    items: list[Item] = [(square(0, 0), {"crop": "甘蔗"}), (square(20, 0), {"crop": "水稻"})]
+    path = zipped_shapefile(tmp_path / "x", items, encoding=encoding, cpg=cpg)
+    assert codes(path, class_field="crop", classes={"甘蔗": 1, "水稻": 0}) == [doubt, "unknown_class", "unknown_class"]
+
+
 def test_a_key_that_matches_nothing_is_a_warning_where_its_class_has_another(tmp_path: Path) -> None:
     options = LabelOptions(class_field="crop", classes={"cane": 1, "甘蔗": 1, "wheat": 0, "*": 0, "unsure": 255})
     (note,) = inspected(tmp_path, "cane", "maize", options=options).warnings
