@@ -47,7 +47,7 @@ FROM build AS needs-api
 COPY pyproject.toml requirements.lock ./
 # the lock as constraints: the versions and hashes that the tests ran with, and only what this image needs of them
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --requirements pyproject.toml --extra api --constraint requirements.lock
+    uv pip install --requirements pyproject.toml --extra api --extra tracing --constraint requirements.lock
 
 FROM build AS needs-worker
 # PyPI's torch for Linux computes on NVIDIA's GPUs; https://download.pytorch.org/whl/cpu has a small one for CPUs
@@ -57,7 +57,7 @@ COPY pyproject.toml requirements-worker.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     torch=$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml) \
     && uv pip install --no-deps "$torch" --index "$TORCH_INDEX" \
-    && uv pip install --requirements pyproject.toml --extra worker --constraint requirements-worker.lock
+    && uv pip install --requirements pyproject.toml --extra worker --extra tracing --constraint requirements-worker.lock
 
 FROM build AS code
 # convolutions for the CPUs of this architecture: more than twice as fast as torch's

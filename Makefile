@@ -100,7 +100,7 @@ $(DOCS)/.ready: pyproject.toml
 LOCK = pip compile pyproject.toml --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 lock: $(STAMP)  ## renew requirements.lock and requirements-worker.lock, which the image of the worker has (both without torch)
 	$(UV) $(LOCK) --upgrade --extra api --extra learn --extra dev -o requirements.lock
-	UV_FIND_LINKS= $(UV) $(LOCK) --upgrade --extra worker --constraint requirements.lock --no-emit-package torch -o requirements-worker.lock
+	UV_FIND_LINKS= $(UV) $(LOCK) --upgrade --extra worker --extra tracing --constraint requirements.lock --no-emit-package torch -o requirements-worker.lock
 
 wheels: $(STAMP) $(NATIVE)  ## gather wheels/, with canemap's own, for a machine without internet: there, PIP_FIND_LINKS=wheels PIP_NO_INDEX=1 make test
 	$(BIN)/pip download --quiet --dest wheels uv "$(TORCH)" hatchling $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))

@@ -52,6 +52,7 @@ from app.api.http import (
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
+from app.core import tracing
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
 from app.inspection.inspector import SERVER
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     chosen = settings or Settings()
     configure_logs(chosen)
+    tracing.begin("canemap-api")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

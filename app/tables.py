@@ -5,6 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import BigInteger, Computed, ForeignKey, ForeignKeyConstraint, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.core import tracing
 from app.core.columns import TENANT_LENGTH, Base, Owned, OwnedId, PydanticJSON, now
 from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
@@ -255,6 +256,7 @@ class Job(Owned, Base):
     pause_s: Seconds for which a job waits that is tried again; 0 when it can be claimed. A sweep counts them by its own
         clock, so that a clock that is set back delays nothing. next_attempt: When the pause ends, as clients are told.
     attempts: The last attempts that have ended.
+    traceparent: The span of a trace that asked for the job, as the recommendation Trace Context of the W3C writes it.
     revision: Grows with each change that clients can see.
     """
 
@@ -283,6 +285,7 @@ class Job(Owned, Base):
     started: Mapped[datetime | None]
     finished: Mapped[datetime | None]
     updated: Mapped[datetime] = mapped_column(default=now)
+    traceparent: Mapped[str | None] = mapped_column(String(tracing.LENGTH))
 
     __table_args__ = (
         Index("ix_jobs_created", "tenant", "created", "id"),

@@ -15,6 +15,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from celery.worker.control import Panel
 from sqlalchemy import delete
 
+from app.core import tracing
 from app.core.columns import now
 from app.core.periodic import every, start_every
 from app.core.startup import calm_collection, configure_logs
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 def run(settings: Settings, queues: list[str]) -> None:
     """Do the jobs of some queues until the process is asked to stop. On SIGTERM a running job is given back."""
     configure_logs(settings)
+    tracing.begin("canemap-worker")
     # run by root, Celery warns of pickled messages; this app accepts only JSON
     warnings.filterwarnings("ignore", category=SecurityWarning)
     services = Services.open(settings)

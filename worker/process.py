@@ -14,7 +14,7 @@ from multiprocessing.context import ForkServerProcess
 
 import structlog
 
-from app.core import tenancy
+from app.core import tenancy, tracing
 from app.core.startup import calm_collection, configure_logs
 from app.jobs import lifecycle
 from app.jobs.kinds import QUEUES
@@ -100,7 +100,7 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
 def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
     """Do a claimed job in this process, in the scope of its tenant, and end it or give it back."""
     configure_logs(settings)
-    with tenancy.acting_for(claim.tenant):
+    with tenancy.acting_for(claim.tenant), tracing.continued(claim.traceparent):
         _do(settings, claim, supervisor)
 
 

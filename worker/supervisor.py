@@ -6,16 +6,18 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 import structlog
 from kombu.utils.functional import retry_over_time
+from opentelemetry.trace import StatusCode
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import tenancy
+from app.core import tenancy, tracing
 from app.core.columns import now
 from app.core.errors import refusal
 from app.jobs import lifecycle
@@ -84,11 +86,21 @@ def _supervise(
     process: ForkServerProcess,
     connection: Connection,
 ) -> bool:
-    with structlog.contextvars.bound_contextvars(job=tenancy.whole(claim.job_id), attempt=claim.attempt):
+    job = tenancy.whole(claim.job_id)
+    about: dict[str, str | int] = {"canemap.job.id": job, "canemap.job.attempt": claim.attempt}
+    with (
+        structlog.contextvars.bound_contextvars(job=job, attempt=claim.attempt),
+        tracing.span_of_job(claim.kind, claim.traceparent, about) as span,
+    ):
         log.info("claimed", kind=claim.kind)
         since = time.monotonic()
-        JobSupervisor(services, claim, stopping).supervise(process, connection)
+        # what the child asks for, the jobs of parts for instance, belongs to this attempt
+        traced = replace(claim, traceparent=tracing.current())
+        JobSupervisor(services, traced, stopping).supervise(process, connection)
         status = _status_after(services, claim)
+        span.set_attribute("canemap.job.status", status)
+        if status == "failed":
+            span.set_status(StatusCode.ERROR)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
     return status in lifecycle.FINAL
 
@@ -112,6 +124,7 @@ class JobSupervisor:
         self._kill_at = float("inf")
         self._last_beat = self._last_progress = time.monotonic()
         self._stage_start = (time.monotonic(), 0)
+        self._stages = tracing.Stages()
 
     def supervise(self, process: ForkServerProcess, connection: Connection) -> None:
         """Send the claim to the waiting child. Return when it has ended, and the job has ended or was given back."""
@@ -122,6 +135,7 @@ class JobSupervisor:
         finally:
             process.kill()
             process.join()
+            self._stages.end()
         self._settle(process.exitcode)
 
     def _watch(self, process: ForkServerProcess, connection: Connection) -> None:
@@ -146,6 +160,7 @@ class JobSupervisor:
             return False
         if self._progress is None or progress.stage != self._progress.stage:
             self._stage_start = (time.monotonic(), progress.done)
+            self._stages.enter(progress.stage)
         elif progress.pixels:
             PIXELS.inc(progress.pixels - self._progress.pixels)
         self._progress, self._last_progress = progress, time.monotonic()

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.core import tenancy
+from app.core import tenancy, tracing
 from app.core.columns import now
 from app.core.errors import Conflict, NotYet, ProblemDocument, document
 from app.core.paging import Page, page
@@ -59,7 +59,7 @@ class Claim:
     """The right to work on a job, until another worker claims it.
 
     attempt: how often the job was claimed, this time included. parent: id of the parent job, if it has one.
-    tenant: To which the job belongs.
+    tenant: To which the job belongs. traceparent: The span of a trace that asked for the job, if one did.
     """
 
     job_id: str
@@ -67,6 +67,7 @@ class Claim:
     attempt: int
     parent: str | None = None
     tenant: str = tenancy.LOCAL
+    traceparent: str | None = None
 
     def in_its_scope(self) -> "Claim":
         """The claim with plain ids, for the scope of the tenant, which must be the current one."""
@@ -82,6 +83,7 @@ def create(session: Session, job_id: str, kind: str, *, parent: str | None = Non
     """
     queue = KINDS[kind].queue
     job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
+    job.traceparent = tracing.current()
     session.add(job)
     session.flush()
     # the only line of the log that has both the id of the request and the id of the job
@@ -132,7 +134,7 @@ def claim(session: Session, job_id: str) -> Claim | None:
     if job is None:
         return None
     _update_parent(session, job)
-    return Claim(job.id, job.kind, job.attempt, job.parent, job.tenant)
+    return Claim(job.id, job.kind, job.attempt, job.parent, job.tenant, job.traceparent)
 
 
 def claim_waiting(session: Session, queue: str) -> Claim | None:

@@ -16,6 +16,7 @@ from app.client import Client
 from app.core.startup import PYTHON
 from ml.synthetic import SyntheticScene, make_scene
 from tests import servers
+from tests.collector import Collector, collecting
 from tests.conftest import new_store_url, redis_number
 
 SIZE_PX = 320  # a test scene needs at least two blocks of 256 px for a confidence interval of its hectares
@@ -54,9 +55,17 @@ class Stack:
 
 
 @pytest.fixture(scope="package")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service without other servers, shared by all tests that leave it able to work."""
-    with up(tmp_path_factory.mktemp("live")) as stack:
+def collector() -> Iterator[Collector]:
+    """Receives the traces of `live`."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="package")
+def live(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+    """A service without other servers, shared by all tests that leave it able to work. It sends its traces."""
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with up(tmp_path_factory.mktemp("live"), **traced) as stack:
         yield stack
 
 

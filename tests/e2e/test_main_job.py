@@ -8,11 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from app.client import CanemapError, Client, JobDismissed, Json
 from ml.geo.raster import open_raster
 from ml.synthetic import SyntheticScene
 from tests.app.operations.test_supervise import lives
+from tests.collector import Collector
 from tests.e2e.conftest import SIZE_PX, TINY, Stack, up
 from tests.waiting import eventually, slowdown
 
@@ -85,6 +87,32 @@ def test_the_log_shows_a_job_from_its_request_to_its_end(stack: Stack, dataset: 
     of_job = {line["event"]: line for line in lines() if line.get("job") == job}
     assert (of_job["claimed"]["attempt"], of_job["successful"]["attempt"]) == (1, 1)
     assert {line["level"] for line in of_job.values()} == {"info"}
+
+
+@pytest.mark.parametrize("stack", ["embedded"], indirect=True)  # only this one sends its traces
+def test_one_trace_leads_from_a_client_to_the_stages_of_its_job(
+    stack: Stack, dataset: str, collector: Collector
+) -> None:
+    trace, client = os.urandom(16), os.urandom(8)
+    secret = f"cm_0123abcd_{'k' * 32}"
+    body = {"dataset": dataset, "register_as": "traced", "config": TINY | {"epochs": 1}}
+    headers = {"traceparent": f"00-{trace.hex()}-{client.hex()}-01"}
+    with httpx.Client(base_url=stack.url) as http:
+        http.get(f"/v1/jobs/{secret}?key={secret}", headers=headers)
+        job = http.post("/v1/trainings", json=body, headers=headers).json()["id"]
+        ends = {"training", "POST /v1/trainings", "GET /v1/jobs/{id}"}
+        eventually(lambda: ends <= {span.name for _, span in collector.trace(trace)})
+    spans = collector.trace(trace)
+    requests = {span.name: span for _, span in spans if span.parent_span_id == client}
+    assert requests.keys() == {"POST /v1/trainings", "GET /v1/jobs/{id}"}
+    (attempt,) = [span for _, span in spans if span.kind == Span.SPAN_KIND_CONSUMER]
+    assert attempt.parent_span_id in {span.span_id for service, span in spans if service == "canemap-api"}
+    told = {item.key: item.value for item in attempt.attributes}
+    assert (told["canemap.job.id"].string_value, told["canemap.job.status"].string_value) == (job, "successful")
+    stages = [span for service, span in spans if span.parent_span_id == attempt.span_id]
+    assert [span.name for span in stages] == ["decode", "train"]
+    assert all(attempt.start_time_unix_nano <= span.start_time_unix_nano for span in stages)
+    assert b"kkkk" not in b"".join(span.SerializeToString() for _, span in spans)
 
 
 def test_a_training_whose_worker_is_killed_ends_with_the_same_weights(

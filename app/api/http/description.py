@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.api import documents
 from app.api.http.problems import problems
+from app.api.http.request_log import POLLED
 
 DESCRIPTION = "Trains U-Nets on satellite GeoTIFFs and maps sugarcane with them. All resources are under /v1."
 TAGS = [
@@ -45,6 +46,11 @@ TAGS = [
 IN_OTHER_MEDIA_TYPES: list[tuple[type[BaseModel], Literal["validation"]]] = [(documents.AreaFeatures, "validation")]
 
 
+# Only traces, of what is not polled all the time; `app.core.tracing` says where they go. The log has the messages of
+# exceptions, without secrets, and /metrics the numbers.
+TELEMETRY = {"auto_configure": False, "logs": False, "metrics": False, "exclude": lambda scope: scope["path"] in POLLED}
+
+
 def described_app(**options: Any) -> FastAPI:
     """A FastAPI app from whose description clients can be generated. Its documentation pages need no other host."""
     app: FastAPI = FastAPIOffline(
@@ -55,6 +61,7 @@ def described_app(**options: Any) -> FastAPI:
         openapi_tags=TAGS,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
+        telemetry=TELEMETRY,
         **options,
     )
     plain = app.openapi
