@@ -113,14 +113,16 @@ def test_a_child_without_progress_is_killed_and_the_job_tried_again(fast: Servic
 
 
 @pytest.mark.parametrize(
-    ("main", "how"),
+    ("main", "stall_s", "how"),
     [
-        (children.crashes_in_a_reader, "was ended by SIGSEGV"),
-        (children.hangs_in_a_reader, "made no progress for 1 s"),
+        (children.crashes_in_a_reader, 60, "was ended by SIGSEGV"),
+        (children.hangs_in_a_reader, 3, "made no progress for 3 s"),
     ],
 )
-def test_a_file_that_ends_its_reader_fails_the_job_at_once_and_is_named(fast: Services, main: Main, how: str) -> None:
-    perform(with_settings(fast, stall_s=1.0), "training", threading.Event(), main)
+def test_a_file_that_ends_its_reader_fails_the_job_at_once_and_is_named(
+    fast: Services, main: Main, stall_s: float, how: str
+) -> None:
+    perform(with_settings(fast, stall_s=stall_s), "training", threading.Event(), main)
     job = read(fast)
     assert (job.status, job.attempt) == ("failed", 1)
     assert job.error is not None
