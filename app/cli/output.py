@@ -119,7 +119,7 @@ def progress(as_json: bool, about: str = "") -> Iterator[Show]:
         bar = bars.add_task(told("waiting"), total=None, left="")
         yield lambda job: bars.update(
             bar,
-            description=" ".join(filter(None, (job["processID"], about, told(job["stage"] or job["status"])))),
+            description=" ".join(filter(None, (told(job["processID"]), about, told(job["stage"] or job["status"])))),
             completed=job["total"] if job["status"] == "successful" else job["done"],
             total=job["total"] or None,
             left=_left(job),
@@ -184,6 +184,6 @@ class _Lines:
         now = (job["status"], job["stage"], 0 if job["status"] in FINAL else tenth)
         if now != self._last:
             self._last = now
-            line = f"{job['processID']} {told(job['status'])} {told(job['stage'])} {job['done']}/{job['total']}"
+            line = f"{told(job['processID'])} {told(job['status'])} {told(job['stage'])} {job['done']}/{job['total']}"
             times = (self._about, duration(time.monotonic() - self._started), _left(job))
             print(", ".join(filter(None, (line, *times))), file=sys.stderr)

@@ -11,6 +11,7 @@ from pydantic_core._pydantic_core import list_all_errors
 from app.cli import app
 from app.cli.common import with_common_options
 from app.cli.help_texts import paragraphs, parts
+from app.jobs.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("app", "ml", "worker")
@@ -55,6 +56,19 @@ def sentences() -> dict[str, str]:
             text = _format(node)
             if SENTENCE.fullmatch(text):
                 found.setdefault(text, f"{name}:{node.lineno}")
+    return found
+
+
+def stages() -> set[str]:
+    """The stages and kinds of jobs, which progress names."""
+    found = {"starting", *KINDS}
+    for path in (path for package in ("ml", "worker") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="Progress"), args=[ast.Constant(value=stage), *_]):
+                    found.add(stage)
+                case ast.Call(func=ast.Name(id="WatchedRows"), args=[_, ast.Constant(value=stage), *_]):
+                    found.add(stage)
     return found
 
 

@@ -14,7 +14,7 @@ from app.cli.texts import TEXTS
 from app.language.catalogue import chinese, entries, heading, headings, pieces_of, translated
 from ml.evaluation.comparison import Comparison
 from ml.evaluation.comparison_text import as_csv
-from tests.app.language.sentences import OF_TYPER, SENTENCE, columns, of_help, of_pydantic, sentences
+from tests.app.language.sentences import OF_TYPER, SENTENCE, columns, of_help, of_pydantic, sentences, stages
 
 OF_THE_SYSTEM = (
     *(errno.EPERM, errno.ENOENT, errno.EIO, errno.ENOMEM, errno.EACCES, errno.EBUSY, errno.EEXIST, errno.ENOTDIR),
@@ -49,6 +49,11 @@ def test_what_the_operating_system_says_has_a_translation(number: int) -> None:
     assert said in entries()
     assert entries()[said] in chinese(TEXTS["no_file"].format(path="/data/x.tif", reason=said))
     assert entries()[said] in chinese(TEXTS["unreachable"].format(url="http://a:1", reason=f"[Errno {number}] {said}"))
+
+
+def test_every_stage_of_a_job_has_a_translation() -> None:
+    assert {"train", "rasterise", "predict"} <= stages()
+    assert stages() - entries().keys() == set()
 
 
 def test_every_column_of_a_table_has_a_heading() -> None:
