@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 try:
     import httpx2 as httpx
@@ -706,6 +706,15 @@ class Prediction(Work):
         wanted = self.refresh().document["assets"] if names is None else names
         base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
+
+    def sheet(self, path: str | Path, *, paper: str = "a4", language: str = "en", title: str | None = None) -> Path:
+        """Save a map sheet to print: a .pdf or a .png by the name of `path`.
+
+        paper: "a4" or "a3". language: "en" or "zh". title: Of the sheet; by default that of the prediction.
+        """
+        query = {"paper": paper, "lang": language} | ({"title": title} if title else {})
+        suffix, target = Path(path).suffix.lower(), Path(path)
+        return self.client._download(f"/v1/predictions/{_quoted(self.id)}/sheet{suffix}?{urlencode(query)}", target)
 
     def describe(self, folder: str | Path) -> list[Path]:
         """Save what describes the result into `folder`: its hectares as areas.csv, and its STAC Item as item.json."""

@@ -28,6 +28,7 @@ from app.api import (
     scene_tiles,
     scenes,
     schedules,
+    sheets,
     signed_urls,
     stac,
     tenants,
@@ -118,7 +119,21 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, predictions, processes, keys, audit, tenants, signed_urls, webhooks, health, home),
+        *(
+            schedules,
+            stac,
+            tiles,
+            sheets,
+            predictions,
+            processes,
+            keys,
+            audit,
+            tenants,
+            signed_urls,
+            webhooks,
+            health,
+            home,
+        ),
     )
     for module in modules:
         app.include_router(module.router)

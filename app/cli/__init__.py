@@ -19,6 +19,7 @@ from app.cli import (
     output,
     schedule,
     service,
+    sheet,
     show,
     tenants,
     uploads,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(webhooks, demo),
+    *(webhooks, sheet, demo),
 ):
     module.add_to(app)
 

@@ -55,9 +55,9 @@ def mask_panel(title: str, path: Path) -> Panel:
     """A mask or a class map: class 1 is green, others are black, 255 is grey. The title has the hectares of class 1."""
     with RasterSource(path, nodata=MAP_NODATA) as source:
         values, valid = _thinned(source)
-    image = np.full((*valid.shape, 3), _unit(OTHER))
-    image[values[0] == 1] = _unit(CANE)
-    image[~valid] = _unit(UNOBSERVED)
+    image = np.full((*valid.shape, 3), unit(OTHER))
+    image[values[0] == 1] = unit(CANE)
+    image[~valid] = unit(UNOBSERVED)
     return Panel(f"{title}: {class_areas_ha(path).get(1, 0.0):,.1f} ha", image)
 
 
@@ -71,7 +71,7 @@ def draw_row(panels: Sequence[Panel], out: Path, *, caption: str = "", mapped: s
         if panel.pixel_m:
             scale_bar(axes, panel.image.shape, panel.pixel_m)
     named = ((mapped, CANE), ("other", OTHER), ("not observed", UNOBSERVED))
-    handles = [Patch(facecolor=_unit(colour), edgecolor="0.5", label=name) for name, colour in named]
+    handles = [Patch(facecolor=unit(colour), edgecolor="0.5", label=name) for name, colour in named]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
     figure.suptitle(caption, fontsize=11)
     figure.savefig(out, dpi=DPI)
@@ -105,6 +105,7 @@ def _thinned(source: RasterSource) -> tuple[NDArray[np.float32], NDArray[np.bool
     return np.concatenate(images, axis=1), np.concatenate(valids)
 
 
-def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+def unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+    """A colour with parts from 0 to 255 as matplotlib wants it, from 0 to 1."""
     red, green, blue = colour
     return red / 255, green / 255, blue / 255

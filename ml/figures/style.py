@@ -16,7 +16,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font_names
 
-from ml.figures import Format
+from ml.figures import Format, PageFormat
 
 DPI = 110
 # Okabe & Ito 2008, "Color Universal Design": all people can tell them apart; each has its own line style and marker
@@ -27,6 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _CHINESE = ("Noto Sans CJK SC", "Microsoft YaHei", "Noto Sans SC")
 _LATIN = "DejaVu Sans"  # it is part of matplotlib
 _DRAWING = threading.RLock()
+_DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # that are left out
 
 
 def _add_chinese_font() -> None:
@@ -58,9 +59,9 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def render(figure: Figure, format_: Format) -> bytes:
-    """The figure as the bytes of a PNG or SVG file; only one thread renders at a time."""
+def render(figure: Figure, format_: Format | PageFormat, dpi: int = DPI) -> bytes:
+    """The figure as the bytes of a file; only one thread renders at a time. The same figure gives the same bytes."""
     buffer = BytesIO()
     with drawing():
-        figure.savefig(buffer, format=format_, dpi=DPI, metadata={"Date": None} if format_ == "svg" else None)
+        figure.savefig(buffer, format=format_, dpi=dpi, metadata=_DATES.get(format_))
     return buffer.getvalue()

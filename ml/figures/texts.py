@@ -113,6 +113,24 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "seed": ("one seed", "单个随机种子"),
     "mean": ("mean of the seeds", "各种子均值"),
     "best mean": ("best mean {value:.4f} at {weight:g}", "最佳均值 {value:.4f}（权重 {weight:g}）"),
+    # map sheets
+    "scene": ("Scene", "影像"),
+    "acquired": ("Acquired", "获取日期"),
+    "model": ("Model", "模型"),
+    "mapped on": ("Mapped on", "制图日期"),
+    "test split": ("Model on its test split", "模型测试精度"),
+    "zone": ("zone", "区划"),
+    "class": ("class", "类别"),
+    "mapped ha": ("mapped, ha", "制图面积/公顷"),
+    "estimated ha": ("indicative, ha", "参考面积/公顷"),
+    "ci95 ha": ("95 % interval", "95% 区间"),
+    "mu": ("mu", "亩"),
+    "indicative": (
+        "indicative: from the map and the errors of the model on its test split, not from a sample of this ground",
+        "参考面积：由地图和模型在测试集上的误差推算，并非来自本区域的抽样调查",
+    ),
+    "whole scene": ("whole scene", "全景"),
+    "more rows": ("{count} more rows: see the table of areas", "另有 {count} 行，见面积表"),
     "no data": ("nothing to show", "无数据"),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from ml.geo.grid import Box
 from ml.geo.raster import open_raster
 from ml.geo.windows import Window
-from ml.products.web_grid import TILE_PX, WORLD_M, world
+from ml.products.web_grid import TILE_PX, WORLD_M, WorldBox, world
 from ml.scenes import tiff_directories as tag
 from ml.scenes.tiff_directories import Directory, directories
 
@@ -84,6 +84,12 @@ class WebTiles:
         if left >= right or top >= bottom:
             return Window(0, 0, TILE_PX * rows, TILE_PX * cols)
         return Window(top, left, bottom - top, right - left)
+
+    def world_box(self, window: Window) -> WorldBox:
+        """Where some pixels of the largest zoom lie in the square world."""
+        level, side = self._levels[self.max_zoom], TILE_PX << self.max_zoom
+        west, north = TILE_PX * level.col + window.col, TILE_PX * level.row + window.row
+        return WorldBox(west / side, north / side, (west + window.cols) / side, (north + window.rows) / side)
 
 
 def preview(tiles: WebTiles, max_size: int, box: Box) -> np.ndarray:

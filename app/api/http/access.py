@@ -45,7 +45,16 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
         *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),
         *("get_scene_tile", "get_scene_tilejson", "get_scene_preview"),
-        *("list_predictions", "get_prediction", "get_areas", "get_product", "home", "get_landing", "whoami"),
+        *(
+            "list_predictions",
+            "get_prediction",
+            "get_areas",
+            "get_product",
+            "get_sheet",
+            "home",
+            "get_landing",
+            "whoami",
+        ),
         *("metrics", "post_signed_url", "get_conformance", "list_processes", "get_process"),
     ),
     "operate": (

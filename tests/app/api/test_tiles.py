@@ -111,14 +111,25 @@ def test_tilejson_stac_and_preview_agree(http: httpx.Client, url: str) -> None:
 
 def test_a_prediction_without_tiles_answers_404_with_a_hint(http: httpx.Client, url: str, do: Perform) -> None:
     other = predicted(http, do, {"outputs": ["classes"]})
-    for path in ("tilejson.json", "preview.png", "tiles/WebMercatorQuad/0/0/0.webp"):
+    for path in ("tilejson.json", "preview.png", "sheet.pdf", "tiles/WebMercatorQuad/0/0/0.webp"):
         answer = http.get(f"{other}/{path}")
         assert answer.status_code == 404
         assert '"tiles"' in answer.json()["errors"][0]["hint"]
     assert "xyz" not in {link["rel"] for link in http.get(other).json()["links"]}
     waiting = http.post("/v1/predictions", json={"scene": "s1", "model": "cane"}).headers["location"]
     assert http.get(f"{waiting}/tilejson.json").json()["type"] == "result-not-ready"
+    assert http.get(f"{waiting}/sheet.pdf").json()["type"] == "result-not-ready"
     assert http.get("/v1/predictions/none/preview.png").status_code == 404
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_map_sheet_is_a_page_in_each_format(http: httpx.Client, url: str, lang: str) -> None:
+    page = http.get(f"{url}/sheet.png", params={"lang": lang, "paper": "a3", "title": "甘蔗 =1+1 $x$"})
+    assert page.status_code == 200, page.text
+    assert rgba(page.content).shape[:2] == (2338, 3307)  # an A3 page at 200 dots per inch
+    printed = http.get(f"{url}/sheet.pdf", params={"lang": lang})
+    assert (printed.headers["content-type"], printed.content[:5]) == ("application/pdf", b"%PDF-")
+    assert http.get(f"{url}/sheet.gif").status_code == 422
 
 
 def test_tiles_are_deleted_with_their_prediction(http: httpx.Client, url: str) -> None:

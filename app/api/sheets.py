@@ -1,0 +1,64 @@
+"""The route of map sheets: a prediction on a page to print."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app.api.http.answers import BINARY, content
+from app.api.http.deps import Id, Wired
+from app.api.http.places import Placed
+from app.api.http.problems import problems
+from app.api.scenes import cog_of
+from app.mapping import scene_tiles
+from app.mapping.scene_tiles import Drawing
+from app.services import Services
+from ml.figures import Lang, PageFormat, Paper
+from ml.products.scene_picture import Place
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+MEDIA_TYPES: dict[PageFormat, str] = {"pdf": "application/pdf", "png": "image/png"}
+Title = Annotated[str | None, Query(max_length=200, description="Of the sheet; by default that of the prediction.")]
+
+
+def _scene_of(services: Services, id_: str) -> tuple[Drawing, Place]:
+    from app.mapping import sheets
+
+    scene = sheets.scene_of(services, id_)
+    return scene, scene.preview(sheets.PICTURE_PX)
+
+
+def _draw(
+    services: Services,
+    id_: str,
+    scene: bytes,
+    place: Place,
+    paper: Paper,
+    lang: Lang,
+    format_: PageFormat,
+    title: str | None,
+) -> bytes:
+    from app.mapping import sheets
+
+    return sheets.draw(services, id_, scene, place, sheets.Page(paper, lang, format_, title))
+
+
+@router.get(
+    "/{id}/sheet.{format}",
+    response_class=Response,
+    responses=content({"application/pdf": BINARY, "image/png": BINARY}) | problems(404, 503),
+)
+async def get_sheet(
+    services: Wired,
+    places: Placed,
+    id_: Id,
+    format_: Annotated[PageFormat, Path(alias="format")],
+    paper: Annotated[Paper, Query(description="The page, across.")] = "a4",
+    lang: Annotated[Lang, Query(description="Language of the text on the sheet.")] = "en",
+    title: Title = None,
+) -> Response:
+    """Draw a map sheet: the scene, the map over it, a legend, a scale bar and the hectares."""
+    drawing, place = await places.run("figure", _scene_of, services, id_)
+    cog = await cog_of(services, places, drawing.scene.id)
+    scene = await places.run("picture", scene_tiles.draw, services, drawing, cog, place)
+    drawn = await places.run("figure", _draw, services, id_, scene, place, paper, lang, format_, title)
+    return Response(drawn, media_type=MEDIA_TYPES[format_])

@@ -1,0 +1,33 @@
+"""`canemap sheet`: a prediction on a page to print."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import output
+from app.cli.language import current
+from app.cli.output import AsJson
+from app.client import Client
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where the sheet is saved: a .pdf or a .png file.")]
+Paper = Annotated[str, typer.Option(help="a4 or a3.")]
+Title = Annotated[str | None, typer.Option(help="Of the sheet; by default that of the prediction.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(sheet)
+
+
+def sheet(
+    prediction: Annotated[str, typer.Argument(help="Id of a prediction.")],
+    out: Out = Path("sheet.pdf"),
+    paper: Paper = "a4",
+    title: Title = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save a map sheet to print: the scene, the map, a legend, a scale bar and the hectares."""
+    with Client() as client:
+        saved = client.prediction(prediction).sheet(out, paper=paper, language=current(), title=title)
+    output.show({"path": str(saved)}, as_json, [str(saved)])
