@@ -1,15 +1,18 @@
-"""`python -m ml train|compare|predict|check-table|engine`: learning and prediction from a shell, without a service."""
+"""`python -m ml train|compare|predict|estimate|check-table|engine`: learning, maps and areas without a service."""
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -20,6 +23,9 @@ from ml.data import SceneFile
 from ml.datasets.options import DatasetOptions
 from ml.datasets.prepare import LabelFile, Prepared, prepare
 from ml.datasets.splits import SceneSplit
+from ml.estimation.count_table import CountTable, read_count_table
+from ml.estimation.report import accuracy_lines, area_lines, as_document
+from ml.estimation.stratified import Stratified, stratified
 from ml.evaluation.comparison_text import as_csv, as_markdown
 from ml.evaluation.consistency import check
 from ml.evaluation.metrics import Metrics
@@ -33,6 +39,7 @@ from ml.labels.classes import LabelOptions
 from ml.native import library
 from ml.progress import Progress, Watch
 
+WIDTH = 500  # of tables at most: a terminal may break their lines, and no digit is left out
 EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # the command `canemap` has the same exit codes
 
 
@@ -190,6 +197,35 @@ def predict_command(
         console.print(str(path), soft_wrap=True)
 
 
+@cli.command("estimate")
+def estimate_command(
+    counts: Annotated[
+        Path, typer.Option(help="CSV of sample points: a row for each class of the map.", exists=True, dir_okay=False)
+    ],
+    areas: Annotated[Path, typer.Option(help="CSV: the area of each class on the map.", exists=True, dir_okay=False)],
+    pixel_ha: Annotated[
+        float | None, typer.Option(help="Hectares of a pixel, if the areas are numbers of pixels.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the estimates as JSON.")] = False,
+) -> None:
+    """Estimate the areas of classes from a sample of points, drawn at random from each class of a map.
+
+    The columns of the counts are the reference classes. Areas may have any unit, which the estimates then have, too.
+    """
+    if pixel_ha is not None and not 0 < pixel_ha < math.inf:
+        raise typer.BadParameter(f"a pixel of {pixel_ha:g} ha has no area", param_hint="--pixel-ha")
+    with refusals():
+        table = read_count_table(counts, areas)
+    if pixel_ha is not None:
+        table = replace(table, mapped=table.mapped * pixel_ha)
+    found = stratified(table.counts, table.mapped, table.names)
+    unit = None if pixel_ha is None else "ha"
+    if as_json:
+        print(json.dumps(as_document(table, found, unit), ensure_ascii=False, indent=1))
+    else:
+        print_estimates(table, found, unit)
+
+
 def label_options(class_field: str | None, classes: str | None, background: int) -> LabelOptions:
     """The options for reading labels.
 
@@ -281,7 +317,7 @@ def refusals() -> Iterator[None]:
         yield
     except InputRefused as refused:
         for fault in refused.faults:
-            console.print(f"[bold red]{fault.code}[/] {fault.detail}\n  {fault.hint}", soft_wrap=True)
+            console.print(f"[bold red]{fault.code}[/] {escape(fault.detail)}\n  {escape(fault.hint)}", soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from refused
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
@@ -325,6 +361,21 @@ def print_metrics(metrics: dict[str, Metrics | None]) -> None:
         if found is not None:
             table.add_row(split, *(shown(getattr(found, name)) for name in names))
     console.print(table)
+
+
+def print_estimates(table: CountTable, found: Stratified, unit: str | None) -> None:
+    """Print a table of areas and one of accuracies, and what is to be known about them. unit: That of the areas."""
+    areas = Table(
+        "class", "points", "mapped", "area", "se", "95 % from", "to", title=f"areas in {unit}" if unit else None
+    )
+    accuracies = Table("accuracy", "value", "se", "95 % from", "to")
+    for lines, printed in ((area_lines(table, found), areas), (accuracy_lines(table, found), accuracies)):
+        for line in lines:
+            printed.add_row(*map(escape, line))
+        console.print(printed, width=WIDTH)
+    whys = {one.why for one in (*found.areas, *found.users, *found.producers) if one.why}
+    for text in (*sorted(whys), *(f"{note.detail} {note.hint}" for note in (*table.notes, *found.notes))):
+        console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
 
 def shown(value: float | int | None) -> str:

@@ -6,23 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.estimation.sample import Floats, Sample
-from ml.estimation.values import Estimate, nothing, unanimous, within
+from ml.estimation.values import Estimate, nothing, unanimous, wilson, within
 
+ENOUGH = 30
 NO_SPREAD = 1e-9  # standard errors of shares below it are 0 but for rounding
 
 
 def ratio(sample: Sample, part: Floats, whole: Floats) -> Estimate:
     """The ratio of the total of `part` to the total of `whole`: Stehman 2014, doi 10.1080/01431161.2014.930207.
 
-    R = Y / X (eq. 27), and its variance is that of the total of (part - R * whole) / X (eq. 28), with the finite
+    R = Y / X, and its variance is that of the total of (part - R * whole) / X, with the finite
     population correction if the units of the strata are known. The user's accuracy of class k is the ratio of the area
     that is mapped as k and truly k to the area mapped as k; the strata need not be the classes of the map.
 
     part, whole: Values of the points, shape (points,): each 0 or 1, and part nowhere larger than whole.
 
     Returns:
-        The ratio. Where the points that count all agree within each stratum, the standard error is 0, and the interval
-        is that of `ml.estimation.values.unanimous`.
+        The ratio, with the interval +- 1.96 standard errors (with clusters, Student's t). In a sample without strata
+        this is too narrow for what is rare: with the equivalent of less than `ENOUGH` points, the interval is Wilson's
+        for the simple random sample that would have this standard error (Korn and Graubard 1998). Where the points that
+        count all agree within each stratum, the standard error is 0, and the interval that of
+        `ml.estimation.values.unanimous`.
     """
     counted = whole > 0
     if sample.why_not:
@@ -32,6 +36,9 @@ def ratio(sample: Sample, part: Floats, whole: Floats) -> Estimate:
     value, se = linearised(sample, part, whole)
     factor = sample.interval_factor()
     if se > NO_SPREAD:
+        alike = value * (1 - value) / se**2
+        if sample.design != "stratified" and alike * min(value, 1 - value) < ENOUGH:
+            return Estimate(value, se, wilson(value, alike, factor))
         return within(value, se, 1.0, factor)
     return unanimous(_by_stratum(sample, part, counted), 1.0, factor)
 

@@ -19,16 +19,17 @@ def regression(
     """The hectares of a class, by the map as an auxiliary variable that is known for all ground.
 
     Y = slope * X + area * mean(y - slope * x), where X is the known total of the auxiliary x, and the mean over the
-    sample is a ratio of totals. With slope 1 it is the difference estimator (Särndal, Swensson and Wretman 1992, eq.
-    6.3.4; McRoberts 2010, doi 10.1016/j.rse.2009.12.015). The slope here is cov(Y, X) / var(X), which makes the
-    variance least (Montanari 1987, doi 10.2307/1403408). It is what prediction-powered inference calls its power
-    tuning (PPI++: Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453), for a mean and a map that covers all ground. A
-    useless map has slope 0, which leaves the plain estimate of the sample.
+    sample is a ratio of totals. With slope 1 it is the difference estimator (Särndal, Swensson and Wretman 1992,
+    chapter 6). The slope here is cov(Y, X) / var(X), which makes the variance least (Montanari 1987). It is what
+    prediction-powered inference calls its power tuning (PPI++: Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453),
+    for a mean and a map that covers all ground. A useless map has slope 0, which leaves the estimate of the sample
+    alone.
 
     truly: 1 where a point is truly of the class, else 0, shape (points,). auxiliary: The map at each point, shape
     (points,): its probability of the class, or 1 where it has the class. auxiliary_ha: Total of the auxiliary over the
     ground, in hectares. area_ha: Hectares of that ground. members: Which points lie on it, shape (points,), if it is a
-    zone; the slope is that of the whole sample then.
+    zone. The slope is that of the whole sample then. The standard error is at least what it would be if the points of
+    the zone varied as those of their strata do, since few points may be alike by chance.
 
     Returns:
         The estimate, within 0 and `area_ha`. If map and truth agree at all points, the interval is as wide as the
@@ -40,11 +41,21 @@ def regression(
     if not here.any():
         return nothing("No sample point lies in it.")
     steepness = slope(sample, truly, auxiliary)
-    mean, se = linearised(sample, np.where(here, truly - steepness * auxiliary, 0.0), here.astype(np.float64))
+    residuals = truly - steepness * auxiliary
+    mean, se = linearised(sample, np.where(here, residuals, 0.0), here.astype(np.float64))
+    if members is not None:
+        se = max(se, _typical_se(sample, residuals, here))
     value = min(max(0.0, steepness * auxiliary_ha + area_ha * mean), area_ha)
     factor = sample.interval_factor(members)
     missed = factor * se if se > NO_SPREAD else wilson(0.0, effective_units(sample, here), factor)[1]
     return Estimate(value, area_ha * se, _within(value, area_ha * missed, area_ha))
+
+
+def _typical_se(sample: Sample, residuals: Floats, members: NDArray[np.bool_]) -> float:
+    """The standard error of the mean residual in a zone, if its points vary as all of their strata do."""
+    weights = sample.weights_ha[members]
+    variances = sample.variances(residuals)[sample.points.stratum[members]]
+    return float(np.sqrt((weights**2 * variances).sum()) / weights.sum())
 
 
 def slope(sample: Sample, truly: Floats, auxiliary: Floats) -> float:

@@ -9,11 +9,11 @@ from ml.estimation.values import Estimate
 Method = Design | Literal["regression", "synthetic", "composite"]
 
 SOURCES: dict[Method, str] = {
-    "random": "Cochran 1977, eq. 2.20, as one stratum",
+    "random": "Cochran 1977, chapter 2",
     "stratified": "Olofsson et al. 2014 (doi 10.1016/j.rse.2014.02.015), eq. 1 to 11; Stehman 2014 "
     "(doi 10.1080/01431161.2014.930207) for strata that are not the classes of the map",
     "systematic": "as a simple random sample, which is mostly too cautious; Cochran 1977, chapter 8",
-    "cluster": "variance between clusters; Cochran 1977, eq. 9A.6",
+    "cluster": "variance between clusters; Cochran 1977, chapter 9A",
     "regression": "regression estimator (Särndal, Swensson and Wretman 1992, chapter 6), which for a mean is PPI++ "
     "(Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453)",
     "synthetic": "error rates of the whole sample; Gonzalez and Waksberg 1973 for their mean squared error",

@@ -91,16 +91,13 @@ class Sample:
     @property
     def why_not(self) -> str | None:
         """Why nothing can be estimated for all strata, as a sentence; None if the sample is large enough."""
-        what = "clusters" if self.design == "cluster" else "points"
         few = np.flatnonzero((self.drawn < 2) & (self.strata.area_ha > 0))
         if not len(few):
             return None
-        name, count = self.strata.names[few[0]], self.drawn[few[0]]
-        if count:
-            return (
-                f"Stratum {name} has a single one of its {what} in the sample, which shows no variance: it needs two."
-            )
-        return f"Stratum {name} has none of its {what} in the sample, so that nothing is known of its ground."
+        name = self.strata.names[few[0]]
+        if self.drawn[few[0]]:
+            return f"Stratum {name} has a single sample point or cluster, which shows no variance: it needs two."
+        return f"Stratum {name} has no sample point, so that nothing is known of its ground."
 
     def totals(self, values: Floats) -> Floats:
         """The estimated totals of `values`, shape (points, k), over all hectares, shape (k,): Horvitz and Thompson."""
@@ -112,7 +109,7 @@ class Sample:
 
         Within each stratum it is (1 - m / M) * m / (m - 1) times the sum over its m drawn units, of M in all, of the
         products of their deviations. A unit's deviation is the sum over its points of weight * (value - mean of the
-        stratum) (Cochran 1977, eq. 5.9 and, for clusters, 11.8).
+        stratum) (Cochran 1977, chapters 5 and 9A).
         """
         deviations = self.weights_ha[:, None] * (values - self._means(values)[self.points.stratum])
         unit, stratum_of_unit = self.units
@@ -120,6 +117,13 @@ class Sample:
         np.add.at(by_unit, unit, deviations)
         by_unit *= np.sqrt(self._factors)[stratum_of_unit, None]
         return by_unit.T @ by_unit
+
+    def variances(self, values: Floats) -> Floats:
+        """The variance of `values`, shape (points,), within each stratum, shape (strata,); 0 with one point."""
+        deviations = values - self._means(values[:, None])[self.points.stratum, 0]
+        squares = np.bincount(self.points.stratum, deviations**2, minlength=len(self.strata.area_ha))
+        variances: Floats = squares / np.maximum(self._points_by_stratum - 1, 1)
+        return variances
 
     def interval_factor(self, members: NDArray[np.bool_] | None = None) -> float:
         """How many standard errors the 95 % interval extends to each side.

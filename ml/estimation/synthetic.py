@@ -27,8 +27,8 @@ class Spread:
 def synthetic(sample: Sample, truly: Floats, mapped: Floats, mapped_ha: Floats) -> Estimate:
     """The hectares of a class in a zone, if the map has the same error rates there as in the whole sample.
 
-    It is the sum over the map's classes k of mapped_ha[k] * R[k], where R[k] is the share of what is mapped as k that is
-    truly of the class. The standard error is that of the rates alone, see `with_spread`; there is no interval yet.
+    It is the sum over the map classes k of mapped_ha[k] * R[k], where R[k] is the share of what is mapped as k that
+    is truly of the class. The standard error is that of the rates alone, see `with_spread`; there is no interval yet.
 
     truly: 1 where a point is truly of the class, else 0, shape (points,). mapped: 1 where it is mapped as a class,
     shape (points, classes). mapped_ha: Hectares of the zone by map class, shape (classes,).

@@ -160,3 +160,48 @@ def test_the_split_file_has_the_names_of_scenes_in_its_first_column(folder: Path
 def test_a_folder_stands_for_the_files_in_it(folder: Path) -> None:
     found = list(files_in([folder / "split.csv", folder / "labels"]))
     assert [path.name for path in found] == ["split.csv", "s0.tif", "s1.tif", "s2.tif", "s3.tif"]
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> list[str | Path]:
+    """Olofsson et al. 2014, table 8, as two CSV files; the areas are in pixels of 0.09 ha."""
+    (tmp_path / "counts.csv").write_text(",loss,gain,f,n\nloss,66,0,5,4\ngain,0,55,8,12\nf,1,0,153,11\nn,2,1,9,313\n")
+    (tmp_path / "areas.csv").write_text("loss,200000\ngain,150000\nf,3200000\nn,6450000\n")
+    return ["estimate", "--counts", tmp_path / "counts.csv", "--areas", tmp_path / "areas.csv"]
+
+
+def test_areas_are_estimated_from_two_csv_files(tables: list[str | Path]) -> None:
+    code, output = run(*tables, "--pixel-ha", "0.09", "--json")
+    found = json.loads(output)
+    assert code == 0
+    assert found["unit"] == "ha"
+    first = found["classes"][0]
+    assert (first["class"], round(first["area"], 3), round(1.96 * first["se"], 3)) == ("loss", 21157.762, 6157.634)
+    assert first["ci95"] == pytest.approx([21157.762 - 6157.634, 21157.762 + 6157.634], abs=1e-3)
+    assert (round(found["overall"]["value"], 6), round(found["overall"]["se"], 7)) == (0.946512, 0.0094304)
+    assert [round(one["value"], 4) for one in found["users"]] == [0.88, 0.7333, 0.9273, 0.9631]
+    assert [round(one["value"], 4) for one in found["producers"]] == [0.7487, 0.8472, 0.9345, 0.9616]
+
+
+def test_the_table_of_estimates_has_all_digits_and_what_is_to_be_known(tables: list[str | Path]) -> None:
+    code, output = run(*tables, "--pixel-ha", "0.09")
+    assert code == 0
+    assert all(number in output for number in ("21,157.76", "3,141.65", "15,000.13", "27,315.40", "0.9465", "0.0094"))
+    assert "0 of the 165 points mapped as f are truly gain." in output
+
+
+def test_a_class_without_a_point_is_told_and_all_faults_are(tables: list[str | Path], tmp_path: Path) -> None:
+    (tmp_path / "counts.csv").write_text("0,0,0,0\n0,55,8,12\n1,0,153,11\n2,1,9,313\n")
+    code, output = run(*tables, "--json")
+    found = json.loads(output)
+    assert code == 0
+    assert [one["area"] for one in found["classes"]] == [None] * 4
+    assert "Class loss is on the map and has no sample point" in found["classes"][0]["why"]
+    (tmp_path / "counts.csv").write_text("66,0,5,4\n0,-55,8,12\n1,0,153.5,11\n2,1,x,313\n")
+    code, output = run(*tables)
+    assert code == EXIT_REFUSED
+    assert all(fault in output for fault in ("negative_count", "fraction_as_count", "not_a_number"))
+
+
+def test_a_pixel_without_an_area_is_no_option(tables: list[str | Path]) -> None:
+    assert [run(*tables, "--pixel-ha", size)[0] for size in ("0", "-1", "nan")] == [2, 2, 2]

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.estimation.sample import Points, Sample, Strata
+from ml.estimation.values import Estimate
 
 
 def of_counts(counts: list[list[int]], area_ha: list[float]) -> Sample:
@@ -26,3 +27,9 @@ def stehman(*, with_units: bool) -> Sample:
 def letters(classes: str) -> NDArray[np.int64]:
     """The indices of classes that are written as A, B, C, D."""
     return np.array([ord(letter) - ord("A") for letter in classes])
+
+
+def value_and_se(found: Estimate) -> tuple[float, float]:
+    """The value and the standard error of an estimate that has both."""
+    assert found.value is not None and found.se is not None
+    return found.value, found.se

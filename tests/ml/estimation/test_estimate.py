@@ -37,7 +37,7 @@ def test_strata_that_are_the_classes_of_the_map_agree_with_olofsson_2014() -> No
     assert found.counts.tolist() == counts
 
 
-@pytest.mark.parametrize(("drawn", "why"), [(1, "a single one"), (0, "none")])
+@pytest.mark.parametrize(("drawn", "why"), [(1, "a single sample point or cluster"), (0, "no sample point")])
 def test_a_stratum_with_less_than_two_points_leaves_nothing_to_estimate_and_is_named(drawn: int, why: str) -> None:
     stratum = np.repeat([0, 1], [5, drawn])
     sample = Sample("stratified", Strata(("dry", "wet"), np.array([10.0, 90.0])), Points(stratum, stratum, stratum))
