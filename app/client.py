@@ -694,7 +694,7 @@ class Prediction(Work):
     def areas(self) -> list[Json]:
         """Areas in hectares of class 1, or of each class if there are more than two.
 
-        Each row has the observed and the mapped area, and the adjusted area with its 95 % confidence interval. Where
+        Each row has the observed and the mapped area, and the adjusted area with its 95 % prediction interval. Where
         these cannot be estimated they are None, and "why" is the reason. "applicability" is "inside", "partly" or
         "outside", and "outside_ha" the area whose values lie outside those of the training.
         """

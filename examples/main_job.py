@@ -29,7 +29,7 @@ def main(folder: Path, config: str = "{}") -> None:
         prediction = client.predict("new", model=training.reference).wait(progress=True)
         prediction.download(folder / "result")
         for row in prediction.areas():
-            print("sugarcane:", row["mapped_ha"], "ha of", row["observed_ha"], "ha;", row["why"] or row["ci95_ha"])
+            print("sugarcane:", row["mapped_ha"], "ha of", row["observed_ha"], "ha;", row["ci95_ha"] or row["why"])
         for warning in prediction.warnings:
             print(warning["detail"], warning["hint"])
 

@@ -92,7 +92,7 @@ def delete_prediction(services: Wired, id_: Id, if_match: Condition, how: Deleti
     responses=content({"text/csv": TEXT, GEOJSON: GEOJSON_AREAS}) | problems(404),
 )
 def get_areas(session: Reading, id_: Id, language: Spoken, f: Format = "json") -> documents.AreaTable | Response:
-    """Hectares of a prediction by class: observed, mapped, and adjusted with a 95 % confidence interval.
+    """Hectares of a prediction by class: observed, mapped, and adjusted with a 95 % prediction interval.
 
     Of two classes only the second has a row; of more classes each has one.
     """

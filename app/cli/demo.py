@@ -105,9 +105,8 @@ def meaning(known_ha: float, interval: Sequence[float]) -> str:
     low, high = interval
     inside = "inside" if low <= known_ha <= high else "outside"
     return (
-        f"The truth is {inside} the interval. It covers only the sampling error of the blocks of the test scene: that "
-        "this scene differs from the test scene adds an error that no test scene can tell. Where hectares must be "
-        "right, survey points of the map itself."
+        f"The truth is {inside} the interval. It comes from the blocks of a single test scene: how far scenes differ "
+        "from each other, it cannot tell. Where hectares must be right, survey points of the map itself."
     )
 
 

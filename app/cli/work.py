@@ -146,7 +146,9 @@ def show_areas(prediction: Prediction) -> None:
     output.table((*columns, "ci95_low_ha", "ci95_high_ha"), rows)
     for row in areas:
         if row["why"]:
-            output.warn(f"no interval for {row['class']}: {row['why']}")
+            output.warn(
+                f"{row['class']}: {row['why']}" if row["ci95_ha"] else f"no interval for {row['class']}: {row['why']}"
+            )
     output.notes(prediction.warnings)
 
 

@@ -24,8 +24,10 @@ from app.tables import Dataset, Job, ModelVersion, Prediction, Scene
 from ml.config import THRESHOLD
 from ml.contract import Contract
 from ml.datasets.splits import SPLITS
-from ml.evaluation.area import adjusted_area, why_not_adjusted
+from ml.evaluation.area import adjusted_area, caution, why_not_adjusted
+from ml.evaluation.metrics import BLOCK_PX
 from ml.faults import Fault, Note
+from ml.geo.areas import HECTARE_M2
 from ml.products.write import FILES
 from ml.scenes.applicability import Level
 from ml.scenes.compatibility import contract_faults, order_notes, radiometry_notes
@@ -54,9 +56,9 @@ get = getter(Prediction, "prediction")
 class Areas:
     """The areas of one class in a scene, in hectares, and `mapped_mu` in mu.
 
-    adjusted_ha, ci95_ha: None if they cannot be estimated; `why` is then the reason. applicability, outside_share,
-    outside_ha: Whether the scene is like the training of the model, and how much of the observed area is not; None if
-    it is not known.
+    adjusted_ha, ci95_ha: None if they cannot be estimated. why: The reason then, or else what the interval does not
+    know, if there is such a thing. applicability, outside_share, outside_ha: Whether the scene is like the training of
+    the model, and how much of the observed area is not; None if it is not known.
     """
 
     class_name: str
@@ -236,7 +238,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
 def _adjusted(
     model: ModelVersion, threshold: float, found: MappedAreas, index: int
 ) -> tuple[float | None, tuple[float, float] | None, str | None]:
-    """The adjusted area of the class with this index and its interval, and why there are none.
+    """The adjusted area of the class with this index and its interval, and why there are none, or what they don't know.
 
     threshold: That of the map.
     """
@@ -250,10 +252,12 @@ def _adjusted(
         why = "Most of the scene is unlike the training, so the errors of the test split say nothing about its map."
         return None, None, why
     mapped = {number: found.area_ha.get(item.value, 0.0) for number, item in enumerate(model.contract.classes)}
-    blocks = model.details["test"].confusions if model.details and "test" in model.details else ()
-    why_not = why_not_adjusted(mapped, test.confusion, blocks, value=index)
-    estimate, interval = adjusted_area(mapped, test.confusion, blocks, value=index) or (None, None)
-    return estimate, interval, why_not
+    scenes = model.details["test"].confusions_by_scene if model.details and "test" in model.details else ()
+    blocks = found.observed_ha * HECTARE_M2 / (BLOCK_PX * model.contract.gsd) ** 2
+    adjusted = adjusted_area(mapped, test.confusion, scenes, mapped_blocks=blocks, value=index)
+    if adjusted is None:
+        return None, None, why_not_adjusted(mapped, test.confusion, scenes, value=index)
+    return *adjusted, caution(scenes)
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:

@@ -31,8 +31,13 @@ class Assessment(Frozen):
 
     @property
     def confusions(self) -> tuple[Confusion, ...]:
-        """The confusions of all blocks, for `ml.evaluation.area.adjusted_area`."""
-        return tuple(block.confusion for blocks in self.blocks.values() for block in blocks)
+        """The confusions of all blocks."""
+        return tuple(confusion for scene in self.confusions_by_scene for confusion in scene)
+
+    @property
+    def confusions_by_scene(self) -> tuple[tuple[Confusion, ...], ...]:
+        """The confusions of the blocks of each scene, for `ml.evaluation.area.adjusted_area`."""
+        return tuple(tuple(block.confusion for block in blocks) for blocks in self.blocks.values())
 
 
 @dataclass(frozen=True)

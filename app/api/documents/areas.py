@@ -25,8 +25,12 @@ class AreaRow(Document):
         description="Hectares of the class, estimated from the map and the errors of the model on its test split; "
         "null if they cannot be estimated, for the reason in `why`."
     )
-    ci95_ha: tuple[float, float] | None = Field(description="95 % confidence interval of `adjusted_ha`: low, high.")
-    why: str | None = Field(None, description="Why `adjusted_ha` and `ci95_ha` are null.")
+    ci95_ha: tuple[float, float] | None = Field(
+        description="95 % prediction interval of `adjusted_ha`, for a scene that is like the test scenes: low, high."
+    )
+    why: str | None = Field(
+        None, description="Why `adjusted_ha` and `ci95_ha` are null, or else what the interval does not know."
+    )
     applicability: Level | None = Field(
         None, description="Whether the scene is like the training of the model; null if that is not known."
     )

@@ -11,4 +11,4 @@ from app.cli.demo import meaning
 def test_the_demo_says_whether_the_truth_is_inside_its_interval(known_ha: float, said: str) -> None:
     text = meaning(known_ha, [9.5, 10.7])
     assert f"The truth is {said} the interval." in text
-    assert "only the sampling error of the blocks of the test scene" in text
+    assert "from the blocks of a single test scene" in text
