@@ -66,9 +66,9 @@ def stages() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Name(id="Progress"), args=[ast.Constant(value=stage), *_]):
-                    found.add(stage)
+                    found.add(str(stage))
                 case ast.Call(func=ast.Name(id="WatchedRows"), args=[_, ast.Constant(value=stage), *_]):
-                    found.add(stage)
+                    found.add(str(stage))
     return found
 
 
