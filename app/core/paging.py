@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select, literal, tuple_
@@ -63,9 +63,9 @@ def _decode(token: str) -> tuple[datetime, str]:
         moment = datetime.fromisoformat(created)
         if moment.tzinfo is None or not isinstance(key, str) or not key.isprintable():
             raise ValueError(token)
-    except (ValueError, TypeError, RecursionError) as error:
+        return moment.astimezone(UTC), key
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise bad_token() from error
-    return moment, key
 
 
 def bad_token(pointer: str = "") -> Invalid:

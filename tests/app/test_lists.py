@@ -1,5 +1,7 @@
 """Lists of models and predictions: their order, their pages and their filters, on both databases."""
 
+import json
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -143,6 +145,13 @@ def test_predictions_that_requested_a_removed_engine_are_listed(services: Servic
         session.execute(text("""UPDATE predictions SET config = '{"engine": "ncnn", "threshold": 0.25}'"""))
     migrate(services.settings)
     assert {row.config for row in found(services).rows} == {PredictConfig(threshold=0.25)}
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+def test_a_token_with_a_time_that_no_list_has_is_refused(services: Services, moment: str) -> None:
+    forged = b64encode(json.dumps([moment, "x"]).encode()).decode()
+    with pytest.raises(Invalid, match="token"):
+        found(services, token=forged)
 
 
 def test_the_trainings_of_a_page_of_experiments_are_summarised(services: Services) -> None:
