@@ -1,5 +1,7 @@
 """Counts what each key does in this process: requests in a minute, and uploads, downloads and streams at once.
 
+What all keys of a tenant do together counts, too: whoever has the scope admin can make any number of keys.
+
 It needs no database for that: the limits of all tenants are read every few seconds. Another process counts by itself.
 """
 
@@ -9,8 +11,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -30,12 +32,31 @@ RENEW_S = 5.0  # a limit that was changed through another process holds after th
 MINUTE_S = 60
 RETRY_S = 5
 AT_WORK = max(2, os.cpu_count() or 1)  # requests of one key that are worked on at once; others wait their turn
+KEYS = 5  # times as much as one key may all keys of a tenant do: else many keys, or new ones, would have no limit
 MOST = 10_000  # keys whose requests are remembered
 DETAILS: dict[Kind, str] = {
     "uploads": "Your key sends {} files already, and may send no more at once.",
     "downloads": "Your key fetches {} files already, and may fetch no more at once.",
     "streams": "{} requests of your key wait for jobs already, and no more may at once.",
 }
+TOGETHER: dict[Kind, str] = {
+    "uploads": "The keys of your tenant send {} files already, and may send no more at once.",
+    "downloads": "The keys of your tenant fetch {} files already, and may fetch no more at once.",
+    "streams": "{} requests of your tenant wait for jobs already, and no more may at once.",
+}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Whose requests are counted together. id: Of a key, or of a tenant. most: What they may do."""
+
+    id: str
+    most: int
+    together: bool = False
+
+    def policy(self, name: str) -> str:
+        """The name of a limit in the fields of answers."""
+        return f"tenant-{name}" if self.together else name
 
 
 @dataclass
@@ -66,41 +87,47 @@ class Meter:
         A key that was quiet for a minute may send all requests of a minute at once.
         """
         most = self.limits_of(sender.tenant).requests_per_minute
-        if sender.key_id is None or not most:
+        if not most:
             return None
-        moment, a_second = self.clock(), most / MINUTE_S
-        left, then = self._left.pop(sender.key_id, (float(most), moment))
+        left = [self._request(who) for who in _counted(sender, most)]
+        return min(left, key=lambda quota: quota.left, default=None)
+
+    def _request(self, who: Counted) -> Quota:
+        moment, most, a_second = self.clock(), who.most, who.most / MINUTE_S
+        left, then = self._left.pop(who.id, (float(most), moment))
         left = min(most, left + (moment - then) * a_second)
         refused = left < 1
         if len(self._left) >= MOST:
             self._left.pop(next(iter(self._left)))  # the one that was used longest ago
-        self._left[sender.key_id] = (left if refused else left - 1, moment)
+        self._left[who.id] = (left if refused else left - 1, moment)
         if refused:
-            raise _too_many_requests(most, math.ceil((1 - left) / a_second))
+            raise _too_many_requests(who, math.ceil((1 - left) / a_second))
         again_full_s = math.ceil((most - left + 1) / a_second)
-        return Quota("requests", most, "requests", int(left) - 1, MINUTE_S, again_full_s)
+        return Quota(who.policy("requests"), most, "requests", int(left) - 1, MINUTE_S, again_full_s)
 
     def take(self, sender: Principal, kind: Kind) -> Callable[[], None]:
         """Count what a key does at once, until the returned function is called. Raises `OverQuota`."""
         most = getattr(self.limits_of(sender.tenant), kind)
-        if sender.key_id is None or not most:
-            return _nothing
-        doing = (sender.key_id, kind)
-        if self._busy[doing] >= most:
-            raise _too_many_at_once(kind, most)
-        self._busy[doing] += 1
-        return partial(self._give_back, doing)
+        with ExitStack() as taken:
+            for who in _counted(sender, most) if most else ():
+                doing = (who.id, kind)
+                if self._busy[doing] >= who.most:
+                    raise _too_many_at_once(kind, who)
+                self._busy[doing] += 1
+                taken.callback(self._give_back, doing)
+            return taken.pop_all().close
 
     async def turn(self, sender: Principal) -> Callable[[], None]:
         """Wait until fewer than `AT_WORK` requests of the key are worked on. Call the returned function at the end.
 
         So one key's flood stands in its own line, and requests of others need not wait behind all of it.
         """
-        if sender.key_id is None:
-            return _nothing
-        turns = self._turns.setdefault(sender.key_id, asyncio.Semaphore(AT_WORK))
-        await turns.acquire()
-        return turns.release  # which keeps the line until its last request has ended
+        with ExitStack() as taken:
+            for who in _counted(sender, AT_WORK):
+                turns = self._turns.setdefault(who.id, asyncio.Semaphore(who.most))
+                await turns.acquire()
+                taken.callback(turns.release)  # which keeps the line until its last request has ended
+            return taken.pop_all().close
 
     def busy(self, key_id: str, kind: Kind) -> int:
         """How many of one kind a key does now."""
@@ -112,17 +139,27 @@ class Meter:
             del self._busy[doing]
 
 
-def _nothing() -> None:
-    pass
+def _counted(sender: Principal, most: int) -> tuple[Counted, ...]:
+    """Under whose names a request counts: of its key, and of all keys of its tenant. most: What one key may do."""
+    if sender.key_id is None:
+        return ()
+    of_key = Counted(sender.key_id, most)
+    if sender.tenant == tenancy.LOCAL:
+        return (of_key,)
+    return of_key, Counted(f"tenant {sender.tenant}", KEYS * most, together=True)
 
 
-def _too_many_requests(most: int, retry_after_s: int) -> OverQuota:
-    detail = f"Your key has sent more than {most} requests in a minute."
+def _too_many_requests(who: Counted, retry_after_s: int) -> OverQuota:
+    detail = f"Your key has sent more than {who.most} requests in a minute."
+    if who.together:
+        detail = f"The keys of your tenant have sent more than {who.most} requests in a minute."
     hint = f"Go on in {retry_after_s} s, and more slowly. To wait for a job, ask with ?wait=60."
-    return OverQuota("too-many-requests", detail, hint, Quota("requests", most, "requests", 0, MINUTE_S, retry_after_s))
+    quota = Quota(who.policy("requests"), who.most, "requests", 0, MINUTE_S, retry_after_s)
+    return OverQuota("too-many-requests", detail, hint, quota)
 
 
-def _too_many_at_once(kind: Kind, most: int) -> OverQuota:
-    quota = Quota(kind, most, "concurrent-requests", retry_after_s=RETRY_S)
+def _too_many_at_once(kind: Kind, who: Counted) -> OverQuota:
+    quota = Quota(who.policy(kind), who.most, "concurrent-requests", retry_after_s=RETRY_S)
     hint = "Wait until one of them has ended, or end one."
-    return OverQuota(f"too-many-{kind}", DETAILS[kind].format(most), hint, quota)
+    detail = (TOGETHER if who.together else DETAILS)[kind].format(who.most)
+    return OverQuota(f"too-many-{kind}", detail, hint, quota)

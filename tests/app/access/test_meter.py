@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.access.meter import AT_WORK, Meter
+from app.access.meter import AT_WORK, KEYS, Meter
 from app.access.scopes import Principal
 from app.core import tenancy
 from app.core.db import Database
@@ -125,5 +125,42 @@ def test_a_key_waits_behind_its_own_requests_and_never_behind_those_of_another()
             end()
         again = [await asyncio.wait_for(counted.turn(PORTAL), 5) for _ in range(AT_WORK)]
         assert len(again) == AT_WORK
+
+    asyncio.run(scenario())
+
+
+def test_all_keys_of_a_tenant_together_have_a_limit_too_and_those_of_others_do_not_notice() -> None:
+    counted, keys = meter(Clock()), [Principal("nanning", "view", f"key{number:05}") for number in range(20)]
+    for key in keys[:KEYS]:
+        for _ in range(60):
+            counted.request(key)
+    with pytest.raises(OverQuota, match="keys of your tenant") as refused:
+        counted.request(keys[KEYS])  # whoever makes a new key gets nothing more by it
+    assert refused.value.quota.name == "tenant-requests" and refused.value.quota.retry_after_s == 1
+    assert counted.request(Principal("guilin", "view", "key00099"))
+    assert all(counted.request(Principal("local", "admin", f"key1{number:04}")) for number in range(400))
+
+
+def test_what_the_keys_of_a_tenant_do_at_once_is_limited_and_given_back() -> None:
+    counted, keys = meter(Clock()), [Principal("nanning", "view", f"key{number:05}") for number in range(20)]
+    ends = [counted.take(key, "uploads") for key in keys[:KEYS] for _ in range(2)]
+    with pytest.raises(OverQuota, match="keys of your tenant send 10 files"):
+        counted.take(keys[KEYS], "uploads")
+    assert counted.busy("key00005", "uploads") == 0
+    ends.pop()()
+    counted.take(keys[KEYS], "uploads")
+
+
+def test_the_lines_of_many_keys_are_one_line_of_their_tenant() -> None:
+    async def scenario() -> None:
+        counted, keys = meter(Clock()), [Principal("nanning", "view", f"key{number:05}") for number in range(20)]
+        ends = [await counted.turn(key) for key in keys[:KEYS] for _ in range(AT_WORK)]
+        late = asyncio.create_task(counted.turn(keys[KEYS]))
+        await asyncio.sleep(0.01)
+        assert not late.done()
+        late.cancel()
+        await asyncio.wait([late])
+        ends.pop()()
+        await asyncio.wait_for(counted.turn(keys[KEYS]), 5)
 
     asyncio.run(scenario())
