@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
+from app.access import usage
 from app.core.columns import now
-from app.core.errors import Conflict, Invalid, TooLarge, invalid
+from app.core.errors import Conflict, Invalid, OverQuota, Quota, TooLarge, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
@@ -23,6 +25,7 @@ from app.services import Services
 from app.tables import UnfinishedUpload
 
 ID = "^[0-9a-f]{32}$"  # of the ids that `begin` makes
+MOST = 1000  # of a tenant that are unfinished: each is a row and a file, which no limit of bytes counts
 KEPT = timedelta(days=1)  # for which an upload to which nothing is sent stays
 get = getter(UnfinishedUpload, "upload")
 Digests = dict[str, str]  # of a whole file, in base64, by algorithm as in RFC 9530
@@ -75,7 +78,10 @@ class Piece:
 
 
 def begin(services: Services, once: IdempotentRequest = FRESH, announced: Announced = Announced()) -> str:
-    """Begin an empty upload; returns its id. The same request again is the same upload. Raises `NoRoom`, `TooLarge`."""
+    """Begin an empty upload; returns its id. The same request again is the same upload.
+
+    Raises `NoRoom`, `TooLarge`, or `OverQuota` if there are too many already.
+    """
     _check_total(announced.total, services)
     id_ = secrets.token_hex(16)
     upload_content.begin(services, id_)
@@ -85,12 +91,24 @@ def begin(services: Services, once: IdempotentRequest = FRESH, announced: Announ
             earlier = once.earlier(session, id_)
             if not earlier:
                 session.add(row)
+                _check_number(session)
     except BaseException:
         _remove_content(services, id_)
         raise
     if earlier:
         _remove_content(services, id_)
     return earlier or id_
+
+
+def _check_number(session: Session) -> None:
+    """Raise `OverQuota` if the tenant has begun too many uploads, this one included, of which nothing was made."""
+    usage.lock(session)
+    count = session.scalar(select(func.count()).select_from(UnfinishedUpload).where(UnfinishedUpload.made.is_(None)))
+    if (count or 0) > MOST:
+        detail = f"Your tenant has {MOST} uploads already of which nothing was made."
+        hint = "Delete those that nobody continues. An upload ends by itself a day after its last byte."
+        quota = Quota("unfinished-uploads", MOST, "uploads", retry_after_s=usage.RETRY_BYTES_S)
+        raise OverQuota("too-many-unfinished-uploads", detail, hint, quota)
 
 
 def _remove_content(services: Services, id_: str) -> None:

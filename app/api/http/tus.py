@@ -19,6 +19,7 @@ VERSION = "1.0.0"
 MEDIA_TYPE = "application/offset+octet-stream"
 ALGORITHMS = ("sha1", "sha256", "sha512")  # as `hashlib` names them, too
 EXTENSIONS = "creation,creation-defer-length,creation-with-upload,expiration,checksum,termination"
+MOST_METADATA = 16 * 1024  # characters: they are stored in the database
 OVERRIDING = ("PATCH", "DELETE")  # methods that a client may have to send as POST
 _PAIR = re.compile(r"\s*([!-+\--~]+)(?: ([A-Za-z0-9+/]*={0,2}))?\s*")
 
@@ -86,6 +87,9 @@ def check_length(request: Request) -> None:
 
 def metadata(header: str) -> dict[str, str]:
     """The texts in Upload-Metadata. Raises `Unreadable`."""
+    if len(header) > MOST_METADATA:
+        detail = f"Upload-Metadata have {len(header)} characters, and may have {MOST_METADATA}."
+        raise unreadable("invalid-upload-metadata", detail, "Send less.", "header:upload-metadata")
     found: dict[str, str] = {}
     for pair in header.split(",") if header.strip() else ():
         match = _PAIR.fullmatch(pair)

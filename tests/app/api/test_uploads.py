@@ -317,3 +317,29 @@ def test_only_ids_of_uploads_name_files(http: httpx.Client, settings: Settings) 
 def test_a_compressed_body_is_refused(http: httpx.Client) -> None:
     answer = http.put("/v1/scenes/s1", content=b"x", headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["type"]) == (415, "encoded-body")
+
+
+def test_unfinished_uploads_have_a_limit_and_finished_ones_make_room(
+    http: httpx.Client, scene: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr("app.data.uploads.MOST", 2)
+    first, second = begin(http), begin(http)
+    refused = http.post("/v1/uploads", headers={"Idempotency-Key": "third"})
+    assert assert_problem(refused, 429)["type"] == "too-many-unfinished-uploads"
+    assert refused.headers["retry-after"]
+    assert len(list(settings.data_dir.rglob(f"*{second.rpartition('/')[2]}*"))) == 1
+    assert http.delete(second).status_code == 204
+    third = http.post("/v1/uploads", headers={"Idempotency-Key": "third"})
+    assert third.status_code == 201  # a key of a refused request is not used up
+    assert (
+        http.post("/v1/uploads", headers={"Idempotency-Key": "third"}).headers["location"] == third.headers["location"]
+    )
+    assert send(http, first, 0, scene.read_bytes()).status_code == 204
+    assert http.put(f"/v1/scenes/s1?upload={first.rpartition('/')[2]}").status_code == 201
+    assert http.post("/v1/uploads").status_code == 201
+
+
+def test_metadata_of_an_upload_have_a_limit(http: httpx.Client) -> None:
+    for length, status in ((16_000, 201), (17_000, 400)):
+        headers = {"Upload-Metadata": f"filename {'A' * (length // 4 * 4)}"}
+        assert http.post("/v1/uploads", headers=headers).status_code == status
