@@ -18,6 +18,7 @@ from app.access.scopes import Principal, Refused
 from app.access.signatures import PARAMETER
 from app.api.http.callers import is_loopback
 from app.api.http.heads import routes_of
+from app.api.http.lasting import Lasting
 from app.api.http.problems import ProblemResponse
 from app.core import acting, tenancy
 from app.core.acting import Act
@@ -124,7 +125,20 @@ class Access:
         scope["principal"] = principal
         tenant = principal.tenant if principal else tenancy.NOBODY
         with tenancy.acting_for(tenant), acting.acting(_act(scope, principal)):
-            await self.app(scope, receive, send)
+            if principal is None or principal.key_id is None:
+                await self.app(scope, receive, send)
+            else:
+                await self._serve(Lasting(scope, receive, send, principal.key_id))
+
+    async def _serve(self, request: Lasting) -> None:
+        """Serve a request that shows a key, which may be revoked before it has ended."""
+        try:
+            await self.app(request.scope, request.receive, request.send)
+        except* Refused:  # also one in a group, of a stream
+            pass
+        if request.ended and not request.answered:
+            answer = _unauthorised(request.scope, request.ended.code)
+            await answer(request.scope, request.inner_receive, request.inner_send)
 
     async def _principal(self, scope: Scope) -> Principal | None:
         """Who sends the request; None for somebody without a key. Raises `Refused`."""
