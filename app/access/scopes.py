@@ -30,7 +30,12 @@ class Principal:
 
     def may(self, needed: Scope) -> bool:
         """Whether the scope includes `needed`."""
-        return SCOPES.index(self.scope) >= SCOPES.index(needed)
+        return needed in self.scopes
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scope with all that it includes."""
+        return SCOPES[: SCOPES.index(self.scope) + 1]
 
     @property
     def runs_the_service(self) -> bool:

@@ -13,6 +13,7 @@ from app.api.http import forms, receiving, tus
 from app.api.http.places import Places
 from app.api.labels import LabelParameters
 from app.api.scenes import SceneParameters
+from app.core import acting
 from app.core.errors import invalid
 from app.data import labels, scenes
 from app.services import Services
@@ -55,6 +56,11 @@ def target_of(header: str) -> Target | None:
 async def make(request: Request, services: Services, id_: str, target: Target) -> None:
     """Make the target of an upload whose bytes are all there. If that is refused, the upload stays."""
     places: Places = request.app.state.places
+    with acting.changing():  # HEAD makes it too, if what kept it from being made is gone
+        await _make(places, request, services, id_, target)
+
+
+async def _make(places: Places, request: Request, services: Services, id_: str, target: Target) -> None:
     async with receiving.whole_upload(request, services, id_, made=target.path) as upload:
         title: dict[str, Any] = {"title": target.fields.title}
         if isinstance(target.fields, SceneParameters):

@@ -46,6 +46,7 @@ def _session(*, write: bool) -> "Iterator[Session]":
 def acting() -> Iterator[None]:
     """Act as whoever has this command line. What is refused is told by what to do."""
     from app.access import audit as log
+    from app.access.scopes import SCOPES
     from app.cli.service import check_schema
     from app.core.acting import Act
     from app.core.acting import acting as acting_for
@@ -57,7 +58,7 @@ def acting() -> Iterator[None]:
     log.watch()
     command = masked(shlex.join(["canemap", *sys.argv[1:]]))
     try:
-        with acting_for(Act("command line", command, may_approve=True)):
+        with acting_for(Act("command line", command, SCOPES)):
             yield
     except Problem as problem:
         hints = (fault.hint for fault in problem.faults)

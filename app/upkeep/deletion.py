@@ -12,6 +12,7 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from app.core import acting
 from app.core.errors import Conflict, NotFound, StoreAway
 from app.core.idempotency import forget
 from app.core.preconditions import ANY, IfMatch, tag_of
@@ -41,6 +42,7 @@ ORDER = (
     *("prediction", "evaluation", "alias", "version", "model", "training", "experiment", "schedule"),
     *("dataset", "labels", "scene"),
 )
+OPERATED = ("scene", "labels", "prediction")  # what the scope operate may delete; everything else needs train
 NEITHER = "It is neither moved nor ended by a deletion, also not by one with cascade."
 log = structlog.get_logger()
 Ids = dict[str, list[str]]  # by kind
@@ -69,7 +71,7 @@ def delete(services: Services, thing: Thing, if_match: IfMatch = ANY, *, cascade
     """Delete a resource with what belongs to it, and then its files. cascade: With all that needs it, too.
 
     Raises `NotFound`, `PreconditionFailed`, `Conflict` if something else needs it or its job has not ended, or
-    `Forbidden` if an alias would go that needs approval.
+    `Forbidden` if whoever asks could not delete alone what would go.
     """
 
     def forget_rows(session: Session) -> tuple[list[str], Ids]:
@@ -119,6 +121,7 @@ def _plan(session: Session, thing: Thing, if_match: IfMatch, *, cascade: bool, l
     if not cascade:
         _refuse_used(session, thing, own, others)
         others = [other for other in others if other.kind == "alias"]
+    _check_scope(thing, others)
     _refuse_unfinished(session, thing, others)
     _refuse_held(session, thing, [*own, *others])
     registry.check_approval(session, {other.id.partition("@")[0] for other in others if other.kind == "alias"})
@@ -141,6 +144,13 @@ def _all_that_need(session: Session, own: Sequence[Thing], lock: Callable[..., N
         new = [thing for thing in _with_belongings(session, new, lock) if thing not in known]
         known |= dict.fromkeys(new)
     return list(known)[len(own) :]
+
+
+def _check_scope(thing: Thing, others: Sequence[Thing]) -> None:
+    """Raise `Forbidden` if whoever asks may delete `thing`, but not all that would go with it."""
+    trained = next((other for other in others if other.kind not in OPERATED), None)
+    if trained:
+        acting.check_scope("train", f"With {thing}, {trained} would go: this needs the scope 'train'.")
 
 
 def _refuse_unfinished(session: Session, thing: Thing, things: Iterable[Thing]) -> None:

@@ -219,8 +219,17 @@ def _act(scope: Scope, principal: Principal | None) -> Act | None:
         return None
     who = "loopback" if principal.key_id is None else f"key {principal.key_id}"
     request = structlog.contextvars.get_contextvars().get("request")
-    peer = str((scope.get("client") or ("",))[0]) or None
-    return Act(who, masked(f"{scope['method']} {scope['path']}"), principal.may("approve"), peer, request)
+    action, reads = masked(f"{scope['method']} {scope['path']}"), scope["method"] in ("GET", "HEAD")
+    return Act(who, action, principal.scopes, reads, _peer(scope), request)
+
+
+def _peer(scope: Scope) -> str | None:
+    """The address from which a request comes, or None. A proxy of this machine names it, who may send any text on."""
+    client = str((scope.get("client") or ("",))[0])
+    try:
+        return None if "%" in client else str(ipaddress.ip_address(client))
+    except ValueError:
+        return None
 
 
 def require(principal: Principal, route: str) -> None:

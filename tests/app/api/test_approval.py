@@ -3,7 +3,9 @@
 import httpx
 import pytest
 
+from app.api.http.access import ROUTES
 from app.settings import Settings
+from app.upkeep.deletion import OPERATED, ORDER
 from tests.app.api.access import make_key, showing
 
 MODEL = "/v1/models/cane"
@@ -58,3 +60,22 @@ def test_a_change_of_approval_changes_the_etag_and_honours_it(http: httpx.Client
     assert changed.status_code == 200 and changed.headers["etag"] != old
     stale = http.patch(MODEL, json={"approval": False}, headers=approver | {"If-Match": old})
     assert stale.status_code == 412
+
+
+@pytest.mark.parametrize("path", ["/v1/scenes/s1", "/v1/labels/truth"])
+def test_a_cascade_takes_along_only_what_its_sender_may_delete_alone(
+    http: httpx.Client, settings: Settings, approver: dict[str, str], path: str
+) -> None:
+    operator = showing(make_key(settings, scope="operate"))
+    for query in ("cascade=true", "cascade=true&dry_run=true"):
+        refused = http.delete(f"{path}?{query}", headers=operator)
+        assert (refused.status_code, refused.json()["type"]) == (403, "missing-scope")
+        assert "'train'" in refused.json()["detail"] and "dataset 'gx:1' would go" in refused.json()["detail"]
+    assert http.get("/v1/datasets/gx:1").status_code == http.get(MODEL).status_code == 200
+    assert http.delete(path, headers=operator).status_code == 409  # as for everybody
+    assert http.delete(f"{path}?cascade=true", headers=approver).status_code == 204
+
+
+def test_kinds_that_a_cascade_may_take_along_are_those_that_their_routes_let_delete() -> None:
+    of_operators = {kind for kind in ORDER if ROUTES.get(f"delete_{kind}") == "operate"}
+    assert of_operators == set(OPERATED)

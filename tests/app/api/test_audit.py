@@ -3,6 +3,7 @@
 import csv
 import io
 import threading
+from base64 import b64encode
 
 import httpx
 import pytest
@@ -15,6 +16,8 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import AuditEntry, Scene, Tenant
 from tests.app.api.access import OTHER, make_key, showing
+from tests.app.api.conftest import pixels
+from tests.ml.conftest import MakeScene
 from tests.waiting import eventually
 from worker.supervisor import perform_all
 
@@ -66,6 +69,42 @@ def test_each_change_has_an_entry_that_says_who_and_what(http: httpx.Client, adm
     }
     assert found[0]["request"] == made.headers["X-Request-ID"]
     assert signed.json()["url"].partition("=")[2] not in str(found)
+
+
+def test_what_only_a_head_makes_of_an_upload_has_an_entry(
+    http: httpx.Client, admin: str, make_scene: MakeScene
+) -> None:
+    told = {"kind": "scene", "id": "s9"}
+    metadata = ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in told.items())
+    file = make_scene(pixels(seed=9)).read_bytes()
+    assert http.put("/v1/scenes/s9", content=file).status_code == 201
+    begun = http.post("/v1/uploads", headers={"Upload-Length": str(len(file)), "Upload-Metadata": metadata})
+    url = begun.headers["location"]
+    other = make_scene(pixels(seed=10)).read_bytes()
+    assert len(other) == len(file)
+    assert http.patch(url, content=other, headers={"Upload-Offset": "0"}).status_code == 409  # the name is taken
+    http.delete("/v1/scenes/s9")
+    assert http.head(url).headers["content-location"] == "/v1/scenes/s9"
+    http.head(url)
+    assert [entry["action"] for entry in entries(http)][-2:] == ["DELETE /v1/scenes/s9", f"HEAD {url}"]
+    assert entries(http)[-1]["made"] == "s9"
+
+
+@pytest.mark.parametrize(
+    ("told", "peer"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("=1+1", None),
+        ("x" * 500, None),
+        ("::1%x", None),
+    ],
+)
+def test_the_peer_of_an_entry_is_an_address_or_nothing(
+    http: httpx.Client, admin: str, told: str, peer: str | None
+) -> None:
+    assert http.patch("/v1/scenes/s1", json={"title": "武鸣"}, headers={"X-Forwarded-For": told}).status_code == 200
+    assert entries(http)[-1]["peer"] == peer
 
 
 def test_the_log_is_listed_in_pages_filtered_and_exported(http: httpx.Client, admin: str) -> None:
@@ -125,7 +164,7 @@ def test_an_entry_is_committed_with_its_change_or_not_at_all(settings: Settings)
     with acting(act), services.database.write() as session:
         assert session.get(Tenant, "new") is None
         IdempotentRequest("a", "b").earlier(session, "c")
-    with acting(Act("key 1", "GET /v1/x")), services.database.write() as session:
+    with acting(Act("key 1", "GET /v1/x", reads=True)), services.database.write() as session:
         session.get_one(Scene, "s1").title = "x"
     with services.database.write() as session:
         session.get_one(Scene, "s1").title = "y"

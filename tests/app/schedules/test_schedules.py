@@ -251,7 +251,7 @@ def test_whoever_may_not_approve_cannot_take_the_question_away(services: Service
             patch(services, change)
     with acting(Act("key 1", "PATCH")):
         patch(services, SchedulePatch(enabled=False))
-    with acting(Act("key 2", "PATCH", may_approve=True)):
+    with acting(Act("key 2", "PATCH", ("approve",))):
         assert patch(services, SchedulePatch(promote=GATE)).promote == GATE
 
 
