@@ -81,6 +81,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("post_test_message", "list_deliveries", "get_delivery", "redeliver"),
     ),
 }
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "webhook-id")
 # about all tenants: for keys of the tenant "local" alone
 OPERATORS = ("metrics", "put_tenant", "list_tenants", "delete_tenant")
 ROUTES: dict[str, Needed | None] = {name: needed for needed, names in NEEDED.items() for name in names}
@@ -170,8 +171,8 @@ def _reaches_others(scope: Scope) -> bool:
 
 
 def _is_forwarded(headers: Headers) -> bool:
-    """Whether a proxy has sent the request on: it can come from anywhere, although it comes to the loopback."""
-    return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"))
+    """Whether it can come from anywhere, although it comes to the loopback: through a proxy, or through a webhook."""
+    return any(name in headers for name in FORWARDED)
 
 
 def _take_signature(scope: Scope) -> str:

@@ -165,6 +165,8 @@ def test_loopback_needs_no_key_unless_a_proxy_sent_the_request(settings: Setting
         assert http.get("/v1/scenes").status_code == 200
         assert http.get("/v1/scenes", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 401
         assert http.get("/v1/scenes", headers={"Forwarded": "for=203.0.113.7"}).status_code == 401
+        # a webhook whose address is this service, where whoever runs it lets webhooks lead to the loopback
+        assert http.post("/v1/uploads", headers={"webhook-id": "evt_1"}).status_code == 401
     with serving(settings.model_copy(update={"auth": "", "public_url": "https://maps.example.org"})) as http:
         assert http.get("/v1/scenes").status_code == 401
     with serving(settings.model_copy(update={"auth": "none"})) as http:
