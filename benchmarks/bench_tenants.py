@@ -81,13 +81,13 @@ def furnish(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def serving(settings: Settings, auth: str) -> Iterator[str]:
-    """Run the API alone; yields its address."""
+def serving(settings: Settings, auth: str, **more: str) -> Iterator[str]:
+    """Run the API alone; yields its address. more: Settings of its environment."""
     port = servers.free_port()
     environment = {"CANEMAP_DATA_DIR": str(settings.data_dir / auth), "CANEMAP_DATABASE_URL": settings.database}
     environment |= {"CANEMAP_LOG_LEVEL": "warning", "CANEMAP_AUTH": auth, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "serve", "--port", str(port)], env=os.environ | environment
+        [sys.executable, "-m", "app.cli", "serve", "--port", str(port)], env=os.environ | environment | more
     )
     try:
         wait_for(f"http://127.0.0.1:{port}")

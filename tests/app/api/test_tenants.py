@@ -22,8 +22,8 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import Scene
 from tests.app.api.access import OTHER, make_key, showing
-from tests.app.api.conftest import TINY, TRUTH, copy_of_service, pixels, put, serving
-from tests.ml.conftest import write_scene
+from tests.app.api.conftest import TINY, copy_of_service, serving
+from tests.app.api.furnishing import furnish
 from worker.supervisor import perform_all
 
 CANARY = "CANARY of nanning"
@@ -53,7 +53,7 @@ def furnished(
         services = Services.open(settings)
         with serving(settings) as http:
             http.headers.update(showing(keys[OTHER]))
-            ids = _furnish(http, partial(_work, services), folder)
+            ids = furnish(http, partial(_work, services), folder, CANARY)
         services.close()
         yield settings, keys, ids
 
@@ -74,56 +74,6 @@ def portals(furnished: tuple[Settings, dict[str, str], dict[str, str]], tmp_path
 def _work(services: Services) -> None:
     """Do all jobs that wait."""
     perform_all(services, QUEUES, threading.Event())
-
-
-def _furnish(http: httpx.Client, work: partial[None], folder: Path) -> dict[str, str]:
-    """Give a tenant things of the names that "local" uses, and of names of its own, all with a title."""
-    titled = {"title": CANARY}
-    for number, name in enumerate(("s1", "s2", "s3", "theirs")):
-        scene = write_scene(folder / f"other-{name}.tif", pixels(seed=100 + number))
-        assert put(http, f"/v1/scenes/{name}", scene, **titled).status_code == 201
-    mask = write_scene(folder / "other-truth.tif", TRUTH, nodata=255)
-    for name in ("truth", "theirs"):
-        assert put(http, f"/v1/labels/{name}", mask, **titled).status_code == 201
-    split = {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]}
-    body = {"scenes": ["s1", "s2", "s3"], "labels": ["truth"], "split": split, "leaks": "allow", **titled}
-    for name in ("gx", "theirs"):
-        assert http.post("/v1/datasets", json=body | {"name": name}).status_code == 201
-        work()
-    trained = {}
-    for name in ("cane", "theirs"):
-        train = {"dataset": "gx:1", "register_as": name, "config": TINY, **titled}
-        trained[name] = http.post("/v1/trainings", json=train).json()["id"]
-    plan = {"dataset": "gx:1", "config": TINY, "seeds": [0], "variants": [{"name": "ce", "config": {}}], **titled}
-    experiment = http.post("/v1/experiments", json=plan).json()["id"]
-    work()
-    prediction = http.post("/v1/predictions", json={"scene": "s1", "model": "theirs@champion", **titled}).json()["id"]
-    evaluation = http.post("/v1/models/theirs/versions/1/evaluations", json={"dataset": "gx:1"}).json()["id"]
-    again = {"dataset": "gx", "register_as": "cane", "config": TINY}
-    schedule = {"name": "theirs", "cron": "0 2 1 * *", "timezone": "Asia/Shanghai", "training": again, **titled}
-    assert http.post("/v1/schedules", json=schedule).status_code == 201
-    run = http.post("/v1/schedules/theirs/run").json()["id"]
-    work()
-    upload = http.post("/v1/uploads").headers["Location"].rpartition("/")[2]
-    webhook = http.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/theirs", **titled}).json()["id"]
-    delivery = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
-    assert http.patch(f"/v1/webhooks/{webhook}", json={"enabled": False}).status_code == 200
-    return {
-        "scenes": "theirs",
-        "labels": "theirs",
-        "datasets": "theirs:1",
-        "trainings": trained["theirs"],
-        "experiments": experiment,
-        "predictions": prediction,
-        "evaluations": evaluation,
-        "models": "theirs",
-        "schedules": "theirs",
-        "jobs": prediction,
-        "uploads": upload,
-        "run": run,
-        "webhooks": webhook,
-        "delivery": delivery,
-    }
 
 
 def _unknown(id_: str) -> str:
