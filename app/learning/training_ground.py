@@ -30,7 +30,8 @@ def find(
     ids: Collection[str] | None = None,
 ) -> Page[ModelVersion]:
     """Model versions whose scenes touch `bbox`, registered in `between`, with one of `ids`, newest first."""
-    wanted = select(ModelVersion).where(*_filters(bbox, between))
+    own = ModelVersion.name.not_like("%~%")  # copies of given models stand in no list
+    wanted = select(ModelVersion).where(own, *_filters(bbox, between))
     if ids is not None:
         wanted = wanted.where(tuple_(ModelVersion.name, ModelVersion.version).in_(_pairs(ids)))
     return page(session, wanted, ModelVersion.created, ModelVersion.name, limit=limit, token=token)

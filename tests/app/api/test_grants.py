@@ -82,6 +82,7 @@ def test_a_given_model_is_read_and_maps_with_its_champion_of_the_day(
         assert county.get(f"/v1/predictions/{id_}/areas").status_code == 200
         assert county.get(f"/v1/predictions/{id_}/classes.tif").status_code == 200
     assert county.get("/v1/models").json()["items"] == []  # the copies are not models of its own
+    assert county.get("/v1/stac/search?collections=models").json()["features"] == []
     assert county.patch(f"/v1/models/{GIVEN}", json={"title": "mine"}).status_code == 404
     assert county.put(f"/v1/models/{GIVEN}/aliases/champion", json={"version": 1}).status_code in (404, 422)
 
