@@ -13,6 +13,7 @@ from app.access.scopes import Principal
 from app.api.http.deps import WAIT
 from app.api.http.problems import of_problem
 from app.api.http.rate_limit_fields import fields_of
+from app.api.http.receiving import has_body
 from app.core.errors import OverQuota, Quota
 
 AT_ONCE: dict[Kind, tuple[str, ...]] = {  # routes, by what their requests do for as long as a client likes
@@ -79,8 +80,11 @@ async def take_turn(request: Request) -> None:
 
 def _kind_of(request: Request) -> Kind | None:
     """What the request does at once with others of its key, if anything: also to wait for a job is a stream."""
+    name = request.scope["route"].name
+    if name == "post_upload" and has_body(request):  # it begins with a piece, which may be the whole file
+        return "uploads"
     waits = request.query_params.get("wait", "0") != "0" or WAIT.search(request.headers.get("prefer", ""))
-    return KINDS.get(request.scope["route"].name) or ("streams" if waits else None)
+    return KINDS.get(name) or ("streams" if waits else None)
 
 
 def install(app: FastAPI) -> None:

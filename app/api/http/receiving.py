@@ -233,6 +233,11 @@ def announced_bytes(request: Request) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
+def has_body(request: Request) -> bool:
+    """Whether the request has a body that is not empty, as far as its headers tell."""
+    return bool(announced_bytes(request)) or "transfer-encoding" in request.headers
+
+
 def _check_not_empty(size: int) -> None:
     if size == 0:
         raise invalid("empty-body", "The body is empty.", "Send the file itself: curl -T scene.tif URL")

@@ -5,23 +5,22 @@ import re
 from fastapi import Request
 
 from app.api.http import digests, tus, upload_draft
-from app.api.http.receiving import announced_bytes
+from app.api.http.receiving import announced_bytes, has_body
 from app.core.errors import Encoded, Invalid, invalid
 from app.data.uploads import Piece
 
 
 def first_piece(request: Request, total: int | None) -> Piece | None:
     """The piece in the body of a POST, if there is one."""
-    length = announced_bytes(request)
-    has_body = bool(length) or "transfer-encoding" in request.headers
+    length, sends = announced_bytes(request), has_body(request)
     if tus.is_spoken(request):
         tus.check_length(request)
-        if has_body:
+        if sends:
             _check_media_type(request, tus.MEDIA_TYPE)
-        return Piece(0, length, total) if has_body else None
+        return Piece(0, length, total) if sends else None
     if upload_draft.is_spoken(request):
         last = upload_draft.completes(request)
-        size = length if has_body else 0
+        size = length if sends else 0
         return Piece(0, size, upload_draft.total_of(0, size, total, last), last)
     return None
 

@@ -118,8 +118,13 @@ class TestOfKeys:
         eventually(lambda: busy("streams") == 0)
         assert http.get(f"{address}?wait=0.1").status_code == 200 and busy("streams") == 0
 
-    def test_an_upload_counts_until_its_client_has_gone(self, http: httpx.Client, busy: Callable[[Kind], int]) -> None:
-        start = b"PUT /v1/scenes/x HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nII*"
+    @pytest.mark.parametrize(
+        "head", ["PUT /v1/scenes/x HTTP/1.1", "POST /v1/uploads HTTP/1.1\r\nUpload-Draft-Interop-Version: 8"]
+    )
+    def test_an_upload_counts_until_its_client_has_gone(
+        self, http: httpx.Client, busy: Callable[[Kind], int], head: str
+    ) -> None:
+        start = f"{head}\r\nUpload-Complete: ?1\r\nContent-Length: 1000000\r\n\r\nII*".encode()
         with connected(http, start), connected(http, start):
             eventually(lambda: busy("uploads") == 2)
             assert_refused(http.put("/v1/scenes/y", content=b"II*"), 429, "too-many-uploads", "uploads")
