@@ -36,7 +36,7 @@ _FINE_PX = 8e-5  # degrees; smaller pixels need more decimals
 _ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
 _EARTH_M = 6_378_137
 _LAYER = "classes"
-_LAST_CHANGE = "2000-01-01T00:00:00.000Z"
+LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _STYLES = """
 CREATE TABLE layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
@@ -171,7 +171,7 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
     path.unlink(missing_ok=True)  # an attempt that was killed may have left it
     package = NewGeoPackage.create(path)
     fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
-    system = _spatial_reference(grid.crs)
+    system = spatial_reference(grid.crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
     insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
     # otherwise SQLite opens a temporary file, in the folder that TMPDIR named when the process first used SQLite: the
@@ -190,7 +190,7 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
         connection.execute("UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ?", grid.bounds)
         _add_style(connection, polygons_qml([item for item in names if item.value in traced_values(names)]))
         # two equal predictions would otherwise differ in the time of writing
-        connection.execute("UPDATE gpkg_contents SET last_change = ?", (_LAST_CHANGE,))
+        connection.execute("UPDATE gpkg_contents SET last_change = ?", (LAST_CHANGE,))
 
 
 class NewGeoPackage(GeoPackage):
@@ -210,7 +210,7 @@ def _add_style(connection: sqlite3.Connection, qml: str) -> None:
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
         "styleQML, styleSLD, useAsDefault, description, owner, update_time) "
         "VALUES ('', '', ?, 'SHAPE', ?, ?, '', 1, '', '', ?)",
-        (_LAYER, _LAYER, qml, _LAST_CHANGE),
+        (_LAYER, _LAYER, qml, LAST_CHANGE),
     )
     contents = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', ?)"
     connection.execute(contents, ("layer_styles",))
@@ -225,7 +225,8 @@ def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:
     return struct.pack("<2sBBi4d", b"GP", 0, 0b11, srs_id, left, right, bottom, top) + wkb
 
 
-def _spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
+def spatial_reference(crs: pyproj.CRS) -> SpatialReferenceSystem:
+    """A CRS as a GeoPackage names it, with the code of its authority, or as one of our own."""
     authority, _, code = (crs_code(crs) or "").partition(":")
     if not code.isdecimal():  # OGC:CRS84, for instance
         authority, code = "canemap", str(_OWN_SRS)

@@ -1,0 +1,71 @@
+"""Draws a sample of a map by a design: frame, size, allocation, points."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ml.contract import ClassDef
+from ml.faults import Fault, InputRefused
+from ml.geo.grid import Grid
+from ml.progress import Progress, Watch, silent
+from ml.provenance import software
+from ml.sampling.allocation import Counts
+from ml.sampling.design import MOST_POINTS, Design, DrawnSample, Frame, SamplePoint
+from ml.sampling.draw import Pixels, draw_grid, draw_strata, generator, steps
+from ml.sampling.frame import map_grid, read_frame
+from ml.sampling.plan import ErrorRates, Plan
+
+_DECIMALS = 7  # of a degree, which is a centimetre
+
+
+def draw_sample(
+    classes: Path, names: Sequence[ClassDef], design: Design, rates: ErrorRates, watch: Watch = silent
+) -> tuple[DrawnSample, tuple[SamplePoint, ...]]:
+    """Draw a sample of a class map.
+
+    classes: Path of the uint8 map. names: All its classes. rates: From which the size, the allocation by Neyman, and
+    the expected precision follow. watch: Told of the stages "frame" and "draw".
+
+    Raises:
+        InputRefused: empty_map, no_error_rates, sample_too_small, sample_too_large, target_out_of_reach.
+    """
+    rule = "whole map" if design.kind != "stratified" else f"strata: {design.strata}"
+    frame = read_frame(classes, names, rule, lambda: watch(Progress("frame", 0, 2)))
+    plan = Plan(frame, design, rates)
+    counts = plan.counts()
+    random, inclusion = generator(frame, design.seed), None
+
+    def tick() -> None:
+        watch(Progress("draw", 1, 2))
+
+    if design.kind == "systematic":
+        step = steps(frame.pixels, int(counts.sum()))
+        pixels, inclusion = draw_grid(classes, step, random, tick), 1 / (step[0] * step[1])
+        counts = _checked_grid(pixels, frame)
+    else:
+        pixels = draw_strata(classes, plan.wanted(counts), random, tick)
+    strata = plan.strata(counts, inclusion)
+    drawn = DrawnSample(frame=frame, strata=strata, expected=plan.expected(counts), why=plan.why, software=software())
+    watch(Progress("draw", 2, 2))
+    return drawn, _points(pixels, map_grid(classes), plan.key_of)
+
+
+def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:
+    """The number of points of a systematic sample. Raises `InputRefused` if chance gave too few."""
+    n = pixels.rows.size
+    if n < 2 or n > MOST_POINTS:
+        detail = f"The grid takes {n} pixels of the map, which has {frame.pixels}."
+        hint = f"Ask for another number of points, or take another seed; at most {MOST_POINTS} points are drawn."
+        raise InputRefused(Fault("bad_grid", detail, hint, "/design/n"))
+    return np.array([n], dtype=np.int64)
+
+
+def _points(pixels: Pixels, grid: Grid, key_of: Callable[[int], str]) -> tuple[SamplePoint, ...]:
+    x, y = grid.xy(pixels.cols + 0.5, pixels.rows + 0.5)
+    lon, lat = (np.round(np.asarray(each), _DECIMALS).tolist() for each in grid.operation.transformer.transform(x, y))
+    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist()
+    return tuple(
+        SamplePoint(id=number, lon=east, lat=north, row=row, col=col, stratum=key_of(value), map_class=value)
+        for number, (east, north, row, col, value) in enumerate(zip(*columns, strict=True), 1)
+    )
