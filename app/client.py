@@ -242,6 +242,13 @@ class Client:
         body = {"scene": scene, "model": model, "config": config or {}, "parts": parts, "title": title}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
 
+    def draw_sample(self, map: str, *, design: Json, title: str | None = None) -> "Sample":
+        """Draw a probability sample of the map of a prediction.
+
+        map: Id of the prediction. design: Like {"n": 400} or {"target_cv": 0.05}; see docs/samples.md.
+        """
+        return Sample(self, "samples", self._post("/v1/samples", {"map": map, "design": design, "title": title}))
+
     def create_schedule(
         self, name: str, *, cron: str, training: Json, timezone: str = "UTC", promote: Json | None = None, **more: Any
     ) -> Json:
@@ -279,6 +286,14 @@ class Client:
     def prediction(self, id: str) -> "Prediction":
         """The prediction with this id."""
         return Prediction(self, "predictions", self.get(f"/v1/predictions/{_quoted(id)}"))
+
+    def samples(self) -> Iterator[Json]:
+        """All samples, newest first."""
+        return self._list("/v1/samples", {})
+
+    def sample(self, id: str) -> "Sample":
+        """The sample with this id."""
+        return Sample(self, "samples", self.get(f"/v1/samples/{_quoted(id)}"))
 
     def schedules(self) -> Iterator[Json]:
         """All schedules, newest first."""
@@ -410,7 +425,7 @@ class Client:
     def delete(self, kind: str, id: str, *, cascade: bool = False) -> None:
         """Delete a resource. It is refused while something needs it.
 
-        kind: scene, labels, dataset, training, experiment, evaluation, prediction, model or schedule.
+        kind: scene, labels, dataset, training, experiment, evaluation, prediction, sample, model or schedule.
         id: of a dataset "name:1", of a model "name" or of one version "name:1".
         cascade: Delete everything that needs the resource with it; `would_delete` says what that is.
         """
@@ -727,6 +742,44 @@ class Prediction(Work):
         """Address of the TileJSON of the map, for web maps and QGIS; None if the map has no tiles."""
         link = next((link for link in self.document["links"] if link["rel"] == "tilejson"), None)
         return link and str(httpx.URL(f"{self.client.url}/").join(link["href"]))
+
+
+class Sample(Work):
+    """A probability sample of a map, and its job."""
+
+    def export(self, path: str | Path, *, map_class: bool = False) -> Path:
+        """Download the points as a file to label: .csv, .geojson, .gpkg or .kml.
+
+        map_class: Tell also what the map says there, which labellers should not see.
+        """
+        target = Path(path)
+        query = f"f={_quoted(target.suffix[1:].lower())}&map_class={str(map_class).lower()}"
+        return self.client._download(f"/v1/samples/{_quoted(self.id)}/points?{query}", target)
+
+    def chips(self, folder: str | Path, points: Sequence[int] | None = None) -> list[Path]:
+        """Download pictures of points into `folder`, 1.png and so on. points: their ids; by default all."""
+        base = f"/v1/samples/{_quoted(self.id)}/chips"
+        wanted = range(1, self.refresh().document["n"] + 1) if points is None else points
+        return [self.client._download(f"{base}/{point}.png", Path(folder) / f"{point}.png") for point in wanted]
+
+    def answer(self, path: str | Path, *, labeller: str = "main") -> Json:
+        """Send the filled file of points, as CSV or GeoJSON; returns how far the sample is labelled."""
+        url, content = f"/v1/samples/{_quoted(self.id)}/answers", Path(path).read_bytes()
+        return _json(self.client._send("PUT", url, content=content, params={"labeller": labeller}))
+
+    def answers(self, *, labeller: str | None = None, history: bool = False) -> Json:
+        """The answers, how far the sample is labelled, and how well labellers agree.
+
+        history: All answers that were ever given, oldest first.
+        """
+        return self.client.get(f"/v1/samples/{_quoted(self.id)}/answers", labeller=labeller, history=history)
+
+    def estimates(self, *, labeller: str | None = None) -> Json:
+        """Hectares of each class with their 95 % interval, accuracies and the error matrix, from the answers.
+
+        labeller: Whose answers count alone; needed while labellers disagree.
+        """
+        return self.client.get(f"/v1/samples/{_quoted(self.id)}/estimates", labeller=labeller)
 
 
 def id_of_file(name: str) -> str:

@@ -25,6 +25,7 @@ from app.api import (
     models,
     predictions,
     processes,
+    samples,
     scene_tiles,
     scenes,
     schedules,
@@ -119,21 +120,8 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(
-            schedules,
-            stac,
-            tiles,
-            sheets,
-            predictions,
-            processes,
-            keys,
-            audit,
-            tenants,
-            signed_urls,
-            webhooks,
-            health,
-            home,
-        ),
+        *(schedules, stac, tiles, sheets, predictions, samples, processes, keys, audit, tenants, signed_urls, webhooks),
+        *(health, home),
     )
     for module in modules:
         app.include_router(module.router)

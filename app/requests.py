@@ -10,6 +10,7 @@ from ml.datasets.options import DatasetOptions
 from ml.datasets.splits import MOST_SCENES, BlockSplit, SceneSplit
 from ml.evaluation.plan import Plan
 from ml.frozen import Frozen
+from ml.sampling.design import Design
 from ml.text import is_storable, is_visible_name
 
 
@@ -122,6 +123,17 @@ class PredictionRequest(Frozen):
         description="Number of jobs that the map is divided into, each with some of its rows, so that several workers "
         "share it. The pixels are the same for any number.",
     )
+    title: Title | None = None
+
+
+class SampleRequest(Frozen):
+    """Draw a probability sample of a map, to be labelled by people."""
+
+    model_config = _example({"map": "prd_1", "design": {"kind": "stratified", "n": 400, "seed": 0}})
+
+    map: Reference = Field(description="Id of a prediction whose job has succeeded.")
+    zones: Reference | None = Field(None, description="Not offered yet: null.")
+    design: Design = Field(Design(), description="Either `n` or `target_cv` must be given.")
     title: Title | None = None
 
 

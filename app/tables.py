@@ -22,6 +22,7 @@ from ml.evaluation.metrics import Metrics
 from ml.evaluation.report import TrainReport
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
+from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.scenes.inspect import SceneInfo
 
 Software = dict[str, str]  # what made a result, as `ml.provenance` and docs/http-api.md name it
@@ -31,7 +32,7 @@ _DOCUMENTS = (
     *(ExperimentRequest, Comparison, EpochValues, ModelMetrics, Contract, Software),
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt], Limits),
-    list[DeliveryAttempt],
+    *(list[DeliveryAttempt], Design, DrawnSample, list[SamplePoint]),
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
@@ -662,6 +663,43 @@ class Prediction(Sized, Titled, Owned, Base):
         Index("ix_predictions_scene", "scene", "created", "id"),
         Index("ix_predictions_model", "model", "version"),
     )
+
+
+class Sample(Titled, Owned, Base):
+    """A probability sample of the map of a prediction; `id` is also the id of its job.
+
+    drawn, points: The result; None until the job succeeded. The points are read only where they are needed.
+    """
+
+    __tablename__ = "samples"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    prediction: Mapped[str] = mapped_column(ForeignKey("predictions.id"), index=True)
+    design: Mapped[Design]
+    drawn: Mapped[DrawnSample | None]
+    points: Mapped[list[SamplePoint] | None] = mapped_column(deferred=True)
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_samples_created", "tenant", "created", "id"),)
+
+
+class SampleAnswer(Owned, Base):
+    """What a labeller has found at a point of a sample. A later answer takes the place of an earlier one, which stays.
+
+    value: Value of the class; None if the point is unusable, for the reason in `unusable`.
+    """
+
+    __tablename__ = "sample_answers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sample: Mapped[str] = mapped_column(ForeignKey("samples.id", ondelete="CASCADE"))
+    point: Mapped[int]
+    labeller: Mapped[str] = mapped_column(String(80))
+    value: Mapped[int | None]
+    unusable: Mapped[str | None] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_sample_answers", "sample", "id"),)
 
 
 class Webhook(Titled, Owned, Base):

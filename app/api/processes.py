@@ -26,13 +26,14 @@ from app.core.errors import Invalid, NotFound, Problem
 from app.core.idempotency import IdempotentRequest
 from app.data import datasets
 from app.learning import evaluations, experiments, registry, sharing, trainings
-from app.mapping import predictions
+from app.mapping import predictions, samples
 from app.requests import (
     DatasetRequest,
     EvaluationInputs,
     Execution,
     ExperimentRequest,
     PredictionRequest,
+    SampleRequest,
     TrainingRequest,
 )
 from app.services import Services
@@ -69,6 +70,7 @@ WORK = {
     "experiment": Work(ExperimentRequest, experiments.create, "post_experiment"),
     "evaluation": Work(EvaluationInputs, _evaluate, "post_evaluation"),
     "prediction": Work(PredictionRequest, predictions.create, "post_prediction"),
+    "sample": Work(SampleRequest, samples.create, "post_sample"),
 }
 
 

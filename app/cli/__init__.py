@@ -17,6 +17,7 @@ from app.cli import (
     keys,
     lists,
     output,
+    samples,
     schedule,
     service,
     sheet,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(webhooks, sheet, demo),
+    *(samples, webhooks, sheet, demo),
 ):
     module.add_to(app)
 

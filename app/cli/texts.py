@@ -108,6 +108,12 @@ TEXTS = {
     "list_them": "`canemap {command}` lists those that there are.",
     "needs_key": "Set CANEMAP_KEY to a key of this service.",
     "needs_scope": "Ask whoever runs the service for a key that may do this, and set CANEMAP_KEY to it.",
+    "no_format": "{file} has none of the endings {known}.",
+    "saved_points": "The points are in {file}: fill in class, or unusable with the reason.",
+    "answers_changed": "{count} answers are new or other than before.",
+    "no_estimate": "No estimate: {why}",
+    "overall": "Overall accuracy: {share} %",
+    "no_points": "Sample {id} has no points: its job is {status}.",
 }
 
 

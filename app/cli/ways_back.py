@@ -10,7 +10,9 @@ from app.cli.language import told
 from app.cli.output import AsJson
 from app.client import Client, Json
 
-Kind = Literal["scene", "labels", "dataset", "training", "experiment", "evaluation", "prediction", "model", "schedule"]
+Kind = Literal[
+    "scene", "labels", "dataset", "training", "experiment", "evaluation", "prediction", "sample", "model", "schedule"
+]
 MOST_LINES = 40  # of the list of what would go
 
 

@@ -24,6 +24,7 @@ KINDS = {
     "prediction": JobKind("prediction", "predictions"),
     "part": JobKind("prediction", "predictions", for_parent=True),
     "evaluation": JobKind("prediction", "evaluations"),
+    "sample": JobKind("light", "samples"),
 }
 QUEUES = sorted({kind.queue for kind in KINDS.values()})
 

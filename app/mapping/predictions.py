@@ -49,6 +49,7 @@ PRODUCTS = tuple(name for names in FILES.values() for name in names)
 _HINTS = {
     "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
 }
+NOT_SCORED = "The model was not scored on a test split."
 get = getter(Prediction, "prediction")
 
 
@@ -244,10 +245,9 @@ def _adjusted(
     """
     test = model.metrics.test
     if test is None:
-        return None, None, "The model was not scored on a test split."
+        return None, None, NOT_SCORED
     if threshold != THRESHOLD:
-        why = f"The errors of the test split were counted at threshold {THRESHOLD:g}, and the map has {threshold:g}."
-        return None, None, why
+        return None, None, other_threshold(threshold)
     if found.applicability.level == "outside":
         why = "Most of the scene is unlike the training, so the errors of the test split say nothing about its map."
         return None, None, why
@@ -258,6 +258,11 @@ def _adjusted(
     if adjusted is None:
         return None, None, why_not_adjusted(mapped, test.confusion, scenes, value=index)
     return *adjusted, caution(scenes)
+
+
+def other_threshold(threshold: float) -> str:
+    """Why the errors of the test split are not those of a map with this threshold."""
+    return f"The errors of the test split were counted at threshold {THRESHOLD:g}, and the map has {threshold:g}."
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:

@@ -11,6 +11,7 @@ _KINDS = {
     "experiments": "experiment",
     "predictions": "prediction",
     "evaluations": "evaluation",
+    "samples": "sample",
     "resume": "job",
     "uploads": "upload",
 }

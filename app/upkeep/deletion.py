@@ -39,10 +39,10 @@ from ml.faults import Fault
 
 # The order in which rows are deleted: nothing is deleted before what refers to it.
 ORDER = (
-    *("prediction", "evaluation", "alias", "version", "model", "training", "experiment", "schedule"),
+    *("sample", "prediction", "evaluation", "alias", "version", "model", "training", "experiment", "schedule"),
     *("dataset", "labels", "scene"),
 )
-OPERATED = ("scene", "labels", "prediction")  # what the scope operate may delete; everything else needs train
+OPERATED = ("scene", "labels", "prediction", "sample")  # what the scope operate may delete; everything else needs train
 NEITHER = "It is neither moved nor ended by a deletion, also not by one with cascade."
 log = structlog.get_logger()
 Ids = dict[str, list[str]]  # by kind
@@ -299,6 +299,7 @@ def _forget_rows(kind: str) -> Callable[..., None]:
 
 
 _FORGET: dict[str, Callable[[Session, Sequence[str]], None]] = {
+    "sample": _forget_with_jobs("sample"),
     "prediction": _forget_predictions,
     "evaluation": _forget_with_jobs("evaluation"),
     "alias": _forget_aliases,

@@ -22,6 +22,7 @@ from app.tables import (
     LabelSet,
     ModelVersion,
     Prediction,
+    Sample,
     Scene,
     Schedule,
     ScheduleRun,
@@ -30,7 +31,9 @@ from app.tables import (
 
 Id = TypeVar("Id")
 IDS = 500  # of rows, in one statement: databases limit the number of parameters
-TABLES: dict[str, type[Scene | LabelSet | Dataset | Training | Experiment | Evaluation | Prediction | Schedule]] = {
+TABLES: dict[
+    str, type[Scene | LabelSet | Dataset | Training | Experiment | Evaluation | Prediction | Sample | Schedule]
+] = {
     "scene": Scene,
     "labels": LabelSet,
     "dataset": Dataset,
@@ -38,9 +41,10 @@ TABLES: dict[str, type[Scene | LabelSet | Dataset | Training | Experiment | Eval
     "experiment": Experiment,
     "evaluation": Evaluation,
     "prediction": Prediction,
+    "sample": Sample,
     "schedule": Schedule,
 }
-WITH_JOBS = ("dataset", "training", "experiment", "evaluation", "prediction")
+WITH_JOBS = ("dataset", "training", "experiment", "evaluation", "prediction", "sample")
 _PATHS = {
     "labels": "labels/{}",
     "version": "models/{}/versions/{}",
@@ -184,6 +188,7 @@ NEEDS = (
     Reference("training", "experiment", _by(Training.experiment, Training.id, Training.experiment.is_not(None))),  # type: ignore[arg-type]
     Reference("training", "run", _runs(_training_of)),
     Reference("evaluation", "run", _runs(_evaluations_of)),
+    Reference("prediction", "sample", _by(Sample.id, Sample.prediction)),
     Reference("version", "evaluation", _of_versions(Evaluation)),
     Reference("version", "prediction", _of_versions(Prediction)),
     Reference("version", "alias", _aliases),

@@ -33,7 +33,14 @@ LISTED = {  # folders to which pages link: each gets a page that lists its files
 LANGUAGES = {".py": "py", ".sh": "sh", ".conf": "nginx", ".service": "ini", ".yml": "yaml", "": "text"}
 MENU = {
     "Start": ("README.md", "docs/install.md", "docs/tutorial.md", "docs/faq.md"),
-    "Use": ("docs/http-api.md", "api/index.html", "docs/radiometry.md", "docs/settings.md", "examples/README.md"),
+    "Use": (
+        "docs/http-api.md",
+        "docs/samples.md",
+        "api/index.html",
+        "docs/radiometry.md",
+        "docs/settings.md",
+        "examples/README.md",
+    ),
     "Operate": ("docs/operations.md", "docs/security.md", "docs/reliability.md", "docs/performance.md"),
     "Science": ("docs/estimators.md", "docs/paper.md", "docs/results.md"),
     "中文": ("README.zh.md", "docs/zh/quick-start.md", "docs/zh/labels.md", "docs/zh/areas.md", "docs/zh/faq.md"),

@@ -1,13 +1,13 @@
 """A job remembers the span of the trace that asked for it
 
-Revision: 0022; after 0019.
+Revision: 0022; after 0021.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0019"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

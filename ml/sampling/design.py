@@ -17,8 +17,8 @@ Allocation = Literal["proportional", "equal", "neyman", "power"]
 class Design(Frozen):
     """How a sample is drawn. Either `n` or `target_cv` says how large it is.
 
-    "stratified" draws pixels at random in each class of the map, "random" in the whole map, "systematic" takes a
-    regular grid of pixels that begins at random.
+    "stratified" draws pixels at random in each class of the map, "random" in the whole map, "systematic" draws one
+    pixel in each cell of a regular grid that begins at random.
     """
 
     kind: Kind = "stratified"

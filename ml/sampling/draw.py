@@ -1,6 +1,6 @@
 """Draws pixels of a map: the same frame and seed give the same pixels in the same order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.contract import MAP_NODATA
-from ml.progress import Tick, still
+from ml.geo.watched import Through, unwatched
 from ml.sampling.design import Frame
-from ml.sampling.frame import windows
+from ml.sampling.frame import map_grid, windows
 
 Ints = NDArray[np.int64]
 
@@ -25,13 +25,16 @@ class Pixels:
     classes: Ints
 
 
-def generator(frame: Frame, seed: int) -> np.random.Generator:
-    """The source of random numbers of a sample. It depends on the digest of the frame and on the seed alone."""
-    return np.random.default_rng([seed, int(frame.sha256, 16)])
+def generator(frame: Frame, seed: int, *more: int) -> np.random.Generator:
+    """The source of random numbers of a sample. It depends on the digest of the frame, the seed and `more` alone."""
+    return np.random.default_rng([seed, int(frame.sha256, 16), *more])
 
 
 def draw_strata(
-    classes: Path, counts: Mapping[tuple[int, ...], tuple[int, int]], random: np.random.Generator, tick: Tick = still
+    classes: Path,
+    counts: Mapping[tuple[int, ...], tuple[int, int]],
+    random: np.random.Generator,
+    through: Through = unwatched,
 ) -> Pixels:
     """Draw pixels without replacement in each stratum, each with the same probability (Cochran 1977, section 2.1).
 
@@ -45,8 +48,7 @@ def draw_strata(
         for values, (pixels, n) in counts.items()
     }
     seen, found = dict.fromkeys(ranks, 0), list[np.ndarray]()
-    for window, image in windows(classes):
-        tick()
+    for window, image in windows(classes, through):
         for values, wanted in ranks.items():
             inside = np.flatnonzero(np.isin(image, values))
             first, end = np.searchsorted(wanted, (seen[values], seen[values] + inside.size))
@@ -56,28 +58,49 @@ def draw_strata(
     return _shuffled(found, random)
 
 
-def steps(pixels: int, n: int) -> tuple[int, int]:
-    """Steps down and across of a grid that takes `n` of `pixels` or a few more: whole numbers, nearly equal."""
+def cell_for(pixels: int, n: int) -> tuple[int, int]:
+    """Rows and columns of the cells of which about `n`, or a few more, hold `pixels`; nearly squares."""
     down = max(1, isqrt(pixels // n))
     return down, max(1, pixels // (n * down))
 
 
-def draw_grid(classes: Path, step: tuple[int, int], random: np.random.Generator, tick: Tick = still) -> Pixels:
-    """Take the pixels of a regular grid that begins at random, so each pixel has probability 1 / (down * across).
+def draw_grid(
+    classes: Path, cell: tuple[int, int], frame: Frame, seed: int, through: Through = unwatched
+) -> tuple[Pixels, float]:
+    """Draw one pixel in each cell of a regular grid that begins at random; a pixel without a class is no point.
 
-    This is an aligned systematic sample (Cochran 1977, section 8.13). step: Down and across, in pixels.
+    It is a tessellation-stratified sample (Overton and Stehman 1993). Each pixel has the same probability, and the
+    points lie evenly, but never in rows: a plain grid would follow the rows of fields, and its error could be twice
+    that of a random sample.
+
+    cell: Rows and columns.
+
+    Returns:
+        The pixels, and the probability of each pixel of the map.
     """
-    start = [int(random.integers(side)) for side in step]
+    random, cols = generator(frame, seed), map_grid(classes).cols
+    start = [int(random.integers(side)) for side in cell]
     found = list[np.ndarray]()
-    for window, image in windows(classes):
-        tick()
-        first = [(begin - at) % side for begin, at, side in zip(start, (window.row, window.col), step, strict=True)]
-        rows, cols = np.meshgrid(
-            np.arange(first[0], window.rows, step[0]), np.arange(first[1], window.cols, step[1]), indexing="ij"
-        )
-        there = image[rows, cols] != MAP_NODATA
-        found.append(_placed(rows[there], cols[there], image, window.row, window.col))
-    return _shuffled(found, random)
+    for window, image in windows(classes, through):
+        first, last = ((row + start[0]) // cell[0] for row in (window.row, window.row + window.rows - 1))
+        for number in range(first, last + 1):
+            places = _in_cells(number, cell, start, cols, generator(frame, seed, number))
+            row, col = places - [[window.row], [window.col]]
+            inside = (row >= 0) & (row < window.rows) & (col >= 0) & (col < window.cols)
+            row, col = row[inside], col[inside]
+            there = image[row, col] != MAP_NODATA
+            found.append(_placed(row[there], col[there], image, window.row, window.col))
+    return _shuffled(found, random), 1 / (cell[0] * cell[1])
+
+
+def _in_cells(
+    number: int, cell: tuple[int, int], start: Sequence[int], cols: int, random: np.random.Generator
+) -> np.ndarray:
+    """The rows and columns of a pixel in each cell of one row of cells, some of them beside the map, (2, cells)."""
+    count = (cols - 1 + start[1]) // cell[1] + 1
+    row = number * cell[0] - start[0] + random.integers(cell[0], size=count)
+    col = np.arange(count) * cell[1] - start[1] + random.integers(cell[1], size=count)
+    return np.stack([row, col])
 
 
 def _placed(rows: np.ndarray, cols: np.ndarray, image: np.ndarray, top: int, left: int) -> np.ndarray:

@@ -12,19 +12,19 @@ from ml.faults import Fault, InputRefused
 from ml.geo.areas import count_by_class, window_areas
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
+from ml.geo.watched import Through, unwatched
 from ml.geo.windows import Window, blocks
-from ml.progress import Tick, still
 from ml.sampling.design import Frame
 from ml.scenes.source import RasterSource
 
 _BLOCK_PX = 1024
 
 
-def read_frame(classes: Path, names: Sequence[ClassDef], rule: str, tick: Tick = still) -> Frame:
+def read_frame(classes: Path, names: Sequence[ClassDef], rule: str, through: Through = unwatched) -> Frame:
     """Count the pixels and hectares of each class of a map, on the ellipsoid, and compute the digest of the frame.
 
     classes: Path of a uint8 class map. names: All classes of the map. rule: How the strata follow from the map.
-    tick: Called for each window.
+    through: Reports progress window by window; may raise `Stopped`.
 
     Raises:
         InputRefused: empty_map if no pixel has a class.
@@ -33,8 +33,7 @@ def read_frame(classes: Path, names: Sequence[ClassDef], rule: str, tick: Tick =
     place = [grid.rows, grid.cols, *grid.transform[:6], grid.crs.to_wkt()]
     digest.update(json.dumps(place).encode())
     pixels, area_ha = np.zeros(256, np.int64), np.zeros(256)
-    for window, values in windows(classes):
-        tick()
+    for window, values in windows(classes, through):
         digest.update(values.tobytes())
         counts = count_by_class(values, window_areas(grid, window))
         pixels, area_ha = pixels + counts[0], area_ha + counts[1]
@@ -57,12 +56,12 @@ def map_grid(classes: Path) -> Grid:
         return grid_of(dataset)
 
 
-def windows(classes: Path) -> Iterator[tuple[Window, np.ndarray]]:
+def windows(classes: Path, through: Through = unwatched) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield the windows of a map, always in the same order, each with its values, uint8 (rows, cols).
 
     `MAP_NODATA` stands where the map has no class. Only one window is in memory at a time.
     """
     with RasterSource(classes) as source:
-        for window in blocks(source.rows, source.cols, block_px=_BLOCK_PX):
+        for window in through(blocks(source.rows, source.cols, block_px=_BLOCK_PX)):
             raw, valid = source.read_raw(window)
             yield window, np.where(valid, raw[0], np.uint8(MAP_NODATA))

@@ -11,12 +11,13 @@ from ml.sampling.allocation import Counts, Floats
 def class_shares(confusion: NDArray[np.int64], mapped: list[int]) -> Floats | None:
     """The share of each true class among the pixels mapped as each of `mapped`, shape (len(mapped), classes).
 
-    None if no tested pixel was mapped as one of them.
+    Half a pixel is added to each count (the prior of Jeffreys), since a class without a single error in the test is
+    not free of errors elsewhere. None if no tested pixel was mapped as one of them.
 
     confusion: Tested pixels by true and mapped class, shape (classes, classes). mapped: Indices of map classes.
     """
-    tested = confusion.sum(axis=0)[mapped]
-    return None if not tested.all() else np.asarray((confusion[:, mapped] / tested).T, dtype=np.float64)
+    counts = confusion[:, mapped] + 0.5
+    return np.asarray((counts / counts.sum(axis=0)).T) if confusion[:, mapped].sum(axis=0).all() else None
 
 
 def deviations(share: Floats, classes: list[int]) -> Floats:

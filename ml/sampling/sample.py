@@ -8,11 +8,12 @@ import numpy as np
 from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
 from ml.geo.grid import Grid
-from ml.progress import Progress, Watch, silent
+from ml.geo.watched import WatchedRows
+from ml.progress import Watch, silent
 from ml.provenance import software
 from ml.sampling.allocation import Counts
 from ml.sampling.design import MOST_POINTS, Design, DrawnSample, Frame, SamplePoint
-from ml.sampling.draw import Pixels, draw_grid, draw_strata, generator, steps
+from ml.sampling.draw import Pixels, cell_for, draw_grid, draw_strata, generator
 from ml.sampling.frame import map_grid, read_frame
 from ml.sampling.plan import ErrorRates, Plan
 
@@ -25,30 +26,28 @@ def draw_sample(
     """Draw a sample of a class map.
 
     classes: Path of the uint8 map. names: All its classes. rates: From which the size, the allocation by Neyman, and
-    the expected precision follow. watch: Told of the stages "frame" and "draw".
+    the expected precision follow. watch: Told of the stage "draw", which counts the rows of two readings.
 
     Raises:
         InputRefused: empty_map, no_error_rates, sample_too_small, sample_too_large, target_out_of_reach.
     """
     rule = "whole map" if design.kind != "stratified" else f"strata: {design.strata}"
-    frame = read_frame(classes, names, rule, lambda: watch(Progress("frame", 0, 2)))
+    grid = map_grid(classes)
+    rows = WatchedRows(watch, "draw", 2 * grid.rows)
+    frame = read_frame(classes, names, rule, rows.of(""))
     plan = Plan(frame, design, rates)
     counts = plan.counts()
-    random, inclusion = generator(frame, design.seed), None
-
-    def tick() -> None:
-        watch(Progress("draw", 1, 2))
-
+    inclusion = None
     if design.kind == "systematic":
-        step = steps(frame.pixels, int(counts.sum()))
-        pixels, inclusion = draw_grid(classes, step, random, tick), 1 / (step[0] * step[1])
+        cell = cell_for(frame.pixels, int(counts.sum()))
+        pixels, inclusion = draw_grid(classes, cell, frame, design.seed, rows.of(""))
         counts = _checked_grid(pixels, frame)
     else:
-        pixels = draw_strata(classes, plan.wanted(counts), random, tick)
+        pixels = draw_strata(classes, plan.wanted(counts), generator(frame, design.seed), rows.of(""))
     strata = plan.strata(counts, inclusion)
     drawn = DrawnSample(frame=frame, strata=strata, expected=plan.expected(counts), why=plan.why, software=software())
-    watch(Progress("draw", 2, 2))
-    return drawn, _points(pixels, map_grid(classes), plan.key_of)
+    rows.end()
+    return drawn, _points(pixels, grid, plan.key_of)
 
 
 def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:

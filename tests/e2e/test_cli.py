@@ -1,5 +1,6 @@
 """The command line, called as a person or a script calls it, against a running service."""
 
+import csv
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
+from shapely.geometry import shape
 
 from app.client import Client
 from ml.synthetic import SyntheticScene
@@ -47,7 +50,47 @@ def dataset(canemap: Canemap, world: World) -> str:
     return str(json.loads(made.stdout)["id"])
 
 
-def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: str, tmp_path: Path) -> None:
+def estimate_by_a_sample(canemap: Canemap, prediction: str, scene: SyntheticScene, folder: Path) -> None:
+    """Draw points of a map, answer them from the true plots, and compare the estimate with the true hectares."""
+    made = canemap("sample", "draw", prediction, "--points", "300", "--json")
+    assert made.returncode == 0, made.stderr
+    drawn = json.loads(made.stdout)
+    assert drawn["n"] == 300 and drawn["why"] == "The model was not scored on a test split."
+    points = folder / "points.csv"
+    assert canemap("sample", "export", drawn["id"], points).returncode == 0
+    with points.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    plots = [
+        (shape(each["geometry"]), each["properties"]["crop"])
+        for each in json.loads(scene.plots.read_text())["features"]
+    ]
+    cane = shapely.union_all([outline for outline, crop in plots if crop == "sugarcane"])
+    for row in rows:
+        row["class"] = "sugarcane" if cane.contains(shapely.points(float(row["lon"]), float(row["lat"]))) else "other"
+    with points.open("w", encoding="gbk", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    sent = canemap("sample", "answer", drawn["id"], points)
+    assert (sent.returncode, "300 answers are new" in sent.stderr) == (0, True), sent.stderr
+    found = json.loads(canemap("sample", "estimate", drawn["id"], "--json").stdout)
+    area = found["items"][1]
+    assert abs(area["estimated_ha"] - scene.truth_ha["sugarcane"]) < 4 * area["se_ha"]
+    shown = canemap("sample", "estimate", drawn["id"]).stdout
+    assert "estimated_ha" in shown and "users_accuracy" in shown
+    assert f"{drawn['id']}\t" in canemap("sample", "list").stdout
+    assert "300\t300\t0\t0\t0" in canemap("sample", "show", drawn["id"]).stdout
+    assert (
+        len(json.loads(canemap("sample", "chips", drawn["id"], folder / "chips", "--first", "2", "--json").stdout)) == 2
+    )
+    assert (folder / "chips" / "2.png").read_bytes().startswith(b"\x89PNG")
+    assert canemap("sample", "export", drawn["id"], folder / "points.xyz").returncode == 2
+    assert canemap("delete", "sample", drawn["id"], "--yes").returncode == 0
+
+
+def test_commands_lead_from_a_training_to_hectares(
+    canemap: Canemap, dataset: str, world: World, tmp_path: Path
+) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(TINY))
     trained = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
@@ -83,6 +126,7 @@ def test_commands_lead_from_a_training_to_hectares(canemap: Canemap, dataset: st
     newest_job = json.loads(canemap("jobs", "--json").stdout)[0]
     assert newest_job["processID"] == "prediction"
     assert "mapped_ha" in canemap("areas", newest_job["jobID"]).stdout
+    estimate_by_a_sample(canemap, newest_job["jobID"], world["unseen"], tmp_path)
     replayed = canemap("replay", newest_job["jobID"])
     assert replayed.returncode == 0, replayed.stdout
     assert "byte by byte" in replayed.stdout

@@ -65,13 +65,14 @@ def environment(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def adapted(block: Block, environment: dict[str, str]) -> str:
-    """The text of a block for the service of the test: it trains less, and trn_... and prd_... are the newest ids."""
+    """The text of a block for the service of the test: it trains less, and trn_... and so on are the newest ids."""
     url = environment["CANEMAP_URL"]
     text = block.text.replace(ADDRESS, url).replace(DATA, environment["DATA_OF_THE_SERVICE"])
     for usual, smaller in SMALLER.items():
         text = text.replace(usual, smaller)
     with Client(url) as client:
-        for mark, newest in (("trn_...", client.trainings), ("prd_...", client.predictions)):
+        newest_of = {"trn_...": client.trainings, "prd_...": client.predictions, "smp_...": client.samples}
+        for mark, newest in newest_of.items():
             if mark in text:
                 text = text.replace(mark, next(newest())["id"])
     return text

@@ -17,6 +17,7 @@ from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
 from app.api.documents.datasets import Dataset, Datasets
 from app.api.documents.deletion import Deletion
+from app.api.documents.estimates import EstimateFeatures, Estimates
 from app.api.documents.evaluations import Evaluation, Evaluations
 from app.api.documents.experiments import Experiment, Experiments
 from app.api.documents.jobs import Job, Jobs, Kind, Status, StatusInfo, result_of
@@ -25,6 +26,7 @@ from app.api.documents.mlm import ModelItem
 from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
 from app.api.documents.others import Alive, FigureLinks, Figures, Landing, Ready, TileJson, Upload
 from app.api.documents.processes import Process, ProcessConformance, Processes, ProcessSummary
+from app.api.documents.samples import AnswerReport, Answers, Sample, Samples
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
@@ -33,6 +35,8 @@ from app.api.documents.webhooks import Deliveries, Delivery, NewWebhook, Webhook
 __all__ = [
     "Alias",
     "Alive",
+    "AnswerReport",
+    "Answers",
     "AreaFeature",
     "AreaFeatures",
     "AreaRow",
@@ -47,6 +51,8 @@ __all__ = [
     "Delivery",
     "Document",
     "Epoch",
+    "EstimateFeatures",
+    "Estimates",
     "Evaluation",
     "Evaluations",
     "Experiment",
@@ -79,6 +85,8 @@ __all__ = [
     "ProcessSummary",
     "Processes",
     "Ready",
+    "Sample",
+    "Samples",
     "Scene",
     "Scenes",
     "Schedule",

@@ -42,6 +42,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("list_scenes", "get_scene", "get_scene_data", "list_labels", "get_labels", "list_datasets", "get_dataset"),
         *("list_trainings", "get_training", "get_series", "list_experiments", "get_experiment", "list_figures"),
         *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
+        *("list_samples", "get_sample", "get_points", "get_chip", "get_answers", "get_estimates"),
         *("list_evaluations", "get_evaluation", "list_schedules", "get_schedule", "list_runs", "get_run"),
         *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
         *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),
@@ -64,6 +65,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("put_scene", "post_scene", "patch_scene", "delete_scene"),
         *("put_labels", "post_labels", "patch_labels", "delete_labels"),
         *("post_prediction", "patch_prediction", "delete_prediction"),
+        *("post_sample", "patch_sample", "delete_sample", "put_answers"),
         "post_execution",  # which asks `require` for what the route of the same work needs
     ),
     "train": (

@@ -33,6 +33,7 @@ TAGS = [
         "description": "Scenes and class maps as tiles for web maps, at addresses like those of TiTiler.",
     },
     {"name": "predictions", "description": "One scene mapped with one model version: maps, polygons and hectares."},
+    {"name": "samples", "description": "Points of a map that people label, and hectares estimated from their answers."},
     {
         "name": "stac",
         "description": "Scenes, maps and models as one STAC API, for QGIS and pystac-client.",
@@ -43,7 +44,10 @@ TAGS = [
     {"name": "health", "description": "For the operator of the service."},
 ]
 # FastAPI finds only the models that are answered as application/json
-IN_OTHER_MEDIA_TYPES: list[tuple[type[BaseModel], Literal["validation"]]] = [(documents.AreaFeatures, "validation")]
+IN_OTHER_MEDIA_TYPES: list[tuple[type[BaseModel], Literal["validation"]]] = [
+    (documents.AreaFeatures, "validation"),
+    (documents.EstimateFeatures, "validation"),
+]
 
 
 # Only traces, of what is not polled all the time; `app.core.tracing` says where they go. The log has the messages of

@@ -39,10 +39,13 @@ def furnish(
     prediction = http.post("/v1/predictions", json={"scene": "s1", "model": f"{alone}@champion", **titled}).json()["id"]
     evaluation = http.post(f"/v1/models/{alone}/versions/1/evaluations", json={"dataset": "gx:1"}).json()["id"]
     again = {"dataset": "gx", "register_as": "cane", "config": TINY}
+    work()
+    sample = http.post("/v1/samples", json={"map": prediction, "design": {"n": 100}, **titled}).json()["id"]
     schedule = {"name": alone, "cron": "0 2 1 * *", "timezone": "Asia/Shanghai", "training": again, **titled}
     assert http.post("/v1/schedules", json=schedule).status_code == 201
     run = http.post(f"/v1/schedules/{alone}/run").json()["id"]
     work()
+    assert http.put(f"/v1/samples/{sample}/answers", content="id,class\n1,0\n").status_code == 200
     upload = http.post("/v1/uploads").headers["Location"].rpartition("/")[2]
     webhook = http.post("/v1/webhooks", json={"url": f"http://127.0.0.1:9/{alone}", **titled}).json()["id"]
     delivery = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
@@ -55,6 +58,7 @@ def furnish(
         "experiments": experiment,
         "predictions": prediction,
         "evaluations": evaluation,
+        "samples": sample,
         "models": alone,
         "schedules": alone,
         "jobs": prediction,

@@ -52,6 +52,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "evaluation": ("/v1/models/cane/versions/@champion/evaluations", {"dataset": DATASET}),
     "prediction": ("/v1/predictions", {"scene": "s1", "model": MODEL, "config": {"simplify_m": 20}}),
+    "sample": ("/v1/samples", {"map": "the id of the prediction", "design": {"n": 100, "seed": 7}}),
 }
 
 
@@ -61,9 +62,15 @@ def settings(trained: Settings) -> Settings:
     return trained
 
 
-def inputs_of(process: str) -> dict[str, Any]:
+def body_of(process: str, http: httpx.Client) -> dict[str, Any]:
+    """The body in `BODIES`, for a sample with the prediction that is there."""
+    body = BODIES[process][1]
+    return body | {"map": http.get("/v1/predictions").json()["features"][0]["id"]} if "map" in body else body
+
+
+def inputs_of(process: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The inputs that mean what the body in `BODIES` means, with objects as the standard has them."""
-    body = BODIES[process][1] | ({"model": MODEL} if process == "evaluation" else {})
+    body = (body or BODIES[process][1]) | ({"model": MODEL} if process == "evaluation" else {})
     return {name: {"value": value} if isinstance(value, dict) else value for name, value in body.items()}
 
 
@@ -127,8 +134,8 @@ def test_limits_of_inputs_are_those_of_the_models(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("process", WORK)
 def test_an_execution_makes_what_the_route_of_the_resource_makes(http: httpx.Client, do: Perform, process: str) -> None:
-    path, body = BODIES[process]
-    answer = execute(http, process, {"inputs": inputs_of(process)}, Prefer="respond-async")
+    path, body = BODIES[process][0], body_of(process, http)
+    answer = execute(http, process, {"inputs": inputs_of(process, body)}, Prefer="respond-async")
     status = answer.json()
     assert (answer.status_code, status["status"], status["processID"]) == (201, "accepted", process)
     assert answer.headers["Preference-Applied"] == "respond-async"
@@ -155,7 +162,7 @@ def test_an_execution_makes_what_the_route_of_the_resource_makes(http: httpx.Cli
 def same_but_for_identity(document: dict[str, Any]) -> str:
     """A document without its id, number, times and place in the queue."""
     text = json.dumps({key: value for key, value in document.items() if key not in ("job", "links")})
-    return re.sub(r'(trn|exp|evl|prd)_\w+|gx:\d|"version": \d|\d{4}-\d\d-\d\dT[\d:.]+Z', "?", text)
+    return re.sub(r'(trn|exp|evl|prd|smp)_\w+|gx:\d|"version": \d|\d{4}-\d\d-\d\dT[\d:.]+Z', "?", text)
 
 
 def test_the_answer_waits_if_it_is_asked_to(http: httpx.Client) -> None:

@@ -84,7 +84,13 @@ def _unknown(id_: str) -> str:
 def _paths(ids: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     """Every method and path that names something of `ids`, and the same path with ids that nothing has."""
     others = {"which": "1", "alias": "champion", "z": "1", "x": "1", "y": "1", "format": "png", "name": "loss"}
-    others |= {"product": "classes.tif", "run": ids["run"], "item": ids["scenes"], "delivery": ids["delivery"]}
+    others |= {
+        "product": "classes.tif",
+        "run": ids["run"],
+        "item": ids["scenes"],
+        "delivery": ids["delivery"],
+        "point": "1",
+    }
     for route in routes_of(create_app(Settings())):
         pattern = route.path or ""
         if "{" not in pattern or pattern.startswith(("/v1/keys", "/v1/tenants", "/v1/processes")):
@@ -183,6 +189,7 @@ def test_the_same_names_are_different_things(portals: Portals) -> None:
 LISTS = [
     *("jobs", "scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions", "schedules"),
     *(
+        "samples",
         "webhooks",
         "keys",
         "stac/search",

@@ -25,7 +25,7 @@ def with_errors(truth: np.ndarray, seed: int = 1) -> np.ndarray:
     draw = np.random.default_rng(seed).random(truth.shape)
     image[(truth == 1) & (draw < 0.10)] = 0
     image[(truth == 0) & (draw < 0.03)] = 1
-    image[-10:] = MAP_NODATA
+    image[-5:] = MAP_NODATA
     return image
 
 

@@ -9,7 +9,7 @@ from ml.contract import MAP_NODATA
 from ml.faults import InputRefused
 from ml.geo.areas import pixel_area_ha
 from ml.sampling.design import WHOLE, Design, SamplePoint
-from ml.sampling.draw import draw_grid, draw_strata, steps
+from ml.sampling.draw import cell_for, draw_grid, draw_strata
 from ml.sampling.frame import map_grid, read_frame
 from ml.sampling.plan import ErrorRates
 from ml.sampling.sample import draw_sample
@@ -97,20 +97,20 @@ def test_every_pixel_is_drawn_as_often_as_its_probability_says(tmp_path: Path) -
     image = np.array([[0, 0, 0, 1, 1, MAP_NODATA, 0, 0, 1, 0]] * 3, np.uint8)
     path, many = write_map(tmp_path / "small.tif", image), rounds(600)
     random, counted = np.random.default_rng(5), np.zeros(image.shape)
-    of_grid = np.zeros(image.shape)
-    for _ in range(many):
+    of_grid, frame = np.zeros(image.shape), read_frame(path, CLASSES, "rule")
+    for seed in range(many):
         drawn = draw_strata(path, {(0,): (18, 6), (1,): (9, 2)}, random)
         counted[drawn.rows, drawn.cols] += 1
-        grid = draw_grid(path, (2, 3), random)
+        grid, inclusion = draw_grid(path, (2, 3), frame, seed)
         of_grid[grid.rows, grid.cols] += 1
     wanted = np.select([image == 0, image == 1], [6 / 18, 2 / 9], 0.0)
     assert np.abs(counted / many - wanted).max() < 5 * np.sqrt(0.25 / many)
-    assert np.abs(of_grid / many - np.where(image == MAP_NODATA, 0, 1 / 6)).max() < 5 * np.sqrt(0.25 / many)
+    assert np.abs(of_grid / many - np.where(image == MAP_NODATA, 0, inclusion)).max() < 5 * np.sqrt(0.25 / many)
 
 
 @pytest.mark.parametrize(("pixels", "n"), [(1_000_000, 400), (1_000_000, 399), (154_000, 77), (10, 10), (10, 7)])
-def test_the_steps_of_a_grid_take_at_least_the_points_that_were_asked_for(pixels: int, n: int) -> None:
-    down, across = steps(pixels, n)
+def test_the_cells_of_a_grid_give_at_least_the_points_that_were_asked_for(pixels: int, n: int) -> None:
+    down, across = cell_for(pixels, n)
     assert n <= pixels / (down * across) < n * 1.5
     assert 0.5 <= down / across <= 1
 
@@ -131,3 +131,15 @@ def test_points_on_labels_of_the_training_are_found(classes: Path, tmp_path: Pat
     found = labelled(path, lon, lat)
     wanted = [p.row < 80 and p.col < 600 and mask[p.row, p.col] != 255 for p in points]
     assert found.tolist() == wanted and 5 < sum(wanted) < 295
+
+
+def test_a_systematic_sample_has_one_point_in_each_cell_and_does_not_follow_rows_of_fields(classes: Path) -> None:
+    frame, cell = read_frame(classes, CLASSES, "rule"), (16, 30)
+    drawn, inclusion = draw_grid(classes, cell, frame, 0)
+    assert inclusion == 1 / 480
+    assert len(drawn.rows) == pytest.approx(frame.pixels / 480, rel=0.15)
+    assert len(set(drawn.cols.tolist())) > len(drawn.cols) / 2, "a plain grid would have one column in thirty"
+    truly = TRUTH == 1  # whole columns of cane
+    shares = [truly[each.rows, each.cols].mean() for each, _ in (draw_grid(classes, cell, frame, s) for s in range(60))]
+    as_random = np.sqrt(truly.mean() * (1 - truly.mean()) / len(drawn.rows))
+    assert np.std(shares) < 1.3 * as_random

@@ -155,3 +155,9 @@ def test_a_small_stratum_is_taken_whole() -> None:
     plan = Plan(frame({0: 5000, 1: 12}), Design(n=100), ErrorRates(TESTED))
     assert plan.counts().tolist() == [88, 12]
     assert plan.strata(plan.counts(), None)[1].inclusion == 1
+
+
+def test_a_test_without_errors_does_not_make_a_sample_needless() -> None:
+    plan = Plan(TWO, Design(target_cv=0.01), ErrorRates(np.array([[50, 0], [0, 50]])))
+    assert plan.counts().sum() > 100
+    assert all(row.se_ha > 0 for row in plan.expected(plan.counts()))

@@ -1,0 +1,158 @@
+"""The documents of what is estimated from the answers to a sample."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from app.api.documents.base import Document
+from app.api.documents.stac import Geometry
+from app.mapping.estimates import Estimated
+from app.mapping.predictions import MU_PER_HA
+from ml.estimation.rows import SOURCES, AreaRow
+from ml.estimation.values import Estimate
+from ml.faults import Note
+from ml.sampling.design import Frame
+
+
+class EstimateRow(Document):
+    """The estimated area of one class. `zone` and `name` are null, because the row is for the whole map."""
+
+    zone: str | None = None
+    name: str | None = None
+    class_name: str = Field(alias="class")
+    mapped_ha: float = Field(description="Hectares of the class, as counted on the map.")
+    mapped_mu: float = Field(description="`mapped_ha` in mu; a hectare has 15 mu.")
+    estimated_ha: float | None = Field(
+        description="Hectares of the class, estimated from the answers; null for the reason in `why`."
+    )
+    estimated_mu: float | None
+    se_ha: float | None = Field(description="Standard error of `estimated_ha`.")
+    ci95_ha: tuple[float, float] | None = Field(description="95 % confidence interval of `estimated_ha`: low, high.")
+    cv: float | None = Field(description="Coefficient of variation: `se_ha` / `estimated_ha`.")
+    n: int = Field(description="Number of points with a class.")
+    method: str = Field(description="Name of the estimator; `methods` has its source.")
+    why: str | None = None
+
+    @classmethod
+    def of(cls, row: AreaRow, frame: Frame) -> "EstimateRow":
+        """The row for the area of one class. frame: Of the sample."""
+        item, area = frame.classes[row.class_index], row.area
+        mapped = frame.class_area_ha[item.value]
+        return cls(
+            class_name=item.name,
+            mapped_ha=mapped,
+            mapped_mu=MU_PER_HA * mapped,
+            estimated_ha=area.value,
+            estimated_mu=None if area.value is None else MU_PER_HA * area.value,
+            se_ha=area.se,
+            ci95_ha=area.ci95,
+            cv=area.cv,
+            n=row.points,
+            method=row.method,
+            why=area.why,
+        )
+
+
+class Accuracy(Document):
+    """An estimated share, with its standard error and 95 % interval; all are null for the reason in `why`."""
+
+    value: float | None
+    se: float | None
+    ci95: tuple[float, float] | None
+    why: str | None
+
+    @classmethod
+    def of(cls, found: Estimate) -> "Accuracy":
+        """The document of an estimate."""
+        return cls(value=found.value, se=found.se, ci95=found.ci95, why=found.why)
+
+
+class ClassAccuracy(Document):
+    """The accuracies of one class of the map."""
+
+    class_name: str = Field(alias="class")
+    users: Accuracy = Field(description="User's accuracy: share of what is mapped as the class that truly is of it.")
+    producers: Accuracy = Field(description="Producer's accuracy: share of the true class that is mapped as it.")
+
+
+class ErrorMatrix(Document):
+    """Rows are classes of the map, columns true classes."""
+
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...] = Field(description="Numbers of points.")
+    shares: tuple[tuple[float, ...], ...] | None = Field(
+        description="Estimated shares of the area; null if a stratum has too few points."
+    )
+
+
+class Estimates(Document):
+    """What the answers to a sample tell: areas, accuracies and the error matrix.
+
+    `methods` has the source of each estimator by its name.
+    """
+
+    sample: str
+    labeller: str | None
+    items: tuple[EstimateRow, ...]
+    overall: Accuracy
+    accuracies: tuple[ClassAccuracy, ...]
+    matrix: ErrorMatrix
+    methods: dict[str, str]
+    points: int
+    answered: int
+    unusable: int
+    left: int
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(cls, sample: str, labeller: str | None, made: Estimated) -> "Estimates":
+        """The document of what was estimated. sample: id. labeller: whose answers counted, if only theirs did."""
+        frame, found = made.drawn.frame, made.found
+        names = tuple(item.name for item in frame.classes)
+        return cls(
+            sample=sample,
+            labeller=labeller,
+            items=tuple(EstimateRow.of(row, frame) for row in found.rows),
+            overall=Accuracy.of(found.overall),
+            accuracies=tuple(_accuracies(names, found.users, found.producers)),
+            matrix=ErrorMatrix(
+                classes=names,
+                counts=found.counts.tolist(),
+                shares=None if found.shares is None else found.shares.tolist(),
+            ),
+            methods={row.method: SOURCES[row.method] for row in found.rows},
+            points=made.answered + made.unusable + made.left,
+            answered=made.answered,
+            unusable=made.unusable,
+            left=made.left,
+            notes=made.notes,
+        )
+
+
+def _accuracies(
+    names: Sequence[str], users: Sequence[Estimate], producers: Sequence[Estimate]
+) -> Iterator[ClassAccuracy]:
+    for name, user, producer in zip(names, users, producers, strict=True):
+        yield ClassAccuracy(class_name=name, users=Accuracy.of(user), producers=Accuracy.of(producer))
+
+
+class EstimateFeature(Document):
+    """The estimated area of one class as a GeoJSON feature, whose geometry is the footprint of the scene."""
+
+    type: Literal["Feature"] = "Feature"
+    geometry: Geometry
+    properties: EstimateRow
+
+
+class EstimateFeatures(Document):
+    """The estimated areas as a GeoJSON FeatureCollection."""
+
+    type: Literal["FeatureCollection"] = "FeatureCollection"
+    features: tuple[EstimateFeature, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[EstimateRow], footprint: Mapping[str, object]) -> "EstimateFeatures":
+        """The features of these rows. footprint: Of the scene, as a GeoJSON geometry."""
+        geometry = Geometry.model_validate(footprint)
+        return cls(features=tuple(EstimateFeature(geometry=geometry, properties=row) for row in rows))

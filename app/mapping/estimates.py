@@ -1,0 +1,75 @@
+"""Estimates: areas and accuracies that the answers to a sample tell of a map."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.mapping import answers, samples
+from app.tables import Sample
+from ml.estimation.estimate import SampleEstimates, estimate
+from ml.estimation.sample import Points, Strata
+from ml.estimation.sample import Sample as Answered
+from ml.faults import Note
+from ml.sampling.design import DrawnSample
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What a sample tells of a map, and of how many points. notes: What weakens it."""
+
+    drawn: DrawnSample
+    found: SampleEstimates
+    answered: int
+    unusable: int
+    left: int
+    notes: tuple[Note, ...]
+
+
+def of_sample(session: Session, sample: Sample, labeller: str | None = None) -> Estimated:
+    """Estimate the area of each class and the accuracies of the map from the points that have a class.
+
+    labeller: As for `answers.settled`. Raises `NotReady`, `NotFound`, `Conflict`.
+    """
+    drawn, points = samples.result(session, sample)
+    known = answers.settled(session, sample.id, labeller)
+    used = [(point, value) for point in points if (value := known.get(point.id)) is not None]
+    classes = [item.value for item in drawn.frame.classes]
+    keys = [stratum.key for stratum in drawn.strata]
+    strata = Strata(
+        names=tuple(stratum.name for stratum in drawn.strata),
+        area_ha=np.array([stratum.area_ha for stratum in drawn.strata]),
+        units=np.array([stratum.pixels for stratum in drawn.strata], dtype=np.float64),
+    )
+    columns = Points(
+        stratum=np.array([keys.index(point.stratum) for point, _ in used], dtype=np.int64),
+        mapped=np.array([classes.index(point.map_class) for point, _ in used], dtype=np.int64),
+        reference=np.array([classes.index(value) for _, value in used], dtype=np.int64),
+    )
+    unusable = len(known) - len(used)
+    in_training = sum(bool(point.in_training) for point, _ in used)
+    return Estimated(
+        drawn=drawn,
+        found=estimate(Answered(sample.design.kind, strata, columns), len(classes)),
+        answered=len(used),
+        unusable=unusable,
+        left=len(points) - len(known),
+        notes=_notes(len(points), unusable, len(points) - len(known), in_training),
+    )
+
+
+def _notes(points: int, unusable: int, left: int, in_training: int) -> tuple[Note, ...]:
+    found = []
+    if left:
+        detail = f"{left} of {points} points have no answer yet: they are left out."
+        hint = "Label points in the order of their ids: then those with an answer are a random part of the sample."
+        found.append(Note(code="partly_answered", detail=detail, hint=hint))
+    if unusable:
+        detail = f"{unusable} of {points} points are unusable: they are left out."
+        hint = "The estimate is right only if their ground is like that of the others."
+        found.append(Note(code="unusable_points", detail=detail, hint=hint))
+    if in_training:
+        detail = f"{in_training} answered points lie on labels by which the model learnt."
+        hint = "The map may be better there than elsewhere. The points stay in the sample, as chance has drawn them."
+        found.append(Note(code="points_in_training", detail=detail, hint=hint))
+    return tuple(found)

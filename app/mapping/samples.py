@@ -1,0 +1,129 @@
+"""Samples: points of the map of a prediction that are drawn by chance, labelled by people, and estimated from."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.access import usage
+from app.core.errors import Conflict, NotFound, NotReady, refuse_any
+from app.core.idempotency import IdempotentRequest
+from app.core.names import new_id
+from app.core.paging import Page, page
+from app.core.rows import getter
+from app.data import scenes
+from app.jobs import lifecycle
+from app.learning import registry
+from app.mapping import predictions
+from app.requests import SampleRequest
+from app.services import Services
+from app.tables import Dataset, Prediction, Sample
+from ml.config import THRESHOLD
+from ml.faults import Fault
+from ml.geo.grid import far_apart
+from ml.sampling.design import DrawnSample, SamplePoint
+from ml.sampling.plan import ErrorRates
+
+MAP = "classes.tif"
+_OF_STRATA = {"strata", "allocation", "min_per_stratum"}
+get = getter(Sample, "sample")
+
+
+def create(services: Services, request: SampleRequest, once: IdempotentRequest) -> Sample:
+    """Accept a sample of the map of a prediction. Its job draws the points.
+
+    Raises `Invalid` with all faults, and `Conflict` if the map is not there yet.
+    """
+    id_ = new_id("smp")
+    with services.database.read() as session:
+        if before := once.answered(session):
+            return get(session, before)
+        _check(session, request)
+    with services.database.write() as session:
+        if earlier := once.earlier(session, id_):
+            return get(session, earlier)
+        _check(session, request)
+        job = lifecycle.create(session, id_, "sample")
+        sample = Sample(id=id_, prediction=request.map, design=request.design, title=request.title)
+        session.add(sample)
+        session.flush()
+        usage.check_jobs(session, services.settings)
+    services.queue.notify(job)
+    return sample
+
+
+def _check(session: Session, request: SampleRequest) -> None:
+    refuse_any("invalid-sample", _faults(session, request))
+    prediction = predictions.get(session, request.map)
+    if prediction.products is None:
+        status = lifecycle.get(session, prediction.id).reported_status
+        raise Conflict("map-not-ready", f"Prediction {prediction.id!r} has no map: its job is {status}.")
+
+
+def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
+    yield from _map_faults(session, request.map)
+    if request.zones is not None:
+        hint = "Leave zones out: the sample is then drawn in the whole map."
+        yield Fault("no_zones", "Samples by zones are not offered yet.", hint, "/zones")
+    if (request.design.n is None) == (request.design.target_cv is None):
+        detail = "Either n or target_cv says how large the sample is, and not both."
+        hint = 'Write, for instance, {"n": 400}; or {"target_cv": 0.05} for a standard error of 5 % of the area.'
+        yield Fault("size_of_sample", detail, hint, "/design")
+    if request.design.kind != "stratified":
+        for name in sorted(_OF_STRATA & request.design.model_fields_set):
+            hint = 'Leave it out, or ask for {"kind": "stratified"}.'
+            yield Fault("not_stratified", f"{name} is for stratified samples alone.", hint, f"/design/{name}")
+
+
+def _map_faults(session: Session, map_: str) -> Iterator[Fault]:
+    if map_.startswith("srv_"):
+        hint = "Draw a sample of each of its predictions."
+        yield Fault("no_surveys", "Samples of surveys are not offered yet.", hint, "/map")
+        return
+    try:
+        prediction = predictions.get(session, map_)
+    except NotFound as error:
+        yield Fault("unknown_map", error.detail, "GET /v1/predictions lists the predictions.", "/map")
+        return
+    if "classes" not in prediction.config.outputs:
+        hint = 'Predict again with "classes" in config.outputs.'
+        yield Fault("no_classes", "The prediction has no class map, from which the points are drawn.", hint, "/map")
+
+
+def find(session: Session, *, limit: int, token: str | None) -> Page[Sample]:
+    """All samples, newest first."""
+    return page(session, select(Sample), Sample.created, Sample.id, limit=limit, token=token)
+
+
+def result(session: Session, sample: Sample) -> tuple[DrawnSample, Sequence[SamplePoint]]:
+    """A sample with its points. Raises `NotReady` before its job has succeeded."""
+    if sample.drawn is None or sample.points is None:
+        status = lifecycle.get(session, sample.id).reported_status
+        raise NotReady("result-not-ready", f"Sample {sample.id!r} has no points: its job is {status}.")
+    return sample.drawn, sample.points
+
+
+def error_rates(session: Session, prediction: Prediction) -> ErrorRates:
+    """The errors of the model of a prediction on its test split, or why these are not those of the map."""
+    test = registry.get(session, prediction.model, str(prediction.version)).metrics.test
+    if test is None:
+        return ErrorRates(why=predictions.NOT_SCORED)
+    if prediction.config.threshold != THRESHOLD:
+        return ErrorRates(why=predictions.other_threshold(prediction.config.threshold))
+    return ErrorRates(np.asarray(test.confusion, dtype=np.int64))
+
+
+def training_masks(session: Session, prediction: Prediction) -> list[str] | None:
+    """The keys of the masks by which the model learnt, or its epoch was chosen, near the scene of a prediction.
+
+    None if that is not known: the model was imported, or its dataset is not there any more.
+    """
+    version = registry.get(session, prediction.model, str(prediction.version))
+    dataset = session.get(Dataset, version.dataset) if version.training and version.dataset else None
+    if dataset is None or dataset.prepared is None:
+        return None
+    here = scenes.get(session, prediction.scene).info.bbox
+    boxes = {name: row.info.bbox for name, row in scenes.by_id(session, dataset.scenes).items()}
+    masks = (dataset.prepared.masks.get(split, {}) for split in ("train", "val"))
+    return [key for split in masks for name, key in split.items() if not far_apart(here, boxes[name])]
