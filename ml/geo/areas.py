@@ -20,6 +20,8 @@ from ml.geo.windows import Window
 
 HECTARE_M2 = 10_000
 PLANE_ERROR = 0.002  # lengths in the plane of UTM are wrong by up to this share
+EDGE_M = 1000.0
+_FEW_POINTS = 100_000
 
 
 def pixel_area_ha(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -164,7 +166,7 @@ def polygon_area_ha(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray
     """
     if not len(geometries):  # shapely cannot find the geometry type of an empty array
         return np.zeros(0)
-    _, points, (rings, polygons, *multipolygons) = shapely.to_ragged_array(_with_short_edges(geometries, crs))
+    _, points, (rings, polygons, *multipolygons) = shapely.to_ragged_array(with_short_edges(geometries, crs))
     lon, lat = lonlat(crs, *points.T)
     areas_m2 = _rings_m2(geod_of(crs), lon, lat, rings)
     outer = np.isin(np.arange(len(areas_m2)), polygons)  # the first ring of a polygon; the others are holes
@@ -204,22 +206,22 @@ def _authalic(geod: pyproj.Geod, lat: np.ndarray) -> np.ndarray:
     return np.asarray((1 - e2) * (sine / (1 - e2 * sine**2) + np.arctanh(np.sqrt(e2) * sine) / np.sqrt(e2)))
 
 
-def _with_short_edges(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
+def with_short_edges(
+    geometries: NDArray[np.object_], crs: pyproj.CRS, edge_m: float = EDGE_M, more_points: int = _FEW_POINTS
+) -> NDArray[np.object_]:
     """Return the geometries with points along all edges that are longer than about a kilometre.
 
-    The number of points grows at most threefold: where it would grow more, edges stay longer.
+    The number of points grows at most threefold, and by `more_points`: where it would grow more, edges stay longer.
+
+    edge_m: Another length than a kilometre, in metres.
     """
-    kilometre = _EDGE_M / (crs.axis_info[0].unit_conversion_factor * (geod_of(crs).a if crs.is_geographic else 1))
+    unit_m = crs.axis_info[0].unit_conversion_factor * (geod_of(crs).a if crs.is_geographic else 1)
     lengths = shapely.length(geometries)
-    longest = max(kilometre, lengths.sum() / (2 * shapely.get_num_coordinates(geometries).sum() + _FEW_POINTS))
+    longest = max(edge_m / unit_m, lengths.sum() / (2 * shapely.get_num_coordinates(geometries).sum() + more_points))
     long = lengths > 2 * longest
     result = geometries.copy()
     result[long] = shapely.segmentize(geometries[long], longest)
     return result
-
-
-_EDGE_M = 1000
-_FEW_POINTS = 100_000
 
 
 def count_by_class(

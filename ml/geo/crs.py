@@ -104,6 +104,11 @@ def crs_code(crs: pyproj.CRS) -> str | None:
     return ":".join(authority) if authority else None
 
 
+def crs_name(crs: pyproj.CRS) -> str:
+    """Return the code of a CRS, or its name if it has no code."""
+    return crs_code(crs) or crs.name
+
+
 def degrees_beyond_use(crs: pyproj.CRS, lon: float, lat: float) -> float:
     """Return how far a place lies outside the area of use of a CRS, in degrees; 0 inside, or if the area is unknown."""
     code = crs_code(crs)

@@ -1,7 +1,7 @@
 """Attributes that the owner of a layer names, and that the layer must have."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ml.faults import Fault
 from ml.labels.features import Feature, listed
@@ -22,12 +22,12 @@ def attribute(features: Sequence[Feature], wanted: str) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def absent_attributes(features: Sequence[Feature], class_field: str | None, field_id: str | None) -> Iterator[Fault]:
-    """Yield a fault for each of the two attributes that no feature has: missing_class or missing_field_id."""
-    for code, option, name in (
-        ("missing_class", "class_field", class_field),
-        ("missing_field_id", "field_id", field_id),
-    ):
+def absent_attributes(features: Sequence[Feature], named: Iterable[tuple[str, str, str | None]]) -> Iterator[Fault]:
+    """Yield a fault for each named attribute that no feature has.
+
+    named: The code of the fault, the option that names the attribute, and the name; None if none is named.
+    """
+    for code, option, name in named:
         if name is not None and attribute(features, name) is None:
             detail = f"The layer has no attribute {name[:80]!r}, which {option} names."
             yield Fault(code, detail, _hint(name, features), f"/{option}")

@@ -94,7 +94,7 @@ class NoPolygonError(ValueError):
     hint: How to mend the feature, as a sentence.
     """
 
-    def __init__(self, message: str, hint: str = "Labels must be polygons. Correct or remove the feature.") -> None:
+    def __init__(self, message: str, hint: str = "Only polygons can be read. Correct or remove the feature.") -> None:
         super().__init__(message)
         self.hint = hint
 
@@ -163,7 +163,7 @@ def bad_geometry(detail: str, pointer: str = "") -> Fault:
 
     pointer: JSON pointer to the feature, like "/features/3".
     """
-    return Fault("bad_geometry", detail, "Labels must be polygons. Correct or remove the feature.", pointer)
+    return Fault("bad_geometry", detail, "Only polygons can be read. Correct or remove the feature.", pointer)
 
 
 def refuse_many_values(rows: int, names: Sequence[str]) -> None:

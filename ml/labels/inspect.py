@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import rasterio
-import shapely
 from pydantic import Field
 
 from ml.bounded import Count, Degrees, Hectares, LongText, ShortText
@@ -16,10 +15,8 @@ from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import PixelAreas, count_by_class, polygon_area_ha, window_areas
-from ml.geo.crs import crs_code, full_turn
-from ml.geo.crs_codes import code_notes
-from ml.geo.datum_shifts import DatumShift, datum_notes, datum_shift
-from ml.geo.placement import degree_notes, use_notes
+from ml.geo.crs import crs_name
+from ml.geo.datum_shifts import DatumShift, datum_shift
 from ml.geo.raster import LEAST_CACHE, lossy_compression
 from ml.geo.windows import blocks_by_tile
 from ml.labels.attributes import attributes_there, commonest
@@ -36,6 +33,7 @@ from ml.labels.classes import (
 )
 from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
+from ml.labels.layer_notes import place_notes, wide_polygons, without_geometry
 from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
 from ml.labels.read import Kind
 from ml.labels.repeated_ground import repeated_ha, repeated_notes
@@ -127,20 +125,20 @@ def _polygon_report(layer: PolygonLayer, options: LabelOptions) -> LabelReport:
     return LabelReport(
         kind=layer.kind,
         features=len(layer.values),
-        crs=_crs_name(layer),
+        crs=crs_name(layer.crs),
         bbox=layer.box,
         by_class=by_class,
         repairs=layer.notes,
         warnings=(
             *layer.file.notes,
-            *_without_geometry(layer),
+            *without_geometry(layer),
             *texts.notes(),
             *_unclassed(layer),
             *_class_notes(by_class, options.background),
-            *_wide(layer),
+            *wide_polygons(layer),
             *overlaps,
             *repeated_notes(repeated, area_ha),
-            *_place_notes(layer),
+            *place_notes(layer),
         ),
         layer=layer.file.name,
         encoding=layer.file.encoding,
@@ -244,7 +242,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
     return LabelReport(
         kind="raster",
         features=0,
-        crs=_crs_name(layer),
+        crs=crs_name(layer.crs),
         bbox=layer.box,
         by_class=by_class,
         repairs=(),
@@ -255,7 +253,7 @@ def _mask_report(layer: MaskLayer) -> LabelReport:
             *_lossy_mask(compression),
             *_unlabelled_values(unlabelled),
             *_only_nodata_else(texts, layer.options, besides, int(pixels[UNLABELLED])),
-            *_place_notes(layer),
+            *place_notes(layer),
         ),
         **_other_texts(texts, layer.options),
         datum_shift=datum_shift(layer.to_wgs84, layer.box),
@@ -309,31 +307,3 @@ def _other_texts(texts: TextReport, options: LabelOptions) -> dict[str, Any]:
     if options.classes is None:
         return {}
     return {"other_texts": texts.other[:MOST_TEXTS], "other_texts_left": len(texts.other[MOST_TEXTS:])}
-
-
-def _crs_name(layer: PolygonLayer | MaskLayer) -> str:
-    return crs_code(layer.crs) or layer.crs.name
-
-
-def _place_notes(layer: PolygonLayer | MaskLayer) -> tuple[Note, ...]:
-    datum = datum_notes(layer.to_wgs84, layer.box, f"The layer is in {layer.crs.name}")
-    placed = degree_notes(layer.crs, layer.bounds, "the layer") or use_notes(layer.crs, layer.box, "The layer")
-    return code_notes(layer.crs) + datum + placed
-
-
-def _without_geometry(layer: PolygonLayer) -> Iterator[Note]:
-    if left_out := layer.file.without_geometry:
-        detail = f"{left_out} features have no geometry, or an empty one, and are left out."
-        yield Note(code="no_geometry", detail=detail)
-
-
-def _wide(layer: PolygonLayer) -> Iterator[Note]:
-    """Yield wide_polygon if polygons in degrees span over half the Earth: they may mean to cross the date line."""
-    turn = full_turn(layer.crs) if layer.crs.is_geographic else None
-    if turn is None:
-        return
-    wide = np.flatnonzero(np.ptp(shapely.bounds(layer.geometries)[:, ::2], axis=1) > turn / 2)
-    if len(wide):
-        listed = ", ".join(str(number + 1) for number in wide[:20].tolist())
-        hint = "If they cross the date line, cut them there, or let their longitudes go beyond 180 degrees."
-        yield Note(code="wide_polygon", detail=f"Features {listed} span over half the Earth.", hint=hint)

@@ -1,6 +1,6 @@
 """Label layers that can be rasterised on the grid of any scene: polygons with a class each, or a mask."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,17 +17,17 @@ from rasterio.io import DatasetReader
 from ml.contract import UNLABELLED
 from ml.faults import Fault, InputRefused, Note, refuse_any
 from ml.geo.areas import straight_px
-from ml.geo.crs import full_turn, transformer, turned
+from ml.geo.crs import full_turn, turned
 from ml.geo.grid import Box, Grid, far_apart
-from ml.geo.operations import WGS84, Operation, operation
+from ml.geo.operations import Operation, operation
 from ml.geo.placement import checked_grid
 from ml.geo.raster import open_raster, pixel_types, refusing_damage
 from ml.geo.windows import Window
 from ml.labels.attributes import absent_attributes
 from ml.labels.classes import FeatureClasses, LabelOptions, classes_of, mask_table
 from ml.labels.fields import Fields, fields_of
-from ml.labels.read import kind_of, read_layer, wgs84_bounds
-from ml.labels.repair import repaired
+from ml.labels.polygons import Polygons, surroundings
+from ml.labels.read import kind_of
 from ml.labels.several_layers import refuse_layer
 from ml.scenes.geo_keys import check_keys
 from ml.scenes.source import RasterSource
@@ -149,56 +149,37 @@ def _doubts_about_text_are_told(notes: Iterable[Note]) -> Iterator[None]:
         raise InputRefused(*doubts, *refused.faults, more=refused.more) from None
 
 
-class PolygonLayer:
-    """Valid polygons, in the order of the file. Where polygons overlap, the later one counts.
+class PolygonLayer(Polygons):
+    """Polygons with a class each. Where polygons overlap, the later one counts.
 
-    geometries: shapely polygons in `crs`, shape (features,), object.
     legend: Classes of the polygons, and the texts that stand for them.
     values: Class value of each polygon, shape (features,), uint8.
     fields: Fields that the polygons belong to.
-    notes: Notes about geometries that were repaired.
-    file: What was read from the file, before repairs.
     """
 
     def __init__(self, path: Path, options: LabelOptions, name: str) -> None:
+        super().__init__(path, crs=options.crs, layer=options.layer)
         self.name = name
-        layer = read_layer(path, crs=options.crs, layer=options.layer)
-        if layer.crs is None:
-            raise ValueError("read_layer returned a layer without a CRS")
-        features, self.notes = repaired(layer.features, layer.crs)
-        self.kind, self.crs, self.file = layer.kind, layer.crs, layer
-        self.geometries = np.array([feature.geometry for feature in features])
-        refuse_any(absent_attributes(features, options.class_field, options.field_id))
-        with _doubts_about_text_are_told(layer.notes):
-            self.legend = classes_of(features, options)
-        self.fields = fields_of(features, options.field_id)
+        named = (
+            ("missing_class", "class_field", options.class_field),
+            ("missing_field_id", "field_id", options.field_id),
+        )
+        refuse_any(absent_attributes(self.features, named))
+        with _doubts_about_text_are_told(self.file.notes):
+            self.legend = classes_of(self.features, options)
+        self.fields = fields_of(self.features, options.field_id)
         self.values = self.legend.values
         self._background = options.background
 
-    @cached_property
-    def tree(self) -> shapely.STRtree:
-        """Spatial index of `geometries`."""
-        return shapely.STRtree(self.geometries)
-
-    @cached_property
-    def box(self) -> Box:
-        """Bounding box of all polygons, in degrees of WGS 84. One operation is chosen for it, if a datum changes."""
-        return wgs84_bounds(self.geometries, self.crs)
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right and top of all polygons, in units of the CRS."""
-        left, bottom, right, top = shapely.total_bounds(self.geometries).tolist()
-        return left, bottom, right, top
-
-    @cached_property
-    def to_wgs84(self) -> Operation:
-        """How the polygons get to WGS 84."""
-        return operation(self.crs, WGS84, self.box)
-
     def on(self, grid: Grid) -> "PolygonRasteriser | None":
         """Return a rasteriser of the polygons near the grid of a scene; None if no polygon touches the grid."""
-        numbers, geometries = self._near(grid)
+        around = surroundings(grid, self.crs, self.box)
+        numbers, geometries = self.near(around)
+        if not grid.crs.equals(self.crs, ignore_axis_order=True):
+            left, bottom, right, top = around
+            edge = straight_px(grid) * max(right - left, top - bottom) / max(grid.rows, grid.cols)
+            degree = (full_turn(self.crs) or np.inf) / 360
+            geometries = shapely.segmentize(geometries, min(edge, degree))
         back = operation(self.crs, grid.crs, self.box)
         middle = float(np.mean(grid.bounds[::2]))
 
@@ -211,57 +192,6 @@ class PolygonLayer:
         if not hits.any():
             return None
         return PolygonRasteriser(pixels[hits], numbers[hits], self._background, back)
-
-    def _near(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """Return the polygons near a grid, cut to its surroundings: their numbers, increasing, and their geometries.
-
-        Where x goes round the Earth, the polygons of all turns are found.
-        """
-        left, bottom, right, top = _surroundings(grid, self.crs, self.box)
-        if np.isinf(left):
-            return np.zeros(0, dtype=int), np.zeros(0, dtype=object)
-        numbers, geometries = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=object)]
-        for turn in _turns(self.crs, (left, right), shapely.total_bounds(self.geometries)[::2]):
-            around = shapely.box(left + turn, bottom, right + turn, top)
-            near = np.sort(self.tree.query(around, predicate="intersects"))
-            numbers.append(near)
-            geometries.append(shapely.intersection(self.geometries[near], around))
-        all_numbers, near_geometries = np.concatenate(numbers), np.concatenate(geometries)
-        if not grid.crs.equals(self.crs, ignore_axis_order=True):
-            edge = straight_px(grid) * max(right - left, top - bottom) / max(grid.rows, grid.cols)
-            degree = (full_turn(self.crs) or np.inf) / 360
-            near_geometries = shapely.segmentize(near_geometries, min(edge, degree))
-        order = np.argsort(all_numbers, kind="stable")
-        return all_numbers[order], near_geometries[order]
-
-
-def _surroundings(grid: Grid, crs: pyproj.CRS, box: Box) -> tuple[float, float, float, float]:
-    """Return left, bottom, right and top of a grid in x, y of another CRS, with a margin; infinite outside that CRS.
-
-    box: Where the layer lies, in degrees.
-    """
-    x, y = transformer(grid.crs, crs, box).transform(*grid.outline().T)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return -np.inf, -np.inf, np.inf, np.inf
-    turn = full_turn(crs)
-    x = np.unwrap(x, period=turn) if turn else x
-    if turn and grid.pole is not None:
-        x, y = np.array([x.min(), x.min() + turn]), np.append(y, transformer(WGS84, crs).transform(0, grid.pole)[1])
-    left, bottom, right, top = x.min(), y.min(), x.max(), y.max()
-    slack = 0.05 * max(right - left, top - bottom)  # because the outline has only a few points
-    return left - slack, bottom - slack, right + slack, top + slack
-
-
-def _turns(crs: pyproj.CRS, wanted: tuple[float, float], given: Sequence[float]) -> list[float]:
-    """Return by which whole turns a range of x must be moved to touch another one; 0 if x does not go round the Earth.
-
-    wanted, given: Ranges of x.
-    """
-    turn = full_turn(crs)
-    if turn is None:
-        return [0.0]
-    first, last = np.ceil((given[0] - wanted[1]) / turn), np.floor((given[1] - wanted[0]) / turn)
-    return [float(turn * number) for number in range(int(first), int(last) + 1)]
 
 
 class PolygonRasteriser:

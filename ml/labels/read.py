@@ -11,7 +11,7 @@ from affine import Affine
 from pyproj.exceptions import ProjError
 
 from ml.faults import Fault, InputRefused, Note
-from ml.geo.crs import crs_code, crs_from_code, full_turn, to_wgs84
+from ml.geo.crs import crs_from_code, crs_name, full_turn, to_wgs84
 from ml.geo.grid import Box, Grid, box_around
 from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
 from ml.labels.geojson import read_geojson
@@ -79,25 +79,21 @@ def _check_placed(layer: FeatureLayer, crs: pyproj.CRS) -> None:
     try:
         wgs84_bounds(np.array([feature.geometry for feature in layer.features]), crs)
     except ProjError:
-        detail = f"PROJ cannot place coordinates of {_name(crs)!r} on the Earth."
+        detail = f"PROJ cannot place coordinates of {crs_name(crs)!r} on the Earth."
         raise InputRefused(Fault("unknown_crs", detail, "Declare the CRS, like crs=EPSG:32648.", "/crs")) from None
 
 
 def _declared(layer: FeatureLayer, crs: pyproj.CRS) -> FeatureLayer:
     """Return the layer with the CRS that its owner declared, and a note if the file says something else."""
-    said = "names one that cannot be used" if layer.crs_refused else f"says {_name(layer.crs)}" if layer.crs else ""
+    said = "names one that cannot be used" if layer.crs_refused else f"says {crs_name(layer.crs)}" if layer.crs else ""
     if not said or (layer.crs and layer.crs.equals(crs, ignore_axis_order=True)):
         return replace(layer, crs=crs)
     note = Note(
         code="declared_crs",
-        detail=f"Coordinates are read in {_name(crs)}, as declared; the file {said}.",
+        detail=f"Coordinates are read in {crs_name(crs)}, as declared; the file {said}.",
         hint="Omit crs= if the file is right.",
     )
     return replace(layer, crs=crs, notes=(*layer.notes, note))
-
-
-def _name(crs: pyproj.CRS) -> str:
-    return crs_code(crs) or crs.name
 
 
 def wgs84_bounds(geometries: np.ndarray, crs: pyproj.CRS) -> Box:

@@ -95,7 +95,7 @@ def crossings(geometry: Polygon | MultiPolygon) -> int:
 
     If far too many bounding boxes of edges overlap, return `MAX_CROSSINGS` + 1: GEOS would need minutes.
     """
-    edges = _edges(geometry)
+    edges = edges_of(geometry)
     lines = shapely.linestrings(edges)
     tree = shapely.STRtree(lines)
     found = pairs = start = 0
@@ -112,7 +112,7 @@ def crossings(geometry: Polygon | MultiPolygon) -> int:
     return found
 
 
-def _edges(geometry: Polygon | MultiPolygon) -> np.ndarray:
+def edges_of(geometry: Polygon | MultiPolygon) -> np.ndarray:
     """Return the edges of all rings, shape (edges, 2, 2), float64: edge, start or end, x or y."""
     rings = shapely.get_rings(shapely.get_parts(geometry))
     points, ring_of = shapely.get_coordinates(rings, return_index=True)
