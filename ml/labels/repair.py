@@ -151,7 +151,7 @@ def _repair(geometry: Polygon | MultiPolygon) -> _Repair | None:
         if shapely.difference(removed, outline).area > 0:
             wrong.add("have a hole outside their outline")
         parts.append(shapely.difference(outline, removed))
-    whole = _areas(shapely.union_all(parts))
+    whole = only_areas(shapely.union_all(parts))
     if whole.is_empty:
         return None
     if sum(part.area for part in parts) > whole.area * (1 + 1e-9):
@@ -165,10 +165,10 @@ def _filled(ring: LinearRing, wrong: set[str]) -> Polygon | MultiPolygon:
     if inside.is_valid:
         return inside
     wrong.add("cross or touch themselves")
-    return _areas(shapely.make_valid(inside, method="structure", keep_collapsed=False))
+    return only_areas(shapely.make_valid(inside, method="structure", keep_collapsed=False))
 
 
-def _areas(geometry: BaseGeometry) -> Polygon | MultiPolygon:
+def only_areas(geometry: BaseGeometry) -> Polygon | MultiPolygon:
     """Return the polygons of a geometry, without lines and points."""
     pieces = [piece for piece in shapely.get_parts(geometry) if isinstance(piece, Polygon) and piece.area > 0]
     return pieces[0] if len(pieces) == 1 else MultiPolygon(pieces)

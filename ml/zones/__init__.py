@@ -1,0 +1,1 @@
+"""Zones: administrative polygons, and what a map has in each of them."""
