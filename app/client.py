@@ -178,6 +178,33 @@ class Client:
         }
         return self._upload("labels", Path(path), id, parameters)
 
+    def upload_zones(
+        self,
+        path: str | Path,
+        id: str | None = None,
+        *,
+        code_field: str | None = None,
+        name_field: str | None = None,
+        parent_field: str | None = None,
+        crs: str | None = None,
+        layer: str | None = None,
+        title: str | None = None,
+    ) -> Json:
+        """Upload administrative polygons and return their document with the report of the inspection.
+
+        id, title: as for `upload_scene`. code_field, name_field, parent_field: the attributes that hold the code and
+        the name of a zone, and the code of what it is a part of.
+        """
+        parameters = {
+            "code_field": code_field,
+            "name_field": name_field,
+            "parent_field": parent_field,
+            "crs": crs,
+            "layer": layer,
+            "title": title,
+        }
+        return self._upload("zones", Path(path), id, parameters)
+
     def create_dataset(
         self,
         name: str,
@@ -358,6 +385,18 @@ class Client:
         """All label sets, newest first."""
         return self._list("/v1/labels", {})
 
+    def zones(self) -> Iterator[Json]:
+        """All zone sets, newest first."""
+        return self._list("/v1/zones", {})
+
+    def zone_set(self, id: str) -> Json:
+        """The zone set with this id, with its report."""
+        return self.get(f"/v1/zones/{_quoted(id)}")
+
+    def zone_features(self, id: str) -> Json:
+        """The zones of a zone set as GeoJSON in WGS 84, with code, name, parent and area_ha."""
+        return self.get(f"/v1/zones/{_quoted(id)}/features")
+
     def datasets(self) -> Iterator[Json]:
         """All datasets, newest first."""
         return self._list("/v1/datasets", {})
@@ -425,7 +464,7 @@ class Client:
     def delete(self, kind: str, id: str, *, cascade: bool = False) -> None:
         """Delete a resource. It is refused while something needs it.
 
-        kind: scene, labels, dataset, training, experiment, evaluation, prediction, sample, model or schedule.
+        kind: scene, labels, zones, dataset, training, experiment, evaluation, prediction, sample, model or schedule.
         id: of a dataset "name:1", of a model "name" or of one version "name:1".
         cascade: Delete everything that needs the resource with it; `would_delete` says what that is.
         """
@@ -706,15 +745,31 @@ class Prediction(Work):
         found: list[Json] = self.document["properties"].get("warnings", [])
         return found
 
-    def areas(self) -> list[Json]:
+    def areas(self, zones: str | None = None) -> list[Json]:
         """Areas in hectares of class 1, or of each class if there are more than two.
+
+        zones: Id of a zone set; each zone has these rows then. A large map is measured in minutes when this is asked
+        first.
 
         Each row has the observed and the mapped area, and the adjusted area with its 95 % prediction interval. Where
         these cannot be estimated they are None, and "why" is the reason. "applicability" is "inside", "partly" or
         "outside", and "outside_ha" the area whose values lie outside those of the training.
         """
-        rows: list[Json] = self.client.get(f"/v1/predictions/{_quoted(self.id)}/areas")["items"]
+        rows: list[Json] = _json(self._areas("json", zones))["items"]
         return rows
+
+    def areas_csv(self, zones: str | None = None) -> str:
+        """The rows of `areas` as a table for spreadsheets, with columns for scene, model, date and prediction."""
+        return self._areas("csv", zones).text
+
+    def _areas(self, f: str, zones: str | None) -> httpx.Response:
+        query = {"f": f, "zones": zones} if zones else {"f": f}
+        while True:
+            try:
+                return self.client._send("GET", f"/v1/predictions/{_quoted(self.id)}/areas", params=query)
+            except CanemapError as error:
+                if error.type != "being-measured":
+                    raise
 
     def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
         """Download files of the result into `folder`. names: names of the files; by default all files."""
@@ -844,7 +899,7 @@ def _path_of(kind: str, id_: str) -> str:
     if kind == "model" and ":" in id_:
         name, _, number = id_.rpartition(":")
         return f"/v1/models/{_quoted(name)}/versions/{_quoted(number)}"
-    return f"/v1/{'labels' if kind == 'labels' else kind + 's'}/{_quoted(id_)}"
+    return f"/v1/{kind if kind in ('labels', 'zones') else kind + 's'}/{_quoted(id_)}"
 
 
 def _offset(answer: httpx.Response) -> int:

@@ -37,6 +37,7 @@ from app.api import (
     trainings,
     uploads,
     webhooks,
+    zones,
 )
 from app.api.http import (
     access,
@@ -54,6 +55,7 @@ from app.api.http import (
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
+from app.api.http.shared_work import SharedWork
 from app.core import tracing
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs
@@ -82,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.services, app.state.tally, app.state.readiness = services, counter, Readiness(services)
         app.state.keyring, app.state.signer = Keyring(services.database), Signer(services.database)
         app.state.meter = meter.Meter(services.database, chosen)
-        app.state.places = Places(chosen.inspection_wait_s)
+        app.state.places, app.state.shared_work = Places(chosen.inspection_wait_s), SharedWork()
         SERVER.start()  # now, because its imports would delay the first upload by a second
         threads = [start_every(RENEW_S, counter.renew, stop, name="job counts"), *start_rounds(services, stop)]
         threads.append(start_every(RECORD_S, app.state.keyring.record, stop, name="use of keys"))
@@ -120,8 +122,8 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, sheets, predictions, samples, processes, keys, audit, tenants, signed_urls, webhooks),
-        *(health, home),
+        *(schedules, stac, tiles, sheets, predictions, samples, zones, processes, keys, audit, tenants, signed_urls),
+        *(webhooks, health, home),
     )
     for module in modules:
         app.include_router(module.router)

@@ -24,6 +24,9 @@ from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.scenes.inspect import SceneInfo
+from ml.zones.areas import ClassesByZone
+from ml.zones.inspect import Zone, ZoneReport
+from ml.zones.read import ZoneOptions
 
 Software = dict[str, str]  # what made a result, as `ml.provenance` and docs/http-api.md name it
 EpochValues = dict[str, float | int | None]
@@ -33,6 +36,7 @@ _DOCUMENTS = (
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt], Limits),
     *(list[DeliveryAttempt], Design, DrawnSample, list[SamplePoint]),
+    *(ZoneOptions, ZoneReport, list[Zone], ClassesByZone),
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
@@ -206,6 +210,35 @@ class LabelSet(Titled, Owned, Base):
         return tag_of(self.created, self.revision)
 
 
+class ZoneSet(Titled, Owned, Base):
+    """An uploaded layer of zones.
+
+    sha256: Of the file as it was sent. object: Key of that file in the store. features: Key of the zones as GeoJSON.
+    size_bytes: Of both files. options: How the file is read. report: Result of the inspection. zones: Each of them.
+    revision: Grows with each change, which only its title can have.
+    """
+
+    __tablename__ = "zones"
+
+    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    object: Mapped[str] = mapped_column(Text)
+    features: Mapped[str] = mapped_column(Text)
+    options: Mapped[ZoneOptions]
+    report: Mapped[ZoneReport]
+    zones: Mapped[list[Zone]] = mapped_column(deferred=True)  # there may be thousands, which lists do not show
+    created: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("ix_zones_created", "tenant", "created", "id"),)
+
+    @property
+    def tag(self) -> str:
+        """The ETag. Other zones may have the name later."""
+        return tag_of(self.created, self.revision)
+
+
 _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
 # A job with child jobs is reported as running as soon as one of them was claimed, although no worker can claim it
 # before all of them have ended.
@@ -217,7 +250,8 @@ class UnfinishedUpload(Owned, Base):
 
     total: Bytes of the whole file; None if the client has not announced it. digests: Those of the whole file that it
     announced, in base64 by algorithm. metadata_header: What it said of the file, as tus has it; "" for nothing.
-    made: Path of the scene or the labels that were made of it; its bytes are gone then. touched: When bytes last came.
+    made: Path of the scene, labels or zones that were made of it; its bytes are gone then. touched: When bytes last
+    came.
     """
 
     __tablename__ = "uploads"
@@ -702,6 +736,16 @@ class SampleAnswer(Owned, Base):
     __table_args__ = (Index("ix_sample_answers", "sample", "id"),)
 
 
+class ZoneAreas(Owned, Base):
+    """What the map of a prediction has in each zone of a set: measured when it is asked for first, and then kept."""
+
+    __tablename__ = "zone_areas"
+
+    prediction: Mapped[str] = mapped_column(ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True)
+    zones: Mapped[str] = mapped_column(ForeignKey("zones.id", ondelete="CASCADE"), primary_key=True, index=True)
+    classes: Mapped[ClassesByZone]
+
+
 class Webhook(Titled, Owned, Base):
     """An address of a tenant to which messages about its events are sent.
 
@@ -779,6 +823,14 @@ class Worker(Base):
     seen: Mapped[datetime] = mapped_column(default=now)
 
 
-SIZED = (Scene, LabelSet, Dataset, Training, ModelVersion, Prediction)  # all tables whose rows name files of a tenant
+SIZED = (
+    Scene,
+    LabelSet,
+    ZoneSet,
+    Dataset,
+    Training,
+    ModelVersion,
+    Prediction,
+)  # all tables whose rows name files of a tenant
 for _table in SIZED:
     Index(f"ix_{_table.__tablename__}_size", _table.tenant, _table.size_bytes)  # their sum is read from the index alone

@@ -19,7 +19,10 @@ from app.mapping import predictions
 
 NEWEST = 20  # rows of each table
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
-COLLECTIONS = ("scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions", "schedules", "jobs")
+COLLECTIONS = (
+    *("scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions", "zones", "schedules"),
+    "jobs",
+)
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>canemap</title>
 <style>

@@ -1,7 +1,5 @@
 """Routes of /v1/predictions: map a scene, and download the map."""
 
-import csv
-import io
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
@@ -9,29 +7,41 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
-from app.api import documents
+from app.api import area_tables, documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
-from app.api.http.answers import ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
+from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken, csv_answer
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
+from app.api.http.shared_work import SharedWork
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
+from app.core import tenancy
 from app.core.errors import NotFound
+from app.core.names import ID
 from app.data import scenes
 from app.jobs import lifecycle
-from app.mapping import predictions
+from app.language.choice import Language
+from app.mapping import predictions, zone_areas
+from app.mapping.zones import features
 from app.requests import PredictionRequest, TitlePatch
-from app.tables import Prediction, Scene
+from app.services import Services
+from app.tables import Prediction
 from app.upkeep.references import Thing
-from ml.csv_text import plain_cells
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
-Format = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
+Format = Annotated[
+    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
+]
+ZonesId = Annotated[
+    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, by whose zones hectares are told.")
+]
 Product = Annotated[str, Path(json_schema_extra={"enum": list(predictions.PRODUCTS)})]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
@@ -89,22 +99,57 @@ def delete_prediction(services: Wired, id_: Id, if_match: Condition, how: Deleti
 @router.get(
     "/{id}/areas",
     response_model=documents.AreaTable,
-    responses=content({"text/csv": TEXT, GEOJSON: GEOJSON_AREAS}) | problems(404),
+    responses=content({"text/csv": TEXT, area_tables.XLSX: BINARY, GEOJSON: GEOJSON_AREAS}) | problems(404, 503),
 )
-def get_areas(session: Reading, id_: Id, language: Spoken, f: Format = "json") -> documents.AreaTable | Response:
-    """Hectares of a prediction by class: observed, mapped, and adjusted with a 95 % prediction interval.
+async def get_areas(
+    request: Request,
+    services: Wired,
+    places: Placed,
+    id_: Id,
+    language: Spoken,
+    f: Format = "json",
+    zones: ZonesId = None,
+) -> documents.AreaTable | Response:
+    """Hectares of a prediction by class, in the whole scene or by zone: observed, mapped and estimated.
 
-    Of two classes only the second has a row; of more classes each has one.
+    Of two classes only the second has a row; of more classes each has one. A large map is measured in a while: until
+    then the answer is 503 with Retry-After.
     """
-    prediction = predictions.get(session, id_)
-    items = tuple(map(documents.AreaRow.of, predictions.areas(session, prediction)))
-    if f == "csv":
-        return csv_answer(_csv(items, prediction, scenes.get(session, prediction.scene)), language)
+    if zones is not None:
+        await _measured(request, services, places, id_, zones)
+    return await places.run("areas", _areas, services, id_, zones, f, language)
+
+
+async def _measured(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
+    """Wait until the areas by zone are known, and let them be measured if nobody does it yet. Raises `Busy`."""
+    task = await run_in_threadpool(zone_areas.task, services, id_, zones)
+    if task is not None:
+        shared: SharedWork = request.app.state.shared_work
+        key = tenancy.current(), id_, task.zones.object
+        await shared.finished(key, lambda: places.run("measurement", zone_areas.measure, services, task))
+
+
+def _areas(
+    services: Services, id_: str, zones: str | None, f: Format, language: Language
+) -> documents.AreaTable | Response:
+    with services.database.read() as session:
+        prediction = predictions.get(session, id_)
+        found = zone_areas.areas(session, prediction, zones) if zones else predictions.areas(session, prediction)
+        scene = scenes.get(session, prediction.scene)
+    items = tuple(map(documents.AreaRow.of, found))
+    if f == "json":
+        return documents.AreaTable(items=items)
+    if f == "geojson" and zones:
+        outlines = services.store.file(features(services, zones).object)
+        return StreamingResponse(area_tables.as_geojson(items, outlines), media_type=GEOJSON)
     if f == "geojson":
-        footprint = scenes.get(session, prediction.scene).info.footprint
-        features = tuple(documents.AreaFeature(geometry=footprint, properties=item) for item in items)
-        return Response(documents.AreaFeatures(features=features).model_dump_json(), media_type=GEOJSON)
-    return documents.AreaTable(items=items)
+        placed = tuple(documents.AreaFeature(geometry=scene.info.footprint, properties=item) for item in items)
+        return Response(documents.AreaFeatures(features=placed).model_dump_json(), media_type=GEOJSON)
+    table = area_tables.lines(items, prediction, scene, by_zone=zones is not None)
+    if f == "csv":
+        return csv_answer(area_tables.as_csv(table), language)
+    headers = {"Content-Disposition": f'attachment; filename="{id_}-areas.xlsx"', "Vary": "Accept-Language"}
+    return Response(area_tables.as_xlsx(table, language), media_type=area_tables.XLSX, headers=headers)
 
 
 @router.get(
@@ -143,28 +188,3 @@ def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list
         )
         for row in rows
     ]
-
-
-def _csv(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scene) -> str:
-    """CSV with a line for each item.
-
-    Hectares and mu have four decimals, which is a square metre, and shares six.
-    """
-    text = io.StringIO()
-    origin = {
-        "scene": scene.id,
-        "model": f"{prediction.model}:{prediction.version}",
-        "acquired": scene.acquired and f"{scene.acquired:%Y-%m-%d}",
-    }
-    flat = []
-    for item in items:
-        low, high = item.ci95_ha or (None, None)
-        flat.append(item.model_dump(exclude={"ci95_ha"}) | {"ci95_low_ha": low, "ci95_high_ha": high} | origin)
-    writer = csv.writer(text)
-    writer.writerow(flat[0])
-    writer.writerows(plain_cells(map(_rounded, line.keys(), line.values())) for line in flat)
-    return text.getvalue()
-
-
-def _rounded(name: str, value: object) -> object:
-    return round(value, 6 if name.endswith("_share") else 4) if isinstance(value, float) else value

@@ -71,8 +71,9 @@ async def post_upload(
 ) -> documents.Upload | Response:
     """Begin an upload. Send its bytes with PATCH; then pass its id as `?upload=` to a route that takes a file.
 
-    Or name in `Upload-Metadata`, as tus has it, what to make of it: `kind` (scene or labels) and the fields of a form.
-    The body is the first piece if the client speaks tus or draft-ietf-httpbis-resumable-upload, and is not read else.
+    Or name in `Upload-Metadata`, as tus has it, what to make of it: `kind` (scene, labels or zones) and the fields of a
+    form. The body is the first piece if the client speaks tus or draft-ietf-httpbis-resumable-upload, and is not read
+    else.
     """
     first: uploads.Piece | None = None
     try:

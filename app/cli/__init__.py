@@ -28,6 +28,7 @@ from app.cli import (
     ways_back,
     webhooks,
     work,
+    zones,
 )
 from app.cli.common import with_common_options
 from app.cli.help_texts import in_language
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(samples, webhooks, sheet, demo),
+    *(samples, webhooks, zones, sheet, demo),
 ):
     module.add_to(app)
 

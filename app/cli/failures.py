@@ -21,6 +21,7 @@ OWN = ("app", "ml", "worker", "migrations")
 LISTS = {
     "scene": "scenes",
     "label set": "labels",
+    "zone set": "zones list",
     "dataset": "datasets",
     "training": "trainings",
     "prediction": "predictions",

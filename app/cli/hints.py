@@ -5,24 +5,29 @@ import re
 from app.cli.language import told
 from app.client import Json
 
-PARAMETERS = "acquired|sensor|bands|nodata|class_field|classes|crs|background|field_id|layer"
+PARAMETERS = (
+    "acquired|sensor|bands|nodata|class_field|classes|crs|background|field_id|layer|"
+    "code_field|name_field|parent_field|zones"
+)
 SEE_DOCS = ("See /docs for what is allowed here.", "`--help` says what is allowed here.")
 TERMS = (
     (r"\?cascade=true", "--cascade"),
     (r"&dry_run=true", "--dry-run"),
     (r"DELETE /v1/jobs/(\S+)", r"`canemap jobs \1 --dismiss`"),
     (r"DELETE /v1/models/([^/\s]+)/versions/(\S+)", r"`canemap delete model \1:\2`"),
-    (r"DELETE /v1/labels/(\S+)", r"`canemap delete labels \1`"),
+    (r"DELETE /v1/(labels|zones)/(\S+)", r"`canemap delete \1 \2`"),
     (r"DELETE /v1/(\w+)s/([^/\s]+)(?!\S)", r"`canemap delete \1 \2`"),
     (r"PUT /v1/models/([^/\s]+)/aliases/(\S+)", r"`canemap promote \1 VERSION --alias \2`"),
     (r"POST /v1/jobs/(\S+)/retry", r"`canemap retry \1`"),
     (r"PUT /v1/scenes/\S*\w", "canemap upload FILE"),
     (r"PUT /v1/labels/\S*\w", "canemap label FILE"),
+    (r"PUT /v1/zones/\S*\w", "canemap zones upload FILE"),
     (r"POST /v1/datasets", "canemap dataset"),
+    (r"GET /v1/zones\b(?!/)", "`canemap zones list`"),
     (r"GET /v1/(\w+)\b(?!/)", r"`canemap \1`"),
     (rf"\??\b({PARAMETERS})=(?=\.(?!\d)|[ ,:;)]|$)", lambda found: option(found[1])),
     (rf"\??\b({PARAMETERS})=", lambda found: f"{option(found[1])} "),
-    (r"\b(class_field|field_id)\b(?!=)", lambda found: option(found[1])),
+    (r"\b(class_field|field_id|code_field|name_field|parent_field)\b(?!=)", lambda found: option(found[1])),
     (r"/docs(?= lists the keys| 列出了可用的键)", "docs/http-api.md"),
 )
 

@@ -1,7 +1,9 @@
 """Commands that show areas and jobs, promote versions and dismiss jobs."""
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,14 +20,29 @@ LAST = {"message": "message"}
 FOLLOW_S = 1.0
 
 
-def areas(prediction: str, as_json: AsJson = False) -> None:
-    """Show the hectares of a prediction."""
+def areas(
+    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Ids of predictions.")],
+    zones: Annotated[str | None, typer.Option(help="Zone set by whose zones hectares are told.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one table for spreadsheets.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the hectares of predictions, in the whole scene or by zone."""
     with Client() as client:
-        found = client.prediction(prediction)
-        if as_json:
-            output.show(found.areas(), as_json)
+        found = [client.prediction(each) for each in predictions]
+        if as_csv:
+            _print_csv([each.areas_csv(zones) for each in found])
+        elif as_json:
+            output.show([row for each in found for row in each.areas(zones)], as_json)
         else:
-            show_areas(found)
+            for each in found:
+                show_areas(each, zones)
+
+
+def _print_csv(tables: Sequence[str]) -> None:
+    """Print tables with the same columns as one, with the mark by which spreadsheets know UTF-8."""
+    lines = [table.removeprefix("\ufeff").splitlines(keepends=True) for table in tables]
+    rows = [row for table in lines for row in table[1:]]
+    sys.stdout.buffer.write("".join(["\ufeff", lines[0][0], *rows]).encode())
 
 
 def promote(

@@ -73,6 +73,8 @@ TEXTS = {
     "one_name": "there is one name, but several files",
     "scene": "scene {id}: {rows} x {cols} px, bands {bands}, {gsd:.2f} m",
     "labels": "labels {id}: {kind}, {features} features, {crs}",
+    "zones": "zones {id}: {kind}, {zones} zones, {crs}, {area_ha:,.2f} ha",
+    "and_more": " and {count} more",
     "saved": "{count} files are in {folder}.",
     "tiles": "Its tiles, for web maps and QGIS: {url}",
     "name_the_job": "name the job",

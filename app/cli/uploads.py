@@ -32,13 +32,13 @@ def upload(
     as_json: AsJson = False,
 ) -> None:
     """Upload GeoTIFFs as scenes."""
-    _check_name(name, files)
+    check_name(name, files)
     named = options.names(bands or "")
     with Client() as client:
         send = lambda file: client.upload_scene(  # noqa: E731
             file, name, acquired=acquired, sensor=sensor, bands=named, nodata=nodata, title=title
         )
-        _upload(files, send, _show_scene, title, as_json)
+        send_files(files, send, _show_scene, title, as_json)
 
 
 def label(
@@ -56,7 +56,7 @@ def label(
     as_json: AsJson = False,
 ) -> None:
     """Upload labels: GeoJSON, GeoPackage, a zipped Shapefile or a raster."""
-    _check_name(name, files)
+    check_name(name, files)
     by_name = options.classes(classes)
     with Client() as client:
         send = lambda file: client.upload_labels(  # noqa: E731
@@ -70,15 +70,18 @@ def label(
             layer=layer,
             title=title,
         )
-        _upload(files, send, _show_labels, title, as_json)
+        send_files(files, send, _show_labels, title, as_json)
 
 
-def _check_name(name: str | None, files: Sequence[Path]) -> None:
+def check_name(name: str | None, files: Sequence[Path]) -> None:
+    """Refuse one name for several files."""
     if name and len(files) > 1:
         raise typer.BadParameter(text("one_name"), param_hint="--name")
 
 
-def _upload(files: Sequence[Path], send: Send, show: Callable[[Json], None], title: str | None, as_json: bool) -> None:
+def send_files(
+    files: Sequence[Path], send: Send, show: Callable[[Json], None], title: str | None, as_json: bool
+) -> None:
     """Upload files, several at once. What is refused is said at the end, after all others were uploaded.
 
     With `as_json` the document of one file is printed, or the list of the documents of several.
@@ -130,12 +133,17 @@ def _answer(send: Send, file: Path) -> Json | CanemapError:
 
 def _say_kept_title(wanted: str | None, item: Json) -> None:
     """Say that what was uploaded before has kept its title."""
-    kind, found = ("scene", item["properties"].get("title")) if "properties" in item else ("labels", item["title"])
+    kind, found = ("scene", item["properties"].get("title")) if "properties" in item else (_kind(item), item["title"])
     if wanted is not None and wanted.strip() != found:
         output.warn(text("kept_title", kind=kind, id=item["id"], found=found, wanted=wanted))
 
 
-def _named(id_: str, title: str | None) -> str:
+def _kind(item: Json) -> str:
+    return "zones" if "zones" in item["report"] else "labels"
+
+
+def named(id_: str, title: str | None) -> str:
+    """An id with the title that it has."""
     return f"{id_} ({title})" if title else id_
 
 
@@ -143,16 +151,16 @@ def _show_scene(item: Json) -> None:
     known = item["properties"]
     rows, cols = known["proj:shape"]
     bands = ",".join(band["name"] for band in bands_of(item))
-    named = _named(item["id"], known.get("title"))
-    output.show(None, False, [text("scene", id=named, rows=rows, cols=cols, bands=bands, gsd=known["gsd"])])
+    called = named(item["id"], known.get("title"))
+    output.show(None, False, [text("scene", id=called, rows=rows, cols=cols, bands=bands, gsd=known["gsd"])])
     output.notes(known.get("warnings") or ())
 
 
 def _show_labels(item: Json) -> None:
     report = item["report"]
     features = report["features"] if report["features"] is not None else "-"
-    named = _named(item["id"], item["title"])
-    output.show(None, False, [text("labels", id=named, kind=report["kind"], features=features, crs=report["crs"])])
+    called = named(item["id"], item["title"])
+    output.show(None, False, [text("labels", id=called, kind=report["kind"], features=features, crs=report["crs"])])
     columns = ("value", "name", "features", "pixels", "area_ha")
     output.table(columns, ([row[column] for column in columns] for row in report["by_class"]))
     output.notes([*report["repairs"], *report["warnings"]])

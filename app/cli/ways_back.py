@@ -11,7 +11,17 @@ from app.cli.output import AsJson
 from app.client import Client, Json
 
 Kind = Literal[
-    "scene", "labels", "dataset", "training", "experiment", "evaluation", "prediction", "sample", "model", "schedule"
+    "scene",
+    "labels",
+    "zones",
+    "dataset",
+    "training",
+    "experiment",
+    "evaluation",
+    "prediction",
+    "sample",
+    "model",
+    "schedule",
 ]
 MOST_LINES = 40  # of the list of what would go
 

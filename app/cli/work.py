@@ -10,6 +10,9 @@ from app.cli.output import AsJson
 from app.cli.texts import text
 from app.client import Client, Json, Prediction, Training
 
+OF_SCENE = ("class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
+OF_ZONES = ("zone", "name", "class", "observed_ha", "unobserved_ha", "overlap_ha", "mapped_ha", "mapped_mu")
+NAMED = 10  # zones of which a reason is told
 METRICS = ("accuracy", "iou", "kappa", "precision", "recall", "f1")
 
 
@@ -138,17 +141,19 @@ def show_metrics(training: Training) -> None:
         output.warn(f"warning: {warning}")
 
 
-def show_areas(prediction: Prediction) -> None:
+def show_areas(prediction: Prediction, zones: str | None = None) -> None:
     """Print the areas of a prediction, in hectares, why there is no interval, and warnings."""
-    columns = ("class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha")
-    areas = prediction.areas()
-    rows = [[*(row[column] for column in columns), *(row["ci95_ha"] or (None, None))] for row in areas]
-    output.table((*columns, "ci95_low_ha", "ci95_high_ha"), rows)
-    for row in areas:
-        if row["why"]:
-            output.warn(
-                f"{row['class']}: {row['why']}" if row["ci95_ha"] else f"no interval for {row['class']}: {row['why']}"
-            )
+    areas = prediction.areas(zones)
+    if zones:
+        output.table(OF_ZONES, ([row[column] for column in OF_ZONES] for row in areas))
+    else:
+        rows = ([*(row[column] for column in OF_SCENE), *(row["ci95_ha"] or (None, None))] for row in areas)
+        output.table((*OF_SCENE, "ci95_low_ha", "ci95_high_ha"), rows)
+    reasons = ((row["why"], bool(row["ci95_ha"])) for row in areas if row["why"])
+    for why, known in dict.fromkeys(reasons):
+        found = list(dict.fromkeys(row["zone"] or row["class"] for row in areas if row["why"] == why))
+        more = text("and_more", count=len(found) - NAMED) if len(found) > NAMED else ""
+        output.warn(f"{'' if known else 'no interval for '}{', '.join(found[:NAMED])}{more}: {why}")
     output.notes(prediction.warnings)
 
 

@@ -27,12 +27,12 @@ from app.requests import ScenePatch
 from app.services import Services
 from app.storage import Upload, new_place
 from app.storage.store import sha256_in
-from app.tables import LabelSet, Scene
+from app.tables import LabelSet, Scene, ZoneSet
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
-Uploaded = TypeVar("Uploaded", Scene, LabelSet)
+Uploaded = TypeVar("Uploaded", Scene, LabelSet, ZoneSet)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")

@@ -79,5 +79,5 @@ def _answer(order: Order) -> bytes:
 
 def _confine(order: Order) -> None:
     order.limits.apply()
-    readable = (order.task.path, *source("app", "ml"), *libraries())
+    readable = (*order.readable, *source("app", "ml"), *libraries())
     landlock.restrict([*(Rule(path, READ) for path in readable), *(Rule(path, WRITE) for path in order.writable)])

@@ -33,7 +33,9 @@ from app.inspection.tasks import (
     InspectCheckpoint,
     InspectLabels,
     InspectScene,
+    InspectZones,
     MakeCog,
+    MeasureZones,
     Order,
     Task,
 )
@@ -42,8 +44,12 @@ from ml.faults import Fault, InputRefused
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 from ml.scenes.inspect import SceneInfo
+from ml.zones.areas import ClassesByZone
+from ml.zones.inspect import InspectedZones
+from ml.zones.read import ZoneOptions
 
 PICTURE_BYTES = 32 << 20  # of an answer: 2048 x 2048 px of noise, as base64, have 22 MB
+FEATURES_BYTES = 1 << 30  # of zones as GeoJSON
 CORES = os.cpu_count() or 1
 _SLACK_S = 5.0  # more than a child may take, before this process gives up waiting for it
 # of this process's environment, which has passwords, the children get these variables alone
@@ -141,7 +147,8 @@ atexit.register(SERVER.stop)
 class Inspector:
     """Reads files of strangers, as many at once as this machine has cores.
 
-    Beside them, copies of scenes and pictures of scenes have half the cores each: they never keep an upload waiting.
+    Beside them, copies of scenes with areas by zone, and pictures of scenes, have half the cores each: they never keep
+    an upload waiting.
 
     Every method raises `InputRefused` with the faults of the file, which may be that it exceeds a limit, or `Busy`.
 
@@ -161,6 +168,15 @@ class Inspector:
     def labels(self, path: Path, options: LabelOptions) -> LabelReport:
         """Inspect a layer of labels, as `ml.labels.inspect.inspect_labels` does."""
         return self._do(InspectLabels(path=path, options=options), LabelReport, self.limits)
+
+    def zones(self, path: Path, options: ZoneOptions, out: Path) -> InspectedZones:
+        """Inspect a layer of zones, as `ml.zones.inspect.inspect_zones` does. out: In an empty folder."""
+        limits = self.limits.model_copy(update={"disk_bytes": FEATURES_BYTES})
+        return self._do(InspectZones(path=path, options=options, out=out), InspectedZones, limits)
+
+    def zone_areas(self, path: Path, options: ZoneOptions, map_: Path, limits: Limits) -> ClassesByZone:
+        """Measure the classes of a map in each zone of a layer, as `ml.zones.areas.classes_by_zone` does."""
+        return self._do(MeasureZones(path=path, options=options, map=map_), ClassesByZone, limits)
 
     def checkpoint(self, path: Path) -> CheckpointHeader:
         """Check a checkpoint and read its header, as `ml.checkpoint_tensors.inspect_checkpoint` does."""
@@ -188,7 +204,7 @@ class Inspector:
 
     def _places_for(self, task: Task) -> threading.Semaphore:
         match task:
-            case MakeCog():
+            case MakeCog() | MeasureZones():
                 return self.copies
             case DrawScene():
                 return self.pictures

@@ -17,6 +17,9 @@ from ml.labels.inspect import LabelReport, inspect_labels
 from ml.products.cog import is_cog, to_cog
 from ml.products.scene_picture import Place, Range, SceneFile, Style, draw
 from ml.scenes.inspect import SceneInfo, inspect_scene
+from ml.zones.areas import ClassesByZone, classes_by_zone
+from ml.zones.inspect import InspectedZones, inspect_zones
+from ml.zones.read import ZoneOptions, Zones
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_LEVEL = 1  # a third of the time of level 6, and a tenth more bytes
@@ -45,6 +48,32 @@ class InspectLabels(Frozen):
     def do(self) -> LabelReport:
         """Do the task."""
         return inspect_labels(self.path, self.options)
+
+
+class InspectZones(Frozen):
+    """Inspect the layer of zones `path`, and write them to `out` as GeoJSON."""
+
+    kind: Literal["zones"] = "zones"
+    path: Path
+    options: ZoneOptions
+    out: Path
+
+    def do(self) -> InspectedZones:
+        """Do the task."""
+        return inspect_zones(self.path, self.options, self.out)
+
+
+class MeasureZones(Frozen):
+    """Measure the classes of the map `map` in each zone of the layer `path`."""
+
+    kind: Literal["zone areas"] = "zone areas"
+    path: Path
+    options: ZoneOptions
+    map: Path
+
+    def do(self) -> ClassesByZone:
+        """Do the task."""
+        return classes_by_zone(self.map, Zones(self.path, self.options))
 
 
 class InspectCheckpoint(Frozen):
@@ -123,7 +152,7 @@ def as_png(pixels: np.ndarray) -> bytes:
     return target.getvalue()
 
 
-Task = InspectScene | InspectLabels | InspectCheckpoint | MakeCog | DrawScene
+Task = InspectScene | InspectLabels | InspectZones | MeasureZones | InspectCheckpoint | MakeCog | DrawScene
 
 
 class Order(Frozen):
@@ -133,6 +162,11 @@ class Order(Frozen):
     limits: Limits
 
     @property
+    def readable(self) -> tuple[Path, ...]:
+        """The files that the task may read."""
+        return (self.task.path, self.task.map) if isinstance(self.task, MeasureZones) else (self.task.path,)
+
+    @property
     def writable(self) -> tuple[Path, ...]:
         """The folders that the task may write to."""
-        return (self.task.out.parent,) if isinstance(self.task, MakeCog) else ()
+        return (self.task.out.parent,) if isinstance(self.task, MakeCog | InspectZones) else ()

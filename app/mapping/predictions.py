@@ -22,7 +22,7 @@ from app.services import Services
 from app.storage import Stored
 from app.tables import Dataset, Job, ModelVersion, Prediction, Scene
 from ml.config import THRESHOLD
-from ml.contract import Contract
+from ml.contract import ClassDef, Contract
 from ml.datasets.splits import SPLITS
 from ml.evaluation.area import adjusted_area, caution, why_not_adjusted
 from ml.evaluation.metrics import BLOCK_PX
@@ -55,24 +55,30 @@ get = getter(Prediction, "prediction")
 
 @dataclass(frozen=True)
 class Areas:
-    """The areas of one class in a scene, in hectares, and `mapped_mu` in mu.
+    """The areas of one class in a scene, or in one zone of it, in hectares, and `mapped_mu` in mu.
 
-    adjusted_ha, ci95_ha: None if they cannot be estimated. why: The reason then, or else what the interval does not
-    know, if there is such a thing. applicability, outside_share, outside_ha: Whether the scene is like the training of
-    the model, and how much of the observed area is not; None if it is not known.
+    zone, name, parent: Code and name of the zone, and the code of what it is a part of; None for a whole scene.
+    overlap_ha: How much of the zone lies in other zones too; None for a whole scene. mapped_ha: None if nothing of the
+    zone was observed. adjusted_ha, ci95_ha: None if they cannot be estimated. why: The reason for what is None, or else
+    what the interval does not know, if there is such a thing. applicability, outside_share, outside_ha: Whether the
+    scene is like the training of the model, and how much of the observed area is not; None if it is not known.
     """
 
     class_name: str
     observed_ha: float
     unobserved_ha: float
-    mapped_ha: float
-    mapped_mu: float
+    mapped_ha: float | None
+    mapped_mu: float | None
     adjusted_ha: float | None
     ci95_ha: tuple[float, float] | None
     why: str | None
     applicability: Level | None
     outside_share: float | None
     outside_ha: float | None
+    zone: str | None = None
+    name: str | None = None
+    parent: str | None = None
+    overlap_ha: float | None = None
 
 
 def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
@@ -210,13 +216,12 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     """
     _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
-    classes = model.contract.classes
+    classes = classes_with_areas(model.contract)
     like = found.applicability
     outside_ha = None if like.outside_share is None else like.outside_share * found.observed_ha
     rows = []
-    for index, item in enumerate(classes):
-        if len(classes) == 2 and index == 0:
-            continue
+    for item in classes:
+        index = model.contract.classes.index(item)
         estimate, interval, why = _adjusted(model, prediction.config.threshold, found, index)
         mapped_ha = found.area_ha.get(item.value, 0.0)
         row = Areas(
@@ -234,6 +239,16 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
         )
         rows.append(row)
     return rows
+
+
+def classes_with_areas(contract: Contract) -> tuple[ClassDef, ...]:
+    """The classes of which areas are told: the second of two, or each of more."""
+    return contract.classes[1:] if len(contract.classes) == 2 else contract.classes
+
+
+def products_of(session: Session, prediction: Prediction) -> Mapping[str, Stored]:
+    """The files of a prediction, by their names. Raises `NotReady` before its job has succeeded."""
+    return _result(session, prediction)[0]
 
 
 def _adjusted(

@@ -5,6 +5,7 @@ from app.core import tenancy
 _KINDS = {
     "scenes": "scene",
     "labels": "labels",
+    "zones": "zones",
     "models": "model",
     "datasets": "dataset",
     "trainings": "training",

@@ -19,6 +19,7 @@ from app.core.preconditions import ANY, IfMatch, tag_of
 from app.data import datasets, labels, numbers, scenes
 from app.jobs import lifecycle
 from app.learning import registry
+from app.mapping import zones
 from app.services import Services
 from app.tables import (
     Alias,
@@ -40,9 +41,15 @@ from ml.faults import Fault
 # The order in which rows are deleted: nothing is deleted before what refers to it.
 ORDER = (
     *("sample", "prediction", "evaluation", "alias", "version", "model", "training", "experiment", "schedule"),
-    *("dataset", "labels", "scene"),
+    *("dataset", "labels", "scene", "zones"),
 )
-OPERATED = ("scene", "labels", "prediction", "sample")  # what the scope operate may delete; everything else needs train
+OPERATED = (
+    "scene",
+    "labels",
+    "zones",
+    "prediction",
+    "sample",
+)  # what the scope operate may delete; everything else needs train
 NEITHER = "It is neither moved nor ended by a deletion, also not by one with cascade."
 log = structlog.get_logger()
 Ids = dict[str, list[str]]  # by kind
@@ -105,6 +112,8 @@ def tag(session: Session, thing: Thing) -> str:
         if session.scalar(select(table.id).where(table.id == thing.id)) is None:
             raise NotFound(thing.kind, thing.id)
         return lifecycle.get(session, thing.id).tag
+    if thing.kind == "zones":
+        return zones.get(session, thing.id).tag
     return (scenes.get if thing.kind == "scene" else labels.get)(session, thing.id).tag
 
 
@@ -311,6 +320,7 @@ _FORGET: dict[str, Callable[[Session, Sequence[str]], None]] = {
     "dataset": _forget_datasets,
     "labels": _forget_in_datasets("labels", DatasetLabels),
     "scene": _forget_in_datasets("scene", DatasetScenes),
+    "zones": _forget_rows("zones"),
 }
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training
+from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training, ZoneSet
 from app.upkeep.references import TABLES, batches, versions_in
 
-WITH_FILES = ("scene", "labels", "dataset", "training", "version", "prediction")
+WITH_FILES = ("scene", "labels", "zones", "dataset", "training", "version", "prediction")
 
 
 def files_of(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
@@ -47,6 +47,9 @@ def _files(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
         yield from session.scalars(select(Scene.object).where(Scene.id.in_(ids)))
     elif kind == "labels":
         yield from session.scalars(select(LabelSet.object).where(LabelSet.id.in_(ids)))
+    elif kind == "zones":
+        for keys in session.execute(select(ZoneSet.object, ZoneSet.features).where(ZoneSet.id.in_(ids))):
+            yield from keys
     elif kind == "dataset":
         yield from _files_of_datasets(session, ids)
     elif kind == "training":

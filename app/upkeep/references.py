@@ -27,15 +27,16 @@ from app.tables import (
     Schedule,
     ScheduleRun,
     Training,
+    ZoneSet,
 )
 
 Id = TypeVar("Id")
 IDS = 500  # of rows, in one statement: databases limit the number of parameters
-TABLES: dict[
-    str, type[Scene | LabelSet | Dataset | Training | Experiment | Evaluation | Prediction | Sample | Schedule]
-] = {
+Row = Scene | LabelSet | ZoneSet | Dataset | Training | Experiment | Evaluation | Prediction | Sample | Schedule
+TABLES: dict[str, type[Row]] = {
     "scene": Scene,
     "labels": LabelSet,
+    "zones": ZoneSet,
     "dataset": Dataset,
     "training": Training,
     "experiment": Experiment,
@@ -47,6 +48,7 @@ TABLES: dict[
 WITH_JOBS = ("dataset", "training", "experiment", "evaluation", "prediction", "sample")
 _PATHS = {
     "labels": "labels/{}",
+    "zones": "zones/{}",
     "version": "models/{}/versions/{}",
     "alias": "models/{}/aliases/{}",
     "run": "schedules/{}/runs/{}",

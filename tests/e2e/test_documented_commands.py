@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shapely.geometry import shape
+from shapely.geometry import MultiPoint, box, shape
 
 from app.client import Client
 from ml.synthetic import make_scene
@@ -45,6 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = [each for scene in scenes[:3] for each in json.loads(scene.plots.read_text())["features"]]
     plots = [(shape(each["geometry"]), each["properties"]) for each in features]
     geopackage(folder / "plots.gpkg", plots, crs=4326)
+    around = box(*MultiPoint([point for outline, _ in plots for point in outline.exterior.coords]).bounds)
+    geopackage(folder / "counties.gpkg", [(around, {"code": "450122", "name": "武鸣区"})], crs=4326)
     in_chinese = [(outline, {"作物": CHINESE[index % len(CHINESE)]}) for index, (outline, _) in enumerate(plots)]
     zipped_shapefile(folder / "调查地块.zip", in_chinese, prj="EPSG:4326", encoding="gbk")
     return folder
@@ -99,7 +101,8 @@ def test_every_command_of_the_documentation_works_as_it_stands(folder: Path, env
 
 def check_results(folder: Path, url: str) -> None:
     """What the tours promise: maps and hectares with an interval, or the reason why there is none."""
-    assert {path.name for path in folder.iterdir()} >= {"classes.tif", "out", "comparison", "figures", "面积.csv"}
+    made = {"classes.tif", "out", "comparison", "figures", "面积.csv", "counties.csv", "counties.xlsx"}
+    assert {path.name for path in folder.iterdir()} >= made
     assert (folder / "out" / "polygons.gpkg").exists()
     with Client(url) as client:
         versions = client.model("cane")["versions"]

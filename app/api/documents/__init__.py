@@ -31,6 +31,7 @@ from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Sch
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
 from app.api.documents.webhooks import Deliveries, Delivery, NewWebhook, Webhook, Webhooks
+from app.api.documents.zones import ZoneSet, ZoneSets
 
 __all__ = [
     "Alias",
@@ -109,6 +110,8 @@ __all__ = [
     "Upload",
     "Webhook",
     "Webhooks",
+    "ZoneSet",
+    "ZoneSets",
     "link",
     "result_of",
 ]

@@ -40,6 +40,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
     "view": (
         *("list_jobs", "get_job", "get_results", "get_log", "head_events", "get_events", "options_uploads"),
         *("list_scenes", "get_scene", "get_scene_data", "list_labels", "get_labels", "list_datasets", "get_dataset"),
+        *("list_zones", "get_zones", "get_zone_features"),
         *("list_trainings", "get_training", "get_series", "list_experiments", "get_experiment", "list_figures"),
         *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
         *("list_samples", "get_sample", "get_points", "get_chip", "get_answers", "get_estimates"),
@@ -64,6 +65,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("post_upload", "head_upload", "patch_upload", "put_upload", "delete_upload"),
         *("put_scene", "post_scene", "patch_scene", "delete_scene"),
         *("put_labels", "post_labels", "patch_labels", "delete_labels"),
+        *("put_zones", "post_zones", "patch_zones", "delete_zones"),
         *("post_prediction", "patch_prediction", "delete_prediction"),
         *("post_sample", "patch_sample", "delete_sample", "put_answers"),
         "post_execution",  # which asks `require` for what the route of the same work needs

@@ -21,6 +21,7 @@ TAGS = [
     {"name": "uploads", "description": "Files that are sent in pieces, over a connection that may break."},
     {"name": "scenes", "description": "GeoTIFFs, as STAC Items."},
     {"name": "labels", "description": "Layers of labels: polygons or rasters."},
+    {"name": "zones", "description": "Administrative polygons, by which areas are counted."},
     {"name": "datasets", "description": "Immutable versions of scenes, labels and a split."},
     {"name": "trainings", "description": "A net is trained on a dataset and registered as a model version."},
     {"name": "experiments", "description": "Variants of a config, each trained with several seeds, and compared."},
@@ -91,7 +92,8 @@ def _header(name: str, description: str) -> dict[str, Any]:
 UPLOAD_HEADERS: dict[str, Any] = {
     "parameters": [
         _header(
-            "Upload-Metadata", "What to make of it, as tus has it: `kind` (scene or labels) and the fields of a form."
+            "Upload-Metadata",
+            "What to make of it, as tus has it: `kind` (scene, labels or zones) and the fields of a form.",
         ),
         _header("Upload-Checksum", "sha1, sha256 or sha512 of the body, as tus has it."),
         _header("Upload-Complete", "?1 if the file ends with the body, and else ?0, as the draft has it."),

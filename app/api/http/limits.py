@@ -17,8 +17,18 @@ from app.api.http.receiving import has_body
 from app.core.errors import OverQuota, Quota
 
 AT_ONCE: dict[Kind, tuple[str, ...]] = {  # routes, by what their requests do for as long as a client likes
-    "uploads": ("put_scene", "post_scene", "put_labels", "post_labels", "patch_upload", "put_upload", "post_version"),
-    "downloads": ("get_scene_data", "get_product", "get_bundle", "get_onnx"),
+    "uploads": (
+        "put_scene",
+        "post_scene",
+        "put_labels",
+        "post_labels",
+        "put_zones",
+        "post_zones",
+        "patch_upload",
+        "put_upload",
+        "post_version",
+    ),
+    "downloads": ("get_scene_data", "get_zone_features", "get_product", "get_bundle", "get_onnx"),
     "streams": ("get_events",),
 }
 KINDS: dict[str, Kind] = {name: kind for kind, names in AT_ONCE.items() for name in names}

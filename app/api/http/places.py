@@ -14,8 +14,8 @@ from fastapi import Depends, Request
 
 from app.core.errors import Busy
 
-Kind = Literal["upload", "copy", "figure", "picture"]
-PLACES: dict[Kind, int] = {"upload": 40, "copy": 4, "figure": 4, "picture": 8}
+Kind = Literal["upload", "copy", "figure", "picture", "areas", "measurement"]
+PLACES: dict[Kind, int] = {"upload": 40, "copy": 4, "figure": 4, "picture": 8, "areas": 8, "measurement": 4}
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 

@@ -1,6 +1,7 @@
 """The API as a real server on the loopback, and real files to send to it."""
 
 import io
+import json
 import logging
 import shutil
 import threading
@@ -132,6 +133,14 @@ def pixels(seed: int, size: int = 64) -> np.ndarray:
 def mask(make_scene: MakeScene) -> Path:
     """The file of the labels of `scene`, as a raster."""
     return make_scene(TRUTH, "truth.tif", nodata=255)
+
+
+def zones_file(path: Path) -> Path:
+    """Write a layer of one zone, with the code 450122, as GeoJSON; returns its path."""
+    ring = [[105.0, 10.8], [105.01, 10.8], [105.01, 10.86], [105.0, 10.86], [105.0, 10.8]]
+    zone = {"type": "Feature", "properties": {"code": "450122"}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [zone]}))
+    return path
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.app.api.conftest import TINY, TRUTH, pixels, put
+from tests.app.api.conftest import TINY, TRUTH, pixels, put, zones_file
 from tests.ml.conftest import write_scene
 
 
@@ -24,6 +24,8 @@ def furnish(
     mask = write_scene(folder / "other-truth.tif", TRUTH, nodata=255)
     for name in ("truth", alone):
         assert put(http, f"/v1/labels/{name}", mask, **titled).status_code == 201
+    zones = zones_file(folder / "other-zones.geojson")
+    assert put(http, f"/v1/zones/{alone}", zones, code_field="code", **titled).status_code == 201
     split = {"by": "scene", "train": ["s1"], "val": ["s2"], "test": ["s3"]}
     body = {"scenes": ["s1", "s2", "s3"], "labels": ["truth"], "split": split, "leaks": "allow", **titled}
     for name in ("gx", alone):
@@ -53,6 +55,7 @@ def furnish(
     return {
         "scenes": alone,
         "labels": alone,
+        "zones": alone,
         "datasets": f"{alone}:1",
         "trainings": trained[alone],
         "experiments": experiment,

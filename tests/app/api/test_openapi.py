@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import DATASET, TINY, Perform, copy_of_service, make_dataset, put, serving
+from tests.app.api.conftest import DATASET, TINY, Perform, copy_of_service, make_dataset, put, serving, zones_file
 from tests.rounds import rounds
 
 HERE = Path(__file__).parent
@@ -100,10 +100,11 @@ def test_the_examples_of_bodies_are_accepted(
     http: httpx.Client, mask: Path, do: Perform, document: dict[str, Any]
 ) -> None:
     put(http, "/v1/labels/plots", mask)
+    put(http, "/v1/zones/counties", zones_file(mask.with_suffix(".geojson")), code_field="code")
     make_dataset(http, do, name="gx2018")
     do(http.post("/v1/trainings", json={"dataset": "gx2018:1", "register_as": "cane", "config": TINY}).json()["id"])
     ids = {"scenes": "s1", "labels": "plots", "datasets": "gx2018:1", "models": "cane", "schedules": "monthly"}
-    ids |= {"tenants": "nanning", "processes": "prediction"}
+    ids |= {"zones": "counties", "tenants": "nanning", "processes": "prediction"}
     map_ = http.post("/v1/predictions", json={"scene": "s1", "model": "cane@champion"}).json()["id"]
     do(map_)
     # a new version of the dataset last: what names no version means the newest

@@ -9,7 +9,7 @@ import pytest
 from app.api.http.deps import _head, _if_match
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import put
+from tests.app.api.conftest import put, zones_file
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 
@@ -28,6 +28,8 @@ def url(http: httpx.Client, scene: Path, mask: Path, request: pytest.FixtureRequ
         assert put(http, "/v1/scenes/x", scene).status_code == 201
     elif kind == "labels":
         assert put(http, "/v1/labels/x", mask).status_code == 201
+    elif kind == "zones":
+        assert put(http, "/v1/zones/x", zones_file(mask.with_suffix(".geojson")), code_field="code").status_code == 201
     elif kind == "schedules":
         body = {"name": "x", "cron": "0 2 * * *", "training": {"dataset": "gx"}}
         assert http.post("/v1/schedules", json=body).status_code == 201
@@ -48,7 +50,8 @@ def url(http: httpx.Client, scene: Path, mask: Path, request: pytest.FixtureRequ
 
 
 FIXED = {"datasets": "/v1/datasets/gx:1", "models": "/v1/models/cane", "versions": "/v1/models/cane/versions/1"}
-KINDS = ["scenes", "labels", "schedules", "aliases", "webhooks", "uploads", "predictions", "jobs", "trainings", *FIXED]
+KINDS = ["scenes", "labels", "zones", "schedules", "aliases", "webhooks", "uploads", "predictions", "jobs", "trainings"]
+KINDS += FIXED
 
 
 @pytest.mark.parametrize("url", KINDS, indirect=True)

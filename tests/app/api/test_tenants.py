@@ -120,7 +120,7 @@ BODIES: dict[str, object] = {
 def test_what_belongs_to_another_tenant_is_as_unknown_as_what_nothing_is(portals: Portals) -> None:
     before = _everything_of(portals.other)
     for method, there, nowhere in _paths(portals.ids):
-        if method == "PUT" and there.startswith(("/v1/scenes", "/v1/labels")):
+        if method == "PUT" and there.startswith(("/v1/scenes", "/v1/labels", "/v1/zones")):
             continue  # makes one of this name for the tenant who sends it, as the next test shows
         body = BODIES.get(method)
         found = portals.own.request(method, there, json=body)
@@ -174,6 +174,16 @@ def test_a_body_cannot_name_what_belongs_to_another_tenant(
         assert found.text == missing.text.replace("qqqqqq", "theirs")
 
 
+def test_zones_of_another_tenant_measure_nothing(portals: Portals) -> None:
+    prediction = portals.own.get("/v1/predictions").json()["features"][0]["id"]
+    url = f"/v1/predictions/{prediction}/areas?zones="
+    found, missing = portals.own.get(f"{url}theirs"), portals.own.get(f"{url}qqqqqq")
+    assert found.status_code == missing.status_code == 422
+    assert found.text == missing.text.replace("qqqqqq", "theirs")
+    own = f"/v1/predictions/{portals.ids['predictions']}/areas?zones=theirs"
+    assert portals.other.get(own).json()["items"][0]["zone"] == "450122"
+
+
 def test_the_same_names_are_different_things(portals: Portals) -> None:
     for path in ("/v1/scenes/s1", "/v1/labels/truth", "/v1/datasets/gx:1", "/v1/models/cane/versions/1"):
         mine, theirs = portals.own.get(path), portals.other.get(path)
@@ -187,17 +197,9 @@ def test_the_same_names_are_different_things(portals: Portals) -> None:
 
 
 LISTS = [
-    *("jobs", "scenes", "labels", "datasets", "trainings", "experiments", "models", "predictions", "schedules"),
-    *(
-        "samples",
-        "webhooks",
-        "keys",
-        "stac/search",
-        "stac/collections",
-        "stac/collections/scenes/items",
-        "stac/collections/models/items",
-    ),
-    *("models/cane/versions/1/evaluations", "audit"),
+    *("jobs", "scenes", "labels", "zones", "datasets", "trainings", "experiments", "models", "predictions"),
+    *("schedules", "samples", "webhooks", "keys", "stac/search", "stac/collections", "stac/collections/scenes/items"),
+    *("stac/collections/models/items", "models/cane/versions/1/evaluations", "audit"),
 ]
 
 

@@ -1,0 +1,99 @@
+"""The areas of a prediction as tables for spreadsheets, and as GeoJSON with the outlines of zones."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+
+from app.api import documents
+from app.api.http.csv_tables import SENTENCES
+from app.language import choice
+from app.language.catalogue import chinese, heading
+from app.tables import Prediction, Scene
+from ml.csv_text import plain_cells
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+Line = dict[str, Any]
+COLUMNS = (  # new ones come last: programs may count columns
+    *("zone", "name", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha", "why"),
+    *("applicability", "outside_share", "outside_ha", "ci95_low_ha", "ci95_high_ha", "scene", "model", "acquired"),
+    *("indicative_ha", "indicative_ci95_low_ha", "indicative_ci95_high_ha", "prediction"),
+)
+OF_ZONES = ("parent", "overlap_ha")  # columns that only tables of zones have
+
+
+def lines(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scene, *, by_zone: bool) -> list[Line]:
+    """A line of a table for each item, with what the map was made of.
+
+    Hectares and mu have four decimals, which is a square metre, and shares six.
+    """
+    origin = {
+        "scene": scene.id,
+        "model": f"{prediction.model}:{prediction.version}",
+        "acquired": scene.acquired and f"{scene.acquired:%Y-%m-%d}",
+        "prediction": prediction.id,
+    }
+    columns = (*COLUMNS, *OF_ZONES) if by_zone else COLUMNS
+    found = (_cells(item) | origin for item in items)
+    return [{name: _rounded(name, cells.get(name)) for name in columns} for cells in found]
+
+
+def _cells(item: documents.AreaRow) -> Line:
+    cells = item.model_dump()
+    for name in ("ci95", "indicative_ci95"):
+        cells[f"{name}_low_ha"], cells[f"{name}_high_ha"] = cells.pop(f"{name}_ha") or (None, None)
+    return cells
+
+
+def _rounded(name: str, value: object) -> object:
+    return round(value, 6 if name.endswith("_share") else 4) if isinstance(value, float) else value
+
+
+def as_csv(table: Sequence[Line]) -> str:
+    """A table as CSV. No text in it is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(table[0])
+    writer.writerows(plain_cells(line.values()) for line in table)
+    return text.getvalue()
+
+
+def as_xlsx(table: Sequence[Line], language: choice.Language) -> bytes:
+    """A table as a workbook of Excel, with texts as texts: none is a formula or a link."""
+    target = io.BytesIO()
+    with xlsxwriter.Workbook(target, {"in_memory": True}) as book:
+        sheet, bold = book.add_worksheet("areas"), book.add_format({"bold": True})
+        sheet.freeze_panes(1, 0)
+        for col, name in enumerate(table[0]):
+            sheet.write_string(0, col, heading(name) if language == "zh" else name, bold)
+        for row, line in enumerate(table, 1):
+            for col, (name, value) in enumerate(line.items()):
+                if isinstance(value, int | float):
+                    sheet.write_number(row, col, value)
+                elif value is not None:
+                    told = chinese(str(value)) if language == "zh" and name in SENTENCES else str(value)
+                    sheet.write_string(row, col, told)
+        sheet.autofit()
+    return target.getvalue()
+
+
+def as_geojson(items: Iterable[documents.AreaRow], features: Path) -> Iterator[str]:
+    """GeoJSON in pieces: a feature for each item, with the outline of its zone.
+
+    items: The items of one zone follow each other, in the order of `features`. features: The zones as GeoJSON, one on
+    each line, between a first and a last line.
+    """
+    separator = '{"type":"FeatureCollection","features":['
+    with features.open(encoding="utf-8") as outlines:
+        next(outlines)
+        for _, rows in groupby(items, key=lambda item: item.zone):
+            geometry = json.dumps(json.loads(next(outlines).rstrip().removesuffix(","))["geometry"])
+            for row in rows:
+                yield f'{separator}\n{{"type":"Feature","geometry":{geometry},"properties":{row.model_dump_json()}}}'
+                separator = ","
+    yield "\n]}\n"
