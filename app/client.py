@@ -777,12 +777,22 @@ class Prediction(Work):
         base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
-    def sheet(self, path: str | Path, *, paper: str = "a4", language: str = "en", title: str | None = None) -> Path:
+    def sheet(
+        self,
+        path: str | Path,
+        *,
+        paper: str = "a4",
+        language: str = "en",
+        title: str | None = None,
+        zones: str | None = None,
+    ) -> Path:
         """Save a map sheet to print: a .pdf or a .png by the name of `path`.
 
         paper: "a4" or "a3". language: "en" or "zh". title: Of the sheet; by default that of the prediction.
+        zones: Id of a zone set that is drawn, too, with its hectares.
         """
-        query = {"paper": paper, "lang": language} | ({"title": title} if title else {})
+        given = {"title": title, "zones": zones}
+        query = {"paper": paper, "lang": language} | {name: value for name, value in given.items() if value}
         suffix, target = Path(path).suffix.lower(), Path(path)
         return self.client._download(f"/v1/predictions/{_quoted(self.id)}/sheet{suffix}?{urlencode(query)}", target)
 

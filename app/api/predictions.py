@@ -116,11 +116,11 @@ async def get_areas(
     then the answer is 503 with Retry-After.
     """
     if zones is not None:
-        await _measured(request, services, places, id_, zones)
+        await measured(request, services, places, id_, zones)
     return await places.run("areas", _areas, services, id_, zones, f, language)
 
 
-async def _measured(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
+async def measured(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
     """Wait until the areas by zone are known, and let them be measured if nobody does it yet. Raises `Busy`."""
     task = await run_in_threadpool(zone_areas.task, services, id_, zones)
     if task is not None:

@@ -1,13 +1,14 @@
 """The route of map sheets: a prediction on a page to print."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.http.answers import BINARY, content
 from app.api.http.deps import Id, Wired
 from app.api.http.places import Placed
 from app.api.http.problems import problems
+from app.api.predictions import ZonesId, measured
 from app.api.scenes import cog_of
 from app.mapping import scene_tiles
 from app.mapping.scene_tiles import Drawing
@@ -27,19 +28,10 @@ def _scene_of(services: Services, id_: str) -> tuple[Drawing, Place]:
     return scene, scene.preview(sheets.PICTURE_PX)
 
 
-def _draw(
-    services: Services,
-    id_: str,
-    scene: bytes,
-    place: Place,
-    paper: Paper,
-    lang: Lang,
-    format_: PageFormat,
-    title: str | None,
-) -> bytes:
+def _draw(services: Services, id_: str, scene: bytes, place: Place, **page: Any) -> bytes:
     from app.mapping import sheets
 
-    return sheets.draw(services, id_, scene, place, sheets.Page(paper, lang, format_, title))
+    return sheets.draw(services, id_, scene, place, sheets.Page(**page))
 
 
 @router.get(
@@ -48,6 +40,7 @@ def _draw(
     responses=content({"application/pdf": BINARY, "image/png": BINARY}) | problems(404, 503),
 )
 async def get_sheet(
+    request: Request,
     services: Wired,
     places: Placed,
     id_: Id,
@@ -55,10 +48,14 @@ async def get_sheet(
     paper: Annotated[Paper, Query(description="The page, across.")] = "a4",
     lang: Annotated[Lang, Query(description="Language of the text on the sheet.")] = "en",
     title: Title = None,
+    zones: ZonesId = None,
 ) -> Response:
-    """Draw a map sheet: the scene, the map over it, a legend, a scale bar and the hectares."""
+    """Draw a map sheet: the scene, the map over it, zones, a legend, a scale bar and the hectares."""
+    if zones is not None:
+        await measured(request, services, places, id_, zones)
     drawing, place = await places.run("figure", _scene_of, services, id_)
     cog = await cog_of(services, places, drawing.scene.id)
     scene = await places.run("picture", scene_tiles.draw, services, drawing, cog, place)
-    drawn = await places.run("figure", _draw, services, id_, scene, place, paper, lang, format_, title)
+    page = {"paper": paper, "lang": lang, "format": format_, "title": title, "zones": zones}
+    drawn = await places.run("figure", _draw, services, id_, scene, place, **page)
     return Response(drawn, media_type=MEDIA_TYPES[format_])

@@ -13,6 +13,7 @@ from app.client import Client
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the sheet is saved: a .pdf or a .png file.")]
 Paper = Annotated[str, typer.Option(help="a4 or a3.")]
 Title = Annotated[str | None, typer.Option(help="Of the sheet; by default that of the prediction.")]
+Zones = Annotated[str | None, typer.Option(help="Id of a zone set that is drawn, too, with its hectares.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,9 +26,10 @@ def sheet(
     out: Out = Path("sheet.pdf"),
     paper: Paper = "a4",
     title: Title = None,
+    zones: Zones = None,
     as_json: AsJson = False,
 ) -> None:
-    """Save a map sheet to print: the scene, the map, a legend, a scale bar and the hectares."""
+    """Save a map sheet to print: the scene, the map, zones, a legend, a scale bar and the hectares."""
     with Client() as client:
-        saved = client.prediction(prediction).sheet(out, paper=paper, language=current(), title=title)
+        saved = client.prediction(prediction).sheet(out, paper=paper, language=current(), title=title, zones=zones)
     output.show({"path": str(saved)}, as_json, [str(saved)])

@@ -29,7 +29,7 @@ _ROWS: dict[Paper, int] = {"a4": 22, "a3": 40}  # of the table of areas
 _MM_PER_INCH = 25.4
 _MARGIN_MM = 12
 _MU = 15  # in a hectare
-_NOTE_CHARACTERS = 80  # of a line of notes; Chinese characters are twice as wide
+_NOTE_CHARACTERS = 84  # of a line of notes; Chinese characters are twice as wide
 _HALO = [withStroke(linewidth=2, foreground="white")]
 
 
@@ -134,8 +134,8 @@ def _draw_zone(axes: Axes, zone: Zone, box: WorldBox) -> None:
 
 def _beside(places: NDArray[np.float64], box: WorldBox) -> NDArray[np.float64]:
     """Places moved by whole turns of the Earth so that they lie beside a box, which may cross the date line."""
-    middle = (box.west + box.east) / 2
-    return np.column_stack([places[:, 0] - np.round(places[:, 0].mean() - middle), places[:, 1]])
+    x, y = places.T
+    return np.column_stack([x - np.round(x - (box.west + box.east) / 2), y])
 
 
 def _label_degrees(axes: Axes, box: WorldBox) -> None:

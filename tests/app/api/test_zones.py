@@ -201,6 +201,17 @@ def test_areas_are_measured_once_and_forgotten_with_the_zones(
         assert session.scalar(select(func.count()).select_from(ZoneAreas)) == 0
 
 
+def test_a_map_sheet_shows_the_zones(http: httpx.Client, prediction: str, counties: Path) -> None:
+    http.put("/v1/zones/counties?code_field=code&name_field=name", content=counties.read_bytes())
+    sheet = f"/v1/predictions/{prediction}/sheet.png"
+    pages = [
+        http.get(sheet, params=asked) for asked in ({}, {"zones": "counties"}, {"zones": "counties", "lang": "zh"})
+    ]
+    assert [page.status_code for page in pages] == [200, 200, 200], pages[-1].text
+    assert len({page.content for page in pages}) == 3
+    assert http.get(sheet, params={"zones": "none"}).json()["type"] == "unknown-zones"
+
+
 def test_double_counted_ground_is_told_in_the_report_and_in_every_row(
     http: httpx.Client, prediction: str, tmp_path: Path
 ) -> None:
