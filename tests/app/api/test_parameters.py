@@ -49,7 +49,7 @@ def wrong(schema: dict[str, Any]) -> str:
 
 def asked(http: httpx.Client, operation: Operation, query: list[tuple[str, str]]) -> list[dict[str, Any]]:
     method, path = operation
-    path = path.format_map(defaultdict(lambda: "x", kind="datasets", format="png", which="1"))
+    path = path.format_map(defaultdict(lambda: "x", kind="datasets", format="png", which="1", point="1"))
     answer = http.request(
         method, path, params=httpx.QueryParams(tuple(query)), content=b"x" if method == "put" else None
     )
