@@ -29,6 +29,7 @@ _ROWS: dict[Paper, int] = {"a4": 22, "a3": 40}  # of the table of areas
 _MM_PER_INCH = 25.4
 _MARGIN_MM = 12
 _MU = 15  # in a hectare
+_NAME = 12  # characters of a zone or a class in the table; the map has the whole names of zones
 _NOTE_CHARACTERS = 84  # of a line of notes; Chinese characters are twice as wide
 _HALO = [withStroke(linewidth=2, foreground="white")]
 
@@ -81,7 +82,8 @@ def draw_sheet(sheet: Sheet, paper: Paper, lang: Lang) -> Figure:
     """The sheet on a page of `paper` across, with its words in `lang`."""
     width, height = _MM[paper]
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH))
-    figure.text(_MARGIN_MM / width, 1 - _MARGIN_MM / height, sheet.title, fontsize=18, va="top")
+    size = min(18, (width - 2 * _MARGIN_MM) / _MM_PER_INCH * 72 / max(1, len(sheet.title)))  # no character is wider
+    figure.text(_MARGIN_MM / width, 1 - _MARGIN_MM / height, sheet.title, fontsize=size, va="top")
     bottom, high = _MARGIN_MM + 6, height - 2 * _MARGIN_MM - 20
     column_mm = 0.35 * width
 
@@ -235,8 +237,7 @@ class _Column:
 
 def _cells(line: AreaLine) -> Iterator[str]:
     """The cells of a row of the table; the mu are those of the estimate, or else those of the map."""
-    yield line.zone
-    yield line.class_name
+    yield from (f"{name[: _NAME - 1]}…" if len(name) > _NAME else name for name in (line.zone, line.class_name))
     yield from (_number(value) for value in (line.mapped_ha, line.estimated_ha))
     yield " – ".join(map(_number, line.ci95_ha)) if line.ci95_ha else "–"
     best = line.mapped_ha if line.estimated_ha is None else line.estimated_ha

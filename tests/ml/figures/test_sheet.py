@@ -1,5 +1,7 @@
 """A map sheet has its places, lengths and numbers right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyproj
 import pytest
@@ -20,12 +22,14 @@ ZONE = Zone("武鸣", shapely.box(107.25, 22.85, 107.5, 23.2))
 LINE = AreaLine("武鸣", "甘蔗", 1234.56, 1300.24, (1100.1, 1500.9))
 
 
-def drawn(box: Box = WUMING, lines: int = 1, zones: tuple[Zone, ...] = (ZONE,)) -> Figure:
+def drawn(
+    box: Box = WUMING, lines: int = 1, zones: tuple[Zone, ...] = (ZONE,), title: str = "a title", line: AreaLine = LINE
+) -> Figure:
     place = world_box(box)
     assert place
     layer = Layer(np.full((70, 80, 3), 128, np.uint8), place)
     facts = [("scene", "s1"), ("model", "cane:3")]
-    sheet = Sheet("a title", facts, [layer], [("甘蔗", (0, 200, 0))], zones, [LINE] * lines, ["a note"])
+    sheet = Sheet(title, facts, [layer], [("甘蔗", (0, 200, 0))], zones, [line] * lines, ["a note"])
     return draw_sheet(sheet, "a4", "en")
 
 
@@ -87,6 +91,23 @@ def test_the_table_has_the_hectares_and_the_mu_of_the_estimate() -> None:
     row = [cell.get_text().get_text() for (number, _), cell in sorted(table.get_celld().items()) if number == 1]
     assert row == ["武鸣", "甘蔗", "1,234.6", "1,300.2", "1,100.1 – 1,500.9", "19,503.6"]
     assert "a note" in texts(column)[-1]
+
+
+@pytest.mark.parametrize("title", ["a title", "甘蔗" * 100, "W" * 200])
+def test_a_title_of_any_length_is_on_the_page(title: str) -> None:
+    figure = drawn(title=title)
+    (text,) = figure.texts
+    page = figure.bbox
+    assert text.get_text() == title
+    assert page.x0 < text.get_window_extent().x0 < text.get_window_extent().x1 < page.x1
+
+
+def test_a_long_name_ends_with_dots_in_the_table_and_is_whole_on_the_map() -> None:
+    name = "a county with a long name"
+    axes, column = map_and_column(drawn(zones=(Zone(name, ZONE.outline),), line=replace(LINE, zone=name)))
+    (table,) = [each for each in column.get_children() if isinstance(each, Table)]
+    assert table[1, 0].get_text().get_text() == "a county wi…"
+    assert name in texts(axes)
 
 
 def test_rows_that_have_no_room_are_counted() -> None:
