@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from ml.faults import Fault, InputRefused
-from ml.labels.text_encoding import encoding_of
+from ml.labels.text_encoding import decoded
 
 MAX_BYTES = 1_000_000
 _SEPARATORS = (";", "\t", ",")  # a file with semicolons or tabs may have commas in its numbers
@@ -37,7 +37,7 @@ def read_cells(path: Path) -> tuple[list[list[str]], str]:
     data = path.read_bytes()[: MAX_BYTES + 1]
     if len(data) > MAX_BYTES:
         raise _refused("too_large", f"{path.name} has more than {MAX_BYTES:,} bytes.", "Give the table alone.")
-    text = _SEP_LINE.sub("", _text(data))
+    text = _SEP_LINE.sub("", decoded(data))
     separator = _separator(text)
     try:
         read = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True))
@@ -81,12 +81,6 @@ def _separator(text: str) -> str:
         _PLAIN.fullmatch(cell) for line in numbers for cell in line.split()
     )
     return " " if apart else ","
-
-
-def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    return data.decode(encoding_of(b"", 0, [data.removeprefix(b"\xef\xbb\xbf")]).name, "replace").removeprefix("\ufeff")
 
 
 def _refused(code: str, detail: str, hint: str) -> InputRefused:

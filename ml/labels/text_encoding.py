@@ -74,6 +74,18 @@ def encoding_of(cpg: bytes, language_id: int, texts: Iterable[bytes]) -> TextEnc
     return TextEncoding(name=_guessed(list(judged)), found_by="text")
 
 
+def decoded(content: bytes) -> str:
+    """Return the text of a file that names no encoding.
+
+    A byte-order mark tells UTF-16 or UTF-8, and is left out; without one the encoding is guessed. Bytes that are no
+    text in the encoding become U+FFFD.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    plain = content.removeprefix(codecs.BOM_UTF8)
+    return plain.decode(encoding_of(b"", 0, [plain]).name, "replace")
+
+
 def looks_like_utf_8(texts: Iterable[bytes]) -> bool:
     """Whether there are texts beyond ASCII, and all of them are UTF-8."""
     judged = list(islice((text for text in texts if not text.isascii()), _JUDGED))

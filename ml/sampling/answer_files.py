@@ -8,14 +8,13 @@ from typing import Any
 
 from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused, refuse_any
-from ml.labels.text_encoding import encoding_of
+from ml.labels.text_encoding import decoded
 from ml.sampling.design import MOST_POINTS
 from ml.text import alike, first_few, is_one_line
 
 COLUMNS = ("id", "class", "unusable")
 MOST_REASON = 200  # characters
 _SEPARATORS = ",;\t"
-_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _EXPORT = "Fill in the file of points that GET /v1/samples/{id}/points?f=csv gives, and send it as it is."
 
 
@@ -48,7 +47,8 @@ def answers_in_csv(content: bytes, points: Collection[int], classes: Sequence[Cl
         InputRefused: All faults: not_a_table, missing_column, unknown_point, repeated_point, unknown_class,
             two_answers, invalid_text.
     """
-    lines = csv.reader(io.StringIO(_text(content), newline=""), delimiter=_separator(_text(content)))
+    text = decoded(content)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
     try:
         header, *rows = [row for row in lines if any(row)] or [[]]
     except csv.Error as error:
@@ -71,13 +71,6 @@ def answers_in_geojson(document: object, points: Collection[int], classes: Seque
     properties = [each if isinstance(each, Mapping) else {} for each in known]
     _check_columns(sorted({str(name) for each in properties for name in each}), len(features))
     return _answers([_row(f"/features/{place}", row) for place, row in enumerate(properties)], points, classes)
-
-
-def _text(content: bytes) -> str:
-    if content.startswith(_MARKS[1:]):
-        return content.decode("utf-16", "replace")
-    plain = content.removeprefix(_MARKS[0])
-    return plain.decode(encoding_of(b"", 0, [plain]).name, "replace")
 
 
 def _separator(text: str) -> str:
