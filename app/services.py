@@ -38,17 +38,18 @@ class Services:
         return cls(settings, Database(settings.database), store, JobQueue(settings), cache, inspector)
 
     @contextmanager
-    def recording(self, key: str) -> Iterator[Session]:
-        """A writing transaction that records an object of the store. If there is no room for it, the object is deleted.
+    def recording(self, *keys: str) -> Iterator[Session]:
+        """A writing transaction that records objects of the store. If there is no room for it, they are deleted.
 
-        Otherwise nothing would ever delete the object.
+        Otherwise nothing would ever delete them.
         """
         try:
             with self.database.write() as session:
                 yield session
         except OperationalError as error:
             if self.database.is_full(error):
-                self.store.delete(key)
+                for key in keys:
+                    self.store.delete(key)
             raise
 
     def close(self) -> None:

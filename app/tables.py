@@ -41,13 +41,25 @@ _DOCUMENTS = (
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
 
+class Revised:
+    """A row that changes. revision: Grows with each change."""
+
+    created: Mapped[datetime] = mapped_column(default=now)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    @property
+    def tag(self) -> str:
+        """The ETag. A row that is made again with the same id has another one."""
+        return tag_of(self.created, self.revision)
+
+
 class Titled:
     """A row that can have a title: a name for people, in any script; None without one."""
 
     title: Mapped[str | None] = mapped_column(String(200))
 
 
-class Tenant(Titled, Base):
+class Tenant(Titled, Revised, Base):
     """A portal that sees nothing but its own things. The first one, "local", belongs to whoever runs the service.
 
     grants: The models of other tenants that it may read and use, like "province~cane".
@@ -58,20 +70,13 @@ class Tenant(Titled, Base):
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(String(TENANT_LENGTH), primary_key=True)
-    created: Mapped[datetime] = mapped_column(default=now)
-    revision: Mapped[int] = mapped_column(default=1)
     grants: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     limits: Mapped[Limits] = mapped_column(default=Limits(), server_default="{}")
     pixels_day: Mapped[date | None]
     pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
-    @property
-    def tag(self) -> str:
-        """The ETag."""
-        return tag_of(self.created, self.revision)
 
-
-class Key(Owned, Base):
+class Key(Owned, Revised, Base):
     """A key of a tenant, with which its programs are let in. The key itself is nowhere.
 
     scope: What the key allows, one of `app.access.keys.SCOPES`. sha256: of the whole key, in hex.
@@ -86,18 +91,11 @@ class Key(Owned, Base):
     name: Mapped[str] = mapped_column(String(80))
     scope: Mapped[str] = mapped_column(String(10))
     sha256: Mapped[str] = mapped_column(String(64))
-    created: Mapped[datetime] = mapped_column(default=now)
     expires: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
     last_used: Mapped[datetime | None]
-    revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (Index("ix_keys_created", "tenant", "created", "id"),)
-
-    @property
-    def tag(self) -> str:
-        """The ETag. The use of a key does not change it."""
-        return tag_of(self.created, self.revision)
 
 
 class AuditEntry(Owned, Base):
@@ -148,19 +146,31 @@ class Sized:
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
-class Scene(Titled, Owned, Base):
-    """An uploaded GeoTIFF.
+class UploadedFile(Titled, Owned, Revised):
+    """An uploaded file with a name.
 
-    sha256: of the file, in hex. object: key of the file in the store. info: result of the inspection.
-    west, south, east, north: bounding box, in degrees. revision: grows with each change.
+    sha256: Of the file as it was sent, in hex. object: Key of that file in the store. size_bytes: Of all its files.
     """
-
-    __tablename__ = "scenes"
 
     id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     object: Mapped[str] = mapped_column(Text)
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The keys of all its files in the store."""
+        return (self.object,)
+
+
+class Scene(UploadedFile, Base):
+    """An uploaded GeoTIFF.
+
+    info: Result of the inspection. west, south, east, north: Bounding box, in degrees.
+    """
+
+    __tablename__ = "scenes"
+
     acquired: Mapped[datetime | None]
     sensor: Mapped[str | None] = mapped_column(String(200))
     nodata: Mapped[float | None]  # as declared with the upload; None if the file's own value counts
@@ -169,14 +179,7 @@ class Scene(Titled, Owned, Base):
     south: Mapped[float]
     east: Mapped[float]
     north: Mapped[float]
-    created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now)
-    revision: Mapped[int] = mapped_column(default=1)
-
-    @property
-    def tag(self) -> str:
-        """The ETag."""
-        return tag_of(self.created, self.revision)
 
     # has all columns that lists filter by, so that a page is read from the index even if few scenes match
     __table_args__ = (
@@ -184,59 +187,38 @@ class Scene(Titled, Owned, Base):
     )
 
 
-class LabelSet(Titled, Owned, Base):
-    """An uploaded file of labels.
-
-    object: key of the file in the store. options: how the file is read. report: result of the inspection.
-    revision: grows with each change, which only its title can have.
-    """
+class LabelSet(UploadedFile, Base):
+    """An uploaded file of labels. options: How the file is read. report: Result of the inspection."""
 
     __tablename__ = "labels"
 
-    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64))
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    object: Mapped[str] = mapped_column(Text)
     options: Mapped[LabelOptions]
     report: Mapped[LabelReport]
-    created: Mapped[datetime] = mapped_column(default=now)
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
     __table_args__ = (Index("ix_labels_created", "tenant", "created", "id"),)
 
-    @property
-    def tag(self) -> str:
-        """The ETag. Other labels may have the name later."""
-        return tag_of(self.created, self.revision)
 
-
-class ZoneSet(Titled, Owned, Base):
+class ZoneSet(UploadedFile, Base):
     """An uploaded layer of zones.
 
-    sha256: Of the file as it was sent. object: Key of that file in the store. features: Key of the zones as GeoJSON.
-    size_bytes: Of both files. options: How the file is read. report: Result of the inspection. zones: Each of them.
-    revision: Grows with each change, which only its title can have.
+    features: Key of the zones as GeoJSON. options: How the file is read. report: Result of the inspection.
+    zones: Each of them.
     """
 
     __tablename__ = "zones"
 
-    id: Mapped[str] = mapped_column(OwnedId(80), primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64))
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    object: Mapped[str] = mapped_column(Text)
     features: Mapped[str] = mapped_column(Text)
     options: Mapped[ZoneOptions]
     report: Mapped[ZoneReport]
     zones: Mapped[list[Zone]] = mapped_column(deferred=True)  # there may be thousands, which lists do not show
-    created: Mapped[datetime] = mapped_column(default=now)
-    revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (Index("ix_zones_created", "tenant", "created", "id"),)
 
     @property
-    def tag(self) -> str:
-        """The ETag. Other zones may have the name later."""
-        return tag_of(self.created, self.revision)
+    def objects(self) -> tuple[str, ...]:
+        """The keys of the file as it was sent, and of the zones as GeoJSON."""
+        return self.object, self.features
 
 
 _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
@@ -605,7 +587,7 @@ class Part(Owned, Base):
     software: Mapped[Software | None]
 
 
-class Schedule(Titled, Owned, Base):
+class Schedule(Titled, Owned, Revised, Base):
     """A training that is repeated at the times of a cron expression.
 
     training: The request for the training of each run. promote: The gate; None if no version is promoted.
@@ -624,16 +606,9 @@ class Schedule(Titled, Owned, Base):
     enabled: Mapped[bool] = mapped_column(default=True)
     always: Mapped[bool] = mapped_column(default=False, server_default=false())
     due: Mapped[datetime | None] = mapped_column(index=True)
-    created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now)
-    revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (Index("ix_schedules_created", "tenant", "created", "id"),)
-
-    @property
-    def tag(self) -> str:
-        """The ETag."""
-        return tag_of(self.created, self.revision)
 
 
 _IS_OPEN = text("finished IS NULL")  # an index of these rows is small: most runs have ended
@@ -746,7 +721,7 @@ class ZoneAreas(Owned, Base):
     classes: Mapped[ClassesByZone]
 
 
-class Webhook(Titled, Owned, Base):
+class Webhook(Titled, Owned, Revised, Base):
     """An address of a tenant to which messages about its events are sent.
 
     secret: With which they are signed. old_secret: With which they are signed as well until `old_secret_until`.
@@ -764,16 +739,9 @@ class Webhook(Titled, Owned, Base):
     old_secret_until: Mapped[datetime | None]
     disabled: Mapped[str | None] = mapped_column(Text)
     failing_since: Mapped[datetime | None]
-    created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now)
-    revision: Mapped[int] = mapped_column(default=1)
 
     __table_args__ = (Index("ix_webhooks_created", "tenant", "created", "id"),)
-
-    @property
-    def tag(self) -> str:
-        """The ETag."""
-        return tag_of(self.created, self.revision)
 
 
 _IS_DUE = text("due IS NOT NULL")  # an index of these rows is small: most deliveries have ended

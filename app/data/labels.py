@@ -5,11 +5,11 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict
 from app.core.idempotency import FRESH, IdempotentRequest
-from app.core.names import check_name, check_texts
+from app.core.names import check_texts
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.data.scenes import insert
+from app.data import uploaded
 from app.services import Services
 from app.storage import Upload, new_place
 from app.tables import LabelSet
@@ -35,28 +35,25 @@ def add(
     The same bytes and options again are the same label set. Raises `InputRefused` for a layer that cannot be read, and
     `Conflict` if the name is taken by other labels.
     """
-    check_name(name)
-    with services.database.read() as session:
-        if earlier := once.answered(session):  # since then it may have been deleted and made anew
-            return _same(get(session, earlier), upload, options), False
-        existing = session.get(LabelSet, name)
-    if_match.check(existing.tag if existing else None)
-    if existing is not None:
-        return _same(existing, upload, options), False
-    report = services.inspector.labels(upload.path, options)
-    check_texts(report, "the layer")
-    stored = services.store.put(upload.path, new_place("labels", name, "layer"), sha256=upload.sha256)
-    labels = LabelSet(
-        id=name,
-        sha256=stored.sha256,
-        size_bytes=stored.size_bytes,
-        object=stored.object,
-        options=options,
-        report=report,
-        title=title,
-    )
-    kept = insert(services, labels, get, once)
-    return (labels, True) if kept is labels else (_same(kept, upload, options), False)
+
+    def make() -> LabelSet:
+        report = services.inspector.labels(upload.path, options)
+        check_texts(report, "the layer")
+        stored = services.store.put(upload.path, new_place("labels", name, "layer"), sha256=upload.sha256)
+        return LabelSet(
+            id=name,
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+            object=stored.object,
+            options=options,
+            report=report,
+            title=title,
+        )
+
+    def check_same(existing: LabelSet) -> None:
+        _check_same(existing, upload, options)
+
+    return uploaded.add(services, LabelSet, get, name, make, check_same, if_match=if_match, once=once)
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
@@ -64,7 +61,7 @@ def find(session: Session, *, limit: int, token: str | None) -> Page[LabelSet]:
     return page(session, select(LabelSet), LabelSet.created, LabelSet.id, limit=limit, token=token)
 
 
-def _same(existing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet:
+def _check_same(existing: LabelSet, upload: Upload, options: LabelOptions) -> None:
     if existing.sha256 != upload.sha256:
         raise Conflict(
             "name-taken", f"There are other labels {existing.id!r} already: choose another name, or delete them."
@@ -72,7 +69,6 @@ def _same(existing: LabelSet, upload: Upload, options: LabelOptions) -> LabelSet
     if changed := _differing(existing, options):
         detail = f"Labels {existing.id!r} have these bytes, but other options ({', '.join(changed)})"
         raise Conflict("name-taken", f"{detail}: delete them and put them again, or choose another name.")
-    return existing
 
 
 def _differing(existing: LabelSet, options: LabelOptions) -> list[str]:

@@ -1,38 +1,36 @@
 """Scenes: uploaded GeoTIFFs."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.columns import now
 from app.core.errors import Conflict, invalid
 from app.core.idempotency import FRESH, IdempotentRequest
-from app.core.names import check_name, check_texts
+from app.core.names import check_texts
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.room import no_room_is_told
 from app.core.rows import getter
+from app.data import uploaded
 from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
 from app.requests import ScenePatch
 from app.services import Services
-from app.storage import Upload, new_place
+from app.storage import Stored, Upload, new_place
 from app.storage.store import sha256_in
-from app.tables import LabelSet, Scene, ZoneSet
+from app.tables import Scene
 from ml.faults import Fault, InputRefused
 from ml.scenes.inspect import SceneInfo
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees; west > east across the date line
-Uploaded = TypeVar("Uploaded", Scene, LabelSet, ZoneSet)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 Interval = tuple[datetime | None, datetime | None]  # start and end; None is an open end
 get = getter(Scene, "scene")
@@ -72,43 +70,25 @@ def add(
 
     Raises `InputRefused` for a file that is not a usable scene, and `Conflict` if the name is taken by another scene.
     """
-    check_name(name)
-    with services.database.read() as session:
-        if earlier := once.answered(session):  # since then it may have been corrected, or deleted and made anew
-            return _same_file(get(session, earlier), upload, options), False
-        existing = session.get(Scene, name)
-    if_match.check(existing.tag if existing else None)
-    if existing is not None:
-        return _same(existing, upload, options), False
-    info = services.inspector.scene(upload.path, bands=options.bands, nodata=options.nodata)
-    check_texts(info, "the scene")
-    if services.settings.scene_limit_px < info.rows * info.cols:
-        raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
-    stored = services.store.put(upload.path, new_place("scenes", name, "scene.tif"), sha256=upload.sha256)
-    scene = _row(name, info, options)
-    scene.title = title
-    scene.sha256, scene.size_bytes, scene.object = stored.sha256, stored.size_bytes, stored.object
-    kept = insert(services, scene, get, once)
-    return (scene, True) if kept is scene else (_same(kept, upload, options), False)
 
+    def make() -> Scene:
+        info = services.inspector.scene(upload.path, bands=options.bands, nodata=options.nodata)
+        check_texts(info, "the scene")
+        if services.settings.scene_limit_px < info.rows * info.cols:
+            raise InputRefused(_too_many_pixels(info, services.settings.scene_limit_px))
+        stored = services.store.put(upload.path, new_place("scenes", name, "scene.tif"), sha256=upload.sha256)
+        return _row(name, info, options, stored, title)
 
-def insert(
-    services: Services, row: Uploaded, get: Callable[[Session, str], Uploaded], once: IdempotentRequest
-) -> Uploaded:
-    """Record a stored file: returns `row`, or the row that another request has recorded under this name meanwhile.
+    def check_same(existing: Scene) -> None:
+        check_same_file(existing)
+        _check_same_statements(existing, options)
 
-    In the second case the file of `row` is deleted.
-    """
-    try:
-        with services.recording(row.object) as session:
-            once.earlier(session, row.id)  # if there is one, it has the name, and the next line fails
-            session.add(row)
-    except IntegrityError:
-        with services.database.read() as session:
-            winner = get(session, row.id)
-        services.store.delete(row.object)
-        return winner
-    return row
+    def check_same_file(existing: Scene) -> None:
+        _check_same_file(existing, upload, options)
+
+    return uploaded.add(
+        services, Scene, get, name, make, check_same, if_match=if_match, once=once, check_repeated=check_same_file
+    )
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
@@ -253,10 +233,14 @@ def parse_acquired(text: str, pointer: str = "/acquired") -> datetime:
         ) from error
 
 
-def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
+def _row(name: str, info: SceneInfo, options: SceneOptions, stored: Stored, title: str | None) -> Scene:
     west, south, east, north = info.bbox
     return Scene(
         id=name,
+        title=title,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        object=stored.object,
         acquired=options.acquired,
         sensor=options.sensor,
         nodata=options.nodata,
@@ -265,20 +249,17 @@ def _row(name: str, info: SceneInfo, options: SceneOptions) -> Scene:
         south=south,
         east=east,
         north=north,
-        revision=1,
     )
 
 
-def _same(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
-    _same_file(existing, upload, options)
+def _check_same_statements(existing: Scene, options: SceneOptions) -> None:
     if options.acquired not in (None, existing.acquired) or options.sensor not in (None, existing.sensor):
         raise Conflict(
             "name-taken", f"Scene {existing.id!r} has these bytes, but another time or sensor: correct it with PATCH."
         )
-    return existing
 
 
-def _same_file(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
+def _check_same_file(existing: Scene, upload: Upload, options: SceneOptions) -> None:
     if existing.sha256 != upload.sha256:
         raise Conflict(
             "name-taken", f"There is another scene {existing.id!r} already: choose another name, or delete it."
@@ -289,7 +270,6 @@ def _same_file(existing: Scene, upload: Upload, options: SceneOptions) -> Scene:
             "name-taken",
             f"Scene {existing.id!r} has these bytes, but other bands or nodata: delete it and put it again.",
         )
-    return existing
 
 
 def _cog_name(scene: Scene) -> str:

@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict
 from app.core.idempotency import FRESH, IdempotentRequest
-from app.core.names import check_name, check_texts
+from app.core.names import check_texts
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.room import no_room_is_told
 from app.core.rows import getter
-from app.data.scenes import insert
+from app.data import uploaded
 from app.services import Services
 from app.storage import Stored, Upload, new_place
 from app.storage.store import sha256_in
@@ -41,32 +41,26 @@ def add(
     The same bytes and options again are the same zone set. Raises `InputRefused` for a layer that cannot be used, and
     `Conflict` if the name is taken by other zones.
     """
-    check_name(name)
-    with services.database.read() as session:
-        if earlier := once.answered(session):  # since then it may have been deleted and made anew
-            return _same(get(session, earlier), upload, options), False
-        existing = session.get(ZoneSet, name)
-    if_match.check(existing.tag if existing else None)
-    if existing is not None:
-        return _same(existing, upload, options), False
-    found, features = _inspected(services, name, upload, options)
-    source = services.store.put(upload.path, new_place("zones", name, "zones"), sha256=upload.sha256)
-    row = ZoneSet(
-        id=name,
-        sha256=source.sha256,
-        size_bytes=source.size_bytes + features.size_bytes,
-        object=source.object,
-        features=features.object,
-        options=options,
-        report=found.report,
-        zones=list(found.zones),
-        title=title,
-    )
-    kept = insert(services, row, get, once)
-    if kept is row:
-        return row, True
-    services.store.delete(features.object)
-    return _same(kept, upload, options), False
+
+    def make() -> ZoneSet:
+        found, features = _inspected(services, name, upload, options)
+        source = services.store.put(upload.path, new_place("zones", name, "zones"), sha256=upload.sha256)
+        return ZoneSet(
+            id=name,
+            sha256=source.sha256,
+            size_bytes=source.size_bytes + features.size_bytes,
+            object=source.object,
+            features=features.object,
+            options=options,
+            report=found.report,
+            zones=list(found.zones),
+            title=title,
+        )
+
+    def check_same(existing: ZoneSet) -> None:
+        _check_same(existing, upload, options)
+
+    return uploaded.add(services, ZoneSet, get, name, make, check_same, if_match=if_match, once=once)
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[ZoneSet]:
@@ -104,7 +98,7 @@ def _inspected(services: Services, name: str, upload: Upload, options: ZoneOptio
         return found, services.store.put(out, new_place("zones", name, out.name))
 
 
-def _same(existing: ZoneSet, upload: Upload, options: ZoneOptions) -> ZoneSet:
+def _check_same(existing: ZoneSet, upload: Upload, options: ZoneOptions) -> None:
     if existing.sha256 != upload.sha256:
         raise Conflict(
             "name-taken", f"There are other zones {existing.id!r} already: choose another name, or delete them."
@@ -113,4 +107,3 @@ def _same(existing: ZoneSet, upload: Upload, options: ZoneOptions) -> ZoneSet:
     if changed:
         detail = f"Zones {existing.id!r} have these bytes, but other options ({', '.join(changed)})"
         raise Conflict("name-taken", f"{detail}: delete them and put them again, or choose another name.")
-    return existing

@@ -1,5 +1,6 @@
 """A full disk: what does not fit is refused as such and leaves nothing, and what is deleted makes room again."""
 
+import json
 import os
 import subprocess
 import sys
@@ -91,7 +92,23 @@ def assert_no_room(answer: httpx.Response) -> None:
     assert "sqlite" not in answer.text and "store/" not in answer.text
 
 
-def test_what_does_not_fit_is_refused_and_leaves_nothing_and_deleting_makes_room(disk: SmallDisk, scene: Path) -> None:
+@pytest.fixture
+def zones(tmp_path: Path) -> Path:
+    """A layer with one zone."""
+    ring = [[108, 22], [108.1, 22], [108.1, 22.1], [108, 22]]
+    county = {
+        "type": "Feature",
+        "properties": {"code": "450100"},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    path = tmp_path / "zones.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [county]}))
+    return path
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing_and_deleting_makes_room(
+    disk: SmallDisk, scene: Path, zones: Path
+) -> None:
     for name in NAMES:
         assert put(disk.http, f"/v1/scenes/{name}", scene).status_code == 201
     begun = disk.http.post("/v1/uploads").headers["location"]
@@ -101,6 +118,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing_and_deleting_makes_room
     assert_no_room(put(disk.http, "/v1/scenes/large", scene))
     assert_no_room(disk.http.put(f"/v1/scenes/begun?upload={begun.rpartition('/')[2]}"))
     assert_no_room(disk.http.post("/v1/scenes", files={"file": ("a.tif", scene.read_bytes())}, data={"id": "form"}))
+    assert_no_room(put(disk.http, "/v1/zones/counties?code_field=code", zones))
     assert disk.objects() == before
     assert len(disk.http.get("/v1/scenes").json()["features"]) == len(NAMES), "reading goes on"
 
