@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ml.contract import ClassDef
 from ml.datasets.splits import NO_SPLIT, Owners
 from ml.faults import Note
-from ml.labels.layers import NO_FEATURE
+from ml.labels.features import NO_FEATURE
 from ml.labels.rasterise import RasterisedLabels
 from ml.text import first_few
 

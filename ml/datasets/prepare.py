@@ -108,24 +108,19 @@ def prepare(
     """
     names = [scene.name for scene in scenes]
     refuse_any([*class_faults(classes), *split_faults(split, names)])
-    reading = _Reading(watch, len(scenes) + len(labels), label_memory_bytes)
-    infos = {scene.name: reading.scene(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
-    refuse_any(scene_faults(names, infos))
+    infos, layers = _opened(scenes, labels, _Reading(watch, len(scenes) + len(labels), label_memory_bytes))
     standard = infos[standard_scene(infos)]
-    layers = [reading.labels(label, f"/labels/{number}") for number, label in enumerate(labels)]
     entries = _entries(scenes, [*infos.values()], split)
     found = audit(entries, layers, classes, watch)
     only, leak_notes = settle_leaks(found, leaks, classes)
     counts = found.feature_counts.by_reference(layers)
     references, name_notes = _names(counts)
-    rules = MaskRules(only, _references(references, layers))
     entries, common = _measured(entries, homogenise, watch) if homogenise else (entries, None)
-    written = _write(entries, layers, rules, out, TrainingPixels(len(standard.bands)), common, watch)
+    rules, pixels = MaskRules(only, _references(references, layers)), TrainingPixels(len(standard.bands))
+    written = _write(entries, layers, rules, out, pixels, common, watch)
     refuse_any(empty_faults(written.masks))
-    statistics, pixel_notes = written.train.statistics(classes, clip=clip)
-    flat = _flat_notes(entries, common)
-    unused = [*_unused_notes(names, written), *found.left_out.notes(classes)]
-    pixels = {name: _by_name(counts, classes) for name, counts in written.splits.items()}
+    statistics, pixel_notes = pixels.statistics(classes, clip=clip)
+    split_pixels = {name: _by_name(counts, classes) for name, counts in written.splits.items()}
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
         statistics={name: each.statistics(classes) for name, each in written.splits.items()},
@@ -137,9 +132,10 @@ def prepare(
             *found.notes,
             *leak_notes,
             *name_notes,
-            *flat,
-            *unused,
-            *split_notes(pixels),
+            *_flat_notes(entries, common),
+            *_unused_notes(names, written),
+            *found.left_out.notes(classes),
+            *split_notes(split_pixels),
             *pixel_notes,
         ),
     )
@@ -149,14 +145,12 @@ def prepare(
 class _Written:
     """The masks that were written, and what was counted on the way.
 
-    masks: Scenes with a mask, by split. splits, scenes: Class counts by split, and by scene. train: The training
-    pixels.
+    masks: Scenes with a mask, by split. splits, scenes: Class counts by split, and by scene.
     """
 
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, ClassCounts]
     scenes: dict[str, ClassCounts]
-    train: TrainingPixels
 
 
 class _Reading:
@@ -180,6 +174,15 @@ class _Reading:
     def _begin(self, kind: str, name: str) -> None:
         self._watch(Progress("read", self._done, self._total, name, file=f"{kind} {name!r}"))
         self._done += 1
+
+
+def _opened(
+    scenes: Sequence[SceneFile], labels: Sequence[LabelFile], reading: _Reading
+) -> tuple[dict[str, SceneInfo], list[LabelLayer]]:
+    """What the scenes are, by name, and the layers of labels. Raises the faults of all scenes together."""
+    infos = {scene.name: reading.scene(scene, f"/scenes/{number}") for number, scene in enumerate(scenes)}
+    refuse_any(scene_faults([scene.name for scene in scenes], infos))
+    return infos, [reading.labels(label, f"/labels/{number}") for number, label in enumerate(labels)]
 
 
 def _entries(scenes: Sequence[SceneFile], infos: Sequence[SceneInfo], split: Split) -> list[DatasetScene]:
@@ -243,8 +246,8 @@ def _write(
     homogenise: Homogenise | None,
     watch: Watch,
 ) -> _Written:
-    """Write and count the masks of all scenes."""
-    written = _Written({name: [] for name in SPLITS}, {name: ClassCounts() for name in SPLITS}, {}, train)
+    """Write and count the masks of all scenes. train: To this the pixels of the training split are added."""
+    written = _Written({name: [] for name in SPLITS}, {name: ClassCounts() for name in SPLITS}, {})
     rows = WatchedRows(watch, "rasterise", sum(entry.grid.rows for entry in entries))
     for entry in entries:
         scene = entry.scene

@@ -14,6 +14,7 @@ VectorKind = Literal["geojson", "geopackage", "shapefile"]
 Value = str | int | float | bool | None
 Item = TypeVar("Item")
 
+NO_FEATURE = -1  # in place of the number of a feature: none covers the pixel
 MAX_FEATURES = 1_000_000
 MAX_VALUES = 10_000_000  # attributes x features of one layer
 MAX_FILE_BYTES = 256 << 20

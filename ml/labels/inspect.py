@@ -34,7 +34,9 @@ from ml.labels.classes import (
 from ml.labels.conflicts import check_conflicts
 from ml.labels.features import TextEncoding
 from ml.labels.layer_notes import place_notes, wide_polygons, without_geometry
-from ml.labels.layers import MaskLayer, PolygonLayer, open_layer
+from ml.labels.layers import open_layer
+from ml.labels.mask_layer import MaskLayer
+from ml.labels.polygon_layer import PolygonLayer
 from ml.labels.read import Kind
 from ml.labels.repeated_ground import repeated_ha, repeated_notes
 from ml.scenes.source import RasterSource

@@ -17,7 +17,8 @@ from ml.geo.raster import open_raster
 from ml.geo.whole_file import verified_whole
 from ml.geo.windows import Window, blocks, ceil_to
 from ml.labels.classes import LabelOptions
-from ml.labels.layers import NO_FEATURE, LabelLayer, LayerRasteriser, open_layer
+from ml.labels.features import NO_FEATURE
+from ml.labels.layers import LabelLayer, LayerRasteriser, open_layer
 
 BLOCK_PX = 1024
 _PROFILE = {"driver": "GTiff", "dtype": "uint8", "nodata": UNLABELLED, "compress": "deflate", "interleave": "band"}
