@@ -98,9 +98,9 @@ $(DOCS)/.ready: pyproject.toml
 
 # with torch's own needs, as PyPI's torch has them on each platform: no wheel at hand may stand in for it
 LOCK = pip compile pyproject.toml --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
-lock: $(STAMP)  ## renew requirements.lock and requirements-worker.lock, which the image of the worker has (both without torch)
-	$(UV) $(LOCK) --upgrade --extra api --extra learn --extra dev -o requirements.lock
-	UV_FIND_LINKS= $(UV) $(LOCK) --upgrade --extra worker --extra tracing --constraint requirements.lock --no-emit-package torch -o requirements-worker.lock
+lock: $(STAMP)  ## renew requirements.lock and requirements-worker.lock, which the image of the worker has (both without torch); UPGRADE=--upgrade for the newest versions
+	$(UV) $(LOCK) $(UPGRADE) --extra api --extra learn --extra dev -o requirements.lock
+	UV_FIND_LINKS= $(UV) $(LOCK) $(UPGRADE) --extra worker --extra tracing --constraint requirements.lock --no-emit-package torch -o requirements-worker.lock
 
 wheels: $(STAMP) $(NATIVE)  ## gather wheels/, with canemap's own, for a machine without internet: there, PIP_FIND_LINKS=wheels PIP_NO_INDEX=1 make test
 	$(BIN)/pip download --quiet --dest wheels uv "$(TORCH)" hatchling $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
