@@ -12,7 +12,7 @@ from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable, Respo
 from starlette.types import Receive, Scope, Send
 
 from app.api.http.copies import copies_of, has_copy
-from app.api.http.digests import repr_digest
+from app.api.http.digests import of_stored, repr_digest
 from app.api.http.problems import Responses
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -70,12 +70,14 @@ class GeoJson(JSONResponse):
 class StoredFile(FileResponse):
     """A file, with Range as in RFC 9110, section 14: a header that is not understood is ignored.
 
-    It is not read for a client that has it already. sha256: of the whole file in hex, which the answer states; None if
-    it is not known.
+    It is not read for a client that has it already. The ETag of a file of the store is its sha256, so that a client can
+    go on at another host. sha256: Of the whole file in hex, which the answer states; None if it is not known.
     """
 
     def __init__(self, path: Path, media_type: str, filename: str, sha256: str | None, status_code: int = 200) -> None:
-        headers = repr_digest(sha256) if sha256 else None
+        headers = repr_digest(sha256) if sha256 else {}
+        if stored := of_stored(path):
+            headers["etag"] = f'"{stored}"'
         super().__init__(path, status_code, headers, media_type, filename=filename)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

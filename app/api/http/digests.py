@@ -100,13 +100,19 @@ async def checked(request: Request, chunks: AsyncIterator[bytes]) -> AsyncIterat
         check.found(digest.digest())
 
 
+def of_stored(path: Path) -> str | None:
+    """The sha256 of a file of the store, or of its copy on this host, in hex, which its name tells. None for others."""
+    stored = _STORED.fullmatch(path.name)
+    return stored[1] if stored else None
+
+
 async def of_copy(request: Request, services: Services, places: Places, path: Path) -> str | None:
     """The sha256 of a stored file, or of a copy in the cache, in hex.
 
     None for a copy of which Want-Repr-Digest does not ask for it, because it must be read for that.
     """
-    if stored := _STORED.fullmatch(path.name):
-        return stored[1]
+    if stored := of_stored(path):
+        return stored
     if not _wants_sha256(request):
         return None
     name = f"{path.name}.{path.stat().st_mtime_ns}.sha256"  # a copy that is made again may have other bytes

@@ -1,6 +1,7 @@
 """An upload in pieces goes on at any API of a fleet, which shares a database and a bucket but no disk."""
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -24,7 +25,7 @@ from app.storage import Store
 from app.tables import UnfinishedUpload
 from app.upkeep import retention
 from tests import servers
-from tests.app.api.conftest import serving
+from tests.app.api.conftest import put, serving
 from tests.app.api.test_tus import PIECE, TUS, metadata
 from tests.ml.conftest import MakeScene
 from tests.waiting import eventually
@@ -75,6 +76,17 @@ def pieces(store: Store) -> list[str]:
 
 def send(http: httpx.Client, url: str, offset: int, content: bytes) -> httpx.Response:
     return http.patch(url, content=content, headers={"Upload-Offset": str(offset)})
+
+
+def test_a_download_begun_at_one_api_goes_on_at_the_other(fleet: list[httpx.Client], tmp_path: Path) -> None:
+    square = [[[108, 22], [108.1, 22], [108.1, 22.1], [108, 22]]]
+    zone = {"type": "Feature", "properties": {"c": "1"}, "geometry": {"type": "Polygon", "coordinates": square}}
+    (tmp_path / "zones.geojson").write_text(json.dumps(zone))
+    assert put(fleet[0], "/v1/zones/z", tmp_path / "zones.geojson", code_field="c").status_code == 201
+    first, whole = (http.get("/v1/zones/z/features") for http in fleet)
+    assert first.headers["etag"] == whole.headers["etag"]
+    rest = fleet[1].get("/v1/zones/z/features", headers={"Range": "bytes=9-", "If-Range": first.headers["etag"]})
+    assert (rest.status_code, rest.content) == (206, whole.content[9:])
 
 
 def test_the_apis_take_turns_and_either_makes_the_scene(fleet: list[httpx.Client], store: Store, large: bytes) -> None:
