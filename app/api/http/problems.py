@@ -113,7 +113,8 @@ def of_problem(request: Request, error: errors.Problem, more: dict[str, str] | N
     """The answer for an error of a use case. more: Further headers."""
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     if status >= 500:
-        log.error(error.code, detail=error.detail)
+        write = log.warning if isinstance(error, errors.Busy) else log.error  # that it is busy is no fault of a service
+        write(error.code, detail=error.detail)
     told = error.public or error.detail
     wait = "2" if isinstance(error, errors.NotYet) else "5" if status == 503 else ""
     headers = {"Retry-After": wait} if wait else {}
@@ -182,7 +183,7 @@ def _database_away(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _busy(request: Request, error: Exception) -> ProblemResponse:
-    log.error("no connection to the database was free", error=str(error))
+    log.warning("no connection to the database was free", error=str(error))
     body = document(503, "busy", "Not now", "The service has too much to do; nothing was accepted.")
     return _answer(request, body, {"Retry-After": "5"})
 
