@@ -39,7 +39,7 @@ MOMENT: dict[str, Any] = {
 
 def _read_acquired(text: str) -> datetime | None:
     """A time in UTC; None for a field that was not filled in. Raises `Invalid`."""
-    return scenes.parse_acquired(text, "") if text else None
+    return scenes.read_acquired(text, "") if text else None
 
 
 class SceneParameters(Frozen):

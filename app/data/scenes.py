@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -150,7 +150,7 @@ def patch(session: Session, name: str, change: ScenePatch, if_match: IfMatch = A
     scene = locked(session, name)
     if_match.check(scene.tag)
     if change.acquired is not None:
-        scene.acquired = parse_acquired(change.acquired)
+        scene.acquired = read_acquired(change.acquired, "/acquired")
     if change.sensor is not None:
         scene.sensor = change.sensor
     if "title" in change.model_fields_set:
@@ -217,7 +217,16 @@ def _limits_of_copy(least: Limits, scene: Scene) -> Limits:
     )
 
 
-def parse_acquired(text: str, pointer: str = "/acquired") -> datetime:
+def read_acquired(text: str, pointer: str) -> datetime:
+    """The time of acquisition that `parse_time` reads. Raises `Invalid`, also for a time that has not come yet."""
+    moment = parse_time(text, pointer)
+    if moment > now() + timedelta(days=1):  # a date of the east, or a clock, may be ahead of UTC
+        detail = "This time has not come yet, so no scene was acquired then."
+        raise invalid("invalid-datetime", detail, "Write the time of acquisition, not that of a plan.", pointer)
+    return moment
+
+
+def parse_time(text: str, pointer: str) -> datetime:
     """A date or an RFC 3339 time, converted to UTC. A time without a zone is read as UTC. Raises `Invalid`."""
     try:
         if not MOMENT.fullmatch(text):

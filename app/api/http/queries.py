@@ -13,7 +13,7 @@ from app.core.columns import TENANT_LENGTH
 from app.core.errors import invalid
 from app.core.names import NAME
 from app.core.paging import bad_token, check_token
-from app.data.scenes import BBox, Interval, parse_acquired
+from app.data.scenes import BBox, Interval, parse_time
 from app.language.choice import Language
 from ml.frozen import Frozen
 
@@ -46,7 +46,7 @@ def _moment(text: str, of_day: time, pointer: str) -> datetime | None:
     """A time in UTC, or None for an open end. A date is a whole day, of which `of_day` is the first or last moment."""
     if text in ("", ".."):
         return None
-    moment = parse_acquired(text, pointer)
+    moment = parse_time(text, pointer)
     return moment if len(text) > len("2018-10-12") else datetime.combine(moment, of_day, UTC)
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -249,6 +250,16 @@ def test_a_patch_needs_the_newest_etag(http: httpx.Client, scene: Path) -> None:
     assert http.patch("/v1/scenes/s1", json=patch, headers={"If-Match": f'"{"1" * 5000}"'}).status_code == 412
     assert http.patch("/v1/scenes/s1", json={"acquired": "9999-12-31T23:59:59-23:59"}).status_code == 422
     assert http.patch("/v1/scenes/s1", json={"acquired": "yesterday"}).status_code == 422
+
+
+def test_a_scene_is_not_acquired_in_the_future(http: httpx.Client, scene: Path) -> None:
+    tomorrow, later = (f"{datetime.now(UTC) + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}" for hours in (20, 30))
+    refused = put(http, "/v1/scenes/s1", scene, acquired=later)
+    assert (refused.status_code, refused.json()["type"]) == (422, "invalid-datetime")
+    assert put(http, "/v1/scenes/s1", scene, acquired=tomorrow).status_code == 201, "where the sun rises earlier"
+    (fault,) = http.patch("/v1/scenes/s1", json={"acquired": later}).json()["errors"]
+    assert fault["pointer"] == "/acquired" and "not come yet" in fault["detail"]
+    assert http.get("/v1/scenes", params={"datetime": f"2018-01-01/{later}"}).json()["features"]
 
 
 def test_a_range_that_is_not_understood_is_ignored(http: httpx.Client, scene: Path) -> None:
