@@ -74,11 +74,7 @@ def denmark(client: Client, data: Path, out: Path) -> None:
     """Silage maize against every other crop, with polygons from a Shapefile in Latin-1 and a split by blocks."""
     data /= "denmark-fields"
     image = next(data.glob("*.tif"))
-    archive = out / "fields.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        for part in data.iterdir():
-            if part.suffix in (".shp", ".shx", ".dbf", ".prj", ".cpg"):
-                target.write(part, part.name)
+    archive = zipped(data, out)
     client.upload_scene(image, "denmark", bands=("red", "green", "blue"))
     classes = {"Silomajs": 1, "*": 0}
     labels = client.upload_labels(archive, "denmark", class_field="Afgroede", classes=classes, background=255)
@@ -93,6 +89,16 @@ def denmark(client: Client, data: Path, out: Path) -> None:
     prediction, folder = predict(client, "denmark", "denmark", out)
     draw(folder, "silage maize", image)
     print_areas("denmark", prediction)
+
+
+def zipped(data: Path, out: Path) -> Path:
+    """The Shapefile in a folder as a zip, which is written into `out`."""
+    archive = out / "fields.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for part in data.iterdir():
+            if part.suffix in (".shp", ".shx", ".dbf", ".prj", ".cpg"):
+                target.write(part, part.name)
+    return archive
 
 
 def large(client: Client, data: Path, out: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.estimation.sample import Floats, Sample
-from ml.estimation.values import Estimate, nothing, unanimous, wilson, within
+from ml.estimation.values import Estimate, nothing, of_strata, wilson, within
 
 ENOUGH = 30
 NO_SPREAD = 1e-9  # standard errors of shares below it are 0 but for rounding
@@ -22,11 +22,10 @@ def ratio(sample: Sample, part: Floats, whole: Floats) -> Estimate:
     part, whole: Values of the points, shape (points,): each 0 or 1, and part nowhere larger than whole.
 
     Returns:
-        The ratio, with the interval +- 1.96 standard errors (with clusters, Student's t). In a sample without strata
-        this is too narrow for what is rare: with the equivalent of less than `ENOUGH` points, the interval is Wilson's
-        for the simple random sample that would have this standard error (Korn and Graubard 1998). Where the points that
-        count all agree within each stratum, the standard error is 0, and the interval that of
-        `ml.estimation.values.unanimous`.
+        The ratio, with the interval +- 1.96 standard errors (with clusters, Student's t). This is too narrow for what
+        is rare. If all points of each stratum count, or none, the interval of a stratified sample is therefore that of
+        `ml.estimation.values.of_strata`. In a sample without strata with the equivalent of less than `ENOUGH` points,
+        it is Wilson's for the simple random sample that would have this standard error (Korn and Graubard 1998).
     """
     counted = whole > 0
     if sample.why_not:
@@ -35,12 +34,16 @@ def ratio(sample: Sample, part: Floats, whole: Floats) -> Estimate:
         return nothing("No sample point tells of it.")
     value, se = linearised(sample, part, whole)
     factor = sample.interval_factor()
-    if se > NO_SPREAD:
-        alike = value * (1 - value) / se**2
-        if sample.design != "stratified" and alike * min(value, 1 - value) < ENOUGH:
-            return Estimate(value, se, wilson(value, alike, factor))
+    if se <= NO_SPREAD:
+        return of_strata(_by_stratum(sample, part, counted), 1.0, factor=factor)
+    if sample.design == "stratified":
+        if _in_whole_strata(sample, counted):
+            return of_strata(_by_stratum(sample, part, counted), 1.0, se, factor)
         return within(value, se, 1.0, factor)
-    return unanimous(_by_stratum(sample, part, counted), 1.0, factor)
+    alike = value * (1 - value) / se**2
+    if alike * min(value, 1 - value) < ENOUGH:
+        return Estimate(value, se, wilson(value, alike, factor))
+    return within(value, se, 1.0, factor)
 
 
 def linearised(sample: Sample, part: Floats, whole: Floats) -> tuple[float, float]:
@@ -67,5 +70,14 @@ def _by_stratum(sample: Sample, part: Floats, counted: NDArray[np.bool_]) -> lis
     for stratum in np.unique(sample.points.stratum[counted]):
         within_it = counted & (sample.points.stratum == stratum)
         share = float(np.average(part[within_it], weights=weights[within_it]))
-        found.append((float(weights[within_it].sum() / whole), float(round(share)), effective_units(sample, within_it)))
+        # a finite population correction makes a variance as small as that of so many points without one
+        points = effective_units(sample, within_it) / max(float(sample.not_drawn[stratum]), NO_SPREAD)
+        found.append((float(weights[within_it].sum() / whole), min(max(share, 0.0), 1.0), points))
     return found
+
+
+def _in_whole_strata(sample: Sample, counted: NDArray[np.bool_]) -> bool:
+    """Whether in each stratum all points count, or none: then the weights of the strata are known, not estimated."""
+    points = np.bincount(sample.points.stratum)
+    of_them = np.bincount(sample.points.stratum, counted)
+    return bool(((of_them == 0) | (of_them == points)).all())

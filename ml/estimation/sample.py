@@ -82,6 +82,14 @@ class Sample:
         return np.bincount(self.units[1], minlength=len(self.strata.area_ha))
 
     @cached_property
+    def not_drawn(self) -> Floats:
+        """The share of the units of each stratum that was not drawn, shape (strata,); 1 if the units are not known."""
+        if self.strata.units is None:
+            return np.ones(len(self.strata.area_ha))
+        shares: Floats = np.clip(1 - self.drawn / np.maximum(self.strata.units, 1), 0, 1)
+        return shares
+
+    @cached_property
     def weights_ha(self) -> Floats:
         """The hectares that each point stands for, shape (points,): the area of its stratum by its number of points."""
         stratum = self.points.stratum
@@ -158,8 +166,7 @@ class Sample:
     def _factors(self) -> Floats:
         """(1 - m / M) * m / (m - 1) of each stratum; 0 where fewer than two units were drawn, see `why_not`."""
         drawn = self.drawn.astype(np.float64)
-        left = 1.0 if self.strata.units is None else np.clip(1 - drawn / np.maximum(self.strata.units, 1), 0, 1)
-        factors: Floats = np.where(drawn > 1, left * drawn / np.maximum(drawn - 1, 1), 0.0)
+        factors: Floats = np.where(drawn > 1, self.not_drawn * drawn / np.maximum(drawn - 1, 1), 0.0)
         return factors
 
     def _means(self, values: Floats) -> Floats:

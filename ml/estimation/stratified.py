@@ -7,7 +7,7 @@ import numpy as np
 
 from ml.estimation.sample import Floats, Integers
 from ml.estimation.student import NORMAL
-from ml.estimation.values import Estimate, nothing, unanimous, wilson, within
+from ml.estimation.values import Estimate, nothing, of_strata, wilson, within
 from ml.faults import Note
 
 _FAR = 1.25  # times the half width of the interval
@@ -45,7 +45,7 @@ def stratified(counts: Integers, mapped: Floats, names: Sequence[str]) -> Strati
     * 8 to 11: area of class j = A * t[j], and its standard error A * root of the sum over i of v[i, j].
 
     Intervals are the estimate +- 1.96 standard errors, cut off at 0 and the whole. Where no point differs from the
-    others of its stratum, the interval is that of `unanimous`.
+    others of its stratum, the interval is that of `of_strata`.
 
     counts: Points by mapped class (rows) and true class (columns), shape (classes, classes). mapped: Area of each map
     class, shape (classes,). names: Names of the classes.
@@ -87,7 +87,7 @@ def _share(q: Floats, variance: float, weights: Floats, points: Integers) -> Est
     """The share sum(W * q) of the whole; a stratum without area needs no points."""
     if variance > 0:
         return within(float(weights @ q), float(np.sqrt(variance)), 1.0)
-    return unanimous([(w, share, float(n)) for w, share, n in zip(weights, q, points, strict=True) if w > 0], 1.0)
+    return of_strata([(w, share, float(n)) for w, share, n in zip(weights, q, points, strict=True) if w > 0], 1.0)
 
 
 def _user(right: int, points: int) -> Estimate:

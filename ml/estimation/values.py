@@ -56,18 +56,21 @@ def wilson(share: float, points: float, factor: float = NORMAL) -> Interval:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def unanimous(parts: Sequence[tuple[float, float, float]], whole: float, factor: float = NORMAL) -> Estimate:
-    """The estimate from strata in each of which all points are of the class or none is.
+def of_strata(
+    parts: Sequence[tuple[float, float, float]], whole: float, se: float = 0.0, factor: float = NORMAL
+) -> Estimate:
+    """The estimate from the shares of strata, with an interval that knows what few points may have missed.
 
-    No point differs from another, so the standard error is 0. The interval takes the Wilson interval of each stratum,
-    and the square root of the sum of their squared distances from the estimate (Zou and Donner 2008, doi
-    10.1002/sim.3095): it is as wide as what the points may have missed.
+    The interval takes the Wilson interval of each stratum, and the square root of the sum of their squared distances
+    from the estimate (MOVER: Zou and Donner 2008, doi 10.1002/sim.3095). With many points it is the estimate
+    +- 1.96 standard errors. Where no point of a stratum is of the class, or all are, the standard error takes its
+    ground as known; the interval does not.
 
-    parts: Area, share (0 or 1) and number of points of each stratum. whole: Area of all. factor: Standard errors to
-    each side of a 95 % interval.
+    parts: Area, share and number of points of each stratum. whole: Area of all. se: The standard error; 0 if no point
+    differs from the others of its stratum. factor: Standard errors to each side of a 95 % interval.
     """
     value = sum(area * share for area, share, _ in parts)
     missed = [(area, share, wilson(share, points, factor)) for area, share, points in parts if area > 0]
     below = math.hypot(*(area * (share - low) for area, share, (low, _) in missed))
     above = math.hypot(*(area * (high - share) for area, share, (_, high) in missed))
-    return Estimate(value, 0.0, (max(0.0, value - below), min(whole, value + above)))
+    return Estimate(value, se, (max(0.0, value - below), min(whole, value + above)))

@@ -126,6 +126,19 @@ def answered(http: httpx.Client, path: str, rows: list[dict[str, str]], labeller
     return report
 
 
+def by_wilson(truly: dict[str, list[int]], strata: dict[str, Any]) -> tuple[float, float]:
+    """The interval of a stratified sample from those of its strata: the p with |p - share| = 1.96 errors of p."""
+    cane, below, above = 0.0, 0.0, 0.0
+    for key, found in truly.items():
+        area, share = strata[key]["area_ha"], np.mean(found)
+        points = len(found) / (1 - len(found) / strata[key]["pixels"])
+        spread = 1.96**2 / points
+        low, high = sorted(np.roots([1 + spread, -(2 * share + spread), share**2]).real)
+        cane += area * share
+        below, above = below + (area * (share - low)) ** 2, above + (area * (high - share)) ** 2
+    return cane - math.sqrt(below), cane + math.sqrt(above)
+
+
 @pytest.mark.parametrize("kind", ["stratified", "random", "systematic"])
 def test_the_estimate_from_true_answers_is_that_of_an_own_computation(
     http: httpx.Client, do: Perform, prediction: str, kind: str
@@ -153,7 +166,11 @@ def test_the_estimate_from_true_answers_is_that_of_an_own_computation(
     assert row["estimated_ha"] == pytest.approx(cane, rel=1e-9)
     assert row["se_ha"] == pytest.approx(math.sqrt(variance), rel=1e-9)
     assert row["cv"] == pytest.approx(math.sqrt(variance) / cane)
-    assert row["ci95_ha"] == pytest.approx([cane - 1.96 * math.sqrt(variance), cane + 1.96 * math.sqrt(variance)])
+    if kind == "stratified":
+        low, high = by_wilson(truly, strata)
+    else:
+        low, high = (cane + side * 1.96 * math.sqrt(variance) for side in (-1, 1))
+    assert row["ci95_ha"] == pytest.approx([low, high], rel=1e-6)
     assert row["estimated_mu"] == pytest.approx(15 * cane)
     assert sum(each["estimated_ha"] for each in made["items"]) == pytest.approx(whole)
     assert np.sum(made["matrix"]["counts"]) == len(points) and np.sum(made["matrix"]["shares"]) == pytest.approx(1)

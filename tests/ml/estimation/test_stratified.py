@@ -55,7 +55,7 @@ def test_liaoning_2017() -> None:
     assert values(found.producers, 4) == [0.8775, 0.9408]
 
 
-def test_counts_and_points_tell_the_same() -> None:
+def test_counts_and_points_tell_the_same_values_and_errors() -> None:
     counts, mapped = [[20, 3, 1], [2, 30, 0], [0, 4, 25]], [500.0, 700.0, 90.0]
     by_counts, by_points = of(counts, mapped), estimate(published.of_counts(counts, mapped), 3)
     rows = tuple(row.area for row in by_points.rows)
@@ -68,7 +68,6 @@ def test_counts_and_points_tell_the_same() -> None:
     for one, other in pairs:
         assert one.value == pytest.approx(other.value)
         assert one.se == pytest.approx(other.se)
-        assert one.ci95 == pytest.approx(other.ci95)
 
 
 @pytest.mark.parametrize("counts", list(itertools.product([[50, 0], [0, 50]], repeat=2)), ids=str)
