@@ -85,8 +85,10 @@ def _sheet(session: Session, row: Prediction, layers: tuple[Layer, ...], page: P
     classes = model.contract.classes
     colours = ((item.name, colours_to_show(classes)[item.value]) for item in classes)
     say = words(page.lang)
-    by_zone = [it for it in zone_areas.areas(session, row, page.zones) if it.observed_ha] if page.zones else []
-    areas = (*by_zone, *predictions.areas(session, row))
+    by_zone = zone_areas.areas(session, row, page.zones) if page.zones else []
+    areas = (*(it for it in by_zone if it.observed_ha), *predictions.areas(session, row))
+    unobserved = {it.zone for it in by_zone if not it.observed_ha}
+    left_out = [say("unobserved zones", count=len(unobserved))] if unobserved else []
     whys = dict.fromkeys(it.why for it in areas if it.why)
     return Sheet(
         title=page.title or row.title or scene.title or scene.id,
@@ -98,7 +100,7 @@ def _sheet(session: Session, row: Prediction, layers: tuple[Layer, ...], page: P
             AreaLine(it.name or it.zone or say("whole scene"), it.class_name, it.mapped_ha, it.adjusted_ha, it.ci95_ha)
             for it in areas
         ],
-        notes=[say("indicative"), *(map(chinese, whys) if page.lang == "zh" else whys)],
+        notes=[*left_out, say("indicative"), *(map(chinese, whys) if page.lang == "zh" else whys)],
     )
 
 

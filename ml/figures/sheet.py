@@ -184,7 +184,7 @@ def _fill(column: "_Column", sheet: Sheet, rows: int, lang: Lang) -> None:
     say = words(lang)
     column.write([f"{say(word)}: {value}" for word, value in sheet.facts], 9)
     column.legend(sheet.legend)
-    head = [say(word) for word in ("zone", "class", "mapped ha", "estimated ha", "ci95 ha", "mu")]
+    head = [say(word) for word in ("zone", "class", "mapped ha", "mapped mu", "estimated ha", "ci95 ha")]
     column.table(head, [list(_cells(line)) for line in sheet.areas[:rows]])
     left_out = len(sheet.areas) - rows
     notes = [*([say("more rows", count=left_out)] if left_out > 0 else []), *sheet.notes]
@@ -236,12 +236,11 @@ class _Column:
 
 
 def _cells(line: AreaLine) -> Iterator[str]:
-    """The cells of a row of the table; the mu are those of the estimate, or else those of the map."""
+    """The cells of a row of the table. The mu are those of the map in every row, so those of zones can be added."""
     yield from (f"{name[: _NAME - 1]}…" if len(name) > _NAME else name for name in (line.zone, line.class_name))
-    yield from (_number(value) for value in (line.mapped_ha, line.estimated_ha))
+    mapped_mu = None if line.mapped_ha is None else line.mapped_ha * _MU
+    yield from map(_number, (line.mapped_ha, mapped_mu, line.estimated_ha))
     yield " – ".join(map(_number, line.ci95_ha)) if line.ci95_ha else "–"
-    best = line.mapped_ha if line.estimated_ha is None else line.estimated_ha
-    yield _number(None if best is None else best * _MU)
 
 
 def _number(value: float | None) -> str:

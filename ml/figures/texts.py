@@ -122,14 +122,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "zone": ("zone", "区划"),
     "class": ("class", "类别"),
     "mapped ha": ("mapped, ha", "制图面积/公顷"),
+    "mapped mu": ("mapped, mu", "制图面积/亩"),
     "estimated ha": ("indicative, ha", "参考面积/公顷"),
     "ci95 ha": ("95 % interval", "95% 区间"),
-    "mu": ("mu", "亩"),
     "indicative": (
         "indicative: from the map and the errors of the model on its test split, not from a sample of this ground",
         "参考面积：由地图和模型在测试集上的误差推算，并非来自本区域的抽样调查",
     ),
-    "whole scene": ("whole scene", "全景"),
+    "whole scene": ("whole scene", "整景"),
+    "unobserved zones": (
+        "{count} zones of which the scene has nothing are left out",
+        "影像中没有数据的 {count} 个区划未列出",
+    ),
     "more rows": ("{count} more rows: see the table of areas", "另有 {count} 行，见面积表"),
     "no data": ("nothing to show", "无数据"),
 }

@@ -85,11 +85,11 @@ def test_a_zone_is_drawn_where_it_lies_and_has_its_label_inside() -> None:
     assert ZONE.outline.contains(Point(degrees(axes, *label.get_position())))
 
 
-def test_the_table_has_the_hectares_and_the_mu_of_the_estimate() -> None:
+def test_the_table_has_the_hectares_and_the_mu_of_the_map() -> None:
     _, column = map_and_column(drawn())
     (table,) = [each for each in column.get_children() if isinstance(each, Table)]
     row = [cell.get_text().get_text() for (number, _), cell in sorted(table.get_celld().items()) if number == 1]
-    assert row == ["武鸣", "甘蔗", "1,234.6", "1,300.2", "1,100.1 – 1,500.9", "19,503.6"]
+    assert row == ["武鸣", "甘蔗", "1,234.6", "18,518.4", "1,300.2", "1,100.1 – 1,500.9"]
     assert "a note" in texts(column)[-1]
 
 
