@@ -267,7 +267,9 @@ def _ask_where_it_is(process: ForkServerProcess) -> None:
 
 def _cause(exitcode: int | None) -> str:
     """How a process ended, as the predicate of a sentence. exitcode: negative if a signal ended it."""
-    if exitcode is not None and exitcode < 0:
-        hint = ", perhaps because memory ran out" if -exitcode == signal.SIGKILL else ""
-        return f"was ended by {signal.Signals(-exitcode).name}{hint}"
-    return f"ended with code {exitcode}"
+    if exitcode is None or exitcode >= 0:
+        return f"ended with code {exitcode}"
+    name = signal.Signals(-exitcode).name
+    if -exitcode == signal.SIGKILL:
+        return f"was ended by {name}, perhaps because memory ran out"
+    return f"was ended by {name}"

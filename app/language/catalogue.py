@@ -20,6 +20,7 @@ SENTENCES_AT_ONCE = 4  # that one entry of the catalogue may have
 MOST_TRIES = 600  # of all entries on a part of one text; the rest stays English, as it is made to take long
 TRANSLATED_KEYS = {"detail", "hint", "message", "why"}
 _ENGLISH = re.compile(r"\b[a-z]{2,} [a-z]{2,}\b")  # a piece of a sentence, and no name
+_COMMA = ", "  # between the items of a list
 _BOUNDARY = re.compile(r"((?<=[.!?:])\s+|;\s+)")
 
 
@@ -91,6 +92,18 @@ def _told(text: str, work: _Work) -> str:
     return work.known[text]
 
 
+def _listed(text: str, work: _Work) -> str | None:
+    """A list like "2 px in val (s1), 3 px in test (s1)"; None if it is no list, or an item has no translation."""
+    items, told = text.split(_COMMA), []
+    if len(items) == 1:
+        return None
+    for item in items:
+        if (part := _translated(item, work)) is None:
+            return None
+        told.append(part)
+    return "，".join(told)
+
+
 def translated(document: Any) -> Any:
     """A document of JSON with its texts for people in Chinese; names and codes stay."""
     if isinstance(document, list):
@@ -144,7 +157,7 @@ def _translated(text: str, work: _Work, *, across: bool = False) -> str | None:
         values = sentence.values(text)
         if values is None or (not across and any(map(_BOUNDARY.search, values))):
             continue
-        told = [_told(value, work) for value in values]
+        told = [_listed(value, work) or _told(value, work) for value in values]
         if not any(map(_ENGLISH.search, told)):
             return sentence.chinese.format(*told)
         fallback = fallback or sentence.chinese.format(*told)

@@ -128,7 +128,7 @@ def settle_leaks(found: Audit, leaks: Leaks, classes: Sequence[ClassDef]) -> tup
     before = found.feature_counts.by_class(found.layers)
     only = drop_shared_fields(found.layers, found.feature_counts)
     lost = before - found.feature_counts.by_class(found.layers)
-    which = ", ".join(f"{lost[item.value]:,} of {item.name}" for item in classes if lost[item.value])
+    which = ", ".join(f"{lost[item.value]:,} px of {item.name}" for item in classes if lost[item.value])
     detail = f"{lost.sum():,} labelled pixels of fields in several splits are now unlabelled: {which}."
     hint = "Each of these fields stays labelled only in the split that has most of its pixels."
     return only, [Note(code=of_fields[0].code, detail=detail, hint=hint)]

@@ -120,6 +120,22 @@ def test_a_note_about_a_guessed_encoding_is_told_whole() -> None:
     assert chinese("1 of 4 bands is alpha, which is used as a mask.") == "4 个波段中有 1 个是 alpha，用作掩膜。"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "crashed: its process was ended by SIGKILL, perhaps because memory ran out (failure 2 of 3)",
+        "The process of the job died 3 times; the last one was ended by SIGSEGV, in stage 'starting'.",
+        "One field (R7 of 'plots') has 465 px in train (s1), 2 px in val (s1), 7 px in test (s2).",
+        "9 labelled pixels of fields in several splits are now unlabelled: 4 px of other, 5 px of cane.",
+    ],
+)
+def test_a_sentence_is_told_with_all_its_parts(said: str) -> None:
+    told = chinese(said)
+    assert not re.search(r"[a-z]+ [a-z]+", told), told
+    numbers = re.compile(r"\d+|[A-Z]{2,}|s1")
+    assert sorted(numbers.findall(told)) == sorted(numbers.findall(said))
+
+
 def test_what_has_no_translation_stays() -> None:
     assert chinese("gx2018:1") == "gx2018:1"
     assert chinese("Quux frobnicates. The GeoPackage is damaged.") == "Quux frobnicates. " + chinese(

@@ -118,7 +118,7 @@ def test_a_field_in_two_splits_is_refused_dropped_or_noted(world: World, cut: bo
 
     dropped = halves.prepare(cut, leaks="drop")
     assert [note.detail for note in dropped.notes] == [
-        "40 labelled pixels of fields in several splits are now unlabelled: 40 of sugarcane."
+        "40 labelled pixels of fields in several splits are now unlabelled: 40 px of sugarcane."
     ]
     assert [dropped.statistics[part].pixels["sugarcane"] for part in ("train", "val")] == [160, 100]
     assert dropped.statistics["val"].pixels["unlabelled"] == 40
