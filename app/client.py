@@ -65,7 +65,7 @@ class CanemapError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [f"{self._where(error)}{error['detail']} {error['hint']}" for error in self.errors]
+        lines = [f"{self._where(error)}{_ended(error['detail'])} {error['hint']}" for error in self.errors]
         if self.status == 409 or not lines:  # the errors name other resources, and not places in the request
             lines.insert(0, f"{self.subject}: {self.detail}" if self.subject else self.detail)
         return "\n".join(lines)
@@ -953,6 +953,11 @@ def _json(answer: httpx.Response) -> Json:
 
 def _problem(type_: str, detail: str) -> CanemapError:
     return CanemapError({"type": type_, "detail": detail})
+
+
+def _ended(sentence: str) -> str:
+    """A sentence before another one: with a stop, if it has none."""
+    return sentence if sentence.endswith((".", "!", "?", ":", "。")) else f"{sentence}."
 
 
 def _ignore(job: Json) -> None:

@@ -51,7 +51,7 @@ def readyz(request: Request, sender: Sender) -> documents.Ready | Response:
     readiness = request.app.state.readiness
     faults = readiness.faults()
     if faults:
-        detail = "; ".join(fault.detail for fault in faults)
+        detail = " ".join(fault.detail for fault in faults)
         return ProblemResponse(document(503, "not-ready", "Not ready", detail, faults).model_dump(), 503)
     return documents.Ready(warnings=readiness.warnings() if sender and sender.runs_the_service else ())
 

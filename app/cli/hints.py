@@ -7,7 +7,7 @@ from app.client import Json
 
 PARAMETERS = (
     "acquired|sensor|bands|nodata|class_field|classes|crs|background|field_id|layer|"
-    "code_field|name_field|parent_field|zones"
+    "code_field|name_field|parent_field|zones|labeller"
 )
 SEE_DOCS = ("See /docs for what is allowed here.", "`--help` says what is allowed here.")
 TERMS = (
@@ -25,9 +25,11 @@ TERMS = (
     (r"POST /v1/datasets", "canemap dataset"),
     (r"GET /v1/zones\b(?!/)", "`canemap zones list`"),
     (r"GET /v1/(\w+)\b(?!/)", r"`canemap \1`"),
+    (rf"\??\b({PARAMETERS})=(?=\.\.\.)", lambda found: f"{option(found[1])} "),
     (rf"\??\b({PARAMETERS})=(?=\.(?!\d)|[ ,:;)]|$)", lambda found: option(found[1])),
     (rf"\??\b({PARAMETERS})=", lambda found: f"{option(found[1])} "),
-    (r"\b(class_field|field_id|code_field|name_field|parent_field)\b(?!=)", lambda found: option(found[1])),
+    # not in a list of the attributes of a layer, where the commonest texts follow in brackets
+    (r"\b(class_field|field_id|code_field|name_field|parent_field)\b(?!=| \()", lambda found: option(found[1])),
     (r"/docs(?= lists the keys| 列出了可用的键)", "docs/http-api.md"),
 )
 

@@ -7,6 +7,8 @@ from itertools import pairwise
 from app.language import choice
 from app.language.catalogue import chinese
 
+_STOPS = (".", "!", "?", ":", ";", "。", "！", "？", "：", "；")
+
 
 def arguments() -> list[str]:
     """The arguments of the command line, without those behind "--", which are no options."""
@@ -26,6 +28,12 @@ def current() -> choice.Language:
 
 def told(*sentences: str) -> str:
     """The sentences, one after the other, in the language of this command. Empty ones are left out."""
-    if current() == "en":
-        return " ".join(filter(None, sentences))
-    return "".join(map(chinese, sentences))
+    english = current() == "en"
+    said = [each if english else chinese(each) for each in sentences if each]
+    stop, space = (".", " ") if english else ("。", "")
+    return space.join([*(_ended(each, stop) for each in said[:-1]), *said[-1:]])
+
+
+def _ended(sentence: str, stop: str) -> str:
+    """A sentence that another one follows: with a stop, if it has none, as those of pydantic."""
+    return sentence if sentence.endswith(_STOPS) else f"{sentence}{stop}"

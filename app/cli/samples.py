@@ -137,7 +137,8 @@ def estimate(id_: Id, labeller: OneLabeller = None, as_json: AsJson = False) -> 
         return
     _show_areas(found["items"])
     _show_accuracies(found["accuracies"])
-    output.say(text("overall", share=_percent(found["overall"]["value"])))
+    if (overall := _percent(found["overall"]["value"])) is not None:
+        output.say(text("overall", share=f"{overall:.2f}"))
     output.notes(found["notes"])
 
 

@@ -56,6 +56,7 @@ def estimate_by_a_sample(canemap: Canemap, prediction: str, scene: SyntheticScen
     assert made.returncode == 0, made.stderr
     drawn = json.loads(made.stdout)
     assert drawn["n"] == 300 and drawn["why"] == "The model was not scored on a test split."
+    assert "Overall accuracy" not in canemap("sample", "estimate", drawn["id"]).stderr, "there is no answer yet"
     points = folder / "points.csv"
     assert canemap("sample", "export", drawn["id"], points).returncode == 0
     with points.open(encoding="utf-8-sig", newline="") as file:
@@ -76,8 +77,9 @@ def estimate_by_a_sample(canemap: Canemap, prediction: str, scene: SyntheticScen
     found = json.loads(canemap("sample", "estimate", drawn["id"], "--json").stdout)
     area = found["items"][1]
     assert abs(area["estimated_ha"] - scene.truth_ha["sugarcane"]) < 4 * area["se_ha"]
-    shown = canemap("sample", "estimate", drawn["id"]).stdout
-    assert "estimated_ha" in shown and "users_accuracy" in shown
+    shown = canemap("sample", "estimate", drawn["id"])
+    assert "estimated_ha" in shown.stdout and "users_accuracy" in shown.stdout
+    assert f"Overall accuracy: {100 * found['overall']['value']:.2f} %" in shown.stderr
     assert f"{drawn['id']}\t" in canemap("sample", "list").stdout
     assert "300\t300\t0\t0\t0" in canemap("sample", "show", drawn["id"]).stdout
     assert (

@@ -21,6 +21,11 @@ from app.cli.hints import in_terms_of_commands
             "Check the CRS of the labels (--crs declares it",
         ),
         ("Name the attribute in class_field. It has: crop.", "Name the attribute in --class-field. It has: crop."),
+        (
+            "The layer has the attributes field_id (790 7); name (A 1). Name one: class_field=...",
+            "The layer has the attributes field_id (790 7); name (A 1). Name one: --class-field ...",
+        ),
+        ("estimate by one of them (?labeller=NAME)", "estimate by one of them (--labeller NAME)"),
         ("DELETE /v1/predictions/ab12", "`canemap delete prediction ab12`"),
         ("DELETE /v1/models/cane/versions/2", "`canemap delete model cane:2`"),
         ("DELETE /v1/labels/truth", "`canemap delete labels truth`"),

@@ -64,6 +64,12 @@ def test_help_is_chinese(tmp_path: Path) -> None:
     assert "用法：canemap schedule [选项] 命令 [参数]..." in out
 
 
+def test_no_help_is_cut(tmp_path: Path) -> None:
+    code, out, _errors = _run(tmp_path, "dataset", "--help", **CHINESE)
+    assert code == 0
+    assert "…" not in out
+
+
 def test_json_stays_english(tmp_path: Path) -> None:
     code, _out, errors = _run(tmp_path, "jobs", "--json", **CHINESE)
     assert code == 3
