@@ -381,6 +381,24 @@ class Client:
         """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""
         return self._list("/v1/scenes", filters)
 
+    def scene_preview(
+        self,
+        id: str,
+        path: str | Path,
+        *,
+        max_size: int = 1024,
+        bands: Sequence[str] = (),
+        stretch: str | None = None,
+    ) -> Path:
+        """Save a picture of a scene as a .png.
+
+        max_size: Its longest side in pixels. bands: One band, drawn in grey, or three, by names or numbers; by default
+        red, green and blue. stretch: The values that are drawn dark and bright, like "0,3000" or "p2,p98".
+        """
+        given = {"bands": ",".join(bands), "stretch": stretch}
+        query = {"max_size": max_size} | {name: value for name, value in given.items() if value}
+        return self._download(f"/v1/scenes/{_quoted(id)}/preview.png?{urlencode(query)}", Path(path))
+
     def labels(self) -> Iterator[Json]:
         """All label sets, newest first."""
         return self._list("/v1/labels", {})
@@ -762,8 +780,19 @@ class Prediction(Work):
         """The rows of `areas` as a table for spreadsheets, with columns for scene, model, date and prediction."""
         return self._areas("csv", zones).text
 
-    def _areas(self, f: str, zones: str | None) -> httpx.Response:
-        query = {"f": f, "zones": zones} if zones else {"f": f}
+    def save_areas(self, path: str | Path, *, zones: str | None = None, language: str = "en") -> Path:
+        """Save the rows of `areas` as a table: a .csv, .xlsx or .json by the name of `path`, or .geojson of zones.
+
+        language: "en" or "zh", of the headings and sentences.
+        """
+        target = Path(path)
+        answer = self._areas(target.suffix[1:].lower(), zones, language)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(answer.content)
+        return target
+
+    def _areas(self, f: str, zones: str | None, language: str | None = None) -> httpx.Response:
+        query = {name: value for name, value in {"f": f, "zones": zones, "lang": language}.items() if value}
         while True:
             try:
                 return self.client._send("GET", f"/v1/predictions/{_quoted(self.id)}/areas", params=query)

@@ -17,6 +17,7 @@ from app.cli import (
     keys,
     lists,
     output,
+    preview,
     samples,
     schedule,
     service,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(samples, webhooks, zones, sheet, demo),
+    *(samples, webhooks, zones, sheet, preview, demo),
 ):
     module.add_to(app)
 

@@ -1,7 +1,7 @@
 """The help of all commands in the language of the terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial, partialmethod
+from collections.abc import Iterator, Sequence
+from functools import partialmethod
 from typing import Any
 
 import typer
@@ -21,7 +21,7 @@ def in_language(command: Any) -> Any:
         for name in PANELS:
             setattr(rich_utils, name, told(getattr(rich_utils, name)))
         rich_utils.DEFAULT_STRING = told(rich_utils.DEFAULT_STRING)
-        setattr(rich_utils, "Columns", partial(_folded, rich_utils.Columns))  # noqa: B010 - it is no name of the module
+        setattr(rich_utils, "Columns", _folded)  # noqa: B010 - mypy knows no such name of the module
         formatter: Any = typer.Context.formatter_class
         formatter.write_usage = partialmethod(formatter.write_usage, prefix=told(USAGE))
         for part in parts(command):
@@ -40,11 +40,13 @@ def parts(command: Any) -> Iterator[Any]:
         yield from parts(below)
 
 
-def _folded(columns: Callable[[Sequence[Any]], Any], items: Sequence[Any]) -> Any:
+def _folded(items: Sequence[Any]) -> Any:
     """The help of an option, folded where its line ends: Chinese has no spaces, and was cut there."""
+    from rich.columns import Columns
+
     for item in items:
         item.overflow = "fold"
-    return columns(items)
+    return Columns(items)
 
 
 def paragraphs(text: str) -> list[str]:

@@ -30,15 +30,23 @@ TERMS = (
     (rf"\??\b({PARAMETERS})=", lambda found: f"{option(found[1])} "),
     # not in a list of the attributes of a layer, where the commonest texts follow in brackets
     (r"\b(class_field|field_id|code_field|name_field|parent_field)\b(?!=| \()", lambda found: option(found[1])),
+    (r"\b(?:split\.)?(block_px|buffer_px)\b", lambda found: option(found[1])),
     (r"/docs(?= lists the keys| 列出了可用的键)", "docs/http-api.md"),
 )
+
+PLACES = {
+    "/id": "--name",
+    "/split/block": "--blocks",
+    "/split/block/block_px": "--block-px",
+    "/split/block/buffer_px": "--buffer-px",
+}
 
 
 def in_terms_of_commands(fault: Json) -> Json:
     """A fault in the language of the command. Its hint and pointer name options instead of parts of requests."""
     asked, answered = SEE_DOCS
     hint = commands_in(told(str(fault.get("hint") or "").replace(asked, answered)))
-    detail, place = told(str(fault.get("detail", ""))), _place(str(fault.get("pointer", "")))
+    detail, place = commands_in(told(str(fault.get("detail", "")))), _place(str(fault.get("pointer", "")))
     return fault | {"detail": detail, "hint": hint, "pointer": place}
 
 
@@ -59,8 +67,8 @@ def _place(pointer: str) -> str:
         return option(pointer.removeprefix("query:"))
     if pointer.startswith("header:"):
         return ""  # a command has no headers: the key is a variable
-    if pointer == "/id":
-        return "--name"
+    if pointer in PLACES:
+        return PLACES[pointer]
     if pointer.startswith("/config/"):
         return f"--set {pointer.removeprefix('/config/').replace('/', '.')}"
     return pointer

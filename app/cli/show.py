@@ -4,11 +4,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli import output
+from app.cli.language import current
 from app.cli.output import AsJson
 from app.cli.texts import duration, text
 from app.cli.work import show_areas
@@ -18,18 +20,29 @@ COLUMNS = {"jobID": "jobID", "processID": "processID", "status": "status", "%": 
 MORE = {"stage": "stage", "eta_s": "eta_s", "attempt": "attempt"}  # of a single job
 LAST = {"message": "message"}
 FOLLOW_S = 1.0
+FORMATS = (".csv", ".xlsx", ".json", ".geojson")  # of a file of areas
 
 
 def areas(
     predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Ids of predictions.")],
     zones: Annotated[str | None, typer.Option(help="Zone set by whose zones hectares are told.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one table for spreadsheets.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Save them as a file: .csv, .xlsx, .json or .geojson.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the hectares of predictions, in the whole scene or by zone."""
+    """Show the hectares of predictions, in the whole scene or by zone, or save those of one."""
+    if out and out.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(text("no_format", file=out, known=", ".join(FORMATS)), param_hint="--out")
+    if out and len(predictions) > 1:
+        raise typer.BadParameter(text("one_prediction"), param_hint="--out")
     with Client() as client:
         found = [client.prediction(each) for each in predictions]
-        if as_csv:
+        if out:
+            saved = found[0].save_areas(out, zones=zones, language=current())
+            output.show({"path": str(saved)}, as_json, [str(saved)])
+        elif as_csv:
             _print_csv([each.areas_csv(zones) for each in found])
         elif as_json:
             output.show([row for each in found for row in each.areas(zones)], as_json)

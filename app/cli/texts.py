@@ -110,6 +110,7 @@ TEXTS = {
     "list_them": "`canemap {command}` lists those that there are.",
     "needs_key": "Set CANEMAP_KEY to a key of this service.",
     "needs_scope": "Ask whoever runs the service for a key that may do this, and set CANEMAP_KEY to it.",
+    "one_prediction": "A file has the areas of one prediction. Use --csv for a table of several.",
     "no_format": "{file} has none of the endings {known}.",
     "saved_points": "The points are in {file}: fill in class, or unusable with the reason.",
     "answers_changed": "{count} answers are new or other than before.",

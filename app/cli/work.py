@@ -24,6 +24,9 @@ def dataset(
     test: Annotated[str, typer.Option(help="Scenes that are scored once, at the end.")] = "",
     blocks: Annotated[str, typer.Option(help="Scenes to split by blocks, instead of whole scenes.")] = "",
     block_px: Annotated[int, typer.Option(help="Side of a block, in pixels.")] = 1024,
+    buffer_px: Annotated[
+        int, typer.Option(help="Unused pixels between the splits, for --blocks: 6 * 2^depth of the net.")
+    ] = 96,
     homogenise: Annotated[
         Literal["none", "robust", "histogram", "wallis"], typer.Option(help="Bring all scenes to one radiometry.")
     ] = "none",
@@ -40,7 +43,9 @@ def dataset(
     """Make a version of a dataset from scenes and labels."""
     by_split = {"train": options.names(train), "val": options.names(val), "test": options.names(test)}
     scenes = options.names(blocks) or [scene for names in by_split.values() for scene in names]
-    split: Json = {"by": "block", "block_px": block_px} if blocks else {"by": "scene", **by_split}
+    split: Json = {"by": "scene", **by_split}
+    if blocks:
+        split = {"by": "block", "block_px": block_px, "buffer_px": buffer_px}
     options_: Json = {"homogenise": homogenise, "leaks": leaks}
     if title:
         options_["title"] = title

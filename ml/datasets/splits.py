@@ -61,7 +61,8 @@ class BlockSplit(Frozen):
     @model_validator(mode="after")
     def _room_within(self) -> Self:
         if 2 * self.buffer_px > self.block_px:
-            raise ValueError(f"a buffer of {self.buffer_px} px is more than half of a block of {self.block_px} px")
+            sizes = f"a buffer of {self.buffer_px} px is more than half of a block of {self.block_px} px"
+            raise ValueError(f"{sizes}: make buffer_px smaller (a net of depth 2 needs 24) or block_px larger")
         return self
 
 
