@@ -84,8 +84,10 @@ class Deliverer:
     def _record(self, claim: Claim, answer: Answer) -> None:
         with self.database.write() as session:
             deliveries.record(session, claim, answer, self.settings.pauses_of_webhooks)
-        outcome = answer.detail or "accepted"
-        log.info("a message was sent", delivery=claim.delivery, attempt=claim.attempt, outcome=outcome)
+        if answer.detail:
+            log.warning("a message failed", delivery=claim.delivery, attempt=claim.attempt, reason=answer.detail)
+        else:
+            log.info("a message was accepted", delivery=claim.delivery, attempt=claim.attempt)
 
     def _release(self, left: list[Claim]) -> None:
         if left:
