@@ -13,6 +13,7 @@ SEE_DOCS = ("See /docs for what is allowed here.", "`--help` says what is allowe
 TERMS = (
     (r"\?cascade=true", "--cascade"),
     (r"&dry_run=true", "--dry-run"),
+    (r"GET /v1/jobs/([\w:.-]*\w)", r"`canemap jobs \1`"),
     (r"DELETE /v1/jobs/(\S+)", r"`canemap jobs \1 --dismiss`"),
     (r"DELETE /v1/models/([^/\s]+)/versions/(\S+)", r"`canemap delete model \1:\2`"),
     (r"DELETE /v1/(labels|zones)/(\S+)", r"`canemap delete \1 \2`"),

@@ -92,7 +92,8 @@ def ready(session: Session, reference: str) -> Dataset:
     dataset = get(session, reference)
     if dataset.prepared is None:
         status = lifecycle.get(session, dataset.id).reported_status
-        raise Conflict("dataset-not-ready", f"Dataset {dataset.id!r} is not prepared: its job is {status}.")
+        detail = f"Dataset {dataset.id!r} is not prepared: its job is {status}. See GET /v1/jobs/{dataset.id}."
+        raise Conflict("dataset-not-ready", detail)
     return dataset
 
 

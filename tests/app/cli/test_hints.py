@@ -27,6 +27,7 @@ from app.cli.hints import in_terms_of_commands
         ),
         ("Make a version with split.buffer_px 96.", "Make a version with --buffer-px 96."),
         ("estimate by one of them (?labeller=NAME)", "estimate by one of them (--labeller NAME)"),
+        ("its job is failed. See GET /v1/jobs/gx:1.", "its job is failed. See `canemap jobs gx:1`."),
         ("DELETE /v1/predictions/ab12", "`canemap delete prediction ab12`"),
         ("DELETE /v1/models/cane/versions/2", "`canemap delete model cane:2`"),
         ("DELETE /v1/labels/truth", "`canemap delete labels truth`"),
