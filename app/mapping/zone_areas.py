@@ -25,8 +25,8 @@ ROUNDING = 1e-9  # share of a zone by which its own area and the sum of its pixe
 OUTSIDE = "The zone lies outside the scene, so nothing is known of it."
 UNOBSERVED = "No valid pixel of the scene lies in the zone, so nothing is known of it."
 NO_ESTIMATE = (
-    "The errors of the model are known for whole scenes, and may be others in a zone. A sample of points in the zone "
-    "gives an estimate."
+    "The errors of the model are known for whole scenes, and may be others in a zone. An estimate needs a sample of "
+    "points in the zone."
 )
 _NO_MAP = Fault(
     "no_map", "The prediction has no map of classes.", 'Predict again with "classes" in config.outputs.', "/zones"
@@ -118,7 +118,7 @@ def _rows(zone: Zone, area_ha: dict[int, float], prediction: Prediction, model: 
             adjusted_ha=None,
             ci95_ha=None,
             why=why,
-            applicability=prediction.areas.applicability.level if prediction.areas else None,
+            applicability=prediction.areas.applicability.level if seen_ha and prediction.areas else None,
             outside_share=None,
             outside_ha=None,
         )

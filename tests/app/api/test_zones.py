@@ -142,6 +142,7 @@ def test_areas_by_zone(http: httpx.Client, prediction: str, counties: Path) -> N
     assert half["unobserved_ha"] == pytest.approx(half["observed_ha"] * 64 / 13.5, rel=1e-3)
     assert (far["observed_ha"], far["mapped_ha"], far["mapped_mu"]) == (0, None, None)
     assert "outside the scene" in far["why"]
+    assert (far["applicability"], inside["applicability"]) == (None, "inside")
     (scene,) = areas(http, prediction)
     assert sum(row["observed_ha"] for row in rows) == pytest.approx(scene["observed_ha"], rel=1e-5)
     assert sum(row["mapped_ha"] or 0 for row in rows) == pytest.approx(scene["mapped_ha"], rel=1e-5)
