@@ -377,6 +377,14 @@ class Client:
         """Send a message once more, with the same webhook-id, and return its delivery."""
         return self._post(f"/v1/webhooks/{_quoted(webhook)}/deliveries/{_quoted(id)}/redeliver", {})
 
+    def signed_url(self, path: str, *, expires_s: int = 3600) -> str:
+        """An address that works without a key until it expires, for map programs that can show none.
+
+        path: That of a file, a picture or tiles, like "/v1/predictions/ID/classes.tif". expires_s: In seconds.
+        """
+        url: str = self._post("/v1/signed-urls", {"path": path, "expires_s": expires_s})["url"]
+        return url
+
     def scenes(self, **filters: Any) -> Iterator[Json]:
         """All scenes, newest first; filters: bbox="w,s,e,n", datetime="start/end"."""
         return self._list("/v1/scenes", filters)

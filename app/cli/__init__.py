@@ -23,6 +23,7 @@ from app.cli import (
     service,
     sheet,
     show,
+    sign,
     tenants,
     uploads,
     variables,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(samples, webhooks, zones, sheet, preview, demo),
+    *(samples, webhooks, zones, sheet, preview, sign, demo),
 ):
     module.add_to(app)
 

@@ -1,4 +1,4 @@
-"""`canemap preview`, `canemap areas --out` and `canemap dataset --blocks`, as a person runs them."""
+"""`canemap preview`, `sign`, `areas --out` and `dataset --blocks`, as a person runs them."""
 
 import csv
 import io
@@ -87,3 +87,12 @@ def test_a_small_scene_is_split_by_blocks(canemap: Canemap, http: httpx.Client) 
     assert "greater than or equal to 1. Allowed: at least 1." in canemap("train", "gx:1", "--set", "epochs=0")[2]
     split = http.get("/v1/datasets/blocks:1").json()["split"]
     assert (split["block_px"], split["buffer_px"]) == (64, 24)
+
+
+def test_a_signed_address_is_printed(canemap: Canemap, http: httpx.Client) -> None:
+    prediction = http.get("/v1/predictions").json()["features"][0]["id"]
+    code, printed, _ = canemap("sign", f"/v1/predictions/{prediction}/classes.tif", "--expires-s", "60")
+    assert code == 0 and printed.startswith(f"{http.base_url}/v1/predictions/{prediction}/classes.tif?signature=")
+    assert httpx.get(printed.strip()).content == http.get(f"/v1/predictions/{prediction}/classes.tif").content
+    code, _, errors = canemap("sign", "/v1/models", "--json")
+    assert code == 3 and json.loads(errors)["errors"][0]["pointer"] == "/path"
