@@ -40,7 +40,10 @@ MENU = {
     ),
     "Operate": ("docs/operations.md", "docs/security.md", "docs/reliability.md", "docs/performance.md"),
     "Science": ("docs/estimators.md", "docs/paper.md", "docs/results.md"),
-    "中文": ("README.zh.md", "docs/zh/quick-start.md", "docs/zh/labels.md", "docs/zh/areas.md", "docs/zh/faq.md"),
+    "中文": (
+        *("README.zh.md", "docs/zh/quick-start.md", "docs/zh/labels.md", "docs/zh/areas.md", "docs/zh/report.md"),
+        "docs/zh/faq.md",
+    ),
     "Develop": (
         *("docs/architecture.md", "docs/glossary.md", "docs/decisions/README.md", "CONTRIBUTING.md"),
         *("benchmarks/peers/README.md", "benchmarks/soak/README.md", "SECURITY.md", "CHANGELOG.md"),
