@@ -33,6 +33,7 @@ from ml.csv_text import plain_cells
 
 COLUMNS = ("at", "tenant", "who", "action", "made", "peer", "request", "id")
 PATH_LENGTH = 500  # characters of an action that are kept
+MADE_LENGTH = 200  # characters of what was made that are kept, as in the table
 _UNTOLD = (
     AuditEntry,
     IdempotencyKey,
@@ -53,9 +54,11 @@ def watch() -> None:
     event.listen(ScopedSession, "after_soft_rollback", _forget)
 
 
-def note(session: Session) -> None:
-    """Let the transaction of `session` add an entry although it changes no row."""
+def note(session: Session, made: str | None = None) -> None:
+    """Let the transaction of `session` add an entry although it changes no row. made: What it made, if anything."""
     session.info[_CHANGED] = True
+    if made is not None:
+        session.info[_MADE] = made[:MADE_LENGTH]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def post_signed_url(
     if body.expires_s > longest:
         detail = f"No signed address is valid for {body.expires_s} s."
         raise invalid("invalid-lifetime", detail, f"Ask for at most {longest} s (CANEMAP_SIGNED_URL_S).", "/expires_s")
-    audit.note(session)  # whoever has the address is let in, as with a key
+    audit.note(session, body.path)  # whoever has the address is let in, as with a key
     signer: Signer = request.app.state.signer
     signature, ends = signer.sign(sender, body.path, timedelta(seconds=body.expires_s))
     response.headers["Cache-Control"] = "no-store"

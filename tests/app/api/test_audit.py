@@ -62,7 +62,7 @@ def test_each_change_has_an_entry_that_says_who_and_what(http: httpx.Client, adm
         (f"PUT {MODEL}/aliases/tried", "cane:1"),
         ("PATCH /v1/scenes/s1", None),
         (f"DELETE {MODEL}/aliases/tried", None),
-        ("POST /v1/signed-urls", None),
+        ("POST /v1/signed-urls", "/v1/scenes/s1/data"),
     ]
     assert {(entry["who"], entry["tenant"], entry["peer"]) for entry in found} == {
         (f"key {admin}", "local", "127.0.0.1")
