@@ -1,6 +1,7 @@
 """The servers that the other tests use."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,3 +57,4 @@ def test_a_server_ends_when_its_parent_is_killed() -> None:
         time.sleep(0.02)
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(host=str(folder), user="postgres", dbname="postgres")
+    shutil.rmtree(folder)  # it may be in memory
