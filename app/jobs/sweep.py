@@ -109,4 +109,6 @@ class Sweeper:
     def _waiting(self) -> list[Job]:
         """The oldest jobs of each kind that can be claimed, `PER_KIND` at most."""
         with self.database.read() as session:
-            return [job for kind in KINDS for job in lifecycle.oldest_waiting(session, kind, PER_KIND)]
+            accepted = set(session.scalars(select(Job.kind).where(Job.status == "accepted").distinct()))  # mostly none
+            kinds = [kind for kind in KINDS if kind in accepted]
+            return [job for kind in kinds for job in lifecycle.oldest_waiting(session, kind, PER_KIND)]
