@@ -17,6 +17,7 @@ from shapely.geometry import shape
 
 from app.client import Client
 from ml.synthetic import SyntheticScene
+from tests import commands
 from tests.app.operations.test_supervise import lives
 from tests.e2e.conftest import TINY, Stack
 from tests.ml.conftest import write_scene
@@ -32,9 +33,7 @@ def canemap(live: Stack) -> Canemap:
     """A function that runs a command against the live service."""
 
     def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        environment = os.environ | {"CANEMAP_URL": live.url, "COLUMNS": "200"}
-        command = [sys.executable, "-m", "app.cli", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+        return commands.run(*arguments, env=os.environ | {"CANEMAP_URL": live.url, "COLUMNS": "200"})
 
     return run
 
@@ -268,8 +267,7 @@ def test_a_dismissed_job_exits_with_5(canemap: Canemap, live: Stack, dataset: st
 
 def test_a_service_that_cannot_be_reached_exits_with_3_and_a_hint(live: Stack) -> None:
     environment = os.environ | {"CANEMAP_URL": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "app.cli", "models"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    run = commands.run("models", env=environment)
     assert run.returncode == 3
     assert "canemap up" in run.stderr
 
@@ -277,8 +275,7 @@ def test_a_service_that_cannot_be_reached_exits_with_3_and_a_hint(live: Stack) -
 @pytest.mark.parametrize("command", ["up", "serve"])
 def test_a_service_that_asks_for_no_key_refuses_to_listen_beyond_the_loopback(tmp_path: Path, command: str) -> None:
     environment = os.environ | {"CANEMAP_AUTH": "none", "CANEMAP_DATA_DIR": str(tmp_path)}
-    asked = [sys.executable, "-m", "app.cli", command, "--host", "0.0.0.0"]
-    refused = subprocess.run(asked, env=environment, capture_output=True, text=True)
+    refused = commands.run(command, "--host", "0.0.0.0", env=environment)
     assert refused.returncode == 2
     assert "CANEMAP_AUTH" in refused.stderr
 

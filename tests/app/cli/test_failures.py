@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.app.test_client import Answer, Wire, wire
 
 __all__ = ["wire"]  # the fixture, which pytest finds by its name
@@ -50,9 +50,7 @@ WRONG_USAGE = [
 
 def run(*arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a command with these variables in its environment."""
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    environment = os.environ | {"COLUMNS": "300"} | variables
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return commands.run(*arguments, env=os.environ | {"COLUMNS": "300"} | variables)
 
 
 def problem(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:

@@ -4,8 +4,6 @@ import os
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,13 @@ import pytest
 from app.cli.running import InUse, running
 from app.core.db import CannotMigrate, migrate, schemas, upgrade
 from app.settings import Settings
+from tests import commands
 
 
 def canemap(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command on the data folder `folder`."""
     variables = {"CANEMAP_DATA_DIR": str(folder), "COLUMNS": "1000"}
-    command: Sequence[str] = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=120)
+    return commands.run(*arguments, env=os.environ | variables)
 
 
 def test_a_second_service_on_a_data_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

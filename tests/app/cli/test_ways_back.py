@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 
 from app.client import CanemapError, Client
 from app.settings import Settings
+from tests import commands
 from tests.app.api.conftest import DATASET, TINY, prepared_sqlite, serving, trained_sqlite
 from tests.app.api.conftest import copy_of_service as copy_of_service
 
@@ -31,8 +31,7 @@ def canemap(http: httpx.Client) -> Canemap:
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"CANEMAP_URL": str(http.base_url), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "app.cli", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return commands.run(*arguments, env=environment)
 
     return run
 

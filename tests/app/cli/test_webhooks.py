@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from app.settings import Settings
+from tests import commands
 from tests.app.api.conftest import serving
 from tests.app.webhooks.conftest import settings_on_sqlite
 from tests.app.webhooks.receivers import answer, receiving
@@ -27,8 +26,7 @@ def url(settings_on_sqlite: Settings) -> Iterator[str]:
 
 def canemap(url: str, *arguments: str, language: str = "en") -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"CANEMAP_URL": url, "COLUMNS": "200", "CANEMAP_LANG": language}
-    command = [sys.executable, "-m", "app.cli", "webhooks", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    return commands.run("webhooks", *arguments, env=environment)
 
 
 def test_a_webhook_from_its_registration_to_its_end(url: str) -> None:

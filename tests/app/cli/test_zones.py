@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests import commands
 from tests.app.api.conftest import copy_of_service, prepared_sqlite, serving, trained_sqlite, zones_file
 
 __all__ = ["prepared_sqlite", "trained_sqlite"]
@@ -27,11 +26,9 @@ def http(trained_sqlite: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_zones_are_uploaded_shown_used_and_deleted(http: httpx.Client, tmp_path: Path) -> None:
     def canemap(*arguments: str) -> bytes:
-        environment = os.environ | {"CANEMAP_URL": str(http.base_url), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "app.cli", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL)
-        said.append(done.stderr.decode())
-        return done.stdout if done.returncode == 0 else f"exit {done.returncode}".encode()
+        done = commands.run(*arguments, env=os.environ | {"CANEMAP_URL": str(http.base_url), "COLUMNS": "200"})
+        said.append(done.stderr)
+        return done.stdout.encode() if done.returncode == 0 else f"exit {done.returncode}".encode()
 
     said: list[str] = []
     file = str(zones_file(tmp_path / "counties.geojson"))

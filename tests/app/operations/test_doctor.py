@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.tables import Worker
 from ml.faults import Fault
 from ml.native import library
-from tests import servers
+from tests import commands, servers
 
 
 def levels(services: Services, *only: str) -> dict[str, str]:
@@ -144,8 +144,7 @@ def test_the_exit_code_says_whether_there_is_a_fault(settings: Settings, only: s
         "CANEMAP_DATA_DIR": str(settings.data_dir),
         "CANEMAP_DATABASE_URL": settings.database,
     }
-    command = [sys.executable, "-m", "app.cli", "doctor", "--only", only, "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = commands.run("doctor", "--only", only, "--json", env=environment)
     assert done.returncode == code, done.stderr
     if code < 2:
         assert json.loads(done.stdout)[0]["part"] == only
@@ -153,7 +152,7 @@ def test_the_exit_code_says_whether_there_is_a_fault(settings: Settings, only: s
 
 def test_an_invalid_database_url_is_reported_without_its_password() -> None:
     environment = {**os.environ, "CANEMAP_DATABASE_URL": "garbage:secret@"}
-    done = subprocess.run([sys.executable, "-m", "app.cli", "doctor"], env=environment, capture_output=True, text=True)
+    done = commands.run("doctor", env=environment)
     assert done.returncode and "CANEMAP_DATABASE_URL" in done.stderr and "write a URL" in done.stderr
     assert "secret" not in done.stderr and "Traceback" not in done.stderr
 
@@ -163,8 +162,7 @@ def test_a_folder_without_data_is_a_fault_and_stays_as_it_is(tmp_path: Path, mad
     folder = tmp_path / "typo"
     if made:
         folder.mkdir()
-    command = [sys.executable, "-m", "app.cli", "doctor", "--json", "--data", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = commands.run("doctor", "--json", "--data", str(folder), env=os.environ)
     found = {item["part"]: item for item in json.loads(done.stdout)}
     assert (done.returncode, found["folder"]["level"]) == (1, "fault")
     assert str(folder) in found["folder"]["detail"]

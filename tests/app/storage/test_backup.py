@@ -18,7 +18,7 @@ from app.operations import doctor
 from app.services import Services
 from app.settings import Settings
 from app.storage import LocalStore, Upload, sha256_of
-from tests import servers
+from tests import commands, servers
 from tests.ml.conftest import MakeScene, make_scene
 
 __all__ = ["make_scene"]
@@ -30,8 +30,7 @@ def run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
         "CANEMAP_DATABASE_URL": settings.database,
         "CANEMAP_STORE_URL": settings.store,
     }
-    whole = [sys.executable, "-m", "app.cli", *command]
-    return subprocess.run(whole, env={**os.environ, **named}, capture_output=True, text=True, check=False)
+    return commands.run(*command, env=os.environ | named)
 
 
 def plain(url: str) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.storage.store import sha256_in
 from app.tables import Scrub
 from app.upkeep import scrubbing
 from app.upkeep.scrubbing import Scrubber
+from tests import commands
 from tests.app.upkeep.rows import label_set
 
 
@@ -128,8 +128,7 @@ def test_a_store_is_read_in_pieces_as_it_is(services: Services, tmp_path: Path) 
 def canemap(services: Services, *arguments: str) -> "subprocess.CompletedProcess[str]":
     settings = services.settings
     variables = {"CANEMAP_DATA_DIR": str(settings.data_dir), "CANEMAP_DATABASE_URL": settings.database_url}
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, env=os.environ | variables | {"COLUMNS": "1000"}, capture_output=True, text=True)
+    return commands.run(*arguments, env=os.environ | variables | {"COLUMNS": "1000"})
 
 
 def test_the_command_checks_all_files_and_lists_orphans(services: Services, tmp_path: Path) -> None:
@@ -154,8 +153,7 @@ def test_a_folder_without_a_service_is_named_and_left_as_it_is(tmp_path: Path, c
         if folder == "empty":
             (tmp_path / folder).mkdir()
             variables["CANEMAP_DATA_DIR"] = folder
-        arguments = [sys.executable, "-m", "app.cli", "files", *command.split()]
-        done = subprocess.run(arguments, env=os.environ | variables, capture_output=True, text=True, cwd=tmp_path)
+        done = commands.run("files", *command.split(), env=os.environ | variables, cwd=tmp_path)
         assert done.returncode == 2
         assert str(tmp_path / folder) in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
