@@ -35,17 +35,20 @@ LONGEST_FIRST = (
         tuple(f"tests/{name}.py" for name in names.split())
         for names in (
             """
-            app/api/test_datasets app/api/test_deletion app/api/test_limits app/api/test_models app/api/test_openapi
-            app/api/test_preconditions app/api/test_races app/api/test_retry app/api/test_schedules
-            app/api/test_stac_catalogue app/api/test_titles app/cli/test_failures app/cli/test_language
-            app/upkeep/test_scrubbing ml/geo/test_whole_file ml/nn/prediction/test_predict
-            ml/nn/prediction/test_row_stream ml/nn/training/test_step
+            app/api/test_authorisation app/api/test_datasets app/api/test_deletion app/api/test_limits
+            app/api/test_models app/api/test_openapi app/api/test_preconditions app/api/test_processes
+            app/api/test_races app/api/test_retry app/api/test_schedules app/api/test_stac_catalogue
+            app/api/test_tenants app/api/test_titles app/cli/test_language app/schedules/test_schedules
+            ml/geo/test_whole_file ml/nn/prediction/test_predict ml/nn/prediction/test_stripes
+            ml/nn/training/test_step ml/products/test_scene_picture worker/test_supervisor
             """,
             """
-            app/api/test_bombs app/api/test_jobs app/api/test_scenes app/api/test_uploads app/cli/test_service
-            app/operations/test_doctor app/storage/test_backup ml/labels/test_two_readers
-            ml/nn/prediction/test_stripes ml/nn/training/test_train ml/scenes/test_tiff_agreement ml/test_main
-            worker/test_supervisor
+            app/api/test_bombs app/api/test_copies app/api/test_fleet_uploads app/api/test_jobs app/api/test_parts
+            app/api/test_samples app/api/test_scenes app/api/test_uploads app/api/test_zones app/cli/test_failures
+            app/cli/test_service app/core/test_db app/jobs/test_job_states app/operations/test_doctor
+            app/storage/test_backup app/upkeep/test_scrubbing app/webhooks/test_deliverer ml/labels/test_two_readers
+            ml/nn/prediction/test_row_stream ml/nn/training/test_train ml/scenes/test_tiff_agreement ml/test_main
+            worker/test_attempt worker/test_publish
             """,
         )
     ),
