@@ -269,6 +269,25 @@ class Client:
         body = {"scene": scene, "model": model, "config": config or {}, "parts": parts, "title": title}
         return Prediction(self, "predictions", self._post("/v1/predictions", body))
 
+    def survey(
+        self,
+        scenes: Sequence[str] | None = None,
+        *,
+        model: str,
+        query: Json | None = None,
+        overlap: str = "newest",
+        **more: Any,
+    ) -> "Survey":
+        """Map many scenes with a model, as one mosaic in which each piece of ground counts once.
+
+        query: Instead of scenes, like {"bbox": [107, 22, 109, 24], "datetime": "2024-10-01/2025-02-28"}. overlap: Which
+        scene a pixel comes from: "newest", "best", or "priority", which is the order of `scenes`. more: zones, crs,
+        resolution_m, config and title; see docs/surveys.md.
+        """
+        body = {"scenes": scenes, "query": query, "model": model, "overlap": overlap, **more}
+        given = {name: value for name, value in body.items() if value is not None}
+        return Survey(self, "surveys", self._post("/v1/surveys", given))
+
     def draw_sample(self, map: str, *, design: Json, title: str | None = None) -> "Sample":
         """Draw a probability sample of the map of a prediction.
 
@@ -313,6 +332,14 @@ class Client:
     def prediction(self, id: str) -> "Prediction":
         """The prediction with this id."""
         return Prediction(self, "predictions", self.get(f"/v1/predictions/{_quoted(id)}"))
+
+    def surveys(self) -> Iterator[Json]:
+        """All surveys, newest first."""
+        return self._list("/v1/surveys", {})
+
+    def survey_of(self, id: str) -> "Survey":
+        """The survey with this id."""
+        return Survey(self, "surveys", self.get(f"/v1/surveys/{_quoted(id)}"))
 
     def samples(self) -> Iterator[Json]:
         """All samples, newest first."""
@@ -490,7 +517,8 @@ class Client:
     def delete(self, kind: str, id: str, *, cascade: bool = False) -> None:
         """Delete a resource. It is refused while something needs it.
 
-        kind: scene, labels, zones, dataset, training, experiment, evaluation, prediction, sample, model or schedule.
+        kind: scene, labels, zones, dataset, training, experiment, evaluation, prediction, survey, sample, model or
+            schedule.
         id: of a dataset "name:1", of a model "name" or of one version "name:1".
         cascade: Delete everything that needs the resource with it; `would_delete` says what that is.
         """
@@ -688,6 +716,16 @@ class Work:
         self.client.wait(self.id, progress=progress, timeout_s=timeout_s)
         return self.refresh()
 
+    def _measured(self, name: str, **query: str | None) -> httpx.Response:
+        """Ask for what is measured when it is asked for first, until it is known. query: Those that are not None."""
+        given = {key: value for key, value in query.items() if value is not None}
+        while True:
+            try:
+                return self.client._send("GET", f"/v1/{self.kind}/{_quoted(self.id)}/{name}", params=given)
+            except CanemapError as error:
+                if error.type != "being-measured":
+                    raise
+
     def dismiss(self) -> Self:
         """Dismiss the job and fetch the document."""
         self.client.dismiss(self.id)
@@ -800,13 +838,7 @@ class Prediction(Work):
         return target
 
     def _areas(self, f: str, zones: str | None, language: str | None = None) -> httpx.Response:
-        query = {name: value for name, value in {"f": f, "zones": zones, "lang": language}.items() if value}
-        while True:
-            try:
-                return self.client._send("GET", f"/v1/predictions/{_quoted(self.id)}/areas", params=query)
-            except CanemapError as error:
-                if error.type != "being-measured":
-                    raise
+        return self._measured("areas", f=f, zones=zones, lang=language)
 
     def download(self, folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
         """Download files of the result into `folder`. names: names of the files; by default all files."""
@@ -844,6 +876,41 @@ class Prediction(Work):
         """Address of the TileJSON of the map, for web maps and QGIS; None if the map has no tiles."""
         link = next((link for link in self.document["links"] if link["rel"] == "tilejson"), None)
         return link and str(httpx.URL(f"{self.client.url}/").join(link["href"]))
+
+
+class Survey(Work):
+    """Many scenes as one map, and its job."""
+
+    def scenes(self) -> list[Json]:
+        """The scenes of the survey: the prediction of each, its status, and how much of the mosaic comes from it."""
+        rows: list[Json] = self.client.get(f"/v1/surveys/{_quoted(self.id)}/scenes")["items"]
+        return rows
+
+    def areas(self, zones: str | None = None) -> list[Json]:
+        """Hectares of the mosaic by class, as `Prediction.areas` has them. zones: Id of a zone set."""
+        rows: list[Json] = _json(self._measured("areas", zones=zones))["items"]
+        return rows
+
+    def areas_csv(self, zones: str | None = None) -> str:
+        """The rows of `areas` as a table for spreadsheets."""
+        return self._measured("areas", zones=zones, f="csv").text
+
+    def compare(self, earlier: str, zones: str | None = None) -> list[Json]:
+        """What each class has gained and lost since an earlier survey, in hectares that both have observed.
+
+        earlier: Id of that survey. zones: Id of a zone set; each zone has these rows then.
+        """
+        rows: list[Json] = _json(self._measured("compare", **{"with": earlier}, zones=zones))["items"]
+        return rows
+
+    def compare_csv(self, earlier: str, zones: str | None = None) -> str:
+        """The rows of `compare` as a table for spreadsheets."""
+        return self._measured("compare", **{"with": earlier}, zones=zones, f="csv").text
+
+    def download(self, folder: str | Path) -> list[Path]:
+        """Download mosaic.tif, its style mosaic.qml, and sources.tif: the number of the scene of each pixel."""
+        links = [each["href"] for each in self.refresh().document["links"] if each["rel"] == "enclosure"]
+        return [self.client._download(href, Path(folder) / href.rpartition("/")[2]) for href in links]
 
 
 class Sample(Work):

@@ -10,7 +10,7 @@ from app.core.columns import TENANT_LENGTH, Base, Owned, OwnedId, PydanticJSON, 
 from app.core.errors import ProblemDocument
 from app.core.idempotency import IdempotencyKey as IdempotencyKey  # defined where it is used; a table like the others
 from app.core.preconditions import tag_of
-from app.requests import DatasetRequest, ExperimentRequest, Limits, PromoteRequest, TrainingRequest
+from app.requests import DatasetRequest, ExperimentRequest, Limits, PromoteRequest, SurveyOptions, TrainingRequest
 from app.results import DeliveryAttempt, EndedAttempt, MappedAreas, ModelMetrics, PreparedDataset, Verdict
 from app.storage import Stored
 from ml.checkpoint_header import CheckpointHeader
@@ -24,6 +24,8 @@ from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.scenes.inspect import SceneInfo
+from ml.surveys.change import Transitions
+from ml.surveys.mosaic import Mosaic
 from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import Zone, ZoneReport
 from ml.zones.read import ZoneOptions
@@ -37,6 +39,7 @@ _DOCUMENTS = (
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt], Limits),
     *(list[DeliveryAttempt], Design, DrawnSample, list[SamplePoint]),
     *(ZoneOptions, ZoneReport, list[Zone], ClassesByZone),
+    *(SurveyOptions, Mosaic, Transitions),
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
 
@@ -263,8 +266,8 @@ class UploadPiece(Owned, Base):
 class Job(Owned, Base):
     """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 
-    parent: Id of the job of the experiment to which a training belongs, or of the prediction to which a part belongs.
-        That job cannot be claimed before all its child jobs have ended.
+    parent: Id of the job of the experiment to which a training belongs, of the prediction to which a part belongs, or
+        of the survey that asked for a prediction. That job cannot be claimed before all its child jobs have ended.
     reported_status: The status that clients see, which the database computes from `status` and `stage`. All documents,
         filters and counts use it.
     attempt: How often the job was claimed; the fencing token of each write of a worker.
@@ -721,6 +724,70 @@ class ZoneAreas(Owned, Base):
     classes: Mapped[ClassesByZone]
 
 
+class Survey(Sized, Titled, Owned, Base):
+    """The maps of many scenes as one mosaic; `id` is also the id of its job.
+
+    options: How it is made. products: Files of the result, by their names.
+    mosaic: What they hold, without its scenes, which are rows. Both are None until the job succeeded.
+    """
+
+    __tablename__ = "surveys"
+
+    id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    model: Mapped[str] = mapped_column(OwnedId(80, shared=True))
+    version: Mapped[int]
+    options: Mapped[SurveyOptions]
+    products: Mapped[dict[str, Stored] | None]
+    mosaic: Mapped[Mosaic | None]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "version"], ["model_versions.name", "model_versions.version"]),
+        Index("ix_surveys_created", "tenant", "created", "id"),
+        Index("ix_surveys_model", "model", "version"),
+    )
+
+
+class SurveyScene(Owned, Base):
+    """One scene of a survey, with the prediction that maps it.
+
+    number: Its place in the survey, from 1 on, which is also its value in sources.tif. pixels, area_ha: Those of the
+    mosaic that come from it; None until the job succeeded.
+    """
+
+    __tablename__ = "survey_scenes"
+
+    survey: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    prediction: Mapped[str] = mapped_column(ForeignKey("predictions.id"), index=True)
+    pixels: Mapped[int | None] = mapped_column(BigInteger)
+    area_ha: Mapped[float | None]
+
+
+class SurveyZoneAreas(Owned, Base):
+    """What the mosaic of a survey has in each zone of a set, as `ZoneAreas` has it of a prediction."""
+
+    __tablename__ = "survey_zone_areas"
+
+    survey: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), primary_key=True)
+    zones: Mapped[str] = mapped_column(ForeignKey("zones.id", ondelete="CASCADE"), primary_key=True, index=True)
+    classes: Mapped[ClassesByZone]
+
+
+class SurveyChange(Owned, Base):
+    """How the mosaics of two surveys differ, measured when it is asked for first. zones: None for the whole ground."""
+
+    __tablename__ = "survey_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    survey: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"))
+    earlier: Mapped[str] = mapped_column(ForeignKey("surveys.id", ondelete="CASCADE"), index=True)
+    zones: Mapped[str | None] = mapped_column(ForeignKey("zones.id", ondelete="CASCADE"), index=True)
+    transitions: Mapped[Transitions]
+
+    __table_args__ = (Index("ix_survey_changes", "survey", "earlier"),)
+
+
 class Webhook(Titled, Owned, Revised, Base):
     """An address of a tenant to which messages about its events are sent.
 
@@ -799,6 +866,7 @@ SIZED = (
     Training,
     ModelVersion,
     Prediction,
+    Survey,
 )  # all tables whose rows name files of a tenant
 for _table in SIZED:
     Index(f"ix_{_table.__tablename__}_size", _table.tenant, _table.size_bytes)  # their sum is read from the index alone

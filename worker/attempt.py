@@ -21,7 +21,7 @@ from ml.faults import InputRefused
 from ml.progress import Stopped
 from worker import resume, scratch
 from worker.context import Abandoned, Dismissed, JobContext, Outcome, Released
-from worker.kinds import dataset, evaluation, experiment, prediction, sample, training
+from worker.kinds import dataset, evaluation, experiment, prediction, sample, survey, training
 
 log = structlog.get_logger()
 Work = Callable[[Services, JobContext, Path], Outcome]
@@ -33,6 +33,7 @@ WORK: Mapping[str, Work] = {
     "part": prediction.run_part,
     "evaluation": evaluation.run,
     "sample": sample.run,
+    "survey": survey.run,
 }
 
 

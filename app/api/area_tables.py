@@ -1,4 +1,4 @@
-"""The areas of a prediction as tables for spreadsheets, and as GeoJSON with the outlines of zones."""
+"""Areas and their change as tables for spreadsheets, and as GeoJSON with the outlines of zones."""
 
 import csv
 import io
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from starlette.responses import Response
 
 from app.api import documents
-from app.api.http.csv_tables import SENTENCES
+from app.api.http.csv_tables import SENTENCES, csv_answer
 from app.language import choice
 from app.language.catalogue import chinese, heading
 from app.tables import Prediction, Scene
@@ -19,35 +20,56 @@ from ml.csv_text import plain_cells
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 Line = dict[str, Any]
+Row = documents.AreaRow | documents.ChangeRow
 COLUMNS = (  # new ones come last: programs may count columns
     *("zone", "name", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha", "why"),
     *("applicability", "outside_share", "outside_ha", "ci95_low_ha", "ci95_high_ha", "scene", "model", "acquired"),
     *("indicative_ha", "indicative_ci95_low_ha", "indicative_ci95_high_ha", "prediction"),
 )
+OF_SURVEYS = (
+    *("zone", "name", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "why", "survey", "model"),
+)
+OF_CHANGES = (
+    *("zone", "name", "class", "gain_ha", "loss_ha", "net_ha", "net_ci95_low_ha", "net_ci95_high_ha", "earlier_ha"),
+    *("later_ha", "observed_ha", "only_earlier_ha", "only_later_ha", "unobserved_ha", "why", "survey", "earlier"),
+)
 OF_ZONES = ("parent", "overlap_ha")  # columns that only tables of zones have
 
 
-def lines(items: Sequence[documents.AreaRow], prediction: Prediction, scene: Scene, *, by_zone: bool) -> list[Line]:
-    """A line of a table for each item, with what the map was made of.
-
-    Hectares and mu have four decimals, which is a square metre, and shares six.
-    """
-    origin = {
+def origin_of(prediction: Prediction, scene: Scene) -> Line:
+    """What the map of a prediction was made of."""
+    return {
         "scene": scene.id,
         "model": f"{prediction.model}:{prediction.version}",
         "acquired": scene.acquired and f"{scene.acquired:%Y-%m-%d}",
         "prediction": prediction.id,
     }
-    columns = (*COLUMNS, *OF_ZONES) if by_zone else COLUMNS
+
+
+def lines(items: Sequence[Row], columns: Sequence[str], origin: Line, *, by_zone: bool) -> list[Line]:
+    """A line of a table for each item, with what its map was made of.
+
+    Hectares and mu have four decimals, which is a square metre, and shares six. columns: Those beside `OF_ZONES`.
+    """
+    every = (*columns, *OF_ZONES) if by_zone else columns
     found = (_cells(item) | origin for item in items)
-    return [{name: _rounded(name, cells.get(name)) for name in columns} for cells in found]
+    return [{name: _rounded(name, cells.get(name)) for name in every} for cells in found]
 
 
-def _cells(item: documents.AreaRow) -> Line:
+def _cells(item: Row) -> Line:
     cells = item.model_dump()
-    for name in ("ci95", "indicative_ci95"):
-        cells[f"{name}_low_ha"], cells[f"{name}_high_ha"] = cells.pop(f"{name}_ha") or (None, None)
+    for name in [each for each in cells if each.endswith("ci95_ha")]:
+        low, high = cells.pop(name) or (None, None)
+        cells[name.replace("_ha", "_low_ha")], cells[name.replace("_ha", "_high_ha")] = low, high
     return cells
+
+
+def answer(table: Sequence[Line], f: str, name: str, language: choice.Language) -> Response:
+    """A table as CSV or as a workbook. name: Of the file, without what says its format."""
+    if f == "csv":
+        return csv_answer(as_csv(table), language)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.xlsx"', "Vary": "Accept-Language"}
+    return Response(as_xlsx(table, language), media_type=XLSX, headers=headers)
 
 
 def _rounded(name: str, value: object) -> object:
@@ -82,7 +104,7 @@ def as_xlsx(table: Sequence[Line], language: choice.Language) -> bytes:
     return target.getvalue()
 
 
-def as_geojson(items: Iterable[documents.AreaRow], features: Path) -> Iterator[str]:
+def as_geojson(items: Iterable[Row], features: Path) -> Iterator[str]:
     """GeoJSON in pieces: a feature for each item, with the outline of its zone.
 
     items: The items of one zone follow each other, in the order of `features`. features: The zones as GeoJSON, one on

@@ -8,8 +8,9 @@ from app.api.http.access import Sender
 from app.api.http.answers import NEXT, TEXT, answer, content
 from app.api.http.csv_tables import csv_answer
 from app.api.http.deps import Wired, link_next
-from app.api.http.queries import AuditQuery, read_interval
+from app.api.http.queries import AuditQuery
 from app.core import tenancy
+from app.data.selection import read_interval
 from app.language.choice import of_header
 
 router = APIRouter(prefix="/v1/audit", tags=["keys"])

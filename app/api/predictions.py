@@ -12,17 +12,16 @@ from starlette.responses import StreamingResponse
 from app.api import area_tables, documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
-from app.api.http.csv_tables import Spoken, csv_answer
+from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import PredictionQuery
-from app.api.http.shared_work import SharedWork
+from app.api.http.shared_work import once_for_all
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.core import tenancy
 from app.core.errors import NotFound
 from app.core.names import ID
 from app.data import scenes
@@ -124,9 +123,7 @@ async def measured(request: Request, services: Services, places: Places, id_: st
     """Wait until the areas by zone are known, and let them be measured if nobody does it yet. Raises `Busy`."""
     task = await run_in_threadpool(zone_areas.task, services, id_, zones)
     if task is not None:
-        shared: SharedWork = request.app.state.shared_work
-        key = tenancy.current(), id_, task.zones.object
-        await shared.finished(key, lambda: places.run("measurement", zone_areas.measure, services, task))
+        await once_for_all(request, places, (id_, task.zones.object), zone_areas.measure, services, task)
 
 
 def _areas(
@@ -145,11 +142,9 @@ def _areas(
     if f == "geojson":
         placed = tuple(documents.AreaFeature(geometry=scene.info.footprint, properties=item) for item in items)
         return Response(documents.AreaFeatures(features=placed).model_dump_json(), media_type=GEOJSON)
-    table = area_tables.lines(items, prediction, scene, by_zone=zones is not None)
-    if f == "csv":
-        return csv_answer(area_tables.as_csv(table), language)
-    headers = {"Content-Disposition": f'attachment; filename="{id_}-areas.xlsx"', "Vary": "Accept-Language"}
-    return Response(area_tables.as_xlsx(table, language), media_type=area_tables.XLSX, headers=headers)
+    origin = area_tables.origin_of(prediction, scene)
+    table = area_tables.lines(items, area_tables.COLUMNS, origin, by_zone=zones is not None)
+    return area_tables.answer(table, f, f"{id_}-areas", language)
 
 
 @router.get(

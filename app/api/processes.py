@@ -26,7 +26,7 @@ from app.core.errors import Invalid, NotFound, Problem
 from app.core.idempotency import IdempotentRequest
 from app.data import datasets
 from app.learning import evaluations, experiments, registry, sharing, trainings
-from app.mapping import predictions, samples
+from app.mapping import predictions, samples, surveys
 from app.requests import (
     DatasetRequest,
     EvaluationInputs,
@@ -34,6 +34,7 @@ from app.requests import (
     ExperimentRequest,
     PredictionRequest,
     SampleRequest,
+    SurveyRequest,
     TrainingRequest,
 )
 from app.services import Services
@@ -70,6 +71,7 @@ WORK = {
     "experiment": Work(ExperimentRequest, experiments.create, "post_experiment"),
     "evaluation": Work(EvaluationInputs, _evaluate, "post_evaluation"),
     "prediction": Work(PredictionRequest, predictions.create, "post_prediction"),
+    "survey": Work(SurveyRequest, surveys.create, "post_survey"),
     "sample": Work(SampleRequest, samples.create, "post_sample"),
 }
 

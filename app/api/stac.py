@@ -17,11 +17,12 @@ from app.api.http.deps import Address, Id, Reading, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.parameters import checked
 from app.api.http.problems import IN_BODIES, problems
-from app.api.http.queries import OfScenes, read_box, read_interval
+from app.api.http.queries import OfScenes
 from app.api.predictions import items_of
 from app.catalogue import COLLECTIONS, Search
 from app.core.errors import NotFound, invalid
 from app.core.names import ID
+from app.data.selection import read_box, read_interval
 from app.learning import training_ground
 from app.requests import StacSearch
 from app.tables import ModelVersion, Prediction, Scene

@@ -24,6 +24,7 @@ from app.cli import (
     sheet,
     show,
     sign,
+    surveys,
     tenants,
     uploads,
     variables,
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 for module in (
     *(service, doctor, keys, tenants, audit, backup, uploads, work, compare, lists, show, ways_back, schedule),
-    *(samples, webhooks, zones, sheet, preview, sign, demo),
+    *(surveys, samples, webhooks, zones, sheet, preview, sign, demo),
 ):
     module.add_to(app)
 

@@ -25,6 +25,7 @@ TERMS = (
     (r"PUT /v1/zones/\S*\w", "canemap zones upload FILE"),
     (r"POST /v1/datasets", "canemap dataset"),
     (r"GET /v1/zones\b(?!/)", "`canemap zones list`"),
+    (r"GET /v1/(survey|sample)s\b(?!/)", r"`canemap \1 list`"),
     (r"GET /v1/(\w+)\b(?!/)", r"`canemap \1`"),
     (rf"\??\b({PARAMETERS})=(?=\.\.\.)", lambda found: f"{option(found[1])} "),
     (rf"\??\b({PARAMETERS})=(?=\.(?!\d)|[ ,:;)]|$)", lambda found: option(found[1])),

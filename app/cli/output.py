@@ -78,6 +78,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     tables.draw(console, columns, rows)
 
 
+def print_csv(tables: Sequence[str]) -> None:
+    """Print tables with the same columns as one, with the mark by which spreadsheets know UTF-8."""
+    lines = [table.removeprefix("\ufeff").splitlines(keepends=True) for table in tables]
+    rows = [row for table in lines for row in table[1:]]
+    sys.stdout.buffer.write("".join(["\ufeff", lines[0][0], *rows]).encode())
+
+
 def notes(found: Iterable[Json]) -> None:
     """Print warnings and notes to standard error, a line each: code, detail and hint. A table in a pipe stays one."""
     for note in found:

@@ -1,9 +1,7 @@
 """Commands that show areas and jobs, promote versions and dismiss jobs."""
 
 import json
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,19 +41,12 @@ def areas(
             saved = found[0].save_areas(out, zones=zones, language=current())
             output.show({"path": str(saved)}, as_json, [str(saved)])
         elif as_csv:
-            _print_csv([each.areas_csv(zones) for each in found])
+            output.print_csv([each.areas_csv(zones) for each in found])
         elif as_json:
             output.show([row for each in found for row in each.areas(zones)], as_json)
         else:
             for each in found:
                 show_areas(each, zones)
-
-
-def _print_csv(tables: Sequence[str]) -> None:
-    """Print tables with the same columns as one, with the mark by which spreadsheets know UTF-8."""
-    lines = [table.removeprefix("\ufeff").splitlines(keepends=True) for table in tables]
-    rows = [row for table in lines for row in table[1:]]
-    sys.stdout.buffer.write("".join(["\ufeff", lines[0][0], *rows]).encode())
 
 
 def promote(

@@ -114,6 +114,8 @@ TEXTS = {
     "no_format": "{file} has none of the endings {known}.",
     "saved_points": "The points are in {file}: fill in class, or unusable with the reason.",
     "answers_changed": "{count} answers are new or other than before.",
+    "no_mosaic": "Survey {id} has no mosaic: its job is {status}.",
+    "mosaic": "survey {id}: {rows} x {cols} px in {crs}, {observed_ha:,.2f} ha observed, {unobserved_ha:,.2f} ha not",
     "no_estimate": "No estimate: {why}",
     "overall": "Overall accuracy: {share} %",
     "no_points": "Sample {id} has no points: its job is {status}.",

@@ -19,6 +19,7 @@ Kind = Literal[
     "experiment",
     "evaluation",
     "prediction",
+    "survey",
     "sample",
     "model",
     "schedule",

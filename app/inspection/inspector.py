@@ -35,15 +35,18 @@ from app.inspection.tasks import (
     InspectScene,
     InspectZones,
     MakeCog,
+    MeasureChange,
     MeasureZones,
     Order,
     Task,
 )
 from ml.checkpoint_header import CheckpointHeader
+from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
 from ml.scenes.inspect import SceneInfo
+from ml.surveys.change import Transitions
 from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import InspectedZones
 from ml.zones.read import ZoneOptions
@@ -178,6 +181,20 @@ class Inspector:
         """Measure the classes of a map in each zone of a layer, as `ml.zones.areas.classes_by_zone` does."""
         return self._do(MeasureZones(path=path, options=options, map=map_), ClassesByZone, limits)
 
+    def transitions(
+        self,
+        earlier: Path,
+        later: Path,
+        classes: tuple[tuple[ClassDef, ...], tuple[ClassDef, ...]],
+        zones: tuple[Path, ZoneOptions] | None,
+        limits: Limits,
+    ) -> Transitions:
+        """Measure how two mosaics differ, as `ml.surveys.change.transitions` does.
+
+        zones: A layer, and how it is read.
+        """
+        return self._do(MeasureChange(path=earlier, later=later, classes=classes, zones=zones), Transitions, limits)
+
     def checkpoint(self, path: Path) -> CheckpointHeader:
         """Check a checkpoint and read its header, as `ml.checkpoint_tensors.inspect_checkpoint` does."""
         return self._do(InspectCheckpoint(path=path), CheckpointHeader, self.limits)
@@ -204,7 +221,7 @@ class Inspector:
 
     def _places_for(self, task: Task) -> threading.Semaphore:
         match task:
-            case MakeCog() | MeasureZones():
+            case MakeCog() | MeasureZones() | MeasureChange():
                 return self.copies
             case DrawScene():
                 return self.pictures

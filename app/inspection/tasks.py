@@ -11,12 +11,14 @@ from pydantic import AfterValidator, ConfigDict, Field
 from app.inspection.limits import Limits
 from ml.checkpoint_header import CheckpointHeader
 from ml.checkpoint_tensors import inspect_checkpoint
+from ml.contract import ClassDef
 from ml.frozen import Frozen
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
 from ml.products.cog import is_cog, to_cog
 from ml.products.scene_picture import Place, Range, SceneFile, Style, draw
 from ml.scenes.inspect import SceneInfo, inspect_scene
+from ml.surveys.change import Transitions, transitions
 from ml.zones.areas import ClassesByZone, classes_by_zone
 from ml.zones.inspect import InspectedZones, inspect_zones
 from ml.zones.read import ZoneOptions, Zones
@@ -74,6 +76,20 @@ class MeasureZones(Frozen):
     def do(self) -> ClassesByZone:
         """Do the task."""
         return classes_by_zone(self.map, Zones(self.path, self.options))
+
+
+class MeasureChange(Frozen):
+    """Measure the transitions from the mosaic `path` to the mosaic `later`, by the zones of a layer if there is one."""
+
+    kind: Literal["change"] = "change"
+    path: Path
+    later: Path
+    classes: tuple[tuple[ClassDef, ...], tuple[ClassDef, ...]]
+    zones: tuple[Path, ZoneOptions] | None
+
+    def do(self) -> Transitions:
+        """Do the task."""
+        return transitions(self.path, self.later, self.classes, self.zones and Zones(*self.zones))
 
 
 class InspectCheckpoint(Frozen):
@@ -152,7 +168,9 @@ def as_png(pixels: np.ndarray) -> bytes:
     return target.getvalue()
 
 
-Task = InspectScene | InspectLabels | InspectZones | MeasureZones | InspectCheckpoint | MakeCog | DrawScene
+Task = (
+    InspectScene | InspectLabels | InspectZones | MeasureZones | MeasureChange | InspectCheckpoint | MakeCog | DrawScene
+)
 
 
 class Order(Frozen):
@@ -164,7 +182,12 @@ class Order(Frozen):
     @property
     def readable(self) -> tuple[Path, ...]:
         """The files that the task may read."""
-        return (self.task.path, self.task.map) if isinstance(self.task, MeasureZones) else (self.task.path,)
+        match self.task:
+            case MeasureZones(path=path, map=map_):
+                return path, map_
+            case MeasureChange(path=path, later=later, zones=zones):
+                return path, later, *(zones[:1] if zones else ())
+        return (self.task.path,)
 
     @property
     def writable(self) -> tuple[Path, ...]:

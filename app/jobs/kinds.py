@@ -25,6 +25,7 @@ KINDS = {
     "part": JobKind("prediction", "predictions", for_parent=True),
     "evaluation": JobKind("prediction", "evaluations"),
     "sample": JobKind("light", "samples"),
+    "survey": JobKind("light", "surveys"),
 }
 QUEUES = sorted({kind.queue for kind in KINDS.values()})
 

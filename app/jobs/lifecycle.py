@@ -173,7 +173,7 @@ def waits_for_children() -> ColumnElement[bool]:
 
 
 def children(session: Session, job_id: str) -> list[Job]:
-    """The child jobs of a job, oldest first: the trainings of an experiment, or the parts of a prediction."""
+    """The child jobs of a job, oldest first: trainings of an experiment, parts of a prediction, maps of a survey."""
     return list(session.scalars(select(Job).where(Job.parent == job_id).order_by(Job.created, Job.id)))
 
 
@@ -342,7 +342,7 @@ def _ended_without(parent: Job, job: Job) -> Conflict:
 def dismiss(session: Session, job_id: str, if_match: IfMatch = ANY) -> Job:
     """End a waiting job at once, or ask the worker of a running one to stop. Dismissing twice is harmless.
 
-    The trainings of an experiment and the parts of a prediction are dismissed with it.
+    The trainings of an experiment, the parts of a prediction and the maps of a survey are dismissed with it.
 
     Raises `Conflict` when the job has already succeeded or failed, `NotFound` when it does not exist,
     `PreconditionFailed` when it has changed.
@@ -375,6 +375,11 @@ def _dismiss(session: Session, job_id: str) -> Job | None:
     )
     session.execute(request)
     return None
+
+
+def release_children(session: Session, job_ids: Sequence[str]) -> None:
+    """Let the child jobs of jobs that are deleted stand for themselves: their results stay."""
+    session.execute(update(Job).where(Job.parent.in_(job_ids)).values(parent=None))
 
 
 def log(session: Session, claim: Claim, lines: list[tuple[datetime, str]]) -> None:

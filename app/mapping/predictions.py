@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored
 from app.tables import Dataset, Job, ModelVersion, Prediction, Scene
-from ml.config import THRESHOLD
+from ml.config import THRESHOLD, PredictConfig
 from ml.contract import ClassDef, Contract
 from ml.datasets.splits import SPLITS
 from ml.evaluation.area import adjusted_area, caution, why_not_adjusted
@@ -80,6 +81,22 @@ class Areas:
     parent: str | None = None
     overlap_ha: float | None = None
 
+    @classmethod
+    def mapped(
+        cls, class_name: str, mapped_ha: float | None, observed_ha: float, unobserved_ha: float, why: str, **more: Any
+    ) -> "Areas":
+        """Areas as counted on a map, of which no estimate is made. why: The reason. more: Fields that are not None."""
+        nothing = dict.fromkeys(("adjusted_ha", "ci95_ha", "applicability", "outside_share", "outside_ha"))
+        return cls(
+            **nothing | more,
+            class_name=class_name,
+            observed_ha=observed_ha,
+            unobserved_ha=unobserved_ha,
+            mapped_ha=mapped_ha,
+            mapped_mu=None if mapped_ha is None else MU_PER_HA * mapped_ha,
+            why=why,
+        )
+
 
 def create(services: Services, request: PredictionRequest, once: IdempotentRequest) -> Prediction:
     """Accept a prediction. Raises `Invalid` with all faults if the scene does not satisfy the contract of the model."""
@@ -87,7 +104,7 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
     with services.database.read() as session:
         if before := once.answered(session):
             return get(session, before)
-    request = request.model_copy(update={"model": _own_model(services, request.model)})
+    request = request.model_copy(update={"model": own_model(services, request.model)})
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
@@ -96,14 +113,8 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         refuse_any("contract-mismatch", [*faults, *request.config.class_faults(len(model.contract.classes))])
         _check_parts(request.parts, scene.info.rows)
         waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
-        prediction = Prediction(
-            id=id_,
-            scene=scene.id,
-            model=model.name,
-            version=model.version,
-            config=request.config,
-            title=request.title,
-        )
+        prediction = row_of(id_, scene, model, request.config)
+        prediction.title = request.title
         session.add(prediction)
         if request.parts > 1:
             session.flush()
@@ -113,6 +124,11 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
     for job in waiting:
         services.queue.notify(job)
     return prediction
+
+
+def row_of(id_: str, scene: Scene, model: ModelVersion, config: PredictConfig) -> Prediction:
+    """The row of a new prediction. id_: Also that of its job."""
+    return Prediction(id=id_, scene=scene.id, model=model.name, version=model.version, config=config)
 
 
 def find(
@@ -216,7 +232,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     """
     _, found = _result(session, prediction)
     model = registry.get(session, prediction.model, str(prediction.version))
-    classes = classes_with_areas(model.contract)
+    classes = told(model.contract.classes)
     like = found.applicability
     outside_ha = None if like.outside_share is None else like.outside_share * found.observed_ha
     rows = []
@@ -241,9 +257,9 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     return rows
 
 
-def classes_with_areas(contract: Contract) -> tuple[ClassDef, ...]:
+def told(classes: tuple[ClassDef, ...]) -> tuple[ClassDef, ...]:
     """The classes of which areas are told: the second of two, or each of more."""
-    return contract.classes[1:] if len(contract.classes) == 2 else contract.classes
+    return classes[1:] if len(classes) == 2 else classes
 
 
 def products_of(session: Session, prediction: Prediction) -> Mapping[str, Stored]:
@@ -295,7 +311,8 @@ def _check_parts(count: int, rows: int) -> None:
         raise invalid("too-many-parts", detail, f"Ask for {most} at most; one for each worker is enough.", "/parts")
 
 
-def _own_model(services: Services, reference: str) -> str:
+def own_model(services: Services, reference: str) -> str:
+    """The reference to a model of the tenant, to which one of another tenant is copied. Raises `Invalid`."""
     try:
         return sharing.own(services, reference)
     except NotFound as error:

@@ -1,23 +1,29 @@
 """The areas of a prediction by zone."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core.columns import Base
 from app.core.errors import NotFound, invalid
 from app.core.room import no_room_is_told
 from app.inspection.limits import Limits
 from app.learning import registry
 from app.mapping import predictions, zones
-from app.mapping.predictions import MU_PER_HA, Areas
+from app.mapping.predictions import Areas
 from app.services import Services
 from app.storage import Stored
-from app.tables import ModelVersion, Prediction, Scene, ZoneAreas, ZoneSet
+from app.tables import Prediction, Scene, SurveyZoneAreas, ZoneAreas, ZoneSet
+from ml.contract import ClassDef
 from ml.faults import Fault
-from ml.zones.areas import observed_ha
+from ml.scenes.applicability import Level
+from ml.zones.areas import ClassesByZone, observed_ha
 from ml.zones.inspect import Zone
 
 MEASURED_PX_PER_S = 2_000_000  # on one core: a sixth of what a slow core measures where ten zones meet in each window
@@ -35,12 +41,12 @@ _NO_MAP = Fault(
 
 @dataclass(frozen=True)
 class Task:
-    """What must be measured. map: The class map in the store. size: Its rows and columns."""
+    """What must be measured. map: The class map in the store. px: Number of its pixels. row: Where it is recorded."""
 
-    prediction: str
     zones: ZoneSet
     map: Stored
-    size: tuple[int, int]
+    px: int
+    row: Callable[[ClassesByZone], ZoneAreas | SurveyZoneAreas]
 
 
 def task(services: Services, prediction: str, name: str) -> Task | None:
@@ -49,17 +55,27 @@ def task(services: Services, prediction: str, name: str) -> Task | None:
     Raises `NotFound`, also for a prediction without a map of classes, `NotReady`, or `Invalid` for unknown zones.
     """
     with services.database.read() as session:
-        row, found = predictions.get(session, prediction), session.get(ZoneSet, name)
-        if found is None:
-            hint = "GET /v1/zones lists the zones."
-            raise invalid("unknown-zones", f"There is no zone set {name!r}.", hint, "/zones")
+        row, found = predictions.get(session, prediction), known(session, name)
         products = predictions.products_of(session, row)
         if session.get(ZoneAreas, (prediction, name)) is not None:
             return None
         info = session.get_one(Scene, row.scene).info
     if "classes.tif" not in products:
         raise NotFound("product", f"{prediction}/classes.tif", _NO_MAP)
-    return Task(prediction, found, products["classes.tif"], (info.rows, info.cols))
+    record = partial(_of_prediction, prediction, name)
+    return Task(found, products["classes.tif"], info.rows * info.cols, record)
+
+
+def _of_prediction(prediction: str, zones: str, classes: ClassesByZone) -> ZoneAreas:
+    return ZoneAreas(prediction=prediction, zones=zones, classes=classes)
+
+
+def known(session: Session, name: str) -> ZoneSet:
+    """The zone set that a query names. Raises `Invalid`."""
+    found = session.get(ZoneSet, name)
+    if found is None:
+        raise invalid("unknown-zones", f"There is no zone set {name!r}.", "GET /v1/zones lists the zones.", "/zones")
+    return found
 
 
 def measure(services: Services, wanted: Task) -> None:
@@ -67,23 +83,38 @@ def measure(services: Services, wanted: Task) -> None:
 
     Raises `Busy`, or `InputRefused` if that exceeds the limits of an inspection.
     """
+    with taken(services, wanted.zones.object, wanted.map.object) as (source, map_):
+        classes = services.inspector.zone_areas(source, wanted.zones.options, map_, limits(services, wanted.px))
+    record(services, wanted.row(classes), wanted.zones)
+
+
+def limits(services: Services, px: int) -> Limits:
+    """The limits of measuring this number of pixels."""
     least = services.inspector.limits
-    px = wanted.size[0] * wanted.size[1]
-    limits = Limits(memory_bytes=least.memory_bytes, core_s=least.core_s + px // MEASURED_PX_PER_S)
+    return Limits(memory_bytes=least.memory_bytes, core_s=least.core_s + px // MEASURED_PX_PER_S)
+
+
+@contextmanager
+def taken(services: Services, *keys: str) -> Iterator[list[Path]]:
+    """The paths of objects of the store, for a block that reads them."""
     with (
         no_room_is_told(),
         services.store.incoming() as place,
         TemporaryDirectory(prefix=place.name, dir=place.parent) as folder,
     ):
-        source, map_ = (services.store.take(key, Path(folder)) for key in (wanted.zones.object, wanted.map.object))
-        classes = services.inspector.zone_areas(source, wanted.zones.options, map_, limits)
+        yield [services.store.take(key, Path(folder)) for key in keys]
+
+
+def record(services: Services, row: Base, used: ZoneSet | None) -> None:
+    """Keep what was measured, unless its zones are others now, or gone. used: By which it was measured."""
     try:
         with services.database.write() as session:
-            current = session.get(ZoneSet, wanted.zones.id, with_for_update=True)
-            if current is None or current.object != wanted.zones.object:
-                return
-            session.add(ZoneAreas(prediction=wanted.prediction, zones=wanted.zones.id, classes=classes))
-    except IntegrityError:  # another process has recorded it, or the prediction was deleted meanwhile
+            if used is not None:
+                current = session.get(ZoneSet, used.id, with_for_update=True)
+                if current is None or current.object != used.object:
+                    return
+            session.add(row)
+    except IntegrityError:  # another process has recorded it, or its map was deleted meanwhile
         return
 
 
@@ -93,34 +124,47 @@ def areas(session: Session, prediction: Prediction, name: str) -> list[Areas]:
     if measured is None:  # one of both was deleted a moment ago
         raise NotFound("zone set", name)
     model = registry.get(session, prediction.model, str(prediction.version))
-    by_code = measured.classes.by_code
-    return [row for zone in found.zones for row in _rows(zone, by_code.get(zone.code, {}), prediction, model)]
+    level = prediction.areas.applicability.level if prediction.areas else None
+    return rows(found.zones, measured.classes, model.contract.classes, NO_ESTIMATE, level)
 
 
-def _rows(zone: Zone, area_ha: dict[int, float], prediction: Prediction, model: ModelVersion) -> list[Areas]:
+def rows(
+    every: Sequence[Zone],
+    measured: ClassesByZone,
+    classes: tuple[ClassDef, ...],
+    no_estimate: str,
+    level: Level | None = None,
+) -> list[Areas]:
+    """The areas of all zones. no_estimate: Why none is made. level: Whether the scene is like the training."""
+    by_code, told = measured.by_code, predictions.told(classes)
+    by_zone = (_rows(zone, by_code.get(zone.code, {}), told, no_estimate, level) for zone in every)
+    return [row for found in by_zone for row in found]
+
+
+def _rows(
+    zone: Zone, area_ha: dict[int, float], classes: tuple[ClassDef, ...], no_estimate: str, level: Level | None
+) -> list[Areas]:
     """The areas of one zone. area_ha: What the map has in it, by class value."""
     seen_ha = observed_ha(area_ha)
-    unseen_ha = zone.area_ha - seen_ha
-    why = NO_ESTIMATE if seen_ha else UNOBSERVED if area_ha else OUTSIDE
-    rows = []
-    for item in predictions.classes_with_areas(model.contract):
-        mapped_ha = area_ha.get(item.value, 0.0) if seen_ha else None
-        row = Areas(
+    why = no_estimate if seen_ha else UNOBSERVED if area_ha else OUTSIDE
+    return [
+        Areas.mapped(
+            item.name,
+            area_ha.get(item.value, 0.0) if seen_ha else None,
+            seen_ha,
+            rest_of(zone, seen_ha),
+            why,
+            applicability=level if seen_ha else None,
             zone=zone.code,
             name=zone.name,
             parent=zone.parent,
-            class_name=item.name,
-            observed_ha=seen_ha,
-            unobserved_ha=unseen_ha if unseen_ha > ROUNDING * zone.area_ha else 0.0,
             overlap_ha=zone.overlap_ha,
-            mapped_ha=mapped_ha,
-            mapped_mu=None if mapped_ha is None else MU_PER_HA * mapped_ha,
-            adjusted_ha=None,
-            ci95_ha=None,
-            why=why,
-            applicability=prediction.areas.applicability.level if seen_ha and prediction.areas else None,
-            outside_share=None,
-            outside_ha=None,
         )
-        rows.append(row)
-    return rows
+        for item in classes
+    ]
+
+
+def rest_of(zone: Zone, seen_ha: float) -> float:
+    """Hectares of a zone beside those that were seen; 0 if that is but rounding."""
+    unseen_ha = zone.area_ha - seen_ha
+    return unseen_ha if unseen_ha > ROUNDING * zone.area_ha else 0.0

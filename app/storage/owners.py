@@ -12,6 +12,7 @@ _KINDS = {
     "experiments": "experiment",
     "predictions": "prediction",
     "evaluations": "evaluation",
+    "surveys": "survey",
     "samples": "sample",
     "resume": "job",
     "uploads": "upload",

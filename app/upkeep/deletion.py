@@ -40,16 +40,11 @@ from ml.faults import Fault
 
 # The order in which rows are deleted: nothing is deleted before what refers to it.
 ORDER = (
-    *("sample", "prediction", "evaluation", "alias", "version", "model", "training", "experiment", "schedule"),
-    *("dataset", "labels", "scene", "zones"),
+    *("sample", "survey", "prediction", "evaluation", "alias", "version", "model", "training", "experiment"),
+    *("schedule", "dataset", "labels", "scene", "zones"),
 )
-OPERATED = (
-    "scene",
-    "labels",
-    "zones",
-    "prediction",
-    "sample",
-)  # what the scope operate may delete; everything else needs train
+# what the scope operate may delete; everything else needs train
+OPERATED = ("scene", "labels", "zones", "prediction", "survey", "sample")
 NEITHER = "It is neither moved nor ended by a deletion, also not by one with cascade."
 log = structlog.get_logger()
 Ids = dict[str, list[str]]  # by kind
@@ -252,6 +247,11 @@ def _forget_predictions(session: Session, ids: Sequence[str]) -> None:
     _forget_with_jobs("prediction")(session, ids)
 
 
+def _forget_surveys(session: Session, ids: Sequence[str]) -> None:
+    lifecycle.release_children(session, ids)
+    _forget_with_jobs("survey")(session, ids)
+
+
 def _forget_datasets(session: Session, ids: Sequence[str]) -> None:
     versions = session.execute(select(Dataset.name, Dataset.version).where(Dataset.id.in_(ids)))
     numbers.retire(session, "dataset", [(name, number) for name, number in versions])
@@ -309,6 +309,7 @@ def _forget_rows(kind: str) -> Callable[..., None]:
 
 _FORGET: dict[str, Callable[[Session, Sequence[str]], None]] = {
     "sample": _forget_with_jobs("sample"),
+    "survey": _forget_surveys,
     "prediction": _forget_predictions,
     "evaluation": _forget_with_jobs("evaluation"),
     "alias": _forget_aliases,

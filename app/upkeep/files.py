@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Training, ZoneSet
+from app.tables import Dataset, LabelSet, ModelVersion, Part, Prediction, Scene, Survey, Training, ZoneSet
 from app.upkeep.references import TABLES, batches, versions_in
 
-WITH_FILES = ("scene", "labels", "zones", "dataset", "training", "version", "prediction")
+WITH_FILES = ("scene", "labels", "zones", "dataset", "training", "version", "prediction", "survey")
 
 
 def files_of(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
@@ -58,8 +58,8 @@ def _files(session: Session, kind: str, ids: Sequence[str]) -> Iterator[str]:
     elif kind == "version":
         named = tuple_(ModelVersion.name, ModelVersion.version).in_(versions_in(ids))
         yield from session.scalars(select(ModelVersion.object).where(named))
-    elif kind == "prediction":
-        yield from _files_of_predictions(session, ids)
+    elif kind in ("prediction", "survey"):
+        yield from _files_of_maps(session, Prediction if kind == "prediction" else Survey, ids)
 
 
 def _files_of_datasets(session: Session, ids: Sequence[str]) -> Iterator[str]:
@@ -70,8 +70,8 @@ def _files_of_datasets(session: Session, ids: Sequence[str]) -> Iterator[str]:
             yield figures
 
 
-def _files_of_predictions(session: Session, ids: Sequence[str]) -> Iterator[str]:
-    for products in session.scalars(select(Prediction.products).where(Prediction.id.in_(ids))):
+def _files_of_maps(session: Session, table: type[Prediction | Survey], ids: Sequence[str]) -> Iterator[str]:
+    for products in session.scalars(select(table.products).where(table.id.in_(ids))):
         yield from (stored.object for stored in (products or {}).values())
     parts = select(Part.object).where(Part.prediction.in_(ids), Part.object.is_not(None))
     yield from (key for key in session.scalars(parts) if key)

@@ -26,13 +26,17 @@ from app.tables import (
     Scene,
     Schedule,
     ScheduleRun,
+    Survey,
+    SurveyScene,
     Training,
     ZoneSet,
 )
 
 Id = TypeVar("Id")
 IDS = 500  # of rows, in one statement: databases limit the number of parameters
-Row = Scene | LabelSet | ZoneSet | Dataset | Training | Experiment | Evaluation | Prediction | Sample | Schedule
+Row = (
+    Scene | LabelSet | ZoneSet | Dataset | Training | Experiment | Evaluation | Prediction | Survey | Sample | Schedule
+)
 TABLES: dict[str, type[Row]] = {
     "scene": Scene,
     "labels": LabelSet,
@@ -42,10 +46,11 @@ TABLES: dict[str, type[Row]] = {
     "experiment": Experiment,
     "evaluation": Evaluation,
     "prediction": Prediction,
+    "survey": Survey,
     "sample": Sample,
     "schedule": Schedule,
 }
-WITH_JOBS = ("dataset", "training", "experiment", "evaluation", "prediction", "sample")
+WITH_JOBS = ("dataset", "training", "experiment", "evaluation", "prediction", "survey", "sample")
 _PATHS = {
     "labels": "labels/{}",
     "zones": "zones/{}",
@@ -111,7 +116,7 @@ def _by(
     return find
 
 
-def _of_versions(table: type[Evaluation | Prediction]) -> Find:
+def _of_versions(table: type[Evaluation | Prediction | Survey]) -> Find:
     """Find the rows that name one of the model versions."""
 
     def find(session: Session, ids: Sequence[str]) -> Iterator[str]:
@@ -190,9 +195,11 @@ NEEDS = (
     Reference("training", "experiment", _by(Training.experiment, Training.id, Training.experiment.is_not(None))),  # type: ignore[arg-type]
     Reference("training", "run", _runs(_training_of)),
     Reference("evaluation", "run", _runs(_evaluations_of)),
+    Reference("prediction", "survey", _by(SurveyScene.survey, SurveyScene.prediction)),
     Reference("prediction", "sample", _by(Sample.id, Sample.prediction)),
     Reference("version", "evaluation", _of_versions(Evaluation)),
     Reference("version", "prediction", _of_versions(Prediction)),
+    Reference("version", "survey", _of_versions(Survey)),
     Reference("version", "alias", _aliases),
     Reference("version", "run", _runs(_version_of)),
 )

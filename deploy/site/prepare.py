@@ -34,7 +34,8 @@ LANGUAGES = {".py": "py", ".sh": "sh", ".conf": "nginx", ".service": "ini", ".ym
 MENU = {
     "Start": ("README.md", "docs/install.md", "docs/tutorial.md", "docs/faq.md"),
     "Use": (
-        *("docs/http-api.md", "api/index.html", "docs/areas.md", "docs/samples.md", "docs/radiometry.md"),
+        *("docs/http-api.md", "api/index.html", "docs/areas.md", "docs/surveys.md", "docs/samples.md"),
+        "docs/radiometry.md",
         "docs/settings.md",
         "examples/README.md",
     ),

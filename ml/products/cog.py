@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -71,24 +71,39 @@ def write_cog(values: Raster, like: Path, out: Path, encoding: MapEncoding, tick
         _write(values, grid, out, encoding, tick)
 
 
-def _write(values: Raster, grid: Mapping[str, object], out: Path, encoding: MapEncoding, tick: Tick) -> None:
+def _write(values: Raster, grid: Mapping[str, Any], out: Path, encoding: MapEncoding, tick: Tick) -> None:
     plain = out.with_name(out.name + ".plain")
-    tiled = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER", "sparse_ok": True}
-    kept = {"count": 1, "dtype": "uint8", "nodata": MAP_NODATA, **tiled, **grid}
-    with rasterio.open(plain, "w", driver="GTiff", **kept) as file:
-        _describe(file, encoding)
+    with plain_raster(plain, encoding, "uint8", MAP_NODATA, **grid) as file:
         for window in blocks(*values.shape, block_px=BLOCK_PX):
             tick()
             block = values[window.slices]
             if (block != MAP_NODATA).any():
                 file.write(block, 1, window=window.rasterio)
+    copy_as_cog(plain, out, encoding, tick)
+
+
+def plain_raster(path: Path, encoding: MapEncoding, dtype: str, nodata: int, **grid: Any) -> DatasetWriter:
+    """Open a new tiled GeoTIFF of one band, in which blocks that are not written take no room.
+
+    grid: crs, transform, height and width.
+    """
+    tiled = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "bigtiff": "IF_SAFER", "sparse_ok": True}
+    file: DatasetWriter = rasterio.open(path, "w", driver="GTiff", count=1, dtype=dtype, nodata=nodata, **tiled, **grid)
+    _describe(file, encoding)
+    return file
+
+
+def copy_as_cog(plain: Path, out: Path, encoding: MapEncoding, tick: Tick) -> None:
+    """Make a COG of what `plain_raster` has written, and delete that."""
 
     def copy() -> None:
         with open_raster(plain) as dataset:
             options = {"overview_resampling": encoding.resampling, "sparse_ok": True}
             rasterio.shutil.copy(dataset, out, **options, **_COG, **_QUICK)
 
-    ticking(copy, tick, values.shape[0] * values.shape[1])
+    with open_raster(plain) as dataset:
+        pixels = dataset.height * dataset.width
+    ticking(copy, tick, pixels)
     plain.unlink()
 
 

@@ -1,11 +1,12 @@
 """Write the products of a finished prediction: COGs, polygons, a style and areas."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ml.config import PredictConfig
-from ml.contract import MAP_NODATA, Contract
+from ml.contract import MAP_NODATA, ClassDef, Contract
 from ml.frozen import Frozen
 from ml.geo.areas import count_by_class, window_areas
 from ml.geo.grid import grid_of
@@ -73,7 +74,7 @@ def write_products(
     files = {name: out / name for output in config.outputs for name in FILES[output]}
     map_ = out / "classes.tif"  # areas and polygons are computed from it, even if it is not requested
     steps.begin("classes")
-    write_cog(classes, scene, map_, _classes_encoding(contract), steps.tick)
+    write_cog(classes, scene, map_, classes_encoding(contract.classes), steps.tick)
     area_ha = class_areas_ha(map_, steps.tick)
     if "probability" in config.outputs:
         steps.begin("probability")
@@ -129,10 +130,11 @@ class _Outputs:
         self._watch(Progress("write", self._total, self._total))
 
 
-def _classes_encoding(contract: Contract) -> MapEncoding:
+def classes_encoding(classes: Sequence[ClassDef]) -> MapEncoding:
+    """How a map of these classes is encoded."""
     # the colours of a TIFF have no alpha: what should be transparent is so in the style and in the tiles
-    opaque = {value: (*colour, 255) for value, colour in colours(contract.classes).items()}
-    tags = {f"CLASS_{item.value}": item.name for item in contract.classes}
+    opaque = {value: (*colour, 255) for value, colour in colours(classes).items()}
+    tags = {f"CLASS_{item.value}": item.name for item in classes}
     return MapEncoding("class", colours=opaque, tags=tags)
 
 

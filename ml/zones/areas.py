@@ -1,5 +1,6 @@
 """The hectares of each class of a map in each zone."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ml.bounded import Hectares, ShortText
 from ml.contract import MAP_NODATA
 from ml.frozen import Frozen
 from ml.geo.areas_by_pixel import areas_by_pixel_ha
-from ml.geo.grid import grid_of
+from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import LEAST_CACHE, open_raster
 from ml.geo.windows import Window, blocks_by_tile
 from ml.progress import Tick, still
@@ -50,16 +51,26 @@ def classes_by_zone(map_: Path, zones: Zones, tick: Tick = still) -> ClassesByZo
     """
     with open_raster(map_) as dataset:
         grid = grid_of(dataset)
-    outlines = outlines_on(zones, grid)
-    total_ha = {number: np.zeros(256) for number in outlines}
     small_cache = rasterio.Env(GDAL_CACHEMAX=4 * LEAST_CACHE)  # each block is decoded once
     with small_cache, RasterSource(map_) as source:
-        for window in blocks_by_tile(source.rows, source.cols, block_px=_BLOCK_PX, tile_px=source.tile_px(_BLOCK_PX)):
-            tick()
-            near = {number: outline for number, outline in outlines.items() if outline.touches(window)}
-            if near:
-                values, _ = source.read_raw(window)
-                _add_window(values[0], areas_by_pixel_ha(grid, window), window, near, total_ha)
+        windows = blocks_by_tile(source.rows, source.cols, block_px=_BLOCK_PX, tile_px=source.tile_px(_BLOCK_PX))
+        return values_by_zone(grid, zones, windows, lambda window: source.read_raw(window)[0][0], tick)
+
+
+def values_by_zone(
+    grid: Grid, zones: Zones, windows: Iterable[Window], read: Callable[[Window], np.ndarray], tick: Tick = still
+) -> ClassesByZone:
+    """Measure as `classes_by_zone` does what a function reads by windows of a grid. read: Returns uint8 (rows, cols).
+
+    windows: They cover the grid without overlap. Those that touch no zone are not read.
+    """
+    outlines = outlines_on(zones, grid)
+    total_ha = {number: np.zeros(256) for number in outlines}
+    for window in windows:
+        tick()
+        near = {number: outline for number, outline in outlines.items() if outline.touches(window)}
+        if near:
+            _add_window(read(window), areas_by_pixel_ha(grid, window), window, near, total_ha)
     found = (
         ZoneClasses(code=zones.texts[number].code, area_ha=_positive(area_ha)) for number, area_ha in total_ha.items()
     )

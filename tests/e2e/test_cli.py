@@ -89,6 +89,27 @@ def estimate_by_a_sample(canemap: Canemap, prediction: str, scene: SyntheticScen
     assert canemap("delete", "sample", drawn["id"], "--yes").returncode == 0
 
 
+def map_as_one(canemap: Canemap, scene: str, folder: Path) -> None:
+    """Make two surveys of a scene that is mapped already, and compare them."""
+    made = [canemap("survey", "create", "--model", "hand", scene, "--overlap", "best", "--json") for _ in range(2)]
+    assert made[0].returncode == 0, made[0].stderr
+    first, second = (json.loads(each.stdout)["id"] for each in made)
+    (row,) = json.loads(canemap("survey", "areas", first, "--json").stdout)
+    (change,) = json.loads(canemap("survey", "compare", second, first, "--json").stdout)
+    assert (change["gain_ha"], change["loss_ha"], change["net_ci95_ha"]) == (0, 0, None)
+    assert abs(change["later_ha"] - row["mapped_ha"]) < 1e-6
+    assert "net_ha" in canemap("survey", "compare", second, first).stdout
+    assert "net_ci95_low_ha" in canemap("survey", "compare", second, first, "--csv").stdout
+    assert "mapped_ha" in canemap("survey", "areas", first).stdout
+    assert scene in canemap("survey", "show", first).stdout
+    assert f"{second}\t" in canemap("survey", "list").stdout
+    assert canemap("survey", "download", first, folder / "survey").returncode == 0
+    assert {path.name for path in (folder / "survey").iterdir()} == {"mosaic.tif", "mosaic.qml", "sources.tif"}
+    assert canemap("survey", "create", "--model", "hand", "--bbox", "a,b").returncode == 2
+    for id_ in (first, second):
+        assert canemap("survey", "delete", id_, "--yes").returncode == 0
+
+
 def test_commands_lead_from_a_training_to_hectares(
     canemap: Canemap, dataset: str, world: World, tmp_path: Path
 ) -> None:
@@ -128,6 +149,7 @@ def test_commands_lead_from_a_training_to_hectares(
     assert newest_job["processID"] == "prediction"
     assert "mapped_ha" in canemap("areas", newest_job["jobID"]).stdout
     estimate_by_a_sample(canemap, newest_job["jobID"], world["unseen"], tmp_path)
+    map_as_one(canemap, "unseen", tmp_path)
     replayed = canemap("replay", newest_job["jobID"])
     assert replayed.returncode == 0, replayed.stdout
     assert "byte by byte" in replayed.stdout

@@ -83,7 +83,12 @@ def adapted(block: Block, environment: dict[str, str]) -> str:
     for usual, smaller in SMALLER.items():
         text = text.replace(usual, smaller)
     with Client(url) as client:
-        newest_of = {"trn_...": client.trainings, "prd_...": client.predictions, "smp_...": client.samples}
+        newest_of = {
+            "trn_...": client.trainings,
+            "prd_...": client.predictions,
+            "srv_...": client.surveys,
+            "smp_...": client.samples,
+        }
         for mark, newest in newest_of.items():
             if mark in text:
                 text = text.replace(mark, next(newest())["id"])

@@ -29,6 +29,17 @@ from app.api.documents.processes import Process, ProcessConformance, Processes, 
 from app.api.documents.samples import AnswerReport, Answers, Sample, Samples
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
+from app.api.documents.surveys import (
+    ChangeFeature,
+    ChangeFeatures,
+    ChangeRow,
+    ChangeTable,
+    Survey,
+    SurveyFeatures,
+    Surveys,
+    SurveyScene,
+    SurveyScenes,
+)
 from app.api.documents.trainings import Epoch, Series, Training, Trainings
 from app.api.documents.webhooks import Deliveries, Delivery, NewWebhook, Webhook, Webhooks
 from app.api.documents.zones import ZoneSet, ZoneSets
@@ -44,6 +55,10 @@ __all__ = [
     "AreaTable",
     "AuditEntries",
     "AuditEntry",
+    "ChangeFeature",
+    "ChangeFeatures",
+    "ChangeRow",
+    "ChangeTable",
     "Conformance",
     "Dataset",
     "Datasets",
@@ -101,6 +116,11 @@ __all__ = [
     "StacCollections",
     "Status",
     "StatusInfo",
+    "Survey",
+    "SurveyFeatures",
+    "SurveyScene",
+    "SurveyScenes",
+    "Surveys",
     "Tenant",
     "TenantDetails",
     "Tenants",

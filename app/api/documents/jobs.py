@@ -54,7 +54,7 @@ class Job(_OfJob):
     total: int = Field(description="How much there is to do in all; 0 while this is not known.")
     eta_s: float | None = Field(description="Estimated seconds until the job ends; null if unknown.")
     attempt: int = Field(description="How often a worker has begun the job.")
-    parent: str | None = Field(description="Id of the experiment or prediction that the job belongs to.")
+    parent: str | None = Field(description="Id of the experiment, survey or prediction that the job belongs to.")
     dismissal_requested: bool
     failures: int = Field(description="How often the process of the job died since it was last asked for.")
     next_attempt: datetime | None = Field(

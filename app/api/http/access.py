@@ -44,6 +44,8 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("list_trainings", "get_training", "get_series", "list_experiments", "get_experiment", "list_figures"),
         *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
         *("list_samples", "get_sample", "get_points", "get_chip", "get_answers", "get_estimates"),
+        *("list_surveys", "get_survey", "get_survey_scenes", "get_survey_areas", "get_survey_change"),
+        "get_survey_file",
         *("list_evaluations", "get_evaluation", "list_schedules", "get_schedule", "list_runs", "get_run"),
         *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
         *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),
@@ -67,6 +69,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("put_labels", "post_labels", "patch_labels", "delete_labels"),
         *("put_zones", "post_zones", "patch_zones", "delete_zones"),
         *("post_prediction", "patch_prediction", "delete_prediction"),
+        *("post_survey", "patch_survey", "delete_survey"),
         *("post_sample", "patch_sample", "delete_sample", "put_answers"),
         "post_execution",  # which asks `require` for what the route of the same work needs
     ),

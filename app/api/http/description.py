@@ -34,6 +34,7 @@ TAGS = [
         "description": "Scenes and class maps as tiles for web maps, at addresses like those of TiTiler.",
     },
     {"name": "predictions", "description": "One scene mapped with one model version: maps, polygons and hectares."},
+    {"name": "surveys", "description": "Many scenes as one map: a mosaic, hectares by zone, and their change."},
     {"name": "samples", "description": "Points of a map that people label, and hectares estimated from their answers."},
     {
         "name": "stac",
@@ -47,6 +48,8 @@ TAGS = [
 # FastAPI finds only the models that are answered as application/json
 IN_OTHER_MEDIA_TYPES: list[tuple[type[BaseModel], Literal["validation"]]] = [
     (documents.AreaFeatures, "validation"),
+    (documents.SurveyFeatures, "validation"),
+    (documents.ChangeFeatures, "validation"),
     (documents.EstimateFeatures, "validation"),
 ]
 

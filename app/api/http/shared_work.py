@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fastapi import Request
+
+from app.api.http.places import Places
+from app.core import tenancy
 from app.core.errors import Busy
 
 WAIT_S = 20.0  # shorter than proxies wait
@@ -35,3 +39,11 @@ class SharedWork:
         del self._tasks[key]
         if not ended.cancelled():
             ended.exception()  # if nobody waits any more, nobody asks for it
+
+
+async def once_for_all(
+    request: Request, places: Places, key: tuple[str, ...], measure: Callable[..., None], *arguments: Any
+) -> None:
+    """Measure something once for all requests of a tenant that ask for it at this moment. Raises `Busy`."""
+    shared: SharedWork = request.app.state.shared_work
+    await shared.finished((tenancy.current(), *key), lambda: places.run("measurement", measure, *arguments))

@@ -43,6 +43,7 @@ def furnish(
     again = {"dataset": "gx", "register_as": "cane", "config": TINY}
     work()
     sample = http.post("/v1/samples", json={"map": prediction, "design": {"n": 100}, **titled}).json()["id"]
+    survey = http.post("/v1/surveys", json={"scenes": ["s1"], "model": f"{alone}:1", "overlap": "best", **titled})
     schedule = {"name": alone, "cron": "0 2 1 * *", "timezone": "Asia/Shanghai", "training": again, **titled}
     assert http.post("/v1/schedules", json=schedule).status_code == 201
     run = http.post(f"/v1/schedules/{alone}/run").json()["id"]
@@ -61,6 +62,7 @@ def furnish(
         "experiments": experiment,
         "predictions": prediction,
         "evaluations": evaluation,
+        "surveys": survey.json()["id"],
         "samples": sample,
         "models": alone,
         "schedules": alone,

@@ -52,6 +52,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "evaluation": ("/v1/models/cane/versions/@champion/evaluations", {"dataset": DATASET}),
     "prediction": ("/v1/predictions", {"scene": "s1", "model": MODEL, "config": {"simplify_m": 20}}),
+    "survey": ("/v1/surveys", {"scenes": ["s1"], "model": MODEL, "overlap": "best", "resolution_m": 20}),
     "sample": ("/v1/samples", {"map": "the id of the prediction", "design": {"n": 100, "seed": 7}}),
 }
 
@@ -162,7 +163,7 @@ def test_an_execution_makes_what_the_route_of_the_resource_makes(http: httpx.Cli
 def same_but_for_identity(document: dict[str, Any]) -> str:
     """A document without its id, number, times and place in the queue."""
     text = json.dumps({key: value for key, value in document.items() if key not in ("job", "links")})
-    return re.sub(r'(trn|exp|evl|prd|smp)_\w+|gx:\d|"version": \d|\d{4}-\d\d-\d\dT[\d:.]+Z', "?", text)
+    return re.sub(r'(trn|exp|evl|prd|srv|smp)_\w+|gx:\d|"version": \d|\d{4}-\d\d-\d\dT[\d:.]+Z', "?", text)
 
 
 def test_the_answer_waits_if_it_is_asked_to(http: httpx.Client) -> None:

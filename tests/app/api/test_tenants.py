@@ -90,6 +90,7 @@ def _paths(ids: dict[str, str]) -> Iterator[tuple[str, str, str]]:
         "item": ids["scenes"],
         "delivery": ids["delivery"],
         "point": "1",
+        "file": "mosaic.tif",
     }
     for route in routes_of(create_app(Settings())):
         pattern = route.path or ""

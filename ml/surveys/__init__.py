@@ -1,0 +1,1 @@
+"""Surveys: many class maps as one mosaic, and how two mosaics differ."""
