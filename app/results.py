@@ -13,6 +13,7 @@ from ml.datasets.class_counts import SplitStatistics
 from ml.evaluation.metrics import Metrics
 from ml.faults import Note
 from ml.frozen import Frozen
+from ml.products.polygon_totals import PolygonTotals
 from ml.scenes.applicability import NOT_MEASURED, Applicability
 
 
@@ -84,13 +85,15 @@ class MappedAreas(Frozen):
     """The areas of a map, in hectares.
 
     area_ha: Area of each class, by class value. observed_ha: Area of the valid pixels. unobserved_ha: Of all others.
-    applicability: Whether the scene is like the training of the model.
+    applicability: Whether the scene is like the training of the model. polygons: What the polygon files have; None if
+    there are none, or if they are older than this field.
     """
 
     area_ha: dict[int, float]
     observed_ha: float
     unobserved_ha: float
     applicability: Applicability = NOT_MEASURED
+    polygons: PolygonTotals | None = None
 
 
 class Check(Frozen):

@@ -189,6 +189,7 @@ def lovasz_of(classes: int) -> str:
 
 
 THRESHOLD = 0.5  # default threshold of a prediction
+MMU_HA = 0.04  # 400 m2: smallest patch of farmland in the land surveys of China (TD/T 1055-2019), four pixels of 10 m
 Output = Literal["classes", "probability", "polygons", "tiles"]
 
 
@@ -206,6 +207,15 @@ class PredictConfig(Frozen):
         ("classes", "probability", "polygons", "tiles"), min_length=1, max_length=100, description="Products to make."
     )
     min_area_ha: float = Field(0.0, ge=0, le=1e12, description="Smaller polygons are left out of the polygon files.")
+    mmu_ha: float | None = Field(
+        None,
+        ge=0,
+        le=1e6,
+        description="Minimum mapping unit of the polygon files in hectares: smaller patches, also those that are "
+        "holes in others, are merged into the largest patch beside them. `polygons` in the document tells by how many "
+        f"hectares that changes each class. null is {MMU_HA}, the smallest patch of farmland in the land surveys of "
+        "China (TD/T 1055-2019). 0 keeps every patch.",
+    )
     simplify_m: float | None = Field(
         None,
         gt=0,

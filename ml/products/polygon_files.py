@@ -5,7 +5,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from math import ceil, degrees, log10, sqrt
@@ -26,6 +26,7 @@ from ml.geo.areas import pixel_side_m, straight_px
 from ml.geo.crs import crs_code, lonlat
 from ml.geo.grid import Grid, cut_at_date_line, grid_of
 from ml.geo.raster import open_raster
+from ml.products.mean_probability import Probabilities
 from ml.products.palette import polygons_qml
 from ml.products.polygons import Patches, patches, traced_values
 from ml.products.simplification import Simplify, simplification
@@ -35,6 +36,7 @@ DECIMALS = 7  # of a degree, which is about a centimetre: enough for pixels of t
 _FINE_PX = 8e-5  # degrees; smaller pixels need more decimals
 _ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
 _EARTH_M = 6_378_137
+_PROBABILITY_DECIMALS = 4  # a probability byte is a 250th
 _LAYER = "classes"
 LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _STYLES = """
@@ -49,6 +51,15 @@ _OWN_SRS = 100_000  # for a CRS that no authority has numbered
 Write = Callable[[Patches], None]
 
 
+@dataclass(frozen=True)
+class Written:
+    """The patches of one class. area_ha: Of those in the files. left_out_ha: Of those below `min_area_ha`."""
+
+    count: int
+    area_ha: float
+    left_out_ha: float
+
+
 def write_polygons(
     classes: Path,
     names: Sequence[ClassDef],
@@ -57,37 +68,43 @@ def write_polygons(
     *,
     min_area_ha: float,
     simplify_m: float | None = None,
+    probabilities: Probabilities | None = None,
     tick: Tick = still,
-) -> int:
+) -> dict[int, Written]:
     """Trace the patches of a class map, and write them to both files.
 
     Of two classes the patches of class 1 are traced, of more classes those of all.
 
     classes: Path of the class map. names: All classes of the map. min_area_ha: Patches smaller than this are left out.
-    simplify_m: How much outlines are simplified, see `simplification`; None writes them exactly. tick: Called at least
-    every second or so.
+    simplify_m: How much outlines are simplified, see `simplification`; None writes them exactly. probabilities: Of the
+    map; without, the attribute `probability` is null. tick: Called at least every second or so.
 
     Returns:
-        The number of patches that were written.
+        What was written, by class value.
     """
     with open_raster(classes) as dataset:
         grid = grid_of(dataset)
     name_of = {item.value: item.name for item in names}
     values = traced_values(names)
     exact: AbstractContextManager[Simplify] = nullcontext(lambda geometries: geometries)
-    number = 0
+    count, area_ha, left_out_ha = np.zeros(256, np.int64), np.zeros(256), np.zeros(256)
     with (
         simplification(classes, values, simplify_m, tick) if simplify_m else exact as simplify,
         _geojson(geojson, grid, name_of) as to_geojson,
         _gpkg(geopackage, grid, names) as to_geopackage,
     ):
         for some in patches(classes, values, tick):
-            kept = some.of_at_least(min_area_ha)
+            large = some.areas_ha >= min_area_ha
+            kept, left_out = some.chosen(large), some.chosen(~large)
+            count += np.bincount(kept.values, minlength=256)
+            area_ha += np.bincount(kept.values, kept.areas_ha, 256)
+            left_out_ha += np.bincount(left_out.values, left_out.areas_ha, 256)
+            if probabilities and len(kept.values):
+                kept = replace(kept, probabilities=probabilities.means(kept.geometries, kept.values, grid))
             drawn = replace(kept, geometries=simplify(kept.geometries))
-            number += len(drawn.values)
             to_geojson(drawn)
             to_geopackage(drawn)
-    return number
+    return {value: Written(int(count[value]), float(area_ha[value]), float(left_out_ha[value])) for value in values}
 
 
 @contextmanager
@@ -105,15 +122,21 @@ def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Wri
         def write(some: Patches) -> None:
             nonlocal separator
             written = shapely.to_geojson(outlines.in_degrees(some.geometries))
-            columns = some.values.tolist(), some.areas_ha.round(area_decimals).tolist(), written
-            for value, area_ha, outline in zip(*columns, strict=True):
-                known = json.dumps({"class": value, "name": name_of[value], "area_ha": area_ha}, ensure_ascii=False)
+            areas_ha = some.areas_ha.round(area_decimals).tolist()
+            columns = some.values.tolist(), areas_ha, _probabilities(some), written
+            for value, area_ha, probability, outline in zip(*columns, strict=True):
+                attributes = {"class": value, "name": name_of[value], "area_ha": area_ha, "probability": probability}
+                known = json.dumps(attributes, ensure_ascii=False)
                 file.write(f'{separator}{{"type": "Feature", "properties": {known}, "geometry": {outline}}}')
                 separator = ",\n"
 
         file.write('{"type": "FeatureCollection", "features": [')
         yield write
         file.write("\n]}\n")
+
+
+def _probabilities(some: Patches) -> list[float | None]:
+    return [None if np.isnan(each) else round(each, _PROBABILITY_DECIMALS) for each in some.probabilities.tolist()]
 
 
 class _Outlines:
@@ -170,10 +193,12 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
     name_of = {item.value: item.name for item in names}
     path.unlink(missing_ok=True)  # an attempt that was killed may have left it
     package = NewGeoPackage.create(path)
-    fields = (Field("class", FieldType.integer), Field("name", FieldType.text), Field("area_ha", FieldType.double))
+    kinds = {"class": FieldType.integer, "name": FieldType.text}
+    kinds |= {"area_ha": FieldType.double, "probability": FieldType.double}
+    fields = [Field(name, kind) for name, kind in kinds.items()]
     system = spatial_reference(grid.crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
-    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, class, name, area_ha) VALUES (?, ?, ?, ?)"
+    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, {', '.join(kinds)}) VALUES (?, ?, ?, ?, ?)"
     # otherwise SQLite opens a temporary file, in the folder that TMPDIR named when the process first used SQLite: the
     # sandbox of a job forbids it
     package.connection.execute("PRAGMA temp_store = MEMORY")
@@ -183,8 +208,8 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
             wkb, bounds = shapely.to_wkb(some.geometries, byte_order=1), shapely.bounds(some.geometries).tolist()
             blobs = map(_blob, wkb, bounds, repeat(system.srs_id))
             values = some.values.tolist()
-            rows = zip(blobs, values, map(name_of.get, values), some.areas_ha.tolist(), strict=True)
-            connection.executemany(insert, rows)
+            columns = values, map(name_of.get, values), some.areas_ha.tolist(), _probabilities(some)
+            connection.executemany(insert, zip(blobs, *columns, strict=True))
 
         yield write
         connection.execute("UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ?", grid.bounds)

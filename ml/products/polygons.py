@@ -34,16 +34,17 @@ class Patches:
     """Some patches of a map, arrays of shape (n,).
 
     geometries: Polygons in the CRS of the map. values: Class value of each patch. areas_ha: Geodesic areas in hectares.
+    probabilities: Mean probability of its class in each patch, 0 to 1; NaN where it is not known.
     """
 
     geometries: NDArray[np.object_]
     values: NDArray[np.uint8]
     areas_ha: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
 
-    def of_at_least(self, area_ha: float) -> "Patches":
-        """The patches with at least `area_ha` hectares."""
-        large = self.areas_ha >= area_ha
-        return Patches(self.geometries[large], self.values[large], self.areas_ha[large])
+    def chosen(self, which: NDArray[np.bool_]) -> "Patches":
+        """Those of the patches for which `which`, shape (n,), is true."""
+        return Patches(self.geometries[which], self.values[which], self.areas_ha[which], self.probabilities[which])
 
 
 def traced_values(classes: Sequence[ClassDef]) -> frozenset[int]:
@@ -69,7 +70,8 @@ def patches(classes: Path, values: Collection[int], tick: Tick = still) -> Itera
         while some := ticking(lambda: [*islice(outlines, _AT_ONCE)], tick, pixels):
             geometries = outlines_of([geometry for geometry, _ in some])
             values = np.array([value for _, value in some], np.uint8)
-            yield Patches(geometries, values, polygon_area_ha(geometries, crs))
+            unknown = np.full(len(values), np.nan)
+            yield Patches(geometries, values, polygon_area_ha(geometries, crs), unknown)
         dataset.close()
     finally:
         traced.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
 """Write the products of a finished prediction: COGs, polygons, a style and areas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ml.config import PredictConfig
+from ml.config import MMU_HA, PredictConfig
 from ml.contract import MAP_NODATA, ClassDef, Contract
 from ml.frozen import Frozen
 from ml.geo.areas import count_by_class, window_areas
@@ -13,8 +13,11 @@ from ml.geo.grid import grid_of
 from ml.geo.raster import open_raster
 from ml.geo.windows import blocks
 from ml.products.cog import MapEncoding, Raster, write_cog
+from ml.products.mean_probability import Probabilities
+from ml.products.merging import least_pixels, merged
 from ml.products.palette import classes_qml, colours, colours_to_show
 from ml.products.polygon_files import write_polygons
+from ml.products.polygon_totals import ClassPolygons, PolygonTotals
 from ml.products.web_cog import write_web_cog
 from ml.progress import Progress, Tick, Watch, silent, still
 from ml.provenance import software
@@ -41,7 +44,8 @@ class PredictResult(Frozen):
 
     files: Paths of the requested files, by name, like "classes.tif". area_ha: Hectares by class value. observed_ha,
     unobserved_ha: Hectares of the scene's valid pixels, and of the others. software: Software and hardware that made
-    the products, by name. applicability: Whether the scene is like the training of the model.
+    the products, by name. applicability: Whether the scene is like the training of the model. polygons: What the
+    polygon files have; None if they were not requested.
     """
 
     files: dict[str, Path]
@@ -50,6 +54,7 @@ class PredictResult(Frozen):
     unobserved_ha: float
     software: dict[str, str]
     applicability: Applicability = NOT_MEASURED
+    polygons: PolygonTotals | None = None
 
 
 def write_products(
@@ -72,6 +77,7 @@ def write_products(
     """
     steps = _Outputs(watch, len({"classes", *config.outputs}))
     files = {name: out / name for output in config.outputs for name in FILES[output]}
+    totals: PolygonTotals | None = None
     map_ = out / "classes.tif"  # areas and polygons are computed from it, even if it is not requested
     steps.begin("classes")
     write_cog(classes, scene, map_, classes_encoding(contract.classes), steps.tick)
@@ -81,15 +87,8 @@ def write_products(
         write_cog(probability, scene, files["probability.tif"], PROBABILITY, steps.tick)
     if "polygons" in config.outputs:
         steps.begin("polygons")
-        traced = files["polygons.geojson"], files["polygons.gpkg"]
-        write_polygons(
-            map_,
-            contract.classes,
-            *traced,
-            min_area_ha=config.min_area_ha,
-            simplify_m=config.simplify_m,
-            tick=steps.tick,
-        )
+        known = Probabilities(probability, classes if len(contract.classes) > 2 else None)
+        totals = _write_polygons(map_, known, contract.classes, config, files, area_ha, steps.tick)
     if "tiles" in config.outputs:
         steps.begin("tiles")
         if not write_web_cog(map_, files["web.tif"], colours_to_show(contract.classes), steps.tick):
@@ -107,7 +106,48 @@ def write_products(
         observed_ha=sum(by_class.values()),
         unobserved_ha=unobserved_ha,
         software=software(),
+        polygons=totals,
     )
+
+
+def _write_polygons(
+    map_: Path,
+    probabilities: Probabilities,
+    classes: Sequence[ClassDef],
+    config: PredictConfig,
+    files: Mapping[str, Path],
+    mapped_ha: Mapping[int, float],
+    tick: Tick,
+) -> PolygonTotals:
+    """Write the polygon files. mapped_ha: Hectares of the map by class value."""
+    mmu_ha = MMU_HA if config.mmu_ha is None else config.mmu_ha
+    least_px = least_pixels(map_, mmu_ha)
+    with merged(map_, least_px, tick) as smooth:
+        written = write_polygons(
+            smooth,
+            classes,
+            files["polygons.geojson"],
+            files["polygons.gpkg"],
+            min_area_ha=config.min_area_ha,
+            simplify_m=config.simplify_m,
+            probabilities=probabilities,
+            tick=tick,
+        )
+        merged_ha = mapped_ha if smooth == map_ else class_areas_ha(smooth, tick)
+    totals = (
+        ClassPolygons(
+            value=item.value,
+            name=item.name,
+            count=found.count,
+            mapped_ha=(mapped := mapped_ha.get(item.value, 0.0)),
+            merged_ha=merged_ha.get(item.value, 0.0) - mapped,
+            left_out_ha=found.left_out_ha,
+            area_ha=found.area_ha,
+        )
+        for item in classes
+        if (found := written.get(item.value))
+    )
+    return PolygonTotals(mmu_ha=mmu_ha, mmu_px=least_px, classes=tuple(totals))
 
 
 class _Outputs:

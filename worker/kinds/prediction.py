@@ -47,6 +47,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
             observed_ha=result.observed_ha,
             unobserved_ha=result.unobserved_ha,
             applicability=result.applicability,
+            polygons=result.polygons,
         )
 
     return Outcome(record, result.files)

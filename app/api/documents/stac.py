@@ -19,6 +19,7 @@ from ml.config import PredictConfig
 from ml.contract import ClassDef
 from ml.faults import Note
 from ml.products import web_grid
+from ml.products.polygon_totals import PolygonTotals
 from ml.scenes.applicability import Applicability
 from ml.scenes.inspect import SceneInfo
 
@@ -79,6 +80,7 @@ class PredictionProperties(Times):
 
     `datetime` is the time at which its scene was acquired. `software` is left out until the job has succeeded.
     `applicability` says whether the scene is like the training of the model, and is left out until then, too.
+    `polygons` says how the hectares of the polygon files follow from those of the pixels, and is left out without them.
     `warnings` say how its scene is unlike the training of the model; they are left out if there are none. The grid
     stands in the assets, because they do not share one.
     """
@@ -93,6 +95,7 @@ class PredictionProperties(Times):
     config: PredictConfig
     software: Omitted[Software]
     applicability: Omitted[Applicability]
+    polygons: Omitted[PolygonTotals]
     warnings: Omitted[tuple[Note, ...]]
 
 
@@ -181,6 +184,7 @@ class Prediction(Item[PredictionProperties]):
             config=row.config,
             software=row.software,
             applicability=row.areas.applicability if row.areas else None,
+            polygons=row.areas.polygons if row.areas else None,
             warnings=warnings or None,
         )
         assets = {name: _product(f"{url}/{name}", name, item, info, classes) for name, item in products.items()}

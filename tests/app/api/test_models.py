@@ -157,6 +157,13 @@ def test_a_prediction_gives_maps_polygons_and_hectares(
     assert "single test scene" in row["why"], "the bundle was scored on one"
     assert (row["applicability"], row["outside_share"], row["outside_ha"]) == ("inside", 0, 0)
     assert item["properties"]["applicability"]["level"] == "inside"
+    of_polygons = item["properties"]["polygons"]
+    assert (of_polygons["mmu_ha"], of_polygons["mmu_px"]) == (0.04, 4)
+    (told,) = of_polygons["classes"]
+    written = [each["properties"] for each in json.loads((tmp_path / "polygons.geojson").read_text())["features"]]
+    assert (told["name"], told["mapped_ha"], told["count"]) == (row["class"], row["mapped_ha"], len(written))
+    assert sum(each["area_ha"] for each in written) == pytest.approx(told["mapped_ha"] + told["merged_ha"], rel=1e-4)
+    assert all(0.5 <= each["probability"] <= 1 or told["merged_ha"] > 0 for each in written)
     text = http.get(f"{url}/areas", params={"f": "csv"}).content.decode("utf-8-sig")
     line = next(csv.DictReader(io.StringIO(text)))
     assert float(line["mapped_ha"]) == round(row["mapped_ha"], 4)

@@ -23,6 +23,7 @@ from ml.products.polygons import patches
 from ml.products.simplification import simplification
 from ml.products.write import class_areas_ha
 from tests.ml.conftest import GRID, MakeScene, write_scene
+from tests.ml.products.test_polygons import number_written
 
 THREE = tuple(ClassDef(value=value, name=f"class {value}") for value in range(3))
 DEGREES = Affine(1e-4, 0, 108, 0, -1e-4, 23)
@@ -125,7 +126,7 @@ def written(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What GDAL reads in both files: the outlines in degrees and those in the CRS of the map, and `area_ha`."""
     files = folder / "a.geojson", folder / "a.gpkg"
-    number = write_polygons(path, THREE, *files, min_area_ha=min_area_ha, simplify_m=simplify_m)
+    number = number_written(path, THREE, *files, min_area_ha=min_area_ha, simplify_m=simplify_m)
     tables = [read(files[0]), read(files[1], layer="classes")]
     assert [len(wkb) for _, _, wkb, _ in tables] == [number, number]
     area_ha = [columns[list(meta["fields"]).index("area_ha")] for meta, _, _, columns in tables]
@@ -170,7 +171,7 @@ def test_a_map_without_the_class_or_full_of_it_is_no_special_case(make_scene: Ma
     for value, polygons in ((0, 0), (1, 1)):
         path = make_scene(np.full((1, 70, 70), value, np.uint8), nodata=255)
         files = tmp_path / "a.geojson", tmp_path / "a.gpkg"
-        assert write_polygons(path, BINARY, *files, min_area_ha=0, simplify_m=20) == polygons
+        assert number_written(path, BINARY, *files, min_area_ha=0, simplify_m=20) == polygons
         assert len(json.loads(files[0].read_text())["features"]) == polygons
 
 
