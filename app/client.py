@@ -943,12 +943,14 @@ class Sample(Work):
         """
         return self.client.get(f"/v1/samples/{_quoted(self.id)}/answers", labeller=labeller, history=history)
 
-    def estimates(self, *, labeller: str | None = None) -> Json:
+    def estimates(self, *, labeller: str | None = None, zones: str | None = None, min_n: int | None = None) -> Json:
         """Hectares of each class with their 95 % interval, accuracies and the error matrix, from the answers.
 
-        labeller: Whose answers count alone; needed while labellers disagree.
+        labeller: Whose answers count alone; needed while labellers disagree. zones: Zone set for whose zones there are
+        rows, too. min_n: Number of points that a zone needs for an estimate of its own.
         """
-        return self.client.get(f"/v1/samples/{_quoted(self.id)}/estimates", labeller=labeller)
+        path = f"/v1/samples/{_quoted(self.id)}/estimates"
+        return self.client.get(path, labeller=labeller, zones=zones, min_n=min_n)
 
 
 def id_of_file(name: str) -> str:

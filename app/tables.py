@@ -28,6 +28,7 @@ from ml.surveys.change import Transitions
 from ml.surveys.mosaic import Mosaic
 from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import Zone, ZoneReport
+from ml.zones.locating import PlacesByZone
 from ml.zones.read import ZoneOptions
 
 Software = dict[str, str]  # what made a result, as `ml.provenance` and docs/http-api.md name it
@@ -38,7 +39,7 @@ _DOCUMENTS = (
     *(dict[str, Assessment], TrainReport, Metrics, Assessment, TrainingRequest, PromoteRequest, Verdict),
     *(PredictConfig, dict[str, Stored], MappedAreas, ProblemDocument, list[str], list[EndedAttempt], Limits),
     *(list[DeliveryAttempt], Design, DrawnSample, list[SamplePoint]),
-    *(ZoneOptions, ZoneReport, list[Zone], ClassesByZone),
+    *(ZoneOptions, ZoneReport, list[Zone], ClassesByZone, PlacesByZone),
     *(SurveyOptions, Mosaic, Transitions),
 )
 Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in _DOCUMENTS})
@@ -712,6 +713,16 @@ class SampleAnswer(Owned, Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("ix_sample_answers", "sample", "id"),)
+
+
+class SampleZones(Owned, Base):
+    """Which points of a sample lie in each zone of a set: found when it is asked for first, and then kept."""
+
+    __tablename__ = "sample_zones"
+
+    sample: Mapped[str] = mapped_column(ForeignKey("samples.id", ondelete="CASCADE"), primary_key=True)
+    zones: Mapped[str] = mapped_column(ForeignKey("zones.id", ondelete="CASCADE"), primary_key=True, index=True)
+    places: Mapped[PlacesByZone]
 
 
 class ZoneAreas(Owned, Base):

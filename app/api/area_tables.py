@@ -85,26 +85,28 @@ def as_csv(table: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def as_xlsx(table: Sequence[Line], language: choice.Language) -> bytes:
-    """A table as a workbook of Excel, with texts as texts: none is a formula or a link."""
+def as_xlsx(table: Sequence[Line], language: choice.Language, name: str = "areas") -> bytes:
+    """A table as a workbook of Excel, with texts as texts: none is a formula or a link. name: Of its sheet."""
     target = io.BytesIO()
     with xlsxwriter.Workbook(target, {"in_memory": True}) as book:
-        sheet, bold = book.add_worksheet("areas"), book.add_format({"bold": True})
+        sheet, bold = book.add_worksheet(name), book.add_format({"bold": True})
         sheet.freeze_panes(1, 0)
-        for col, name in enumerate(table[0]):
-            sheet.write_string(0, col, heading(name) if language == "zh" else name, bold)
+        for col, column in enumerate(table[0]):
+            sheet.write_string(0, col, heading(column) if language == "zh" else column, bold)
         for row, line in enumerate(table, 1):
-            for col, (name, value) in enumerate(line.items()):
-                if isinstance(value, int | float):
+            for col, (column, value) in enumerate(line.items()):
+                if isinstance(value, bool):
+                    sheet.write_boolean(row, col, value)
+                elif isinstance(value, int | float):
                     sheet.write_number(row, col, value)
                 elif value is not None:
-                    told = chinese(str(value)) if language == "zh" and name in SENTENCES else str(value)
+                    told = chinese(str(value)) if language == "zh" and column in SENTENCES else str(value)
                     sheet.write_string(row, col, told)
         sheet.autofit()
     return target.getvalue()
 
 
-def as_geojson(items: Iterable[Row], features: Path) -> Iterator[str]:
+def as_geojson(items: Iterable[Row | documents.EstimateRow], features: Path) -> Iterator[str]:
     """GeoJSON in pieces: a feature for each item, with the outline of its zone.
 
     items: The items of one zone follow each other, in the order of `features`. features: The zones as GeoJSON, one on

@@ -128,10 +128,15 @@ def answer(
 
 
 @sample.command()
-def estimate(id_: Id, labeller: OneLabeller = None, as_json: AsJson = False) -> None:
+def estimate(
+    id_: Id,
+    labeller: OneLabeller = None,
+    zones: Annotated[str | None, typer.Option(help="Zone set: estimate by its zones, too.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the hectares of each class with their 95 % interval, and the accuracies of the map."""
     with Client() as client:
-        found = client.sample(id_).estimates(labeller=labeller)
+        found = client.sample(id_).estimates(labeller=labeller, zones=zones)
     if as_json:
         output.show(found, as_json)
         return
@@ -143,18 +148,11 @@ def estimate(id_: Id, labeller: OneLabeller = None, as_json: AsJson = False) -> 
 
 
 def _show_areas(items: list[Json]) -> None:
-    columns = (
-        "class",
-        "mapped_ha",
-        "estimated_ha",
-        "se_ha",
-        "ci95_low_ha",
-        "ci95_high_ha",
-        "cv_percent",
-        "n",
-        "method",
-    )
-    output.table(columns, map(_row, items))
+    numbers = ("mapped_ha", "estimated_ha", "se_ha", "ci95_low_ha", "ci95_high_ha", "cv_percent", "n", "method")
+    if any(item["zone"] for item in items):
+        output.table(("zone", "name", "class", *numbers), [(item["zone"], item["name"], *_row(item)) for item in items])
+    else:
+        output.table(("class", *numbers), map(_row, items))
     for why in {row["why"] for row in items if row["why"]}:
         output.warn(text("no_estimate", why=why))
 

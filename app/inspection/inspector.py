@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
@@ -34,6 +34,7 @@ from app.inspection.tasks import (
     InspectLabels,
     InspectScene,
     InspectZones,
+    LocatePixels,
     MakeCog,
     MeasureChange,
     MeasureZones,
@@ -49,6 +50,7 @@ from ml.scenes.inspect import SceneInfo
 from ml.surveys.change import Transitions
 from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import InspectedZones
+from ml.zones.locating import PlacesByZone
 from ml.zones.read import ZoneOptions
 
 PICTURE_BYTES = 32 << 20  # of an answer: 2048 x 2048 px of noise, as base64, have 22 MB
@@ -195,6 +197,13 @@ class Inspector:
         """
         return self._do(MeasureChange(path=earlier, later=later, classes=classes, zones=zones), Transitions, limits)
 
+    def zones_of_pixels(
+        self, path: Path, options: ZoneOptions, map_: Path, rows: Sequence[int], cols: Sequence[int]
+    ) -> PlacesByZone:
+        """Find the zones of a layer in which pixels of a map lie, as `ml.zones.locating.pixels_by_zone` does."""
+        task = LocatePixels(path=path, options=options, map=map_, rows=tuple(rows), cols=tuple(cols))
+        return self._do(task, PlacesByZone, self.limits)
+
     def checkpoint(self, path: Path) -> CheckpointHeader:
         """Check a checkpoint and read its header, as `ml.checkpoint_tensors.inspect_checkpoint` does."""
         return self._do(InspectCheckpoint(path=path), CheckpointHeader, self.limits)
@@ -221,7 +230,7 @@ class Inspector:
 
     def _places_for(self, task: Task) -> threading.Semaphore:
         match task:
-            case MakeCog() | MeasureZones() | MeasureChange():
+            case MakeCog() | MeasureZones() | MeasureChange() | LocatePixels():
                 return self.copies
             case DrawScene():
                 return self.pictures

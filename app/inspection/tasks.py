@@ -21,6 +21,7 @@ from ml.scenes.inspect import SceneInfo, inspect_scene
 from ml.surveys.change import Transitions, transitions
 from ml.zones.areas import ClassesByZone, classes_by_zone
 from ml.zones.inspect import InspectedZones, inspect_zones
+from ml.zones.locating import PlacesByZone, pixels_by_zone
 from ml.zones.read import ZoneOptions, Zones
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -90,6 +91,21 @@ class MeasureChange(Frozen):
     def do(self) -> Transitions:
         """Do the task."""
         return transitions(self.path, self.later, self.classes, self.zones and Zones(*self.zones))
+
+
+class LocatePixels(Frozen):
+    """Find the zones of the layer `path` in which the centres of pixels of the map `map` lie. rows, cols: Of these."""
+
+    kind: Literal["zones of pixels"] = "zones of pixels"
+    path: Path
+    options: ZoneOptions
+    map: Path
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+
+    def do(self) -> PlacesByZone:
+        """Do the task."""
+        return pixels_by_zone(self.map, Zones(self.path, self.options), self.rows, self.cols)
 
 
 class InspectCheckpoint(Frozen):
@@ -169,7 +185,15 @@ def as_png(pixels: np.ndarray) -> bytes:
 
 
 Task = (
-    InspectScene | InspectLabels | InspectZones | MeasureZones | MeasureChange | InspectCheckpoint | MakeCog | DrawScene
+    InspectScene
+    | InspectLabels
+    | InspectZones
+    | MeasureZones
+    | MeasureChange
+    | LocatePixels
+    | InspectCheckpoint
+    | MakeCog
+    | DrawScene
 )
 
 
@@ -183,7 +207,7 @@ class Order(Frozen):
     def readable(self) -> tuple[Path, ...]:
         """The files that the task may read."""
         match self.task:
-            case MeasureZones(path=path, map=map_):
+            case MeasureZones(path=path, map=map_) | LocatePixels(path=path, map=map_):
                 return path, map_
             case MeasureChange(path=path, later=later, zones=zones):
                 return path, later, *(zones[:1] if zones else ())

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.mapping import answers, samples
+from app.mapping import answers, sample_zones, samples
+from app.mapping.sample_zones import ZoneEstimate
 from app.tables import Sample
 from ml.estimation.estimate import SampleEstimates, estimate
 from ml.estimation.sample import Points, Strata
 from ml.estimation.sample import Sample as Answered
+from ml.estimation.zones import MIN_POINTS
 from ml.faults import Note
 from ml.sampling.design import DrawnSample
 
@@ -24,12 +26,20 @@ class Estimated:
     unusable: int
     left: int
     notes: tuple[Note, ...]
+    by_zone: tuple[ZoneEstimate, ...] = ()
 
 
-def of_sample(session: Session, sample: Sample, labeller: str | None = None) -> Estimated:
+def of_sample(
+    session: Session,
+    sample: Sample,
+    labeller: str | None = None,
+    zones: str | None = None,
+    min_points: int = MIN_POINTS,
+) -> Estimated:
     """Estimate the area of each class and the accuracies of the map from the points that have a class.
 
-    labeller: As for `answers.settled`. Raises `NotReady`, `NotFound`, `Conflict`.
+    labeller: As for `answers.settled`. zones: Zone set by whose zones areas are estimated, too. min_points: That a zone
+    needs for an estimate of its own. Raises `NotReady`, `NotFound`, `Conflict`.
     """
     drawn, points = samples.result(session, sample)
     known = answers.settled(session, sample.id, labeller)
@@ -48,9 +58,15 @@ def of_sample(session: Session, sample: Sample, labeller: str | None = None) -> 
     )
     unusable = len(known) - len(used)
     in_training = sum(bool(point.in_training) for point, _ in used)
+    answered = Answered(sample.design.kind, strata, columns)
+    found = estimate(answered, len(classes))
+    ids = [point.id for point, _ in used]
     return Estimated(
         drawn=drawn,
-        found=estimate(Answered(sample.design.kind, strata, columns), len(classes)),
+        found=found,
+        by_zone=sample_zones.estimates(session, sample, zones, answered, ids, drawn.frame, found.rows, min_points)
+        if zones
+        else (),
         answered=len(used),
         unusable=unusable,
         left=len(points) - len(known),

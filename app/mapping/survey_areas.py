@@ -48,7 +48,7 @@ def task(services: Services, survey: str, name: str) -> zone_areas.Task | None:
     Raises `NotFound`, `NotReady`, or `Invalid` for unknown zones.
     """
     with services.database.read() as session:
-        row, found = surveys.get(session, survey), zone_areas.known(session, name)
+        row, found = surveys.get(session, survey), zone_areas.known_zones(session, name)
         products, mosaic = surveys.result(session, row)
         if session.get(SurveyZoneAreas, (survey, name)) is not None:
             return None
@@ -90,7 +90,7 @@ def change_task(services: Services, survey: str, earlier: str, name: str | None)
         if before is None or before.id == row.id:
             hint = "Name another one: GET /v1/surveys lists the surveys."
             raise invalid("unknown-survey", f"There is no other survey {earlier!r}.", hint, "/with")
-        used = None if name is None else zone_areas.known(session, name)
+        used = None if name is None else zone_areas.known_zones(session, name)
         found = [surveys.result(session, each) for each in (before, row)]
         classes = surveys.classes_of(session, before), surveys.classes_of(session, row)
         if faults := class_faults(*classes):

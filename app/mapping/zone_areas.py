@@ -55,7 +55,7 @@ def task(services: Services, prediction: str, name: str) -> Task | None:
     Raises `NotFound`, also for a prediction without a map of classes, `NotReady`, or `Invalid` for unknown zones.
     """
     with services.database.read() as session:
-        row, found = predictions.get(session, prediction), known(session, name)
+        row, found = predictions.get(session, prediction), known_zones(session, name)
         products = predictions.products_of(session, row)
         if session.get(ZoneAreas, (prediction, name)) is not None:
             return None
@@ -70,7 +70,7 @@ def _of_prediction(prediction: str, zones: str, classes: ClassesByZone) -> ZoneA
     return ZoneAreas(prediction=prediction, zones=zones, classes=classes)
 
 
-def known(session: Session, name: str) -> ZoneSet:
+def known_zones(session: Session, name: str) -> ZoneSet:
     """The zone set that a query names. Raises `Invalid`."""
     found = session.get(ZoneSet, name)
     if found is None:

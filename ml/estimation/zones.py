@@ -22,11 +22,13 @@ class Zones:
 
     mapped_ha: Hectares by zone and map class, shape (zones, classes): exact, and of all ground of the zone that could
     have been sampled. auxiliary_ha: Totals of `Auxiliary.values` by zone and class, of the same shape, if the estimates
-    have such an auxiliary; without, the class of the map is the auxiliary.
+    have such an auxiliary; without, the class of the map is the auxiliary. members: Which points lie in each zone,
+    shape (points, zones), instead of `Points.zone`: where zones overlap, a point lies in several.
     """
 
     mapped_ha: Floats
     auxiliary_ha: Floats | None = None
+    members: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def zone_rows(
     Raises:
         ValueError: The points have no zones, or the totals of the auxiliary are missing for the zones.
     """
-    if sample.points.zone is None:
+    if sample.points.zone is None and zones.members is None:
         raise ValueError("estimates by zone need the zone of each point")
     if auxiliary and zones.auxiliary_ha is None:
         raise ValueError("estimates by zone need the totals of the auxiliary by zone")
@@ -77,11 +79,17 @@ def zone_rows(
         area_ha=zones.mapped_ha.sum(axis=1),
         mapped_ha=zones.mapped_ha,
         auxiliary_ha=zones.mapped_ha if auxiliary is None or zones.auxiliary_ha is None else zones.auxiliary_ha,
-        members=sample.points.zone[:, None] == np.arange(len(zones.mapped_ha)),
+        members=_members(sample, zones),
     )
     at_points = mapped if auxiliary is None else auxiliary.values
     by_class = [_rows(sample, k, truly, mapped, at_points, columns, min_points) for k in range(truly.shape[1])]
     return (row for rows in zip(*by_class, strict=True) for row in rows)
+
+
+def _members(sample: Sample, zones: Zones) -> NDArray[np.bool_]:
+    if zones.members is not None or sample.points.zone is None:
+        return np.asarray(zones.members)
+    return np.asarray(sample.points.zone[:, None] == np.arange(len(zones.mapped_ha)))
 
 
 def _rows(

@@ -9,6 +9,7 @@ from app.api.documents.base import Document
 from app.api.documents.stac import Geometry
 from app.mapping.estimates import Estimated
 from app.mapping.predictions import MU_PER_HA
+from app.mapping.sample_zones import ZoneEstimate
 from ml.estimation.rows import SOURCES, AreaRow
 from ml.estimation.values import Estimate
 from ml.faults import Note
@@ -16,9 +17,9 @@ from ml.sampling.design import Frame
 
 
 class EstimateRow(Document):
-    """The estimated area of one class. `zone` and `name` are null, because the row is for the whole map."""
+    """The estimated area of one class. `zone` and `name` are null in the rows for the whole map."""
 
-    zone: str | None = None
+    zone: str | None = Field(None, description="Code of the zone.")
     name: str | None = None
     class_name: str = Field(alias="class")
     mapped_ha: float = Field(description="Hectares of the class, as counted on the map.")
@@ -33,13 +34,27 @@ class EstimateRow(Document):
     n: int = Field(description="Number of points with a class.")
     method: str = Field(description="Name of the estimator; `methods` has its source.")
     why: str | None = None
+    too_few: bool = Field(
+        False,
+        description="Whether the zone has fewer points than an estimate of its own needs: `method` is then composite "
+        "or synthetic.",
+    )
+    benchmarked_ha: float | None = Field(
+        None,
+        description="`estimated_ha` of a zone, scaled so that the zones that are parts of the same add up to the whole "
+        "map, class by class; null for the whole map, where zones overlap, and where one has no estimate.",
+    )
 
     @classmethod
-    def of(cls, row: AreaRow, frame: Frame) -> "EstimateRow":
-        """The row for the area of one class. frame: Of the sample."""
+    def of(cls, row: AreaRow, frame: Frame, of_zone: ZoneEstimate | None = None) -> "EstimateRow":
+        """The row for the area of one class. frame: Of the sample. of_zone: If it is that of a zone."""
         item, area = frame.classes[row.class_index], row.area
-        mapped = frame.class_area_ha[item.value]
+        mapped = of_zone.mapped_ha if of_zone else frame.class_area_ha[item.value]
         return cls(
+            zone=of_zone and of_zone.zone.code,
+            name=of_zone and of_zone.zone.name,
+            too_few=row.too_few,
+            benchmarked_ha=of_zone and of_zone.benchmarked_ha,
             class_name=item.name,
             mapped_ha=mapped,
             mapped_mu=MU_PER_HA * mapped,
@@ -94,6 +109,7 @@ class Estimates(Document):
 
     sample: str
     labeller: str | None
+    zones: str | None = Field(None, description="Id of the zone set by whose zones areas were estimated, too.")
     items: tuple[EstimateRow, ...]
     overall: Accuracy
     accuracies: tuple[ClassAccuracy, ...]
@@ -106,14 +122,21 @@ class Estimates(Document):
     notes: tuple[Note, ...]
 
     @classmethod
-    def of(cls, sample: str, labeller: str | None, made: Estimated) -> "Estimates":
-        """The document of what was estimated. sample: id. labeller: whose answers counted, if only theirs did."""
+    def of(cls, sample: str, labeller: str | None, made: Estimated, zones: str | None = None) -> "Estimates":
+        """The document of what was estimated.
+
+        sample: id. labeller: whose answers counted, if only theirs did. zones: id of the zone set, if there is one.
+        """
         frame, found = made.drawn.frame, made.found
         names = tuple(item.name for item in frame.classes)
         return cls(
             sample=sample,
             labeller=labeller,
-            items=tuple(EstimateRow.of(row, frame) for row in found.rows),
+            zones=zones,
+            items=(
+                *(EstimateRow.of(row, frame) for row in found.rows),
+                *(EstimateRow.of(each.row, frame, each) for each in made.by_zone),
+            ),
             overall=Accuracy.of(found.overall),
             accuracies=tuple(_accuracies(names, found.users, found.producers)),
             matrix=ErrorMatrix(
@@ -121,7 +144,7 @@ class Estimates(Document):
                 counts=found.counts.tolist(),
                 shares=None if found.shares is None else found.shares.tolist(),
             ),
-            methods={row.method: SOURCES[row.method] for row in found.rows},
+            methods={row.method: SOURCES[row.method] for row in (*found.rows, *(each.row for each in made.by_zone))},
             points=made.answered + made.unusable + made.left,
             answered=made.answered,
             unusable=made.unusable,
