@@ -943,6 +943,18 @@ class Sample(Work):
         """
         return self.client.get(f"/v1/samples/{_quoted(self.id)}/answers", labeller=labeller, history=history)
 
+    def change(
+        self, earlier: str, *, labeller: str | None = None, earlier_labeller: str | None = None
+    ) -> list[dict[str, Any]]:
+        """By how many hectares each class has changed since an earlier sample of the same ground, with a 95 % interval.
+
+        earlier: Its id; or the id of this sample, if `earlier_labeller` and `labeller` have labelled its points as they
+        were in the two seasons.
+        """
+        named = {"earlier": earlier, "labeller": labeller, "earlier_labeller": earlier_labeller}
+        items: list[dict[str, Any]] = self.client.get(f"/v1/samples/{_quoted(self.id)}/change", **named)["items"]
+        return items
+
     def estimates(self, *, labeller: str | None = None, zones: str | None = None, min_n: int | None = None) -> Json:
         """Hectares of each class with their 95 % interval, accuracies and the error matrix, from the answers.
 

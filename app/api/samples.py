@@ -37,7 +37,7 @@ from app.core.preconditions import IfMatch
 from app.data import scenes
 from app.jobs import lifecycle
 from app.language.choice import Language
-from app.mapping import answers, chips, estimates, predictions, sample_zones, samples
+from app.mapping import answers, changes, chips, estimates, predictions, sample_zones, samples
 from app.mapping.zones import features
 from app.requests import SampleRequest, TitlePatch, shown
 from app.services import Services
@@ -276,6 +276,38 @@ def _estimates(
     return found
 
 
+@router.get(
+    "/{id}/change",
+    response_model=documents.Changes,
+    responses=content({"text/csv": TEXT, area_tables.XLSX: BINARY}) | problems(404, 409),
+)
+def get_change(
+    session: Reading,
+    id_: Id,
+    language: Spoken,
+    earlier: Annotated[str, Query(pattern=f"^{ID.pattern}$", description="Id of the sample of the earlier season.")],
+    f: Annotated[Literal["json", "csv", "xlsx"], Query(description="csv has a byte order mark, for Excel.")] = "json",
+    labeller: OneLabeller = None,
+    earlier_labeller: OneLabeller = None,
+) -> documents.Changes | Response:
+    """By how many hectares each class has changed since an earlier sample of the same ground, with a 95 % interval.
+
+    Of one sample that was labelled for two seasons, `earlier` is its own id, and the labellers say which season is
+    which.
+    """
+    sample = samples.get(session, id_)
+    found = changes.between(session, sample, earlier, labeller, earlier_labeller)
+    document = documents.Changes.of(earlier, id_, found)
+    if f == "json":
+        return document
+    lines = [_line(item.model_dump()) | {"earlier": earlier, "later": id_} for item in document.items]
+    if f == "csv":
+        return csv_answer(area_tables.as_csv(lines), language)
+    headers = {"Content-Disposition": f'attachment; filename="{id_}-change.xlsx"', "Vary": "Accept-Language"}
+    book = area_tables.as_xlsx(lines, language, "change")
+    return Response(book, media_type=area_tables.XLSX, headers=headers)
+
+
 def _document(session: Session, id_: str) -> documents.Sample:
     return documents.Sample.of(samples.get(session, id_), lifecycle.get(session, id_))
 
@@ -316,12 +348,12 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _lines(found: documents.Estimates) -> list[area_tables.Line]:
     """A line for each row. Hectares and mu have four decimals, which is a square metre; the cv has six."""
-    lines = []
-    for item in found.items:
-        low, high = item.ci95_ha or (None, None)
-        line = item.model_dump(exclude={"ci95_ha"}) | {"ci95_low_ha": low, "ci95_high_ha": high, "sample": found.sample}
-        lines.append({name: _rounded(name, value) for name, value in line.items()})
-    return lines
+    return [_line(item.model_dump()) | {"sample": found.sample} for item in found.items]
+
+
+def _line(row: dict[str, Any]) -> area_tables.Line:
+    low, high = row.pop("ci95_ha") or (None, None)
+    return {name: _rounded(name, value) for name, value in (row | {"ci95_low_ha": low, "ci95_high_ha": high}).items()}
 
 
 def _rounded(name: str, value: object) -> object:

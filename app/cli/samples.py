@@ -147,6 +147,27 @@ def estimate(
     output.notes(found["notes"])
 
 
+@sample.command()
+def change(
+    id_: Id,
+    earlier: Annotated[str, typer.Argument(metavar="EARLIER", help="Id of the sample of the earlier season.")],
+    labeller: OneLabeller = None,
+    earlier_labeller: Annotated[str | None, typer.Option(help="Whose answers count in the earlier season.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print by how many hectares each class has changed since an earlier sample of the same ground."""
+    with Client() as client:
+        found = client.sample(id_).change(earlier, labeller=labeller, earlier_labeller=earlier_labeller)
+    if as_json:
+        output.show(found, as_json)
+        return
+    columns = ("class", "earlier_ha", "later_ha", "change_ha", "se_ha")
+    rows = ([*(row[column] for column in columns), *(row["ci95_ha"] or (None, None)), row["method"]] for row in found)
+    output.table((*columns, "ci95_low_ha", "ci95_high_ha", "method"), rows)
+    for why in {row["why"] for row in found if row["why"]}:
+        output.warn(text("no_estimate", why=why))
+
+
 def _show_areas(items: list[Json]) -> None:
     numbers = ("mapped_ha", "estimated_ha", "se_ha", "ci95_low_ha", "ci95_high_ha", "cv_percent", "n", "method")
     if any(item["zone"] for item in items):

@@ -1,5 +1,6 @@
 """Estimates: areas and accuracies that the answers to a sample tell of a map."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from ml.estimation.sample import Points, Strata
 from ml.estimation.sample import Sample as Answered
 from ml.estimation.zones import MIN_POINTS
 from ml.faults import Note
-from ml.sampling.design import DrawnSample
+from ml.sampling.design import DrawnSample, SamplePoint
+
+Used = tuple[SamplePoint, int]  # a point, and the value of its true class
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,37 @@ def of_sample(
     """
     drawn, points = samples.result(session, sample)
     known = answers.settled(session, sample.id, labeller)
-    used = [(point, value) for point in points if (value := known.get(point.id)) is not None]
+    used = _with_class(points, known)
+    of_points = answered(sample, drawn, used)
+    found = estimate(of_points, len(drawn.frame.classes))
+    ids = [point.id for point, _ in used]
+    unusable = len(known) - len(used)
+    in_training = sum(bool(point.in_training) for point, _ in used)
+    return Estimated(
+        drawn=drawn,
+        found=found,
+        by_zone=sample_zones.estimates(session, sample, zones, of_points, ids, drawn.frame, found.rows, min_points)
+        if zones
+        else (),
+        answered=len(used),
+        unusable=unusable,
+        left=len(points) - len(known),
+        notes=_notes(len(points), unusable, len(points) - len(known), in_training),
+    )
+
+
+def used_points(session: Session, sample: Sample, labeller: str | None) -> list[Used]:
+    """The points of a sample that have a class. labeller: As for `answers.settled`. Raises as that does."""
+    _, points = samples.result(session, sample)
+    return _with_class(points, answers.settled(session, sample.id, labeller))
+
+
+def _with_class(points: Sequence[SamplePoint], known: Mapping[int, int | None]) -> list[Used]:
+    return [(point, value) for point in points if (value := known.get(point.id)) is not None]
+
+
+def answered(sample: Sample, drawn: DrawnSample, used: Sequence[Used]) -> Answered:
+    """A sample with its points that have a class, for the estimators."""
     classes = [item.value for item in drawn.frame.classes]
     keys = [stratum.key for stratum in drawn.strata]
     strata = Strata(
@@ -56,22 +89,7 @@ def of_sample(
         mapped=np.array([classes.index(point.map_class) for point, _ in used], dtype=np.int64),
         reference=np.array([classes.index(value) for _, value in used], dtype=np.int64),
     )
-    unusable = len(known) - len(used)
-    in_training = sum(bool(point.in_training) for point, _ in used)
-    answered = Answered(sample.design.kind, strata, columns)
-    found = estimate(answered, len(classes))
-    ids = [point.id for point, _ in used]
-    return Estimated(
-        drawn=drawn,
-        found=found,
-        by_zone=sample_zones.estimates(session, sample, zones, answered, ids, drawn.frame, found.rows, min_points)
-        if zones
-        else (),
-        answered=len(used),
-        unusable=unusable,
-        left=len(points) - len(known),
-        notes=_notes(len(points), unusable, len(points) - len(known), in_training),
-    )
+    return Answered(sample.design.kind, strata, columns)
 
 
 def _notes(points: int, unusable: int, left: int, in_training: int) -> tuple[Note, ...]:

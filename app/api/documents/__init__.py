@@ -17,7 +17,7 @@ from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
 from app.api.documents.datasets import Dataset, Datasets
 from app.api.documents.deletion import Deletion
-from app.api.documents.estimates import EstimateFeatures, EstimateRow, Estimates
+from app.api.documents.estimates import Changes, EstimateFeatures, EstimateRow, Estimates
 from app.api.documents.evaluations import Evaluation, Evaluations
 from app.api.documents.experiments import Experiment, Experiments
 from app.api.documents.jobs import Job, Jobs, Kind, Status, StatusInfo, result_of
@@ -59,6 +59,7 @@ __all__ = [
     "ChangeFeatures",
     "ChangeRow",
     "ChangeTable",
+    "Changes",
     "Conformance",
     "Dataset",
     "Datasets",

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from app.api.documents.base import Document
 from app.api.documents.stac import Geometry
+from app.mapping.changes import SOURCES as SOURCES_OF_CHANGE
+from app.mapping.changes import Change
 from app.mapping.estimates import Estimated
 from app.mapping.predictions import MU_PER_HA
 from app.mapping.sample_zones import ZoneEstimate
@@ -179,3 +181,53 @@ class EstimateFeatures(Document):
         """The features of these rows. footprint: Of the scene, as a GeoJSON geometry."""
         geometry = Geometry.model_validate(footprint)
         return cls(features=tuple(EstimateFeature(geometry=geometry, properties=row) for row in rows))
+
+
+class ChangeRow(Document):
+    """The change of the area of one class. Hectares of both seasons are estimates, each with its standard error."""
+
+    class_name: str = Field(alias="class")
+    earlier_ha: float | None
+    earlier_se_ha: float | None
+    later_ha: float | None
+    later_se_ha: float | None
+    change_ha: float | None = Field(description="Hectares of the later season less those of the earlier one.")
+    se_ha: float | None = Field(description="Standard error of `change_ha`.")
+    ci95_ha: tuple[float, float] | None = Field(description="95 % confidence interval of `change_ha`: low, high.")
+    earlier_n: int
+    later_n: int
+    method: str
+    why: str | None
+
+    @classmethod
+    def of(cls, found: Change) -> "ChangeRow":
+        """The row of one class."""
+        return cls(
+            class_name=found.class_name,
+            earlier_ha=found.earlier.value,
+            earlier_se_ha=found.earlier.se,
+            later_ha=found.later.value,
+            later_se_ha=found.later.se,
+            change_ha=found.change.value,
+            se_ha=found.change.se,
+            ci95_ha=found.change.ci95,
+            earlier_n=found.n[0],
+            later_n=found.n[1],
+            method=found.method,
+            why=found.change.why,
+        )
+
+
+class Changes(Document):
+    """The change of areas between two seasons. `methods` has the source of each estimator by its name."""
+
+    earlier: str = Field(description="Id of the sample of the earlier season.")
+    later: str = Field(description="Id of the sample of the later season.")
+    items: tuple[ChangeRow, ...]
+    methods: dict[str, str]
+
+    @classmethod
+    def of(cls, earlier: str, later: str, found: Sequence[Change]) -> "Changes":
+        """The document of the changes between two samples."""
+        methods = {each.method: SOURCES_OF_CHANGE[each.method] for each in found}
+        return cls(earlier=earlier, later=later, items=tuple(map(ChangeRow.of, found)), methods=methods)

@@ -46,6 +46,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("list_samples", "get_sample", "get_points", "get_chip", "get_answers", "get_estimates"),
         *("list_surveys", "get_survey", "get_survey_scenes", "get_survey_areas", "get_survey_change"),
         "get_survey_file",
+        "get_change",
         *("list_evaluations", "get_evaluation", "list_schedules", "get_schedule", "list_runs", "get_run"),
         *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
         *("get_collection_item", "search_items", "post_search", "get_tile", "get_tilejson", "get_preview"),

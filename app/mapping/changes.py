@@ -1,0 +1,113 @@
+"""The change of areas between two seasons, from two samples, or from two labellings of one sample."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry import shape
+from sqlalchemy.orm import Session
+
+from app.core.errors import invalid, refuse_any
+from app.data import scenes
+from app.mapping import estimates, predictions, samples
+from app.tables import Sample
+from ml.estimation.change import change_at_points, change_of_areas
+from ml.estimation.values import Estimate
+from ml.faults import Fault
+
+SAME_GROUND = 0.99  # share of the area of either that both must have in common
+SOURCES = {
+    "independent": "difference of two independent estimates; interval of Zou and Donner 2008 (doi 10.1002/sim.3095)",
+    "same points": "difference at the same points, with their covariance; Cochran 1977, chapter 12",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of the area of one class. earlier, later, change: In hectares. n: Points of both that were used."""
+
+    class_name: str
+    earlier: Estimate
+    later: Estimate
+    change: Estimate
+    n: tuple[int, int]
+    method: str
+
+
+def between(
+    session: Session, later: Sample, earlier_id: str, labeller: str | None, earlier_labeller: str | None
+) -> tuple[Change, ...]:
+    """The change of each class from an earlier sample to a later one, of the same ground.
+
+    They are two samples, whose points are independent of each other; or one, whose points `earlier_labeller` and
+    `labeller` have labelled as they were in the two seasons.
+
+    Raises `Invalid`, `NotReady`, `NotFound` for a labeller, `Conflict`.
+    """
+    earlier = session.get(Sample, earlier_id)
+    if earlier is None:
+        hint = "GET /v1/samples lists the samples."
+        raise invalid("unknown-sample", f"There is no sample {earlier_id!r}.", hint, "/earlier")
+    refuse_any("invalid-change", _faults(session, later, earlier, labeller, earlier_labeller))
+    before, after = (
+        estimates.of_sample(session, sample, name) for sample, name in ((earlier, earlier_labeller), (later, labeller))
+    )
+    changes = (
+        _at_points(session, later, labeller, earlier_labeller)
+        if earlier.id == later.id
+        else [
+            change_of_areas(one.area, other.area)
+            for one, other in zip(before.found.rows, after.found.rows, strict=True)
+        ]
+    )
+    method = "same points" if earlier.id == later.id else "independent"
+    columns = before.drawn.frame.classes, before.found.rows, after.found.rows, changes
+    return tuple(
+        Change(item.name, one.area, other.area, change, (before.answered, after.answered), method)
+        for item, one, other, change in zip(*columns, strict=True)
+    )
+
+
+def _at_points(session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None) -> list[Estimate]:
+    """The change of each class at the points that have a class in both seasons."""
+    seasons = [estimates.used_points(session, sample, name) for name in (earlier_labeller, labeller)]
+    before, after = ({point.id: value for point, value in used} for used in seasons)
+    both = [(point, value) for point, value in seasons[1] if point.id in before]
+    drawn, _ = samples.result(session, sample)
+    answered = estimates.answered(sample, drawn, both)
+    found = []
+    for item in drawn.frame.classes:
+        columns = ([float(known[point.id] == item.value) for point, _ in both] for known in (before, after))
+        found.append(change_at_points(answered, *(np.array(column) for column in columns)))
+    return found
+
+
+def _faults(
+    session: Session, later: Sample, earlier: Sample, labeller: str | None, earlier_labeller: str | None
+) -> Iterator[Fault]:
+    if later.id == earlier.id:
+        if labeller is None or earlier_labeller is None or labeller == earlier_labeller:
+            hint = "Say labeller and earlier_labeller: who labelled the points as they were in each season."
+            yield Fault("same_labels", "A sample has no change to itself.", hint, "/earlier_labeller")
+        return
+    (one, _), (other, _) = (samples.result(session, sample) for sample in (earlier, later))
+    names = [[item.name for item in drawn.frame.classes] for drawn in (one, other)]
+    if names[0] != names[1]:
+        detail = f"The maps have other classes: {', '.join(names[0])}; and {', '.join(names[1])}."
+        yield Fault("other_classes", detail, "Compare samples of maps with the same classes.", "/earlier")
+    if not _same_ground(session, earlier, later) or not _alike(one.frame.area_ha, other.frame.area_ha):
+        detail = f"The samples are of {one.frame.area_ha:,.1f} ha and of {other.frame.area_ha:,.1f} ha of other ground."
+        hint = "A change needs the same ground in both seasons: cut the scenes to it, map them, and draw new samples."
+        yield Fault("other_ground", detail, hint, "/earlier")
+
+
+def _same_ground(session: Session, *both: Sample) -> bool:
+    """Whether the scenes of two samples have nearly the same outline."""
+    named = (predictions.get(session, sample.prediction).scene for sample in both)
+    outlines = [shape(scenes.get(session, scene).info.footprint) for scene in named]
+    return bool(shapely.intersection(*outlines).area >= SAME_GROUND * shapely.union(*outlines).area)
+
+
+def _alike(one_ha: float, other_ha: float) -> bool:
+    return min(one_ha, other_ha) >= SAME_GROUND * max(one_ha, other_ha)
