@@ -24,11 +24,13 @@ def draw(
     target_cv: Annotated[
         float | None, typer.Option(help="Instead of -n: the largest standard error, as a share of the area.")
     ] = None,
-    kind: Annotated[str, typer.Option(help="stratified, random or systematic.")] = "stratified",
+    kind: Annotated[str, typer.Option(help="stratified, random, systematic or cluster.")] = "stratified",
     allocation: Annotated[str | None, typer.Option(help="proportional, equal, neyman or power.")] = None,
     min_per_stratum: Annotated[
         int | None, typer.Option(help="Least number of points in each class of the map.")
     ] = None,
+    cluster_px: Annotated[int | None, typer.Option(help="Side of the blocks of a cluster sample, in pixels.")] = None,
+    per_cluster: Annotated[int | None, typer.Option(help="Number of points in each block of a cluster sample.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same points.")] = 0,
     title: options.Title = None,
     no_wait: options.NoWait = False,
@@ -36,6 +38,7 @@ def draw(
 ) -> None:
     """Draw points of a map by chance, for people to label."""
     given = {"n": n, "target_cv": target_cv, "allocation": allocation, "min_per_stratum": min_per_stratum}
+    given |= {"cluster_px": cluster_px, "per_cluster": per_cluster}
     design = {"kind": kind, "seed": seed} | {name: value for name, value in given.items() if value is not None}
     with Client() as client:
         drawn = client.draw_sample(map_, design=design, title=title)

@@ -79,15 +79,18 @@ def answered(sample: Sample, drawn: DrawnSample, used: Sequence[Used]) -> Answer
     """A sample with its points that have a class, for the estimators."""
     classes = [item.value for item in drawn.frame.classes]
     keys = [stratum.key for stratum in drawn.strata]
+    clustered = sample.design.kind == "cluster"
     strata = Strata(
         names=tuple(stratum.name for stratum in drawn.strata),
         area_ha=np.array([stratum.area_ha for stratum in drawn.strata]),
-        units=np.array([stratum.pixels for stratum in drawn.strata], dtype=np.float64),
+        # of a cluster only some pixels are seen, so that the correction would promise too much
+        units=None if clustered else np.array([stratum.pixels for stratum in drawn.strata], dtype=np.float64),
     )
     columns = Points(
         stratum=np.array([keys.index(point.stratum) for point, _ in used], dtype=np.int64),
         mapped=np.array([classes.index(point.map_class) for point, _ in used], dtype=np.int64),
         reference=np.array([classes.index(value) for _, value in used], dtype=np.int64),
+        cluster=np.array([point.cluster for point, _ in used], dtype=np.int64) if clustered else None,
     )
     return Answered(sample.design.kind, strata, columns)
 

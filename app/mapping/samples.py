@@ -22,11 +22,12 @@ from app.tables import Dataset, Prediction, Sample
 from ml.config import THRESHOLD
 from ml.faults import Fault
 from ml.geo.grid import far_apart
-from ml.sampling.design import DrawnSample, SamplePoint
+from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.sampling.plan import ErrorRates
 
 MAP = "classes.tif"
 _OF_STRATA = {"strata", "allocation", "min_per_stratum"}
+_OF_CLUSTERS = {"cluster_px", "per_cluster"}
 get = getter(Sample, "sample")
 
 
@@ -74,6 +75,25 @@ def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
         for name in sorted(_OF_STRATA & request.design.model_fields_set):
             hint = 'Leave it out, or ask for {"kind": "stratified"}.'
             yield Fault("not_stratified", f"{name} is for stratified samples alone.", hint, f"/design/{name}")
+    yield from _cluster_faults(request.design)
+
+
+def _cluster_faults(design: Design) -> Iterator[Fault]:
+    if design.kind != "cluster":
+        for name in sorted(_OF_CLUSTERS & design.model_fields_set):
+            hint = 'Leave it out, or ask for {"kind": "cluster"}.'
+            yield Fault("not_clustered", f"{name} is for samples of clusters alone.", hint, f"/design/{name}")
+        return
+    if design.target_cv is not None:
+        hint = "Say n: how much the points of a cluster are alike is not known before they are labelled."
+        yield Fault(
+            "size_of_clusters", "A target cannot tell the size of a sample of clusters.", hint, "/design/target_cv"
+        )
+    if design.per_cluster > design.cluster_px**2:
+        detail = f"A cluster of {design.cluster_px} x {design.cluster_px} pixels has no {design.per_cluster} places."
+        yield Fault(
+            "size_of_clusters", detail, "Ask for fewer points in each, or larger clusters.", "/design/per_cluster"
+        )
 
 
 def _map_faults(session: Session, map_: str) -> Iterator[Fault]:

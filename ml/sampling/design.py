@@ -10,7 +10,7 @@ from ml.frozen import Frozen
 
 MOST_POINTS = 10_000
 WHOLE = "all"  # key of the one stratum of a design without strata
-Kind = Literal["stratified", "random", "systematic"]
+Kind = Literal["stratified", "random", "systematic", "cluster"]
 Allocation = Literal["proportional", "equal", "neyman", "power"]
 
 
@@ -18,7 +18,7 @@ class Design(Frozen):
     """How a sample is drawn. Either `n` or `target_cv` says how large it is.
 
     "stratified" draws pixels at random in each class of the map, "random" in the whole map, "systematic" draws one
-    pixel in each cell of a regular grid that begins at random.
+    pixel in each cell of a regular grid that begins at random, "cluster" draws blocks of the map and pixels in each.
     """
 
     kind: Kind = "stratified"
@@ -40,6 +40,10 @@ class Design(Frozen):
         "model on its test split.",
     )
     min_per_stratum: int = Field(30, ge=2, le=1000, description="Least number of points in each stratum.")
+    cluster_px: int = Field(100, ge=2, le=10_000, description="Side of the blocks of a cluster sample, in pixels.")
+    per_cluster: int = Field(
+        5, ge=1, le=1000, description="Number of points in each block of a cluster sample; at most cluster_px squared."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="The same map, design and seed give the same points.")
 
 
@@ -47,7 +51,8 @@ class Stratum(Frozen):
     """A part of the map with points of its own.
 
     key: The value of the class as a text, or `WHOLE`. name: For people. pixels, area_ha: Of the stratum. n: Number of
-    its points. inclusion: Probability of each of its pixels to be in the sample.
+    its points. inclusion: Probability of each of its pixels to be in the sample. clusters: How many clusters could have
+    been drawn, in a cluster sample.
     """
 
     key: str
@@ -56,6 +61,7 @@ class Stratum(Frozen):
     area_ha: float
     n: int
     inclusion: float
+    clusters: int | None = None
 
 
 class Frame(Frozen):
@@ -101,7 +107,8 @@ class SamplePoint(Frozen):
 
     id: 1, 2, ... in random order, which tells nothing of the strata. lon, lat: Centre of the pixel in degrees of WGS
     84. row, col: From 0. stratum: Key of its stratum. map_class: Value of its class on the map. in_training: Whether
-    the model was trained on it; None if that is not known.
+    the model was trained on it; None if that is not known. cluster: The number of its cluster, 1, 2, ... in random
+    order; None but in a cluster sample.
     """
 
     id: int
@@ -112,3 +119,4 @@ class SamplePoint(Frozen):
     stratum: str
     map_class: int
     in_training: bool | None = None
+    cluster: int | None = None

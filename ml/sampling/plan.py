@@ -11,6 +11,7 @@ from ml.sampling.design import MOST_POINTS, WHOLE, Design, Expected, Frame, Stra
 from ml.sampling.precision import class_shares, deviations, expected, size_for
 
 NO_RATE = "The map has a class that no test pixel was mapped as."
+CLUSTERED = "How much the points of a cluster are alike is not known before they are labelled."
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Plan:
         self.share = self._shares(there, whole)
 
     def _shares(self, there: list[int], whole: bool) -> Floats | None:
-        if self.rates.confusion is None:
-            self.why = self.rates.why
+        if self.rates.confusion is None or self.design.kind == "cluster":
+            self.why = self.rates.why if self.rates.confusion is None else CLUSTERED
             return None
         index = [number for number, item in enumerate(self.frame.classes) if item.value in there]
         found = class_shares(self.rates.confusion, index)

@@ -38,7 +38,8 @@ def point_rows(sample: DrawnSample, points: Sequence[SamplePoint], *, map_class:
         known = {"map_class": names[point.map_class], "stratum": point.stratum}
         return known | {"inclusion": inclusion[point.stratum]}
 
-    plain = ("id", "lon", "lat", "row", "col", "in_training")
+    clustered = ("cluster",) if points and points[0].cluster is not None else ()
+    plain = ("id", "lon", "lat", "row", "col", *clustered, "in_training")
     return [{name: getattr(point, name) for name in plain} | (of_map(point) if map_class else {}) for point in points]
 
 

@@ -12,8 +12,9 @@ from ml.geo.watched import WatchedRows
 from ml.progress import Watch, silent
 from ml.provenance import software
 from ml.sampling.allocation import Counts
+from ml.sampling.clusters import draw_clusters
 from ml.sampling.design import MOST_POINTS, Design, DrawnSample, Frame, SamplePoint
-from ml.sampling.draw import Pixels, cell_for, draw_grid, draw_strata, generator
+from ml.sampling.draw import Ints, Pixels, cell_for, draw_grid, draw_strata, generator
 from ml.sampling.frame import map_grid, read_frame
 from ml.sampling.plan import ErrorRates, Plan
 
@@ -26,28 +27,36 @@ def draw_sample(
     """Draw a sample of a class map.
 
     classes: Path of the uint8 map. names: All its classes. rates: From which the size, the allocation by Neyman, and
-    the expected precision follow. watch: Told of the stage "draw", which counts the rows of two readings.
+    the expected precision follow. watch: Told of the stage "draw", which counts the rows of all readings.
 
     Raises:
         InputRefused: empty_map, no_error_rates, sample_too_small, sample_too_large, target_out_of_reach.
     """
     rule = "whole map" if design.kind != "stratified" else f"strata: {design.strata}"
     grid = map_grid(classes)
-    rows = WatchedRows(watch, "draw", 2 * grid.rows)
+    rows = WatchedRows(watch, "draw", (3 if design.kind == "cluster" else 2) * grid.rows)
     frame = read_frame(classes, names, rule, rows.of(""))
     plan = Plan(frame, design, rates)
     counts = plan.counts()
-    inclusion = None
-    if design.kind == "systematic":
+    inclusion = clusters = None
+    if design.kind == "cluster":
+        clusters = draw_clusters(
+            classes, design.cluster_px, design.per_cluster, int(counts.sum()), frame, design.seed, rows.of("")
+        )
+        pixels, counts = clusters.pixels, np.array([clusters.cluster.size], dtype=np.int64)
+        inclusion = clusters.drawn / clusters.blocks * design.per_cluster / design.cluster_px**2
+    elif design.kind == "systematic":
         cell = cell_for(frame.pixels, int(counts.sum()))
         pixels, inclusion = draw_grid(classes, cell, frame, design.seed, rows.of(""))
         counts = _checked_grid(pixels, frame)
     else:
         pixels = draw_strata(classes, plan.wanted(counts), generator(frame, design.seed), rows.of(""))
     strata = plan.strata(counts, inclusion)
+    if clusters:
+        strata = tuple(stratum.model_copy(update={"clusters": clusters.blocks}) for stratum in strata)
     drawn = DrawnSample(frame=frame, strata=strata, expected=plan.expected(counts), why=plan.why, software=software())
     rows.end()
-    return drawn, _points(pixels, grid, plan.key_of)
+    return drawn, _points(pixels, grid, plan.key_of, None if clusters is None else clusters.cluster)
 
 
 def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:
@@ -60,11 +69,14 @@ def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:
     return np.array([n], dtype=np.int64)
 
 
-def _points(pixels: Pixels, grid: Grid, key_of: Callable[[int], str]) -> tuple[SamplePoint, ...]:
+def _points(pixels: Pixels, grid: Grid, key_of: Callable[[int], str], clusters: Ints | None) -> tuple[SamplePoint, ...]:
     x, y = grid.xy(pixels.cols + 0.5, pixels.rows + 0.5)
     lon, lat = (np.round(np.asarray(each), _DECIMALS).tolist() for each in grid.operation.transformer.transform(x, y))
-    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist()
+    of_cluster = [None] * len(lon) if clusters is None else clusters.tolist()
+    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist(), of_cluster
     return tuple(
-        SamplePoint(id=number, lon=east, lat=north, row=row, col=col, stratum=key_of(value), map_class=value)
-        for number, (east, north, row, col, value) in enumerate(zip(*columns, strict=True), 1)
+        SamplePoint(
+            id=number, lon=east, lat=north, row=row, col=col, stratum=key_of(value), map_class=value, cluster=cluster
+        )
+        for number, (east, north, row, col, value, cluster) in enumerate(zip(*columns, strict=True), 1)
     )

@@ -184,6 +184,24 @@ def test_the_estimate_from_true_answers_is_that_of_an_own_computation(
     assert abs(cane - right) < 4 * math.sqrt(variance)
 
 
+def test_a_sample_of_clusters_has_the_error_between_them(http: httpx.Client, do: Perform, prediction: str) -> None:
+    path = draw(http, do, prediction, kind="cluster", n=80, cluster_px=8, per_cluster=4)
+    answered(http, path, filled(http, path))
+    sample, row = http.get(path).json(), http.get(f"{path}/estimates").json()["items"][1]
+    points = table(http.get(f"{path}/points?f=csv"))
+    clusters = [int(point["cluster"]) for point in points]
+    assert clusters == sorted(clusters) and set(clusters) <= set(range(1, 21))
+    drawn = len(set(clusters))
+    assert sample["strata"][0]["clusters"] >= 64 and sample["expected"] == []
+    truly = np.array([KNOWN[int(point["row"]), int(point["col"])] for point in points], dtype=float)
+    share = truly.mean()
+    sums = np.bincount(clusters, truly - share)  # of deviations, by cluster
+    se = math.sqrt(drawn / (drawn - 1) * (sums**2).sum()) / len(points) * sample["frame"]["area_ha"]
+    assert (row["method"], row["n"]) == ("cluster", len(points))
+    assert row["estimated_ha"] == pytest.approx(share * sample["frame"]["area_ha"])
+    assert row["se_ha"] == pytest.approx(se)
+
+
 def test_the_frame_is_the_map(http: httpx.Client, do: Perform, prediction: str, tmp_path: Path) -> None:
     frame = http.get(draw(http, do, prediction)).json()["frame"]
     map_ = tmp_path / samples.MAP
@@ -396,7 +414,12 @@ def test_a_target_gives_the_size(http: httpx.Client, do: Perform, prediction: st
             {"map": "prd_1", "design": {"kind": "random", "n": 50, "allocation": "equal", "min_per_stratum": 5}},
             {"unknown_map", "not_stratified"},
         ),
-        ({"map": "prd_1", "design": {"kind": "cluster", "n": 5}}, {"literal_error"}),
+        (
+            {"map": "prd_1", "design": {"kind": "cluster", "target_cv": 0.1, "per_cluster": 9, "cluster_px": 2}},
+            {"unknown_map", "size_of_clusters"},
+        ),
+        ({"map": "prd_1", "design": {"kind": "random", "n": 5, "cluster_px": 5}}, {"unknown_map", "not_clustered"}),
+        ({"map": "prd_1", "design": {"kind": "blocks", "n": 5}}, {"literal_error"}),
         ({"map": "prd_1", "design": {"n": 10_001, "colour": 1}}, {"less_than_equal", "extra_forbidden"}),
     ],
 )
