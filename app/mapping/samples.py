@@ -25,7 +25,7 @@ from ml.geo.grid import far_apart
 from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.sampling.plan import ErrorRates
 
-MAP = "classes.tif"
+MAP, PROBABILITY = "classes.tif", "probability.tif"
 _OF_STRATA = {"strata", "allocation", "min_per_stratum"}
 _OF_CLUSTERS = {"cluster_px", "per_cluster"}
 get = getter(Sample, "sample")
@@ -63,7 +63,7 @@ def _check(session: Session, request: SampleRequest) -> None:
 
 
 def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
-    yield from _map_faults(session, request.map)
+    yield from _map_faults(session, request)
     if request.zones is not None:
         hint = "Leave zones out: the sample is then drawn in the whole map."
         yield Fault("no_zones", "Samples by zones are not offered yet.", hint, "/zones")
@@ -96,7 +96,8 @@ def _cluster_faults(design: Design) -> Iterator[Fault]:
         )
 
 
-def _map_faults(session: Session, map_: str) -> Iterator[Fault]:
+def _map_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
+    map_ = request.map
     if map_.startswith("srv_"):
         hint = "Draw a sample of each of its predictions."
         yield Fault("no_surveys", "Samples of surveys are not offered yet.", hint, "/map")
@@ -109,6 +110,9 @@ def _map_faults(session: Session, map_: str) -> Iterator[Fault]:
     if "classes" not in prediction.config.outputs:
         hint = 'Predict again with "classes" in config.outputs.'
         yield Fault("no_classes", "The prediction has no class map, from which the points are drawn.", hint, "/map")
+    if request.design.strata == "probability" and "probability" not in prediction.config.outputs:
+        hint = 'Predict again with "probability" in config.outputs, or take the strata "class".'
+        yield Fault("no_probability", "The prediction has not kept its probability.", hint, "/design/strata")
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Sample]:

@@ -20,7 +20,7 @@ from ml.geo.windows import Window, blocks
 from ml.progress import Tick, still
 
 _ROWS = 512  # that are read or written at once
-_MOST_PASSES = 20  # noise in three classes needs three
+_MOST_PASSES = 20  # noise in three classes needs four
 _NEARLY = 0.995  # of a pixel: 0.04 ha are four pixels of ten metres, also where UTM makes these a little small
 
 
@@ -54,10 +54,14 @@ def merged(classes: Path, least_px: int, tick: Tick = still) -> Iterator[Path]:
             shape = dataset.shape
         pixels = np.memmap(values, np.uint8, "r+", shape=shape)  # in place: writing takes no more room on the disk
         mask = np.memmap(valid, np.uint8, "r", shape=shape)
-        last = zlib.crc32(pixels.data)
+
+        def sieved() -> int:
+            sieve(pixels, least_px, out=pixels, mask=mask)
+            return zlib.crc32(pixels.data)
+
+        last = None
         for _ in range(_MOST_PASSES):
-            ticking(lambda: sieve(pixels, least_px, out=pixels, mask=mask), tick, pixels.size)
-            if last == (last := zlib.crc32(pixels.data)):
+            if last == (last := ticking(sieved, tick, pixels.size)):
                 break
         _write(pixels, classes, out, tick)
         yield out

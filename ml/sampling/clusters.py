@@ -56,7 +56,7 @@ def draw_clusters(
     block = np.repeat(chosen, each)
     rows = block // across * side + places // side - start[0]
     cols = block % across * side + places % side - start[1]
-    values = _values(classes, rows, cols, through)
+    values = map_values(classes, rows, cols, through)
     there = values != MAP_NODATA
     numbers = np.repeat(np.arange(1, wanted + 1), each)[there]
     if len(np.unique(numbers)) < 2:
@@ -76,7 +76,7 @@ def _occupied(classes: Path, side: int, start: Ints, across: int, through: Throu
     return found
 
 
-def _values(classes: Path, rows: Ints, cols: Ints, through: Through) -> np.ndarray:
+def map_values(classes: Path, rows: Ints, cols: Ints, through: Through = unwatched) -> np.ndarray:
     """The classes of some pixels, `MAP_NODATA` for those beside the map, uint8, in the shape of `rows`."""
     found = np.full(rows.shape, MAP_NODATA, np.uint8)
     for window, image in windows(classes, through):

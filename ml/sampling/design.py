@@ -22,7 +22,11 @@ class Design(Frozen):
     """
 
     kind: Kind = "stratified"
-    strata: Literal["class"] = Field("class", description="Strata of a stratified sample: the classes of the map.")
+    strata: Literal["class", "probability"] = Field(
+        "class",
+        description="Strata of a stratified sample: the classes of the map, or ranges of its probability, below 0.1, "
+        "0.5, 0.9 and 1.",
+    )
     allocation: Allocation = Field(
         "proportional",
         description="How the points are shared out among the strata: by their area, equally, by their area and the "
@@ -50,9 +54,9 @@ class Design(Frozen):
 class Stratum(Frozen):
     """A part of the map with points of its own.
 
-    key: The value of the class as a text, or `WHOLE`. name: For people. pixels, area_ha: Of the stratum. n: Number of
-    its points. inclusion: Probability of each of its pixels to be in the sample. clusters: How many clusters could have
-    been drawn, in a cluster sample.
+    key: The value of the class or the number of the range as a text, or `WHOLE`. name: For people. pixels, area_ha: Of
+    the stratum. n: Number of its points. inclusion: Probability of each of its pixels to be in the sample. clusters:
+    How many clusters could have been drawn, in a cluster sample.
     """
 
     key: str

@@ -11,6 +11,7 @@ from ml.sampling.design import MOST_POINTS, WHOLE, Design, Expected, Frame, Stra
 from ml.sampling.precision import class_shares, deviations, expected, size_for
 
 NO_RATE = "The map has a class that no test pixel was mapped as."
+BY_PROBABILITY = "The errors on the test split are not known by ranges of probability."
 CLUSTERED = "How much the points of a cluster are alike is not known before they are labelled."
 
 

@@ -1,6 +1,6 @@
 """Draws a sample of a map by a design: frame, size, allocation, points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +12,37 @@ from ml.geo.watched import WatchedRows
 from ml.progress import Watch, silent
 from ml.provenance import software
 from ml.sampling.allocation import Counts
-from ml.sampling.clusters import draw_clusters
+from ml.sampling.clusters import draw_clusters, map_values
 from ml.sampling.design import MOST_POINTS, Design, DrawnSample, Frame, SamplePoint
 from ml.sampling.draw import Ints, Pixels, cell_for, draw_grid, draw_strata, generator
 from ml.sampling.frame import map_grid, read_frame
-from ml.sampling.plan import ErrorRates, Plan
+from ml.sampling.plan import BY_PROBABILITY, ErrorRates, Plan
+from ml.sampling.probability_strata import STRATA, write_strata
 
 _DECIMALS = 7  # of a degree, which is a centimetre
 
 
 def draw_sample(
-    classes: Path, names: Sequence[ClassDef], design: Design, rates: ErrorRates, watch: Watch = silent
+    classes: Path,
+    names: Sequence[ClassDef],
+    design: Design,
+    rates: ErrorRates,
+    watch: Watch = silent,
+    probability: Path | None = None,
 ) -> tuple[DrawnSample, tuple[SamplePoint, ...]]:
     """Draw a sample of a class map.
 
     classes: Path of the uint8 map. names: All its classes. rates: From which the size, the allocation by Neyman, and
     the expected precision follow. watch: Told of the stage "draw", which counts the rows of all readings.
+    probability: Path of the probability of the map, for strata by it.
 
     Raises:
         InputRefused: empty_map, no_error_rates, sample_too_small, sample_too_large, target_out_of_reach.
     """
+    if design.kind == "stratified" and design.strata == "probability":
+        if probability is None:
+            raise ValueError("strata by probability need the probability of the map")
+        return _by_probability(classes, names, design, probability, watch)
     rule = "whole map" if design.kind != "stratified" else f"strata: {design.strata}"
     grid = map_grid(classes)
     rows = WatchedRows(watch, "draw", (3 if design.kind == "cluster" else 2) * grid.rows)
@@ -56,7 +67,30 @@ def draw_sample(
         strata = tuple(stratum.model_copy(update={"clusters": clusters.blocks}) for stratum in strata)
     drawn = DrawnSample(frame=frame, strata=strata, expected=plan.expected(counts), why=plan.why, software=software())
     rows.end()
-    return drawn, _points(pixels, grid, plan.key_of, None if clusters is None else clusters.cluster)
+    keys = [plan.key_of(value) for value in pixels.classes.tolist()]
+    return drawn, _points(pixels, grid, keys, None if clusters is None else clusters.cluster)
+
+
+def _by_probability(
+    classes: Path, names: Sequence[ClassDef], design: Design, probability: Path, watch: Watch
+) -> tuple[DrawnSample, tuple[SamplePoint, ...]]:
+    """Draw from ranges of probability: the map of the ranges is made beside the class map, and is the frame."""
+    grid, ranges = map_grid(classes), classes.with_name(classes.name + ".strata")
+    rows = WatchedRows(watch, "draw", 5 * grid.rows)
+    frame = read_frame(classes, names, f"strata: {design.strata}", rows.of(""))
+    try:
+        write_strata(classes, probability, ranges, rows.of(""))
+        of_ranges = read_frame(ranges, STRATA, frame.sha256, rows.of(""))
+        plan = Plan(of_ranges, design, ErrorRates(why=BY_PROBABILITY))
+        counts = plan.counts()
+        pixels = draw_strata(ranges, plan.wanted(counts), generator(of_ranges, design.seed), rows.of(""))
+    finally:
+        ranges.unlink(missing_ok=True)
+    keys = [plan.key_of(value) for value in pixels.classes.tolist()]
+    mapped = map_values(classes, pixels.rows, pixels.cols, rows.of("")).astype(np.int64)
+    drawn = DrawnSample(frame=frame, strata=plan.strata(counts, None), why=plan.why, software=software())
+    rows.end()
+    return drawn, _points(Pixels(pixels.rows, pixels.cols, mapped), grid, keys, None)
 
 
 def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:
@@ -69,14 +103,12 @@ def _checked_grid(pixels: Pixels, frame: Frame) -> Counts:
     return np.array([n], dtype=np.int64)
 
 
-def _points(pixels: Pixels, grid: Grid, key_of: Callable[[int], str], clusters: Ints | None) -> tuple[SamplePoint, ...]:
+def _points(pixels: Pixels, grid: Grid, strata: Sequence[str], clusters: Ints | None) -> tuple[SamplePoint, ...]:
     x, y = grid.xy(pixels.cols + 0.5, pixels.rows + 0.5)
     lon, lat = (np.round(np.asarray(each), _DECIMALS).tolist() for each in grid.operation.transformer.transform(x, y))
     of_cluster = [None] * len(lon) if clusters is None else clusters.tolist()
-    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist(), of_cluster
+    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist(), of_cluster, strata
     return tuple(
-        SamplePoint(
-            id=number, lon=east, lat=north, row=row, col=col, stratum=key_of(value), map_class=value, cluster=cluster
-        )
-        for number, (east, north, row, col, value, cluster) in enumerate(zip(*columns, strict=True), 1)
+        SamplePoint(id=number, lon=east, lat=north, row=row, col=col, stratum=stratum, map_class=value, cluster=cluster)
+        for number, (east, north, row, col, value, cluster, stratum) in enumerate(zip(*columns, strict=True), 1)
     )

@@ -32,7 +32,12 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         rates, masks = samples.error_rates(session, prediction), samples.training_masks(session, prediction)
     take = scratch.fetcher(services.store, folder)
     map_ = take(predictions.stored(services, prediction.id, samples.MAP).object)
-    drawn, points = draw_sample(map_, classes, sample.design, rates, context.watch)
+    probability = (
+        take(predictions.stored(services, prediction.id, samples.PROBABILITY).object)
+        if sample.design.strata == "probability"
+        else None
+    )
+    drawn, points = draw_sample(map_, classes, sample.design, rates, context.watch, probability)
     flagged, notes = _flagged(points, None if masks is None else [take(key) for key in masks])
     for note in notes:
         context.log(f"note: {note.detail}")

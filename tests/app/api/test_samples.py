@@ -184,6 +184,17 @@ def test_the_estimate_from_true_answers_is_that_of_an_own_computation(
     assert abs(cane - right) < 4 * math.sqrt(variance)
 
 
+def test_strata_may_be_ranges_of_probability(http: httpx.Client, do: Perform, prediction: str) -> None:
+    path = draw(http, do, prediction, strata="probability", n=60, min_per_stratum=2)
+    strata = http.get(path).json()["strata"]
+    assert all(stratum["name"].startswith("probability ") for stratum in strata)
+    assert sum(stratum["pixels"] for stratum in strata) == http.get(path).json()["frame"]["pixels"]
+    answered(http, path, filled(http, path))
+    row = http.get(f"{path}/estimates").json()["items"][1]
+    assert (row["method"], row["n"]) == ("stratified", 60)
+    assert row["estimated_ha"] is not None
+
+
 def test_a_sample_of_clusters_has_the_error_between_them(http: httpx.Client, do: Perform, prediction: str) -> None:
     path = draw(http, do, prediction, kind="cluster", n=80, cluster_px=8, per_cluster=4)
     answered(http, path, filled(http, path))
