@@ -120,6 +120,18 @@ class Settings(BaseSettings):
         description="Seconds before a job is tried again after the first, the second, ... death of its process; the "
         "last number holds for all later ones.",
     )
+    max_returns: int = Field(
+        150,
+        ge=1,
+        description="A job fails that workers had to give back this number of times, because the store refused it or "
+        "the disk had no room, for instance.",
+    )
+    return_pauses_s: str = Field(
+        "5,30,120,600",
+        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
+        description="Seconds before a job is tried again after the first, the second, ... time that a worker gave it "
+        "back; the last number holds for all later ones.",
+    )
     stall_s: float = Field(
         1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
     )
@@ -273,8 +285,11 @@ class Settings(BaseSettings):
 
     def pause_after(self, failures: int) -> float:
         """The seconds before a job is tried again whose process has died `failures` times."""
-        pauses = [float(text) for text in self.retry_pauses_s.split(",")]
-        return pauses[min(failures, len(pauses)) - 1]
+        return _pause(self.retry_pauses_s, failures)
+
+    def pause_after_return(self, returns: int) -> float:
+        """The seconds before a job is tried again that workers have given back `returns` times."""
+        return _pause(self.return_pauses_s, returns)
 
     @property
     def database(self) -> str:
@@ -295,6 +310,12 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """The folder of the messages of the broker that uses plain files."""
         return self.data_dir.resolve() / "broker"
+
+
+def _pause(pauses_s: str, times: int) -> float:
+    """The pause after so many times, at least one; the last one holds for all later times."""
+    pauses = [float(text) for text in pauses_s.split(",")]
+    return pauses[min(times, len(pauses)) - 1]
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -273,7 +273,7 @@ class Job(Owned, Base):
         filters and counts use it.
     attempt: How often the job was claimed; the fencing token of each write of a worker.
     beat_seq: Grows with each heartbeat and each move.
-    failures: How often the process of the job died.
+    failures: How often the process of the job died. returns: How often workers gave it back that could not do it.
     pause_s: Seconds for which a job waits that is tried again; 0 when it can be claimed. A sweep counts them by its own
         clock, so that a clock that is set back delays nothing. next_attempt: When the pause ends, as clients are told.
     attempts: The last attempts that have ended.
@@ -291,6 +291,7 @@ class Job(Owned, Base):
     attempt: Mapped[int] = mapped_column(default=0)
     beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     failures: Mapped[int] = mapped_column(default=0)
+    returns: Mapped[int] = mapped_column(default=0, server_default="0")
     pause_s: Mapped[float] = mapped_column(default=0.0, server_default="0")
     next_attempt: Mapped[datetime | None]
     attempts: Mapped[list[EndedAttempt]] = mapped_column(default=list, server_default="[]")

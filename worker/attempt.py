@@ -1,7 +1,6 @@
 """One attempt at a job of any kind: prepares its scratch folder, does the work, publishes the outcome, ends the job."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -45,7 +44,7 @@ def work(services: Services, context: JobContext) -> None:
     except (Abandoned, lifecycle.Lost):
         log.warning("given up: the claim is no longer valid")
     except Released:
-        _give_back(services, context, "its worker stopped")
+        _end(services, context, "given back: its worker stopped", lifecycle.release)
     except StoreAway as error:  # the store may become available again: the job waits, and the sweep notifies workers
         log.warning("the store cannot be reached", error=error.detail)
         _give_back(services, context, "the store cannot be reached")
@@ -129,7 +128,21 @@ def _fail(services: Services, context: JobContext, error: ProblemDocument) -> No
 
 
 def _give_back(services: Services, context: JobContext, why: str) -> None:
-    _end(services, context, f"given back: {why}", partial(lifecycle.release, why=why))
+    """Give the job back for a pause that grows; end it if that was so too often. why: In words."""
+    settings = services.settings
+
+    def change(session: Session) -> None:
+        line = lifecycle.give_back(
+            session,
+            context.claim,
+            why,
+            max_returns=settings.max_returns,
+            pause_after=settings.pause_after_return,
+        )
+        context.log(line)
+        log.info(line)
+
+    _write(services, context, change)
 
 
 def _end(services: Services, context: JobContext, line: str, move: Callable[..., None]) -> None:

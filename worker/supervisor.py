@@ -40,16 +40,16 @@ log = structlog.get_logger()
 
 
 def perform_all(services: Services, queues: Sequence[str], stopping: threading.Event) -> None:
-    """Do the jobs that wait in `queues`, one of each queue in turn, until a round has ended no job.
+    """Do the jobs that wait in `queues`, one of each queue in turn, until no job can be claimed.
 
-    A job that was given back waits for the next notification, because the store, for instance, is still unreachable.
+    A job that is given back pauses, so that it keeps no other job waiting.
     """
     while sum(perform(services, queue, stopping) for queue in queues):
         pass
 
 
 def perform(services: Services, queue: str, stopping: threading.Event, main: Main = main) -> bool:
-    """Do the oldest job of a queue, if one waits. Returns whether the job has ended.
+    """Do the oldest job of a queue, if one waits. Returns whether there was one.
 
     stopping: Set when this worker must stop; then it claims no more jobs. main: The function that the child runs.
     """
@@ -76,7 +76,8 @@ def _claim_and_supervise(
     if claim is None:
         return False
     with tenancy.acting_for(claim.tenant):
-        return _supervise(services, claim.in_its_scope(), stopping, process, connection)
+        _supervise(services, claim.in_its_scope(), stopping, process, connection)
+    return True
 
 
 def _supervise(
@@ -85,7 +86,7 @@ def _supervise(
     stopping: threading.Event,
     process: ForkServerProcess,
     connection: Connection,
-) -> bool:
+) -> None:
     job = tenancy.whole(claim.job_id)
     about: dict[str, str | int] = {"canemap.job.id": job, "canemap.job.attempt": claim.attempt}
     with (
@@ -102,7 +103,6 @@ def _supervise(
         if status == "failed":
             span.set_status(StatusCode.ERROR)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
-    return status in lifecycle.FINAL
 
 
 def _status_after(services: Services, claim: lifecycle.Claim) -> str:

@@ -9,7 +9,7 @@ Nothing else writes `status`. A worker names its attempt in each write. When ano
 these writes match no row, and `Lost` makes the worker stop.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -222,7 +222,7 @@ def dismissed(session: Session, claim: Claim) -> None:
 
 
 def release(session: Session, claim: Claim, why: str = "its worker stopped") -> None:
-    """Give an unfinished job back because its worker cannot continue. This is no failure of the job. Raises `Lost`.
+    """Give an unfinished job back because its worker ends. It can be claimed at once. Raises `Lost`.
 
     why: The reason, in words.
     """
@@ -231,6 +231,45 @@ def release(session: Session, claim: Claim, why: str = "its worker stopped") -> 
     if job is None:
         raise Lost(claim.job_id)
     _remember(job, "given-back", why)
+
+
+def give_back(
+    session: Session, claim: Claim, why: str, *, max_returns: int, pause_after: Callable[[int], float]
+) -> str:
+    """Give a job back that its worker cannot do now, for a pause in which younger jobs are done. This is no failure.
+
+    A job that was given back too often fails, so that none waits for ever for what never comes.
+
+    why: The reason, in words. max_returns: Number of returns after which the job fails.
+    pause_after: The seconds before the job is tried again after its first, second, ... return.
+
+    Returns what became of the job, in words. Raises `Lost`.
+    """
+    job = get(session, claim.job_id)
+    returns = job.returns + 1
+    if job.dismissal_requested:
+        dismissed(session, claim)
+        return "dismissed"
+    if returns >= max_returns:
+        detail = f"The job was given back {returns} times, the last time because {why}."
+        error = document(500, "given-back-too-often", "The work could not be done", detail)
+        _finish(session, claim, "failed", detail, message=detail, error=error, returns=returns)
+        return f"failed: {detail}"
+    again, pause = _again_after(pause_after(returns))
+    detail = f"given back: {why} (return {returns} of {max_returns}); tried again {again}"
+    moved = _move(session, claim.job_id, "accepted", *_holds(claim), returns=returns, message=detail, **pause)
+    if moved is None:
+        raise Lost(claim.job_id)
+    _remember(moved, "given-back", why)
+    return detail
+
+
+def _again_after(pause_s: float) -> tuple[str, dict[str, Any]]:
+    """When a job is tried again after a pause, in words, and the values of its columns."""
+    if not pause_s:
+        return "by the next free worker", {"pause_s": 0, "next_attempt": None, "stage": "waiting"}
+    moment = now() + timedelta(seconds=pause_s)
+    return f"at {moment:%H:%M:%S} UTC", {"pause_s": pause_s, "next_attempt": moment, "stage": "waiting"}
 
 
 @dataclass(frozen=True)
@@ -258,11 +297,9 @@ def give_back_or_fail(
         target, detail = "dismissed", "dismissed"
     elif failures < max_failures:
         target = "accepted"
-        again = f"at {moment + timedelta(seconds=pause_s):%H:%M:%S} UTC" if pause_s else "by the next free worker"
+        again, values = _again_after(pause_s)
         lost = f"{_WORDS[death.outcome]}: its process {death.cause} (failure {failures} of {max_failures})"
         detail = f"{lost}; tried again {again}"
-        next_attempt = moment + timedelta(seconds=pause_s) if pause_s else None
-        values = {"pause_s": pause_s, "next_attempt": next_attempt, "stage": "waiting"}
     else:
         target = "failed"
         detail = f"The process of the job died {failures} times; the last one {death.cause}, in stage {job.stage!r}."
@@ -314,7 +351,8 @@ def retry(session: Session, job_id: str) -> list[Job]:
 def _reopen(session: Session, job_id: str) -> Job | None:
     """Accept a job again that has failed or was dismissed. Returns None if it has another status."""
     text = "tried again on request; waiting for a worker"
-    values = {"failures": 0, "dismissal_requested": False, "error": None, "finished": None, "done": 0, "stage": ""}
+    values = {"failures": 0, "returns": 0, "dismissal_requested": False, "error": None, "finished": None}
+    values |= {"done": 0, "stage": ""}
     job = _move(session, job_id, "accepted", Job.status.in_(UNSUCCESSFUL), message=text, **values)
     if job is not None:
         session.add(JobLog(job_id=job_id, attempt=job.attempt, text="tried again on request"))

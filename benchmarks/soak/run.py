@@ -22,7 +22,13 @@ from benchmarks.soak.storm import Storm
 from ml.synthetic import make_scene
 
 Json = dict[str, Any]
-QUICK = {"lease_s": 4.0, "heartbeat_s": 0.5, "sweep_s": 0.5, "retry_pauses_s": "0.5,1"} | {
+QUICK = {
+    "lease_s": 4.0,
+    "heartbeat_s": 0.5,
+    "sweep_s": 0.5,
+    "retry_pauses_s": "0.5,1",
+    "return_pauses_s": "0.5,1,2",
+} | {
     "torch_threads": 1,
     "log_format": "json",
     "webhook_networks": "127.0.0.0/8",

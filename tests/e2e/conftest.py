@@ -119,7 +119,7 @@ def up(
     within: A command that runs the command after it. cwd: The current folder of the command.
     """
     quick = {"OMP_NUM_THREADS": "1", "CANEMAP_LEASE_S": "3", "CANEMAP_SWEEP_S": "0.5", "CANEMAP_LOG_FORMAT": "json"}
-    quick["CANEMAP_RETRY_PAUSES_S"] = "1"
+    quick |= {"CANEMAP_RETRY_PAUSES_S": "1", "CANEMAP_RETURN_PAUSES_S": "1"}
     environment = {**os.environ, **quick, **settings}
     options = ["--verbose", "--port", str(servers.free_port()), "--data", str(folder / "data")]
     command = [*within, *PYTHON, "-m", "app.cli", "up", *options]

@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from app.core.errors import StoreAway
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Claim
 from app.services import Services
@@ -143,6 +144,18 @@ def crashes_elsewhere(settings: Settings, claim: Claim, supervisor: Connection) 
         raise AssertionError("it ends before")
 
     vars(attempt)["WORK"] = {"training": crash}
+    process.main(settings, claim, supervisor)
+
+
+def refused_by_the_store(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Do a job, unless it is the first one: the store refuses what that one needs."""
+
+    def ask(services: Services, context: JobContext, folder: Path) -> Outcome:
+        if claim.job_id == "trn_1":
+            raise StoreAway("store-away", "The store refuses the request (403).")
+        return Outcome(lambda session, stored: None)
+
+    vars(attempt)["WORK"] = {"training": ask}
     process.main(settings, claim, supervisor)
 
 

@@ -57,8 +57,9 @@ class Job(_OfJob):
     parent: str | None = Field(description="Id of the experiment, survey or prediction that the job belongs to.")
     dismissal_requested: bool
     failures: int = Field(description="How often the process of the job died since it was last asked for.")
+    returns: int = Field(description="How often workers gave the job back that could not do it, since then.")
     next_attempt: datetime | None = Field(
-        description="About when the job will be tried again, while it pauses after a death of its process."
+        description="About when the job will be tried again, while it pauses after a death of its process or a return."
     )
     attempts: tuple[EndedAttempt, ...] = Field(description="What became of the last 20 attempts that have ended.")
     error: ProblemDocument | None = Field(description="Why the job failed.")
@@ -85,6 +86,7 @@ class Job(_OfJob):
             parent=row.parent,
             dismissal_requested=row.dismissal_requested,
             failures=row.failures,
+            returns=row.returns,
             next_attempt=row.next_attempt,
             attempts=tuple(row.attempts),
             error=row.error,
