@@ -21,14 +21,17 @@ class EndedAttempt(Frozen):
     """An attempt at a job that has ended.
 
     outcome: "worker-lost": no heartbeat came any more. "crashed": the process of the job died. "stalled": it made no
-        progress and was ended. "given-back": its worker stopped, or had no disk, store or database.
+        progress and was ended. "given-back": its worker stopped, or had no disk, store or database, or its
+        GPU was full of other processes. "gpu-fault": an error of the GPU.
     detail: What happened, in words; "" if the job succeeded.
     """
 
     attempt: int
     started: datetime | None
     ended: datetime
-    outcome: Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled"]
+    outcome: Literal[
+        "successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled", "gpu-fault"
+    ]
     detail: str = ""
 
 

@@ -13,6 +13,7 @@ from app.core import tenancy
 from app.core.errors import Damaged, NoRoom, ProblemDocument, StorageFull, StoreAway, document, refusal
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
+from app.jobs.lifecycle import Death
 from app.services import Services
 from app.settings import Settings
 from app.storage import Stored
@@ -20,6 +21,7 @@ from ml.faults import InputRefused
 from ml.progress import Stopped
 from worker import resume, scratch
 from worker.context import Abandoned, Dismissed, JobContext, Outcome, Released
+from worker.gpu_errors import GpuError, gpu_error
 from worker.kinds import dataset, evaluation, experiment, prediction, sample, survey, training
 
 log = structlog.get_logger()
@@ -56,6 +58,19 @@ def work(services: Services, context: JobContext) -> None:
         _give_back(
             services, context, "".join(["the disk of its worker is full", *(f": {it.detail}" for it in error.faults)])
         )
+    except GpuFailed as failed:
+        if failed.error.what == "shared":
+            _give_back(services, context, "the GPU of its worker is full of the memory of other processes")
+        else:
+            _count_failure(services, context, Death(failed.error.detail, "gpu-fault"))
+
+
+class GpuFailed(Exception):
+    """The GPU could not do the work, and may do it at another time, or another one may."""
+
+    def __init__(self, error: GpuError) -> None:
+        super().__init__(error.detail)
+        self.error = error
 
 
 def _work(services: Services, context: JobContext) -> None:
@@ -81,7 +96,10 @@ def _work(services: Services, context: JobContext) -> None:
         log.exception("failed")
         if scratch.no_room(root, error):
             raise scratch.full(root) from error
-        _fail(services, context, _unexpected(error))
+        of_gpu = gpu_error(error)
+        if of_gpu and of_gpu.what != "full":
+            raise GpuFailed(of_gpu) from error
+        _fail(services, context, _unexpected(error, of_gpu))
     scratch.remove(root, context.claim.job_id)
 
 
@@ -145,6 +163,19 @@ def _give_back(services: Services, context: JobContext, why: str) -> None:
     _write(services, context, change)
 
 
+def _count_failure(services: Services, context: JobContext, death: Death) -> None:
+    """Count a failure of the job, which is tried again where it was, or ends if there were too many."""
+    settings = services.settings
+
+    def change(session: Session) -> None:
+        job = lifecycle.get(session, context.claim.job_id)
+        pause_s = settings.pause_after(job.failures + 1)
+        lifecycle.give_back_or_fail(session, job, max_failures=settings.max_failures, pause_s=pause_s, death=death)
+
+    _write(services, context, change)
+    log.warning("failed", cause=death.cause)
+
+
 def _end(services: Services, context: JobContext, line: str, move: Callable[..., None]) -> None:
     context.log(line)
     _write(services, context, lambda session: move(session, context.claim))
@@ -166,9 +197,12 @@ def _write(services: Services, context: JobContext, change: Callable[[Session], 
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)
 
 
-def _unexpected(error: Exception) -> ProblemDocument:
-    if isinstance(error, MemoryError):
+def _unexpected(error: Exception, of_gpu: GpuError | None) -> ProblemDocument:
+    if isinstance(error, MemoryError) or of_gpu:
         hint = "Use a smaller batch_size, chip_size or stripe_px."
-        return document(500, "out-of-memory", "The work could not be done", f"The worker ran out of memory. {hint}")
+        detail = (
+            f"The GPU of the worker ran out of memory. {hint}" if of_gpu else f"The worker ran out of memory. {hint}"
+        )
+        return document(500, "out-of-memory", "The work could not be done", detail)
     detail = f"The worker met an unexpected error ({type(error).__name__}); its log has the details."
     return document(500, "internal-error", "The work could not be done", detail)

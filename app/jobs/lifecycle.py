@@ -44,8 +44,8 @@ FINAL = ("successful", "failed", "dismissed")
 UNSUCCESSFUL = ("failed", "dismissed")
 MOST_ATTEMPTS = 20  # that a job remembers; its log has all
 SILENT = "no heartbeat"  # how the message of a running job begins whose worker may be lost
-Outcome = Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled"]
-_WORDS = {"worker-lost": "worker lost", "crashed": "crashed", "stalled": "stalled"}
+Outcome = Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled", "gpu-fault"]
+_WORDS = {"worker-lost": "worker lost", "crashed": "crashed", "stalled": "stalled", "gpu-fault": "fault of a GPU"}
 get = getter(Job, "job")
 locked = getter(Job, "job", lock=True)
 
@@ -277,7 +277,7 @@ class Death:
     """How the process of a job ended. cause: The predicate of a sentence. outcome: As in `EndedAttempt`."""
 
     cause: str = "sent no heartbeat any more"
-    outcome: Literal["worker-lost", "crashed", "stalled"] = "worker-lost"
+    outcome: Literal["worker-lost", "crashed", "stalled", "gpu-fault"] = "worker-lost"
 
 
 def give_back_or_fail(
@@ -303,7 +303,8 @@ def give_back_or_fail(
     else:
         target = "failed"
         detail = f"The process of the job died {failures} times; the last one {death.cause}, in stage {job.stage!r}."
-        values["error"] = document(500, "worker-lost", "The work could not be done", detail)
+        code = "gpu-fault" if death.outcome == "gpu-fault" else "worker-lost"
+        values["error"] = document(500, code, "The work could not be done", detail)
     moved = _move(session, job.id, target, *unchanged, failures=failures, message=detail, **values)
     if moved is None:
         return None
@@ -351,8 +352,8 @@ def retry(session: Session, job_id: str) -> list[Job]:
 def _reopen(session: Session, job_id: str) -> Job | None:
     """Accept a job again that has failed or was dismissed. Returns None if it has another status."""
     text = "tried again on request; waiting for a worker"
-    values = {"failures": 0, "returns": 0, "dismissal_requested": False, "error": None, "finished": None}
-    values |= {"done": 0, "stage": ""}
+    values: dict[str, Any] = {"failures": 0, "returns": 0, "dismissal_requested": False, "error": None}
+    values |= {"finished": None, "done": 0, "stage": ""}
     job = _move(session, job_id, "accepted", Job.status.in_(UNSUCCESSFUL), message=text, **values)
     if job is not None:
         session.add(JobLog(job_id=job_id, attempt=job.attempt, text="tried again on request"))
