@@ -35,16 +35,19 @@ class ResumeFile:
         self._last = ""
         self._count = 0
 
-    def fetch(self) -> None:
-        """Copy the newest intact file of an earlier attempt into the scratch folder, unless there is one already."""
+    def fetch(self) -> bool:
+        """Copy the newest intact file of an earlier attempt into the scratch folder, unless there is one already.
+
+        Returns whether there is a file now.
+        """
         if self._path.exists():
-            return
+            return True
         try:
-            for key in sorted(self._store.keys(place_of(self._claim.job_id)), key=_age, reverse=True):
-                if self._copy(key):
-                    return
+            keys = sorted(self._store.keys(place_of(self._claim.job_id)), key=_age, reverse=True)
+            return any(map(self._copy, keys))
         except StoreAway as error:
             log.warning("nothing to resume from: the store cannot be reached", error=error.detail)
+            return False
 
     def keep(self) -> None:
         """Store the file if it has changed since the last call, and delete the older one from the store."""

@@ -17,8 +17,8 @@ from worker.gpu_errors import gpu_error
 JOB = "trn_1"
 ALONE = (
     "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1.25 GiB is "
-    "free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the allocated memory 76.10 GiB is "
-    "allocated by PyTorch, and 512.00 MiB is reserved by PyTorch but unallocated."
+    "free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the allocated memory 76.10 GiB "
+    "is allocated by PyTorch, and 512.00 MiB is reserved by PyTorch but unallocated."
 )
 BESIDE = (
     "CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of 79.15 GiB of which 256.00 MiB is "

@@ -29,7 +29,8 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         used = scenes.by_id(session, dataset.scenes)
     data = datasets.training_data(dataset, used, scratch.fetcher(services.store, folder))
     resume_file = resume.ResumeFile(services.store, context.claim, folder)
-    resume_file.fetch()
+    if not resume_file.fetch() and context.claim.attempt > 1:
+        context.log("begins with the first epoch: no earlier attempt has left a finished one")
 
     def record_epoch(session: Session, progress: Progress) -> None:
         trainings.record_epoch(session, training.id, progress.values)

@@ -45,10 +45,13 @@ class TrainingState:
         1; the earliest if several are equal, 0 if no epoch is finished.
     best_metrics: Metrics of the best epoch on the val split; None if no epoch is finished.
     best: Tensors of the net after the best epoch, on the CPU.
+    not_resumed: Why `resume` could not use the file that it found, in words; "" if it could, or found none.
     """
 
     def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
         self._job = _fingerprint(config, data)
+        self._known = {self._job, _fingerprint(config, data, defaults=True)}
+        self.not_resumed = ""
         gpus = [execution.device] if execution.device.type == "cuda" else []  # not the GPUs of other processes
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
@@ -88,13 +91,18 @@ class TrainingState:
     def resume(self, path: Path) -> Self:
         """Load the state from the file `path`, and return this object.
 
-        Nothing changes if the file is missing, is damaged, or belongs to another config or other data.
+        If the file is missing, is damaged, or belongs to another config or other data, nothing changes but
+        `not_resumed`.
         """
         try:
             saved, tensors = _SavedState.model_validate_json(read_metadata(path, "run")), load_tensors(path)
-        except (FileNotFoundError, ValidationError, InputRefused):
+        except FileNotFoundError:
             return self
-        if saved.job != self._job:
+        except (ValidationError, InputRefused):
+            self.not_resumed = "the file of the finished epochs cannot be read"
+            return self
+        if saved.job not in self._known:
+            self.not_resumed = "the finished epochs are of another config or of other data"
             return self
         self.series, self.best_epoch, self.best_metrics = list(saved.series), saved.best_epoch, saved.best_metrics
         self.net.load_state_dict(_without_prefix("net.", tensors))
@@ -121,12 +129,16 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _fingerprint(config: TrainConfig, data: TrainingData) -> str:
+def _fingerprint(config: TrainConfig, data: TrainingData, *, defaults: bool = False) -> str:
     """Hash what decides the result: config, contract, dataset and names of scenes.
 
     Paths do not count, because another attempt may download the files to another folder.
+
+    defaults: Whether fields count that have their default, as they did in older files. They do not otherwise, because
+        the next version of canemap may have a field more, and must go on with a training that runs.
     """
-    parts = [config.model_dump_json(), data.contract.model_dump_json(), data.sha256]
+    parts = [part.model_dump_json(exclude_defaults=not defaults) for part in (config, data.contract)]
+    parts.append(data.sha256)
     parts += [",".join(scene.name for scene in split) for split in (data.train, data.val, data.test)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -93,6 +93,8 @@ def train(
             _StepCounter(config, sampler, state, watch, ranks),
             Stepper(config, data.contract, state, execution),
         )
+        if state.not_resumed:
+            counter.report(note=f"begins with the first epoch: {state.not_resumed}")
         for row in state.series:  # the attempt that measured it may have died before it could report it
             counter.report(row)
         while counter.done < counter.total:

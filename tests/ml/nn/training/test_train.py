@@ -21,7 +21,8 @@ from ml.nn.evaluate import assess, count, evaluated_windows, score
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.training.execution import choose_execution
-from ml.nn.training.state import TrainingState
+from ml.nn.training.ranks import ALONE
+from ml.nn.training.state import TrainingState, _fingerprint
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.nn.training.train import learning_rate, train
 from ml.nn.unet import make_net
@@ -177,7 +178,42 @@ def test_a_training_with_a_damaged_resume_file_starts_again(training_data: Train
     expected = result.model.read_bytes()
     resume = tmp_path / "out" / "resume.safetensors"
     resume.write_bytes(resume.read_bytes()[:-100])
-    assert train(changed(epochs=1), training_data, tmp_path / "out").model.read_bytes() == expected
+    reported: list[Progress] = []
+    assert train(changed(epochs=1), training_data, tmp_path / "out", reported.append).model.read_bytes() == expected
+    notes = [progress.note for progress in reported]
+    assert "begins with the first epoch: the file of the finished epochs cannot be read" in notes
+
+
+class NewerConfig(TrainConfig):
+    """A config of a later version, which has a field more."""
+
+    clip_gradients: bool = False
+
+
+def test_a_new_field_with_its_default_does_not_restart_a_running_training(
+    training_data: TrainingData, tmp_path: Path
+) -> None:
+    config, file = changed(epochs=2).for_classes(2), tmp_path / "resume.safetensors"
+    with pytest.raises(Stopped):
+        train(config, training_data, tmp_path, stop_at(5))  # type: ignore[arg-type]
+    assert len(state_after(file, config, training_data).series) == 1
+    assert len(state_after(file, NewerConfig(**config.model_dump()), training_data).series) == 1
+    other = state_after(file, NewerConfig(**config.model_dump(), clip_gradients=True), training_data)
+    assert (other.series, other.not_resumed) == ([], "the finished epochs are of another config or of other data")
+
+
+def test_a_training_goes_on_that_an_older_version_began(training_data: TrainingData, tmp_path: Path) -> None:
+    config, file = changed(epochs=2).for_classes(2), tmp_path / "resume.safetensors"
+    with pytest.raises(Stopped):
+        train(config, training_data, tmp_path, stop_at(5))  # type: ignore[arg-type]
+    older = state_after(file, config, training_data)
+    older._job = _fingerprint(config, training_data, defaults=True)
+    older.save(file)
+    assert len(state_after(file, config, training_data).series) == 1
+
+
+def state_after(file: Path, config: TrainConfig, data: TrainingData) -> TrainingState:
+    return TrainingState(config, data, choose_execution(config, ALONE)).resume(file)
 
 
 def test_only_the_model_and_the_resume_file_are_left(training_data: TrainingData, tmp_path: Path) -> None:
