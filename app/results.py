@@ -4,7 +4,7 @@ A field with a default was added later than its table, so older rows do not have
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ from ml.faults import Note
 from ml.frozen import Frozen
 from ml.products.polygon_totals import PolygonTotals
 from ml.scenes.applicability import NOT_MEASURED, Applicability
+
+Outcome = Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled", "gpu-fault"]
 
 
 class EndedAttempt(Frozen):
@@ -29,9 +31,8 @@ class EndedAttempt(Frozen):
     attempt: int
     started: datetime | None
     ended: datetime
-    outcome: Literal[
-        "successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled", "gpu-fault"
-    ]
+    # any text can be read: a newer worker may know more outcomes, and older ones must be able to claim the job
+    outcome: str = Field(json_schema_extra={"enum": list(get_args(Outcome))})
     detail: str = ""
 
 

@@ -267,6 +267,7 @@ class UploadPiece(Owned, Base):
 class Job(Owned, Base):
     """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 
+    protocol: `app.jobs.kinds.PROTOCOL` of whoever created the job. Older workers leave it to newer ones.
     parent: Id of the job of the experiment to which a training belongs, of the prediction to which a part belongs, or
         of the survey that asked for a prediction. That job cannot be claimed before all its child jobs have ended.
     reported_status: The status that clients see, which the database computes from `status` and `stage`. All documents,
@@ -285,6 +286,7 @@ class Job(Owned, Base):
 
     id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
+    protocol: Mapped[int] = mapped_column(default=1, server_default="1")
     parent: Mapped[str | None] = mapped_column(OwnedId(100))
     status: Mapped[str] = mapped_column(String(12), default="accepted")
     reported_status: Mapped[str] = mapped_column(String(12), Computed(_REPORTED, persisted=True))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.access import usage
 from app.core import tenancy
+from app.core.columns import UnreadableRow
 from app.core.errors import Damaged, NoRoom, ProblemDocument, StorageFull, StoreAway, document, refusal
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
@@ -53,6 +54,9 @@ def work(services: Services, context: JobContext) -> None:
     except OperationalError as error:
         log.warning("the database cannot be reached", error=str(error))
         _give_back(services, context, "the database could not be reached")
+    except UnreadableRow as error:  # during an update there are workers of two versions
+        log.warning("a document of the job cannot be read: update this worker", error=str(error))
+        _give_back(services, context, "its worker is older than what the job was asked with")
     except NoRoom as error:  # an operator may free some space, or another worker has enough
         log.warning("the disk is full", error=error.detail)
         _give_back(
@@ -83,7 +87,7 @@ def _work(services: Services, context: JobContext) -> None:
         resume.forget(services.store, context.claim.job_id)
     except Dismissed:
         _end(services, context, "dismissed", lifecycle.dismissed)
-    except (Stopped, StoreAway, NoRoom, OperationalError, lifecycle.Lost):
+    except (Stopped, StoreAway, NoRoom, OperationalError, UnreadableRow, lifecycle.Lost):
         raise
     except StorageFull as refused:  # what was done so far is kept for a retry
         _fail(services, context, document(507, refused.code, refused.title, refused.detail, refused.faults))

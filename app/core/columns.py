@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import JSON, DateTime, Dialect, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.default import DefaultExecutionContext
@@ -31,6 +31,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class UnreadableRow(ValueError):
+    """JSON in the database is not of the type that this process expects: a newer canemap has written it."""
+
+
 class PydanticJSON(TypeDecorator[Any]):
     """JSON in the database, a value of the type `kind` in Python.
 
@@ -38,7 +42,7 @@ class PydanticJSON(TypeDecorator[Any]):
     so it may also be a dict for a model. The engine must pass JSON on as text; `app.core.db` makes it do so.
     None is stored as NULL; a JSON null, which older rows hold, is read as None.
 
-    Raises ValidationError for a value, or for JSON in the database, that is not of `kind`.
+    Raises `ValidationError` for a value that is not of `kind`, and `UnreadableRow` for such JSON in the database.
     """
 
     impl = JSON
@@ -67,7 +71,12 @@ class PydanticJSON(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> Any:
         """Read a value from JSON text, directly and without dicts in between."""
-        return None if value in (None, "null", b"null") else self._adapter.validate_json(value)
+        if value in (None, "null", b"null"):
+            return None
+        try:
+            return self._adapter.validate_json(value)
+        except ValidationError as error:
+            raise UnreadableRow(str(error)) from error
 
 
 class OwnedId(TypeDecorator[str]):

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# Number of the form of what a job leaves for its worker. Whoever changes that form, so that older workers cannot read
+# it, raises this number: workers claim only jobs of their own form and of older ones.
+PROTOCOL = 1
+
 
 @dataclass(frozen=True)
 class JobKind:

@@ -24,9 +24,9 @@ from app.core.errors import Conflict, NotYet, ProblemDocument, document
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.jobs import messages
+from app.jobs import kinds, messages
 from app.jobs.kinds import KINDS, kinds_in
-from app.results import EndedAttempt
+from app.results import EndedAttempt, Outcome
 from app.tables import Job, JobLog, Tenant
 from ml.progress import Progress
 
@@ -44,7 +44,6 @@ FINAL = ("successful", "failed", "dismissed")
 UNSUCCESSFUL = ("failed", "dismissed")
 MOST_ATTEMPTS = 20  # that a job remembers; its log has all
 SILENT = "no heartbeat"  # how the message of a running job begins whose worker may be lost
-Outcome = Literal["successful", "failed", "dismissed", "given-back", "worker-lost", "crashed", "stalled", "gpu-fault"]
 _WORDS = {"worker-lost": "worker lost", "crashed": "crashed", "stalled": "stalled", "gpu-fault": "fault of a GPU"}
 get = getter(Job, "job")
 locked = getter(Job, "job", lock=True)
@@ -83,7 +82,7 @@ def create(session: Session, job_id: str, kind: str, *, parent: str | None = Non
     """
     queue = KINDS[kind].queue
     job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
-    job.traceparent = tracing.current()
+    job.protocol, job.traceparent = kinds.PROTOCOL, tracing.current()
     session.add(job)
     session.flush()
     # the only line of the log that has both the id of the request and the id of the job
@@ -163,7 +162,7 @@ def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:
 
 
 def _can_be_claimed() -> tuple[ColumnElement[bool], ...]:
-    return (Job.status == "accepted", Job.pause_s == 0, ~waits_for_children())
+    return (Job.status == "accepted", Job.pause_s == 0, Job.protocol <= kinds.PROTOCOL, ~waits_for_children())
 
 
 def waits_for_children() -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""How often a job was given back
+"""How often a job was given back, and the form of what it leaves for its worker
 
 Revision: 0025; after 0022.
 """
@@ -13,10 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Begin to count with nothing."""
+    """Begin to count with nothing. All jobs so far are of the first form."""
     op.add_column("jobs", sa.Column("returns", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("protocol", sa.Integer(), nullable=False, server_default="1"))
 
 
 def downgrade() -> None:
-    """Forget the count."""
-    op.drop_column("jobs", "returns")
+    """Forget both."""
+    for column in ("protocol", "returns"):
+        op.drop_column("jobs", column)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.core.idempotency import FRESH
@@ -120,6 +121,17 @@ def test_a_job_with_a_lost_input_fails_names_it_without_its_key_and_leaves_no_fi
 def secrets_of(services: Services, key: str) -> list[str]:
     """What clients must not learn of an object: parts of its key and of its path, and the URL of the store."""
     return [*key.split("/")[2:], key.rpartition("/")[0] + "/", str(services.settings.data_dir), services.store.url]
+
+
+def test_a_job_whose_document_a_newer_version_has_written_is_given_back(services: Services, dataset: str) -> None:
+    newer = {"postgresql": "request || '{\"newer\": 1}'", "sqlite": "json_set(request, '$.newer', 1)"}
+    with services.database.write() as session:
+        session.execute(text(f"UPDATE datasets SET request = {newer[services.database.engine.dialect.name]}"))
+    perform(services, "light", threading.Event())
+    with services.database.read() as session:
+        job = lifecycle.get(session, dataset)
+    assert (job.status, job.failures, job.returns) == ("accepted", 0, 1)
+    assert "its worker is older than what the job was asked with" in job.message
 
 
 class StoppedAtWork(threading.Event):

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
+from app.core.columns import UnreadableRow
 from app.core.errors import ProblemDocument
 from app.jobs import lifecycle
 from app.services import Services
@@ -66,5 +67,5 @@ def test_a_json_null_is_read_as_none(services: Services) -> None:
 
 def test_json_that_does_not_fit_the_model_cannot_be_read(services: Services) -> None:
     execute(services, """UPDATE jobs SET error = '{"type": "too-large", "secret": 1}'""")
-    with pytest.raises(ValidationError):
+    with pytest.raises(UnreadableRow):
         read(services)

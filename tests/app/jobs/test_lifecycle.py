@@ -7,7 +7,7 @@ import pytest
 
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound
-from app.jobs import lifecycle
+from app.jobs import kinds, lifecycle
 from app.jobs.lifecycle import Claim, Lost
 from app.jobs.queue import JobQueue
 from app.jobs.sweep import Sweeper
@@ -71,6 +71,20 @@ def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) 
         taken = [lifecycle.claim_waiting(session, "light") for _ in range(3)]
         assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
     assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
+
+
+def test_a_job_for_newer_workers_waits_and_younger_ones_do_not(services: Services) -> None:
+    with services.database.write() as session:
+        lifecycle.create(session, "prd_1", "prediction").protocol = kinds.PROTOCOL + 1
+        lifecycle.create(session, "prd_2", "prediction")
+    with services.database.write() as session:
+        assert [job.id for job in lifecycle.oldest_waiting(session, "prediction", 9)] == ["prd_2"]
+        assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_2", "prediction", 1)
+        assert lifecycle.claim_waiting(session, "prediction") is None
+        assert lifecycle.claim(session, "prd_1") is None
+    with pytest.MonkeyPatch.context() as patch, services.database.write() as session:
+        patch.setattr(kinds, "PROTOCOL", kinds.PROTOCOL + 1)
+        assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
 
 
 def test_many_workers_at_the_same_time_claim_each_job_once(services: Services) -> None:
