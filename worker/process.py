@@ -65,6 +65,16 @@ def _compile() -> None:
     library.find()
 
 
+UNKILLABLE_S = 5.0  # a process that still exists so long after SIGKILL is stuck in the kernel, in a driver for instance
+
+
+def killed(process: ForkServerProcess) -> bool:
+    """Kill a process and wait for its end. Returns whether it has ended: one that is stuck in the kernel does not."""
+    process.kill()
+    process.join(UNKILLABLE_S)
+    return process.exitcode is not None
+
+
 @contextmanager
 def waiting_process(settings: Settings, main: Main) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """A new process, and the connection to it. It waits for a claim, then runs `main`; it is killed after the block.
@@ -79,8 +89,7 @@ def waiting_process(settings: Settings, main: Main) -> Iterator[tuple[ForkServer
         try:
             yield process, connection
         finally:
-            process.kill()
-            process.join()
+            killed(process)
 
 
 def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> None:

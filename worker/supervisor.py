@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from typing import NoReturn
 
 import structlog
 from kombu.utils.functional import retry_over_time
@@ -29,13 +30,14 @@ from worker import crash_report, scratch
 from worker.context import Abandoned, Dismissed, Released
 from worker.crash_report import ASK, ASK_S, CRASHES
 from worker.metrics import ATTEMPTS, PIXELS
-from worker.process import Main, main, waiting_process
+from worker.process import Main, killed, main, waiting_process
 
 GIVE_UP = 0.6  # fraction of the lease: after this time without a heartbeat, another worker may soon claim the job
 # Seconds in which a child must stop. A worker must have ended 20 s after SIGTERM; without a claim a child is killed at
 # once.
 GRACE_S: dict[type[Stopped], float] = {Dismissed: 10, Released: 12, Abandoned: 0}
 POLL_S = 0.2  # how often to check whether this worker must stop
+STUCK = 70  # exit code of a worker whose child could not be killed
 log = structlog.get_logger()
 
 
@@ -133,10 +135,13 @@ class JobSupervisor:
                 connection.send(self._claim)
             self._watch(process, connection)
         finally:
-            process.kill()
-            process.join()
+            ended = killed(process)
             self._stages.end()
+        if not ended:
+            self._killed = Death("could not be killed", "stalled")
         self._settle(process.exitcode)
+        if not ended:
+            _end_worker(process)
 
     def _watch(self, process: ForkServerProcess, connection: Connection) -> None:
         """Receive progress, send heartbeats and requests to stop, until the child has ended."""
@@ -151,6 +156,8 @@ class JobSupervisor:
                 self._beat()
                 next_beat = time.monotonic() + self._services.settings.heartbeat_s
             self._stop_child(process, connection)
+            if self._killed:
+                return  # whoever called this kills the child, and sends no heartbeat while it waits for its end
 
     def _receive(self, connection: Connection) -> bool:
         """Receive a report of progress. Returns False when the child has closed the connection."""
@@ -195,8 +202,6 @@ class JobSupervisor:
             _ask_where_it_is(process)
         elif time.monotonic() >= self._kill_at:
             self._killed = Death("did not stop", "stalled")
-        if self._killed:
-            process.kill()
 
     def _settle(self, exitcode: int | None) -> None:
         """End the job, or give it back, unless the child has done so. Tried again while the database is unreachable."""
@@ -255,6 +260,15 @@ class JobSupervisor:
         start, first = self._stage_start
         worked = self._progress.done - first
         return (time.monotonic() - start) * (self._progress.total - self._progress.done) / worked if worked else None
+
+
+def _end_worker(process: ForkServerProcess) -> NoReturn:
+    """End this worker at once: its child is stuck in the kernel, and may keep the GPU or the disk from the next one.
+
+    A usual end would wait for the child. Whatever supervises the worker starts another one.
+    """
+    log.critical("the process of the job could not be killed: this worker ends", process=process.pid)
+    os._exit(STUCK)
 
 
 def _ask_where_it_is(process: ForkServerProcess) -> None:
