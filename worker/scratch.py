@@ -92,10 +92,11 @@ def remove(root: Path, job_id: str) -> None:
 
 def sweep(root: Path, database: Database) -> None:
     """Delete the scratch folders of all jobs that have ended or do not exist."""
+    found = list(root.iterdir()) if root.is_dir() else []  # before the jobs: a job that begins meanwhile has its folder
     with tenancy.acting_for(tenancy.ALL), database.read() as session:
         open_jobs = session.scalars(select(Job.id).where(Job.status.not_in(lifecycle.FINAL)))
         wanted = {folder_of(root, job_id).name for job_id in open_jobs}
-    for folder in root.iterdir() if root.is_dir() else ():
+    for folder in found:
         if folder.name not in wanted:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.event import listens_for
 
 from app.core.errors import NoRoom
 from app.jobs import lifecycle
@@ -73,6 +74,18 @@ def test_the_sweep_keeps_only_the_folders_of_jobs_that_have_not_ended(services: 
     assert [folder.name for folder in tmp_path.iterdir() if "@" in folder.name] == ["gx@1"]
     scratch.remove(tmp_path, "gx:1")
     assert not (tmp_path / "gx@1").exists()
+
+
+def test_the_sweep_keeps_the_folder_of_a_job_that_begins_meanwhile(services: Services, tmp_path: Path) -> None:
+    scratch.prepare(tmp_path, claim(1, "gone:1"))
+
+    @listens_for(services.database.engine, "after_cursor_execute")
+    def begin(*_: object) -> None:
+        """Another worker of this machine claims a job just after the sweep has read the database."""
+        scratch.prepare(tmp_path, claim(1))
+
+    scratch.sweep(tmp_path, services.database)
+    assert [folder.name for folder in tmp_path.iterdir() if "@" in folder.name] == ["gx@1"]
 
 
 def test_work_that_no_disk_here_can_hold_is_refused_and_work_that_fits_later_waits(tmp_path: Path) -> None:
