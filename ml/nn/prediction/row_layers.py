@@ -106,7 +106,8 @@ class Block:
         last: Whether the image ends with these inputs.
         """
         for branches in inputs:
-            rows, step = height(branches[0]), self._rows_at_a_time(branches[0][0])
+            rows = height(branches[0])
+            step = self._rows_at_a_time(rows, branches[0][0])
             queues = [(RowQueue(branch), branch[0]) for branch in branches]
             for first in range(0, max(rows, 1), step):
                 yield self._through([queue.take(min(step, rows - first), like) for queue, like in queues], last=False)
@@ -118,10 +119,13 @@ class Block:
             branches = [[context.convolve(branches, last)]]
         return branches[0][0]
 
-    def _rows_at_a_time(self, like: Tensor) -> int:
-        """Return the number of rows to compute at a time: on a CPU a multiple of 4, the rows of a Winograd tile."""
+    def _rows_at_a_time(self, rows: int, like: Tensor) -> int:
+        """Return how many of `rows` rows to compute at a time: on a CPU a multiple of 4, the rows of a Winograd tile.
+
+        A GPU computes all of them at once, because each start of a convolution costs it as much as thousands of pixels.
+        """
         if like.device.type != "cpu":
-            return max(like.shape[ROWS], 1)
+            return max(rows, 1)
         fit = INPUT_BYTES * torch.get_num_threads() // (self._channels * like.shape[COLS] * like.element_size())
         return max(fit // 4 * 4, 4)
 
