@@ -226,6 +226,7 @@ class ZoneSet(UploadedFile, Base):
 
 
 _HAS_PARENT = text("parent IS NOT NULL")  # an index of these rows is small: most jobs have no parent
+_CAN_WAIT = text("status = 'accepted' AND pause_s = 0")  # an index in which a claim finds the oldest job of a tenant
 # A job with child jobs is reported as running as soon as one of them was claimed, although no worker can claim it
 # before all of them have ended.
 _REPORTED = "CASE WHEN status = 'accepted' AND stage = 'runs' THEN 'running' ELSE status END"
@@ -318,6 +319,9 @@ class Job(Owned, Base):
         Index("ix_jobs_status_kind", "status", "kind", "created", "id"),
         Index("ix_jobs_reported", "tenant", "reported_status", "created", "id"),
         Index("ix_jobs_reported_kind", "tenant", "reported_status", "kind", "created", "id"),
+        Index(
+            *("ix_jobs_waiting", "tenant", "created", "id", "kind"), postgresql_where=_CAN_WAIT, sqlite_where=_CAN_WAIT
+        ),
         Index("ix_jobs_parent", "parent", postgresql_where=_HAS_PARENT, sqlite_where=_HAS_PARENT),
     )
 

@@ -58,7 +58,7 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
     if stopping.is_set():
         return False  # even if notified of the job that it has given back; the sweep notifies another worker
     with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
-        if not lifecycle.waiting(session, queue):
+        if not lifecycle.any_waiting(session, queue):
             return False
     with ExitStack() as stack:
         try:

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import ColumnElement, exists, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.core import tenancy, tracing
 from app.core.columns import now
@@ -39,7 +39,6 @@ LEGAL: dict[str, tuple[str, ...]] = {
     "dismissed": ("accepted", "running"),
 }
 log_line = structlog.get_logger()
-CANDIDATES = 8  # number of waiting jobs to try: other workers may be claiming the oldest ones at this moment
 FINAL = ("successful", "failed", "dismissed")
 UNSUCCESSFUL = ("failed", "dismissed")
 MOST_ATTEMPTS = 20  # that a job remembers; its log has all
@@ -126,8 +125,15 @@ def claim(session: Session, job_id: str) -> Claim | None:
 
     Returns None when it cannot be claimed: it is running, has ended, pauses, waits for its child jobs, or is unknown.
     """
-    # on PostgreSQL the UPDATE then sees whether a child job was taken up again by a transaction that had this lock
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    return _claim_locked(session, job_id)
+
+
+def _claim_locked(session: Session, job_id: str) -> Claim | None:
+    """Claim a job whose row this transaction has locked.
+
+    On PostgreSQL the UPDATE then sees whether a child job was taken up again by a transaction that had this lock.
+    """
     values = {"attempt": Job.attempt + 1, "started": now(), "message": "", "stage": "starting", "next_attempt": None}
     job = _move(session, job_id, "running", *_can_be_claimed(), **values)
     if job is None:
@@ -137,22 +143,43 @@ def claim(session: Session, job_id: str) -> Claim | None:
 
 
 def claim_waiting(session: Session, queue: str) -> Claim | None:
-    """Claim the first of the jobs that are `waiting` in a queue; None when no job waits there."""
-    return next((claimed for job_id in waiting(session, queue) if (claimed := claim(session, job_id))), None)
+    """Claim the oldest waiting job of the tenant that has the fewest running jobs in a queue, among those that wait.
 
+    So the many jobs of one tenant do not keep the few of another waiting; between equals chance decides. On PostgreSQL
+    a job is passed over that another worker is claiming at this moment, so that a fleet does not stand in line for it.
 
-def waiting(session: Session, queue: str) -> Sequence[str]:
-    """The ids of the oldest jobs that can be claimed, of the tenant in a queue that has the fewest running jobs there.
-
-    So the many jobs of one tenant do not keep the few of another waiting. Returns `CANDIDATES` at most, oldest first.
+    Returns None when no job waits there.
     """
-    of_queue = Job.kind.in_(kinds_in(queue))
-    running = select(Job.tenant, func.count().label("jobs")).where(of_queue, Job.status == "running")
+    for tenant in _turns(session, queue):
+        oldest = _oldest(queue, tenant).with_for_update(skip_locked=True, of=Job)
+        while job_id := session.scalar(oldest):
+            if claimed := _claim_locked(session, job_id):
+                return claimed
+    return None
+
+
+def any_waiting(session: Session, queue: str) -> bool:
+    """Whether a job of a queue can be claimed."""
+    return bool(session.scalar(select(exists(_claimable(queue)))))
+
+
+def _turns(session: Session, queue: str) -> Sequence[str]:
+    """The tenants with jobs that can be claimed in a queue; whoever has the fewest running jobs there comes first."""
+    running = select(Job.tenant, func.count().label("jobs"))
+    running = running.where(Job.kind.in_(kinds_in(queue)), Job.status == "running")
     busy = running.group_by(Job.tenant).subquery()
-    turns = select(Tenant.id).outerjoin(busy, busy.c.tenant == Tenant.id).order_by(func.coalesce(busy.c.jobs, 0))
-    oldest = select(Job.id).where(of_queue, *_can_be_claimed()).order_by(Job.created, Job.id).limit(CANDIDATES)
-    pages = (session.scalars(oldest.where(Job.tenant == tenant)).all() for tenant in session.scalars(turns).all())
-    return next((page for page in pages if page), [])
+    oldest = _oldest(queue, Tenant.id).correlate(Tenant).scalar_subquery()  # quicker than EXISTS: it is read in order
+    turns = select(Tenant.id).outerjoin(busy, busy.c.tenant == Tenant.id).where(oldest.is_not(None))
+    # chance, because a worker that is alone finds no running job of anybody, and would always serve the same tenant
+    return session.scalars(turns.order_by(func.coalesce(busy.c.jobs, 0), func.random())).all()
+
+
+def _oldest(queue: str, tenant: str | InstrumentedAttribute[str]) -> Select[str]:
+    return _claimable(queue).where(Job.tenant == tenant).order_by(Job.created, Job.id).limit(1)
+
+
+def _claimable(queue: str) -> Select[str]:
+    return select(Job.id).where(Job.kind.in_(kinds_in(queue)), *_can_be_claimed())
 
 
 def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:
@@ -162,7 +189,9 @@ def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:
 
 
 def _can_be_claimed() -> tuple[ColumnElement[bool], ...]:
-    return (Job.status == "accepted", Job.pause_s == 0, Job.protocol <= kinds.PROTOCOL, ~waits_for_children())
+    # as literals: with parameters, PostgreSQL could not know that the index `ix_jobs_waiting` has all of these jobs
+    waits = (Job.status == literal("accepted", literal_execute=True), Job.pause_s == literal(0, literal_execute=True))
+    return (*waits, Job.protocol <= kinds.PROTOCOL, ~waits_for_children())
 
 
 def waits_for_children() -> ColumnElement[bool]:
