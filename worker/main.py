@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
-from celery import Celery
 from celery.apps import worker as celery_worker
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
@@ -30,7 +29,7 @@ from worker.supervisor import perform_all
 
 REPORT_S = 5.0
 SWEEP_S = 3600.0
-CONTROL = {"ping", "hello", "heartbeat", "election"}  # commands that only ask, and that let a worker notice others
+CONTROL = {"ping"}  # the only command that just asks
 log = structlog.get_logger()
 
 
@@ -61,7 +60,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     setup_logging.connect(lambda **_: None, weak=False)  # `configure_logs` has set up logging already
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
-    celery.worker_main(_arguments(celery, queues))
+    celery.worker_main(_arguments(queues))
     stopping.set()
     services.close()
 
@@ -75,20 +74,20 @@ def restrict_control() -> None:
         del Panel.data[name]
 
 
-def _arguments(celery: Celery, queues: list[str]) -> list[str]:
+def _arguments(queues: list[str]) -> list[str]:
     # one job at a time, supervised by a thread: with the pool "solo" Celery cannot be reached while a job runs
     name = f"{'-'.join(queues)}-{os.getpid()}@%h"
-    arguments = [
+    return [
         "--quiet",
         "worker",
         "--pool=threads",
         "--concurrency=1",
         f"--queues={','.join(queues)}",
         f"--hostname={name}",
+        # what workers tell each other grows with the square of their number, and nobody needs it: the database knows
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        "--loglevel=WARNING",
     ]
-    if not celery.conf.worker_enable_remote_control:
-        arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return [*arguments, "--loglevel=WARNING"]
 
 
 def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:

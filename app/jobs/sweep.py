@@ -1,6 +1,7 @@
 """The sweep: finds jobs whose worker died, and waiting jobs whose notification was lost.
 
-Every process of the service sweeps; several sweeps at the same time are harmless.
+Every process of the service can sweep. On PostgreSQL one of them does, so that a fleet does not read all running jobs
+once for each of its processes; several sweeps at the same time are harmless.
 """
 
 import time
@@ -13,12 +14,14 @@ from sqlalchemy import select
 from app.core.db import Database
 from app.jobs import lifecycle
 from app.jobs.kinds import KINDS
+from app.jobs.leader import Leader
 from app.jobs.queue import JobQueue
 from app.settings import Settings
 from app.tables import Job
 
 PER_KIND = 10  # number of waiting jobs of each kind that are notified again
 MAX_INTERVALS = 2  # a longer time between two sweeps counts as this number of intervals of `sweep_s`
+SILENT_SWEEPS = 3  # a leader that has missed so many sweeps leads no longer
 EARLY = 0.25  # of the lease: after this time without a heartbeat clients are told
 log = structlog.get_logger()
 
@@ -41,9 +44,16 @@ class Sweeper:
     # by job and attempt: the seconds for which it has paused
     _pauses: dict[tuple[str, int], float] = field(default_factory=dict)
     _last_sweep: float = 0.0
+    _leader: Leader = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Become a candidate for the lead."""
+        self._leader = Leader(self.database.engine, SILENT_SWEEPS * self.settings.sweep_s)
 
     def sweep(self) -> None:
-        """Give back or end the jobs of dead workers, and repeat missing notifications of waiting jobs."""
+        """Give back or end the jobs of dead workers, and repeat missing notifications, unless another process does."""
+        if not self._leader.leads():
+            return
         with self.database.read() as session:
             running = session.scalars(select(Job).where(Job.status == "running")).all()
             pausing = session.scalars(select(Job).where(Job.status == "accepted", Job.pause_s > 0)).all()
