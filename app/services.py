@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.access import audit
-from app.core.db import Database
+from app.core.db import OF_AN_API, Connections, Database
 from app.inspection.inspector import Inspector
 from app.inspection.limits import Limits
 from app.jobs.queue import JobQueue
@@ -28,14 +28,17 @@ class Services:
     inspector: Inspector
 
     @classmethod
-    def open(cls, settings: Settings) -> "Services":
-        """Open the services that `settings` name, and create the data folder if it is missing."""
+    def open(cls, settings: Settings, connections: Connections = OF_AN_API) -> "Services":
+        """Open the services that `settings` name, and create the data folder if it is missing.
+
+        connections: To the database, of this process.
+        """
         audit.watch()
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
         store, limits = open_store(settings.store, cache, 3600 * settings.trust_files_h), _limits(settings)
         inspector = Inspector(limits, settings.inspection_wait_s)
-        return cls(settings, Database(settings.database), store, JobQueue(settings), cache, inspector)
+        return cls(settings, Database(settings.database, connections), store, JobQueue(settings), cache, inspector)
 
     @contextmanager
     def recording(self, *keys: str) -> Iterator[Session]:

@@ -16,6 +16,7 @@ from sqlalchemy import delete
 
 from app.core import tracing
 from app.core.columns import now
+from app.core.db import OF_A_WORKER
 from app.core.periodic import every, start_every
 from app.core.startup import calm_collection, configure_logs
 from app.jobs.queue import TASK, make_celery
@@ -39,7 +40,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     tracing.begin("canemap-worker")
     # run by root, Celery warns of pickled messages; this app accepts only JSON
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    services = Services.open(settings)
+    services = Services.open(settings, OF_A_WORKER)
     scratch.sweep(settings.data_dir / "scratch", services.database)
     stopping = threading.Event()
     celery = make_celery(settings)

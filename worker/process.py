@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerProcess
 import structlog
 
 from app.core import tenancy, tracing
+from app.core.db import OF_A_WORKER
 from app.core.startup import calm_collection, configure_logs
 from app.jobs import lifecycle
 from app.jobs.kinds import QUEUES
@@ -119,7 +120,7 @@ def _do(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> N
     crash_report.begin(crash_report.path_in(folder, claim.attempt))
     calm_collection()
     _limit_threads(settings)
-    services = Services.open(settings)
+    services = Services.open(settings, OF_A_WORKER)
     context = JobContext(services.database, claim, supervisor)
     about = {"job": tenancy.whole(claim.job_id), "attempt": claim.attempt}
     with structlog.contextvars.bound_contextvars(**about), context.listening():

@@ -53,6 +53,10 @@ class Connections:
     wait_s: float = 30
 
 
+OF_AN_API = Connections()
+OF_A_WORKER = Connections(kept=2, more=2)  # of a worker, and of the process of its job: a fleet has hundreds of both
+
+
 class ScopedSession(Session):
     """A session in the scope in which it was opened: it sees and changes the rows of that tenant alone."""
 

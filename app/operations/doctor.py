@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
-from app.core.db import schema_of, schemas
+from app.core.db import OF_A_WORKER, OF_AN_API, schema_of, schemas
 from app.core.startup import PYTHON
 from app.inspection import landlock
 from app.operations import readiness
@@ -97,6 +97,7 @@ def _database(services: Services) -> Iterator[Finding]:
     else:
         yield Finding("database", "ok", f"{name}, schema {found}")
         yield from _tenants(services)
+        yield from _connections(services)
 
 
 def _tenants(services: Services) -> Iterator[Finding]:
@@ -104,6 +105,20 @@ def _tenants(services: Services) -> Iterator[Finding]:
     if services.database.hides_rows() is False:
         detail = "The user of the database sees the rows of all tenants, and so does every statement that names none."
         yield Finding("database", "warning", detail, "Run `canemap migrate` as this user, which makes a role for it.")
+
+
+def _connections(services: Services) -> Iterator[Finding]:
+    """Whether PostgreSQL has as many connections as the workers and one API keep, and may open for a time."""
+    if services.database.engine.dialect.name != "postgresql":
+        return
+    with services.database.engine.connect() as connection:
+        allowed = int(connection.execute(text("SHOW max_connections")).scalar_one())
+    workers = readiness.living_workers(services)
+    needed = workers * 2 * (OF_A_WORKER.kept + OF_A_WORKER.more) + OF_AN_API.kept + OF_AN_API.more
+    if needed > allowed:
+        detail = f"PostgreSQL allows {allowed} connections; {workers} workers and an API can need {needed}."
+        hint = "Raise max_connections; docs/operations.md counts what each process needs."
+        yield Finding("database", "warning", detail, hint)
 
 
 def _clock(services: Services) -> Iterator[Finding]:

@@ -160,6 +160,13 @@ def living_queues(services: Services, host: str = "") -> set[str]:
         return {queue for worker in session.scalars(living) for queue in worker.queues}
 
 
+def living_workers(services: Services) -> int:
+    """The number of workers that have reported lately."""
+    living = select(func.count()).select_from(Worker).where(Worker.seen > now() - WORKER_TIMEOUT)
+    with services.database.read() as session:
+        return session.scalar(living) or 0
+
+
 def storage_faults(services: Services) -> Iterator[Fault]:
     """The fault of a store that cannot be written, if any."""
     if fault := services.store.fault():

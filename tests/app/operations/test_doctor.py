@@ -91,6 +91,14 @@ def test_a_missing_or_old_schema_is_a_fault_with_its_command(settings: Settings,
     services.close()
 
 
+def test_more_workers_than_postgresql_has_connections_for_are_warned_of(services: Services) -> None:
+    for number in range(20):
+        report_worker(services, f"host-{number}", ["light"])
+    warned = [item.detail for item in doctor.examine(services, ("database",)) if item.level == "warning"]
+    on_postgresql = ["PostgreSQL allows 100 connections; 20 workers and an API can need 220."]
+    assert warned == (on_postgresql if services.database.engine.dialect.name == "postgresql" else [])
+
+
 def test_a_newer_schema_is_only_a_warning(services: Services) -> None:
     with services.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
