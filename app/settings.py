@@ -174,6 +174,12 @@ class Settings(BaseSettings):
         description="Number of threads of a worker's net, or of processes with one thread each that map a wide scene; "
         "0 leaves the choice to torch.",
     )
+    gpu: str = Field(
+        "auto",
+        pattern=r"^(auto|none|required|\d+|(GPU|MIG)-[0-9A-Za-z-]+)$",
+        description="The GPU of a worker. auto: the first one, if there is one. none: no GPU. A number or a UUID: only "
+        "this one, and the worker ends at its start if it cannot be used. required: any one, likewise.",
+    )
     job_reads: str = Field(
         "",
         description="Further files and folders that jobs may read and run, separated as in PATH, for instance those of "

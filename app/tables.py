@@ -268,6 +268,7 @@ class UploadPiece(Owned, Base):
 class Job(Owned, Base):
     """A job and its state. `app.jobs.lifecycle` has the legal moves of the status.
 
+    needs_gpu: Whether only workers with a GPU may claim it.
     protocol: `app.jobs.kinds.PROTOCOL` of whoever created the job. Older workers leave it to newer ones.
     parent: Id of the job of the experiment to which a training belongs, of the prediction to which a part belongs, or
         of the survey that asked for a prediction. That job cannot be claimed before all its child jobs have ended.
@@ -288,6 +289,7 @@ class Job(Owned, Base):
     id: Mapped[str] = mapped_column(OwnedId(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     protocol: Mapped[int] = mapped_column(default=1, server_default="1")
+    needs_gpu: Mapped[bool] = mapped_column(default=False, server_default=false())
     parent: Mapped[str | None] = mapped_column(OwnedId(100))
     status: Mapped[str] = mapped_column(String(12), default="accepted")
     reported_status: Mapped[str] = mapped_column(String(12), Computed(_REPORTED, persisted=True))
@@ -866,7 +868,7 @@ class Delivery(Owned, Base):
 class Worker(Base):
     """A worker process that has reported. Only /readyz and the doctor use this; no decision about a job depends on it.
 
-    seen: When it reported last, in UTC.
+    seen: When it reported last, in UTC. trouble: Why it claims no jobs; None if it does.
     """
 
     __tablename__ = "workers"
@@ -874,6 +876,7 @@ class Worker(Base):
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
     queues: Mapped[list[str]]
     seen: Mapped[datetime] = mapped_column(default=now)
+    trouble: Mapped[str | None] = mapped_column(Text)
 
 
 SIZED = (

@@ -49,6 +49,7 @@ def test_the_environment_is_read_in_few_places() -> None:
     allowed |= {"ml/nn/training/ranks.py"}  # reads which attempt of the launcher of torch this is
     allowed |= {"app/core/tracing.py"}  # sees whether the variables of OpenTelemetry name a collector
     allowed |= {"worker/process.py"}  # sets variables for the libraries in the processes of jobs
+    allowed |= {"worker/gpu.py"}  # says which GPU the processes of jobs can see
     allowed |= {"worker/walls.py"}  # finds the files and ports that libraries take from it; sets their caches
     assert where(attribute("os.environ")) | where(attribute("os.getenv")) <= allowed
 

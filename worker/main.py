@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 import warnings
 from datetime import timedelta
@@ -24,7 +25,7 @@ from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
 from app.tables import Worker
-from worker import metrics, resume, scratch, walls
+from worker import gpu, metrics, resume, scratch, walls
 from worker.process import import_for, prepare
 from worker.supervisor import perform_all
 
@@ -47,7 +48,12 @@ def run(settings: Settings, queues: list[str]) -> None:
     celery_worker.safe_say = lambda *_: None  # it prints beside the log, which may be JSON for machines
     celery.connection_for_read().get_transport_cls()  # of no known kind, it ends this process now, not after `prepare`
     import_for(queues)
+    gpu.hide_others(settings.gpu)
     prepare()
+    try:
+        own_gpu = gpu.WorkerGpu(settings.gpu)
+    except RuntimeError as error:
+        sys.exit(str(error))
     if not walls.are_possible():
         log.warning("the kernel has no Landlock, or an old one: a job that reads a file can open other files")
     restrict_control()
@@ -55,12 +61,12 @@ def run(settings: Settings, queues: list[str]) -> None:
         metrics.serve(settings.worker_metrics)
 
     def do(_: str) -> None:
-        perform_all(services, queues, stopping)
+        perform_all(services, queues, stopping, own_gpu)
 
     celery.task(name=TASK)(do)
     setup_logging.connect(lambda **_: None, weak=False)  # `configure_logs` has set up logging already
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
-    worker_ready.connect(lambda **_: _start_threads(services, queues, stopping), weak=False)
+    worker_ready.connect(lambda **_: _start_threads(services, queues, stopping, own_gpu), weak=False)
     celery.worker_main(_arguments(queues))
     stopping.set()
     services.close()
@@ -91,23 +97,23 @@ def _arguments(queues: list[str]) -> list[str]:
     ]
 
 
-def _start_threads(services: Services, queues: list[str], stopping: threading.Event) -> None:
+def _start_threads(services: Services, queues: list[str], stopping: threading.Event, own_gpu: gpu.WorkerGpu) -> None:
     calm_collection()
     start_rounds(services, stopping)
     keep = timedelta(days=services.settings.keep_unfinished_d)
     unfinished = partial(resume.sweep, services.store, services.database, keep)
     start_every(SWEEP_S, unfinished, stopping, name="unfinished results")
-    threading.Thread(target=_report_living, args=(services, queues, stopping), daemon=True).start()
+    threading.Thread(target=_report_living, args=(services, queues, stopping, own_gpu), daemon=True).start()
     log.info("worker ready", queues=queues)
 
 
-def _report_living(services: Services, queues: list[str], stopping: threading.Event) -> None:
+def _report_living(services: Services, queues: list[str], stopping: threading.Event, own_gpu: gpu.WorkerGpu) -> None:
     """Report regularly, for /readyz, that this worker lives; delete the report at the end."""
     worker_id = f"{socket.gethostname()}:{os.getpid()}"
 
     def report() -> None:
         with services.database.write() as session:
-            session.merge(Worker(id=worker_id, queues=queues, seen=now()))
+            session.merge(Worker(id=worker_id, queues=queues, seen=now(), trouble=own_gpu.trouble or None))
 
     every(REPORT_S, report, stopping, name="report of this worker")
     with services.database.write() as session:

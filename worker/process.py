@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from typing import Any
 
 import structlog
 
@@ -64,6 +65,21 @@ def prepare() -> None:
 
 def _compile() -> None:
     library.find()
+
+
+def answer_of(ask: Callable[[Connection], None], timeout_s: float) -> Any:
+    """What `ask` sends from a fresh process; None if it has sent nothing within `timeout_s` seconds."""
+    connection, its_connection = _server.Pipe()
+    process = _server.Process(target=ask, args=(its_connection,))
+    with connection:
+        with its_connection:
+            process.start()
+        try:
+            return connection.recv() if connection.poll(timeout_s) else None
+        except EOFError:  # the process has died
+            return None
+        finally:
+            killed(process)
 
 
 UNKILLABLE_S = 5.0  # a process that still exists so long after SIGKILL is stuck in the kernel, in a driver for instance

@@ -29,6 +29,7 @@ from ml.progress import Progress, Stopped
 from worker import crash_report, scratch
 from worker.context import Abandoned, Dismissed, Released
 from worker.crash_report import ASK, ASK_S, CRASHES
+from worker.gpu import WorkerGpu
 from worker.metrics import ATTEMPTS, PIXELS
 from worker.process import Main, killed, main, waiting_process
 
@@ -41,24 +42,31 @@ STUCK = 70  # exit code of a worker whose child could not be killed
 log = structlog.get_logger()
 
 
-def perform_all(services: Services, queues: Sequence[str], stopping: threading.Event) -> None:
+def perform_all(
+    services: Services, queues: Sequence[str], stopping: threading.Event, gpu: WorkerGpu | None = None
+) -> None:
     """Do the jobs that wait in `queues`, one of each queue in turn, until no job can be claimed.
 
-    A job that is given back pauses, so that it keeps no other job waiting.
+    A job that is given back pauses, so that it keeps no other job waiting. gpu: See `perform`.
     """
-    while sum(perform(services, queue, stopping) for queue in queues):
+    while sum(perform(services, queue, stopping, gpu=gpu) for queue in queues):
         pass
 
 
-def perform(services: Services, queue: str, stopping: threading.Event, main: Main = main) -> bool:
+def perform(
+    services: Services, queue: str, stopping: threading.Event, main: Main = main, gpu: WorkerGpu | None = None
+) -> bool:
     """Do the oldest job of a queue, if one waits. Returns whether there was one.
 
     stopping: Set when this worker must stop; then it claims no more jobs. main: The function that the child runs.
+    gpu: What this worker knows of its GPU, which decides what it claims; None to claim everything.
     """
+    if gpu and gpu.trouble:
+        return False
     if stopping.is_set():
         return False  # even if notified of the job that it has given back; the sweep notifies another worker
     with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
-        if not lifecycle.any_waiting(session, queue):
+        if not lifecycle.any_waiting(session, queue, gpu=gpu is None or gpu.usable):
             return False
     with ExitStack() as stack:
         try:
@@ -67,18 +75,14 @@ def perform(services: Services, queue: str, stopping: threading.Event, main: Mai
         except (OSError, EOFError) as error:
             log.warning("the process for a job could not be started", error=str(error))
             return False
-        return _claim_and_supervise(services, queue, stopping, process, connection)
-
-
-def _claim_and_supervise(
-    services: Services, queue: str, stopping: threading.Event, process: ForkServerProcess, connection: Connection
-) -> bool:
-    with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
-        claim = lifecycle.claim_waiting(session, queue)
-    if claim is None:
-        return False
-    with tenancy.acting_for(claim.tenant):
-        _supervise(services, claim.in_its_scope(), stopping, process, connection)
+        with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
+            claim = lifecycle.claim_waiting(session, queue, gpu=gpu is None or gpu.usable)
+        if claim is None:
+            return False
+        with tenancy.acting_for(claim.tenant):
+            ended = _supervise(services, claim.in_its_scope(), stopping, process, connection)
+    if gpu and ended == "gpu-fault":
+        gpu.check_after_fault()
     return True
 
 
@@ -88,7 +92,8 @@ def _supervise(
     stopping: threading.Event,
     process: ForkServerProcess,
     connection: Connection,
-) -> None:
+) -> str:
+    """Supervise the process of a claimed job. Returns what became of the attempt; "" if it was not recorded."""
     job = tenancy.whole(claim.job_id)
     about: dict[str, str | int] = {"canemap.job.id": job, "canemap.job.attempt": claim.attempt}
     with (
@@ -100,19 +105,21 @@ def _supervise(
         # what the child asks for, the jobs of parts for instance, belongs to this attempt
         traced = replace(claim, traceparent=tracing.current())
         JobSupervisor(services, traced, stopping).supervise(process, connection)
-        status = _status_after(services, claim)
+        status, outcome = _after(services, claim)
         span.set_attribute("canemap.job.status", status)
         if status == "failed":
             span.set_status(StatusCode.ERROR)
     ATTEMPTS.labels(claim.kind, status).observe(time.monotonic() - since)
+    return outcome
 
 
-def _status_after(services: Services, claim: lifecycle.Claim) -> str:
+def _after(services: Services, claim: lifecycle.Claim) -> tuple[str, str]:
+    """The status of the job now, and the outcome of the attempt."""
     with services.database.read() as session:
         job = lifecycle.get(session, claim.job_id)
         if job.parent:  # the parent may have waited for this job only; it can be claimed if it did
             services.queue.notify(lifecycle.get(session, job.parent))
-    return job.status
+    return job.status, next((end.outcome for end in job.attempts if end.attempt == claim.attempt), "")
 
 
 class JobSupervisor:

@@ -73,15 +73,18 @@ class Claim:
         return replace(self, job_id=tenancy.plain(self.job_id), parent=parent)
 
 
-def create(session: Session, job_id: str, kind: str, *, parent: str | None = None, total: int = 0) -> Job:
+def create(
+    session: Session, job_id: str, kind: str, *, parent: str | None = None, total: int = 0, needs_gpu: bool = False
+) -> Job:
     """Insert a new accepted job. Once the row is committed, a worker will do the job, even if no message arrives.
 
     kind: a name in `KINDS`, otherwise `KeyError` is raised. parent: id of the job that waits for this one.
-    total: number of steps, if it is known already.
+    total: number of steps, if it is known already. needs_gpu: Whether only workers with a GPU may claim it.
     """
     queue = KINDS[kind].queue
-    job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message="waiting for a worker")
-    job.protocol, job.traceparent = kinds.PROTOCOL, tracing.current()
+    message = "waiting for a worker with a GPU" if needs_gpu else "waiting for a worker"
+    job = Job(id=job_id, kind=kind, status="accepted", parent=parent, total=total, message=message)
+    job.needs_gpu, job.protocol, job.traceparent = needs_gpu, kinds.PROTOCOL, tracing.current()
     session.add(job)
     session.flush()
     # the only line of the log that has both the id of the request and the id of the job
@@ -142,44 +145,49 @@ def _claim_locked(session: Session, job_id: str) -> Claim | None:
     return Claim(job.id, job.kind, job.attempt, job.parent, job.tenant, job.traceparent)
 
 
-def claim_waiting(session: Session, queue: str) -> Claim | None:
+def claim_waiting(session: Session, queue: str, *, gpu: bool = True) -> Claim | None:
     """Claim the oldest waiting job of the tenant that has the fewest running jobs in a queue, among those that wait.
 
     So the many jobs of one tenant do not keep the few of another waiting; between equals chance decides. On PostgreSQL
     a job is passed over that another worker is claiming at this moment, so that a fleet does not stand in line for it.
 
+    gpu: Whether the worker has a GPU; without one it claims no job that needs one.
+
     Returns None when no job waits there.
     """
-    for tenant in _turns(session, queue):
-        oldest = _oldest(queue, tenant).with_for_update(skip_locked=True, of=Job)
+    for tenant in _turns(session, queue, gpu):
+        oldest = _oldest(queue, gpu, tenant).with_for_update(skip_locked=True, of=Job)
         while job_id := session.scalar(oldest):
             if claimed := _claim_locked(session, job_id):
                 return claimed
     return None
 
 
-def any_waiting(session: Session, queue: str) -> bool:
-    """Whether a job of a queue can be claimed."""
-    return bool(session.scalar(select(exists(_claimable(queue)))))
+def any_waiting(session: Session, queue: str, *, gpu: bool = True) -> bool:
+    """Whether a worker, which has a GPU or not, can claim a job of a queue."""
+    return bool(session.scalar(select(exists(_claimable(queue, gpu)))))
 
 
-def _turns(session: Session, queue: str) -> Sequence[str]:
+def _turns(session: Session, queue: str, gpu: bool) -> Sequence[str]:
     """The tenants with jobs that can be claimed in a queue; whoever has the fewest running jobs there comes first."""
     running = select(Job.tenant, func.count().label("jobs"))
     running = running.where(Job.kind.in_(kinds_in(queue)), Job.status == "running")
     busy = running.group_by(Job.tenant).subquery()
-    oldest = _oldest(queue, Tenant.id).correlate(Tenant).scalar_subquery()  # quicker than EXISTS: it is read in order
+    oldest = (
+        _oldest(queue, gpu, Tenant.id).correlate(Tenant).scalar_subquery()
+    )  # quicker than EXISTS: it is read in order
     turns = select(Tenant.id).outerjoin(busy, busy.c.tenant == Tenant.id).where(oldest.is_not(None))
     # chance, because a worker that is alone finds no running job of anybody, and would always serve the same tenant
     return session.scalars(turns.order_by(func.coalesce(busy.c.jobs, 0), func.random())).all()
 
 
-def _oldest(queue: str, tenant: str | InstrumentedAttribute[str]) -> Select[str]:
-    return _claimable(queue).where(Job.tenant == tenant).order_by(Job.created, Job.id).limit(1)
+def _oldest(queue: str, gpu: bool, tenant: str | InstrumentedAttribute[str]) -> Select[str]:
+    return _claimable(queue, gpu).where(Job.tenant == tenant).order_by(Job.created, Job.id).limit(1)
 
 
-def _claimable(queue: str) -> Select[str]:
-    return select(Job.id).where(Job.kind.in_(kinds_in(queue)), *_can_be_claimed())
+def _claimable(queue: str, gpu: bool) -> Select[str]:
+    claimable = select(Job.id).where(Job.kind.in_(kinds_in(queue)), *_can_be_claimed())
+    return claimable if gpu else claimable.where(~Job.needs_gpu)
 
 
 def oldest_waiting(session: Session, kind: str, limit: int) -> Sequence[Job]:

@@ -63,8 +63,8 @@ def add(
     register_as: name of the model, or "" to register nothing.
     """
     id_ = id_ or new_id("trn")
-    job = lifecycle.create(session, id_, "training", parent=experiment)
     config = config_for(dataset, config)
+    job = lifecycle.create(session, id_, "training", parent=experiment, needs_gpu=config.device == "cuda")
     session.add(
         Training(
             id=id_,

@@ -43,6 +43,7 @@ def renew(session: Session, prediction_id: str, kept: Collection[str]) -> None:
 
 
 def _add(session: Session, prediction_id: str, first_row: int, end_row: int) -> Job:
-    job = lifecycle.create(session, new_id("prt"), "part", parent=prediction_id)
+    needs_gpu = lifecycle.get(session, prediction_id).needs_gpu
+    job = lifecycle.create(session, new_id("prt"), "part", parent=prediction_id, needs_gpu=needs_gpu)
     session.add(Part(id=job.id, prediction=prediction_id, first_row=first_row, end_row=end_row))
     return job

@@ -112,7 +112,8 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         faults = [fault.at("/scene") for fault in contract_faults(scene.info, model.contract)]
         refuse_any("contract-mismatch", [*faults, *request.config.class_faults(len(model.contract.classes))])
         _check_parts(request.parts, scene.info.rows)
-        waiting = [lifecycle.create(session, id_, "prediction", total=request.parts + 1 if request.parts > 1 else 0)]
+        total, needs_gpu = request.parts + 1 if request.parts > 1 else 0, request.config.device == "cuda"
+        waiting = [lifecycle.create(session, id_, "prediction", total=total, needs_gpu=needs_gpu)]
         prediction = row_of(id_, scene, model, request.config)
         prediction.title = request.title
         session.add(prediction)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
@@ -30,6 +30,7 @@ BROKER_AWAY = Fault(
 )
 MIGRATE = "canemap migrate"
 RESTORE = "`canemap files check` names the file: restore it from a backup, or delete what it belongs to."
+RESTART = "Restart it; if that does not help, restart the machine or exchange its GPU."
 STORE_HINT = "Check CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
 
 
@@ -99,14 +100,20 @@ class Readiness:
         ]
 
     def warnings(self) -> tuple[Note, ...]:
-        """What does not keep the service from working, but must be mended: files that were found damaged."""
+        """What does not keep the service from working, but must be mended: damaged files, workers without their GPU."""
         with self.services.database.read() as session:
             rows = scrubbing.damaged(session, MOST_FAULTS)
+            in_trouble = session.scalars(select(Worker).where(_living(), Worker.trouble.is_not(None))).all()
         owners = dict.fromkeys((row.owner, row.fault) for row in rows)
-        return tuple(
+        files = (
             Note(code=f"{fault}_file", detail=f"A stored file of {owner} is {fault}.", hint=RESTORE)
             for owner, fault in owners
         )
+        workers = (
+            Note(code="worker_in_trouble", detail=f"Worker {row.id} claims no jobs: {row.trouble}.", hint=RESTART)
+            for row in in_trouble
+        )
+        return (*files, *workers)
 
     def damaged(self) -> int:
         """The number of stored files that were found damaged or missing."""
@@ -152,17 +159,24 @@ def schema_fault(database: Database) -> Fault | None:
 
 
 def living_queues(services: Services, host: str = "") -> set[str]:
-    """The queues of all workers that have reported lately. host: only of workers on this machine, if it is not ""."""
-    living = select(Worker).where(Worker.seen > now() - WORKER_TIMEOUT)
+    """The queues of all workers that have reported lately and claim jobs.
+
+    host: only of workers on this machine, if it is not "".
+    """
+    living = select(Worker).where(_living(), Worker.trouble.is_(None))
     if host:
         living = living.where(Worker.id.startswith(f"{host}:", autoescape=True))
     with services.database.read() as session:
         return {queue for worker in session.scalars(living) for queue in worker.queues}
 
 
+def _living() -> ColumnElement[bool]:
+    return Worker.seen > now() - WORKER_TIMEOUT
+
+
 def living_workers(services: Services) -> int:
     """The number of workers that have reported lately."""
-    living = select(func.count()).select_from(Worker).where(Worker.seen > now() - WORKER_TIMEOUT)
+    living = select(func.count()).select_from(Worker).where(_living())
     with services.database.read() as session:
         return session.scalar(living) or 0
 

@@ -159,6 +159,24 @@ def refused_by_the_store(settings: Settings, claim: Claim, supervisor: Connectio
     process.main(settings, claim, supervisor)
 
 
+def meets_an_error_of_cuda(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Do a job on a GPU that fails."""
+
+    def compute(services: Services, context: JobContext, folder: Path) -> Outcome:
+        import torch
+
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    vars(attempt)["WORK"] = {"training": compute}
+    process.main(settings, claim, supervisor)
+
+
+def succeeds(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Do a job without doing anything."""
+    vars(attempt)["WORK"] = {"training": lambda *_: Outcome(lambda session, stored: None)}
+    process.main(settings, claim, supervisor)
+
+
 def hangs(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Neither receive nor send anything."""
     signal.pause()

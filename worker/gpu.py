@@ -1,0 +1,88 @@
+"""The GPU of a worker: which one its jobs see, whether they can compute on it, and whether they still can."""
+
+import os
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import structlog
+
+from worker.process import answer_of
+
+DRIVER = Path("/proc/driver/nvidia/version")
+HIDDEN = "CUDA_VISIBLE_DEVICES"
+PROBE_S = 60.0  # a GPU that does not answer in this time, its start included, does not answer at all
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a fresh process found. name: Of the GPU, with its UUID; "" if none can be used. why: Why not, in words."""
+
+    name: str = ""
+    why: str = ""
+
+
+def probe(connection: Connection) -> None:
+    """Compute something on the first visible GPU, and send a `Probe`."""
+    import torch  # imported only when it is used, because torch takes seconds to import
+
+    try:
+        if not torch.cuda.is_available():
+            raise RuntimeError(f"torch {torch.__version__} finds no GPU; {_driver()}")
+        ones = torch.ones(256, 256, device="cuda")
+        if (ones @ ones).sum().item() != 256**3:
+            raise RuntimeError("it computes wrong numbers")
+        properties = torch.cuda.get_device_properties(0)
+        connection.send(Probe(name=f"{properties.name}, GPU-{properties.uuid}"))
+    except Exception as error:
+        connection.send(Probe(why=str(error).partition("\n")[0]))
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, in words."""
+    try:
+        return DRIVER.read_text().splitlines()[0].removeprefix("NVRM version: ")
+    except OSError:
+        return "no driver of NVIDIA is loaded"
+
+
+def hide_others(chosen: str) -> None:
+    """Let this process and those that it starts see only the chosen GPU. Call it before the fork server starts.
+
+    chosen: `CANEMAP_GPU`.
+    """
+    if chosen == "none":
+        os.environ[HIDDEN] = ""
+    elif chosen not in ("auto", "required"):
+        os.environ[HIDDEN] = chosen
+
+
+class WorkerGpu:
+    """Whether a worker can do jobs on a GPU.
+
+    usable: Whether it claims jobs that need one. trouble: Why it claims no jobs at all, in words; "" if it does.
+    """
+
+    def __init__(self, chosen: str) -> None:
+        """Look for the GPU in a fresh process. chosen: `CANEMAP_GPU`.
+
+        Raises `RuntimeError` if there is none, although `chosen` requires one.
+        """
+        found = _ask() if chosen != "none" else Probe()
+        self.usable, self._name, self.trouble = bool(found.name), found.name, ""
+        if chosen not in ("auto", "none") and not self.usable:
+            raise RuntimeError(f"CANEMAP_GPU is {chosen}, but no GPU can be used: {found.why}")
+        log.info("looked for a GPU", gpu=found.name or "none")
+
+    def check_after_fault(self) -> None:
+        """Probe the GPU after a job met an error of it. If it does not compute, this worker claims no jobs any more."""
+        found = _ask()
+        if not found.name:
+            self.usable = False
+            self.trouble = f"after an error its GPU ({self._name or 'unknown'}) cannot be used: {found.why}"
+            log.error("the GPU failed: this worker claims no more jobs", gpu=self._name, why=found.why)
+
+
+def _ask() -> Probe:
+    return answer_of(probe, PROBE_S) or Probe(why=f"it did not answer within {PROBE_S:g} s")
