@@ -5,10 +5,12 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from benchmarks.soak.fleet import Fleet, Part, descendants
+from benchmarks.soak.troubles import TROUBLE
+from tests.unkillable import kept_by_the_kernel
 
 Blow = Callable[[], float | None]
 IMMEDIATE = signal.SIGQUIT  # PostgreSQL stops as in a crash and recovers at its start
@@ -65,6 +67,11 @@ class Storm:
             self.api_killed: 3,
             self.api_told_to_end: 1,
             self.messages_forgotten: 1,
+            self.worker_of_an_older_protocol: 1,
+            self.gpu_of_a_worker_fails: 1,
+            self.store_refuses_a_worker: 1,
+            self.disk_of_a_worker_is_full: 1,
+            self.child_cannot_be_killed: 1,
             self.all_killed: 3,
         }
         if self.fleet.postgres and self.fleet.redis:
@@ -111,6 +118,35 @@ class Storm:
         """Delete all messages: the sweep must send those of waiting jobs again."""
         self.fleet.forget_messages()
 
+    def worker_of_an_older_protocol(self) -> None:
+        """A worker is replaced by one that can read none of the jobs, as in the middle of an update."""
+        self._replace("older")
+
+    def gpu_of_a_worker_fails(self) -> None:
+        """Each job of a worker meets an error of CUDA; it must claim no more when its GPU computes no more."""
+        self._replace("gpu")
+
+    def store_refuses_a_worker(self) -> None:
+        """Each job of a worker is refused by the store with 403."""
+        self._replace("store")
+
+    def disk_of_a_worker_is_full(self) -> None:
+        """No job of a worker fits its disk."""
+        self._replace("disk")
+
+    def child_cannot_be_killed(self) -> float:
+        """A process of a job is traced, so that SIGKILL does not remove it, and stopped; its worker is told to end."""
+        worker = self.random.choice(self.fleet.workers)
+        child = next((pid for pid, depth in descendants(worker.pid) if depth == 2), None)
+        if child is None:
+            raise Missed
+        try:
+            with kept_by_the_kernel(child):
+                os.kill(child, signal.SIGSTOP)
+                return self._end_and_restart(worker, signal.SIGTERM)
+        except ProcessLookupError:  # it has just ended by itself
+            raise Missed from None
+
     def redis_killed(self) -> None:
         """SIGKILL to Redis, which keeps no log and so loses its messages."""
         assert self.fleet.redis
@@ -145,6 +181,20 @@ class Storm:
         self._pause()
         for part in self.fleet.parts:
             part.start()
+
+    def _replace(self, trouble: str) -> None:
+        """Let a worker in trouble take the place of a worker for some leases."""
+        worker = self.random.choice(self.fleet.workers)
+        worker.end(signal.SIGTERM)
+        troubled = replace(
+            worker,
+            command=[word if word != "worker" else "benchmarks.soak.troubled_worker" for word in worker.command],
+            environment={**worker.environment, TROUBLE: trouble},
+        )
+        troubled.start()
+        time.sleep(self.random.uniform(*ZOMBIE_LEASES) * self.fleet.settings.lease_s)
+        troubled.end(signal.SIGTERM)
+        worker.start()
 
     def _end_and_restart(self, part: Part, how: signal.Signals) -> float:
         """End a part and start it again after up to two seconds; the seconds that it took to end."""

@@ -1,21 +1,18 @@
 """A child that SIGKILL does not end, as one is that is stuck in a driver: the worker gives its job up, and ends."""
 
-import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from app.jobs import lifecycle
 from app.services import Services
 from app.tables import Job
 from benchmarks.soak.fleet import ROOT, descendants
+from tests.unkillable import kept_by_the_kernel
 from tests.waiting import eventually
 from worker.supervisor import STUCK
 
 JOB = "trn_1"
-PTRACE_SEIZE, WAIT_FOR_ALL = 0x4206, 0x40000000
 WORKER = """
 import threading
 from multiprocessing import forkserver
@@ -29,17 +26,6 @@ forkserver._forkserver._preload_modules = ["worker.process"]
 process.UNKILLABLE_S = 0.5
 perform(Services.open(Settings()), "training", threading.Event(), children.hangs)
 """
-
-
-@contextmanager
-def kept_by_the_kernel(pid: int) -> Iterator[None]:
-    """Trace a process: after SIGKILL it stays until its tracer asks for it, and its own parent learns of no end."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.ptrace(PTRACE_SEIZE, pid, None, None) == 0, os.strerror(ctypes.get_errno())
-    try:
-        yield
-    finally:
-        os.waitpid(pid, WAIT_FOR_ALL)
 
 
 def read(services: Services) -> Job:
