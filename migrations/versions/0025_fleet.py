@@ -1,13 +1,13 @@
 """What a fleet knows of jobs: how often they were given back, their form, whether they need a GPU; workers in trouble
 
-Revision: 0025; after 0022.
+Revision: 0025; after 0024.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0025"
-down_revision = "0022"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
