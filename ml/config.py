@@ -12,7 +12,7 @@ from ml.faults import Fault
 from ml.frozen import Frozen
 from ml.text import alike
 
-Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter"]
+Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter", "radiometry"]
 # those of the paper, which found that colour jitter hurts, since crops are told apart by colour
 AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate", "scale", "affine", "noise")
 Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
@@ -109,7 +109,10 @@ class TrainConfig(Frozen):
         description='Names of look-alike crops in the labels, like "cassava": their chips are drawn 3 times as often.',
     )
     augment: tuple[Augmentation, ...] = Field(
-        AUGMENTATIONS, max_length=100, description="Augmentations that are applied to each chip."
+        AUGMENTATIONS,
+        max_length=100,
+        description="Augmentations that are applied to each chip. radiometry is a mild random gain and offset of all "
+        "bands together, and a milder one of each band.",
     )
     min_valid: float = Field(0.05, ge=0, le=1, description="Chips with a smaller share of valid pixels are dropped.")
     review_labels: bool = Field(

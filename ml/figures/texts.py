@@ -30,6 +30,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "affine": ("affine", "仿射变换"),
     "noise": ("noise", "加噪"),
     "colour_jitter": ("colour jitter", "颜色抖动"),
+    "radiometry": ("radiometry", "辐射变化"),
     # class balance
     "balance": ("Labelled pixels by class", "各类别标注像元"),
     "before balancing": ("before balancing", "均衡前"),

@@ -1,4 +1,4 @@
-"""Augmentation of chips: geometric transforms, noise and colour jitter, batch by batch on the net's device."""
+"""Augmentation of chips: geometric transforms, changes of radiometry and noise, batch by batch on the net's device."""
 
 import math
 from collections.abc import Callable, Collection
@@ -19,6 +19,8 @@ LARGEST_ZOOM = 1.25
 LARGEST_SHEAR = math.tan(math.radians(10))
 LARGEST_NOISE = 0.1  # standard deviation, in the units of a normalised band
 LARGEST_JITTER = 0.2  # change of a band's gain, and of its offset in the units of a normalised band
+# standard deviations of the gain less 1, and of the offset in the units of a normalised band
+SCENE_RADIOMETRY, BAND_RADIOMETRY = 0.1, 0.05
 _GEOMETRIC = {"flip", "rotate", "translate", "scale", "affine"}
 
 
@@ -50,10 +52,26 @@ def augment(
     if "colour_jitter" in kinds:
         gain, offset = (LARGEST_JITTER * (2 * draws.uniform(image.shape[:2]) - 1) for _ in range(2))
         image = image * (1 + gain[..., None, None]) + offset[..., None, None]
+    if "radiometry" in kinds:
+        image = _other_radiometry(image, draws)
     if "noise" in kinds:
         strength = LARGEST_NOISE * draws.uniform((len(image), 1, 1, 1))
         image = image + strength * draws.normal(image.shape)
     return image, mask
+
+
+def _other_radiometry(image: Tensor, draws: "_RandomDraws") -> Tensor:
+    """Change each chip as if its scene had been taken under other light: by a gain and an offset.
+
+    Both are the same for all bands, up to a smaller part for each band. Pixels without data stay 0, as in a prediction.
+    """
+
+    def change() -> Tensor:
+        count, bands = image.shape[:2]
+        drawn = SCENE_RADIOMETRY * draws.normal((count, 1)) + BAND_RADIOMETRY * draws.normal((count, bands))
+        return drawn[..., None, None]
+
+    return image * (1 + change()) + change() * (image != 0).any(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)

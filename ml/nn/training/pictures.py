@@ -21,7 +21,11 @@ from ml.nn.unet import class_index
 from ml.radiometry.homogenise import open_homogenised
 
 PANEL_PX = 512
-SHEET: tuple[Augmentation, ...] = (*AUGMENTATIONS[1:], "colour_jitter")  # all but "crop", which chooses positions
+SHEET: tuple[Augmentation, ...] = (
+    *AUGMENTATIONS[1:],
+    "colour_jitter",
+    "radiometry",
+)  # all but "crop", which chooses positions
 AS_IT_IS = "as it is"
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ml.config import AUGMENTATIONS, Augmentation
-from ml.nn.training.augment import augment
+from ml.nn.training.augment import BAND_RADIOMETRY, SCENE_RADIOMETRY, augment
 from ml.nn.training.ranks import Ranks
 
 SIZE = 32
@@ -101,11 +101,33 @@ def test_colour_jitter_changes_each_band_differently_and_is_off_by_default(chips
     assert (jittered[:, 0] != jittered[:, 1]).any()
 
 
+def test_radiometry_is_a_gain_and_an_offset_that_bands_mostly_share_and_is_off_by_default() -> None:
+    assert "radiometry" not in AUGMENTATIONS
+    image = torch.randn(4000, 3, 2, 2)
+    changed, _ = augment(image, torch.zeros(4000, 2, 2, dtype=torch.uint8), ["radiometry"], seeded())
+    first, second = (tensor.flatten(2) for tensor in (image, changed))
+    gain = (second[..., 1] - second[..., 0]) / (first[..., 1] - first[..., 0])
+    offset = second[..., 0] - gain * first[..., 0]
+    for change in (gain - 1, offset):
+        change = change[(first[..., 1] - first[..., 0]).abs().min(dim=1).values > 0.1]  # else rounding counts
+        assert change.mean().abs() < 0.01
+        assert change.std() == pytest.approx((SCENE_RADIOMETRY**2 + BAND_RADIOMETRY**2) ** 0.5, rel=0.05)
+        own = change - change.mean(dim=1, keepdim=True)
+        assert own.std() == pytest.approx(BAND_RADIOMETRY * (2 / 3) ** 0.5, rel=0.05)
+
+
+def test_radiometry_leaves_pixels_without_data_at_0(chips: tuple[Tensor, Tensor]) -> None:
+    image, mask = augment(*chips, ["radiometry"], seeded())
+    assert torch.equal(mask, chips[1])
+    assert torch.equal(image == 0, chips[0] == 0)
+
+
 def test_a_chip_is_augmented_in_the_same_way_whichever_rank_has_it(chips: tuple[Tensor, Tensor]) -> None:
-    whole = augment(*chips, AUGMENTATIONS, seeded())
+    kinds: tuple[Augmentation, ...] = (*AUGMENTATIONS, "radiometry")
+    whole = augment(*chips, kinds, seeded())
     parts = []
     for ranks in (Ranks(0, 2), Ranks(1, 2)):
         image, mask = (tensor[ranks.share(len(tensor))] for tensor in chips)
-        parts.append(augment(image, mask, AUGMENTATIONS, seeded(), ranks))
+        parts.append(augment(image, mask, kinds, seeded(), ranks))
     for tensor, pieces in zip(whole, zip(*parts, strict=True), strict=True):
         assert torch.equal(torch.cat(pieces), tensor)
