@@ -109,7 +109,9 @@ def train_command(
     )
     trained = Trained(out.name, result.header, result.series, load_pictures(out / "pictures.npz"))
     draw_all(training_figures(trained), out / "figures", figures)
-    console.print(f"epoch {result.header.best_epoch} of {result.epochs} is kept: {result.model}", soft_wrap=True)
+    average = "the average up to " if chosen.keep == "averaged" else ""
+    epoch = f"{average}epoch {result.header.best_epoch} of {result.epochs}"
+    console.print(f"{epoch} is kept: {result.model}", soft_wrap=True)
 
 
 @cli.command("compare")

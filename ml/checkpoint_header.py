@@ -30,12 +30,13 @@ VersionText = Annotated[str, Field(max_length=1000)]
 class CheckpointHeader(Frozen):
     """Everything that a checkpoint holds beside its tensors.
 
-    contract: Which scenes the model can be used on. config: Settings of the training. val: Metrics of the kept epoch on
-    the validation split. test: Metrics on the test split, or None if there is no such split. details: Parts of the
-    metrics, by the name of the split. report: Report of the training beside its metrics. best_epoch: Number of the kept
-    epoch, counted from 1. dataset_sha256: `TrainingData.sha256` of the training's dataset. versions: Software and
-    hardware that made the checkpoint, by name: `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`;
-    of several attempts, those of the last one.
+    contract: Which scenes the model can be used on. config: Settings of the training. val: Metrics of the weights
+    that the file holds (`config.keep` says which) on the validation split. test: Metrics on the test split, or None if
+    there is no such split. details: Parts of the metrics, by the name of the split. report: Report of the training
+    beside its metrics. best_epoch: Number of the epoch after which the weights were taken, counted from 1.
+    dataset_sha256: `TrainingData.sha256` of the training's dataset. versions: Software and hardware that made the
+    checkpoint, by name: `ml.provenance.software`, `StreamNet.made_by` and `Execution.made_by`; of several attempts,
+    those of the last one.
     """
 
     format: Literal["canemap-checkpoint-1"] = "canemap-checkpoint-1"

@@ -9,12 +9,12 @@ from ml.evaluation.comparison import Comparison, ScoredTraining, compare
 def compare_headers(trained: Sequence[tuple[str, CheckpointHeader]]) -> Comparison:
     """Compare trainings, each a variant and the header of its checkpoint, on test, or on val if one has no test split.
 
-    The first variant is the baseline. The val split chose the epoch of each training, so its metrics are optimistic; a
-    note says so.
+    The first variant is the baseline. Where the val split chose the epochs, its metrics are optimistic; a note
+    says so.
     """
     split = "test" if all(header.test for _, header in trained) else "val"
     compared = compare([_scored_training(variant, header, split) for variant, header in trained], split=split)
-    if split == "test":
+    if split == "test" or all(header.config.keep != "best" for _, header in trained):
         return compared
     note = "There is no test split. The metrics are those of val, which chose the epochs, so they are optimistic."
     return compared.model_copy(update={"notes": (*compared.notes, note)})

@@ -98,6 +98,18 @@ class TrainConfig(Frozen):
         None, ge=1, le=MOST_STEPS, description="Stop after this number of steps, even if epochs are left."
     )
     optimizer: OptimizerConfig = OptimizerConfig()
+    keep: Literal["best", "last", "averaged"] = Field(
+        "best",
+        description="Weights that the model gets: those of the epoch that stands highest on the val split, those after "
+        "the last step, or their running average over the steps. A val split of one region chooses badly for others.",
+    )
+    average_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Share of the running average that a step keeps; after n steps at most (1 + n) / (10 + n), so that "
+        "the first weights are soon forgotten.",
+    )
     balance: Balance = Field(
         "oversample",
         description="Draw chips rich in rare classes more often (the paper), draw chips poor in them less often, or "

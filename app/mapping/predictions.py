@@ -38,7 +38,7 @@ MU_PER_HA = 15.0
 FEW_SCENES = 500
 USES = {  # of a scene, by the split that it is in
     "train": "The model was trained on this scene.",
-    "val": "The best epoch of the model was chosen on this scene.",
+    "val": "The model was validated on this scene.",
     "test": "The model was scored on this scene.",
     "block": "The model was trained and scored on blocks of this scene.",
 }

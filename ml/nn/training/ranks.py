@@ -202,9 +202,10 @@ class _WholeBatchNorm(nn.BatchNorm2d):
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Update the running statistics by those of a batch with `count` values in each channel."""
+        tracked = cast(Tensor, self.num_batches_tracked).add_(1)
+        share = 1 / float(tracked) if self.momentum is None else self.momentum
         for running, now in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
-            cast(Tensor, running).lerp_(now, cast(float, self.momentum))
-        cast(Tensor, self.num_batches_tracked).add_(1)
+            cast(Tensor, running).lerp_(now, share)
 
 
 def _gather(share: Tensor, ranks: Ranks, *, same_on_all: bool) -> Tensor:

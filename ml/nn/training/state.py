@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ml.checkpoint_header import read_metadata
 from ml.config import OptimizerConfig, TrainConfig
@@ -46,6 +47,7 @@ class TrainingState:
     best_metrics: Metrics of the best epoch on the val split; None if no epoch is finished.
     best: Tensors of the net after the best epoch, on the CPU.
     not_resumed: Why `resume` could not use the file that it found, in words; "" if it could, or found none.
+    average: Running average of each parameter of the net, on its device; empty if the config does not keep it.
     """
 
     def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
@@ -58,10 +60,32 @@ class TrainingState:
             net = make_net(data.contract, config.net).to(execution.device)
         self.net: UNet = net.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
         self.optimizer = _optimizer(config.optimizer, self.net, fused=execution.fused)
+        self._decay = config.average_decay
+        self.average = [weight.detach().clone() for weight in self._averaged] if config.keep == "averaged" else []
         self.series: list[EpochRow] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
         self.best_metrics: Metrics | None = None
+
+    @property
+    def _averaged(self) -> list[Tensor]:
+        """The parameters of the net, in the order of `average`."""
+        return list(self.net.parameters())
+
+    def add_to_average(self, step: int) -> None:
+        """Let the weights after the step with this number, from 0, count in their running average.
+
+        The decay grows with the steps as in TensorFlow's ExponentialMovingAverage, which forgets the initial weights.
+        """
+        if self.average:
+            decay = min(self._decay, (1 + step) / (10 + step))
+            get_ema_multi_avg_fn(decay)(self.average, self._averaged, None)
+
+    @torch.no_grad()
+    def load_average(self) -> None:
+        """Give the net the averaged weights. Its BatchNorm keeps the statistics of other weights."""
+        for weight, average in zip(self._averaged, self.average, strict=True):
+            weight.copy_(average)
 
     def finish_epoch(self, row: EpochRow, val: Metrics) -> None:
         """Append the `row` of an epoch to the series, and copy the net to `best` if `val` stands highest so far.
@@ -80,6 +104,7 @@ class TrainingState:
         )
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average)}
         tensors |= {
             f"optimizer.{index}.{name}": tensor
             for index, state in self.optimizer.state_dict()["state"].items()
@@ -107,6 +132,8 @@ class TrainingState:
         self.series, self.best_epoch, self.best_metrics = list(saved.series), saved.best_epoch, saved.best_metrics
         self.net.load_state_dict(_without_prefix("net.", tensors))
         self.best = _without_prefix("best.", tensors)
+        for index, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{index}"])
         state: dict[int, dict[str, Tensor]] = {}
         weights = list(self.net.parameters())
         for key, tensor in _without_prefix("optimizer.", tensors).items():

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ml.config import LossConfig, TrainConfig
 from ml.contract import Contract
@@ -65,9 +65,10 @@ class Stepper:
     def __init__(self, config: TrainConfig, contract: Contract, state: TrainingState, execution: Execution) -> None:
         self.stages = StageTimer()
         self._config, self._contract, self._execution = config, contract, execution
-        self._optimizer, self._ranks = state.optimizer, execution.ranks
+        self._state, self._optimizer, self._ranks = state, state.optimizer, execution.ranks
         self._weights = list(state.net.parameters())
         net = self._ranks.synchronised(state.net, execution.device)
+        self._batch_norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm)]
         self._net: Callable[[Tensor], Tensor] = torch.compile(net) if execution.compile else net
         self._copies = (
             torch.cuda.Stream(execution.device)  # type: ignore[no-untyped-call]
@@ -109,6 +110,26 @@ class Stepper:
         with self.stages("optimiser"):
             self._ranks.add_up([weight.grad for weight in self._weights if weight.grad is not None])
             self._optimizer.step()
+            self._state.add_to_average(number)
+
+    @torch.no_grad()
+    def measure_batch_norm(self, batches: Iterator[Batch], number: int, check_stop: Callable[[], None]) -> None:
+        """Replace the statistics of BatchNorm by their means over `batches`, for weights that no step has made.
+
+        No step can follow.
+
+        batches: This rank's shares of the batches.
+        number: Number of the first batch in the whole training, from 0; with the seed it decides the augmentation.
+        check_stop: Called after each batch; may raise `Stopped`.
+        """
+        for layer in self._batch_norms:
+            layer.reset_running_stats()
+            layer.momentum = None  # so that all batches count alike
+        for index, batch in enumerate(batches):
+            image, _ = self._prepare(batch, number + index)
+            with self._autocast():
+                self._net(image)
+            check_stop()
 
     def losses(self) -> dict[str, float]:
         """Return the means of the loss, "loss", and of its terms, "loss_...", over all batches since the last call."""

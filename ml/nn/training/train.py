@@ -46,7 +46,7 @@ _NO_HARD = "No usable chip of the training split has a crop of hard_negatives, s
 class TrainResult(Frozen):
     """The result of a training.
 
-    model: Path of the checkpoint of the best epoch.
+    model: Path of the checkpoint, with the weights that `config.keep` names.
     header: Header of the checkpoint, with metrics, details by split and report.
     epochs: Number of epochs trained.
     series: One row for each epoch.
@@ -61,7 +61,7 @@ class TrainResult(Frozen):
 def train(
     config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent, ranks: Ranks = ALONE
 ) -> TrainResult:
-    """Train a U-Net on `data.train`, keep the best epoch on `data.val`, evaluate it once on `data.test`.
+    """Train a U-Net on `data.train`, watch it on `data.val`, and evaluate the weights that are kept on `data.test`.
 
     The checkpoint is written to `model.safetensors` in the folder `out`. The state is saved to `resume.safetensors`
     after each epoch, and a repeated call with the same `out` resumes after the last complete epoch. Its weights are
@@ -107,11 +107,11 @@ def train(
             if ranks.first:
                 state.save(out / "resume.safetensors")
             counter.report(row, stepper.stages.line())
-    state.net.load_state_dict(state.best)
+        _load_kept(config, sampler, state, stepper, counter)
 
     def write_model() -> CheckpointHeader:
         header = _header(config, data, state, execution, report, counter.check_stop)
-        save_checkpoint(out / "model.safetensors", state.best, header)
+        save_checkpoint(out / "model.safetensors", state.net.state_dict(), header)
         return header
 
     model, header, series = out / "model.safetensors", ranks.first_does(write_model), tuple(state.series)
@@ -177,6 +177,22 @@ def _train_epoch(
             counter.done += 1
             counter.report()
         return _finite(stepper.losses())
+
+
+def _load_kept(
+    config: TrainConfig, sampler: ChipSampler, state: TrainingState, stepper: Stepper, counter: _StepCounter
+) -> None:
+    """Load into the net the weights that the model gets.
+
+    For averaged weights, BatchNorm is measured on the chips of an epoch.
+    """
+    if config.keep == "best":
+        state.net.load_state_dict(state.best)
+    if config.keep == "averaged":
+        state.load_average()
+        state.net.train()
+        with stepper.batches(sampler, sampler.epoch(len(state.series))) as batches:
+            stepper.measure_batch_norm(batches, counter.done * config.accumulate, counter.report)
 
 
 def learning_rate(config: OptimizerConfig, t: float) -> float:
@@ -264,7 +280,7 @@ def _header(
     report: TrainReport,
     check_stop: Callable[[], None],
 ) -> CheckpointHeader:
-    """Evaluate the net of the best epoch on the val and test splits, and make the header of its checkpoint.
+    """Evaluate the net with the kept weights on the val and test splits, and make the header of its checkpoint.
 
     check_stop: Called between windows; may raise `Stopped`.
     """
@@ -288,7 +304,7 @@ def _header(
         test=metrics.get("test"),
         details=details,
         report=report,
-        best_epoch=state.best_epoch,
+        best_epoch=state.best_epoch if config.keep == "best" else len(state.series),
         dataset_sha256=data.sha256,
         versions=software() | net.made_by() | execution.made_by(),
     )

@@ -26,7 +26,7 @@ def known(http: httpx.Client, scene: str, model: str) -> list[str]:
 
 def test_the_map_of_a_scene_of_the_dataset_says_what_the_scene_was_used_for(http: httpx.Client) -> None:
     assert known(http, "s1", "cane:1") == ["The model was trained on this scene."]
-    assert known(http, "s2", "cane:1") == ["The best epoch of the model was chosen on this scene."]
+    assert known(http, "s2", "cane:1") == ["The model was validated on this scene."]
     assert known(http, "s3", "cane:1") == ["The model was scored on this scene."]
 
 

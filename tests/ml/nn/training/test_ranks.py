@@ -35,6 +35,7 @@ SAME: dict[str, TrainConfig] = {
     "loss per image": changed(**SHORT, loss={"ce": 1, "lovasz_hinge": 0.5, "per_image": True}),
     "exact balance": changed(epochs=1, balance="oversample_exact", steps_per_epoch=None),
     "three classes": changed(**SHORT),
+    "averaged": changed(epochs=1, keep="averaged", augment=["radiometry"]),
 }
 THREE_EPOCHS = changed(epochs=3)
 
@@ -79,10 +80,11 @@ def apart(one: Path, other: Path) -> float:
 
     Running statistics are included.
     """
-    first, second = (load_tensors(folder / "resume.safetensors") for folder in (one, other))
+    files = [{path.name: load_tensors(path) for path in folder.glob("*.safetensors")} for folder in (one, other)]
+    first, second = ({(file, name): each[name] for file, each in of.items() for name in each} for of in files)
     assert first.keys() == second.keys()
-    nets = [name for name in first if name.startswith("net.")]
-    return max(float((first[name] - second[name]).abs().max()) for name in nets)
+    nets = [key for key in first if key[0] == "model.safetensors" or key[1].startswith(("net.", "average."))]
+    return max(float((first[key] - second[key]).abs().max()) for key in nets)
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ml.config import TrainConfig
 from ml.data import TrainingData
+from ml.nn.normalise import normalise
 from ml.nn.training.chips import Batch, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene
 from ml.nn.training.execution import Execution, choose_execution
@@ -50,6 +51,22 @@ def batch_of(sampler: ChipSampler) -> Batch:
     """Cut four completely labelled chips, so that a mean over pixels equals the mean of the means over two halves."""
     batch = sampler.cut(sampler.epoch(0)[0])
     return batch._replace(mask=batch.mask % 2)
+
+
+def test_measured_statistics_of_batch_norm_are_the_means_over_the_batches(
+    training_data: TrainingData, sampler: ChipSampler
+) -> None:
+    config, batches = changed(augment=[]), [half(batch_of(sampler), number) for number in (0, 1)]
+    state = TrainingState(config, training_data, CPU)
+    stepper = Stepper(config, training_data.contract, state, CPU)
+    stepper.step(iter(batches), 0, 1e-3, lambda: None)  # leaves statistics that must not count
+    stepper.measure_batch_norm(iter(batches), 1, lambda: None)
+    convolution, norm = state.net.stem[0], state.net.stem[1]
+    inputs = [normalise(batch.image.float(), batch.valid, training_data.contract.statistics) for batch in batches]
+    with torch.no_grad():
+        outputs = torch.stack([convolution(image).transpose(0, 1).flatten(1) for image in inputs])
+    torch.testing.assert_close(norm.running_mean, outputs.mean(dim=2).mean(dim=0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, outputs.var(dim=2).mean(dim=0), rtol=1e-4, atol=1e-5)
 
 
 def half(batch: Batch, number: int) -> Batch:

@@ -16,7 +16,7 @@ from ml.evaluation.boundary import boundary_counts
 from ml.evaluation.metrics import Metrics
 from ml.faults import InputRefused
 from ml.geo.raster import open_raster
-from ml.nn.checkpoint import load_checkpoint
+from ml.nn.checkpoint import load_checkpoint, load_tensors
 from ml.nn.evaluate import assess, count, evaluated_windows, score
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
@@ -96,6 +96,41 @@ def test_the_checkpoint_is_of_the_best_epoch_and_its_metrics_can_be_reproduced(
     assert header.contract == training_data.contract
 
 
+def test_the_last_weights_are_kept_if_the_config_says_so(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(keep="last"), training_data, tmp_path / "out")
+    state, kept = (load_tensors(tmp_path / "out" / f"{name}.safetensors") for name in ("resume", "model"))
+    assert result.header.best_epoch == 4
+    assert all(torch.equal(tensor, state[f"net.{name}"]) for name, tensor in kept.items())
+
+
+def test_averaged_weights_are_kept_with_a_batch_norm_of_their_own(training_data: TrainingData, tmp_path: Path) -> None:
+    config = changed(keep="averaged")
+    result = train(config, training_data, tmp_path / "out")
+    state, kept = (load_tensors(tmp_path / "out" / f"{name}.safetensors") for name in ("resume", "model"))
+    assert (result.header.best_epoch, result.header.config.keep) == (4, "averaged")
+    names = [name for name, _ in make_net(training_data.contract, config.net).named_parameters()]
+    for index, name in enumerate(names):
+        assert torch.equal(kept[name], state[f"average.{index}"])
+        assert not torch.equal(kept[name], state[f"net.{name}"])
+    measured = [name for name in kept if name.endswith(("running_mean", "running_var"))]
+    assert not any(torch.equal(kept[name], state[f"net.{name}"]) for name in measured)
+    again, _, _ = score(result.model, training_data.test, training_data.references)
+    assert result.header.test == again
+
+
+def test_the_average_forgets_early_weights_and_keeps_a_share_of_later_ones(training_data: TrainingData) -> None:
+    state = TrainingState(changed(keep="averaged", average_decay=0.4), training_data, choose_execution(CONFIG))
+    weight, expected = next(state.net.parameters()), 0.0
+    for step, decay in enumerate((1 / 10, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 0.4, 0.4, 0.4)):
+        with torch.no_grad():
+            weight.fill_(step)
+        state.add_to_average(step)
+        expected = decay * expected + (1 - decay) * step if step else float(state.average[0].flatten()[0])
+    assert state.average[0].flatten()[0] == pytest.approx(expected)
+    state.load_average()
+    assert torch.equal(weight, state.average[0])
+
+
 def test_nodata_and_unlabelled_pixels_are_never_counted(training_data: TrainingData, tmp_path: Path) -> None:
     result = train(changed(epochs=1), training_data, tmp_path / "out")
     (scene,) = training_data.val
@@ -134,8 +169,13 @@ def test_a_loss_term_with_weight_0_is_none_in_the_series(training_data: Training
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"optimizer": OptimizerConfig(name="adamw", lr=1e-3)}, {"accumulate": 2, "batch_size": 2}],
-    ids=["sgd", "adamw", "accumulate"],
+    [
+        {},
+        {"optimizer": OptimizerConfig(name="adamw", lr=1e-3)},
+        {"accumulate": 2, "batch_size": 2},
+        {"keep": "averaged", "augment": ["radiometry"]},
+    ],
+    ids=["sgd", "adamw", "accumulate", "averaged"],
 )
 def test_a_stopped_training_resumes_to_the_same_bytes(
     training_data: TrainingData, tmp_path: Path, changes: dict[str, object]
