@@ -61,11 +61,17 @@ class OptimizerConfig(Frozen):
     """How the weights of the net are updated."""
 
     name: Literal["sgd", "adamw"] = Field("sgd", description="The paper uses sgd.")
-    lr: float = Field(0.01, gt=0, le=10, description="Learning rate at the first step.")
+    lr: float = Field(0.01, gt=0, le=10, description="Learning rate at the first step after the warm-up.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; the first beta of adamw.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 penalty of sgd; decoupled decay of adamw.")
     schedule: Literal["poly", "cosine", "constant"] = Field(
         "poly", description="Learning rate over the steps: (1 - t)^0.9, half a cosine, or unchanged."
+    )
+    warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps over which the learning rate rises to lr; the schedule follows.",
     )
 
 

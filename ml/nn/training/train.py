@@ -172,7 +172,7 @@ def _train_epoch(
         steps = sampler.epoch(len(state.series))[: counter.total - counter.done]
     with stepper.batches(sampler, steps) as batches:
         for _ in steps:
-            lr = learning_rate(config.optimizer, counter.done / counter.total)
+            lr = learning_rate(config.optimizer, counter.done, counter.total)
             stepper.step(batches, counter.done, lr, counter.report)
             counter.done += 1
             counter.report()
@@ -195,8 +195,12 @@ def _load_kept(
             stepper.measure_batch_norm(batches, counter.done * config.accumulate, counter.report)
 
 
-def learning_rate(config: OptimizerConfig, t: float) -> float:
-    """Return the learning rate after the share t of all steps, 0 <= t < 1."""
+def learning_rate(config: OptimizerConfig, step: int, total: int) -> float:
+    """Return the learning rate of the step with this number, from 0, of `total` steps."""
+    warm = round(config.warmup * total)
+    if step < warm:
+        return config.lr * (step + 1) / (warm + 1)
+    t = (step - warm) / (total - warm)
     if config.schedule == "poly":
         return config.lr * math.pow(1 - t, 0.9)
     return config.lr * (1 + math.cos(math.pi * t)) / 2 if config.schedule == "cosine" else config.lr

@@ -173,7 +173,7 @@ def test_a_loss_term_with_weight_0_is_none_in_the_series(training_data: Training
         {},
         {"optimizer": OptimizerConfig(name="adamw", lr=1e-3)},
         {"accumulate": 2, "batch_size": 2},
-        {"keep": "averaged", "augment": ["radiometry"]},
+        {"keep": "averaged", "augment": ["radiometry"], "optimizer": {"lr": 0.05, "warmup": 0.3}},
     ],
     ids=["sgd", "adamw", "accumulate", "averaged"],
 )
@@ -315,9 +315,17 @@ def test_batches_of_one_chip_with_a_bottleneck_of_1_px_are_refused(training_data
 def test_learning_rate_schedules_begin_at_lr_and_end_near_0_unless_constant() -> None:
     for schedule, end in (("poly", 0.0), ("cosine", 0.0), ("constant", 0.2)):
         config = OptimizerConfig.model_validate({"lr": 0.2, "schedule": schedule})
-        assert learning_rate(config, 0) == 0.2
-        assert learning_rate(config, 1 - 1e-9) == pytest.approx(end, abs=1e-6)
-    assert learning_rate(OptimizerConfig(lr=1, schedule="poly"), 0.5) == pytest.approx(0.5**0.9)
+        assert learning_rate(config, 0, 10**9) == 0.2
+        assert learning_rate(config, 10**9 - 1, 10**9) == pytest.approx(end, abs=1e-6)
+    assert learning_rate(OptimizerConfig(lr=1, schedule="poly"), 1, 2) == pytest.approx(0.5**0.9)
+
+
+def test_a_warm_up_rises_in_equal_steps_and_the_whole_schedule_follows() -> None:
+    config = OptimizerConfig(lr=1, schedule="cosine", warmup=0.25)
+    rates = [learning_rate(config, step, 16) for step in range(16)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    plain = OptimizerConfig(lr=1, schedule="cosine")
+    assert rates[4:] == [learning_rate(plain, step, 12) for step in range(12)]
 
 
 def test_the_report_counts_the_drawn_pixels_and_the_details_add_up(training_data: TrainingData, tmp_path: Path) -> None:
