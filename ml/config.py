@@ -133,6 +133,11 @@ class TrainConfig(Frozen):
         "bands together, and a milder one of each band.",
     )
     min_valid: float = Field(0.05, ge=0, le=1, description="Chips with a smaller share of valid pixels are dropped.")
+    views: Literal[1, 8] = Field(
+        1,
+        description="Views of a scene whose logits are averaged when the trained model is scored and maps: 8 are the "
+        "four turns of the scene and of its mirror image, and take eight times as long.",
+    )
     review_labels: bool = Field(
         True, description="After training, list training blocks whose labels the net contradicts."
     )
@@ -244,6 +249,11 @@ class PredictConfig(Frozen):
         description="How much the outlines in the polygon files are simplified, in metres on the ground: a corner goes "
         "if the triangle with its neighbours is smaller than simplify_m squared. Neighbours stay without gaps and "
         "overlaps, and area_ha is still that of the pixels. null follows every pixel.",
+    )
+    views: Literal[1, 8] | None = Field(
+        None,
+        description="Views of the scene whose logits are averaged, as in the config of a training; null takes those "
+        "with which the model was scored.",
     )
     stripe_px: int | None = Field(
         None,

@@ -239,7 +239,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     rows = []
     for item in classes:
         index = model.contract.classes.index(item)
-        estimate, interval, why = _adjusted(model, prediction.config.threshold, found, index)
+        estimate, interval, why = _adjusted(model, prediction.config, found, index)
         mapped_ha = found.area_ha.get(item.value, 0.0)
         row = Areas(
             class_name=item.name,
@@ -269,17 +269,17 @@ def products_of(session: Session, prediction: Prediction) -> Mapping[str, Stored
 
 
 def _adjusted(
-    model: ModelVersion, threshold: float, found: MappedAreas, index: int
+    model: ModelVersion, config: PredictConfig, found: MappedAreas, index: int
 ) -> tuple[float | None, tuple[float, float] | None, str | None]:
     """The adjusted area of the class with this index and its interval, and why there are none, or what they don't know.
 
-    threshold: That of the map.
+    config: That of the map.
     """
     test = model.metrics.test
     if test is None:
         return None, None, NOT_SCORED
-    if threshold != THRESHOLD:
-        return None, None, other_threshold(threshold)
+    if why := counted_otherwise(model, config):
+        return None, None, why
     if found.applicability.level == "outside":
         why = "Most of the scene is unlike the training, so the errors of the test split say nothing about its map."
         return None, None, why
@@ -292,9 +292,14 @@ def _adjusted(
     return *adjusted, caution(scenes)
 
 
-def other_threshold(threshold: float) -> str:
-    """Why the errors of the test split are not those of a map with this threshold."""
-    return f"The errors of the test split were counted at threshold {THRESHOLD:g}, and the map has {threshold:g}."
+def counted_otherwise(model: ModelVersion, config: PredictConfig) -> str | None:
+    """Why the errors of the test split are not those of a map with this config; None if they are."""
+    threshold, views, scored = config.threshold, config.views, model.config.views
+    if threshold != THRESHOLD:
+        return f"The errors of the test split were counted at threshold {THRESHOLD:g}, and the map has {threshold:g}."
+    if views not in (None, scored):
+        return f"The errors of the test split were counted with views {scored}, and the map has views {views}."
+    return None
 
 
 def _result(session: Session, prediction: Prediction) -> tuple[Mapping[str, Stored], MappedAreas]:

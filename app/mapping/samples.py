@@ -19,7 +19,6 @@ from app.mapping import predictions
 from app.requests import SampleRequest
 from app.services import Services
 from app.tables import Dataset, Prediction, Sample
-from ml.config import THRESHOLD
 from ml.faults import Fault
 from ml.geo.grid import far_apart
 from ml.sampling.design import Design, DrawnSample, SamplePoint
@@ -130,11 +129,12 @@ def result(session: Session, sample: Sample) -> tuple[DrawnSample, Sequence[Samp
 
 def error_rates(session: Session, prediction: Prediction) -> ErrorRates:
     """The errors of the model of a prediction on its test split, or why these are not those of the map."""
-    test = registry.get(session, prediction.model, str(prediction.version)).metrics.test
+    model = registry.get(session, prediction.model, str(prediction.version))
+    test = model.metrics.test
     if test is None:
         return ErrorRates(why=predictions.NOT_SCORED)
-    if prediction.config.threshold != THRESHOLD:
-        return ErrorRates(why=predictions.other_threshold(prediction.config.threshold))
+    if why := predictions.counted_otherwise(model, prediction.config):
+        return ErrorRates(why=why)
     return ErrorRates(np.asarray(test.confusion, dtype=np.int64))
 
 

@@ -51,7 +51,7 @@ class EvaluatedWindow:
 def score(
     model: Path, scenes: Sequence[LabelledScene], references: Sequence[str], watch: Watch = silent
 ) -> tuple[Metrics, Assessment, dict[str, str]]:
-    """Evaluate the checkpoint `model` on `scenes` at threshold 0.5.
+    """Evaluate the checkpoint `model` on `scenes` at threshold 0.5, with the views that its config names.
 
     The scenes may belong to another dataset than the one the checkpoint was trained on; their masks must have the
     checkpoint's classes. The computation is the same as at the end of a training, so the metrics can be compared.
@@ -70,7 +70,7 @@ def score(
     def report_done(done: int) -> None:
         watch(Progress("evaluate", done, len(scenes)))
 
-    ready = for_prediction(net, choose_device("auto"))
+    ready = for_prediction(net, choose_device("auto"), views=header.config.views)
     metrics, details = assess(
         ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, report_done=report_done
     )

@@ -113,6 +113,23 @@ def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def turned(net: UNet, turns: int, *, mirrored: bool) -> UNet:
+    """Copy `net` with turned kernels: it computes of an image what `net` computes of the turned image, turned back.
+
+    It does so for images on the grid of the coarsest level, because convolutions, and poolings of whole cells of the
+    grid, do the same in every direction.
+
+    turns: Number of quarter turns, 0 to 3.
+    mirrored: Whether the image is mirrored, too.
+    """
+    other = copy.deepcopy(net)
+    for layer in other.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            kernel = torch.rot90(layer.weight.detach(), turns, (2, 3))
+            layer.weight = nn.Parameter((kernel.flip(3) if mirrored else kernel).contiguous())
+    return other
+
+
 def folded(net: UNet) -> UNet:
     """Copy `net` with BatchNorm folded into its convolutions.
 

@@ -79,11 +79,12 @@ def predict_rows(
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
     refuse_any((*contract_faults(info, header.contract), *config.class_faults(len(header.contract.classes))))
     device, measured = choose_device(config.device), WatchedRows(watch, "measure", info.rows)
+    views = config.views or header.config.views
     with (
         open_homogenised(scene, header.contract.homogenise, measured.of(scene.name)) as source,
         share_cores(source.cols, net.depth, device) as processes,
     ):
-        ready = for_prediction(net, device, engine=config.engine, precision=config.precision)
+        ready = for_prediction(net, device, engine=config.engine, precision=config.precision, views=views)
         mapped = rows or range(source.rows)
         folder = out / f"strips-{_fingerprint(model, scene, config, ready, processes, mapped)}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,6 +173,7 @@ def _fingerprint(
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
         *(config.threshold, config.stripe_px, net.engine.name, net.engine.version, net.dtype, processes, rows),
+        *([len(net.other_views)] if net.other_views else []),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

@@ -4,6 +4,9 @@ Each convolution keeps the last two rows of its input, each pooling a row withou
 the rows that the levels below have not reached yet. So the output has no seams, whatever the heights of the pieces of
 the input. A row of output comes later than its row of input, because the net needs rows below it. At the top and the
 bottom of the image, each layer gets the zeros of its padding.
+
+The mean of several views of the image (four turns, with and without a mirror) is computed by as many nets, whose
+kernels are turned instead of the image. So the views flow as rows like a single one, and need the same context.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +21,7 @@ from ml.nn.prediction.engines.choice import choose
 from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, Rows
 from ml.nn.prediction.engines.pytorch import ENGINE as TORCH
 from ml.nn.prediction.row_layers import Block, PixelwiseLayer, RowPooling, RowQueue, convolutions
-from ml.nn.unet import UNet, Up, folded
+from ml.nn.unet import UNet, Up, folded, turned
 
 # Columns on either side that the convolutions of a level and of all finer levels need on the way up. The two of the
 # level need 2 columns; those of finer levels need 1, 1/2, ... columns of this level, so the sum is less than 4. A tile
@@ -26,6 +29,7 @@ from ml.nn.unet import UNet, Up, folded
 REACH = 4
 WIDE = 4096  # columns from which a scene is computed by fewer rows at a time, to save memory
 STRIPE_BYTES = 256 << 20  # memory for rows that wait for other levels; a wide scene is cut into stripes to stay below
+VIEWS = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]  # the first is the image as it is
 
 Sides = Sequence[int]  # numbers of columns on the left and right that are context only and get no logits
 
@@ -37,12 +41,16 @@ class StreamNet:
     device, dtype: Device and dtype of the computation.
     engine: Engine that computes the layers.
     stripe_px: Number of columns of a stripe whose waiting rows fit into `STRIPE_BYTES`, at least 8 margins.
+    other_views: Nets for the other views of the image, whose logits are averaged with those of this net.
     """
 
-    def __init__(self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32, views: int = 1
+    ) -> None:
         """Copy `net` with BatchNorm folded into the convolutions.
 
         dtype: Dtype of the computation; the logits are float32 for every dtype.
+        views: Number of views whose logits are averaged, at most 8.
         """
         plain = folded(net).to(device, dtype)
         self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
@@ -55,8 +63,12 @@ class StreamNet:
         self.enlarge = [PixelwiseLayer(step.enlarge, engine) for step in up]
         self.head = PixelwiseLayer(plain.head, engine)
         # each level has twice the channels, half of the rows and half of the columns of the level above
-        bytes_per_column = 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
+        bytes_per_column = views * 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
         self.stripe_px = max(STRIPE_BYTES // bytes_per_column, 8 * margin(net.depth))
+        self.other_views = [
+            StreamNet(turned(net, turns, mirrored=mirrored), engine, device, dtype)
+            for turns, mirrored in VIEWS[1:views]
+        ]
 
     def made_by(self) -> dict[str, str]:
         """Return by name what decides the bits of the logits, besides `ml.provenance.software`."""
@@ -66,6 +78,7 @@ class StreamNet:
             "precision": str(self.dtype).removeprefix("torch."),
             "device": gpu or self.device.type,
             "threads": str(torch.get_num_threads()),
+            **({"views": str(1 + len(self.other_views))} if self.other_views else {}),
         }
 
     def rows(self, cols: int) -> int:
@@ -105,6 +118,7 @@ class Stream:
         self._pools = [RowPooling() for _ in net.up]
         self._skips = [RowQueue() for _ in net.up]
         self._up = [Block(block) for block in net.up]
+        self._other_views = [Stream(other, sides) for other in net.other_views]
 
     @torch.inference_mode()
     def feed(self, image: Tensor, *, last: bool = False) -> Tensor:
@@ -116,8 +130,14 @@ class Stream:
             logits are returned.
 
         Returns:
-            The next rows of logits, float32 (outputs, m, cols - left - right); m may be 0.
+            The next rows of logits, float32 (outputs, m, cols - left - right), averaged over the views; m may be 0.
         """
+        logits = self._feed(image, last)
+        for other in self._other_views:
+            logits = logits + other.feed(image, last=last)
+        return logits / (1 + len(self._other_views)) if self._other_views else logits
+
+    def _feed(self, image: Tensor, last: bool) -> Tensor:
         top = image[None].to(self._net.dtype, memory_format=torch.channels_last)
         pieces = self._down[0].flow([[[top]]], last)
         levels = zip(self._sides[:-1], self._pools, self._skips, self._down[1:], strict=True)
@@ -151,7 +171,7 @@ def _beside(skips: RowQueue, pieces: Iterable[Tensor], sides: Sides) -> Iterator
 
 
 def for_prediction(
-    net: UNet, device: torch.device | None = None, *, engine: str = "auto", precision: str = "auto"
+    net: UNet, device: torch.device | None = None, *, engine: str = "auto", precision: str = "auto", views: int = 1
 ) -> StreamNet:
     """Prepare a copy of `net` for fast prediction by one thread at a time; `net` itself does not change.
 
@@ -159,6 +179,7 @@ def for_prediction(
     engine: Name of an engine or "auto", see `ml.nn.prediction.engines.choice.choose`. On a GPU and in bfloat16 it has
         no effect, because only the engine "torch" supports these.
     precision: "float32", "bfloat16" or "auto", see `choose_precision`.
+    views: Number of views of each image whose logits are averaged: 1 or 8.
 
     Raises:
         InputRefused: code `no_engine`: the engine is not installed.
@@ -166,5 +187,5 @@ def for_prediction(
     device = device or next(net.parameters()).device
     dtype = choose_precision(precision, device)
     if device.type != "cpu" or dtype != torch.float32:
-        return StreamNet(net, TORCH, device, dtype)
-    return StreamNet(net, choose(engine), device)
+        return StreamNet(net, TORCH, device, dtype, views)
+    return StreamNet(net, choose(engine), device, views=views)

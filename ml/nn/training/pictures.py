@@ -36,7 +36,11 @@ def training_pictures(model: Path, data: TrainingData, out: Path) -> None:
     masks "truth" and "mapped". "augment ..." is a training chip after one augmentation, for each of them.
     """
     net, header = load_checkpoint(model)
-    pictures = {"panel": _panel(for_prediction(net), header.contract, telling_scene(data.test or data.val))}
+    pictures = {
+        "panel": _panel(
+            for_prediction(net, views=header.config.views), header.contract, telling_scene(data.test or data.val)
+        )
+    }
     sheet = _sheet(header.config, header.contract, telling_scene(data.train))
     pictures |= {f"augment {kind}": picture for kind, picture in sheet.items()}
     save_pictures(out, pictures)

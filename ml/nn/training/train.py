@@ -288,7 +288,7 @@ def _header(
 
     check_stop: Called between windows; may raise `Stopped`.
     """
-    contract, net = data.contract, for_prediction(state.net)
+    contract, net = data.contract, for_prediction(state.net, views=config.views)
     metrics: dict[str, Metrics] = {}
     details: dict[str, Assessment] = {}
     for split, scenes in (("val", data.val), ("test", data.test)):
@@ -299,7 +299,7 @@ def _header(
     warnings = (*report.warnings, *class_warnings(report.balance.before, metrics))
     report = report.model_copy(update={"warnings": warnings})
     if config.review_labels:
-        suspects = suspect_labels(net, contract, data.train, check_stop=check_stop)
+        suspects = suspect_labels(for_prediction(state.net), contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})
     return CheckpointHeader(
         contract=contract,

@@ -212,19 +212,25 @@ def test_a_null_interval_has_its_reason(http: httpx.Client, bundle: Path, scene:
     assert (line["adjusted_ha"], line["why"]) == ("", row["why"])
 
 
-def test_errors_that_were_counted_at_another_threshold_adjust_no_area(
+def test_errors_that_were_counted_in_another_way_adjust_no_area(
     http: httpx.Client, model: None, scene: Path, do: Perform
 ) -> None:
     put(http, "/v1/scenes/s1", scene)
     found = {}
-    for threshold in (0.3, 0.5):
-        body = {"scene": "s1", "model": "cane", "config": {"threshold": threshold}}
-        id_ = http.post("/v1/predictions", json=body).json()["id"]
+    configs = {
+        "other threshold": {"threshold": 0.3},
+        "other views": {"views": 8},
+        "same": {"threshold": 0.5, "views": 1},
+    }
+    for name, config in configs.items():
+        id_ = http.post("/v1/predictions", json={"scene": "s1", "model": "cane", "config": config}).json()["id"]
         do(id_)
-        (found[threshold],) = http.get(f"/v1/predictions/{id_}/areas").json()["items"]
-    assert found[0.5]["adjusted_ha"] is not None and found[0.5]["ci95_ha"] is not None
-    assert (found[0.3]["adjusted_ha"], found[0.3]["ci95_ha"]) == (None, None)
-    assert found[0.3]["why"].endswith("counted at threshold 0.5, and the map has 0.3.")
+        (found[name],) = http.get(f"/v1/predictions/{id_}/areas").json()["items"]
+    assert found["same"]["adjusted_ha"] is not None and found["same"]["ci95_ha"] is not None
+    for other in ("other threshold", "other views"):
+        assert (found[other]["adjusted_ha"], found[other]["ci95_ha"]) == (None, None)
+    assert found["other threshold"]["why"].endswith("counted at threshold 0.5, and the map has 0.3.")
+    assert found["other views"]["why"].endswith("counted with views 1, and the map has views 8.")
 
 
 @pytest.mark.parametrize(("headers", "query"), [({"accept-language": "zh"}, ""), ({}, "&lang=zh")])

@@ -151,6 +151,20 @@ def test_two_processes_share_a_wide_scene(two_threads: None, model: Path, tmp_pa
     assert np.abs(one - other).max() <= 1
 
 
+def test_a_model_is_used_with_the_views_that_it_was_scored_with(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    net, header = load_checkpoint(model)
+    header = header.model_copy(update={"config": header.config.model_copy(update={"views": 8})})
+    save_checkpoint(tmp_path / "eight.safetensors", net.state_dict(), header)
+    by_model = predict(tmp_path / "eight.safetensors", scene, tmp_path / "by_model", CONFIG)
+    chosen = predict(model, scene, tmp_path / "chosen", CONFIG.model_copy(update={"views": 8}))
+    one = predict(tmp_path / "eight.safetensors", scene, tmp_path / "one", CONFIG.model_copy(update={"views": 1}))
+    assert by_model.software["views"] == "8"
+    assert by_model.software == chosen.software == one.software | {"views": "8"}
+    maps = [pixels_of(result.files["probability.tif"]) for result in (by_model, chosen, one)]
+    assert (maps[0] == maps[1]).all()
+    assert (maps[0] != maps[2]).any()
+
+
 def test_a_stopped_prediction_resumes_after_its_finished_rows(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     undisturbed = predict(model, scene, tmp_path / "undisturbed", CONFIG)
     with pytest.raises(Stopped):
@@ -176,20 +190,21 @@ def test_a_map_names_the_software_that_computed_it(model: Path, scene: SceneFile
     assert predict(model, scene, tmp_path / "coarse", coarse).software == {**by_torch, "precision": "bfloat16"}
 
 
-@pytest.mark.parametrize("cuts", [(64, 192), (100, 101, 349), ()])
+@pytest.mark.parametrize(("cuts", "views"), [((64, 192), 1), ((100, 101, 349), 8), ((), 1)])
 def test_a_map_in_parts_equals_the_map_in_one_piece(
-    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...]
+    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...], views: int
 ) -> None:
-    whole = predict(model, scene, tmp_path / "whole", CONFIG)
+    config = CONFIG.model_copy(update={"views": views})
+    whole = predict(model, scene, tmp_path / "whole", config)
     edges = (0, *cuts, ROWS)
     reported: list[Progress] = []
     parts = [
-        predict_rows(model, scene, tmp_path / str(number), CONFIG, range(*edges[number : number + 2]), reported.append)
+        predict_rows(model, scene, tmp_path / str(number), config, range(*edges[number : number + 2]), reported.append)
         for number in range(len(edges) - 1)
     ]
     assert [progress.done for progress in reported if progress.done == progress.total] == np.diff(edges).tolist()
     (tmp_path / "out").mkdir()
-    made = finish(parts, model, scene, tmp_path / "out", CONFIG)
+    made = finish(parts, model, scene, tmp_path / "out", config)
     assert made.area_ha == whole.area_ha
     assert made.software == whole.software
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(whole.files)
@@ -215,11 +230,14 @@ def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Pat
         finish([part], model, scene, tmp_path, CONFIG)
 
 
-def test_strips_of_another_prediction_are_not_used_for_this_one(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{"threshold": 0.9}, {"views": 8}], ids=str)
+def test_strips_of_another_prediction_are_not_used_for_this_one(
+    model: Path, scene: SceneFile, tmp_path: Path, changes: dict[str, float]
+) -> None:
     with pytest.raises(Stopped):
         predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))
     reported: list[Progress] = []
-    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update={"threshold": 0.9}), reported.append)
+    predict(model, scene, tmp_path / "out", CONFIG.model_copy(update=changes), reported.append)
     assert reported[0].done == 128
 
 

@@ -56,6 +56,41 @@ def test_rows_in_pieces_of_any_height_give_the_logits_of_the_whole_image(
 
 
 @pytest.mark.parametrize("engine", choice.installed())
+@settings(max_examples=10, deadline=None)
+@given(data=st.data(), depth=st.integers(1, 3), seed=st.integers(0, 99))
+def test_eight_views_give_the_mean_of_the_logits_of_eight_turned_images(
+    engine: str, data: st.DataObject, depth: int, seed: int
+) -> None:
+    net, step = net_with_a_past(3, depth, seed), 2**depth
+    rows, cols = (step * data.draw(st.integers(1, 64 // step)) for _ in "yx")
+    image = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, rows, cols)).astype(np.float32))
+    expected = mean_of_views(net, image)
+    stream, found, row = for_prediction(net, engine=engine, views=8).open(), [], 0
+    while row < rows:
+        height = min(data.draw(st.integers(1, 3 * step)), rows - row)
+        found.append(stream.feed(image[:, row : row + height], last=row + height == rows))
+        row += height
+    assert (torch.cat(found, dim=1) - expected).abs().max() < 1e-4 * expected.abs().max().clamp(min=1)
+
+
+def mean_of_views(net: UNet, image: torch.Tensor) -> torch.Tensor:
+    """Turn and mirror the image itself, and turn the logits back."""
+    views = []
+    for turns in range(4):
+        turned = torch.rot90(image, turns, (1, 2))
+        logits = [eager(net, turned), eager(net, turned.flip(2)).flip(2)]
+        views += [torch.rot90(each, -turns, (1, 2)) for each in logits]
+    return torch.stack(views).mean(dim=0)
+
+
+def test_a_net_says_that_it_averages_views_and_takes_narrower_stripes() -> None:
+    one, eight = (for_prediction(UNet(1, 2, 64), views=views) for views in (1, 8))
+    assert "views" not in one.made_by()
+    assert eight.made_by() == one.made_by() | {"views": "8"}
+    assert eight.stripe_px * 8 == pytest.approx(one.stripe_px, rel=0.01)
+
+
+@pytest.mark.parametrize("engine", choice.installed())
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), depth=st.integers(1, 4), seed=st.integers(0, 99))
 def test_context_columns_at_the_sides_get_no_logits_and_change_none(

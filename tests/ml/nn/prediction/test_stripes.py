@@ -20,6 +20,7 @@ from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.prediction.stripes import predict_logits
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import net_with_a_past
+from tests.ml.nn.prediction.test_row_stream import mean_of_views
 
 STATISTICS = BandStatistics(mean=0.5, std=2, min=-9, max=9)
 
@@ -51,12 +52,13 @@ def contract(bands: int) -> Contract:
     return Contract(bands=names, dtype="float32", gsd=1, nodata=None, statistics=(STATISTICS,) * bands)
 
 
-def whole(net: UNet, source: ArraySource) -> np.ndarray:
+def whole(net: UNet, source: ArraySource, views: int = 1) -> np.ndarray:
     step = 2**net.depth
     image, valid = torch.from_numpy(source.image)[None], torch.from_numpy(source.valid)[None]
     padding = (0, -source.cols % step, 0, -source.rows % step)
+    padded = functional.pad(normalise(image, valid, contract(source.bands).statistics), padding)
     with torch.no_grad():
-        logits = net(functional.pad(normalise(image, valid, contract(source.bands).statistics), padding))
+        logits = net(padded) if views == 1 else mean_of_views(net, padded[0])[None]
     result: np.ndarray = logits[0, 0, : source.rows, : source.cols].numpy()
     return result
 
@@ -71,6 +73,7 @@ def whole(net: UNet, source: ArraySource) -> np.ndarray:
     processes=st.integers(1, 3),
     bands=st.integers(1, 4),
     seed=st.integers(0, 1000),
+    views=st.sampled_from([1, 1, 1, 8]),
 )
 def test_tiled_prediction_equals_whole_image_prediction(
     one_thread: None,
@@ -82,9 +85,10 @@ def test_tiled_prediction_equals_whole_image_prediction(
     processes: int,
     bands: int,
     seed: int,
+    views: int,
 ) -> None:
     source, net = scene_with_holes(rows, cols, bands, seed), net_with_a_past(bands, depth, seed)
-    ready = for_prediction(net, engine=engine)
+    ready = for_prediction(net, engine=engine, views=views)
     tiled, counts = np.full((rows, cols), np.nan, np.float32), np.zeros((rows, cols), np.int64)
     for piece in predict_logits(ready, contract(bands), source, stripe_px=stripe_px, processes=processes):
         tiled[piece.window.slices] = piece.logits
@@ -92,7 +96,7 @@ def test_tiled_prediction_equals_whole_image_prediction(
         assert (piece.valid == source.valid[piece.window.slices]).all()
 
     assert (counts == 1).all()
-    assert np.abs(tiled - whole(net, source))[source.valid].max(initial=0) < 1e-4
+    assert np.abs(tiled - whole(net, source, views))[source.valid].max(initial=0) < 1e-4
 
 
 def scene_with_holes(rows: int, cols: int, bands: int, seed: int) -> ArraySource:
@@ -105,11 +109,12 @@ def scene_with_holes(rows: int, cols: int, bands: int, seed: int) -> ArraySource
 
 
 @pytest.mark.parametrize("engine", installed())
-@pytest.mark.parametrize(("seed", "processes"), [(0, 1), (1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize(("seed", "processes", "views"), [(0, 1, 1), (1, 1, 8), (2, 2, 1), (3, 1, 1)])
 def test_a_prediction_that_starts_further_down_has_the_same_bits(
-    one_thread: None, engine: str, seed: int, processes: int
+    one_thread: None, engine: str, seed: int, processes: int, views: int
 ) -> None:
-    source, net = scene_with_holes(1000, 80, 2, seed), for_prediction(net_with_a_past(2, 3, seed), engine=engine)
+    source = scene_with_holes(1000, 80, 2, seed)
+    net = for_prediction(net_with_a_past(2, 3, seed), engine=engine, views=views)
     predicted = partial(predict_logits, net, contract(2), source, stripe_px=48, processes=processes)
     complete = list(predicted())
     for first_row in range(0, 1000, 4 * net.rows(80)):
