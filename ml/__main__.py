@@ -37,6 +37,7 @@ from ml.figures.cutouts import dataset_pictures, load_pictures
 from ml.figures.style import render
 from ml.labels.classes import LabelOptions
 from ml.native import library
+from ml.presets import Preset
 from ml.progress import Progress, Watch
 
 WIDTH = 500  # of tables at most: a terminal may break their lines, and no digit is left out
@@ -61,6 +62,7 @@ FigureFormat = Annotated[Format, typer.Option("--figures", help="File format of 
 Background = Annotated[int, typer.Option(help="Class of pixels outside all polygons: 255 unlabelled, or 0.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, like net.width=16; repeatable.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as a JSON file.", exists=True)]
+ChosenPreset = Annotated[Preset | None, typer.Option("--preset", help="Named settings, like robust.")]
 Bands = Annotated[str | None, typer.Option(help="Names of the bands in their order, like blue,green,red,nir.")]
 Nodata = Annotated[float | None, typer.Option(help="Value of pixels without data, if the files do not declare it.")]
 
@@ -80,6 +82,7 @@ def train_command(
     classes: Classes = None,
     background: Background = UNLABELLED,
     figures: FigureFormat = "png",
+    preset: ChosenPreset = None,
 ) -> None:
     """Train a U-Net on scenes and labels; after an interruption, the same command continues the training.
 
@@ -91,7 +94,7 @@ def train_command(
 
     with joined() as ranks, refusals(), progress_line() as watch:
         console.quiet = not ranks.first
-        chosen = TrainConfig.model_validate(merged(config, settings))
+        chosen = TrainConfig.model_validate(merged(config, settings) | ({"preset": preset} if preset else {}))
         labelled = label_options(class_field, classes, background)
         found = ranks.first_does(
             lambda: prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)

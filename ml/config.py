@@ -4,17 +4,19 @@ The HTTP API, the command line and `python -m ml` all use these classes; an unkn
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from ml.faults import Fault
 from ml.frozen import Frozen
+from ml.presets import HOMOGENISED, Preset, expanded
 from ml.text import alike
 
 Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter", "radiometry"]
 # those of the paper, which found that colour jitter hurts, since crops are told apart by colour
 AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate", "scale", "affine", "noise")
+_PRESETS = get_args(Preset)
 Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
 
 
@@ -78,6 +80,11 @@ class OptimizerConfig(Frozen):
 class TrainConfig(Frozen):
     """The settings of one training. The defaults are those of the paper, where it states them."""
 
+    preset: Preset | None = Field(
+        None,
+        description="Named settings that count where none are given: paper, or robust for ground unlike that of the "
+        "training. They are written out in the config, and the preset gets its number, like robust-1.",
+    )
     net: NetConfig = NetConfig()
     loss: LossConfig | None = Field(
         None,
@@ -158,6 +165,11 @@ class TrainConfig(Frozen):
     )
     compile: bool = Field(False, description="Compile the net with torch.compile; needs a C++ compiler.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_preset(cls, document: Any) -> Any:
+        return expanded(document) if isinstance(document, dict) and document.get("preset") in _PRESETS else document
+
     @model_validator(mode="after")
     def _chips_fit_the_net(self) -> Self:
         step = 2**self.net.depth
@@ -199,9 +211,11 @@ class TrainConfig(Frozen):
             detail = f"The labels name no pixel {', '.join(unknown)}."
             yield Fault("unknown_reference", detail, f"They name {known}.", "/config/hard_negatives")
 
-    def warnings(self) -> tuple[str, ...]:
-        """Warnings about settings that are allowed but unwise."""
+    def warnings(self, *, homogenised: bool) -> tuple[str, ...]:
+        """Warnings about settings that are allowed but unwise. homogenised: Whether the scenes are."""
         found = []
+        if self.preset in HOMOGENISED and not homogenised:
+            found.append(f"preset {self.preset} is for homogenised scenes: make the dataset with homogenise robust.")
         if "colour_jitter" in self.augment:
             found.append("colour_jitter changes the colours that tell crops apart: the paper found that it hurts.")
         if self.precision == "bfloat16" and self.device != "cuda":

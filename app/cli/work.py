@@ -66,6 +66,10 @@ def dataset(
 def train(
     dataset: str,
     register_as: Annotated[str | None, typer.Option(help="Name of the model; by default that of the dataset.")] = None,
+    preset: Annotated[
+        Literal["paper", "robust"] | None,
+        typer.Option(help="Settings of the paper, or robust ones for other ground; --config and --set count more."),
+    ] = None,
     config: options.Config = None,
     changes: options.Set = None,
     title: options.Title = None,
@@ -74,7 +78,7 @@ def train(
 ) -> None:
     """Train a U-Net on a dataset and register it as a model version."""
     with Client() as client:
-        chosen = options.config(config, changes)
+        chosen = options.config(config, changes) | ({"preset": preset} if preset else {})
         training = client.train(dataset, register_as=register_as, config=chosen, title=title)
         if output.finished(training, no_wait, as_json) and not as_json:
             show_metrics(training)

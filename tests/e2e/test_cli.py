@@ -154,8 +154,10 @@ def test_commands_lead_from_a_training_to_hectares(
     assert replayed.returncode == 0, replayed.stdout
     assert "byte by byte" in replayed.stdout
 
-    again = canemap("train", dataset, "--register-as", "hand", "--config", config, "--set", "epochs=1")
+    options = ("--preset", "robust", "--config", config, "--set", "epochs=1")
+    again = canemap("train", dataset, "--register-as", "hand", *options)
     assert "hand@champion is still version 1: `canemap promote hand 2` moves it" in again.stdout
+    assert json.loads(canemap("trainings", "--json").stdout)[0]["config"]["preset"] == "robust-1"
     listed = [line.split("\t")[:3] for line in canemap("models").stdout.splitlines()]
     assert [row for row in listed if row[0] == "hand"] == [["hand", "2", ""], ["hand", "1", "champion, steady"]]
     assert f"\t{dataset}\thand:2\t" in canemap("trainings").stdout

@@ -261,7 +261,7 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
         dropped_chips=sampler.dropped[:LISTED],
         dropped_pixels=dropped,
         warnings=(
-            *config.warnings(),
+            *config.warnings(homogenised=contract.homogenise is not None),
             *_boundary_warnings(config, contract),
             *hard,
             *chip_warnings(by_name(sampler.seen_pixels), dropped, kept),
