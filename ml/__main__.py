@@ -1,6 +1,7 @@
 """`python -m ml train|compare|predict|estimate|check-table|engine`: learning, maps and areas without a service."""
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from ml.checkpoint_header import read_header
 from ml.config import LOVASZ_WEIGHT, PredictConfig, TrainConfig
 from ml.contract import UNLABELLED
 from ml.data import SceneFile
@@ -39,6 +41,7 @@ from ml.labels.classes import LabelOptions
 from ml.native import library
 from ml.presets import Preset
 from ml.progress import Progress, Watch
+from ml.warm_start import with_net_of
 
 WIDTH = 500  # of tables at most: a terminal may break their lines, and no digit is left out
 EXIT_REFUSED, EXIT_IMPOSSIBLE = 3, 4  # the command `canemap` has the same exit codes
@@ -83,6 +86,7 @@ def train_command(
     background: Background = UNLABELLED,
     figures: FigureFormat = "png",
     preset: ChosenPreset = None,
+    init: Annotated[Path | None, typer.Option(help="Checkpoint with whose weights to begin.", exists=True)] = None,
 ) -> None:
     """Train a U-Net on scenes and labels; after an interruption, the same command continues the training.
 
@@ -94,13 +98,18 @@ def train_command(
 
     with joined() as ranks, refusals(), progress_line() as watch:
         console.quiet = not ranks.first
-        chosen = TrainConfig.model_validate(merged(config, settings) | ({"preset": preset} if preset else {}))
+        chosen = TrainConfig.model_validate(
+            merged(config, settings)
+            | ({"preset": preset} if preset else {})
+            | ({"init": f"sha256:{_sha256(init)}"} if init else {})
+        )
+        chosen = with_net_of(chosen, read_header(init).config.net) if init else chosen
         labelled = label_options(class_field, classes, background)
         found = ranks.first_does(
             lambda: prepared(scenes, labels, split, out / "dataset", labelled, options, bands, nodata, watch)
         )
         data = found.training_data
-        result = train(chosen, data, out, watch, ranks)
+        result = train(chosen, data, out, watch, ranks, init)
         if not ranks.first:
             return
         dataset_pictures(data, out / "dataset" / "pictures.npz")
@@ -229,6 +238,11 @@ def estimate_command(
         print(json.dumps(as_document(table, found, unit), ensure_ascii=False, indent=1))
     else:
         print_estimates(table, found, unit)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def label_options(class_field: str | None, classes: str | None, background: int) -> LabelOptions:

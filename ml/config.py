@@ -85,6 +85,21 @@ class TrainConfig(Frozen):
         description="Named settings that count where none are given: paper, or robust for ground unlike that of the "
         "training. They are written out in the config, and the preset gets its number, like robust-1.",
     )
+    init: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description='Model with whose weights the training begins, like "cane@champion"; the stored config has its '
+        'version, like "cane:3". It needs the same bands; with other classes the last layer begins anew. By default '
+        "`net` is that of the model.",
+    )
+    init_rate: float = Field(0.1, gt=0, le=1, description="Factor of optimizer.lr in a training with init.")
+    frozen_levels: int = Field(
+        0,
+        ge=0,
+        le=7,
+        description="Levels of the net, from the finest on down, that keep the weights of init on the way down.",
+    )
     net: NetConfig = NetConfig()
     loss: LossConfig | None = Field(
         None,
@@ -181,10 +196,21 @@ class TrainConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _frozen_weights_come_from_somewhere(self) -> Self:
+        if self.frozen_levels and self.init is None:
+            raise ValueError("frozen_levels keep the weights of init: give init, or leave frozen_levels out")
+        return self
+
+    @model_validator(mode="after")
     def _exact_means_each_chip_once(self) -> Self:
         if self.balance == "oversample_exact" and self.steps_per_epoch:
             raise ValueError("balance oversample_exact shows each chip once: leave steps_per_epoch out")
         return self
+
+    @property
+    def rate(self) -> float:
+        """Factor of the learning rate."""
+        return 1.0 if self.init is None else self.init_rate
 
     def for_classes(self, classes: int) -> Self:
         """The same config, with the paper's loss for this number of classes if none was chosen."""

@@ -35,7 +35,7 @@ def create(services: Services, request: ExperimentRequest, once: IdempotentReque
         classes = len(dataset.request.classes)
         refuse_any("invalid-experiment", plan_faults(request, classes))
         runs = request.trainings(classes)
-        trainings.check_configs(dataset, [run.config for run in runs])
+        trainings.check_configs(session, dataset, [run.config for run in runs])
         lifecycle.create(session, id_, "experiment", total=len(runs) + 1)
         experiment = Experiment(id=id_, dataset=dataset.id, request=request, title=request.title)
         session.add(experiment)

@@ -6,13 +6,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from app.access import usage
-from app.core.errors import NotFound, refuse_any
+from app.core.errors import Invalid, NotFound, invalid, refuse_any
 from app.core.idempotency import IdempotentRequest
 from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data import datasets
 from app.jobs import lifecycle
+from app.learning import registry, sharing
 from app.requests import TrainingRequest
 from app.services import Services
 from app.tables import Dataset, Job, SeriesRow, Training
@@ -21,6 +22,7 @@ from ml.datasets.checks import learning_faults
 from ml.datasets.splits import BlockSplit
 from ml.faults import Fault
 from ml.geo.windows import margin
+from ml.warm_start import warm_start_faults, with_net_of
 
 get = getter(Training, "training")
 HEADER_UNREAD = defer(Training.header)  # it has thousands of values
@@ -29,11 +31,14 @@ HEADER_UNREAD = defer(Training.header)  # it has thousands of values
 def create(services: Services, request: TrainingRequest, once: IdempotentRequest) -> Training:
     """Accept a training on a prepared dataset. Raises `Invalid`, or `Conflict` if the dataset is not prepared."""
     id_ = new_id("trn")
+    if request.config.init is not None:
+        own = request.config.model_copy(update={"init": _own_model(services, request.config.init)})
+        request = request.model_copy(update={"config": own})
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
         dataset = trainable(session, request.dataset)
-        check_configs(dataset, [request.config])
+        check_configs(session, dataset, [request.config])
         job = add_requested(session, request, dataset, id_=id_)
         training = get(session, id_)
         usage.check_jobs(session, services.settings)
@@ -63,7 +68,7 @@ def add(
     register_as: name of the model, or "" to register nothing.
     """
     id_ = id_ or new_id("trn")
-    config = config_for(dataset, config)
+    config = config_for(session, dataset, config)
     job = lifecycle.create(session, id_, "training", parent=experiment, needs_gpu=config.device == "cuda")
     session.add(
         Training(
@@ -80,9 +85,32 @@ def add(
     return job
 
 
-def config_for(dataset: Dataset, config: TrainConfig) -> TrainConfig:
-    """The config with which a training on `dataset` is done."""
+def config_for(session: Session, dataset: Dataset, config: TrainConfig) -> TrainConfig:
+    """The config with which a training on `dataset` is done: with its loss, and with the version that it begins with.
+
+    Raises `Invalid` if that version is not there or does not fit.
+    """
+    if config.init is not None:
+        try:
+            origin = registry.resolve(session, config.init)
+        except NotFound as error:
+            raise _unknown_model(error) from error
+        config = with_net_of(config, origin.config.net)
+        config = config.model_copy(update={"init": f"{origin.name}:{origin.version}"})
+        contract = datasets.prepared(dataset).contract
+        refuse_any("contract-mismatch", warm_start_faults(config, contract, origin.config.net, origin.contract))
     return config.for_classes(len(dataset.request.classes))
+
+
+def _own_model(services: Services, reference: str) -> str:
+    try:
+        return sharing.own(services, reference)
+    except NotFound as error:
+        raise _unknown_model(error) from error
+
+
+def _unknown_model(error: NotFound) -> Invalid:
+    return invalid("unknown-model", error.detail, "GET /v1/models lists the models.", "/config/init")
 
 
 def by_id(session: Session, ids: Iterable[str]) -> dict[str, Training]:
@@ -118,8 +146,9 @@ def trainable(session: Session, reference: str) -> Dataset:
     return dataset
 
 
-def check_configs(dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
+def check_configs(session: Session, dataset: Dataset, configs: Sequence[TrainConfig]) -> None:
     """Raise `Invalid` for configs that do not fit the dataset, with each fault once."""
+    configs = [config_for(session, dataset, config) for config in configs]
     classes, references = len(dataset.request.classes), tuple(datasets.prepared(dataset).references or ())
     faults = dict.fromkeys(
         fault

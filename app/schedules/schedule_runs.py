@@ -105,7 +105,7 @@ def begin(
 def _train(session: Session, schedule: Schedule) -> Job:
     request = schedule.training
     dataset = trainings.trainable(session, request.dataset)
-    trainings.check_configs(dataset, [request.config])
+    trainings.check_configs(session, dataset, [request.config])
     return trainings.add_requested(session, request, dataset)
 
 
@@ -120,7 +120,7 @@ def _same_version(session: Session, schedule: Schedule) -> str:
         return ""
     request, made = schedule.training, trainings.get(session, last.training or "")
     dataset = trainings.trainable(session, request.dataset)
-    wanted = (dataset.id, request.register_as or dataset.name, trainings.config_for(dataset, request.config))
+    wanted = (dataset.id, request.register_as or dataset.name, trainings.config_for(session, dataset, request.config))
     if made.version is None or wanted != (made.dataset, made.register_as, made.config):
         return ""
     return f"version {made.version} was trained on {dataset.id} with the same config by run {last.id}"

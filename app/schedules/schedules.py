@@ -151,7 +151,7 @@ def _check(
 def _training_faults(session: Session, training: TrainingRequest, promote: PromoteRequest | None) -> Iterator[Fault]:
     try:
         dataset = trainings.trainable(session, training.dataset)
-        trainings.check_configs(dataset, [training.config])
+        trainings.check_configs(session, dataset, [training.config])
     except Problem as problem:
         unready = Fault(
             problem.code.replace("-", "_"), problem.detail, "Wait for its job, or name another dataset.", "/dataset"

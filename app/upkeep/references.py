@@ -139,6 +139,13 @@ def _versions_of_trainings(session: Session, ids: Sequence[str]) -> Iterator[str
         yield from (f"{name}:{number}" for name, number in session.execute(wanted))
 
 
+def _trainings_from(session: Session, ids: Sequence[str]) -> Iterator[str]:
+    """The trainings that begin with one of the model versions and have not succeeded: they can be retried."""
+    of_job = select(Training.id).join(Job, Job.id == Training.id).where(Job.status != "successful")
+    for some in batches(ids):
+        yield from session.scalars(of_job.where(Training.config["init"].as_string().in_(some)).order_by(Training.id))
+
+
 def _versions_of_models(session: Session, ids: Sequence[str]) -> Iterator[str]:
     wanted = select(ModelVersion.name, ModelVersion.version).where(ModelVersion.name.in_(ids))
     yield from (f"{name}:{number}" for name, number in session.execute(wanted.order_by(ModelVersion.version)))
@@ -197,6 +204,7 @@ NEEDS = (
     Reference("evaluation", "run", _runs(_evaluations_of)),
     Reference("prediction", "survey", _by(SurveyScene.survey, SurveyScene.prediction)),
     Reference("prediction", "sample", _by(Sample.id, Sample.prediction)),
+    Reference("version", "training", _trainings_from),
     Reference("version", "evaluation", _of_versions(Evaluation)),
     Reference("version", "prediction", _of_versions(Prediction)),
     Reference("version", "survey", _of_versions(Survey)),

@@ -40,12 +40,12 @@ def contract_faults(info: SceneInfo, contract: Contract, owner: str = "the model
 
 def _faults(info: SceneInfo, contract: Contract, owner: str) -> Iterator[Fault]:
     names = tuple(band.name for band in info.bands)
-    if not _same_bands(names, contract.bands):
+    if not same_bands(names, contract.bands):
         alpha = " beside alpha, which is a mask" if any(note.code == "alpha_is_mask" for note in info.warnings) else ""
-        theirs = f"{owner} {len(contract.bands)} ({_listed(contract.bands)})"
+        theirs = f"{owner} {len(contract.bands)} ({listed(contract.bands)})"
         yield Fault(
             "wrong_bands",
-            f"The scene has {len(names)} bands ({_listed(names)}){alpha}; {theirs}.",
+            f"The scene has {len(names)} bands ({listed(names)}){alpha}; {theirs}.",
             f"{SAME_BANDS} If alpha is a measured band, name all bands with bands=." if alpha else SAME_BANDS,
         )
     if not _alike(info.dtype, contract.dtype):
@@ -108,7 +108,7 @@ def order_notes(info: SceneInfo, contract: Contract) -> tuple[Note, ...]:
     ]
     if not unsure:
         return ()
-    detail = f"Bands are taken in the order of the file: {_listed(tuple(unsure))}."
+    detail = f"Bands are taken in the order of the file: {listed(tuple(unsure))}."
     hint = "Check the order, and name the bands of the scene with bands=."
     return (Note(code="bands_by_order", detail=detail, hint=hint),)
 
@@ -138,7 +138,8 @@ def _is_far(mean: float, known: BandStatistics) -> bool:
     return not known.min <= mean <= known.max or abs(mean - known.mean) > _FAR * known.std
 
 
-def _same_bands(names: tuple[str, ...], expected: tuple[str, ...]) -> bool:
+def same_bands(names: tuple[str, ...], expected: tuple[str, ...]) -> bool:
+    """Whether there are as many bands, and no two in the same place have names that contradict each other."""
     return len(names) == len(expected) and all(same_band(a, b) for a, b in zip(names, expected, strict=True))
 
 
@@ -146,5 +147,6 @@ def _alike(dtype: str, expected: str) -> bool:
     return dtype == expected or any({dtype, expected} <= group for group in _ALIKE)
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
+    """The names of the first bands in words."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -1,6 +1,7 @@
 """`python -m ml` trains and predicts from a shell."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_a_model_is_trained_and_then_used_to_predict(folder: Path) -> None:
     assert (folder / "map" / "classes.tif").exists()
     drawn = {path.stem for path in (folder / "out" / "figures").rglob("*.png")}
     assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
+
+
+def test_a_model_can_begin_with_another_one_and_with_a_preset(folder: Path) -> None:
+    assert run(*train_arguments(folder, *SMALL))[0] == 0
+    origin = folder / "out" / "model.safetensors"
+    warm = ("--preset", "robust", "--init", origin, "--out", folder / "warm")
+    code, output = run(*train_arguments(folder, *SMALL), *warm)
+    assert code == 0, output
+    assert "the average up to epoch 1 of 1 is kept" in output
+    config = read_header(folder / "warm" / "model.safetensors").config
+    assert (config.init, config.preset) == (f"sha256:{hashlib.sha256(origin.read_bytes()).hexdigest()}", "robust-1")
 
 
 def test_two_processes_train_one_model_and_only_one_of_them_prints(folder: Path) -> None:

@@ -27,7 +27,13 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         training = trainings.get(session, context.claim.job_id)
         dataset = datasets.ready(session, training.dataset)
         used = scenes.by_id(session, dataset.scenes)
-    data = datasets.training_data(dataset, used, scratch.fetcher(services.store, folder))
+        origin = registry.resolve(session, training.config.init) if training.config.init else None
+    take = scratch.fetcher(services.store, folder)
+    data = datasets.training_data(dataset, used, take)
+    init = None
+    if origin is not None:
+        with registry.checkpoint_of(origin) as key:
+            init = take(key)
     resume_file = resume.ResumeFile(services.store, context.claim, folder)
     if not resume_file.fetch() and context.claim.attempt > 1:
         context.log("begins with the first epoch: no earlier attempt has left a finished one")
@@ -42,7 +48,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
             resume_file.keep()
 
     context.on_values = record_epoch
-    result = train(training.config, data, folder, watch)
+    result = train(training.config, data, folder, watch, init=init)
     header = result.header
     if header.report:
         _log_report(context, header.report)

@@ -114,7 +114,7 @@ class Ranks:
             return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(copied))  # type: ignore[no-untyped-call]
         for block in list(copied.modules()):
             for name, layer in block.named_children():
-                if isinstance(layer, nn.BatchNorm2d):
+                if isinstance(layer, nn.BatchNorm2d) and layer.training:  # frozen layers use no batch
                     setattr(block, name, _WholeBatchNorm(layer, self))
         return copied
 

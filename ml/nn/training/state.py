@@ -15,9 +15,10 @@ from ml.data import TrainingData
 from ml.evaluation.metrics import Metrics, standing
 from ml.faults import InputRefused
 from ml.frozen import Frozen
-from ml.nn.checkpoint import load_tensors, save_tensors
+from ml.nn.checkpoint import LoadedCheckpoint, load_tensors, save_tensors
 from ml.nn.training.execution import Execution
 from ml.nn.unet import UNet, make_net
+from ml.warm_start import same_classes
 
 EpochRow = dict[str, float | int | None]
 
@@ -50,15 +51,28 @@ class TrainingState:
     average: Running average of each parameter of the net, on its device; empty if the config does not keep it.
     """
 
-    def __init__(self, config: TrainConfig, data: TrainingData, execution: Execution) -> None:
+    def __init__(
+        self, config: TrainConfig, data: TrainingData, execution: Execution, origin: LoadedCheckpoint | None = None
+    ) -> None:
+        """Make the state of a training that has no finished epoch.
+
+        origin: The model with whose weights it begins; by default with random ones.
+        """
         self._job = _fingerprint(config, data)
         self._known = {self._job, _fingerprint(config, data, defaults=True)}
         self.not_resumed = ""
         gpus = [execution.device] if execution.device.type == "cuda" else []  # not the GPUs of other processes
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
-            net = make_net(data.contract, config.net).to(execution.device)
+            net = make_net(data.contract, config.net)
+        if origin is not None:
+            _copy_weights(origin.net, net, head=same_classes(data.contract, origin.header.contract))
+        net = net.to(execution.device)
         self.net: UNet = net.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
+        self._frozen = [self.net.stem, *self.net.down][: config.frozen_levels]
+        for block in self._frozen:
+            block.requires_grad_(False)
+        self.train_mode()
         self.optimizer = _optimizer(config.optimizer, self.net, fused=execution.fused)
         self._decay = config.average_decay
         self.average = [weight.detach().clone() for weight in self._averaged] if config.keep == "averaged" else []
@@ -66,6 +80,12 @@ class TrainingState:
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
         self.best_metrics: Metrics | None = None
+
+    def train_mode(self) -> None:
+        """Let BatchNorm use and count the statistics of batches, but in frozen levels those of the origin."""
+        self.net.train()
+        for block in self._frozen:
+            block.eval()
 
     @property
     def _averaged(self) -> list[Tensor]:
@@ -79,7 +99,7 @@ class TrainingState:
         """
         if self.average:
             decay = min(self._decay, (1 + step) / (10 + step))
-            get_ema_multi_avg_fn(decay)(self.average, self._averaged, None)
+            get_ema_multi_avg_fn(decay)(self.average, self._averaged, None)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def load_average(self) -> None:
@@ -132,8 +152,8 @@ class TrainingState:
         self.series, self.best_epoch, self.best_metrics = list(saved.series), saved.best_epoch, saved.best_metrics
         self.net.load_state_dict(_without_prefix("net.", tensors))
         self.best = _without_prefix("best.", tensors)
-        for index, average in enumerate(self.average):
-            average.copy_(tensors[f"average.{index}"])
+        for number, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{number}"])
         state: dict[int, dict[str, Tensor]] = {}
         weights = list(self.net.parameters())
         for key, tensor in _without_prefix("optimizer.", tensors).items():
@@ -141,6 +161,13 @@ class TrainingState:
             state.setdefault(int(index), {})[name] = _in_format_of(weights[int(index)], tensor)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         return self
+
+
+def _copy_weights(origin: UNet, net: UNet, *, head: bool) -> None:
+    """Copy the tensors of `origin` into `net`; of the last layer only if `head`."""
+    tensors = origin.state_dict()
+    kept = {name: tensor for name, tensor in tensors.items() if head or not name.startswith("head.")}
+    net.load_state_dict(kept, strict=head)
 
 
 def _standing(metrics: Metrics) -> tuple[float, float]:

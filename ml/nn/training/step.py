@@ -123,6 +123,8 @@ class Stepper:
         check_stop: Called after each batch; may raise `Stopped`.
         """
         for layer in self._batch_norms:
+            if not layer.training:
+                continue  # a frozen layer keeps its statistics
             layer.reset_running_stats()
             layer.momentum = None  # so that all batches count alike
         for index, batch in enumerate(batches):

@@ -24,7 +24,7 @@ from ml.frozen import Frozen
 from ml.geo.areas import PLANE_ERROR
 from ml.geo.raster import rows_of
 from ml.geo.watched import WatchedRows
-from ml.nn.checkpoint import save_checkpoint
+from ml.nn.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
 from ml.nn.evaluate import assess, count
 from ml.nn.masks import training_faults
 from ml.nn.prediction.row_stream import for_prediction
@@ -38,6 +38,7 @@ from ml.nn.training.suspect_labels import suspect_labels
 from ml.progress import Progress, Watch, silent
 from ml.provenance import software
 from ml.text import alike
+from ml.warm_start import warm_start_faults, warm_start_warnings
 
 Losses = dict[str, float]
 _NO_HARD = "No usable chip of the training split has a crop of hard_negatives, so these change nothing."
@@ -59,7 +60,12 @@ class TrainResult(Frozen):
 
 
 def train(
-    config: TrainConfig, data: TrainingData, out: Path, watch: Watch = silent, ranks: Ranks = ALONE
+    config: TrainConfig,
+    data: TrainingData,
+    out: Path,
+    watch: Watch = silent,
+    ranks: Ranks = ALONE,
+    init: Path | None = None,
 ) -> TrainResult:
     """Train a U-Net on `data.train`, watch it on `data.val`, and evaluate the weights that are kept on `data.test`.
 
@@ -75,19 +81,21 @@ def train(
     watch: Called after each step, and after each epoch with its row of the series, again after a resume; may raise
         `Stopped`.
     ranks: This process among those that train together.
+    init: The checkpoint that `config.init` names, with whose weights the training begins.
 
     Raises:
-        InputRefused: nothing is labelled, only one class occurs, the config does not fit the classes or the ranks, no
-            chip is usable, there is no GPU or no C++ compiler although the config requires one, or the loss is not
-            finite.
+        InputRefused: nothing is labelled, only one class occurs, the config does not fit the classes or the ranks, the
+            model to begin with does not fit or was not given, no chip is usable, there is no GPU or no C++ compiler
+            although the config requires one, or the loss is not finite.
         Stopped: `watch` raised it.
     """
     execution = choose_execution(config, ranks)
     config = config.for_classes(len(data.contract.classes))
+    origin = _origin(config, data.contract, init)
     refuse_any([*_config_faults(config, data), *training_faults(data)])
     with _reproducible(), _chips_of(data, config, out / "scratch", watch, ranks) as sampler:
-        report = _report(config, data.contract, sampler)
-        state = TrainingState(config, data, execution).resume(out / "resume.safetensors")
+        report = _report(config, data.contract, sampler, origin)
+        state = TrainingState(config, data, execution, origin).resume(out / "resume.safetensors")
         _check_same_start(state, ranks)
         counter, stepper = (
             _StepCounter(config, sampler, state, watch, ranks),
@@ -167,12 +175,12 @@ def _train_epoch(
     config: TrainConfig, sampler: ChipSampler, state: TrainingState, stepper: Stepper, counter: _StepCounter
 ) -> Losses:
     """Train on the chips of one epoch; return the means of the loss and of its terms."""
-    state.net.train()
+    state.train_mode()
     with stepper.stages("draw"):
         steps = sampler.epoch(len(state.series))[: counter.total - counter.done]
     with stepper.batches(sampler, steps) as batches:
         for _ in steps:
-            lr = learning_rate(config.optimizer, counter.done, counter.total)
+            lr = config.rate * learning_rate(config.optimizer, counter.done, counter.total)
             stepper.step(batches, counter.done, lr, counter.report)
             counter.done += 1
             counter.report()
@@ -190,7 +198,7 @@ def _load_kept(
         state.net.load_state_dict(state.best)
     if config.keep == "averaged":
         state.load_average()
-        state.net.train()
+        state.train_mode()
         with stepper.batches(sampler, sampler.epoch(len(state.series))) as batches:
             stepper.measure_batch_norm(batches, counter.done * config.accumulate, counter.report)
 
@@ -242,7 +250,26 @@ def _config_faults(config: TrainConfig, data: TrainingData) -> Iterator[Fault]:
     yield from config.data_faults(len(data.contract.classes), data.references)
 
 
-def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> TrainReport:
+def _origin(config: TrainConfig, contract: Contract, init: Path | None) -> LoadedCheckpoint | None:
+    """Load the model with which the training begins, if the config names one.
+
+    Raises:
+        InputRefused: bad_checkpoint, the faults of `warm_start_faults`, or code `no_init`: its file was not given.
+    """
+    if config.init is None:
+        return None
+    if init is None:
+        raise InputRefused(
+            Fault("no_init", f"The file of the model {config.init} was not given.", "Give it as --init.")
+        )
+    origin = load_checkpoint(init)
+    refuse_any(warm_start_faults(config, contract, origin.header.config.net, origin.header.contract))
+    return origin
+
+
+def _report(
+    config: TrainConfig, contract: Contract, sampler: ChipSampler, origin: LoadedCheckpoint | None
+) -> TrainReport:
     def by_name(pixels: NDArray[np.int64]) -> dict[str, int]:
         return {item.name: int(count) for item, count in zip(contract.classes, pixels, strict=True)}
 
@@ -262,6 +289,7 @@ def _report(config: TrainConfig, contract: Contract, sampler: ChipSampler) -> Tr
         dropped_pixels=dropped,
         warnings=(
             *config.warnings(homogenised=contract.homogenise is not None),
+            *(warm_start_warnings(config, contract, origin.header.contract) if origin else ()),
             *_boundary_warnings(config, contract),
             *hard,
             *chip_warnings(by_name(sampler.seen_pixels), dropped, kept),
