@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import ValidationError
@@ -21,6 +21,11 @@ from ml.nn.unet import UNet, make_net
 from ml.warm_start import same_classes
 
 EpochRow = dict[str, float | int | None]
+# fields of a config that are younger than fingerprints without defaults
+_LATER: Any = {
+    **dict.fromkeys(("preset", "init", "init_rate", "frozen_levels", "keep", "average_decay", "views"), True),
+    "optimizer": {"warmup"},
+}
 
 
 class _SavedState(Frozen):
@@ -188,10 +193,12 @@ def _fingerprint(config: TrainConfig, data: TrainingData, *, defaults: bool = Fa
 
     Paths do not count, because another attempt may download the files to another folder.
 
-    defaults: Whether fields count that have their default, as they did in older files. They do not otherwise, because
-        the next version of canemap may have a field more, and must go on with a training that runs.
+    defaults: Whether fields count that have their default, as they did in older files, which had no `_LATER` ones. They
+        do not otherwise, because the next version of canemap may have a field more, and must go on with a training
+        that runs.
     """
-    parts = [part.model_dump_json(exclude_defaults=not defaults) for part in (config, data.contract)]
+    dumped = config.model_dump_json(exclude=_LATER) if defaults else config.model_dump_json(exclude_defaults=True)
+    parts = [dumped, data.contract.model_dump_json(exclude_defaults=not defaults)]
     parts.append(data.sha256)
     parts += [",".join(scene.name for scene in split) for split in (data.train, data.val, data.test)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
