@@ -39,7 +39,7 @@ MENU = {
         "docs/settings.md",
         "examples/README.md",
     ),
-    "Operate": ("docs/operations.md", "docs/security.md", "docs/reliability.md", "docs/performance.md"),
+    "Operate": ("docs/operations.md", "docs/gpu.md", "docs/security.md", "docs/reliability.md", "docs/performance.md"),
     "Science": ("docs/estimators.md", "docs/paper.md", "docs/results.md"),
     "中文": (
         *("README.zh.md", "docs/zh/quick-start.md", "docs/zh/labels.md", "docs/zh/areas.md", "docs/zh/report.md"),
