@@ -276,7 +276,7 @@ def test_a_failed_job_exits_with_4(canemap: Canemap, world: World) -> None:
     canemap("label", world["train"].plots, *CLASSES)
     failed = canemap("dataset", "one-block", "--blocks", "train", "--labels", "train")
     assert failed.returncode == 4
-    assert "smaller block_px" in failed.stderr
+    assert "smaller --block-px" in failed.stderr
 
 
 def test_a_dismissed_job_exits_with_5(canemap: Canemap, live: Stack, dataset: str) -> None:

@@ -183,7 +183,7 @@ class EstimateFeatures(Document):
         return cls(features=tuple(EstimateFeature(geometry=geometry, properties=row) for row in rows))
 
 
-class ChangeRow(Document):
+class ChangeEstimate(Document):
     """The change of the area of one class. Hectares of both seasons are estimates, each with its standard error."""
 
     class_name: str = Field(alias="class")
@@ -200,7 +200,7 @@ class ChangeRow(Document):
     why: str | None
 
     @classmethod
-    def of(cls, found: Change) -> "ChangeRow":
+    def of(cls, found: Change) -> "ChangeEstimate":
         """The row of one class."""
         return cls(
             class_name=found.class_name,
@@ -223,11 +223,11 @@ class Changes(Document):
 
     earlier: str = Field(description="Id of the sample of the earlier season.")
     later: str = Field(description="Id of the sample of the later season.")
-    items: tuple[ChangeRow, ...]
+    items: tuple[ChangeEstimate, ...]
     methods: dict[str, str]
 
     @classmethod
     def of(cls, earlier: str, later: str, found: Sequence[Change]) -> "Changes":
         """The document of the changes between two samples."""
         methods = {each.method: SOURCES_OF_CHANGE[each.method] for each in found}
-        return cls(earlier=earlier, later=later, items=tuple(map(ChangeRow.of, found)), methods=methods)
+        return cls(earlier=earlier, later=later, items=tuple(map(ChangeEstimate.of, found)), methods=methods)

@@ -14,7 +14,7 @@ def register() -> None:
     source, begin = Path(spec.origin).read_text(), "KINDS = {\n"
     assert source.count(begin) == 1
     module = sys.modules[spec.name] = ModuleType(spec.name)
-    exec(source.replace(begin, f'{begin}    "survey": JobKind("fieldwork", "surveys"),\n'), vars(module))
+    exec(source.replace(begin, f'{begin}    "harvest": JobKind("fieldwork", "harvests"),\n'), vars(module))
 
 
 def live(folder: Path) -> None:
@@ -37,14 +37,14 @@ def live(folder: Path) -> None:
     services = Services.open(settings)
     counter = JobCounter(services.database)
     with services.database.write() as session:
-        job = lifecycle.create(session, "srv_1", "survey")
+        job = lifecycle.create(session, "hrv_1", "harvest")
 
     assert any("fieldwork" in queues.split(",") for queues in WORKERS)
     assert any("'fieldwork'" in fault.detail for fault in database_faults(services))
     parameters = create_app(settings).openapi()["paths"]["/v1/jobs"]["get"]["parameters"]
-    assert "'survey'" in str([each for each in parameters if each["name"] == "processID"])
-    assert documents.result_of(job).href == "/v1/surveys/srv_1"
-    assert counter.counts() == {("survey", "accepted"): 1}
+    assert "'harvest'" in str([each for each in parameters if each["name"] == "processID"])
+    assert documents.result_of(job).href == "/v1/harvests/hrv_1"
+    assert counter.counts() == {("harvest", "accepted"): 1}
     Sweeper(services.database, services.queue, settings).sweep()
     assert services.queue.messages("fieldwork") == 1
 
@@ -53,11 +53,11 @@ def live(folder: Path) -> None:
     assert claim
     report = folder / "report.txt"
     report.write_text("cane everywhere")
-    vars(attempt)["WORK"] = {"survey": lambda *_: Outcome(lambda *_: None, {"report.txt": report})}
+    vars(attempt)["WORK"] = {"harvest": lambda *_: Outcome(lambda *_: None, {"report.txt": report})}
     attempt.work(services, JobContext(services.database, claim, Pipe()[0]))
     counter.renew()
-    assert counter.counts() == {("survey", "successful"): 1}
-    assert len(list(services.store.keys("surveys/srv_1/"))) == 1
+    assert counter.counts() == {("harvest", "successful"): 1}
+    assert len(list(services.store.keys("harvests/hrv_1/"))) == 1
     services.close()
 
 
