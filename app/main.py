@@ -14,6 +14,7 @@ from app.access.signatures import Signer
 from app.api import (
     audit,
     datasets,
+    estimates,
     evaluations,
     experiments,
     figures,
@@ -123,8 +124,8 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, sheets, predictions, surveys, samples, zones, processes, keys, audit, tenants),
-        *(signed_urls, webhooks, health, home),
+        *(schedules, stac, tiles, sheets, predictions, surveys, samples, estimates, zones, processes, keys, audit),
+        *(tenants, signed_urls, webhooks, health, home),
     )
     for module in modules:
         app.include_router(module.router)

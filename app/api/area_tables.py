@@ -64,12 +64,12 @@ def _cells(item: Row) -> Line:
     return cells
 
 
-def answer(table: Sequence[Line], f: str, name: str, language: choice.Language) -> Response:
-    """A table as CSV or as a workbook. name: Of the file, without what says its format."""
+def answer(table: Sequence[Line], f: str, name: str, language: choice.Language, sheet: str = "areas") -> Response:
+    """A table as CSV or as a workbook. name: Of the file, without what says its format. sheet: Name of the sheet."""
     if f == "csv":
         return csv_answer(as_csv(table), language)
     headers = {"Content-Disposition": f'attachment; filename="{name}.xlsx"', "Vary": "Accept-Language"}
-    return Response(as_xlsx(table, language), media_type=XLSX, headers=headers)
+    return Response(as_xlsx(table, language, sheet), media_type=XLSX, headers=headers)
 
 
 def _rounded(name: str, value: object) -> object:
@@ -85,7 +85,7 @@ def as_csv(table: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def as_xlsx(table: Sequence[Line], language: choice.Language, name: str = "areas") -> bytes:
+def as_xlsx(table: Sequence[Line], language: choice.Language, name: str) -> bytes:
     """A table as a workbook of Excel, with texts as texts: none is a formula or a link. name: Of its sheet."""
     target = io.BytesIO()
     with xlsxwriter.Workbook(target, {"in_memory": True}) as book:

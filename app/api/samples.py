@@ -11,43 +11,33 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, StringConstraints
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
-from app.api import area_tables, documents
+from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.copies import has_copy
-from app.api.http.csv_tables import BYTE_ORDER_MARK, TYPE, Spoken, csv_answer
+from app.api.http.csv_tables import BYTE_ORDER_MARK, TYPE
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute, read_json
-from app.api.http.places import Placed, Places
+from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.api.http.shared_work import SharedWork
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.predictions import measured
 from app.api.scene_tiles import PICTURE, DrawingQuery
 from app.api.scenes import cog_of
 from app.api.tiles import IfNoneMatch
-from app.core import tenancy
-from app.core.names import ID
 from app.core.preconditions import IfMatch
-from app.data import scenes
 from app.jobs import lifecycle
-from app.language.choice import Language
-from app.mapping import answers, changes, chips, estimates, predictions, sample_zones, samples
-from app.mapping.zones import features
+from app.mapping import answers, chips, samples
 from app.requests import SampleRequest, TitlePatch, shown
 from app.services import Services
 from app.tables import Sample
 from app.upkeep.references import Thing
 from ml.contract import ClassDef
 from ml.csv_text import plain_cells
-from ml.estimation.zones import MIN_POINTS
 from ml.sampling.answer_files import Answer, answers_in_csv, answers_in_geojson
-from ml.sampling.design import MOST_POINTS
 from ml.sampling.point_files import Rows, as_csv, as_geojson, as_kml, point_rows, write_gpkg
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"], route_class=JsonRoute)
@@ -57,15 +47,6 @@ PointFormat = Annotated[
     Literal["geojson", "csv", "gpkg", "kml"], Query(description="csv has a byte order mark, for Excel.")
 ]
 AnswerFormat = Annotated[Literal["json", "csv"], Query(description="csv has a byte order mark, for Excel.")]
-EstimateFormat = Annotated[
-    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
-]
-ZonesOfEstimates = Annotated[
-    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, for whose zones there are rows, too.")
-]
-LeastPoints = Annotated[
-    int, Query(ge=2, le=MOST_POINTS, description="Number of points that a zone needs for an estimate of its own.")
-]
 MapClass = Annotated[
     bool, Query(description="Tell also what the map says: its class, the stratum, the inclusion probability.")
 ]
@@ -77,8 +58,6 @@ OneLabeller = Annotated[Name | None, Query(description="Whose answers count alon
 # CSV or GeoJSON; generators of clients know no text/csv
 ANSWERS = {"requestBody": {"required": True, "content": {"application/octet-stream": BINARY}}}
 POINTS = content({GEOJSON: OBJECT, "text/csv": TEXT, KML: TEXT, GPKG: BINARY})
-FEATURES = {"schema": {"$ref": "#/components/schemas/EstimateFeatures"}}
-ESTIMATES = content({"text/csv": TEXT, area_tables.XLSX: BINARY, GEOJSON: FEATURES})
 
 
 @router.post("", status_code=201, responses=created() | problems(*IN_BODIES, 409))
@@ -211,110 +190,8 @@ def get_answers(
     return found
 
 
-@router.get(
-    "/{id}/estimates",
-    response_model=documents.Estimates,
-    responses=ESTIMATES | problems(404, 409, 503),
-)
-async def get_estimates(
-    request: Request,
-    services: Wired,
-    places: Placed,
-    id_: Id,
-    language: Spoken,
-    f: EstimateFormat = "json",
-    labeller: OneLabeller = None,
-    zones: ZonesOfEstimates = None,
-    min_n: LeastPoints = MIN_POINTS,
-) -> documents.Estimates | Response:
-    """Hectares of each class with a standard error and a 95 % interval, accuracies, and the error matrix.
-
-    With `zones` there are also rows for each zone. What a large map has in zones is measured in a while: until then the
-    answer is 503 with Retry-After.
-    """
-    if zones is not None:
-        await _find_zones(request, services, places, id_, zones)
-    return await places.run("areas", _estimates, services, id_, language, f, labeller, zones, min_n)
-
-
-async def _find_zones(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
-    """Wait until it is known what the map and the sample have in each zone. Raises `Busy`."""
-    task = await run_in_threadpool(sample_zones.task, services, id_, zones)
-    await measured(request, services, places, await run_in_threadpool(_map_of, services, id_), zones)
-    if task is not None:
-        shared: SharedWork = request.app.state.shared_work
-        key = tenancy.current(), id_, task.zones.object
-        await shared.finished(key, lambda: places.run("measurement", sample_zones.find, services, task))
-
-
-def _map_of(services: Services, id_: str) -> str:
-    with services.database.read() as session:
-        return samples.get(session, id_).prediction
-
-
-def _estimates(
-    services: Services, id_: str, language: Language, f: str, labeller: str | None, zones: str | None, min_n: int
-) -> documents.Estimates | Response:
-    with services.database.read() as session:
-        sample = samples.get(session, id_)
-        made = estimates.of_sample(session, sample, labeller, zones, min_n)
-        footprint = _footprint(session, sample)
-    found = documents.Estimates.of(id_, labeller, made, zones)
-    if f == "csv":
-        return csv_answer(area_tables.as_csv(_lines(found)), language)
-    if f == "xlsx":
-        headers = {"Content-Disposition": f'attachment; filename="{id_}-estimates.xlsx"', "Vary": "Accept-Language"}
-        book = area_tables.as_xlsx(_lines(found), language, "estimates")
-        return Response(book, media_type=area_tables.XLSX, headers=headers)
-    if f == "geojson" and zones:
-        outlines = services.store.file(features(services, zones).object)
-        of_zones = [item for item in found.items if item.zone is not None]
-        return StreamingResponse(area_tables.as_geojson(of_zones, outlines), media_type=GEOJSON)
-    if f == "geojson":
-        placed = documents.EstimateFeatures.of(found.items, footprint)
-        return Response(placed.model_dump_json(), media_type=GEOJSON)
-    return found
-
-
-@router.get(
-    "/{id}/change",
-    response_model=documents.Changes,
-    responses=content({"text/csv": TEXT, area_tables.XLSX: BINARY}) | problems(404, 409),
-)
-def get_change(
-    session: Reading,
-    id_: Id,
-    language: Spoken,
-    earlier: Annotated[str, Query(pattern=f"^{ID.pattern}$", description="Id of the sample of the earlier season.")],
-    f: Annotated[Literal["json", "csv", "xlsx"], Query(description="csv has a byte order mark, for Excel.")] = "json",
-    labeller: OneLabeller = None,
-    earlier_labeller: OneLabeller = None,
-) -> documents.Changes | Response:
-    """By how many hectares each class has changed since an earlier sample of the same ground, with a 95 % interval.
-
-    Of one sample that was labelled for two seasons, `earlier` is its own id, and the labellers say which season is
-    which.
-    """
-    sample = samples.get(session, id_)
-    found = changes.between(session, sample, earlier, labeller, earlier_labeller)
-    document = documents.Changes.of(earlier, id_, found)
-    if f == "json":
-        return document
-    lines = [_line(item.model_dump()) | {"earlier": earlier, "later": id_} for item in document.items]
-    if f == "csv":
-        return csv_answer(area_tables.as_csv(lines), language)
-    headers = {"Content-Disposition": f'attachment; filename="{id_}-change.xlsx"', "Vary": "Accept-Language"}
-    book = area_tables.as_xlsx(lines, language, "change")
-    return Response(book, media_type=area_tables.XLSX, headers=headers)
-
-
 def _document(session: Session, id_: str) -> documents.Sample:
     return documents.Sample.of(samples.get(session, id_), lifecycle.get(session, id_))
-
-
-def _footprint(session: Session, sample: Sample) -> dict[str, Any]:
-    prediction = predictions.get(session, sample.prediction)
-    return scenes.get(session, prediction.scene).info.footprint
 
 
 def _points(sample: Sample, rows: Rows, f: str) -> Response:
@@ -344,17 +221,3 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     writer.writerow(columns)
     writer.writerows(plain_cells(row) for row in rows)
     return text.getvalue()
-
-
-def _lines(found: documents.Estimates) -> list[area_tables.Line]:
-    """A line for each row. Hectares and mu have four decimals, which is a square metre; the cv has six."""
-    return [_line(item.model_dump()) | {"sample": found.sample} for item in found.items]
-
-
-def _line(row: dict[str, Any]) -> area_tables.Line:
-    low, high = row.pop("ci95_ha") or (None, None)
-    return {name: _rounded(name, value) for name, value in (row | {"ci95_low_ha": low, "ci95_high_ha": high}).items()}
-
-
-def _rounded(name: str, value: object) -> object:
-    return round(value, 6 if name == "cv" else 4) if isinstance(value, float) else value

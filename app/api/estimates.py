@@ -1,0 +1,148 @@
+"""Routes of /v1/samples/{id}/estimates and /change: what the answers to samples tell."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from app.api import area_tables, documents
+from app.api.documents.stac import GEOJSON
+from app.api.http.answers import BINARY, TEXT, content
+from app.api.http.csv_tables import Spoken
+from app.api.http.deps import Id, Reading, Wired
+from app.api.http.json_bodies import JsonRoute
+from app.api.http.places import Placed, Places
+from app.api.http.problems import problems
+from app.api.http.shared_work import once_for_all
+from app.api.predictions import measured
+from app.api.samples import OneLabeller
+from app.core.names import ID
+from app.data import scenes
+from app.language.choice import Language
+from app.mapping import changes, estimates, predictions, sample_zones, samples
+from app.mapping.zones import features
+from app.services import Services
+from app.tables import Sample
+from ml.estimation.zones import MIN_POINTS
+from ml.sampling.design import MOST_POINTS
+
+router = APIRouter(prefix="/v1/samples", tags=["samples"], route_class=JsonRoute)
+Format = Annotated[
+    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
+]
+ZonesId = Annotated[
+    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, for whose zones there are rows, too.")
+]
+LeastPoints = Annotated[
+    int, Query(ge=2, le=MOST_POINTS, description="Number of points that a zone needs for an estimate of its own.")
+]
+FEATURES = {"schema": {"$ref": "#/components/schemas/EstimateFeatures"}}
+ESTIMATES = content({"text/csv": TEXT, area_tables.XLSX: BINARY, GEOJSON: FEATURES})
+
+
+@router.get(
+    "/{id}/estimates",
+    response_model=documents.Estimates,
+    responses=ESTIMATES | problems(404, 409, 503),
+)
+async def get_estimates(
+    request: Request,
+    services: Wired,
+    places: Placed,
+    id_: Id,
+    language: Spoken,
+    f: Format = "json",
+    labeller: OneLabeller = None,
+    zones: ZonesId = None,
+    min_n: LeastPoints = MIN_POINTS,
+) -> documents.Estimates | Response:
+    """Hectares of each class with a standard error and a 95 % interval, accuracies, and the error matrix.
+
+    With `zones` there are also rows for each zone. What a large map has in zones is measured in a while: until then the
+    answer is 503 with Retry-After.
+    """
+    if zones is not None:
+        await _find_zones(request, services, places, id_, zones)
+    return await places.run("areas", _estimates, services, id_, language, f, labeller, zones, min_n)
+
+
+async def _find_zones(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
+    """Wait until it is known what the map and the sample have in each zone. Raises `Busy`."""
+    task = await run_in_threadpool(sample_zones.task, services, id_, zones)
+    await measured(request, services, places, await run_in_threadpool(_map_of, services, id_), zones)
+    if task is not None:
+        await once_for_all(request, places, (id_, task.zones.object), sample_zones.find, services, task)
+
+
+def _map_of(services: Services, id_: str) -> str:
+    with services.database.read() as session:
+        return samples.get(session, id_).prediction
+
+
+def _estimates(
+    services: Services, id_: str, language: Language, f: str, labeller: str | None, zones: str | None, min_n: int
+) -> documents.Estimates | Response:
+    with services.database.read() as session:
+        sample = samples.get(session, id_)
+        made = estimates.of_sample(session, sample, labeller, zones, min_n)
+        footprint = _footprint(session, sample)
+    found = documents.Estimates.of(id_, labeller, made, zones)
+    if f in ("csv", "xlsx"):
+        return area_tables.answer(_lines(found), f, f"{id_}-estimates", language, sheet="estimates")
+    if f == "geojson" and zones:
+        outlines = services.store.file(features(services, zones).object)
+        of_zones = [item for item in found.items if item.zone is not None]
+        return StreamingResponse(area_tables.as_geojson(of_zones, outlines), media_type=GEOJSON)
+    if f == "geojson":
+        placed = documents.EstimateFeatures.of(found.items, footprint)
+        return Response(placed.model_dump_json(), media_type=GEOJSON)
+    return found
+
+
+@router.get(
+    "/{id}/change",
+    response_model=documents.Changes,
+    responses=content({"text/csv": TEXT, area_tables.XLSX: BINARY}) | problems(404, 409),
+)
+def get_change(
+    session: Reading,
+    id_: Id,
+    language: Spoken,
+    earlier: Annotated[str, Query(pattern=f"^{ID.pattern}$", description="Id of the sample of the earlier season.")],
+    f: Annotated[Literal["json", "csv", "xlsx"], Query(description="csv has a byte order mark, for Excel.")] = "json",
+    labeller: OneLabeller = None,
+    earlier_labeller: OneLabeller = None,
+) -> documents.Changes | Response:
+    """By how many hectares each class has changed since an earlier sample of the same ground, with a 95 % interval.
+
+    Of one sample that was labelled for two seasons, `earlier` is its own id, and the labellers say which season is
+    which.
+    """
+    sample = samples.get(session, id_)
+    found = changes.between(session, sample, earlier, labeller, earlier_labeller)
+    document = documents.Changes.of(earlier, id_, found)
+    if f == "json":
+        return document
+    lines = [_line(item.model_dump()) | {"earlier": earlier, "later": id_} for item in document.items]
+    return area_tables.answer(lines, f, f"{id_}-change", language, sheet="change")
+
+
+def _footprint(session: Session, sample: Sample) -> dict[str, Any]:
+    prediction = predictions.get(session, sample.prediction)
+    return scenes.get(session, prediction.scene).info.footprint
+
+
+def _lines(found: documents.Estimates) -> list[area_tables.Line]:
+    """A line for each row. Hectares and mu have four decimals, which is a square metre; the cv has six."""
+    return [_line(item.model_dump()) | {"sample": found.sample} for item in found.items]
+
+
+def _line(row: dict[str, Any]) -> area_tables.Line:
+    low, high = row.pop("ci95_ha") or (None, None)
+    return {name: _rounded(name, value) for name, value in (row | {"ci95_low_ha": low, "ci95_high_ha": high}).items()}
+
+
+def _rounded(name: str, value: object) -> object:
+    return round(value, 6 if name == "cv" else 4) if isinstance(value, float) else value
