@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -33,11 +34,19 @@ def told(data: Path, *arguments: str) -> object:
     return json.loads(done.stdout)
 
 
-def keyring(data: Path) -> Keyring:
-    return Keyring(Database(Settings(data_dir=data).database))
+@pytest.fixture
+def keyring(request: pytest.FixtureRequest) -> Callable[[Path], Keyring]:
+    """Makes keyrings that have read nothing yet."""
+
+    def make(data: Path) -> Keyring:
+        database = Database(Settings(data_dir=data).database)
+        request.addfinalizer(database.close)
+        return Keyring(database)
+
+    return make
 
 
-def test_a_key_is_made_listed_rotated_and_revoked(data: Path) -> None:
+def test_a_key_is_made_listed_rotated_and_revoked(data: Path, keyring: Callable[[Path], Keyring]) -> None:
     made = told(data, "keys", "create", "门户", "--tenant", "nanning", "--scope", "operate", "--expires", "90d")
     assert isinstance(made, dict) and made["key"].startswith(f"cm_{made['id']}_")
     assert keyring(data).find(made["key"]).tenant == "nanning"
@@ -60,7 +69,9 @@ def test_lists_are_read_while_another_process_writes(data: Path) -> None:
         assert told(data, "tenants", "list")
 
 
-def test_a_key_that_has_expired_is_told_from_one_that_is_unknown(data: Path) -> None:
+def test_a_key_that_has_expired_is_told_from_one_that_is_unknown(
+    data: Path, keyring: Callable[[Path], Keyring]
+) -> None:
     made = told(data, "keys", "create", "portal", "--expires", "90d")
     assert isinstance(made, dict)
     ring = keyring(data)
