@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.api import documents
@@ -52,16 +53,17 @@ def lines(items: Sequence[Row], columns: Sequence[str], origin: Line, *, by_zone
     Hectares and mu have four decimals, which is a square metre, and shares six. columns: Those beside `OF_ZONES`.
     """
     every = (*columns, *OF_ZONES) if by_zone else columns
-    found = (_cells(item) | origin for item in items)
-    return [{name: _rounded(name, cells.get(name)) for name in every} for cells in found]
+    found = (cells(item) | origin for item in items)
+    return [{name: rounded(name, each.get(name)) for name in every} for each in found]
 
 
-def _cells(item: Row) -> Line:
-    cells = item.model_dump()
-    for name in [each for each in cells if each.endswith("ci95_ha")]:
-        low, high = cells.pop(name) or (None, None)
-        cells[name.replace("_ha", "_low_ha")], cells[name.replace("_ha", "_high_ha")] = low, high
-    return cells
+def cells(item: BaseModel) -> Line:
+    """What an item tells, by column: an interval has two, which come last."""
+    found = item.model_dump()
+    for name in [each for each in found if each.endswith("ci95_ha")]:
+        low, high = found.pop(name) or (None, None)
+        found[name.replace("_ha", "_low_ha")], found[name.replace("_ha", "_high_ha")] = low, high
+    return found
 
 
 def answer(table: Sequence[Line], f: str, name: str, language: choice.Language, sheet: str = "areas") -> Response:
@@ -72,8 +74,9 @@ def answer(table: Sequence[Line], f: str, name: str, language: choice.Language, 
     return Response(as_xlsx(table, language, sheet), media_type=XLSX, headers=headers)
 
 
-def _rounded(name: str, value: object) -> object:
-    return round(value, 6 if name.endswith("_share") else 4) if isinstance(value, float) else value
+def rounded(name: str, value: object) -> object:
+    """A value with six decimals if it is a share, else with four. name: Of its column."""
+    return round(value, 6 if name.endswith("_share") or name == "cv" else 4) if isinstance(value, float) else value
 
 
 def as_csv(table: Sequence[Line]) -> str:

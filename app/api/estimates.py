@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
@@ -125,7 +126,7 @@ def get_change(
     document = documents.Changes.of(earlier, id_, found)
     if f == "json":
         return document
-    lines = [_line(item.model_dump()) | {"earlier": earlier, "later": id_} for item in document.items]
+    lines = [_line(item) | {"earlier": earlier, "later": id_} for item in document.items]
     return area_tables.answer(lines, f, f"{id_}-change", language, sheet="change")
 
 
@@ -136,13 +137,8 @@ def _footprint(session: Session, sample: Sample) -> dict[str, Any]:
 
 def _lines(found: documents.Estimates) -> list[area_tables.Line]:
     """A line for each row. Hectares and mu have four decimals, which is a square metre; the cv has six."""
-    return [_line(item.model_dump()) | {"sample": found.sample} for item in found.items]
+    return [_line(item) | {"sample": found.sample} for item in found.items]
 
 
-def _line(row: dict[str, Any]) -> area_tables.Line:
-    low, high = row.pop("ci95_ha") or (None, None)
-    return {name: _rounded(name, value) for name, value in (row | {"ci95_low_ha": low, "ci95_high_ha": high}).items()}
-
-
-def _rounded(name: str, value: object) -> object:
-    return round(value, 6 if name == "cv" else 4) if isinstance(value, float) else value
+def _line(item: BaseModel) -> area_tables.Line:
+    return {name: area_tables.rounded(name, value) for name, value in area_tables.cells(item).items()}

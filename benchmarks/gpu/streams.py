@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.check import Check, Found, Machine
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.unet import UNet
-from tests.ml.nn.nets import net_with_a_past
+from tests.ml.nn.nets import convolutions_of_a_piece, net_with_a_past
 
 DEPTHS = range(1, 7)
 WIDTH, DEPTH, BANDS = 64, 4, 4  # the net of the figures
@@ -26,34 +25,11 @@ SAME = 1e-4
 FEEDS, GROWTH = 300, 0.02
 
 
-class _Convolutions(TorchFunctionMode):
-    """Counts the convolutions, but not the transposed ones."""
-
-    count = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is torch.conv2d
-        return func(*args, **(kwargs or {}))
-
-
 def convolutions(_machine: Machine) -> Found:
     """A steady feed has one convolution a layer: on the device "meta", which takes the way of a GPU."""
-    counts = {depth: _convolutions(depth) for depth in DEPTHS}
+    counts = {depth: convolutions_of_a_piece(depth) for depth in DEPTHS}
     good = all(count == 4 * depth + 2 for depth, count in counts.items())
     return Found(good, ", ".join(f"depth {depth}: {count}" for depth, count in counts.items()))
-
-
-def _convolutions(depth: int) -> int:
-    """The convolutions of the last of some pieces."""
-    device = torch.device("meta")
-    stream = for_prediction(UNet(BANDS, depth, 4), device).open()
-    piece = torch.empty(BANDS, 8 << depth, 4 << depth, device=device)
-    for _ in range(3):
-        stream.feed(piece)
-    counted = _Convolutions()
-    with counted:
-        stream.feed(piece)
-    return counted.count
 
 
 def launches(machine: Machine) -> Found:

@@ -1,7 +1,6 @@
 """A net that computes an image as a stream of rows has the logits of the whole image at once, with every engine."""
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from ml.faults import InputRefused
 from ml.native import library
@@ -19,7 +17,7 @@ from ml.nn.prediction.engines.engine import Engine, Rows
 from ml.nn.prediction.engines.native import native
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.unet import UNet
-from tests.ml.nn.nets import net_with_a_past
+from tests.ml.nn.nets import convolutions_of_a_piece, net_with_a_past
 
 # The prebuilt libraries for each family to which this CPU belongs, and the library that is compiled for this CPU.
 _LIBRARIES = [library.prebuilt(TARGETS[first:]) for first in range(len(TARGETS))] + [library.compiled()]
@@ -122,27 +120,11 @@ def test_logits_in_bfloat16_are_close_to_those_in_float32() -> None:
     assert 1e-3 < (rough - whole).abs().max() < 0.1 * whole.abs().max()
 
 
-class _Convolutions(TorchFunctionMode):
-    """Counts the convolutions, without the transposed ones that enlarge."""
-
-    count = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is torch.conv2d
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_a_device_that_is_no_cpu_computes_each_piece_by_one_convolution_a_layer(depth: int) -> None:
     """On the device "meta", which takes the way of a GPU and computes nothing."""
-    device = torch.device("meta")
-    stream = for_prediction(UNet(3, depth, 4), device).open()
-    piece = torch.empty(3, 8 << depth, 4 << depth, device=device)
-    stream.feed(piece)
-    for _ in range(3):
-        with _Convolutions() as convolutions:
-            stream.feed(piece)
-        assert convolutions.count == 4 * depth + 2
+    for before in (1, 2, 3):
+        assert convolutions_of_a_piece(depth, before) == 4 * depth + 2
 
 
 def test_the_net_itself_does_not_change() -> None:
