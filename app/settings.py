@@ -319,7 +319,7 @@ class Settings(BaseSettings):
 
 
 def _pause(pauses_s: str, times: int) -> float:
-    """The pause after so many times, at least one; the last one holds for all later times."""
+    """The pause after a number of times, at least one. The last pause holds for all later times."""
     pauses = [float(text) for text in pauses_s.split(",")]
     return pauses[min(times, len(pauses)) - 1]
 

@@ -21,7 +21,7 @@ from app.tables import Job
 
 PER_KIND = 10  # number of waiting jobs of each kind that are notified again
 MAX_INTERVALS = 2  # a longer time between two sweeps counts as this number of intervals of `sweep_s`
-SILENT_SWEEPS = 3  # a leader that has missed so many sweeps leads no longer
+SILENT_SWEEPS = 3  # a leader that has missed this number of sweeps leads no longer
 EARLY = 0.25  # of the lease: after this time without a heartbeat clients are told
 log = structlog.get_logger()
 

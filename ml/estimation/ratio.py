@@ -70,7 +70,7 @@ def _by_stratum(sample: Sample, part: Floats, counted: NDArray[np.bool_]) -> lis
     for stratum in np.unique(sample.points.stratum[counted]):
         within_it = counted & (sample.points.stratum == stratum)
         share = float(np.average(part[within_it], weights=weights[within_it]))
-        # a finite population correction makes a variance as small as that of so many points without one
+        # with a finite population correction, the points have the variance of this larger number without one
         points = effective_units(sample, within_it) / max(float(sample.not_drawn[stratum]), NO_SPREAD)
         found.append((float(weights[within_it].sum() / whole), min(max(share, 0.0), 1.0), points))
     return found
