@@ -113,6 +113,11 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime()}
 
 
+def keep_as_json(*kinds: Any) -> None:
+    """Let columns hold values of these types, as JSON. kinds: as `PydanticJSON` takes them."""
+    Base.registry.update_type_annotation_map({kind: PydanticJSON(kind) for kind in kinds})
+
+
 def _tenant_of_row(context: DefaultExecutionContext) -> str:
     """The tenant of a row that is inserted, which each of its ids names."""
     statement = context.compiled.statement if context.compiled else None
