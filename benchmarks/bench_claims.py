@@ -33,8 +33,8 @@ from app.access import tenants
 from app.core import tenancy
 from app.core.db import Connections, Database, migrate
 from app.core.startup import calm_collection, configure_logs
-from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs import claims, lifecycle
+from app.jobs.claims import Claim
 from app.settings import Settings
 from app.tables import Job
 from benchmarks.percentiles import p99
@@ -82,9 +82,9 @@ def main() -> None:
         settings = Settings(data_dir=Path(folder), database_url=url.render_as_string(hide_password=False))
         migrate(settings)
         _ask(settings, arguments.jobs)
-        claims = _work(settings, arguments.workers, arguments.seconds, arguments.work)
-        faults = _faults(settings, arguments.jobs, claims)
-    _print(claims, arguments.seconds)
+        claimed = _work(settings, arguments.workers, arguments.seconds, arguments.work)
+        faults = _faults(settings, arguments.jobs, claimed)
+    _print(claimed, arguments.seconds)
     if faults:
         sys.exit("\n".join(faults))
 
@@ -120,10 +120,10 @@ def _work(settings: Settings, workers: int, seconds: float, work_s: float) -> li
     fleet = [fork.Process(target=run, args=(number,)) for number in range(workers)]
     for process in fleet:
         process.start()
-    claims = [claim for _ in fleet for claim in found.get()]
+    claimed = [claim for _ in fleet for claim in found.get()]
     for process in fleet:
         process.join()
-    return sorted(claims, key=lambda claim: claim.at)
+    return sorted(claimed, key=lambda claim: claim.at)
 
 
 class _Worker:
@@ -137,7 +137,7 @@ class _Worker:
         event.listen(self._database.engine, "connect", lambda made, _: self._backends.append(made.info.backend_pid))
 
     def work(self, begin: Barrier, seconds: float) -> Sequence[Claimed]:
-        claims: list[Claimed] = []
+        claimed: list[Claimed] = []
         begin.wait()
         start = time.monotonic()
         time.sleep(self._random.uniform(0, self._work_s))  # workers do not all start within a second
@@ -148,12 +148,12 @@ class _Worker:
                 time.sleep(IDLE_S)
                 continue
             took, computing = time.monotonic() - before, self._computed_s() - computed
-            claims.append(
-                Claimed(claim.job_id, claim.tenant, before - start, took, computing, self._refused, not claims)
+            claimed.append(
+                Claimed(claim.job_id, claim.tenant, before - start, took, computing, self._refused, not claimed)
             )
             self._do(claim)
         self._database.close()
-        return claims
+        return claimed
 
     def _computed_s(self) -> float:
         """Seconds that this process and its backend have computed so far."""
@@ -167,10 +167,8 @@ class _Worker:
             own = claim.in_its_scope()
             while (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, BEAT_S))
-                self._insist(
-                    lambda database: _write(database, lambda session: lifecycle.beat(session, own, None, None))
-                )
-            self._insist(lambda database: _write(database, lambda session: lifecycle.succeed(session, own)))
+                self._insist(lambda database: _write(database, lambda session: claims.beat(session, own, None, None)))
+            self._insist(lambda database: _write(database, lambda session: claims.succeed(session, own)))
 
     def _insist(self, do: Callable[[Database], Result]) -> Result:
         while True:
@@ -183,7 +181,7 @@ class _Worker:
 
 def _claim(database: Database) -> Claim | None:
     with tenancy.acting_for(tenancy.ALL), database.write() as session:
-        return lifecycle.claim_waiting(session, QUEUE)
+        return claims.claim_waiting(session, QUEUE)
 
 
 def _write(database: Database, change: Callable[..., Result]) -> Result:
@@ -191,7 +189,7 @@ def _write(database: Database, change: Callable[..., Result]) -> Result:
         return change(session)
 
 
-def _faults(settings: Settings, jobs: int, claims: Sequence[Claimed]) -> list[str]:
+def _faults(settings: Settings, jobs: int, claimed: Sequence[Claimed]) -> list[str]:
     """A sentence for each way in which jobs were lost or done twice."""
     database = Database(settings.database)
     with tenancy.acting_for(tenancy.ALL), database.read() as session:
@@ -199,29 +197,29 @@ def _faults(settings: Settings, jobs: int, claims: Sequence[Claimed]) -> list[st
         waiting = session.scalar(select(func.count()).select_from(Job).where(Job.status == "accepted")) or 0
         again = session.scalar(select(func.count()).select_from(Job).where(Job.attempt > 1)) or 0
     database.close()
-    twice = len(claims) - len({claim.job for claim in claims})
+    twice = len(claimed) - len({claim.job for claim in claimed})
     found = {
         "lost": jobs - ended - waiting,
         "claimed twice": twice + again,
-        "claimed and not ended": len(claims) - ended,
+        "claimed and not ended": len(claimed) - ended,
     }
     return [f"{count} jobs were {what}" for what, count in found.items() if count]
 
 
-def _print(claims: Sequence[Claimed], seconds: float) -> None:
-    usual = [claim for claim in claims if not claim.refused and not claim.first]
+def _print(claimed: Sequence[Claimed], seconds: float) -> None:
+    usual = [claim for claim in claimed if not claim.refused and not claim.first]
     times = {
         "time": [1e3 * claim.seconds for claim in usual],
         "computing": [1e3 * claim.computing_s for claim in usual],
     }
     show(
-        f"{len(claims)} claims in {seconds:g} s; {sum(claim.refused > 0 for claim in claims)} waited for a connection",
+        f"{len(claimed)} claims in {seconds:g} s; {sum(one.refused > 0 for one in claimed)} waited for a connection",
         ("of a claim", "median ms", "p99 ms", "longest ms"),
         [(name, statistics.median(each), p99(each), max(each)) for name, each in times.items()],
     )
-    counts = Counter(claim.owner for claim in claims)
+    counts = Counter(claim.owner for claim in claimed)
     first = {
-        owner: min((claim.at for claim in claims if claim.owner == owner), default=float("nan")) for owner in OWNERS
+        owner: min((claim.at for claim in claimed if claim.owner == owner), default=float("nan")) for owner in OWNERS
     }
     show("Owners", ("owner", "claims", "first after s"), [(owner, counts[owner], first[owner]) for owner in OWNERS])
 

@@ -27,7 +27,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from app.core.db import migrate
 from app.core.paging import encode
 from app.core.startup import calm_collection
-from app.jobs import lifecycle
+from app.jobs import claims
 from app.jobs.sweep import Sweeper
 from app.main import create_app
 from app.services import Services
@@ -196,15 +196,15 @@ def time_queue(settings: Settings, rounds: int) -> dict[str, list[float]]:
             return use(session, *values)
 
     with services.database.write() as session:  # a connection that is open, as in a worker that runs for a while
-        claims = [lifecycle.claim_waiting(session, "prediction")]
+        claimed = [claims.claim_waiting(session, "prediction")]
     calm_collection()
     for _ in range(rounds):
-        claim = timed("claim", in_transaction, lifecycle.claim_waiting, "prediction")
-        timed("heartbeat", in_transaction, lifecycle.beat, claim, Progress("train", 1, 20), 1.0)
+        claim = timed("claim", in_transaction, claims.claim_waiting, "prediction")
+        timed("heartbeat", in_transaction, claims.beat, claim, Progress("train", 1, 20), 1.0)
         timed("sweep", sweeper.sweep)
-        claims.append(claim)
-    for claim in claims:
-        timed("give back", in_transaction, lifecycle.release, claim)
+        claimed.append(claim)
+    for claim in claimed:
+        timed("give back", in_transaction, claims.release, claim)
     services.close()
     return seconds
 

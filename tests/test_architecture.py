@@ -63,10 +63,14 @@ def test_only_the_database_module_commits() -> None:
 
 
 def test_only_one_module_writes_the_status_of_a_job() -> None:
-    def writes(node: ast.AST) -> bool:
+    def updates(node: ast.AST) -> bool:
         return isinstance(node, ast.Call) and ast.unparse(node.func) == "update" and ast.unparse(node.args[0]) == "Job"
 
-    assert where(writes) == {"app/jobs/lifecycle.py"}
+    def sets_status(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and any(word.arg == "status" for word in node.keywords)
+
+    assert where(updates) == {"app/jobs/lifecycle.py", "app/jobs/claims.py"}
+    assert where(updates) & where(sets_status) == {"app/jobs/lifecycle.py"}
 
 
 def test_rasters_are_opened_for_reading_in_one_place() -> None:

@@ -12,7 +12,7 @@ from app.access import usage
 from app.core import tenancy
 from app.core.columns import UnreadableRow
 from app.core.errors import Damaged, NoRoom, ProblemDocument, StorageFull, StoreAway, document, refusal
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.kinds import KINDS
 from app.jobs.lifecycle import Death
 from app.services import Services
@@ -44,10 +44,10 @@ def work(services: Services, context: JobContext) -> None:
     context.log("claimed")
     try:
         _work(services, context)
-    except (Abandoned, lifecycle.Lost):
+    except (Abandoned, claims.Lost):
         log.warning("given up: the claim is no longer valid")
     except Released:
-        _end(services, context, "given back: its worker stopped", lifecycle.release)
+        _end(services, context, "given back: its worker stopped", claims.release)
     except StoreAway as error:  # the store may become available again: the job waits, and the sweep notifies workers
         log.warning("the store cannot be reached", error=error.detail)
         _give_back(services, context, "the store cannot be reached")
@@ -86,8 +86,8 @@ def _work(services: Services, context: JobContext) -> None:
         _publish(services, context, outcome)
         resume.forget(services.store, context.claim.job_id)
     except Dismissed:
-        _end(services, context, "dismissed", lifecycle.dismissed)
-    except (Stopped, StoreAway, NoRoom, OperationalError, UnreadableRow, lifecycle.Lost):
+        _end(services, context, "dismissed", claims.dismissed)
+    except (Stopped, StoreAway, NoRoom, OperationalError, UnreadableRow, claims.Lost):
         raise
     except StorageFull as refused:  # what was done so far is kept for a retry
         _fail(services, context, document(507, refused.code, refused.title, refused.detail, refused.faults))
@@ -127,10 +127,10 @@ def _publish(services: Services, context: JobContext, outcome: Outcome) -> None:
 
 
 def _record(
-    session: Session, settings: Settings, claim: lifecycle.Claim, outcome: Outcome, stored: Mapping[str, Stored]
+    session: Session, settings: Settings, claim: claims.Claim, outcome: Outcome, stored: Mapping[str, Stored]
 ) -> None:
     """Record the outcome. Raises `StorageFull` if the tenant has more files then than it may have."""
-    lifecycle.succeed(session, claim)
+    claims.succeed(session, claim)
     outcome.record(session, stored)
     usage.check_bytes(session, settings)
 
@@ -146,7 +146,7 @@ def _delete_unused(services: Services, context: JobContext, stored: Mapping[str,
 
 
 def _fail(services: Services, context: JobContext, error: ProblemDocument) -> None:
-    _end(services, context, f"failed: {error.detail}", lambda session, claim: lifecycle.fail(session, claim, error))
+    _end(services, context, f"failed: {error.detail}", lambda session, claim: claims.fail(session, claim, error))
 
 
 def _give_back(services: Services, context: JobContext, why: str) -> None:
@@ -154,7 +154,7 @@ def _give_back(services: Services, context: JobContext, why: str) -> None:
     settings = services.settings
 
     def change(session: Session) -> None:
-        line = lifecycle.give_back(
+        line = claims.give_back(
             session,
             context.claim,
             why,
@@ -195,7 +195,7 @@ def _write(services: Services, context: JobContext, change: Callable[[Session], 
     def once() -> None:
         with context.writing() as session:
             # the last progress, which the supervisor may not have recorded
-            lifecycle.beat(session, context.claim, context.progress, None)
+            claims.beat(session, context.claim, context.progress, None)
             change(session)
 
     retry_over_time(once, OperationalError, interval_max=1, timeout=services.settings.lease_s)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core.columns import now
 from app.core.db import Database
-from app.jobs import lifecycle
+from app.jobs import claims
 from app.storage import Stored
 from ml.progress import Progress, Stopped
 
@@ -55,7 +55,7 @@ class Outcome:
 class JobContext:
     """A claimed job and the connection to its supervisor. The work calls `watch`, which raises when it must stop."""
 
-    def __init__(self, database: Database, claim: lifecycle.Claim, supervisor: Connection) -> None:
+    def __init__(self, database: Database, claim: claims.Claim, supervisor: Connection) -> None:
         """Make the context of a job.
 
         supervisor: Connection that receives `Progress` and sends a subclass of `Stopped`. When the supervisor closes
@@ -94,7 +94,7 @@ class JobContext:
         with self._database.write() as session:
             yield session
             logged = len(self._lines)
-            lifecycle.log(session, self.claim, self._lines)
+            claims.log(session, self.claim, self._lines)
         del self._lines[:logged]
         self._logged = time.monotonic()
 
@@ -133,8 +133,8 @@ class JobContext:
     def _record(self, progress: Progress) -> None:
         with self.writing() as session:
             try:
-                lifecycle.beat(session, self.claim, None, None)  # raises Lost without a valid claim: nothing is written
-            except lifecycle.Lost:
+                claims.beat(session, self.claim, None, None)  # raises Lost without a valid claim: nothing is written
+            except claims.Lost:
                 raise Abandoned from None
             if self.on_values:
                 self.on_values(session, progress)

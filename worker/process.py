@@ -18,7 +18,7 @@ import structlog
 from app.core import tenancy, tracing
 from app.core.db import OF_A_WORKER
 from app.core.startup import calm_collection, configure_logs
-from app.jobs import lifecycle
+from app.jobs import claims
 from app.jobs.kinds import QUEUES
 from app.services import Services
 from app.settings import Settings
@@ -28,7 +28,7 @@ from worker.attempt import work
 from worker.context import JobContext
 from worker.walls import confine
 
-Main = Callable[[Settings, lifecycle.Claim, Connection], None]
+Main = Callable[[Settings, claims.Claim, Connection], None]
 
 # environment variables that libraries read once, when a process starts; those that the operator has set stay
 _ENVIRONMENT = {
@@ -123,14 +123,14 @@ def wait_for_claim(main: Main, settings: Settings, supervisor: Connection) -> No
     main(settings, claim, supervisor)
 
 
-def main(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
+def main(settings: Settings, claim: claims.Claim, supervisor: Connection) -> None:
     """Do a claimed job in this process, in the scope of its tenant, and end it or give it back."""
     configure_logs(settings)
     with tenancy.acting_for(claim.tenant), tracing.continued(claim.traceparent):
         _do(settings, claim, supervisor)
 
 
-def _do(settings: Settings, claim: lifecycle.Claim, supervisor: Connection) -> None:
+def _do(settings: Settings, claim: claims.Claim, supervisor: Connection) -> None:
     folder = scratch.folder_of(settings.data_dir / "scratch", claim.job_id)
     confine(settings, folder)
     crash_report.begin(crash_report.path_in(folder, claim.attempt))

@@ -12,7 +12,7 @@ from app.core.columns import now
 from app.core.db import Database
 from app.core.errors import Damaged, StoreAway
 from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.storage import Store, sha256_of
 from app.tables import Job
 

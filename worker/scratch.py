@@ -11,7 +11,7 @@ from app.core.db import Database
 from app.core.errors import NoRoom
 from app.core.room import says_no_room
 from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.storage import Store
 from app.tables import Job
 from ml.faults import Fault, InputRefused

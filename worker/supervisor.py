@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app.core import tenancy, tracing
 from app.core.columns import now
 from app.core.errors import refusal
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.lifecycle import Death
 from app.services import Services
 from ml.faults import Fault, InputRefused
@@ -66,7 +66,7 @@ def perform(
     if stopping.is_set():
         return False  # even if notified of the job that it has given back; the sweep notifies another worker
     with tenancy.acting_for(tenancy.ALL), services.database.read() as session:
-        if not lifecycle.any_waiting(session, queue, gpu=gpu is None or gpu.usable):
+        if not claims.any_waiting(session, queue, gpu=gpu is None or gpu.usable):
             return False
     with ExitStack() as stack:
         try:
@@ -76,7 +76,7 @@ def perform(
             log.warning("the process for a job could not be started", error=str(error))
             return False
         with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
-            claim = lifecycle.claim_waiting(session, queue, gpu=gpu is None or gpu.usable)
+            claim = claims.claim_waiting(session, queue, gpu=gpu is None or gpu.usable)
         if claim is None:
             return False
         with tenancy.acting_for(claim.tenant):
@@ -88,7 +88,7 @@ def perform(
 
 def _supervise(
     services: Services,
-    claim: lifecycle.Claim,
+    claim: claims.Claim,
     stopping: threading.Event,
     process: ForkServerProcess,
     connection: Connection,
@@ -113,7 +113,7 @@ def _supervise(
     return outcome
 
 
-def _after(services: Services, claim: lifecycle.Claim) -> tuple[str, str]:
+def _after(services: Services, claim: claims.Claim) -> tuple[str, str]:
     """The status of the job now, and the outcome of the attempt."""
     with services.database.read() as session:
         job = lifecycle.get(session, claim.job_id)
@@ -125,7 +125,7 @@ def _after(services: Services, claim: lifecycle.Claim) -> tuple[str, str]:
 class JobSupervisor:
     """Supervises the child process of one claimed job until the process has ended."""
 
-    def __init__(self, services: Services, claim: lifecycle.Claim, stopping: threading.Event) -> None:
+    def __init__(self, services: Services, claim: claims.Claim, stopping: threading.Event) -> None:
         self._services, self._claim, self._stopping = services, claim, stopping
         self._progress: Progress | None = None
         self._reason: type[Stopped] | None = None
@@ -184,10 +184,10 @@ class JobSupervisor:
         settings = self._services.settings
         try:
             with self._services.database.write() as session:
-                if lifecycle.beat(session, self._claim, self._progress, self._eta_s()):
+                if claims.beat(session, self._claim, self._progress, self._eta_s()):
                     self._reason = self._reason or Dismissed
             self._last_beat = time.monotonic()
-        except lifecycle.Lost:
+        except claims.Lost:
             self._reason = Abandoned
         except Exception as error:  # the database may become available again in time
             log.warning("a heartbeat could not be sent", error=str(error))
@@ -240,8 +240,8 @@ class JobSupervisor:
                     self._end_as_asked(session, self._reason, death)
                 elif fault:
                     problem = refusal(InputRefused(fault))
-                    lifecycle.log(session, self._claim, [(now(), f"failed: {problem.detail}")])
-                    lifecycle.fail(session, self._claim, problem)
+                    claims.log(session, self._claim, [(now(), f"failed: {problem.detail}")])
+                    claims.fail(session, self._claim, problem)
                 else:
                     settings = self._services.settings
                     pause_s = settings.pause_after(job.failures + 1)
@@ -254,11 +254,11 @@ class JobSupervisor:
     def _end_as_asked(self, session: Session, reason: type[Stopped], death: Death) -> None:
         """End the job, or give it back, as the child should have done before its process ended."""
         if reason is Dismissed:
-            lifecycle.dismissed(session, self._claim)
+            claims.dismissed(session, self._claim)
         else:
-            lifecycle.release(session, self._claim)
+            claims.release(session, self._claim)
         what = "dismissed" if reason is Dismissed else "given back"
-        lifecycle.log(session, self._claim, [(now(), f"{what}: its process {death.cause}")])
+        claims.log(session, self._claim, [(now(), f"{what}: its process {death.cause}")])
 
     def _eta_s(self) -> float | None:
         """Estimated seconds until the end of the stage, from its speed so far; None before the first progress in it."""

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 
 from app.core.db import Database
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.kinds import KINDS
 from app.jobs.leader import Leader
 from app.jobs.queue import JobQueue
@@ -121,4 +121,4 @@ class Sweeper:
         with self.database.read() as session:
             accepted = set(session.scalars(select(Job.kind).where(Job.status == "accepted").distinct()))  # mostly none
             kinds = [kind for kind in KINDS if kind in accepted]
-            return [job for kind in kinds for job in lifecycle.oldest_waiting(session, kind, PER_KIND)]
+            return [job for kind in kinds for job in claims.oldest_waiting(session, kind, PER_KIND)]

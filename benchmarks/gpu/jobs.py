@@ -15,7 +15,7 @@ import torch
 from app.core.db import migrate
 from app.core.errors import StoreAway
 from app.core.startup import configure_logs
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.settings import Settings
 from app.tables import Job
@@ -128,7 +128,7 @@ def _create(services: Services, name: str) -> None:
 def _attempt(services: Services, errors: Mapping[str, Exception]) -> None:
     """Let a worker claim a job, if one waits, and do it, which raises the error of the job if it has one."""
     with services.database.write() as session:
-        claim = lifecycle.claim_waiting(session, "training")
+        claim = claims.claim_waiting(session, "training")
     if claim is None:
         return
 

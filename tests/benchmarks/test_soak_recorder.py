@@ -4,7 +4,7 @@ import pytest
 
 from app.core.columns import now
 from app.core.db import Database
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from benchmarks.soak.figures import Recovery, recoveries
 from benchmarks.soak.history import Event, Row
@@ -27,20 +27,20 @@ def test_each_committed_move_is_recorded_and_nothing_else(database: Database) ->
     with database.write() as session:
         lifecycle.create(session, "trn_1", "training")
     with database.write() as session:
-        lost = lifecycle.claim(session, "trn_1")
-        lifecycle.claim(session, "before")
+        lost = claims.claim(session, "trn_1")
+        claims.claim(session, "before")
     assert lost
     with database.write() as session:
-        lifecycle.beat(session, lost, None, None)
-        lifecycle.log(session, lost, [(now(), "epoch 1 seconds 5"), (now(), "epoch 2 seconds 4")])
+        claims.beat(session, lost, None, None)
+        claims.log(session, lost, [(now(), "epoch 1 seconds 5"), (now(), "epoch 2 seconds 4")])
     with database.write() as session:
         lifecycle.give_back_or_fail(session, lifecycle.get(session, "trn_1"), max_failures=3)
     with database.write() as session:
-        taken = lifecycle.claim(session, "trn_1")
+        taken = claims.claim(session, "trn_1")
         assert taken
         lines = "epoch 1 seconds 5", "epoch 2 seconds 6", "epoch 3 seconds 4"
-        lifecycle.log(session, taken, [(now(), line) for line in lines])
-        lifecycle.succeed(session, taken)
+        claims.log(session, taken, [(now(), line) for line in lines])
+        claims.succeed(session, taken)
     with pytest.raises(ZeroDivisionError), database.write() as session:
         lifecycle.create(session, "rolled-back", "training")
         _ = 1 / 0

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import StoreAway
 from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.services import Services
 from app.settings import Settings
 from app.storage import Stored

@@ -5,7 +5,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from ml.progress import Progress
 from tests.worker import children
@@ -15,10 +15,10 @@ JOB = "trn_1"
 
 
 @pytest.fixture
-def claim(services: Services) -> lifecycle.Claim:
+def claim(services: Services) -> claims.Claim:
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
-        claim = lifecycle.claim(session, JOB)
+        claim = claims.claim(session, JOB)
     assert claim is not None
     return claim
 
@@ -30,7 +30,7 @@ def supervisor() -> tuple[Connection, Connection]:
 
 
 @pytest.fixture
-def context(services: Services, claim: lifecycle.Claim, supervisor: tuple[Connection, Connection]) -> JobContext:
+def context(services: Services, claim: claims.Claim, supervisor: tuple[Connection, Connection]) -> JobContext:
     return JobContext(services.database, claim, supervisor[1])
 
 
@@ -62,7 +62,7 @@ def test_a_request_to_stop_is_obeyed(context: JobContext, supervisor: tuple[Conn
             context.watch(Progress("train", 1, 2))
 
 
-def test_a_process_ends_when_its_supervisor_has_died(services: Services, claim: lifecycle.Claim) -> None:
+def test_a_process_ends_when_its_supervisor_has_died(services: Services, claim: claims.Claim) -> None:
     context = get_context("forkserver")
     connection, its_connection = context.Pipe()
     process = context.Process(target=children.steps, args=(services.settings, claim, its_connection))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.core.columns import now
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.operations.readiness import Readiness, living_queues
 from app.services import Services
 from app.tables import Job, Worker
@@ -50,7 +50,7 @@ def test_a_worker_without_a_gpu_leaves_a_job_that_needs_one_to_others(services: 
     assert (read(services, "trn_1").attempt, read(services, "trn_2").status) == (0, "successful")
     assert not work(services, children.succeeds, WorkerGpu("none"))
     with services.database.write() as session:
-        claim = lifecycle.claim_waiting(session, "training", gpu=True)
+        claim = claims.claim_waiting(session, "training", gpu=True)
     assert claim is not None and claim.job_id == "trn_1"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.tables import Job
 from worker import attempt, resume
@@ -36,7 +36,7 @@ FAULTS = (
 def attempt_that_raises(services: Services, error: BaseException) -> Job:
     """The job after a worker has claimed it and its work has left an epoch and raised `error`."""
     with services.database.write() as session:
-        claim = lifecycle.claim(session, JOB)
+        claim = claims.claim(session, JOB)
     assert claim is not None
 
     def work(services: Services, context: JobContext, folder: Path) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.core.db import migrate
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.operations.background import start_rounds
 from app.services import Services
 from app.settings import Settings
@@ -40,7 +40,7 @@ def test_a_finished_job_waits_for_an_unreachable_database(tmp_path: Path, server
     migrate(settings)
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
-        claim = lifecycle.claim(session, JOB)
+        claim = claims.claim(session, JOB)
     assert claim is not None
     context, recorded = JobContext(services.database, claim, Pipe()[0]), []
     context.log("the work is done")

@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.tables import Job
 from tests.worker import children
@@ -32,7 +32,7 @@ def test_a_kill_before_any_step_leaves_all_or_nothing_and_the_next_attempt_succe
 def publish(services: Services, job: str, step: int) -> int | None:
     """The exit code of a process that publishes and kills itself before this step."""
     with services.database.write() as session:
-        claim = lifecycle.claim(session, job)
+        claim = claims.claim(session, job)
     with waiting_process(services.settings, children.publishes) as (process, connection):
         connection.send(claim)
         connection.send(step)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.services import Services
 from app.storage import Cache, LocalStore, Store, open_store
 from tests import servers

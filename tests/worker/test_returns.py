@@ -7,7 +7,7 @@ from multiprocessing import forkserver
 
 import pytest
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.tables import Job
 from tests.worker import children
@@ -78,8 +78,8 @@ def test_a_retry_on_request_counts_from_the_beginning(two: Services) -> None:
 
 def test_a_job_that_was_dismissed_meanwhile_is_not_kept(two: Services) -> None:
     with two.database.write() as session:
-        claim = lifecycle.claim(session, OLD)
+        claim = claims.claim(session, OLD)
         assert claim is not None
         lifecycle.dismiss(session, OLD)
-        lifecycle.give_back(session, claim, "the store cannot be reached", max_returns=9, pause_after=float)
+        claims.give_back(session, claim, "the store cannot be reached", max_returns=9, pause_after=float)
     assert read(two, OLD).status == "dismissed"

@@ -10,7 +10,7 @@ from sqlalchemy.event import listens_for
 
 from app.core.errors import NoRoom
 from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.services import Services
 from ml.faults import InputRefused
 from worker import scratch

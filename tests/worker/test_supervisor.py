@@ -13,7 +13,7 @@ from multiprocessing import forkserver
 import pytest
 
 from app.core.db import Database
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.tables import Job
 from tests.waiting import eventually
@@ -219,14 +219,14 @@ def kill_forkserver() -> None:
 def test_a_job_that_another_worker_has_claimed_is_left_alone(fast: Services) -> None:
     with performing(fast, children.hangs), fast.database.write() as session:
         lifecycle.give_back_or_fail(session, lifecycle.get(session, JOB), max_failures=3)
-        lifecycle.claim(session, JOB)
+        claims.claim(session, JOB)
     assert (read(fast).status, read(fast).attempt, read(fast).failures) == ("running", 2, 1)
 
 
 def test_a_supervisor_without_a_database_gives_the_job_up_in_time(services: Services) -> None:
     with services.database.write() as session:
         lifecycle.create(session, JOB, "training")
-        claim = lifecycle.claim(session, JOB)
+        claim = claims.claim(session, JOB)
     assert claim is not None
     short_lease = services.settings.model_copy(update={"heartbeat_s": 0.05, "lease_s": 0.5})
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from ml.progress import Progress
 from tests.app.documents import problem
@@ -24,14 +24,14 @@ def job(services: Services) -> str:
 def steps(services: Services, job_id: str) -> Iterator[str]:
     """Take a job from accepted to successful, one step for each item."""
     with services.database.write() as session:
-        claim = lifecycle.claim(session, job_id)
+        claim = claims.claim(session, job_id)
         assert claim
     yield "claimed"
     with services.database.write() as session:
-        lifecycle.beat(session, claim, Progress("train", 5, 10), 3.0)
+        claims.beat(session, claim, Progress("train", 5, 10), 3.0)
     yield "half done"
     with services.database.write() as session:
-        lifecycle.succeed(session, claim)
+        claims.succeed(session, claim)
     yield "done"
 
 
@@ -123,7 +123,7 @@ def test_dismissing_ends_a_waiting_job_and_requests_the_end_of_a_running_one(
     http: httpx.Client, services: Services, job: str
 ) -> None:
     with services.database.write() as session:
-        assert lifecycle.claim(session, job)
+        assert claims.claim(session, job)
     asked = http.delete(f"/v1/jobs/{job}").json()
     assert (asked["status"], asked["dismissal_requested"]) == ("running", True)
     with services.database.write() as session:
@@ -135,9 +135,9 @@ def test_dismissing_ends_a_waiting_job_and_requests_the_end_of_a_running_one(
 
 def test_a_job_that_ended_cannot_be_dismissed(http: httpx.Client, services: Services, job: str) -> None:
     with services.database.write() as session:
-        claim = lifecycle.claim(session, job)
+        claim = claims.claim(session, job)
         assert claim
-        lifecycle.fail(session, claim, problem("no cane"))
+        claims.fail(session, claim, problem("no cane"))
     assert http.delete(f"/v1/jobs/{job}").status_code == 409
     failed = http.get(f"/v1/jobs/{job}/results")
     assert (failed.status_code, failed.json()["detail"]) == (422, "no cane")

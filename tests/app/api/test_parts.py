@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.jobs import lifecycle
+from app.jobs import claims
 from app.services import Services
 from app.storage import LocalStore
 from tests.app.api.conftest import Perform, pixels, put
@@ -97,9 +97,9 @@ def test_a_part_that_fails_fails_the_prediction_and_its_other_parts(
     http: httpx.Client, parts: list[str], do: Perform, services: Services
 ) -> None:
     with services.database.write() as session:  # as a worker does that cannot map the part
-        claim = lifecycle.claim(session, parts[0])
+        claim = claims.claim(session, parts[0])
         assert claim is not None
-        lifecycle.fail(session, claim, problem("No good."))
+        claims.fail(session, claim, problem("No good."))
     for job in (*parts[1:], prediction_of(http, parts[0])):
         do(job)
         ended = http.get(f"/v1/jobs/{job}").json()

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.columns import now
 from app.core.db import Database
-from app.jobs import lifecycle
+from app.jobs import claims
 from app.services import Services
 from app.settings import Settings
 from tests.app.api.conftest import DATASET, TINY, Perform, make_dataset, pixels, put, serving
@@ -42,10 +42,10 @@ def train(http: httpx.Client) -> str:
 def fail(services: Services, job: str) -> None:
     """Let a job fail as a worker does that cannot do it."""
     with services.database.write() as session:
-        claim = lifecycle.claim(session, job)
+        claim = claims.claim(session, job)
         assert claim is not None
-        lifecycle.log(session, claim, [(now(), "one line of the first attempt")])
-        lifecycle.fail(session, claim, problem("No good."))
+        claims.log(session, claim, [(now(), "one line of the first attempt")])
+        claims.fail(session, claim, problem("No good."))
 
 
 def status(http: httpx.Client, job: str) -> str:
@@ -83,7 +83,7 @@ def test_a_failed_job_is_done_again_and_remembers_its_attempts(
 def test_a_job_that_is_still_stopping_can_be_done_again_in_a_moment(http: httpx.Client, settings: Settings) -> None:
     training = train(http)
     with closing(Database(settings.database)) as database, database.write() as session:
-        assert lifecycle.claim(session, training)
+        assert claims.claim(session, training)
     assert http.delete(f"/v1/jobs/{training}").status_code == 200
     answer = http.post(f"/v1/jobs/{training}/retry")
     refused = assert_problem(answer, 409)

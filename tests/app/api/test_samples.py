@@ -17,7 +17,7 @@ import rasterio
 from PIL import Image
 from sqlalchemy import func, select
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.kinds import KINDS
 from app.mapping import samples
 from app.services import Services
@@ -63,7 +63,7 @@ def do(services: Services) -> Perform:
         with services.database.read() as session:
             queue = KINDS[lifecycle.get(session, job_id).kind].queue
         with services.database.write() as session:
-            claim = lifecycle.claim_waiting(session, queue)
+            claim = claims.claim_waiting(session, queue)
         assert claim and claim.job_id == job_id
         theirs, ours = Pipe()
         attempt.work(services, JobContext(services.database, claim, ours))

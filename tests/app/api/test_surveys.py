@@ -12,7 +12,7 @@ import rasterio
 import shapely
 from affine import Affine
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.settings import Settings
 from ml.surveys.mosaic import UNOBSERVED
@@ -208,11 +208,11 @@ def test_a_scene_that_cannot_be_mapped_fails_the_survey_and_a_retry_maps_that_sc
     id_ = ask(http).json()["id"]
     _, first, second = (item["prediction"] for item in http.get(f"/v1/surveys/{id_}/scenes").json()["items"])
     with services.database.write() as session:  # as a worker does that cannot map the scene
-        claim = lifecycle.claim(session, first)
+        claim = claims.claim(session, first)
         assert claim is not None
-        lifecycle.fail(session, claim, problem("No good."))
+        claims.fail(session, claim, problem("No good."))
     with services.database.write() as session:  # as a sweep does after the host of a worker was killed
-        claim = lifecycle.claim(session, second)
+        claim = claims.claim(session, second)
         assert claim is not None
         running = lifecycle.get(session, second)
         assert lifecycle.give_back_or_fail(session, running, max_failures=3) == "accepted"

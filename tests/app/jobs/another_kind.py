@@ -22,7 +22,7 @@ def live(folder: Path) -> None:
     from app.api import documents
     from app.cli.running import WORKERS
     from app.core.db import migrate
-    from app.jobs import lifecycle
+    from app.jobs import claims, lifecycle
     from app.jobs.sweep import Sweeper
     from app.main import create_app
     from app.operations.job_counts import JobCounter
@@ -49,7 +49,7 @@ def live(folder: Path) -> None:
     assert services.queue.messages("fieldwork") == 1
 
     with services.database.write() as session:
-        claim = lifecycle.claim_waiting(session, "fieldwork")
+        claim = claims.claim_waiting(session, "fieldwork")
     assert claim
     report = folder / "report.txt"
     report.write_text("cane everywhere")

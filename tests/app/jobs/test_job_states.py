@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import delete
 
 from app.core.errors import Conflict
-from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs import claims, lifecycle
+from app.jobs.claims import Claim
 from app.services import Services
 from app.tables import Job
 from tests.app.documents import problem
@@ -54,7 +54,7 @@ class Life(RuleBasedStateMachine):
     def claim(self) -> None:
         """A worker claims the oldest job that waits, if there is one."""
         with self.services.database.write() as session:
-            claim = lifecycle.claim_waiting(session, "prediction")
+            claim = claims.claim_waiting(session, "prediction")
         waiting = [name for name, known in self.known.items() if known.status == "accepted"]
         assert (claim.job_id if claim else None) == (waiting[0] if waiting else None)
         if claim:
@@ -67,19 +67,19 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), what=st.sampled_from(["beat", "succeed", "fail", "dismissed", "release"]))
     def write(self, data: st.DataObject, what: str) -> None:
         """A worker writes with a claim that it has or had. Only the newest claim of a running job is valid."""
-        claims = [claim for known in self.known.values() for claim in known.claims]
-        claim = data.draw(st.sampled_from(claims))
+        every = [claim for known in self.known.values() for claim in known.claims]
+        claim = data.draw(st.sampled_from(every))
         known = self.known[claim.job_id]
         ours = known.status == "running" and claim == known.claims[-1]
         try:
             with self.services.database.write() as session:
                 if what == "beat":
-                    assert lifecycle.beat(session, claim, None, None) == known.dismissal_requested
+                    assert claims.beat(session, claim, None, None) == known.dismissal_requested
                 elif what == "fail":
-                    lifecycle.fail(session, claim, ERROR)
+                    claims.fail(session, claim, ERROR)
                 else:
-                    getattr(lifecycle, what)(session, claim)
-        except lifecycle.Lost:
+                    getattr(claims, what)(session, claim)
+        except claims.Lost:
             assert not ours
             return
         assert ours
@@ -112,7 +112,7 @@ class Life(RuleBasedStateMachine):
         known, job = self.known[name], self.read(name)
         if stale:
             with self.services.database.write() as session:
-                lifecycle.beat(session, known.claims[-1], None, None)
+                claims.beat(session, known.claims[-1], None, None)
         with self.services.database.write() as session:
             moved_to = lifecycle.give_back_or_fail(session, job, max_failures=MAX_FAILURES)
         if stale:

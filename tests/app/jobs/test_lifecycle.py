@@ -7,8 +7,8 @@ import pytest
 
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound
-from app.jobs import kinds, lifecycle
-from app.jobs.lifecycle import Claim, Lost
+from app.jobs import claims, kinds, lifecycle
+from app.jobs.claims import Claim, Lost
 from app.jobs.queue import JobQueue
 from app.jobs.sweep import Sweeper
 from app.services import Services
@@ -26,7 +26,7 @@ def job(services: Services) -> Job:
 
 def claim(services: Services) -> Claim:
     with services.database.write() as session:
-        taken = lifecycle.claim(session, "trn_1")
+        taken = claims.claim(session, "trn_1")
     assert taken is not None
     return taken
 
@@ -39,7 +39,7 @@ def read(services: Services) -> Job:
 def test_a_claimed_job_cannot_be_claimed_again(services: Services, job: Job) -> None:
     assert claim(services).attempt == 1
     with services.database.write() as session:
-        assert lifecycle.claim(session, "trn_1") is None
+        assert claims.claim(session, "trn_1") is None
 
 
 def eight_at_once(run: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ def test_of_many_claims_at_the_same_time_exactly_one_succeeds(services: Services
 
     def run() -> None:
         with services.database.write() as session:
-            taken.append(lifecycle.claim(session, "trn_1"))
+            taken.append(claims.claim(session, "trn_1"))
 
     eight_at_once(run)
     assert sum(one is not None for one in taken) == 1
@@ -68,8 +68,8 @@ def test_the_oldest_waiting_job_of_a_queue_is_claimed_first(services: Services) 
         lifecycle.create(session, "gx:1", "dataset")
         lifecycle.create(session, "gx:2", "dataset")
         lifecycle.create(session, "run_1", "training", parent="exp_1")  # the experiment waits for it
-        taken = [lifecycle.claim_waiting(session, "light") for _ in range(3)]
-        assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
+        taken = [claims.claim_waiting(session, "light") for _ in range(3)]
+        assert claims.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
     assert taken == [Claim("gx:1", "dataset", 1), Claim("gx:2", "dataset", 1), None]
 
 
@@ -78,13 +78,13 @@ def test_a_job_for_newer_workers_waits_and_younger_ones_do_not(services: Service
         lifecycle.create(session, "prd_1", "prediction").protocol = kinds.PROTOCOL + 1
         lifecycle.create(session, "prd_2", "prediction")
     with services.database.write() as session:
-        assert [job.id for job in lifecycle.oldest_waiting(session, "prediction", 9)] == ["prd_2"]
-        assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_2", "prediction", 1)
-        assert lifecycle.claim_waiting(session, "prediction") is None
-        assert lifecycle.claim(session, "prd_1") is None
+        assert [job.id for job in claims.oldest_waiting(session, "prediction", 9)] == ["prd_2"]
+        assert claims.claim_waiting(session, "prediction") == Claim("prd_2", "prediction", 1)
+        assert claims.claim_waiting(session, "prediction") is None
+        assert claims.claim(session, "prd_1") is None
     with pytest.MonkeyPatch.context() as patch, services.database.write() as session:
         patch.setattr(kinds, "PROTOCOL", kinds.PROTOCOL + 1)
-        assert lifecycle.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
+        assert claims.claim_waiting(session, "prediction") == Claim("prd_1", "prediction", 1)
 
 
 def test_many_workers_at_the_same_time_claim_each_job_once(services: Services) -> None:
@@ -95,7 +95,7 @@ def test_many_workers_at_the_same_time_claim_each_job_once(services: Services) -
 
     def run() -> None:
         with services.database.write() as session:
-            taken.append(lifecycle.claim_waiting(session, "prediction"))
+            taken.append(claims.claim_waiting(session, "prediction"))
 
     eight_at_once(run)
     assert sorted(one.job_id for one in taken if one) == [f"prd_{number}" for number in range(6)]
@@ -103,7 +103,7 @@ def test_many_workers_at_the_same_time_claim_each_job_once(services: Services) -
 
 def test_a_job_that_does_not_exist_cannot_be_claimed_or_dismissed(services: Services) -> None:
     with services.database.write() as session:
-        assert lifecycle.claim(session, "nothing") is None
+        assert claims.claim(session, "nothing") is None
     with pytest.raises(NotFound), services.database.write() as session:
         lifecycle.dismiss(session, "nothing")
 
@@ -112,7 +112,7 @@ def test_a_heartbeat_records_progress_and_raises_the_revision(services: Services
     taken = claim(services)
     before = read(services).revision
     with services.database.write() as session:
-        assert lifecycle.beat(session, taken, Progress("train", 3, 10), eta_s=7.0) is False
+        assert claims.beat(session, taken, Progress("train", 3, 10), eta_s=7.0) is False
     after = read(services)
     assert (after.stage, after.done, after.total, after.eta_s) == ("train", 3, 10, 7.0)
     assert after.revision > before
@@ -125,11 +125,11 @@ def test_a_worker_that_lost_its_claim_can_write_nothing(services: Services, job:
     successor = claim(services)
     assert successor.attempt == 2
     for write in (
-        lambda session: lifecycle.beat(session, zombie, None, None),
-        lambda session: lifecycle.succeed(session, zombie),
-        lambda session: lifecycle.fail(session, zombie, problem("x")),
-        lambda session: lifecycle.dismissed(session, zombie),
-        lambda session: lifecycle.release(session, zombie),
+        lambda session: claims.beat(session, zombie, None, None),
+        lambda session: claims.succeed(session, zombie),
+        lambda session: claims.fail(session, zombie, problem("x")),
+        lambda session: claims.dismissed(session, zombie),
+        lambda session: claims.release(session, zombie),
     ):
         with pytest.raises(Lost), services.database.write() as session:
             write(session)
@@ -139,9 +139,9 @@ def test_a_worker_that_lost_its_claim_can_write_nothing(services: Services, job:
 def test_a_job_that_has_ended_never_changes_its_status(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
-        lifecycle.succeed(session, taken)
+        claims.succeed(session, taken)
     with services.database.write() as session:
-        assert lifecycle.claim(session, "trn_1") is None
+        assert claims.claim(session, "trn_1") is None
         assert lifecycle.give_back_or_fail(session, read(services), max_failures=3) is None
     with pytest.raises(Conflict, match="successful"), services.database.write() as session:
         lifecycle.dismiss(session, "trn_1")
@@ -161,8 +161,8 @@ def test_dismissing_a_running_job_asks_its_worker_to_stop(services: Services, jo
     taken = claim(services)
     with services.database.write() as session:
         assert lifecycle.dismiss(session, "trn_1").status == "running"
-        assert lifecycle.beat(session, taken, None, None) is True
-        lifecycle.dismissed(session, taken)
+        assert claims.beat(session, taken, None, None) is True
+        claims.dismissed(session, taken)
     assert read(services).status == "dismissed"
 
 
@@ -177,7 +177,7 @@ def test_a_dismissed_job_whose_worker_died_is_not_done_again(services: Services,
 def test_a_released_job_is_accepted_again_without_a_failure(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
-        lifecycle.release(session, taken)
+        claims.release(session, taken)
     back = read(services)
     assert (back.status, back.failures) == ("accepted", 0)
 
@@ -197,7 +197,7 @@ def test_a_job_whose_workers_died_three_times_fails_with_the_reason(services: Se
 def test_the_lines_of_a_log_keep_their_order(services: Services, job: Job) -> None:
     taken = claim(services)
     with services.database.write() as session:
-        lifecycle.log(session, taken, [(now(), "first"), (now(), "second")])
+        claims.log(session, taken, [(now(), "first"), (now(), "second")])
     with services.database.read() as session:
         assert [line.text for line in lifecycle.read_log(session, "trn_1")] == ["first", "second"]
 
@@ -219,7 +219,7 @@ def test_the_sweep_gives_back_only_a_job_without_heartbeats(services: Services, 
     for _ in range(5):
         clock.time_s += 8  # shorter than the lease of 10 s
         with services.database.write() as session:
-            lifecycle.beat(session, taken, None, None)
+            claims.beat(session, taken, None, None)
         sweeper.sweep()
     assert read(services).status == "running"
     for _ in range(3):
@@ -238,7 +238,7 @@ def test_a_pause_ends_by_the_clock_of_the_sweep_alone(services: Services, job: J
     for _ in range(3):
         sweeper.sweep()
         with services.database.write() as session:
-            assert lifecycle.claim(session, job.id) is None, "it pauses"
+            assert claims.claim(session, job.id) is None, "it pauses"
         assert _messages(services) == 0
         clock.time_s += 5
     sweeper.sweep()
@@ -252,7 +252,7 @@ def test_a_job_without_heartbeats_does_not_seem_to_go_on(services: Services, job
     sweeper = Sweeper(services.database, services.queue, services.settings, clock)
     taken = claim(services)
     with services.database.write() as session:
-        lifecycle.beat(session, taken, Progress("train", 61, 100), None)
+        claims.beat(session, taken, Progress("train", 61, 100), None)
     before = read(services)
     for _ in range(2):
         sweeper.sweep()
@@ -282,7 +282,7 @@ def test_a_sweep_that_was_delayed_itself_considers_no_worker_dead(services: Serv
         sweeper.sweep()
         assert read(services).status == "running"
         with services.database.write() as session:
-            lifecycle.beat(session, taken, None, None)
+            claims.beat(session, taken, None, None)
 
 
 def test_two_sweeps_count_the_death_of_a_worker_once(services: Services, job: Job) -> None:
@@ -336,9 +336,9 @@ def experiment(services: Services) -> list[str]:
 
 def end(services: Services, job_id: str, error: str | None = None) -> None:
     with services.database.write() as session:
-        taken = lifecycle.claim(session, job_id)
+        taken = claims.claim(session, job_id)
         assert taken is not None
-        lifecycle.fail(session, taken, problem(error)) if error else lifecycle.succeed(session, taken)
+        claims.fail(session, taken, problem(error)) if error else claims.succeed(session, taken)
 
 
 def status(services: Services, job_id: str) -> tuple[str, str, int]:
@@ -352,7 +352,7 @@ def test_an_experiment_cannot_be_claimed_before_all_its_trainings_have_ended(
 ) -> None:
     def claimed() -> bool:
         with services.database.write() as session:
-            return lifecycle.claim(session, "exp_1") is not None
+            return claims.claim(session, "exp_1") is not None
 
     assert not claimed()
     end(services, "run_1")
@@ -365,7 +365,7 @@ def test_an_experiment_cannot_be_claimed_before_all_its_trainings_have_ended(
 
 def test_dismissing_an_experiment_dismisses_its_trainings(services: Services, experiment: list[str]) -> None:
     with services.database.write() as session:
-        lifecycle.claim(session, "run_1")
+        claims.claim(session, "run_1")
     with services.database.write() as session:
         lifecycle.dismiss(session, "exp_1")
     assert status(services, "exp_1")[0] == "dismissed"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.mapping import parts, predictions
 from app.operations.job_counts import JobCounter
 from app.services import Services
@@ -41,9 +41,9 @@ def reported(services: Services, job_id: str) -> str:
     return expected
 
 
-def claim(services: Services, job_id: str) -> lifecycle.Claim:
+def claim(services: Services, job_id: str) -> claims.Claim:
     with services.database.write() as session:
-        claimed = lifecycle.claim(session, job_id)
+        claimed = claims.claim(session, job_id)
     assert claimed is not None
     return claimed
 
@@ -54,22 +54,22 @@ def test_a_prediction_in_parts_is_running_once_a_part_was_claimed(services: Serv
     claimed = claim(services, first)
     assert reported(services, prediction) == "running"
     with services.database.write() as session:
-        lifecycle.release(session, claimed)
+        claims.release(session, claimed)
     assert reported(services, prediction) == "running", "the part had already begun"
     for part in (first, second):
         with services.database.write() as session:
-            again = lifecycle.claim(session, part)
+            again = claims.claim(session, part)
             assert again is not None
-            lifecycle.succeed(session, again)
+            claims.succeed(session, again)
     assert reported(services, prediction) == "running", "its parts must still be joined"
     joining = claim(services, prediction)
     assert reported(services, prediction) == "running"
     with services.database.write() as session:
-        lifecycle.release(session, joining)
+        claims.release(session, joining)
     assert reported(services, prediction) == "accepted", "no worker has claimed it, and no part is running"
     joining = claim(services, prediction)
     with services.database.write() as session:
-        lifecycle.succeed(session, joining)
+        claims.succeed(session, joining)
     assert reported(services, prediction) == "successful"
 
 

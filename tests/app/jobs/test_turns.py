@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from app.access import tenants
 from app.core import tenancy
-from app.jobs import lifecycle
-from app.jobs.lifecycle import Claim
+from app.jobs import claims, lifecycle
+from app.jobs.claims import Claim
 from app.services import Services
 
 
@@ -20,7 +20,7 @@ def wait(services: Services, tenant: str, *ids: str) -> None:
 
 def take(services: Services) -> Claim | None:
     with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
-        return lifecycle.claim_waiting(session, "training")
+        return claims.claim_waiting(session, "training")
 
 
 def test_the_tenant_with_the_fewest_running_jobs_is_next(services: Services) -> None:
@@ -44,7 +44,7 @@ def test_a_claim_in_the_scope_of_its_tenant_has_plain_ids(services: Services) ->
         own = claim.in_its_scope()
         assert (own.job_id, own.attempt) == ("trn_0", 1)
         with services.database.write() as session:
-            lifecycle.succeed(session, own)
+            claims.succeed(session, own)
     with services.database.read() as session:
         assert lifecycle.find(session, status=None, kind=None, limit=10, token=None).rows == []
 
@@ -57,7 +57,7 @@ def test_a_worker_that_is_alone_serves_all_tenants(services: Services) -> None:
     while claim := take(services):
         served.append(claim.job_id)
         with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
-            lifecycle.succeed(session, claim)
+            claims.succeed(session, claim)
     assert len(served) == 43
     assert served[-1].startswith("many/")
 
@@ -67,7 +67,7 @@ def test_a_claim_passes_over_a_job_that_another_worker_is_claiming(services: Ser
         pytest.skip("there one worker writes at a time")
     wait(services, "local", "trn_0", "trn_1")
     with tenancy.acting_for(tenancy.ALL), services.database.write() as other:
-        assert lifecycle.claim_waiting(other, "training") == Claim("trn_0", "training", 1)
+        assert claims.claim_waiting(other, "training") == Claim("trn_0", "training", 1)
         with services.database.write() as session:
             session.execute(text("SET LOCAL lock_timeout = '2s'"))
-            assert lifecycle.claim_waiting(session, "training") == Claim("trn_1", "training", 1)
+            assert claims.claim_waiting(session, "training") == Claim("trn_1", "training", 1)

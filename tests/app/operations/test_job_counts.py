@@ -1,6 +1,6 @@
 """Counts of jobs, on both databases."""
 
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.operations.job_counts import JobCounter
 from app.services import Services
 
@@ -11,7 +11,7 @@ def test_open_jobs_are_counted_at_once_and_ended_jobs_at_each_renewal(services: 
         for name in ("a", "b", "c"):
             lifecycle.create(session, name, "training")
         lifecycle.dismiss(session, "a")
-        lifecycle.claim(session, "b")
+        claims.claim(session, "b")
     still_open = {("training", "running"): 1, ("training", "accepted"): 1}
     assert counter.counts() == still_open
     counter.renew()

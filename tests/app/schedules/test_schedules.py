@@ -16,7 +16,7 @@ from app.core.acting import Act, acting
 from app.core.errors import Conflict, Forbidden, Invalid, PreconditionFailed
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.learning import evaluations, registry, trainings
 from app.requests import ModelPatch, PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
 from app.schedules import cron, schedule_runs, schedules
@@ -55,15 +55,15 @@ def add_dataset(services: Services, version: int) -> str:
     id_ = f"gx:{version}"
     counts = {"other": 9, "sugarcane": 9, "unlabelled": 0}
     with services.database.write() as session:
-        lifecycle.succeed(session, _claim(session, lifecycle.create(session, id_, "dataset").id))
+        claims.succeed(session, _claim(session, lifecycle.create(session, id_, "dataset").id))
         row = Dataset(id=id_, name="gx", version=version, request=REQUEST, scenes=[], labels=[])
         row.prepared = prepared(**counts)
         session.add(row)
     return id_
 
 
-def _claim(session: Any, job_id: str) -> lifecycle.Claim:
-    claim = lifecycle.claim(session, job_id)
+def _claim(session: Any, job_id: str) -> claims.Claim:
+    claim = claims.claim(session, job_id)
     assert claim is not None
     return claim
 
@@ -93,7 +93,7 @@ def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], t
     scored = Metrics.from_confusion(np.array(counts))
     header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), val=scored, test=scored, best_epoch=1)
     with services.database.write() as session:
-        lifecycle.succeed(session, _claim(session, run.training))
+        claims.succeed(session, _claim(session, run.training))
         row = trainings.get(session, run.training)
         stored = Stored(object="x", sha256="0" * 64, size_bytes=1)
         version = registry.register(session, "cane", header, stored, registry.Origin(row.id, row.dataset)).version
@@ -289,7 +289,7 @@ def test_a_run_has_the_final_status_of_its_training(services: Services, dataset:
         job_id = history(services)[-1].training or ""
         with services.database.write() as session:
             if error:
-                lifecycle.fail(session, _claim(session, job_id), error)
+                claims.fail(session, _claim(session, job_id), error)
             else:
                 lifecycle.dismiss(session, job_id)
         Ticker(services, clock).tick()
@@ -364,7 +364,7 @@ def test_a_run_trains_when_something_is_new(services: Services, dataset: str, ne
     if new == "failed":
         with services.database.write() as session:
             job = history(services)[-1].training or ""
-            lifecycle.fail(session, _claim(session, job), problem("No good."))
+            claims.fail(session, _claim(session, job), problem("No good."))
     else:
         train(services, history(services)[-1], confusion(700))
     ticker.tick()

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.core import tenancy
 from app.core.columns import Base, now
 from app.core.idempotency import IdempotencyKey
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.services import Services
 from app.storage import LocalStore
 from app.storage.owners import owner_of
@@ -37,10 +37,10 @@ def failed_job(services: Services, job_id: str) -> None:
     with services.database.write() as session:
         lifecycle.create(session, job_id, "evaluation")
     with services.database.write() as session:
-        claim = lifecycle.claim(session, job_id)
+        claim = claims.claim(session, job_id)
         assert claim is not None
-        lifecycle.log(session, claim, [(now(), "a line")])
-        lifecycle.fail(session, claim, problem("No good."))
+        claims.log(session, claim, [(now(), "a line")])
+        claims.fail(session, claim, problem("No good."))
 
 
 def test_logs_of_jobs_that_ended_long_ago_are_deleted(services: Services) -> None:

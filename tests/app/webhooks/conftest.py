@@ -13,7 +13,7 @@ from app.core.db import Database
 from app.core.idempotency import FRESH
 from app.core.names import new_id
 from app.core.periodic import start_every
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.requests import EventType, WebhookRequest
 from app.settings import Settings
 from app.tables import Delivery, Webhook
@@ -85,9 +85,9 @@ def end_jobs(database: Database, count: int = 1, tenant: str = tenancy.LOCAL) ->
     for id_ in ids:
         with tenancy.acting_for(tenant), database.write() as session:
             lifecycle.create(session, id_, "prediction")
-            claim = lifecycle.claim(session, id_)
+            claim = claims.claim(session, id_)
             assert claim
-            lifecycle.succeed(session, claim)
+            claims.succeed(session, claim)
     return ids
 
 

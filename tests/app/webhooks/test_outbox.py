@@ -9,7 +9,7 @@ import pytest
 from app.core import tenancy
 from app.core.db import Database
 from app.core.errors import document
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.sweep import Sweeper
 from app.learning import registry
 from app.requests import WebhookPatch
@@ -40,10 +40,10 @@ def test_each_end_of_a_job_is_told_once(database: Database) -> None:
     with database.write() as session:
         for id_ in ("failed", "stopped", "never-begun"):
             lifecycle.create(session, id_, "prediction")
-        claims = [lifecycle.claim(session, id_) for id_ in ("failed", "stopped")]
-        assert claims[0] and claims[1]
-        lifecycle.fail(session, claims[0], document(422, "bad", "Bad", "It is bad."))
-        lifecycle.dismissed(session, claims[1])
+        claimed = [claims.claim(session, id_) for id_ in ("failed", "stopped")]
+        assert claimed[0] and claimed[1]
+        claims.fail(session, claimed[0], document(422, "bad", "Bad", "It is bad."))
+        claims.dismissed(session, claimed[1])
         lifecycle.dismiss(session, "never-begun")
         lifecycle.dismiss(session, "never-begun")
     assert told(database, webhook) == [
@@ -64,9 +64,9 @@ def test_a_move_that_is_rolled_back_is_not_told(database: Database) -> None:
         _ = 1 / 0
     with database.write() as session:
         lifecycle.create(session, "given-back", "prediction")
-        claim = lifecycle.claim(session, "given-back")
+        claim = claims.claim(session, "given-back")
         assert claim
-        lifecycle.release(session, claim)
+        claims.release(session, claim)
     assert told(database, webhook) == []
 
 
@@ -76,7 +76,7 @@ def test_a_job_whose_worker_is_lost_is_told_in_plain_ids(services: Services) -> 
     with tenancy.acting_for(OTHER), services.database.write() as session:
         lifecycle.create(session, "exp_1", "experiment")
         lifecycle.create(session, "trn_1", "training", parent="exp_1")
-        assert lifecycle.claim(session, "trn_1")
+        assert claims.claim(session, "trn_1")
     sweeper = Sweeper(services.database, services.queue, settings)
 
     def ended() -> bool:
