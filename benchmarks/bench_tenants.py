@@ -34,7 +34,7 @@ from app.core import tenancy
 from app.core.db import Database, migrate
 from app.core.startup import configure_logs
 from app.jobs import lifecycle
-from app.requests import Limits
+from app.requests.access import Limits
 from app.settings import Settings
 from benchmarks.bench_api import ROOT, postgres, wait_for
 from benchmarks.percentiles import p99

@@ -13,7 +13,7 @@ from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.requests import Scope
+from app.requests.access import Scope
 from app.tables import Key
 
 OVERLAP = timedelta(days=1)  # for which a rotated key is valid beside the new one, if nothing else is said

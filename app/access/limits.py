@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core import tenancy
-from app.requests import Limits
+from app.requests.access import Limits
 from app.settings import Settings
 from app.tables import Tenant
 

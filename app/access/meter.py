@@ -23,7 +23,7 @@ from app.access.scopes import Principal
 from app.core import tenancy
 from app.core.db import Database
 from app.core.errors import OverQuota, Quota
-from app.requests import Limits
+from app.requests.access import Limits
 from app.settings import Settings
 from app.tables import Tenant
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from app.core.tenancy import LOCAL
-from app.requests import Scope
+from app.requests.access import Scope
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

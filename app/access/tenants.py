@@ -10,7 +10,7 @@ from app.core.errors import invalid
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.requests import Limits
+from app.requests.access import Limits
 from app.tables import Tenant
 
 NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{TENANT_LENGTH - 1}}}")

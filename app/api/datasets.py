@@ -15,7 +15,8 @@ from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.data import datasets
 from app.jobs import lifecycle
-from app.requests import DatasetRequest, TitlePatch
+from app.requests.data import DatasetRequest
+from app.requests.texts import TitlePatch
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=JsonRoute)

@@ -16,7 +16,8 @@ from app.api.http.waiting import document_after_wait
 from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, sharing
-from app.requests import EvaluationRequest, TitlePatch
+from app.requests.learning import EvaluationRequest
+from app.requests.texts import TitlePatch
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=JsonRoute)

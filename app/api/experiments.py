@@ -19,7 +19,8 @@ from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import experiments
-from app.requests import ExperimentRequest, TitlePatch
+from app.requests.learning import ExperimentRequest
+from app.requests.texts import TitlePatch
 from app.tables import Experiment
 from app.upkeep.references import Thing
 from ml.evaluation.comparison_text import as_csv, as_markdown

@@ -9,7 +9,7 @@ from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.deps import Id, Wired
 from app.api.http.places import Placed
 from app.api.http.problems import problems
-from app.requests import FiguresOf
+from app.requests.learning import FiguresOf
 from app.services import Services
 from ml.figures import Format, Lang
 

@@ -18,7 +18,7 @@ from app.api.http.queries import KeyQuery
 from app.core import tenancy
 from app.core.errors import NotFound
 from app.learning import sharing
-from app.requests import KeyRequest, KeyRotation, period
+from app.requests.access import KeyRequest, KeyRotation, period
 from app.services import Services
 
 router = APIRouter(prefix="/v1", tags=["keys"], route_class=JsonRoute)

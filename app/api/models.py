@@ -33,7 +33,8 @@ from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound, invalid
 from app.core.names import NAME
 from app.learning import registry, sharing
-from app.requests import AliasRequest, ModelPatch, Title, TitlePatch
+from app.requests.learning import AliasRequest, ModelPatch
+from app.requests.texts import Title, TitlePatch
 from app.services import Services
 from app.tables import ModelVersion
 from app.upkeep import deletion, titles

@@ -29,7 +29,8 @@ from app.jobs import lifecycle
 from app.language.choice import Language
 from app.mapping import predictions, zone_areas
 from app.mapping.zones import features
-from app.requests import PredictionRequest, TitlePatch
+from app.requests.mapping import PredictionRequest
+from app.requests.texts import TitlePatch
 from app.services import Services
 from app.tables import Prediction
 from app.upkeep.references import Thing

@@ -27,16 +27,10 @@ from app.core.idempotency import IdempotentRequest
 from app.data import datasets
 from app.learning import evaluations, experiments, registry, sharing, trainings
 from app.mapping import predictions, samples, surveys
-from app.requests import (
-    DatasetRequest,
-    EvaluationInputs,
-    Execution,
-    ExperimentRequest,
-    PredictionRequest,
-    SampleRequest,
-    SurveyRequest,
-    TrainingRequest,
-)
+from app.requests.data import DatasetRequest
+from app.requests.learning import ExperimentRequest, TrainingRequest
+from app.requests.mapping import PredictionRequest, SampleRequest, SurveyRequest
+from app.requests.processes import EvaluationInputs, Execution
 from app.services import Services
 from app.tables import Evaluation
 from ml.faults import Fault, InputRefused

@@ -31,7 +31,8 @@ from app.api.tiles import IfNoneMatch
 from app.core.preconditions import IfMatch
 from app.jobs import lifecycle
 from app.mapping import answers, chips, samples
-from app.requests import SampleRequest, TitlePatch, shown
+from app.requests.mapping import SampleRequest
+from app.requests.texts import TitlePatch, shown
 from app.services import Services
 from app.tables import Sample
 from app.upkeep.references import Thing

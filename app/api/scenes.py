@@ -23,7 +23,8 @@ from app.api.http.queries import SceneQuery
 from app.data import scenes
 from app.data.scenes import SceneOptions
 from app.data.uploads import ID
-from app.requests import ScenePatch, Title
+from app.requests.data import ScenePatch
+from app.requests.texts import Title
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing

@@ -14,7 +14,7 @@ from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.waiting import document_after_wait
 from app.learning import trainings
-from app.requests import SchedulePatch, ScheduleRequest
+from app.requests.schedules import SchedulePatch, ScheduleRequest
 from app.schedules import schedules
 from app.tables import ScheduleRun
 

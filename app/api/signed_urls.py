@@ -12,7 +12,7 @@ from app.api.http.deps import Address, Wired, Writing
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.core.errors import invalid
-from app.requests import SignedUrlRequest
+from app.requests.access import SignedUrlRequest
 
 router = APIRouter(prefix="/v1/signed-urls", tags=["keys"], route_class=JsonRoute)
 

@@ -24,7 +24,7 @@ from app.core.errors import NotFound, invalid
 from app.core.names import ID
 from app.data.selection import read_box, read_interval
 from app.learning import training_ground
-from app.requests import StacSearch
+from app.requests.data import StacSearch
 from app.tables import ModelVersion, Prediction, Scene
 
 router = APIRouter(prefix="/v1/stac", tags=["stac"], route_class=JsonRoute)

@@ -30,7 +30,8 @@ from app.jobs import lifecycle
 from app.language.choice import Language
 from app.mapping import survey_areas, surveys, zone_areas
 from app.mapping.zones import features
-from app.requests import SurveyRequest, TitlePatch
+from app.requests.mapping import SurveyRequest
+from app.requests.texts import TitlePatch
 from app.services import Services
 from app.tables import Survey
 from app.upkeep.references import Thing

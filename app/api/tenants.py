@@ -17,7 +17,7 @@ from app.api.http.queries import Page
 from app.core import tenancy
 from app.core.errors import NotFound
 from app.learning import sharing
-from app.requests import TenantRequest
+from app.requests.access import TenantRequest
 from app.upkeep import erasure
 from ml.frozen import Frozen
 

@@ -17,7 +17,8 @@ from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.jobs import lifecycle
 from app.learning import registry, trainings
-from app.requests import TitlePatch, TrainingRequest
+from app.requests.learning import TrainingRequest
+from app.requests.texts import TitlePatch
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"], route_class=JsonRoute)

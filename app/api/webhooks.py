@@ -9,7 +9,8 @@ from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, Writing, 
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
-from app.requests import KeyRotation, WebhookPatch, WebhookRequest, period
+from app.requests.access import KeyRotation, period
+from app.requests.webhooks import WebhookPatch, WebhookRequest
 from app.services import Services
 from app.webhooks import deliveries, webhooks
 from app.webhooks.addresses import Policy, check_url

@@ -20,7 +20,7 @@ from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
 from app.data.uploads import ID
 from app.mapping import zones
-from app.requests import Title, TitlePatch
+from app.requests.texts import Title, TitlePatch
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing

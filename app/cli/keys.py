@@ -10,7 +10,7 @@ from app.cli.texts import text
 
 if TYPE_CHECKING:
     from app.access.keys import NewKey
-    from app.requests import Scope
+    from app.requests.access import Scope
 
 COLUMNS = ("id", "name", "tenant", "scope", "status", "expires", "last_used")
 keys = typer.Typer(help="Make, list, rotate and revoke the keys of programs.", no_args_is_help=True)

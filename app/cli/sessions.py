@@ -67,7 +67,7 @@ def acting() -> Iterator[None]:
 
 def period(written: str, option: str) -> "timedelta":
     """The length of time that is written like 90d, 12h or 30m. option: Of the command, for which it was written."""
-    from app.requests import period
+    from app.requests.access import period
 
     try:
         return period(written)

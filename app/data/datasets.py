@@ -14,7 +14,7 @@ from app.core.idempotency import IdempotentRequest
 from app.core.paging import Page, page
 from app.data import numbers, scenes, uses
 from app.jobs import lifecycle
-from app.requests import DatasetRequest
+from app.requests.data import DatasetRequest
 from app.results import PreparedDataset
 from app.services import Services
 from app.tables import Dataset, DatasetLabels, DatasetScenes, Job, LabelSet, Scene

@@ -22,7 +22,7 @@ from app.core.rows import getter
 from app.data import uploaded
 from app.inspection.inspector import CORES
 from app.inspection.limits import Limits
-from app.requests import ScenePatch
+from app.requests.data import ScenePatch
 from app.services import Services
 from app.storage import Stored, Upload, new_place
 from app.storage.store import sha256_in

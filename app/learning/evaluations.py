@@ -14,7 +14,7 @@ from app.core.rows import getter
 from app.data import datasets, scenes
 from app.jobs import lifecycle
 from app.learning import registry, sharing
-from app.requests import EvaluationRequest
+from app.requests.learning import EvaluationRequest
 from app.services import Services
 from app.tables import Dataset, Evaluation, Job, ModelVersion
 from ml.evaluation.metrics import Metrics

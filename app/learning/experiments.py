@@ -15,7 +15,7 @@ from app.core.paging import Page, page
 from app.core.rows import getter
 from app.jobs import lifecycle
 from app.learning import trainings
-from app.requests import ExperimentRequest
+from app.requests.learning import ExperimentRequest
 from app.services import Services
 from app.tables import Experiment, Job, Training
 from ml.evaluation.comparison import Comparison

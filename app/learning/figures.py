@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import NotFound, NotReady
 from app.data import datasets
 from app.learning import experiments, trainings
-from app.requests import FiguresOf
+from app.requests.learning import FiguresOf
 from app.services import Services
 from app.tables import Dataset, Experiment, Training
 from ml.figures import Format, Lang

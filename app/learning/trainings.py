@@ -14,7 +14,7 @@ from app.core.rows import getter
 from app.data import datasets
 from app.jobs import lifecycle
 from app.learning import registry, sharing
-from app.requests import TrainingRequest
+from app.requests.learning import TrainingRequest
 from app.services import Services
 from app.tables import Dataset, Job, SeriesRow, Training
 from ml.config import TrainConfig

@@ -17,7 +17,8 @@ from app.data import scenes
 from app.jobs import lifecycle
 from app.learning import registry, sharing
 from app.mapping import parts
-from app.requests import DatasetRequest, PredictionRequest
+from app.requests.data import DatasetRequest
+from app.requests.mapping import PredictionRequest
 from app.results import MappedAreas
 from app.services import Services
 from app.storage import Stored

@@ -16,7 +16,7 @@ from app.data import scenes
 from app.jobs import lifecycle
 from app.learning import registry
 from app.mapping import predictions
-from app.requests import SampleRequest
+from app.requests.mapping import SampleRequest
 from app.services import Services
 from app.tables import Dataset, Prediction, Sample
 from ml.faults import Fault

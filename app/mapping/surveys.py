@@ -20,7 +20,7 @@ from app.jobs import lifecycle
 from app.learning import registry
 from app.mapping import predictions
 from app.mapping.predictions import Areas
-from app.requests import SurveyRequest
+from app.requests.mapping import SurveyRequest
 from app.services import Services
 from app.storage import Stored
 from app.tables import Job, ModelVersion, Prediction, Scene, Survey, SurveyScene, ZoneSet

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from app.requests import PromoteRequest
+from app.requests.schedules import PromoteRequest
 from app.results import Check
 from ml.evaluation.metrics import Metrics
 

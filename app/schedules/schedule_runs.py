@@ -25,7 +25,7 @@ from app.core.rows import getter
 from app.data import datasets
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, trainings
-from app.requests import PromoteRequest
+from app.requests.schedules import PromoteRequest
 from app.results import ScoredVersion, Verdict
 from app.schedules import gate
 from app.settings import Settings

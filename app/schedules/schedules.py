@@ -18,7 +18,8 @@ from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
 from app.data import datasets
 from app.learning import trainings
-from app.requests import PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
+from app.requests.learning import TrainingRequest
+from app.requests.schedules import PromoteRequest, SchedulePatch, ScheduleRequest
 from app.schedules import cron, schedule_runs
 from app.services import Services
 from app.tables import Schedule, ScheduleRun

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import TENANT_LENGTH, Base, Owned, OwnedId, keep_as_json, now
-from app.requests import Limits
+from app.requests.access import Limits
 from app.tables.mixins import Revised, Titled
 
 keep_as_json(list[str], Limits)

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, Owned, OwnedId, keep_as_json, now
-from app.requests import DatasetRequest
+from app.requests.data import DatasetRequest
 from app.results import PreparedDataset
 from app.tables.mixins import Revised, Sized, Titled
 from ml.labels.classes import LabelOptions

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Stri
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, Owned, OwnedId, keep_as_json, now
-from app.requests import ExperimentRequest
+from app.requests.learning import ExperimentRequest
 from app.results import ModelMetrics
 from app.tables.mixins import Sized, Software, Titled
 from ml.checkpoint_header import CheckpointHeader

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, Owned, OwnedId, keep_as_json, now
 from app.core.errors import ProblemDocument
-from app.requests import PromoteRequest, TrainingRequest
+from app.requests.learning import TrainingRequest
+from app.requests.schedules import PromoteRequest
 from app.results import Verdict
 from app.tables.mixins import Revised, Titled
 

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, Owned, OwnedId, keep_as_json, now
-from app.requests import SurveyOptions
+from app.requests.mapping import SurveyOptions
 from app.storage import Stored
 from app.tables.mixins import Sized, Titled
 from ml.surveys.change import Transitions

@@ -8,7 +8,7 @@ from app.core import acting
 from app.core.columns import now
 from app.core.preconditions import ANY, IfMatch
 from app.data import datasets
-from app.requests import ModelPatch
+from app.requests.learning import ModelPatch
 from app.tables import Job, Model, ModelVersion
 from app.upkeep import deletion
 from app.upkeep.references import TABLES, WITH_JOBS, Thing, versions_in

@@ -11,7 +11,7 @@ from app.core import tenancy
 from app.core.columns import now
 from app.core.errors import ProblemDocument
 from app.core.names import new_id
-from app.requests import EventType
+from app.requests.webhooks import EventType
 from app.tables import Delivery, Webhook
 from ml.frozen import Frozen
 

@@ -13,7 +13,7 @@ from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.preconditions import ANY, IfMatch
 from app.core.rows import getter
-from app.requests import WebhookPatch, WebhookRequest
+from app.requests.webhooks import WebhookPatch, WebhookRequest
 from app.tables import Delivery, Tenant, Webhook
 from app.webhooks import deliveries, outbox, signing, switching
 from app.webhooks.outbox import Message, TestData

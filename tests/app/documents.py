@@ -1,7 +1,7 @@
 """The smallest documents that rows can hold, for tests that do not check the content of rows."""
 
 from app.core.errors import ProblemDocument, document
-from app.requests import DatasetRequest
+from app.requests.data import DatasetRequest
 from app.results import ModelMetrics, PreparedDataset
 from ml.contract import BandStatistics, Contract
 from ml.datasets.class_counts import SplitStatistics

@@ -15,7 +15,7 @@ from app.core.paging import Page
 from app.jobs import lifecycle
 from app.learning import experiments, registry
 from app.mapping import predictions
-from app.requests import ExperimentRequest
+from app.requests.learning import ExperimentRequest
 from app.services import Services
 from app.tables import Alias, Dataset, Experiment, ModelVersion, Prediction, Scene, Training
 from ml.checkpoint_header import CheckpointHeader

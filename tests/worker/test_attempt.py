@@ -15,7 +15,7 @@ from app.core.idempotency import FRESH
 from app.data import datasets, labels, scenes
 from app.data.scenes import SceneOptions
 from app.jobs import lifecycle
-from app.requests import DatasetRequest
+from app.requests.data import DatasetRequest
 from app.services import Services
 from app.storage import Upload, sha256_of
 from app.tables import LabelSet, Scene

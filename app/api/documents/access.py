@@ -11,7 +11,7 @@ from app.access.scopes import Principal
 from app.access.usage import Usage
 from app.api.documents.base import Document, Page, Title
 from app.core.columns import now
-from app.requests import Limits, Scope
+from app.requests.access import Limits, Scope
 
 Grants = Annotated[
     tuple[str, ...], Field(description="Models of other tenants that it may read and use, like province~cane.")

@@ -10,7 +10,8 @@ from app import tables
 from app.api.documents.base import Document, Link, Page, Title, link
 from app.api.documents.trainings import VersionReference, registered
 from app.core.errors import ProblemDocument
-from app.requests import PromoteRequest, TrainingRequest
+from app.requests.learning import TrainingRequest
+from app.requests.schedules import PromoteRequest
 from app.results import Verdict
 
 

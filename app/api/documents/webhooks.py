@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app import tables
 from app.api.documents.base import Document, Link, Page, Title, link
-from app.requests import EventType
+from app.requests.webhooks import EventType
 from app.results import DeliveryAttempt
 from app.webhooks.webhooks import NewSecret
 

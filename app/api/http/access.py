@@ -24,7 +24,7 @@ from app.core import acting, tenancy
 from app.core.acting import Act
 from app.core.errors import Forbidden, document
 from app.core.masking import masked
-from app.requests import Scope as Needed
+from app.requests.access import Scope as Needed
 from app.settings import Settings
 from ml.faults import Fault
 

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from app.api.http.answers import ETAG, answer
 from app.api.http.problems import IN_BODIES, problems
 from app.core.preconditions import IfMatch
-from app.requests import TitlePatch
+from app.requests.texts import TitlePatch
 from app.upkeep import titles
 from app.upkeep.references import Thing
 

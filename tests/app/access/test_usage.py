@@ -11,7 +11,7 @@ from app.access import reservations, tenants, usage
 from app.core import tenancy
 from app.core.errors import NeverFits, OverQuota, StorageFull
 from app.jobs import lifecycle
-from app.requests import Limits
+from app.requests.access import Limits
 from app.services import Services
 from app.tables import IncomingFile
 

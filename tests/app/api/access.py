@@ -5,7 +5,7 @@ from datetime import timedelta
 from app.access import keys, tenants
 from app.core import tenancy
 from app.core.db import Database
-from app.requests import Scope
+from app.requests.access import Scope
 from app.settings import Settings
 
 OTHER = "nanning"  # a tenant beside "local"

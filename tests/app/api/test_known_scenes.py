@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.mapping import predictions
-from app.requests import DatasetRequest
+from app.requests.data import DatasetRequest
 from app.settings import Settings
 
 

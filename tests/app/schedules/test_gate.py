@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.requests import PromoteRequest
+from app.requests.schedules import PromoteRequest
 from app.schedules.gate import checks, reason
 from ml.evaluation.metrics import Metrics
 

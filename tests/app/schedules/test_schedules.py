@@ -18,7 +18,8 @@ from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
 from app.jobs import claims, lifecycle
 from app.learning import evaluations, registry, trainings
-from app.requests import ModelPatch, PromoteRequest, SchedulePatch, ScheduleRequest, TrainingRequest
+from app.requests.learning import ModelPatch, TrainingRequest
+from app.requests.schedules import PromoteRequest, SchedulePatch, ScheduleRequest
 from app.schedules import cron, schedule_runs, schedules
 from app.schedules.due import Ticker
 from app.services import Services

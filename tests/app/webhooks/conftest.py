@@ -14,7 +14,7 @@ from app.core.idempotency import FRESH
 from app.core.names import new_id
 from app.core.periodic import start_every
 from app.jobs import claims, lifecycle
-from app.requests import EventType, WebhookRequest
+from app.requests.webhooks import EventType, WebhookRequest
 from app.settings import Settings
 from app.tables import Delivery, Webhook
 from app.webhooks import deliverer, webhooks

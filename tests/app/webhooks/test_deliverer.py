@@ -16,7 +16,7 @@ from app.core import tenancy
 from app.core.columns import now
 from app.core.db import Database
 from app.core.idempotency import FRESH
-from app.requests import WebhookPatch
+from app.requests.webhooks import WebhookPatch
 from app.services import Services
 from app.settings import Settings
 from app.tables import Delivery

@@ -12,7 +12,7 @@ from app.core.errors import document
 from app.jobs import claims, lifecycle
 from app.jobs.sweep import Sweeper
 from app.learning import registry
-from app.requests import WebhookPatch
+from app.requests.webhooks import WebhookPatch
 from app.services import Services
 from app.tables import Job, ModelVersion, Webhook
 from app.webhooks import webhooks
