@@ -136,7 +136,9 @@ class Settings(BaseSettings):
         1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
     )
     trust_files_h: float = Field(
-        24, ge=0, description="Hours for which a stored file that was found intact is served without checking it again."
+        24,
+        ge=0,
+        description="Hours for which a stored file that was found intact is served and used without checking it again.",
     )
     scrub_mb_s: float = Field(
         10,

@@ -2,14 +2,14 @@
 
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.storage.locks import locked
 from app.storage.store import remove_leftovers
 
-_LOCKS = 64
+_UNFINISHED = ("part-", "lock-")
 
 
 class Cache:
@@ -21,17 +21,19 @@ class Cache:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self._limit_bytes = limit_bytes
-        self._making = [threading.Lock() for _ in range(_LOCKS)]
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, name: str, make: Callable[[Path], None]) -> Path:
         """The path of the file `name`. Open it at once, because it may be deleted later.
 
         name: Must identify the content, for instance by a sha256.
-        make: Writes the file to the path in its argument; called only if the cache does not have the file.
+        make: Writes the file to the path in its argument; called only if the cache does not have the file, and by one
+            process of this machine at a time.
         """
         path = self.folder / name
-        with self._making[hash(name) % _LOCKS]:  # twenty simultaneous requests for tiles of a map download it once
+        if self._touch(path):
+            return path
+        with locked(self.folder / f"lock-{name}"):  # eight workers of a machine download a scene once
             if not self._touch(path):
                 part = self.folder / f"part-{secrets.token_hex(16)}"
                 try:
@@ -65,14 +67,15 @@ class Cache:
 
         newest: Never deleted, however large it is.
         """
-        remove_leftovers(self.folder.glob("part-*"))
+        for prefix in _UNFINISHED:
+            remove_leftovers(self.folder.glob(f"{prefix}*"))
         files = []
         for entry in os.scandir(self.folder):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # another process removed it
                 continue
-            if not entry.name.startswith("part-"):
+            if not entry.name.startswith(_UNFINISHED):
                 files.append((status.st_atime_ns, status.st_size, entry.path))
         total = sum(size for _, size, _ in files)
         for _, size, name in sorted(files):

@@ -75,10 +75,8 @@ class LocalStore:
         return path
 
     def take(self, key: str, folder: Path) -> Path:
-        """The path of the object itself, checked now. No object that a job uses is deleted while the job runs."""
-        path = self.path(key)
-        self._checker.check(path, key, again=True)
-        return path
+        """The path of the object itself, checked. No object that a job uses is deleted while the job runs."""
+        return self.file(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, sorted."""
@@ -108,6 +106,10 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""
         self.path(key).unlink(missing_ok=True)
+
+    def sweep(self, before: datetime) -> int:
+        """Delete the files of unfinished uploads that were not written to since `before`."""
+        return remove_leftovers(self._incoming.iterdir(), before.timestamp())
 
     def fault(self) -> str | None:
         """Write a file and delete it, and look at the room that is left. Returns what went wrong, or None."""

@@ -4,7 +4,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.core.errors import StoreAway
+from app.core.errors import Damaged, StoreAway
 from app.storage.cache import Cache
+from app.storage.download import download, forget
 from app.storage.integrity import Checker
 from app.storage.store import PIECE_BYTES, TRUST_S, Stored, StoredObject, key_for, missing, sha256_in, sha256_of
 
@@ -22,6 +24,7 @@ log = structlog.get_logger()
 PART_BYTES = 64 * 1024**2  # of a multipart upload; S3 allows 10,000 of them, so objects of up to 640 GB
 _MISSING = {"404", "NoSuchKey"}
 _TAKEN = {"412", "PreconditionFailed"}
+_ENDED = "NoSuchUpload"  # a multipart upload that was completed or aborted
 # Every body is signed, so the server refuses one that was damaged in transit. The checksums that AWS added are not
 # needed then, and not every server supports them.
 _PLAIN: dict[str, Any] = {
@@ -91,13 +94,13 @@ class S3Store:
         return path
 
     def take(self, key: str, folder: Path) -> Path:
-        """The path of a copy in `folder`, checked now. It is linked to the copy in the cache, which may be deleted."""
+        """The path of a copy in `folder`, checked. It is linked to the copy in the cache, which may be deleted."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / sha256_in(key)
         if not path.exists():
             self._link(key, path)
         try:
-            self._checker.check(path, key, again=True)
+            self._checker.check(path, key)
         except Exception:  # the copy is damaged on this disk: the next attempt must download another
             self._cache.drop(path.name)
             path.unlink(missing_ok=True)
@@ -130,6 +133,24 @@ class S3Store:
             self._client.delete_object(**target)
         self._cache.drop(sha256_in(key))
 
+    def sweep(self, before: datetime) -> int:
+        """Abort the multipart uploads of killed processes: nobody sees their parts, and they are paid for."""
+        pages, count = self._client.get_paginator("list_multipart_uploads"), 0
+        with self._request(""):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for item in page.get("Uploads", ()):
+                    if item["Initiated"] < before:
+                        self._abort(item["Key"], item["UploadId"])
+                        count += 1
+        return count
+
+    def _abort(self, name: str, upload: str) -> None:
+        try:
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=name, UploadId=upload)
+        except ClientError as error:
+            if _code(error) != _ENDED:
+                raise
+
     def fault(self) -> str | None:
         """Write an object, try to write it again, and delete it. Returns what went wrong, or None."""
         target = {"Bucket": self._bucket, "Key": f"{self._prefix}ready/{secrets.token_hex(16)}"}
@@ -147,17 +168,24 @@ class S3Store:
 
     def _link(self, key: str, path: Path) -> None:
         part = path.with_name(f"part-{secrets.token_hex(16)}")
-        cached = self._cached(key)
-        try:
-            os.link(cached, part)
-        except OSError:  # on another disk, or just deleted from the cache
-            self._download(key, part)
+        while True:
+            cached = self._cached(key)
+            with suppress(FileNotFoundError):  # just deleted from the cache
+                _link_or_copy(cached, part)
+                break
         part.replace(path)
 
     def _download(self, key: str, path: Path) -> None:
-        with self._request(key) as target, path.open("wb") as file:
-            shutil.copyfileobj(self._client.get_object(**target)["Body"], file, 1024**2)
-        self._checker.check(path, key, again=True)
+        """Download an object to `path`. The cache lets one process of this machine do so at a time."""
+        unfinished = self._cache.folder / f"part-{sha256_in(key)}"
+        with self._request(key) as target:
+            download(self._client, target, unfinished)
+        try:
+            self._checker.check(unfinished, key, again=True)
+        except Damaged:
+            forget(unfinished)
+            raise
+        unfinished.replace(path)
 
     def _has(self, target: dict[str, str], stored: Stored) -> bool:
         return bool(self._client.head_object(**target)["ContentLength"] == stored.size_bytes)
@@ -176,10 +204,20 @@ class S3Store:
                     number = len(parts) + 1
                     tag = self._client.upload_part(Body=body, PartNumber=number, **upload)["ETag"]
                     parts.append({"PartNumber": number, "ETag": tag})
-            self._client.complete_multipart_upload(MultipartUpload={"Parts": parts}, IfNoneMatch="*", **upload)
+            self._complete(upload, parts, source.stat().st_size)
         except BaseException:
-            self._client.abort_multipart_upload(**upload)
+            with suppress(BotoCoreError, ClientError):  # `sweep` tries again; the first error says what is wrong
+                self._client.abort_multipart_upload(**upload)
             raise
+
+    def _complete(self, upload: dict[str, str], parts: list[dict[str, object]], size: int) -> None:
+        """Make one object of all parts. Done again after an answer that was lost, this changes nothing."""
+        try:
+            self._client.complete_multipart_upload(MultipartUpload={"Parts": parts}, IfNoneMatch="*", **upload)
+        except ClientError as error:
+            target = {name: upload[name] for name in ("Bucket", "Key")}
+            if _code(error) != _ENDED or self._client.head_object(**target)["ContentLength"] != size:
+                raise
 
     @contextmanager
     def _request(self, key: str) -> Iterator[dict[str, str]]:
@@ -194,6 +232,16 @@ class S3Store:
             if isinstance(error, OSError) and error.errno:  # an error of the local disk, not of the store
                 raise
             raise _away(self.url, error) from error
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give `source` a second name, or make a copy if it is on another disk. Raises `FileNotFoundError`."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _put_if_absent(send: Callable[[], object]) -> bool:

@@ -82,7 +82,10 @@ class Store(Protocol):
         """
 
     def take(self, key: str, folder: Path) -> Path:
-        """The path of a file with the bytes of `key`, checked now. The file stays until `folder` is removed."""
+        """The path of a file with the bytes of `key`. The file stays until `folder` is removed.
+
+        The file is checked, unless a process of this machine has found it intact and it has not changed since.
+        """
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, in order."""
@@ -95,6 +98,9 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""
+
+    def sweep(self, before: datetime) -> int:
+        """Delete unfinished uploads that began before a moment and that killed processes left. Returns their number."""
 
     def fault(self) -> str | None:
         """Test within seconds whether the store can be used. Returns what is wrong, as a sentence, or None."""

@@ -40,6 +40,7 @@ def sweep(services: Services) -> None:
         "failed and dismissed work": (settings.keep_failed_d, _failed),
         "orphans": (settings.keep_orphans_d, delete_orphans),
         "unfinished uploads": (1, _uploads),
+        "uploads of killed processes": (1, lambda services, before: services.store.sweep(before)),
         "room of arriving files": (1, _rows(IncomingFile, "until")),
     }
     for name, (days, forget) in rules.items():
