@@ -56,7 +56,8 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     logits: (N, K, H, W). target: (N, H, W).
     """
     _one_logit_per_class(logits, target)
-    losses = functional.cross_entropy(logits, target.long(), ignore_index=UNLABELLED, reduction="sum")
+    # PyTorch's own sum over pixels uses atomics on a GPU, so its order, and its bits, would change from run to run
+    losses = functional.cross_entropy(logits, target.long(), ignore_index=UNLABELLED, reduction="none").sum()
     return losses / (target != UNLABELLED).sum().clamp(min=1)
 
 
@@ -93,9 +94,11 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, per_image: bool = False) -
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
         probabilities, labels = scores.softmax(dim=-3).movedim(-3, 0).flatten(1), truth.reshape(-1)
-        counts = labels[labels != UNLABELLED].bincount(minlength=len(probabilities))[: len(probabilities)].tolist()
-        present = [index for index, count in enumerate(counts) if count]
-        tasks = [Task(row=index, label=index, margin=0) for index in present]
+        tasks = [Task(row=index, label=index, margin=0) for index in range(len(probabilities))]
+        present = torch.stack([(labels == task.label).any() for task in tasks])
+        if not _is_near(labels):
+            return mean_lovasz_extension(probabilities, labels, tasks, present)
+        tasks = [task for task, there in zip(tasks, present.tolist(), strict=True) if there]
         return mean_lovasz_extension(probabilities, labels, tasks) if tasks else scores.sum() * 0
 
     return _by_image(loss, logits, target) if per_image else loss(logits, target)
@@ -103,9 +106,17 @@ def lovasz_softmax(logits: Tensor, target: Tensor, *, per_image: bool = False) -
 
 def _by_image(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
     """Compute the mean of `loss` over the images that have a valid pixel."""
-    valid = (target != UNLABELLED).unsqueeze(-1).flatten(1).any(dim=1).tolist()
-    images = [loss(one, truth) for one, truth, usable in zip(logits, target, valid, strict=True) if usable]
+    valid = (target != UNLABELLED).unsqueeze(-1).flatten(1).any(dim=1)
+    if not _is_near(target):  # an image without a valid pixel has the loss 0
+        every = torch.stack([loss(one, truth) for one, truth in zip(logits, target, strict=True)])
+        return every.sum() / valid.sum().clamp(min=1)
+    images = [loss(one, truth) for one, truth, usable in zip(logits, target, valid.tolist(), strict=True) if usable]
     return torch.stack(images).mean() if images else logits.sum() * 0
+
+
+def _is_near(tensor: Tensor) -> bool:
+    """Whether the host can look at the values of `tensor` without waiting for another device to compute them."""
+    return tensor.device.type == "cpu"
 
 
 def _same_shape(logits: Tensor, target: Tensor) -> None:

@@ -7,7 +7,8 @@ is positive, and (P - p) / ((P + n) (P + n + 1)) if it is negative. If P = 0, th
 weight 1. The loss is piecewise linear, so the weights are its gradient with respect to the errors.
 
 An error of 0 adds nothing, and a weight depends only on the pixels that rank before it. So it is exact to drop the
-errors that are not positive before the sort, and it saves most of the work once the net has learnt something. Equal
+errors that are not positive before the sort, and it saves most of the work once the net has learnt something. That is
+done on a CPU. A GPU sorts all pixels, because their number would have to come back to the host, which would wait. Equal
 errors rank by the indices of their pixels.
 """
 
@@ -44,7 +45,9 @@ class Task:
     margin: int
 
 
-def mean_lovasz_extension(scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
+def mean_lovasz_extension(
+    scores: Tensor, target: Tensor, tasks: Sequence[Task], present: Tensor | None = None
+) -> Tensor:
     """Compute the mean over `tasks` of the Lovász extension of the Jaccard loss at the positive errors.
 
     NaN ranks as the largest error and makes the loss NaN.
@@ -52,53 +55,58 @@ def mean_lovasz_extension(scores: Tensor, target: Tensor, tasks: Sequence[Task])
     scores: Floats (R, N); the loss has their dtype.
     target: Class indices, integers (N,); 255 where a pixel is unlabelled.
     tasks: The classes, at least one.
+    present: Which of the tasks count in the mean, bool (T,), on the device of the scores; None means all. If none
+        counts, the loss is 0. It lets a GPU leave tasks out without telling the host, which would wait for it.
     """
-    return _MeanExtension.apply(scores, target, tasks)  # type: ignore[no-any-return, no-untyped-call]
+    counted = torch.ones(len(tasks), device=scores.device) if present is None else present.float()
+    return _MeanExtension.apply(scores, target, tasks, counted)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _MeanExtension(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, target: Tensor, tasks: Sequence[Task]) -> Tensor:
+    def forward(ctx: Any, scores: Tensor, target: Tensor, tasks: Sequence[Task], counted: Tensor) -> Tensor:
         keyed = scores.device.type == "cpu" and scores.dtype == torch.float32 and len(target) < _MAX_KEYED
         solve = _by_keys if keyed else _by_torch
         losses, indices, slopes = zip(*(solve(scores[task.row], target, task) for task in tasks), strict=True)
-        ctx.save_for_backward(*indices, *slopes)
+        ctx.save_for_backward(counted, *indices, *slopes)
         ctx.shape, ctx.rows = scores.shape, [task.row for task in tasks]
-        return torch.as_tensor(sum(losses) / len(tasks), dtype=scores.dtype, device=scores.device)
+        if keyed:
+            return torch.as_tensor(sum(losses) / len(tasks), dtype=scores.dtype)
+        return ((torch.stack(losses) * counted).sum() / counted.sum().clamp(min=1)).to(scores.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         count = len(ctx.rows)
-        gradient = gradient / count
-        indices, slopes = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        counted, *saved = ctx.saved_tensors
+        shares = gradient * counted / counted.sum().clamp(min=1)
         dense = gradient.new_zeros(ctx.shape)
-        for row, where, slope in zip(ctx.rows, indices, slopes, strict=True):
-            dense[row].index_copy_(0, where, gradient * slope)  # faster than `scatter_`
-        return dense, None, None
+        for row, share, where, slope in zip(ctx.rows, shares, saved[:count], saved[count:], strict=True):
+            dense[row].index_copy_(0, where, share.to(slope.dtype) * slope)  # faster than `scatter_`
+        return dense, None, None, None
 
 
 def _by_torch(scores: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the loss of one class on any device and in any float dtype.
+    """Compute the loss of one class on any device and in any float dtype, without waiting for the device.
 
-    The device is waited for only once, for the number E of positive errors.
+    All pixels are sorted, because their number is known: that of the positive errors would have to come back from the
+    device. The other pixels rank last and get the weight 0.
 
     scores, target: (N,).
 
     Returns:
-        The loss (); the indices of the pixels with a positive error, from the largest error to the smallest, int64
-        (E,); the derivatives of the loss with respect to their scores (E,).
+        The loss () in float64; the indices of the pixels, from the largest error to the smallest, int64 (N,); the
+        derivatives of the loss with respect to their scores (N,).
     """
     counted = target != UNLABELLED
     positive = (target == task.label) & counted
     errors = torch.where(positive, 1 - scores, task.margin + scores)
-    wrong = (~(errors <= 0) & counted).nonzero().squeeze(1)
-    ranked, order = errors[wrong].sort(descending=True, stable=True)
-    indices = wrong[order]
-    truth = positive[indices]
-    growth = _growth(truth, positive.count_nonzero())
+    wrong = ~(errors <= 0) & counted
+    ranked, order = torch.where(wrong, errors, 0).sort(descending=True, stable=True)
+    truth = positive.gather(0, order)
+    growth = _growth(truth, positive.count_nonzero()).where(wrong.gather(0, order), 0)
     slopes = torch.where(truth, -growth, growth)
-    return (growth * ranked).sum().to(scores.dtype), indices, slopes.to(scores.dtype)
+    return (growth * ranked).sum(), order, slopes.to(scores.dtype)
 
 
 def _growth(truth: Tensor, positives: Tensor) -> Tensor:
