@@ -17,6 +17,7 @@ Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine",
 # those of the paper, which found that colour jitter hurts, since crops are told apart by colour
 AUGMENTATIONS: tuple[Augmentation, ...] = ("crop", "flip", "rotate", "translate", "scale", "affine", "noise")
 _PRESETS = get_args(Preset)
+PrecisionName = Literal["auto", "float32", "tf32", "bfloat16"]
 Balance = Literal["none", "undersample", "oversample", "oversample_exact"]
 
 
@@ -170,8 +171,10 @@ class TrainConfig(Frozen):
         0, ge=0, lt=2**32, description="Seed of the initial weights, the order of chips and the augmentation."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Number type of the net's products; auto is bfloat16 on a GPU that has it, else float32."
+    precision: PrecisionName = Field(
+        "auto",
+        description="Number type of the net's products; auto is bfloat16 on a GPU that has it, else float32. tf32 "
+        "is for GPUs: float32 with 10 bits of mantissa. The model is scored in float32 whatever it is trained in.",
     )
     channels_last: bool | None = Field(
         None,
@@ -196,6 +199,11 @@ class TrainConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _tf32_has_a_gpu(self) -> Self:
+        _check_tf32(self.precision, self.device)
+        return self
+
+    @model_validator(mode="after")
     def _frozen_weights_come_from_somewhere(self) -> Self:
         if self.frozen_levels and self.init is None:
             raise ValueError("frozen_levels keep the weights of init: give init, or leave frozen_levels out")
@@ -206,6 +214,11 @@ class TrainConfig(Frozen):
         if self.balance == "oversample_exact" and self.steps_per_epoch:
             raise ValueError("balance oversample_exact shows each chip once: leave steps_per_epoch out")
         return self
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether only a machine with a GPU can do it."""
+        return _needs_gpu(self.precision, self.device)
 
     @property
     def rate(self) -> float:
@@ -247,6 +260,15 @@ class TrainConfig(Frozen):
         if self.precision == "bfloat16" and self.device != "cuda":
             found.append("bfloat16 without a GPU is up to ten times slower than float32: let precision be auto.")
         return tuple(found)
+
+
+def _check_tf32(precision: PrecisionName, device: str) -> None:
+    if precision == "tf32" and device == "cpu":
+        raise ValueError("tf32 is a precision of GPUs: set device to cuda or auto, or precision to float32")
+
+
+def _needs_gpu(precision: PrecisionName, device: str) -> bool:
+    return device == "cuda" or precision == "tf32"
 
 
 def lovasz_of(classes: int) -> str:
@@ -307,10 +329,22 @@ class PredictConfig(Frozen):
         description="What computes the convolutions on a CPU: auto takes native, canemap's own, or torch if there "
         "is no such library for the CPU.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto is bfloat16 on a GPU that has it, else float32."
+    precision: PrecisionName = Field(
+        "auto",
+        description="auto is bfloat16 on a GPU that has it, else float32, in which the model was scored. tf32 is for "
+        "GPUs: float32 with 10 bits of mantissa.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+
+    @model_validator(mode="after")
+    def _tf32_has_a_gpu(self) -> Self:
+        _check_tf32(self.precision, self.device)
+        return self
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether only a machine with a GPU can do it."""
+        return _needs_gpu(self.precision, self.device)
 
     def class_faults(self, classes: int) -> Iterator[Fault]:
         """binary_only: A threshold is chosen for a model of more than two classes. classes: Number of classes."""

@@ -46,6 +46,7 @@ def test_the_environment_is_read_in_few_places() -> None:
     allowed |= {"app/inspection/inspector.py"}  # passes on the few variables that are not secret
     allowed |= {"app/inspection/libraries.py"}  # lets a child read the data of GDAL and PROJ, wherever they are
     allowed |= {"ml/native/build.py"}  # finds the cache folder of the user and the C compiler
+    allowed |= {"ml/nn/precision.py"}  # sets the workspace with which products on a GPU are repeatable
     allowed |= {"ml/nn/training/ranks.py"}  # reads which attempt of the launcher of torch this is
     allowed |= {"app/core/tracing.py"}  # sees whether the variables of OpenTelemetry name a collector
     allowed |= {"worker/process.py"}  # sets variables for the libraries in the processes of jobs

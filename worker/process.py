@@ -36,6 +36,8 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # each thread's arena of glibc grows by 64 MB; large blocks that are freed leave holes between those that GDAL keeps
     "MALLOC_ARENA_MAX": "1",
+    # products of matrices on a GPU have the same bits each time only with a workspace of a fixed size
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 _server = get_context("forkserver")
 _IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate")

@@ -1,6 +1,7 @@
 """Evaluations: a registered version is scored on one split of a dataset, that of its training or any other."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,9 +20,11 @@ from app.services import Services
 from app.tables import Dataset, Evaluation, Job, ModelVersion
 from ml.evaluation.metrics import Metrics
 from ml.faults import Fault
+from ml.provenance import scored_in
 from ml.scenes.compatibility import contract_faults
 from ml.text import alike
 
+COMPARED_IN = "float32"  # the precision in which every worker scores; see `ml.nn.precision`
 get = getter(Evaluation, "evaluation")
 
 
@@ -66,23 +69,39 @@ def find(session: Session, name: str, version: int, *, limit: int, token: str | 
     return page(session, wanted, Evaluation.created, Evaluation.id, limit=limit, token=token)
 
 
-def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Metrics | None:
-    """The metrics of a version on a split, from its own training or from an evaluation. None if it was never scored.
+@dataclass(frozen=True)
+class Score:
+    """The metrics of a version on a split. device: What computed them, which decides how they are rounded."""
 
-    The metrics in an imported bundle are not used, because it was not trained by this service.
+    metrics: Metrics
+    device: str
+
+
+def known(session: Session, version: ModelVersion, dataset: str, split: str) -> Score | None:
+    """The score of a version on a split, from its own training or from an evaluation. None if it was never scored.
+
+    The metrics in an imported bundle are not used, because it was not trained by this service. Nor are those that an
+    older worker has computed in another precision: they cannot be compared with others.
     """
-    if version.training and version.dataset == dataset and (of_training := version.metrics.of(split)):
-        return of_training
+    if version.training and version.dataset == dataset:
+        of_training = _comparable(version.metrics.of(split), version.versions)
+        if of_training:
+            return of_training
     of_split = (Evaluation.dataset == dataset, Evaluation.split == split)
     wanted = (
-        select(Evaluation.metrics)
+        select(Evaluation)
         .join(Job, Job.id == Evaluation.id)
         .where(Evaluation.model == version.name, Evaluation.version == version.version, *of_split)
         .where(Job.status == "successful")
         .order_by(Evaluation.created.desc(), Evaluation.id.desc())
-        .limit(1)
     )
-    return session.scalar(wanted)
+    scores = (_comparable(row.metrics, row.software or {}) for row in session.scalars(wanted))
+    return next((score for score in scores if score), None)
+
+
+def _comparable(metrics: Metrics | None, made_by: dict[str, str]) -> Score | None:
+    precision, device = scored_in(made_by)
+    return Score(metrics, device) if metrics is not None and precision == COMPARED_IN else None
 
 
 def faults(session: Session, version: ModelVersion, dataset: Dataset, split: str) -> tuple[Fault, ...]:

@@ -69,7 +69,7 @@ def add(
     """
     id_ = id_ or new_id("trn")
     config = config_for(session, dataset, config)
-    job = lifecycle.create(session, id_, "training", parent=experiment, needs_gpu=config.device == "cuda")
+    job = lifecycle.create(session, id_, "training", parent=experiment, needs_gpu=config.needs_gpu)
     session.add(
         Training(
             id=id_,

@@ -31,6 +31,7 @@ from ml.evaluation.metrics import BLOCK_PX
 from ml.faults import Fault, Note
 from ml.geo.areas import HECTARE_M2
 from ml.products.write import FILES
+from ml.provenance import scored_in
 from ml.scenes.applicability import Level
 from ml.scenes.compatibility import contract_faults, order_notes, radiometry_notes
 from ml.scenes.inspect import SceneInfo
@@ -113,7 +114,7 @@ def create(services: Services, request: PredictionRequest, once: IdempotentReque
         faults = [fault.at("/scene") for fault in contract_faults(scene.info, model.contract)]
         refuse_any("contract-mismatch", [*faults, *request.config.class_faults(len(model.contract.classes))])
         _check_parts(request.parts, scene.info.rows)
-        total, needs_gpu = request.parts + 1 if request.parts > 1 else 0, request.config.device == "cuda"
+        total, needs_gpu = request.parts + 1 if request.parts > 1 else 0, request.config.needs_gpu
         waiting = [lifecycle.create(session, id_, "prediction", total=total, needs_gpu=needs_gpu)]
         prediction = row_of(id_, scene, model, request.config)
         prediction.title = request.title
@@ -240,7 +241,7 @@ def areas(session: Session, prediction: Prediction) -> list[Areas]:
     rows = []
     for item in classes:
         index = model.contract.classes.index(item)
-        estimate, interval, why = _adjusted(model, prediction.config, found, index)
+        estimate, interval, why = _adjusted(model, prediction.config, found, index, prediction.software or {})
         mapped_ha = found.area_ha.get(item.value, 0.0)
         row = Areas(
             class_name=item.name,
@@ -270,11 +271,11 @@ def products_of(session: Session, prediction: Prediction) -> Mapping[str, Stored
 
 
 def _adjusted(
-    model: ModelVersion, config: PredictConfig, found: MappedAreas, index: int
+    model: ModelVersion, config: PredictConfig, found: MappedAreas, index: int, made_by: dict[str, str]
 ) -> tuple[float | None, tuple[float, float] | None, str | None]:
     """The adjusted area of the class with this index and its interval, and why there are none, or what they don't know.
 
-    config: That of the map.
+    config, made_by: Those of the map.
     """
     test = model.metrics.test
     if test is None:
@@ -290,7 +291,15 @@ def _adjusted(
     adjusted = adjusted_area(mapped, test.confusion, scenes, mapped_blocks=blocks, value=index)
     if adjusted is None:
         return None, None, why_not_adjusted(mapped, test.confusion, scenes, value=index)
-    return *adjusted, caution(scenes)
+    return *adjusted, caution(scenes) or _rounded_otherwise(model, made_by)
+
+
+def _rounded_otherwise(model: ModelVersion, made_by: dict[str, str]) -> str | None:
+    """A sentence if the net that mapped was computed in another precision than when its errors were counted."""
+    scored, mapped = scored_in(model.versions)[0], made_by.get("precision")
+    if mapped in (None, scored) or scored == "unknown":
+        return None
+    return f"The errors of the test split were counted in {scored}, and the map was computed in {mapped}."
 
 
 def counted_otherwise(model: ModelVersion, config: PredictConfig) -> str | None:

@@ -92,7 +92,7 @@ def create(services: Services, request: SurveyRequest, once: IdempotentRequest) 
 
 
 def _predict(session: Session, survey: str, scene: Scene, model: ModelVersion, config: PredictConfig) -> Job:
-    job = lifecycle.create(session, new_id("prd"), "prediction", parent=survey, needs_gpu=config.device == "cuda")
+    job = lifecycle.create(session, new_id("prd"), "prediction", parent=survey, needs_gpu=config.needs_gpu)
     session.add(predictions.row_of(job.id, scene, model, config))
     return job
 

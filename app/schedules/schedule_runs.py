@@ -160,37 +160,40 @@ def _decide(
         _judge(session, run, request, candidate, None, moment)
         return []
     champion = registry.get(session, name, str(standing))
-    dataset = datasets.get(session, training.dataset)
-    if evaluations.known(session, champion, dataset.id, request.split) is not None:
-        _judge(session, run, request, candidate, champion, moment)
-        return []
-    return _evaluate(session, run, champion, training.dataset, request.split, moment)
+    for version in (champion, candidate):  # an older worker may have scored the candidate in another precision
+        if evaluations.known(session, version, training.dataset, request.split) is None:
+            return _evaluate(session, run, version, training.dataset, request.split, moment)
+    _judge(session, run, request, candidate, champion, moment)
+    return []
 
 
 def _evaluate(
-    session: Session, run: ScheduleRun, champion: ModelVersion, dataset_id: str, split: str, moment: datetime
+    session: Session, run: ScheduleRun, version: ModelVersion, dataset_id: str, split: str, moment: datetime
 ) -> list[Job]:
-    """Have the version that the alias points at scored on the split that decides. Returns the new job, if any.
+    """Have a version scored on the split that decides. Returns the new job, if any.
 
     This is tried only once: if the evaluation fails or is not possible, the run ends and the alias stays.
     """
     dataset = datasets.get(session, dataset_id)
     for id_ in run.evaluations:
-        if evaluations.get(session, id_).version != champion.version:
+        if evaluations.get(session, id_).version != version.version:
             continue
         job = lifecycle.get(session, id_)
         if job.status in JOB_ENDS:
             run.error = job.error
-            _end(run, "kept", f"version {champion.version} could not be scored: {job.message}", moment)
+            _end(run, "kept", f"version {version.version} could not be scored: {job.message}", moment)
+        if job.status == "successful":
+            why = "was scored by a worker of an older version, whose scores cannot be compared; update all workers"
+            _end(run, "kept", f"version {version.version} {why}", moment)
         return []
-    if faults := evaluations.faults(session, champion, dataset, split):
+    if faults := evaluations.faults(session, version, dataset, split):
         why = "; ".join(fault.detail for fault in faults)
         run.error = document(422, "contract-mismatch", "The versions cannot be compared", why, faults)
-        _end(run, "kept", f"version {champion.version} cannot be scored on {dataset.id}: {why}", moment)
+        _end(run, "kept", f"version {version.version} cannot be scored on {dataset.id}: {why}", moment)
         return []
-    job = evaluations.add(session, champion, dataset, split)
+    job = evaluations.add(session, version, dataset, split)
     run.evaluations = [*run.evaluations, job.id]
-    run.status, run.message = "evaluating", f"version {champion.version} is scored on {dataset.id} {split}"
+    run.status, run.message = "evaluating", f"version {version.version} is scored on {dataset.id} {split}"
     return [job]
 
 
@@ -204,12 +207,16 @@ def _judge(
 ) -> None:
     """End the run with a verdict. If all checks pass, the alias points at the candidate, or it is proposed."""
     dataset, split = candidate.dataset or "", request.split
-    old = evaluations.known(session, champion, dataset, split) if champion else None
-    new = candidate.metrics.of(split)
+    old_score = evaluations.known(session, champion, dataset, split) if champion else None
+    new_score = evaluations.known(session, candidate, dataset, split)
+    new = new_score.metrics if new_score else candidate.metrics.of(split)
+    old = old_score.metrics if old_score else None
     assert new is not None, "`_decide` has checked that the candidate was scored on this split"
     found = tuple(gate.checks(request, new, old))
     promote = all(check.passed for check in found)
     why = gate.reason(found, champion.version if champion else None)
+    if new_score and old_score and new_score.device != old_score.device:
+        why += f"; scored on {new_score.device} and on {old_score.device}, which round differently"
     standing = registry.standing(session, candidate.name, request.alias)
     if standing == candidate.version:  # it is the first version of the model, or the alias was moved by hand
         why += f"; {request.alias} pointed at this version already"

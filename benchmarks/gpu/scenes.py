@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.shutil import copy
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.child import in_child
 from benchmarks.gpu.check import Check, Found, Machine
@@ -27,6 +28,7 @@ LARGE_PX, SMALL_PX = 8192, 512
 MPX_S = {1: 35.0, 4: 100.0}  # by the number of processes
 ROOT = Path(__file__).resolve().parents[2]
 FLIPS = 0.005
+FEW = 8  # small tensors: statistics and values of classes
 KILLED_AFTER = 2  # pieces
 
 
@@ -51,6 +53,19 @@ def _mpx_s(machine: Machine, model: Path, scene: Path, processes: int) -> float:
     times = [tuple(map(float, each.communicate()[0].split()[-2:])) for each in running]
     seconds = max(end for _, end in times) - min(begin for begin, _ in times)
     return processes * LARGE_PX**2 / 1e6 / seconds
+
+
+def copies(machine: Machine) -> Found:
+    """The copies to the GPU while a scene is mapped: from pinned memory, and of the bytes that the scene has."""
+    scene, model = _made(machine, SMALL_PX, width=16)
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        map_(str(model), str(scene), str(machine.folder / "profiled"), machine.device.type)
+    found = {event.key: event.count for event in profiled.key_averages() if "HtoD" in event.key}
+    pinned = sum(count for name, count in found.items() if "Pinned" in name)
+    pageable = sum(found.values()) - pinned
+    net, _ = load_checkpoint(model)
+    weights = len(net.state_dict())  # the net itself comes from pageable memory, before the scene
+    return Found(pinned > 0 and pageable <= weights + FEW, f"{pinned} pinned, {pageable} pageable; {weights} tensors")
 
 
 def bits(machine: Machine) -> Found:
@@ -155,6 +170,7 @@ def timed(model: str, scene: str, out: str, device: str) -> None:
 _SPEED = f"at least {MPX_S[1]:g} Mpx/s by 1 process, {MPX_S[4]:g} by 4"
 CHECKS = (
     Check(f"speed of a scene of {LARGE_PX} px", _SPEED, speed, needs_gpu=True),
+    Check("copies of a scene to the GPU", "all from pinned memory, but the net's", copies, needs_gpu=True),
     Check("classes that bfloat16 changes", f"some, but at most {100 * FLIPS:g} % of the pixels", bfloat16),
     Check("one map from two processes, a kill and three parts", "one sha256", bits),
 )

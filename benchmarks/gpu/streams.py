@@ -3,8 +3,6 @@
 import resource
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.check import Check, Found, Machine
+from ml.nn.precision import FLOAT32, Name, Precision, repeatable
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import convolutions_of_a_piece, net_with_a_past
@@ -73,33 +72,22 @@ def _steady(machine: Machine, cols: int) -> tuple[Any, Tensor]:
 
 def float32(machine: Machine) -> Found:
     """The stream against the whole net, both in float32 on this device."""
-    off = _off(machine, tf32=False)
+    off = _off(machine, "float32")
     return Found(off < SAME, f"largest difference {off:.1e} of the largest logit")
 
 
 def tf32(machine: Machine) -> Found:
-    """The same with TF32 allowed in the stream: if this passed, the check of float32 could not fail."""
-    off = _off(machine, tf32=True)
+    """The same in TF32: if this passed, the check of float32 could not fail."""
+    off = _off(machine, "tf32")
     return Found(off > SAME, f"largest difference {off:.1e} of the largest logit")
 
 
-def _off(machine: Machine, *, tf32: bool) -> float:
+def _off(machine: Machine, name: Name) -> float:
     net, image = _small(machine)
-    with _precise(), torch.inference_mode():
+    with repeatable(FLOAT32), torch.inference_mode():
         whole = net(image[None])[0]
-    with _precise("tf32" if tf32 else "ieee"):
-        return _apart(for_prediction(net, machine.device, precision="float32"), image, whole)
-
-
-@contextmanager
-def _precise(how: str = "ieee") -> Iterator[None]:
-    """Let convolutions and products of float32 round as IEEE 754 says, or as TF32 does."""
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = how == "tf32"
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+    with repeatable(Precision(name)):
+        return _apart(for_prediction(net, machine.device, precision=name), image, whole)
 
 
 def _apart(net: StreamNet, image: Tensor, whole: Tensor) -> float:
@@ -127,7 +115,7 @@ def _small(machine: Machine) -> tuple[UNet, Tensor]:
 def against_cpu(machine: Machine) -> Found:
     """The stream on this GPU against the one on the CPU, in float32."""
     net, image = _small(machine)
-    with _precise():
+    with repeatable(FLOAT32):
         found = _in_pieces(for_prediction(net, machine.device, precision="float32"), image).cpu()
     whole = _in_pieces(for_prediction(net.cpu(), torch.device("cpu"), precision="float32"), image.cpu())
     off = float((found - whole).abs().max() / whole.abs().max())

@@ -21,6 +21,7 @@ from ml.config import NetConfig, TrainConfig
 from ml.contract import BandStatistics
 from ml.nn.checkpoint import load_tensors
 from ml.nn.normalise import normalise
+from ml.nn.precision import repeatable
 from ml.nn.training.chips import Batch, ChipSampler
 from ml.nn.training.execution import choose_execution
 from ml.nn.training.losses import lovasz_hinge
@@ -130,12 +131,34 @@ def _config(machine: Machine, batch_size: int, **changes: object) -> TrainConfig
 _LOSS = {"ce": 1.0, "lovasz_hinge": 0.5}
 
 
+def waits(machine: Machine) -> Found:
+    """Some steps with either Lovász loss, in which a wait of the host for the GPU would raise."""
+    world = make_world(machine.folder, 512)
+    for per_image in (False, True):
+        config = _config(machine, 8, loss=_LOSS | {"per_image": per_image})
+        with repeatable(choose_execution(config).precision), _training(config, world, 8) as (stepper, batches):
+            for number in range(4):  # the first ones choose algorithms and reserve memory
+                stepper.step(batches, number, config.optimizer.lr, lambda: None)
+            torch.cuda.synchronize()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                for number in range(4, 8):
+                    stepper.step(batches, number, config.optimizer.lr, lambda: None)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+    return Found(True, "8 steps, no wait")
+
+
 def determinism(machine: Machine) -> Found:
     """Some steps under PyTorch's strict rule, which refuses what may differ from run to run."""
     world, config = make_world(machine.folder, 512), _config(machine, 8)
     torch.use_deterministic_algorithms(True)
     try:
-        with warnings.catch_warnings(), _training(config, world, 3) as (stepper, batches):
+        with (
+            warnings.catch_warnings(),
+            repeatable(choose_execution(config).precision),
+            _training(config, world, 3) as (stepper, batches),
+        ):
             warnings.simplefilter("error")
             for number in range(3):
                 stepper.step(batches, number, config.optimizer.lr, lambda: None)
@@ -213,6 +236,7 @@ CHECKS = (
     Check("Lovász hinge against float64", f"below {HINGE_OFF:g}", hinge),
     Check("time of the Lovász hinge", f"at most {HINGE_MS:g} ms, no wait for the GPU", hinge_time, needs_gpu=True),
     Check("time of a step", _STEP, steps, needs_gpu=True),
+    Check("waits of a step for the GPU", "none", waits, needs_gpu=True),
     Check("strict determinism", "no warning and no error", determinism),
     Check("50 steps twice, and after a kill", "equal bytes", weights),
     Check("chips of each dtype normalised", "within an ulp of float32", chips),

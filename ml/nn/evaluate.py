@@ -24,11 +24,12 @@ from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint
 from ml.nn.masks import class_indices, read_mask, read_references
 from ml.nn.normalise import choose_device
-from ml.nn.prediction.row_stream import StreamNet, for_prediction
+from ml.nn.precision import device_name
+from ml.nn.prediction.row_stream import StreamNet, for_scoring
 from ml.nn.prediction.stripes import predict_logits
 from ml.nn.unet import UNet, class_index
 from ml.progress import Progress, Watch, silent
-from ml.provenance import software
+from ml.provenance import SCORE_DEVICE, SCORE_PRECISION, software
 from ml.radiometry.homogenise import open_homogenised
 
 
@@ -54,7 +55,8 @@ def score(
     """Evaluate the checkpoint `model` on `scenes` at threshold 0.5, with the views that its config names.
 
     The scenes may belong to another dataset than the one the checkpoint was trained on; their masks must have the
-    checkpoint's classes. The computation is the same as at the end of a training, so the metrics can be compared.
+    checkpoint's classes. The computation is the same as at the end of a training, and in the same
+    precision on every device, so the metrics can be compared.
 
     references: See `TrainingData.references`.
     watch: Called before each scene, after each of its windows, and at the end.
@@ -70,12 +72,17 @@ def score(
     def report_done(done: int) -> None:
         watch(Progress("evaluate", done, len(scenes)))
 
-    ready = for_prediction(net, choose_device("auto"), views=header.config.views)
+    ready = for_scoring(net, choose_device("auto"), views=header.config.views)
     metrics, details = assess(
         ready, header.contract, references, scenes, boundary_m=header.config.boundary_m, report_done=report_done
     )
     report_done(len(scenes))
-    return metrics, details, software() | ready.made_by()
+    return metrics, details, software() | ready.made_by() | scored_by(ready)
+
+
+def scored_by(net: StreamNet) -> dict[str, str]:
+    """Return by name on what device, and in what precision, the scores of `net` are computed."""
+    return {SCORE_DEVICE: device_name(net.device), SCORE_PRECISION: net.precision.name}
 
 
 def assess(
@@ -146,7 +153,7 @@ def count(
     Returns:
         Numbers of pixels, int64 (classes, classes); rows are the labelled classes, columns the predicted ones.
     """
-    fast, classes = for_prediction(net), len(contract.classes)
+    fast, classes = for_scoring(net), len(contract.classes)
     pooled = np.zeros((classes, classes), dtype=np.int64)
     for scene in scenes:
         for piece in evaluated_windows(fast, contract, scene, check_stop=check_stop):

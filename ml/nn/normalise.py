@@ -1,4 +1,4 @@
-"""Normalisation of pixels for the net, shared by training and prediction, and the choice of device and precision."""
+"""Normalisation of pixels for the net, shared by training and prediction, and the choice of the device."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -54,12 +54,3 @@ def choose_device(name: str) -> torch.device:
         hint = "Set device to auto or cpu, or run this on a machine with a GPU."
         raise InputRefused(Fault("no_gpu", "The config requires a GPU, but this machine has none.", hint, "/device"))
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the dtype for `name` on `device`: "float32", "bfloat16" or "auto".
-
-    "auto" is bfloat16 on a GPU that computes in it without emulation, else float32.
-    """
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if name == "bfloat16" or (name == "auto" and fast) else torch.float32

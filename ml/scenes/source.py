@@ -36,6 +36,13 @@ class Source(Protocol):
         """
         ...
 
+    def read_compact(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and validity as `read` does, but the image in a smaller type, if float32 of it is the same.
+
+        Its pixels that are not valid may have any value.
+        """
+        ...
+
 
 class RasterSource(AbstractContextManager["RasterSource"]):
     """A GeoTIFF as a `Source`. It is a context manager and may be used by one thread only.
@@ -101,6 +108,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """
         raw, valid = self.read_raw(window)
         return self.physical(raw, valid), valid
+
+    def read_compact(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and validity as `read` does, but integers of one and two bytes as they are stored, if unscaled.
+
+        Pixels of the image that are not valid have any value.
+        """
+        if self.scaled or self.dtype.kind not in "iu" or self.dtype.itemsize > 2:
+            return self.read(window)
+        return self.read_raw(window)
 
     def read_raw(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the image as stored, (bands, rows, cols) in the file's type and units, and the validity.

@@ -1,6 +1,6 @@
 """Predictions: map one scene with one model, as a whole or in parts of some rows, which are stored until all exist."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,14 @@ from app.tables import Part
 from ml.config import PredictConfig
 from ml.data import SceneFile
 from ml.faults import Fault, InputRefused
+from ml.provenance import signature
 from worker import resume, scratch
 from worker.context import JobContext, Outcome
 
 _ROW_BYTES = 2  # of unfinished results for each pixel: class and probability
 
 if TYPE_CHECKING:
+    from ml.nn.prediction.predict import MappedRows
     from ml.products.write import PredictResult
 
 
@@ -90,15 +92,39 @@ def _finished_parts(session: Session, prediction_id: str) -> Sequence[Part]:
 
 def _predict(services: Services, context: JobContext, folder: Path, finished: Sequence[Part]) -> "PredictResult":
     # imported only when it is used, because torch takes seconds to import
-    from ml.nn.prediction.predict import MappedRows, finish, predict
+    from ml.nn.prediction.predict import finish, predict
 
     inputs = _inputs(services, context.claim.job_id, folder)
     if not finished:
         scratch.require(folder, _ROW_BYTES * inputs.rows * inputs.cols - _size_of(folder))
         return predict(inputs.model, inputs.scene, folder, inputs.config, context.watch)
-    take = scratch.fetcher(services.store, folder)
-    rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in finished if part.object]
+    rows = _alike(context, inputs, folder, finished, scratch.fetcher(services.store, folder))
     return finish(rows, inputs.model, inputs.scene, folder, inputs.config, context.watch)
+
+
+def _alike(
+    context: JobContext, inputs: "_Inputs", folder: Path, finished: Sequence[Part], take: Callable[[str], Path]
+) -> Sequence["MappedRows"]:
+    """The rows of all parts, computed in the same way: if they are not, all that this machine would compute otherwise
+    are computed again by it, because a map of unlike machines could have seams.
+    """
+    # imported only when it is used, because torch takes seconds to import
+    from ml.nn.prediction.predict import MappedRows, computed_here, predict_rows
+
+    rows = [MappedRows(path=take(part.object), software=part.software or {}) for part in finished if part.object]
+    if len({each.signature for each in rows}) == 1:
+        return rows
+    here = signature(computed_here(inputs.model, inputs.cols, inputs.config))
+    again = list[MappedRows]()
+    for part, mapped in zip(finished, rows, strict=True):
+        if mapped.signature != here:
+            by = f"{mapped.software.get('device', 'another machine')} in {mapped.software.get('precision', 'float32')}"
+            unlike = f"rows {part.first_row} to {part.end_row} were computed by {by}, unlike the others"
+            context.log(f"{unlike}: they are computed again here")
+            wanted = range(part.first_row, part.end_row)
+            mapped = predict_rows(inputs.model, inputs.scene, folder, inputs.config, wanted, context.watch)
+        again.append(mapped)
+    return again
 
 
 @dataclass(frozen=True)

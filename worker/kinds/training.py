@@ -42,13 +42,9 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         trainings.record_epoch(session, training.id, progress.values)
         context.log(_line(progress.values))
 
-    def watch(progress: Progress) -> None:
-        context.watch(progress)
-        if progress.values:
-            resume_file.keep()
-
     context.on_values = record_epoch
-    result = train(training.config, data, folder, watch, init=init)
+    # the thread that saves an epoch also stores it, while the training goes on
+    result = train(training.config, data, folder, context.watch, init=init, saved=resume_file.keep)
     header = result.header
     if header.report:
         _log_report(context, header.report)

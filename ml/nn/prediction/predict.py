@@ -27,7 +27,7 @@ from ml.nn.prediction.stripes import PredictedPiece, predict_logits
 from ml.nn.unet import class_index, probability_byte
 from ml.products.write import PredictResult, write_products
 from ml.progress import Progress, Watch, silent
-from ml.provenance import all_of, software
+from ml.provenance import all_of, net_code, signature, software
 from ml.radiometry.homogenise import open_homogenised
 from ml.scenes.applicability import applicability
 from ml.scenes.compatibility import contract_faults
@@ -45,12 +45,19 @@ class MappedRows(Frozen):
     path: Path
     software: dict[str, str]
 
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """How the rows were computed, see `ml.provenance.signature`."""
+        return signature(self.software)
+
 
 def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, watch: Watch = silent) -> PredictResult:
     """Map `scene` with the checkpoint `model`, and write the files of the map to the folder `out`.
 
     Memory grows with the width of the scene at most, not with its height. Finished rows are kept in `out` until the
     end. A repeated call with the same `out` on the same machine resumes after them, and its maps have the same bytes.
+    With another processor, GPU, precision or number of threads it begins anew, because its rows would be rounded in
+    another way.
 
     watch: Called with the number of finished rows; may raise `Stopped`.
 
@@ -71,9 +78,9 @@ def predict_rows(
 ) -> MappedRows:
     """Predict some rows of the map that `predict` makes, by default all rows.
 
-    The pixels are those of the whole map: to the bit if the same engine computes both on the same kind of processor, in
-    the same precision and with the same number of threads, else up to rounding. It resumes, and raises, as `predict`
-    does.
+    The pixels are those of the whole map: to the bit if the `MappedRows.signature` of both is the same, which says the
+    engine, the kind of processor or GPU, the precision and the number of threads, else up to rounding. It resumes, and
+    raises, as `predict` does.
     """
     net, header = load_checkpoint(model)
     info = inspect_scene(scene.path, bands=scene.bands, nodata=scene.nodata, windows_per_side=2)
@@ -86,13 +93,37 @@ def predict_rows(
     ):
         ready = for_prediction(net, device, engine=config.engine, precision=config.precision, views=views)
         mapped = rows or range(source.rows)
-        folder = out / f"strips-{_fingerprint(model, scene, config, ready, processes, mapped)}"
+        made_by = _made_by(ready, processes, source.cols)
+        folder = out / f"strips-{_fingerprint(model, scene, config, made_by, mapped)}"
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         with caching_rows(source.dataset, ready.rows(source.cols)):
             _predict_strips(ready, header.contract, source, config, processes, strips, mapped, watch)
-        made_by = ready.made_by() | {"processes": str(processes)}
-    return MappedRows(path=strips.path, software=software() | made_by)
+    return MappedRows(path=strips.path, software=made_by)
+
+
+def computed_here(model: Path, cols: int, config: PredictConfig) -> dict[str, str]:
+    """Return what `MappedRows.software` would be of rows that this machine computes now, without computing them.
+
+    cols: Width of the scene, in pixels.
+
+    Raises:
+        InputRefused: as `predict`, for the model and the config.
+    """
+    net, header = load_checkpoint(model)
+    device, views = choose_device(config.device), config.views or header.config.views
+    with share_cores(cols, net.depth, device) as processes:
+        ready = for_prediction(net, device, engine=config.engine, precision=config.precision, views=views)
+        return _made_by(ready, processes, cols)
+
+
+def _made_by(net: StreamNet, processes: int, cols: int) -> dict[str, str]:
+    own = {"processes": str(processes), "rows": str(net.rows(cols)), "net_code": net_code()}
+    return software() | net.made_by() | own
+
+
+class UnlikeParts(ValueError):
+    """Parts of a map that were computed in unlike ways, so that they differ by rounding where they meet."""
 
 
 def finish(
@@ -104,7 +135,10 @@ def finish(
 
     Raises:
         ValueError: the parts together have another number of rows than the scene.
+        UnlikeParts: the parts were computed in unlike ways.
     """
+    if len({part.signature for part in parts}) > 1:
+        raise UnlikeParts
     with open_raster(scene.path) as file:
         rows, cols = file.shape
     with joined([part.path for part in parts], out) as whole:
@@ -164,16 +198,13 @@ def _check_finite(piece: PredictedPiece) -> None:
         raise InputRefused(Fault("net_overflow", detail, hint))
 
 
-def _fingerprint(
-    model: Path, scene: SceneFile, config: PredictConfig, net: StreamNet, processes: int, rows: range
-) -> str:
+def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, made_by: dict[str, str], rows: range) -> str:
     """Hash what decides the pixels, so that strips of another prediction are never mistaken for those of this one."""
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
-        *(config.threshold, config.stripe_px, net.engine.name, net.engine.version, net.dtype, processes, rows),
-        *([len(net.other_views)] if net.other_views else []),
+        *(config.threshold, config.stripe_px, *signature(made_by), rows),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

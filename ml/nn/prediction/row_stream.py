@@ -9,6 +9,7 @@ The mean of several views of the image (four turns, with and without a mirror) i
 kernels are turned instead of the image. So the views flow as rows like a single one, and need the same context.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ml.geo.windows import margin
-from ml.nn.normalise import choose_precision
+from ml.nn.precision import FLOAT32, SCORED, Precision, choose_precision, device_name
+from ml.nn.prediction.device_input import Copies
 from ml.nn.prediction.engines.choice import choose
 from ml.nn.prediction.engines.engine import COLS, ROWS, Engine, Rows
 from ml.nn.prediction.engines.pytorch import ENGINE as TORCH
@@ -29,6 +31,9 @@ from ml.nn.unet import UNet, Up, folded, turned
 REACH = 4
 WIDE = 4096  # columns from which a scene is computed by fewer rows at a time, to save memory
 STRIPE_BYTES = 256 << 20  # memory for rows that wait for other levels; a wide scene is cut into stripes to stay below
+GPU_ROWS = (256, 128, 64)  # to compute at a time on a GPU: the first of them that fit
+FREE_SHARE = 0.8  # of the free memory of a GPU that rows may fill: cuDNN needs some, too
+FLOAT_BYTES = 4
 VIEWS = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]  # the first is the image as it is
 
 Sides = Sequence[int]  # numbers of columns on the left and right that are context only and get no logits
@@ -37,25 +42,29 @@ Sides = Sequence[int]  # numbers of columns on the left and right that are conte
 class StreamNet:
     """A U-Net prepared for prediction by one thread on one device.
 
-    bands, depth, outputs: See `UNet`.
-    device, dtype: Device and dtype of the computation.
+    bands, depth, width, outputs: See `UNet`.
+    device, precision: Device and precision of the computation.
     engine: Engine that computes the layers.
+    copies: The way of pixels to the device.
+    free_bytes: Memory that was free on a GPU when the net was made ready, which decides how many rows are computed at
+        a time; infinite for other devices.
     stripe_px: Number of columns of a stripe whose waiting rows fit into `STRIPE_BYTES`, at least 8 margins.
     other_views: Nets for the other views of the image, whose logits are averaged with those of this net.
     """
 
     def __init__(
-        self, net: UNet, engine: Engine, device: torch.device, dtype: torch.dtype = torch.float32, views: int = 1
+        self, net: UNet, engine: Engine, device: torch.device, precision: Precision = FLOAT32, views: int = 1
     ) -> None:
         """Copy `net` with BatchNorm folded into the convolutions.
 
-        dtype: Dtype of the computation; the logits are float32 for every dtype.
+        precision: Precision of the computation; the logits are float32 for every one.
         views: Number of views whose logits are averaged, at most 8.
         """
-        plain = folded(net).to(device, dtype)
-        self.bands, self.depth, self.outputs = net.bands, net.depth, net.outputs
-        self.device, self.dtype = device, dtype
-        self.engine = engine
+        plain = folded(net).to(device, precision.dtype)
+        self.bands, self.depth, self.width, self.outputs = net.bands, net.depth, net.width, net.outputs
+        self.device, self.precision = device, precision
+        self.engine, self.copies = engine, Copies(device)
+        self.free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
         down = (plain.stem, *cast(Iterable[nn.Sequential], plain.down))
         up = [*cast(Iterable[Up], plain.up)]
         self.down = [convolutions(block, engine, 1) for block in down]
@@ -63,31 +72,48 @@ class StreamNet:
         self.enlarge = [PixelwiseLayer(step.enlarge, engine) for step in up]
         self.head = PixelwiseLayer(plain.head, engine)
         # each level has twice the channels, half of the rows and half of the columns of the level above
-        bytes_per_column = views * 2 * net.width * (self.rows(WIDE) + margin(net.depth)) * dtype.itemsize
+        usual_rows = self.rows(WIDE) if device.type == "cpu" else max(GPU_ROWS[0], 4 << net.depth)
+        bytes_per_column = views * 2 * net.width * (usual_rows + margin(net.depth)) * precision.dtype.itemsize
         self.stripe_px = max(STRIPE_BYTES // bytes_per_column, 8 * margin(net.depth))
         self.other_views = [
-            StreamNet(turned(net, turns, mirrored=mirrored), engine, device, dtype)
+            StreamNet(turned(net, turns, mirrored=mirrored), engine, device, precision)
             for turns, mirrored in VIEWS[1:views]
         ]
 
     def made_by(self) -> dict[str, str]:
         """Return by name what decides the bits of the logits, besides `ml.provenance.software`."""
-        gpu = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
         return {
             "engine": f"{self.engine.name} {self.engine.version}",
-            "precision": str(self.dtype).removeprefix("torch."),
-            "device": gpu or self.device.type,
+            "precision": self.precision.name,
+            "device": device_name(self.device),
             "threads": str(torch.get_num_threads()),
             **({"views": str(1 + len(self.other_views))} if self.other_views else {}),
         }
 
     def rows(self, cols: int) -> int:
         """Return the best number of rows to compute at a time in a scene of `cols` columns."""
-        if self.device.type == "cuda":
-            return max(256, 4 << self.depth)
+        if self.device.type != "cpu":
+            return max(self._most_rows_that_fit(cols), 4 << self.depth)
         # At depth 4, 64 rows become 4, the height of a Winograd tile. In a narrow scene these are too few pixels for
         # each read of the large weights of that level.
         return max(64 if cols >= WIDE else 128, 4 << self.depth)
+
+    def _most_rows_that_fit(self, cols: int) -> int:
+        """Return how many rows of `cols` columns the free memory of a GPU holds, among those of `GPU_ROWS`."""
+        room = FREE_SHARE * self.free_bytes
+        return next((rows for rows in GPU_ROWS if self.most_bytes(rows, cols) < room), GPU_ROWS[-1])
+
+    def most_bytes(self, rows: int, cols: int) -> int:
+        """Estimate the memory for a scene of `cols` columns that is computed by `rows` rows at a time, in bytes.
+
+        It counts the rows that wait in each stripe, the features of one stripe at the finest level, and the pieces that
+        wait for their logits or for the net.
+        """
+        views, size = 1 + len(self.other_views), self.precision.dtype.itemsize
+        waiting = 2 * self.width * (rows + margin(self.depth)) * cols * views
+        features = 8 * self.width * rows * min(cols, self.stripe_px + 2 * margin(self.depth))
+        pieces = -(-margin(self.depth) // rows) + 5
+        return (waiting + features) * size + pieces * rows * cols * FLOAT_BYTES * (self.bands + self.outputs)
 
     def open(self, left: int = 0, right: int = 0) -> "Stream":
         """Start the stream of a new image.
@@ -138,7 +164,7 @@ class Stream:
         return logits / (1 + len(self._other_views)) if self._other_views else logits
 
     def _feed(self, image: Tensor, last: bool) -> Tensor:
-        top = image[None].to(self._net.dtype, memory_format=torch.channels_last)
+        top = image[None].to(self._net.precision.dtype, memory_format=torch.channels_last)
         pieces = self._down[0].flow([[[top]]], last)
         levels = zip(self._sides[:-1], self._pools, self._skips, self._down[1:], strict=True)
         for sides, pooling, skips, block in levels:
@@ -178,14 +204,19 @@ def for_prediction(
     device: Device of the prediction; None means the device of `net`.
     engine: Name of an engine or "auto", see `ml.nn.prediction.engines.choice.choose`. On a GPU and in bfloat16 it has
         no effect, because only the engine "torch" supports these.
-    precision: "float32", "bfloat16" or "auto", see `choose_precision`.
+    precision: "float32", "tf32", "bfloat16" or "auto", see `choose_precision`.
     views: Number of views of each image whose logits are averaged: 1 or 8.
 
     Raises:
-        InputRefused: code `no_engine`: the engine is not installed.
+        InputRefused: code `no_engine`: the engine is not installed; code `no_tf32`.
     """
     device = device or next(net.parameters()).device
-    dtype = choose_precision(precision, device)
-    if device.type != "cpu" or dtype != torch.float32:
-        return StreamNet(net, TORCH, device, dtype, views)
+    chosen = choose_precision(precision, device)
+    if device.type != "cpu" or chosen != FLOAT32:
+        return StreamNet(net, TORCH, device, chosen, views)
     return StreamNet(net, choose(engine), device, views=views)
+
+
+def for_scoring(net: UNet, device: torch.device | None = None, *, views: int = 1) -> StreamNet:
+    """Prepare a copy of `net` as `for_prediction` does, in the one precision in which nets are scored."""
+    return for_prediction(net, device, precision=SCORED.name, views=views)

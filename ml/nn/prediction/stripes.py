@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ml.contract import Contract
 from ml.geo.windows import Window, ceil_to, margin
-from ml.nn.normalise import normalise
+from ml.nn.precision import repeatable
+from ml.nn.prediction.device_input import Copies
 from ml.nn.prediction.prefetch import prefetched
 from ml.nn.prediction.row_stream import Stream, StreamNet
 from ml.nn.prediction.stripe_processes import StripeProcess
@@ -52,7 +52,7 @@ class Piece:
 class InputPiece(Piece):
     """A piece as the input of the net.
 
-    image: Normalised pixels, float32 (bands, rows, cols), padded with zeros up to the net's grid.
+    image: Normalised pixels, float32 (bands, rows, cols), padded with zeros up to the net's grid, on the net's device.
     last: Whether the scene ends with this piece.
     """
 
@@ -111,13 +111,14 @@ def predict_logits(
     windows = [Window(row, 0, rows, source.cols) for row in range(start, source.rows, rows)]
     cores = list(_cores(net, source.cols, stripe_px, processes))
     with ExitStack() as stack:
+        stack.enter_context(repeatable(net.precision))
         streams = [stack.enter_context(StripeProcess(net)) if processes > 1 else net for _ in cores]
         stripes = [_Stripe(stream, net, core, source.cols, delay) for stream, core in zip(streams, cores, strict=True)]
         groups = [[stripe] for stripe in stripes] if processes > 1 else [stripes]
         read = partial(read_piece, net, contract, source)
         inputs = stack.enter_context(prefetched(read, windows, ahead=2, threads=1))
         flows = [
-            stack.enter_context(prefetched(partial(_feed, group), steps, ahead=2, threads=1))
+            stack.enter_context(prefetched(partial(_feed, net.copies, group), steps, ahead=2, threads=1))
             for group, steps in zip(groups, _copies(_steps(inputs, net, delay), len(groups)), strict=True)
         ]
         for step, *_ in zip(*flows, strict=True):
@@ -140,16 +141,14 @@ def _cores(net: StreamNet, cols: int, stripe_px: int | None, processes: int) -> 
 
 
 def read_piece(net: StreamNet, contract: Contract, source: Source, window: Window) -> InputPiece:
-    """Read and normalise the pixels in `window`, whose lower part may lie below the scene."""
-    step = 2**net.depth
+    """Read and normalise the pixels in `window`, whose lower part may lie below the scene.
+
+    A thread may do this while another one computes; `net.copies.received` then hands over the image.
+    """
     inside = window.clip(source.rows, source.cols)
-    image, valid = source.read(inside)
-    normal = normalise(torch.from_numpy(image)[None], torch.from_numpy(valid)[None], contract.statistics)[0]
-    beyond = (0, -inside.cols % step, 0, -inside.rows % step)
-    padded = functional.pad(normal, beyond) if any(beyond) else normal  # padding by nothing would still copy
-    if net.device.type == "cuda":
-        padded = padded.pin_memory()
-    return InputPiece(inside, valid, padded, last=window.row + window.rows >= source.rows)
+    image, valid = source.read_compact(inside)
+    normal = net.copies.normalised(image, valid, contract.statistics, 2**net.depth)
+    return InputPiece(inside, valid, normal, last=window.row + window.rows >= source.rows)
 
 
 def _steps(pieces: Iterable[InputPiece], net: StreamNet, delay: int) -> Iterator[_Step]:
@@ -182,8 +181,9 @@ def _copies(items: Iterable[T], count: int) -> list[Iterator[T]]:
     return [copy(own) for own in queues]
 
 
-def _feed(stripes: Iterable["_Stripe"], step: _Step) -> _Step:
+def _feed(copies: Copies, stripes: Iterable["_Stripe"], step: _Step) -> _Step:
     """Compute the piece of `step` in each of `stripes`; return the step."""
+    copies.received(step.piece.image)
     for stripe in stripes:
         stripe.feed(step.piece, step.waiting)
     return step
@@ -203,7 +203,7 @@ class _Stripe:
         delay: Number of pieces that must follow a piece before its logits are complete.
         """
         reach = margin(net.depth)
-        self._streams, self._device = streams, net.device
+        self._streams = streams
         self._core = slice(*core)
         grid_end = ceil_to(core[1], 2**net.depth)
         self._read = slice(max(0, core[0] - reach), min(grid_end + reach, ceil_to(cols, 2**net.depth)))
@@ -229,8 +229,7 @@ class _Stripe:
         self._recent.append(piece)
 
     def _flow(self, stream: Stream | StripeProcess, piece: InputPiece, waiting: Sequence[PredictedPiece]) -> None:
-        image = piece.image[:, :, self._read].to(self._device, non_blocking=True)
-        logits = stream.feed(image, last=piece.last)
+        logits = stream.feed(piece.image[:, :, self._read], last=piece.last)
         for target in waiting:
             first = max(self._row, target.window.row)
             end = min(self._row + logits.shape[1], target.window.row + target.window.rows)

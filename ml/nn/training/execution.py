@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ml.config import TrainConfig
 from ml.faults import Fault, InputRefused, refuse_any
-from ml.nn.normalise import choose_device, choose_precision
+from ml.nn.normalise import choose_device
+from ml.nn.precision import FLOAT32, Precision, choose_precision
 from ml.nn.training.ranks import ALONE, Ranks
 
 
@@ -16,7 +17,7 @@ class Execution:
     """How a training computes.
 
     device: Device that the net is trained on.
-    precision: Dtype in which the net computes; weights, loss and optimiser stay float32.
+    precision: Precision of the net; weights, loss and optimiser stay float32.
     memory_format: Memory format of weights and images.
     fused: Whether the optimiser updates all weights in one kernel.
     compile: Whether the net is compiled by torch.compile.
@@ -24,7 +25,7 @@ class Execution:
     """
 
     device: torch.device
-    precision: torch.dtype = torch.float32
+    precision: Precision = FLOAT32
     memory_format: torch.memory_format = torch.contiguous_format
     fused: bool = False
     compile: bool = False
@@ -35,15 +36,15 @@ class Execution:
 
         `ml.provenance.software` and `StreamNet.made_by` return the other ones.
         """
-        return {"precision": str(self.precision).removeprefix("torch."), "ranks": str(self.ranks.count)}
+        return {"precision": self.precision.name, "ranks": str(self.ranks.count)}
 
 
 def choose_execution(config: TrainConfig, ranks: Ranks = ALONE) -> Execution:
     """Choose how to compute by `config`, and what it leaves open by what is fastest on its device.
 
     Raises:
-        InputRefused: code `no_gpu`; code `no_compiler` if torch.compile is asked for and does not work; the faults of
-            `Ranks.faults`.
+        InputRefused: codes `no_gpu` and `no_tf32`; code `no_compiler` if torch.compile is asked for and does not work;
+            the faults of `Ranks.faults`.
     """
     device = choose_device(config.device)
     refuse_any(ranks.faults(config, device))

@@ -51,7 +51,8 @@ def _panel(net: StreamNet, contract: Contract, scene: LabelledScene) -> Picture:
     with open_homogenised(scene, contract.homogenise) as source:
         image, valid = source.read(window)
         around = _around(window, net.depth, source.rows, source.cols)
-        logits = net(read_piece(net, contract, source, around).image.to(net.device))[:, *window.within(around).slices]
+        image_around = net.copies.received(read_piece(net, contract, source, around).image)
+        logits = net(image_around)[:, *window.within(around).slices]
     values = np.array([item.value for item in contract.classes], dtype=np.uint8)
     mapped = np.where(valid, values[class_index(logits).cpu().numpy()], MAP_NODATA).astype(np.uint8)
     picture = picture_of(scene, contract, window, true_colour(image, valid, contract.bands))

@@ -30,6 +30,9 @@ T = TypeVar("T")
 # The others wait as long for a rank that works alone, as at the final evaluation. The launcher notices a dead rank at
 # once, without this timeout.
 TIMEOUT = timedelta(days=1)
+# In a step all ranks do the same work, between two meetings of their hosts: whoever waits longer for a GPU, waits for
+# one that has stopped.
+NCCL_TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Ranks:
         for tensor, piece in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(piece.view_as(tensor))
 
-    def synchronised(self, net: nn.Module, device: torch.device) -> nn.Module:
+    def synchronised(self, net: nn.Module) -> nn.Module:
         """Return the net to train: `net` itself for one rank, else a copy whose BatchNorm uses the batch of all ranks.
 
         The copy shares its tensors with `net`. `net` keeps its layers, so that it can be evaluated, folded and saved
@@ -110,8 +113,6 @@ class Ranks:
             return net
         shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
         copied = copy.deepcopy(net, cast(dict[int, Any], shared))
-        if device.type == "cuda":
-            return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(copied))  # type: ignore[no-untyped-call]
         for block in list(copied.modules()):
             for name, layer in block.named_children():
                 if isinstance(layer, nn.BatchNorm2d) and layer.training:  # frozen layers use no batch
@@ -146,17 +147,33 @@ def joined() -> Iterator[Ranks]:
     if not dist.is_torchelastic_launched():
         yield ALONE
         return
-    backend = "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(dist.get_node_local_rank() % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"
     store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
     # The launcher keeps one store for all its attempts. Without a prefix, a new attempt would connect to the addresses
     # of dead processes (https://github.com/pytorch/pytorch/issues/135712).
     attempt = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # type: ignore[attr-defined]
-    dist.init_process_group(backend, store=attempt, rank=rank, world_size=count, timeout=TIMEOUT)
+    with connected(attempt, rank, count) as ranks:
+        yield ranks
+
+
+@contextmanager
+def connected(store: Any, rank: int, count: int) -> Iterator[Ranks]:
+    """Connect this process, as number `rank`, to the other ranks on this machine, through a store of torch's."""
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(rank % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # the name of a host may lead to nowhere in a container
+        os.environ.setdefault(name, "lo")
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+    if torch.cuda.is_available():
+        _set_timeout(torch.device("cuda"), NCCL_TIMEOUT)
     yield Ranks(rank, count, os.getppid())
     dist.destroy_process_group()  # not after an exception: it would wait for the ranks that go on
+
+
+def _set_timeout(device: torch.device, timeout: timedelta) -> None:
+    """Set how long the ranks wait for each other in exchanges of tensors on `device`, and leave those of others."""
+    cast(Any, dist.distributed_c10d._get_default_group())._get_backend(device)._set_default_timeout(timeout)
 
 
 def refuse_ranks(work: str) -> None:
@@ -174,7 +191,8 @@ def refuse_ranks(work: str) -> None:
 class _WholeBatchNorm(nn.BatchNorm2d):
     """BatchNorm over a batch of which each rank has an equal share; it uses the tensors of the layer `like`.
 
-    torch's own SyncBatchNorm works on GPUs only. Mean and variance of the batch are pooled from the mean_r and
+    torch's own SyncBatchNorm works on GPUs only, and has the host wait for the GPU three times in each layer; here it
+    never does. Mean and variance of the batch are pooled from the mean_r and
     variance_r of the equal shares (Chan, Golub, LeVeque 1979): mean = E[mean_r],
     variance = E[variance_r + (mean_r - mean)^2].
     """
@@ -203,7 +221,8 @@ class _WholeBatchNorm(nn.BatchNorm2d):
     def _update_running(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Update the running statistics by those of a batch with `count` values in each channel."""
         tracked = cast(Tensor, self.num_batches_tracked).add_(1)
-        share = 1 / float(tracked) if self.momentum is None else self.momentum
+        # of a plain mean over batches as a tensor, which the host need not wait for
+        share = 1 / tracked.float() if self.momentum is None else self.momentum
         for running, now in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
             cast(Tensor, running).lerp_(now, share)
 

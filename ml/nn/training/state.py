@@ -1,6 +1,8 @@
 """The state of a training between two epochs, saved after each, so that an interruption does not change the result."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from ml.evaluation.metrics import Metrics, standing
 from ml.faults import InputRefused
 from ml.frozen import Frozen
 from ml.nn.checkpoint import LoadedCheckpoint, load_tensors, save_tensors
+from ml.nn.precision import device_name
 from ml.nn.training.execution import Execution
 from ml.nn.unet import UNet, make_net
 from ml.warm_start import same_classes
@@ -52,6 +55,7 @@ class TrainingState:
         1; the earliest if several are equal, 0 if no epoch is finished.
     best_metrics: Metrics of the best epoch on the val split; None if no epoch is finished.
     best: Tensors of the net after the best epoch, on the CPU.
+    moved: That the finished epochs were computed on another device or in another precision, in words; "" if not.
     not_resumed: Why `resume` could not use the file that it found, in words; "" if it could, or found none.
     average: Running average of each parameter of the net, on its device; empty if the config does not keep it.
     """
@@ -65,7 +69,8 @@ class TrainingState:
         """
         self._job = _fingerprint(config, data)
         self._known = {self._job, _fingerprint(config, data, defaults=True)}
-        self.not_resumed = ""
+        self.not_resumed = self.moved = ""
+        self._computed = f"{device_name(execution.device)} in {execution.precision.name}"
         gpus = [execution.device] if execution.device.type == "cuda" else []  # not the GPUs of other processes
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
@@ -124,11 +129,17 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the state to the file `path`; an interrupted write leaves the old file unchanged."""
+        self.saving(path)()
+
+    def saving(self, path: Path) -> Callable[[], None]:
+        """Copy the state as it is now, and return a function that writes it to `path` as `save` does.
+
+        The training may go on meanwhile.
+        """
         saved = _SavedState(
             job=self._job, series=tuple(self.series), best_epoch=self.best_epoch, best_metrics=self.best_metrics
         )
-        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors: dict[str, Tensor] = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average)}
         tensors |= {
             f"optimizer.{index}.{name}": tensor
@@ -136,7 +147,10 @@ class TrainingState:
             for name, tensor in state.items()
             if tensor is not None
         }
-        save_tensors(path, tensors, {"run": saved.model_dump_json()})
+        best = {f"best.{name}": tensor for name, tensor in self.best.items()}  # never change, so they are not copied
+        copied = best | {name: _copied(tensor) for name, tensor in tensors.items()}
+        # beside the state, where workers of older versions, which refuse unknown fields, do not look
+        return partial(save_tensors, path, copied, {"run": saved.model_dump_json(), "computed": self._computed})
 
     def resume(self, path: Path) -> Self:
         """Load the state from the file `path`, and return this object.
@@ -154,6 +168,7 @@ class TrainingState:
         if saved.job not in self._known:
             self.not_resumed = "the finished epochs are of another config or of other data"
             return self
+        self.moved = self._moved_from(path)
         self.series, self.best_epoch, self.best_metrics = list(saved.series), saved.best_epoch, saved.best_metrics
         self.net.load_state_dict(_without_prefix("net.", tensors))
         self.best = _without_prefix("best.", tensors)
@@ -167,12 +182,28 @@ class TrainingState:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         return self
 
+    def _moved_from(self, path: Path) -> str:
+        try:
+            before = read_metadata(path, "computed")
+        except InputRefused:  # a file of an older version does not say it
+            return ""
+        if before == self._computed:
+            return ""
+        where = f"the finished epochs were computed on {before}, the next ones are on {self._computed}"
+        return f"{where}: the weights equal those of one device up to rounding, not to the bit"
+
 
 def _copy_weights(origin: UNet, net: UNet, *, head: bool) -> None:
     """Copy the tensors of `origin` into `net`; of the last layer only if `head`."""
     tensors = origin.state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if head or not name.startswith("head.")}
     net.load_state_dict(kept, strict=head)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """Copy a tensor to memory of its own on the CPU."""
+    tensor = tensor.detach()
+    return tensor.clone() if tensor.device.type == "cpu" else tensor.cpu()
 
 
 def _standing(metrics: Metrics) -> tuple[float, float]:

@@ -67,8 +67,8 @@ class Stepper:
         self._config, self._contract, self._execution = config, contract, execution
         self._state, self._optimizer, self._ranks = state, state.optimizer, execution.ranks
         self._weights = list(state.net.parameters())
-        net = self._ranks.synchronised(state.net, execution.device)
-        self._batch_norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm)]
+        net = self._ranks.synchronised(state.net)
+        self._batch_norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
         self._net: Callable[[Tensor], Tensor] = torch.compile(net) if execution.compile else net
         self._copies = (
             torch.cuda.Stream(execution.device)  # type: ignore[no-untyped-call]
@@ -181,8 +181,8 @@ class Stepper:
         return copied
 
     def _autocast(self) -> torch.autocast:
-        precision = self._execution.precision
-        return torch.autocast(self._execution.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+        dtype = self._execution.precision.dtype
+        return torch.autocast(self._execution.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
     def _add_losses(self, losses: dict[str, Tensor]) -> None:
         self._sums = {name: self._sums.get(name, 0) + loss for name, loss in losses.items()}

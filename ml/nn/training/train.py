@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ml.checkpoint_header import CheckpointHeader
@@ -25,10 +25,12 @@ from ml.geo.areas import PLANE_ERROR
 from ml.geo.raster import rows_of
 from ml.geo.watched import WatchedRows
 from ml.nn.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
-from ml.nn.evaluate import assess, count
+from ml.nn.evaluate import assess, count, scored_by
 from ml.nn.masks import training_faults
-from ml.nn.prediction.row_stream import for_prediction
-from ml.nn.training.chips import ChipSampler
+from ml.nn.precision import repeatable
+from ml.nn.prediction.row_stream import for_scoring
+from ml.nn.training.background import Ahead, Newest
+from ml.nn.training.chips import ChipPosition, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene, open_cached
 from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.ranks import ALONE, Ranks
@@ -41,6 +43,7 @@ from ml.text import alike
 from ml.warm_start import warm_start_faults, warm_start_warnings
 
 Losses = dict[str, float]
+Steps = list[list[ChipPosition]]
 _NO_HARD = "No usable chip of the training split has a crop of hard_negatives, so these change nothing."
 
 
@@ -66,13 +69,17 @@ def train(
     watch: Watch = silent,
     ranks: Ranks = ALONE,
     init: Path | None = None,
+    saved: Callable[[], None] = lambda: None,
 ) -> TrainResult:
     """Train a U-Net on `data.train`, watch it on `data.val`, and evaluate the weights that are kept on `data.test`.
 
-    The checkpoint is written to `model.safetensors` in the folder `out`. The state is saved to `resume.safetensors`
-    after each epoch, and a repeated call with the same `out` resumes after the last complete epoch. Its weights are
-    the same as without an interruption: to the bit if processor, libraries, precision and number of threads are the
-    same.
+    The checkpoint is written to `model.safetensors` in the folder `out`. A thread saves the state to
+    `resume.safetensors` after each epoch, and a repeated call with the same `out` resumes after the last epoch that was
+    saved. Its weights are the same as without an interruption: to the bit if processor or GPU, libraries, precision and
+    number of threads are the same, else up to rounding; a note of the progress says so if device or precision is
+    another.
+
+    The net is scored on the val and test splits in one precision on every device, whatever it is trained in.
 
     With several ranks, every rank calls this function at the same time with the same `out`. They all return the same
     result, or all raise the error that one of them raised. The weights are those of a single process up to the rounding
@@ -82,6 +89,7 @@ def train(
         `Stopped`.
     ranks: This process among those that train together.
     init: The checkpoint that `config.init` names, with whose weights the training begins.
+    saved: Called by that thread, on rank 0, after each time that it has saved the state; it saves no other meanwhile.
 
     Raises:
         InputRefused: nothing is labelled, only one class occurs, the config does not fit the classes or the ranks, the
@@ -93,7 +101,12 @@ def train(
     config = config.for_classes(len(data.contract.classes))
     origin = _origin(config, data.contract, init)
     refuse_any([*_config_faults(config, data), *training_faults(data)])
-    with _reproducible(), _chips_of(data, config, out / "scratch", watch, ranks) as sampler:
+    with (
+        Newest("save") as newest,
+        repeatable(execution.precision),
+        _chips_of(data, config, out / "scratch", watch, ranks) as sampler,
+        Ahead(sampler.epoch) as draws,
+    ):
         report = _report(config, data.contract, sampler, origin)
         state = TrainingState(config, data, execution, origin).resume(out / "resume.safetensors")
         _check_same_start(state, ranks)
@@ -103,17 +116,20 @@ def train(
         )
         if state.not_resumed:
             counter.report(note=f"begins with the first epoch: {state.not_resumed}")
+        if state.moved:
+            counter.report(note=state.moved)
         for row in state.series:  # the attempt that measured it may have died before it could report it
             counter.report(row)
         while counter.done < counter.total:
             started = time.monotonic()
-            losses = _train_epoch(config, sampler, state, stepper, counter)
+            losses = _train_epoch(config, sampler, draws, state, stepper, counter)
             with stepper.stages("validation"):
                 val = _validate(state, data, ranks, counter)
             row = _row(len(state.series) + 1, losses, state.optimizer.param_groups[0]["lr"], val, started)
             state.finish_epoch(row, val)
             if ranks.first:
-                state.save(out / "resume.safetensors")
+                with stepper.stages("copy"):
+                    newest.submit(partial(_save, state.saving(out / "resume.safetensors"), saved))
             counter.report(row, stepper.stages.line())
         _load_kept(config, sampler, state, stepper, counter)
 
@@ -171,13 +187,27 @@ def _validate(state: TrainingState, data: TrainingData, ranks: Ranks, counter: _
     return Metrics.from_confusion(np.sum(counts, axis=0))
 
 
+def _save(write: Callable[[], None], saved: Callable[[], None]) -> None:
+    write()
+    saved()
+
+
 def _train_epoch(
-    config: TrainConfig, sampler: ChipSampler, state: TrainingState, stepper: Stepper, counter: _StepCounter
+    config: TrainConfig,
+    sampler: ChipSampler,
+    draws: Ahead[Steps],
+    state: TrainingState,
+    stepper: Stepper,
+    counter: _StepCounter,
 ) -> Losses:
-    """Train on the chips of one epoch; return the means of the loss and of its terms."""
+    """Train on the chips of one epoch; return the means of the loss and of its terms.
+
+    A thread draws those of the next epoch meanwhile.
+    """
     state.train_mode()
+    number, left = len(state.series), counter.total - counter.done
     with stepper.stages("draw"):
-        steps = sampler.epoch(len(state.series))[: counter.total - counter.done]
+        steps = draws.take(number, number + 1 if left > sampler.steps else None)[:left]
     with stepper.batches(sampler, steps) as batches:
         for _ in steps:
             lr = config.rate * learning_rate(config.optimizer, counter.done, counter.total)
@@ -316,7 +346,7 @@ def _header(
 
     check_stop: Called between windows; may raise `Stopped`.
     """
-    contract, net = data.contract, for_prediction(state.net, views=config.views)
+    contract, net = data.contract, for_scoring(state.net, views=config.views)
     metrics: dict[str, Metrics] = {}
     details: dict[str, Assessment] = {}
     for split, scenes in (("val", data.val), ("test", data.test)):
@@ -327,7 +357,7 @@ def _header(
     warnings = (*report.warnings, *class_warnings(report.balance.before, metrics))
     report = report.model_copy(update={"warnings": warnings})
     if config.review_labels:
-        suspects = suspect_labels(for_prediction(state.net), contract, data.train, check_stop=check_stop)
+        suspects = suspect_labels(for_scoring(state.net), contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})
     return CheckpointHeader(
         contract=contract,
@@ -338,7 +368,7 @@ def _header(
         report=report,
         best_epoch=state.best_epoch if config.keep == "best" else len(state.series),
         dataset_sha256=data.sha256,
-        versions=software() | net.made_by() | execution.made_by(),
+        versions=software() | net.made_by() | execution.made_by() | scored_by(net),
     )
 
 
@@ -371,14 +401,3 @@ def _chips_of(
     finally:
         if ranks.first:
             clear()
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Use only deterministic algorithms in this context; where a device has none, torch warns."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -16,6 +16,7 @@ from app.core.acting import Act, acting
 from app.core.errors import Conflict, Forbidden, Invalid, PreconditionFailed
 from app.core.idempotency import FRESH, IdempotentRequest
 from app.core.preconditions import ANY, IfMatch
+from app.data import datasets
 from app.jobs import claims, lifecycle
 from app.learning import evaluations, registry, trainings
 from app.requests.learning import ModelPatch, TrainingRequest
@@ -32,6 +33,7 @@ from ml.config import TrainConfig
 from ml.evaluation.metrics import Metrics
 from tests.app.documents import CONTRACT, REQUEST, prepared, problem
 
+GPU = "NVIDIA A100-SXM4-80GB"
 START = datetime(2026, 10, 1, tzinfo=UTC)
 GATE = PromoteRequest(min_gain=0.005, guards={"recall": -0.02})
 
@@ -88,11 +90,18 @@ def delete(services: Services, if_match: IfMatch = ANY) -> None:
         schedules.delete(session, "nightly", if_match)
 
 
-def train(services: Services, run: ScheduleRun, counts: tuple[tuple[int, int], tuple[int, int]]) -> int:
+def train(
+    services: Services,
+    run: ScheduleRun,
+    counts: tuple[tuple[int, int], tuple[int, int]],
+    made_by: dict[str, str] | None = None,
+) -> int:
     """End the training of a run as a worker does, and return the new version. counts: confusion matrix of the net."""
     assert run.training
     scored = Metrics.from_confusion(np.array(counts))
-    header = CheckpointHeader(contract=CONTRACT, config=TrainConfig(), val=scored, test=scored, best_epoch=1)
+    header = CheckpointHeader(
+        contract=CONTRACT, config=TrainConfig(), val=scored, test=scored, best_epoch=1, versions=made_by or {}
+    )
     with services.database.write() as session:
         claims.succeed(session, _claim(session, run.training))
         row = trainings.get(session, run.training)
@@ -223,6 +232,38 @@ def test_when_a_guard_fails_the_alias_stays_and_the_guard_is_named(services: Ser
     run = history(services)[-1]
     assert (run.status, run.message) == ("kept", "guard of recall: -0.1000 < -0.02")
     assert champion(services) == 1
+
+
+def test_scores_of_unlike_devices_are_compared_with_a_word(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    for day, (cane, made_by) in enumerate([(500, {}), (600, {"score_device": GPU, "score_precision": "float32"})]):
+        clock.moment = START + timedelta(days=day, hours=2)
+        Ticker(services, clock).tick()
+        train(services, history(services)[-1], confusion(cane), made_by)
+        Ticker(services, clock).tick()
+    assert history(services)[-1].message.endswith(f"of version 1; scored on {GPU} and on cpu, which round differently")
+
+
+def test_scores_in_another_precision_are_not_compared_but_computed_anew(services: Services, dataset: str) -> None:
+    clock = Clock()
+    make(services, clock)
+    clock.moment = START + timedelta(hours=2)
+    Ticker(services, clock).tick()
+    older = {"device": GPU, "precision": "float32"}  # an older version scored in bfloat16 there, whatever it trained in
+    number = train(services, history(services)[-1], confusion(500), older)
+    with services.database.write() as session:
+        version = registry.get(session, "cane", str(number))
+        assert evaluations.known(session, version, dataset, "test") is None
+        for software in (older, {"score_device": "cpu", "score_precision": "float32"}):
+            assert evaluations.known(session, version, dataset, "test") is None
+            id_ = evaluations.add(session, version, datasets.get(session, dataset), "test").id
+            row = evaluations.get(session, id_)
+            row.metrics, row.software = Metrics.from_confusion(np.array(confusion(400))), software
+            lifecycle.succeed(session, _claim(session, id_))
+        score = evaluations.known(session, version, dataset, "test")
+        assert score
+        assert (score.device, score.metrics.iou) == ("cpu", 0.4)
 
 
 @pytest.mark.parametrize("asked_by", ["gate", "model"])

@@ -18,10 +18,10 @@ from ml.faults import InputRefused
 from ml.geo.windows import Window
 from ml.nn.checkpoint import load_checkpoint, save_checkpoint
 from ml.nn.normalise import normalise
-from ml.nn.prediction.predict import finish, predict, predict_rows
+from ml.nn.prediction.predict import UnlikeParts, computed_here, finish, predict, predict_rows
 from ml.nn.unet import UNet, class_index, probability_byte
 from ml.progress import Progress, Stopped, Watch
-from ml.provenance import software
+from ml.provenance import signature, software
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.source import RasterSource
 from tests.ml.nn.conftest import contract_of, fields, write_tiff
@@ -230,9 +230,21 @@ def test_a_missing_part_is_an_error(model: Path, scene: SceneFile, tmp_path: Pat
         finish([part], model, scene, tmp_path, CONFIG)
 
 
-@pytest.mark.parametrize("changes", [{"threshold": 0.9}, {"views": 8}], ids=str)
+def test_parts_that_were_computed_in_unlike_ways_are_not_joined(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    coarse = CONFIG.model_copy(update={"precision": "bfloat16"})
+    parts = [
+        predict_rows(model, scene, tmp_path / str(rows.start), config, rows)
+        for rows, config in ((range(100), CONFIG), (range(100, ROWS), coarse))
+    ]
+    with pytest.raises(UnlikeParts):
+        finish(parts, model, scene, tmp_path, CONFIG)
+    assert signature(computed_here(model, COLS, CONFIG)) == parts[0].signature
+    assert signature(computed_here(model, COLS, coarse)) == parts[1].signature
+
+
+@pytest.mark.parametrize("changes", [{"threshold": 0.9}, {"views": 8}, {"precision": "bfloat16"}], ids=str)
 def test_strips_of_another_prediction_are_not_used_for_this_one(
-    model: Path, scene: SceneFile, tmp_path: Path, changes: dict[str, float]
+    model: Path, scene: SceneFile, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     with pytest.raises(Stopped):
         predict(model, scene, tmp_path / "out", CONFIG, stop_at(128))

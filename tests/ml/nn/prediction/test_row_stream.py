@@ -15,7 +15,7 @@ from ml.native.build import TARGETS
 from ml.nn.prediction.engines import choice, pytorch
 from ml.nn.prediction.engines.engine import Engine, Rows
 from ml.nn.prediction.engines.native import native
-from ml.nn.prediction.row_stream import StreamNet, for_prediction
+from ml.nn.prediction.row_stream import FREE_SHARE, StreamNet, for_prediction
 from ml.nn.unet import UNet
 from tests.ml.nn.nets import convolutions_of_a_piece, net_with_a_past
 
@@ -213,3 +213,11 @@ def test_a_native_layer_has_the_same_bits_with_any_number_of_threads() -> None:
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*results)
+
+
+def test_a_gpu_with_little_free_memory_computes_fewer_rows_at_a_time() -> None:
+    net = for_prediction(UNet(4, 4, 4), torch.device("meta"))
+    assert [net.rows(cols) for cols in (1_000, 100_000)] == [256, 256]
+    net.free_bytes = net.most_bytes(128, 20_000) / FREE_SHARE + 1
+    assert [net.rows(cols) for cols in (1_000, 20_000, 100_000)] == [256, 128, 64]
+    assert for_prediction(UNet(4, 4, 4), torch.device("cpu")).rows(100_000) == 64

@@ -46,6 +46,8 @@ class ArraySource:
         self.reads += 1
         return self.image[:, *window.slices], self.valid[window.slices]
 
+    read_compact = read
+
 
 def contract(bands: int) -> Contract:
     names = tuple(str(i) for i in range(bands))

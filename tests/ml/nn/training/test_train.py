@@ -19,15 +19,17 @@ from ml.faults import InputRefused
 from ml.geo.raster import open_raster
 from ml.nn.checkpoint import load_checkpoint, load_tensors
 from ml.nn.evaluate import assess, count, evaluated_windows, score
+from ml.nn.precision import Precision
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
-from ml.nn.training.execution import choose_execution
+from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.ranks import ALONE
 from ml.nn.training.state import TrainingState
 from ml.nn.training.suspect_labels import suspect_labels
 from ml.nn.training.train import learning_rate, train
 from ml.nn.unet import make_net
 from ml.progress import Progress, Stopped, silent
+from ml.provenance import scored_in
 from tests.ml.conftest import write_scene
 from tests.ml.nn.conftest import contract_of, fields, write_labelled
 
@@ -153,7 +155,7 @@ def test_every_step_and_every_epoch_is_reported(training_data: TrainingData, tmp
     assert rows == list(result.series)
     assert [row["epoch"] for row in rows] == [1, 2]
     notes = [progress.note for progress in reported if progress.note]
-    stages = ("draw", "wait", "prepare", "forward", "loss", "backward", "optimiser", "validation", "other")
+    stages = ("draw", "wait", "prepare", "forward", "loss", "backward", "optimiser", "validation", "copy", "other")
     assert [re.findall(r"([a-z]+) [\d.]+%", note) for note in notes] == [list(stages)] * 2
     assert set(rows[0]) == {
         *("epoch", "loss", "loss_ce", "loss_lovasz_hinge", "lr"),
@@ -241,6 +243,27 @@ def test_a_new_field_with_its_default_does_not_restart_a_running_training(
     assert len(state_after(file, NewerConfig(**config.model_dump()), training_data).series) == 1
     other = state_after(file, NewerConfig(**config.model_dump(), clip_gradients=True), training_data)
     assert (other.series, other.not_resumed) == ([], "the finished epochs are of another config or of other data")
+
+
+def test_a_training_that_goes_on_in_another_precision_says_so(training_data: TrainingData, tmp_path: Path) -> None:
+    config, file = changed(epochs=2).for_classes(2), tmp_path / "resume.safetensors"
+    with pytest.raises(Stopped):
+        train(config, training_data, tmp_path, stop_at(5))  # type: ignore[arg-type]
+    assert state_after(file, config, training_data).moved == ""
+    elsewhere = Execution(torch.device("cpu"), Precision("bfloat16"))  # what "auto" may be on another machine
+    moved = TrainingState(config, training_data, elsewhere).resume(file).moved
+    assert moved.startswith("the finished epochs were computed on cpu in float32, the next ones are on cpu in bfloat16")
+
+
+def test_a_training_is_scored_in_float32_whatever_it_is_trained_in(training_data: TrainingData, tmp_path: Path) -> None:
+    result = train(changed(epochs=1, max_steps=1, precision="bfloat16"), training_data, tmp_path)
+    made_by = result.header.versions
+    assert [made_by[name] for name in ("precision", "score_precision", "score_device")] == [
+        "bfloat16",
+        "float32",
+        "cpu",
+    ]
+    assert scored_in(made_by) == ("float32", "cpu")
 
 
 def test_a_training_goes_on_that_an_older_version_began(training_data: TrainingData, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_levels_cannot_be_frozen_without_a_model() -> None:
 def test_frozen_levels_use_no_statistics_of_other_ranks(data: TrainingData, origin: Path) -> None:
     config = changed(**WARM, frozen_levels=1)
     state = TrainingState(config, data, choose_execution(config), load_checkpoint(origin))
-    shared = Ranks(0, 2).synchronised(state.net, torch.device("cpu"))
+    shared = Ranks(0, 2).synchronised(state.net)
     kinds = {name: type(layer) for name, layer in shared.named_modules() if isinstance(layer, torch.nn.BatchNorm2d)}
     frozen = {name for name, kind in kinds.items() if kind is torch.nn.BatchNorm2d}
     assert frozen == {"stem.1", "stem.4"}
