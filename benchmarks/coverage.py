@@ -5,7 +5,8 @@
 Three synthetic provinces of 160,000 pixels: with much sugarcane and a good map, with less and a fair map, and with rare
 sugarcane and a poor map. Fields, errors and probabilities are clustered. From each, samples of 400 points (or 50
 clusters of 16) are drawn by each design. The area of sugarcane is estimated from the sample alone, and with the map's
-probability as auxiliary. A second table is of 16 zones of 0.8 to 12 % of a province, from stratified samples.
+probability as auxiliary. A second table is of 16 zones of 0.8 to 12 % of a province, from samples of each design, and
+from samples with 30 points of each class in each zone.
 """
 
 import argparse
@@ -27,6 +28,8 @@ SIDE = 400
 POINTS = 400
 CLUSTERS, CLUSTER_SIDE = 50, 4
 ZONE_EDGES = (120, 210, 280, 330, 360, 380, 392)  # columns at which zones end
+ZONES = 2 * (len(ZONE_EDGES) + 1)
+EACH = 30  # points of each class in each zone
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -167,21 +170,42 @@ def _coverage(estimates: list[Estimate], truth: float) -> Coverage:
     )
 
 
-def zones_covered(province: Province, draws: int, seed: int = 0) -> dict[Method, Coverage]:
+def zone_of_pixels() -> Integers:
+    """The zone of each pixel. Zones have unequal widths."""
+    row, col = np.divmod(np.arange(SIDE**2), SIDE)
+    return np.asarray(2 * np.searchsorted(ZONE_EDGES, col, side="right") + row // (SIDE // 2))
+
+
+def draw_by_zone(province: Province, rng: np.random.Generator) -> Drawn:
+    """As many points of each class in each zone."""
+    stratum = 2 * zone_of_pixels() + province.mapped
+    pixels = [np.flatnonzero(stratum == number) for number in range(2 * ZONES)]
+    sizes = np.array([float(len(each)) for each in pixels])
+    counts = [min(EACH, len(each)) for each in pixels]
+    chosen = [rng.choice(each, count, replace=False) for each, count in zip(pixels, counts, strict=True)]
+    names = tuple(str(number) for number in range(2 * ZONES))
+    return Strata(names, sizes, sizes), np.concatenate(chosen), np.repeat(np.arange(2 * ZONES), counts), None
+
+
+def zones_covered(
+    province: Province, draws: int, seed: int = 0, design: Design | None = "stratified"
+) -> dict[Method, Coverage]:
     """The coverage of the intervals of zones, by the method of their estimates; half widths and biases are of one zone.
 
-    Zones have unequal widths, and the strata of the sample lie across them.
+    design: None for strata of each class in each zone; the strata of all others lie across the zones.
     """
+    draw = draw_by_zone if design is None else DESIGNS[design]
+    strata_of = np.arange(2 * ZONES) // 2 == np.arange(ZONES)[:, None] if design is None else None
     rng = np.random.default_rng(seed)
-    row, col = np.divmod(np.arange(SIDE**2), SIDE)
-    zone = 2 * np.searchsorted(ZONE_EDGES, col, side="right") + row // (SIDE // 2)
+    zone = zone_of_pixels()
     pixels = np.stack([np.bincount(zone, of_class) for of_class in (1 - province.mapped, province.mapped)], axis=1)
     truth = np.bincount(zone, province.truth)
     found: dict[Method, list[tuple[bool, float, float]]] = {}
     for _ in range(draws):
-        strata, chosen, stratum, _ = draw_stratified(province, rng)
-        points = Points(stratum, province.mapped[chosen], province.truth[chosen], zone=zone[chosen])
-        rows = estimate(Sample("stratified", strata, points), 2, zones=Zones(pixels.astype(float))).rows
+        strata, chosen, stratum, cluster = draw(province, rng)
+        points = Points(stratum, province.mapped[chosen], province.truth[chosen], zone[chosen], cluster)
+        zones = Zones(pixels.astype(float), strata=strata_of)
+        rows = estimate(Sample(design or "stratified", strata, points), 2, zones=zones).rows
         for area in rows:
             if area.zone is not None and area.class_index == 1 and area.area.ci95 and area.area.value is not None:
                 (low, high), true = area.area.ci95, float(truth[area.zone])
@@ -199,10 +223,11 @@ def main() -> None:
     for province in provinces():
         for design in DESIGNS:
             print(f"| {province.name} | {design} | {' | '.join(map(_cells, covered(province, design, draws)))} |")
-    print("\n| province | estimates of zones | covered | half width |\n|---|---|---|---|")
+    print("\n| province | design | estimates of zones | covered | half width |\n|---|---|---|---|---|")
     for province in provinces():
-        for method, coverage in zones_covered(province, draws // 10).items():
-            print(f"| {province.name} | {method} | {_cells(coverage)} |")
+        for drawn in (*DESIGNS, None):
+            for method, coverage in zones_covered(province, draws // 10, design=drawn).items():
+                print(f"| {province.name} | {drawn or 'class in zone'} | {method} | {_cells(coverage)} |")
 
 
 def _cells(coverage: Coverage) -> str:

@@ -1,10 +1,14 @@
 """The regression estimator, which takes from a sample what the map has wrong, and all else from the map."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.estimation.jackknife import left_out, spread_of
 from ml.estimation.ratio import NO_SPREAD, effective_units, linearised
 from ml.estimation.sample import Floats, Sample
+from ml.estimation.student import t_between
 from ml.estimation.values import Estimate, Interval, nothing, wilson
 
 
@@ -28,25 +32,34 @@ def regression(
     truly: 1 where a point is truly of the class, else 0, shape (points,). auxiliary: The map at each point, shape
     (points,): its probability of the class, or 1 where it has the class. auxiliary_ha: Total of the auxiliary over the
     ground, in hectares. area_ha: Hectares of that ground. members: Which points lie on it, shape (points,), if it is a
-    zone. The slope is that of the whole sample then. The standard error is at least what it would be if the points of
-    the zone varied as those of their strata do, since few points may be alike by chance.
+    zone. The slope is that of the whole sample then.
+
+    The standard error is that of the jackknife, since the slope comes from the same points: residuals alone are too
+    small where few units differ from the map. In a zone it is at least what it would be if the points of the zone
+    varied as those of their strata do, since few points may be alike by chance.
 
     Returns:
-        The estimate, within 0 and `area_ha`. If map and truth agree at all points, the interval is as wide as the
-        errors that so many points may have missed (Wilson).
+        The estimate, within 0 and `area_ha`. The interval is Student's, with as many degrees of freedom as `spread_of`
+        finds: few points that differ from the map tell its variance badly, however many agree with it. If map and
+        truth agree at all points, the interval is as wide as the errors that so many points may have missed (Wilson).
     """
     here = np.ones(len(truly), dtype=bool) if members is None else members
     if sample.why_not:
         return nothing(sample.why_not)
-    if not here.any():
+    if not here.any() or area_ha <= 0:
         return nothing("No sample point lies in it.")
     steepness = slope(sample, truly, auxiliary)
     residuals = truly - steepness * auxiliary
     mean, se = linearised(sample, np.where(here, residuals, 0.0), here.astype(np.float64))
-    if members is not None:
-        se = max(se, _typical_se(sample, residuals, here))
     value = min(max(0.0, steepness * auxiliary_ha + area_ha * mean), area_ha)
     factor = sample.interval_factor(members)
+    if effective_units(sample, here) > 1:
+        known = spread_of(sample, left_out(sample, truly, auxiliary, here, auxiliary_ha / area_ha))
+        se = math.sqrt(known.variance)
+        if members is None and se > NO_SPREAD:
+            factor = max(factor, t_between(known.degrees))
+    if members is not None:
+        se = max(se, _typical_se(sample, residuals, here))
     missed = factor * se if se > NO_SPREAD else wilson(0.0, effective_units(sample, here), factor)[1]
     return Estimate(value, area_ha * se, _within(value, area_ha * missed, area_ha))
 

@@ -96,10 +96,25 @@ class Sample:
         weights: Floats = (self.strata.area_ha / np.maximum(self._points_by_stratum, 1))[stratum]
         return weights
 
+    def of_strata(self, which: NDArray[np.bool_]) -> tuple["Sample", NDArray[np.bool_]]:
+        """The sample of some strata alone, and which points it has, shape (points,). which: Shape (strata,)."""
+        numbers, there = np.flatnonzero(which), which[self.points.stratum]
+        units = None if self.strata.units is None else self.strata.units[numbers]
+        strata = Strata(tuple(self.strata.names[each] for each in numbers), self.strata.area_ha[numbers], units)
+        points = self.points
+        zone, cluster = (None if column is None else column[there] for column in (points.zone, points.cluster))
+        stratum = np.searchsorted(numbers, points.stratum[there])
+        return Sample(
+            self.design, strata, Points(stratum, points.mapped[there], points.reference[there], zone, cluster)
+        ), there
+
     @property
     def why_not(self) -> str | None:
-        """Why nothing can be estimated for all strata, as a sentence; None if the sample is large enough."""
-        few = np.flatnonzero((self.drawn < 2) & (self.strata.area_ha > 0))
+        """Why nothing can be estimated for all strata, as a sentence; None if the sample is large enough.
+
+        A stratum of which every unit was drawn is known: one unit suffices where there is one alone.
+        """
+        few = np.flatnonzero((self.drawn < 2) & (self.strata.area_ha > 0) & (self.not_drawn > 0))
         if not len(few):
             return None
         name = self.strata.names[few[0]]

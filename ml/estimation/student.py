@@ -28,6 +28,13 @@ def t_quantile(degrees: int) -> float:
     return math.sqrt(degrees) * math.tan(low)
 
 
+def t_between(degrees: float) -> float:
+    """The quantile for degrees of freedom that are no whole number, between those of its neighbours; from 1 on."""
+    whole = max(1, math.floor(degrees))
+    low, high = t_quantile(whole), t_quantile(whole + 1)
+    return low + (high - low) * min(max(degrees - whole, 0.0), 1.0)
+
+
 def _within(angle: float, degrees: int) -> float:
     """The probability that |t| is at most sqrt(degrees) * tan(angle)."""
     sine, cosine = math.sin(angle), math.cos(angle)

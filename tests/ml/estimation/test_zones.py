@@ -1,5 +1,7 @@
 """Zones have estimates of their own points, or say that they have too few; all add up if wanted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from ml.estimation.benchmark import benchmarked, raked
 from ml.estimation.estimate import estimate
 from ml.estimation.rows import AreaRow
 from ml.estimation.sample import NO_ZONE, Points, Sample, Strata
+from ml.estimation.stratified import stratified
 from ml.estimation.values import nothing
 from ml.estimation.zones import Auxiliary, Zones
 from tests.ml.estimation.published import value_and_se
@@ -34,9 +37,12 @@ def test_a_zone_with_few_points_says_so_and_which_estimate_it_has() -> None:
     assert [row.points for row in found] == list(POINTS)
     assert [row.too_few for row in found] == [False] * 4 + [True] * 3
     assert [row.method for row in found] == ["regression"] * 4 + ["composite", "synthetic", "synthetic"]
-    for row, mapped in zip(found, MAPPED_HA, strict=True):
+    for row, mapped in zip(found[:5], MAPPED_HA, strict=False):
         assert row.area.ci95 is not None and row.area.value is not None
         assert 0 <= row.area.ci95[0] < row.area.value < row.area.ci95[1] <= mapped.sum()
+    for row in found[5:]:
+        assert row.area.value is not None and (row.area.se, row.area.ci95) == (None, None)
+        assert "Fewer than two points" in str(row.area.why)
 
 
 def test_the_synthetic_estimate_has_the_error_rates_of_the_whole_sample() -> None:
@@ -66,11 +72,63 @@ def test_strata_within_zones_give_the_zones_the_stratified_estimate() -> None:
 
 
 def test_few_zones_cannot_tell_how_much_zones_differ() -> None:
-    sample = sampled()
-    found = estimate(sample, 2, zones=Zones(MAPPED_HA), min_points=45).rows[-1]
-    assert (found.method, found.area.se, found.area.ci95) == ("synthetic", None, None)
+    found = estimate(sampled(), 2, zones=Zones(MAPPED_HA), min_points=45).rows[-5]
+    assert (found.zone, found.method, found.area.se, found.area.ci95) == (4, "composite", None, None)
     assert "Fewer than 3 zones" in str(found.area.why)
     assert found.area.value is not None
+
+
+def test_a_zone_of_a_cluster_sample_with_few_points_has_no_interval() -> None:
+    rng = np.random.default_rng(10)
+    zone, cluster = np.repeat([0, 1, 2, 3], [40, 40, 40, 8]), np.repeat(np.arange(32), 4)
+    mapped = rng.integers(2, size=128)
+    truly = np.where(rng.random(128) < 0.8, mapped, 1 - mapped)
+    points = Points(np.zeros(128, dtype=int), mapped, truly, zone, cluster)
+    sample = Sample("cluster", Strata(("all",), np.array([400.0])), points)
+    last = estimate(sample, 2, zones=Zones(np.full((4, 2), 50.0))).rows[-1]
+    assert (last.method, last.area.ci95) == ("composite", None)
+    assert "points of a cluster are alike" in str(last.area.why)
+
+
+def by_zone() -> tuple[Sample, Zones]:
+    """A sample with strata for each class of two zones."""
+    rng = np.random.default_rng(6)
+    stratum = np.repeat(np.arange(4), 25)
+    mapped, zone = stratum % 2, stratum // 2
+    truly = np.where(rng.random(100) < 0.8, mapped, 1 - mapped)
+    area_ha = np.array([60.0, 40.0, 80.0, 20.0])
+    sample = Sample("stratified", Strata(tuple("abcd"), area_ha), Points(stratum, mapped, truly, zone=zone))
+    return sample, Zones(area_ha.reshape(2, 2), strata=np.array([[1, 1, 0, 0], [0, 0, 1, 1]], dtype=bool))
+
+
+def test_a_zone_with_strata_of_its_own_has_their_estimate() -> None:
+    sample, zones = by_zone()
+    found = estimate(sample, 2, zones=zones).rows[2:]
+    assert {row.method for row in found} == {"stratified"}
+    counts = np.zeros((2, 2, 2), dtype=int)
+    np.add.at(counts, (sample.points.stratum // 2, sample.points.mapped, sample.points.reference), 1)
+    for row in found:
+        alone = stratified(counts[row.zone or 0], zones.mapped_ha[row.zone or 0], ("other", "cane"))
+        assert value_and_se(row.area) == pytest.approx(value_and_se(alone.areas[row.class_index]))
+    whole = [row.area.value or 0 for row in found if row.class_index == 1]
+    assert sum(whole) == pytest.approx(estimate(sample, 2).rows[1].area.value)
+
+
+def test_a_zone_without_answers_leaves_the_others_their_estimates() -> None:
+    sample, zones = by_zone()
+    first = sample.points.stratum < 2
+    mapped, truly, zone = (sample.points.stratum[first], sample.points.reference[first], np.zeros(50, dtype=int))
+    rows = estimate(replace(sample, points=Points(mapped, mapped, truly, zone=zone)), 2, zones=zones).rows
+    assert [row.area.value is None for row in rows] == [True, True, False, False, True, True]
+    assert "Stratum c has no sample point" in str(rows[0].area.why)
+
+
+def test_a_stratum_of_which_every_pixel_was_seen_needs_no_second_one() -> None:
+    stratum, mapped = np.repeat([0, 1], [20, 1]), np.repeat([0, 1], [20, 1])
+    strata = Strata(("other", "cane"), np.array([100.0, 0.01]), np.array([10_000.0, 1.0]))
+    truly = np.repeat([0, 1, 1], [18, 2, 1])
+    found = estimate(Sample("stratified", strata, Points(stratum, mapped, truly)), 2).rows[1].area
+    assert value_and_se(found) == pytest.approx((10.01, 100 * np.sqrt(0.1 * 0.9 / 19 * (1 - 20 / 10_000))))
 
 
 def test_benchmarked_zones_add_up_to_their_areas_and_to_the_classes() -> None:
