@@ -289,9 +289,9 @@ class Client:
         return Survey(self, "surveys", self._post("/v1/surveys", given))
 
     def draw_sample(self, map: str, *, design: Json, title: str | None = None) -> "Sample":
-        """Draw a probability sample of the map of a prediction.
+        """Draw a probability sample of the map of a prediction, or of the mosaic of a survey.
 
-        map: Id of the prediction. design: Like {"n": 400} or {"target_cv": 0.05}; see docs/samples.md.
+        map: Id of the prediction or survey. design: Like {"n": 400} or {"target_cv": 0.05}; see docs/samples.md.
         """
         return Sample(self, "samples", self._post("/v1/samples", {"map": map, "design": design, "title": title}))
 
@@ -895,17 +895,18 @@ class Survey(Work):
         """The rows of `areas` as a table for spreadsheets."""
         return self._measured("areas", zones=zones, f="csv").text
 
-    def compare(self, earlier: str, zones: str | None = None) -> list[Json]:
+    def compare(self, earlier: str, zones: str | None = None, **samples: str | None) -> list[Json]:
         """What each class has gained and lost since an earlier survey, in hectares that both have observed.
 
-        earlier: Id of that survey. zones: Id of a zone set; each zone has these rows then.
+        earlier: Id of that survey. zones: Id of a zone set; each zone has these rows then. samples: From which the
+        intervals come, as sample, earlier_sample, labeller and earlier_labeller; by default the newest with answers.
         """
-        rows: list[Json] = _json(self._measured("compare", **{"with": earlier}, zones=zones))["items"]
+        rows: list[Json] = _json(self._measured("compare", **{"with": earlier}, zones=zones, **samples))["items"]
         return rows
 
-    def compare_csv(self, earlier: str, zones: str | None = None) -> str:
+    def compare_csv(self, earlier: str, zones: str | None = None, **samples: str | None) -> str:
         """The rows of `compare` as a table for spreadsheets."""
-        return self._measured("compare", **{"with": earlier}, zones=zones, f="csv").text
+        return self._measured("compare", **{"with": earlier}, zones=zones, f="csv", **samples).text
 
     def download(self, folder: str | Path) -> list[Path]:
         """Download mosaic.tif, its style mosaic.qml, and sources.tif: the number of the scene of each pixel."""

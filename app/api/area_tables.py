@@ -33,6 +33,9 @@ OF_SURVEYS = (
 OF_CHANGES = (
     *("zone", "name", "class", "gain_ha", "loss_ha", "net_ha", "net_ci95_low_ha", "net_ci95_high_ha", "earlier_ha"),
     *("later_ha", "observed_ha", "only_earlier_ha", "only_later_ha", "unobserved_ha", "why", "survey", "earlier"),
+    *("gain_estimated_ha", "gain_ci95_low_ha", "gain_ci95_high_ha", "loss_estimated_ha", "loss_ci95_low_ha"),
+    *("loss_ci95_high_ha", "net_estimated_ha", "net_se_ha", "earlier_n", "later_n", "method"),
+    *("earlier_sample", "later_sample"),
 )
 OF_ZONES = ("parent", "overlap_ha")  # columns that only tables of zones have
 

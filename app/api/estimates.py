@@ -17,12 +17,10 @@ from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed, Places
 from app.api.http.problems import problems
 from app.api.http.shared_work import once_for_all
-from app.api.predictions import measured
 from app.api.samples import OneLabeller
 from app.core.names import ID
-from app.data import scenes
 from app.language.choice import Language
-from app.mapping import changes, estimates, predictions, sample_zones, samples
+from app.mapping import changes, estimates, sample_zones, sampled_maps, samples, zone_areas
 from app.mapping.zones import features
 from app.services import Services
 from app.tables import Sample
@@ -65,21 +63,25 @@ async def get_estimates(
     answer is 503 with Retry-After.
     """
     if zones is not None:
-        await _find_zones(request, services, places, id_, zones)
+        await find_zones(request, services, places, id_, zones)
     return await places.run("areas", _estimates, services, id_, language, f, labeller, zones, min_n)
 
 
-async def _find_zones(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
+async def find_zones(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
     """Wait until it is known what the map and the sample have in each zone. Raises `Busy`."""
     task = await run_in_threadpool(sample_zones.task, services, id_, zones)
-    await measured(request, services, places, await run_in_threadpool(_map_of, services, id_), zones)
+    map_, of_map = await run_in_threadpool(_zone_task, services, id_, zones)
+    if of_map is not None:
+        await once_for_all(request, places, (map_, of_map.zones.object), zone_areas.measure, services, of_map)
     if task is not None:
         await once_for_all(request, places, (id_, task.zones.object), sample_zones.find, services, task)
 
 
-def _map_of(services: Services, id_: str) -> str:
+def _zone_task(services: Services, id_: str, zones: str) -> tuple[str, zone_areas.Task | None]:
+    """The id of the map of a sample, and what must be measured of it."""
     with services.database.read() as session:
-        return samples.get(session, id_).prediction
+        map_ = sampled_maps.id_of(samples.get(session, id_))
+    return map_, sampled_maps.zone_task(services, map_, zones)
 
 
 def _estimates(
@@ -131,8 +133,7 @@ def get_change(
 
 
 def _footprint(session: Session, sample: Sample) -> dict[str, Any]:
-    prediction = predictions.get(session, sample.prediction)
-    return scenes.get(session, prediction.scene).info.footprint
+    return sampled_maps.footprint(session, sampled_maps.get(session, sampled_maps.id_of(sample)))
 
 
 def _lines(found: documents.Estimates) -> list[area_tables.Line]:

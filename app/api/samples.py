@@ -30,7 +30,7 @@ from app.api.scenes import cog_of
 from app.api.tiles import IfNoneMatch
 from app.core.preconditions import IfMatch
 from app.jobs import lifecycle
-from app.mapping import answers, chips, samples
+from app.mapping import answers, chips, sampled_maps, samples
 from app.requests.mapping import SampleRequest
 from app.requests.texts import TitlePatch, shown
 from app.services import Services
@@ -65,7 +65,7 @@ POINTS = content({GEOJSON: OBJECT, "text/csv": TEXT, KML: TEXT, GPKG: BINARY})
 async def post_sample(
     services: Wired, response: Response, body: SampleRequest, once: OnceOnly, wait_s: PreferredWait
 ) -> documents.Sample:
-    """Draw a probability sample of the map of a prediction."""
+    """Draw a probability sample of the map of a prediction, or of the mosaic of a survey."""
     row = await run_in_threadpool(samples.create, services, body, once)
     response.headers["Location"] = f"/v1/samples/{row.id}"
     return await document_after_wait(services, row.id, wait_s, _document)
@@ -111,7 +111,7 @@ def get_points(session: Reading, id_: Id, f: PointFormat = "geojson", map_class:
     What the map says at a point is not told unless it is asked for: whoever sees it agrees with it too often.
     """
     sample = samples.get(session, id_)
-    rows = point_rows(*samples.result(session, sample), map_class=map_class)
+    rows = point_rows(*samples.result(session, sample), map_class=map_class, scenes=_scene_names(session, sample))
     return _points(sample, rows, f)
 
 
@@ -125,12 +125,12 @@ async def get_chip(
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A picture of a point: its pixel outlined in the scene around it, near at the left and wide at the right."""
-    drawing, place = await run_in_threadpool(chips.of_point, services, id_, point, query.bands, query.stretch)
+    drawing, place, grid = await run_in_threadpool(chips.of_point, services, id_, point, query.bands, query.stretch)
     headers = {"ETag": f'"{drawing.tag(place.row, place.col)}"', "Cache-Control": "no-cache"}
     if has_copy(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     cog = await cog_of(services, places, drawing.scene.id)
-    png = await places.run("picture", chips.draw, services, drawing, cog, place)
+    png = await places.run("picture", chips.draw, services, drawing, cog, place, grid)
     return Response(png, media_type="image/png", headers=headers)
 
 
@@ -193,6 +193,13 @@ def get_answers(
 
 def _document(session: Session, id_: str) -> documents.Sample:
     return documents.Sample.of(samples.get(session, id_), lifecycle.get(session, id_))
+
+
+def _scene_names(session: Session, sample: Sample) -> list[str] | None:
+    """The ids of the scenes of a survey, in its order; None for a sample of a prediction."""
+    if sample.survey is None:
+        return None
+    return [each.id for each in sampled_maps.scenes_of(session, sampled_maps.get(session, sample.survey))]
 
 
 def _points(sample: Sample, rows: Rows, f: str) -> Response:

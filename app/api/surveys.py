@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from app.api import area_tables, documents
 from app.api.documents.stac import GEOJSON
 from app.api.documents.surveys import TYPES
+from app.api.estimates import find_zones
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
@@ -24,11 +25,13 @@ from app.api.http.shared_work import once_for_all
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
 from app.api.predictions import Format, ZonesId
+from app.api.samples import OneLabeller
 from app.core.errors import NotFound
 from app.core.names import ID
 from app.jobs import lifecycle
 from app.language.choice import Language
-from app.mapping import survey_areas, surveys, zone_areas
+from app.mapping import survey_areas, survey_estimates, surveys, zone_areas
+from app.mapping.survey_estimates import Named
 from app.mapping.zones import features
 from app.requests.mapping import SurveyRequest
 from app.requests.texts import TitlePatch
@@ -39,6 +42,9 @@ from app.upkeep.references import Thing
 router = APIRouter(prefix="/v1/surveys", tags=["surveys"], route_class=JsonRoute)
 IndexFormat = Annotated[Literal["json", "csv", "geojson"], Query(description="csv has a byte order mark, for Excel.")]
 Earlier = Annotated[str, Query(alias="with", pattern=f"^{ID.pattern}$", description="Id of the earlier survey.")]
+SampleId = Annotated[
+    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a sample; by default the newest with answers.")
+]
 File = Annotated[str, Path(json_schema_extra={"enum": list(TYPES)})]
 INDEX = content({"text/csv": TEXT, GEOJSON: {"schema": {"$ref": "#/components/schemas/SurveyFeatures"}}})
 AREAS = content(
@@ -147,16 +153,27 @@ async def get_survey_change(
     language: Spoken,
     f: Format = "json",
     zones: ZonesId = None,
+    sample: SampleId = None,
+    earlier_sample: SampleId = None,
+    labeller: OneLabeller = None,
+    earlier_labeller: OneLabeller = None,
 ) -> documents.ChangeTable | Response:
     """What each class has gained and lost since an earlier survey, in hectares that both have observed.
 
+    Intervals come from samples of the two surveys that people have labelled: by default the newest of each with
+    answers. Of one sample that was labelled for both seasons, name it as `sample`, and who labelled which season.
+
     It is measured when it is asked for first: until then the answer is 503 with Retry-After.
     """
+    named = Named(sample, earlier_sample, labeller, earlier_labeller)
     task = await run_in_threadpool(survey_areas.change_task, services, id_, earlier, zones)
     if task is not None:
         key = id_, earlier, task.zones.object if task.zones else ""
         await once_for_all(request, places, key, survey_areas.measure_change, services, task)
-    return await places.run("areas", _changes, services, id_, earlier, zones, f, language)
+    if zones is not None:
+        for each in await run_in_threadpool(_samples, services, id_, earlier, named):
+            await find_zones(request, services, places, each, zones)
+    return await places.run("areas", _changes, services, id_, earlier, named, zones, f, language)
 
 
 @router.get(
@@ -191,17 +208,28 @@ def _areas(
     return area_tables.answer(table, f, f"{id_}-areas", language)
 
 
+def _samples(services: Services, id_: str, earlier: str, named: Named) -> set[str]:
+    """The ids of the samples that tell the change between two surveys."""
+    with services.database.read() as session:
+        pair = survey_estimates.pair_of(session, surveys.get(session, id_), surveys.get(session, earlier), named)
+        return {pair.earlier.id, pair.later.id} if pair else set()
+
+
 def _changes(
-    services: Services, id_: str, earlier: str, zones: str | None, f: Format, language: Language
+    services: Services, id_: str, earlier: str, named: Named, zones: str | None, f: Format, language: Language
 ) -> documents.ChangeTable | Response:
     with services.database.read() as session:
-        found = list(survey_areas.changes(session, surveys.get(session, id_), earlier, zones))
+        survey = surveys.get(session, id_)
+        pair = survey_estimates.pair_of(session, survey, surveys.get(session, earlier), named)
+        told = survey_estimates.told_by(session, pair, zones)
+        found = list(survey_areas.changes(session, survey, earlier, zones, told))
     items = tuple(map(documents.ChangeRow.of, found))
+    used = {"earlier_sample": pair and pair.earlier.id, "later_sample": pair and pair.later.id}
     if f == "json":
-        return documents.ChangeTable(survey=id_, earlier=earlier, items=items)
+        return documents.ChangeTable(survey=id_, earlier=earlier, items=items, **used)
     if f == "geojson":
         return _geojson(services, id_, items, zones)
-    origin = {"survey": id_, "earlier": earlier}
+    origin = {"survey": id_, "earlier": earlier, **used}
     table = area_tables.lines(items, area_tables.OF_CHANGES, origin, by_zone=zones is not None)
     return area_tables.answer(table, f, f"{id_}-change", language)
 

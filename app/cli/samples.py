@@ -19,7 +19,7 @@ OneLabeller = Annotated[str | None, typer.Option(help="Whose answers count alone
 
 @sample.command()
 def draw(
-    map_: Annotated[str, typer.Argument(metavar="MAP", help="Id of the prediction.")],
+    map_: Annotated[str, typer.Argument(metavar="MAP", help="Id of the prediction or survey.")],
     n: Annotated[int | None, typer.Option("-n", "--points", help="Number of points.")] = None,
     target_cv: Annotated[
         float | None, typer.Option(help="Instead of -n: the largest standard error, as a share of the area.")

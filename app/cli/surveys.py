@@ -109,21 +109,32 @@ def compare(
     id_: Id,
     earlier: Annotated[str, typer.Argument(metavar="EARLIER", help="Id of the earlier survey.")],
     zones: Zones = None,
+    sample: Annotated[
+        str | None, typer.Option(help="Sample from which intervals come; by default the newest with answers.")
+    ] = None,
+    earlier_sample: Annotated[str | None, typer.Option(help="The same of the earlier survey.")] = None,
+    labeller: Annotated[str | None, typer.Option(help="Whose answers count alone.")] = None,
+    earlier_labeller: Annotated[str | None, typer.Option(help="Whose answers count in the earlier season.")] = None,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what each class has gained and lost since an earlier survey, in hectares that both have observed."""
+    samples = {"sample": sample, "earlier_sample": earlier_sample}
+    samples |= {"labeller": labeller, "earlier_labeller": earlier_labeller}
     with Client() as client:
         found = client.survey_of(id_)
         if as_csv:
-            output.print_csv([found.compare_csv(earlier, zones)])
+            output.print_csv([found.compare_csv(earlier, zones, **samples)])
             return
-        rows = found.compare(earlier, zones)
+        rows = found.compare(earlier, zones, **samples)
     if as_json:
         output.show(rows, as_json)
         return
     of_class, of_ground = ("gain_ha", "loss_ha", "net_ha"), ("observed_ha", "only_earlier_ha", "only_later_ha")
-    _show_rows(("zone", "name", "class", *of_class, *of_ground), rows)
+    estimated = ("net_estimated_ha", "net_ci95_low_ha", "net_ci95_high_ha")
+    for row in rows:
+        row["net_ci95_low_ha"], row["net_ci95_high_ha"] = row["net_ci95_ha"] or (None, None)
+    _show_rows(("zone", "name", "class", *of_class, *of_ground, *estimated), rows)
 
 
 @survey.command()
@@ -160,7 +171,7 @@ def _show(found: Survey) -> None:
 def _show_rows(columns: tuple[str, ...], rows: list[Json]) -> None:
     shown = columns if any(row["zone"] for row in rows) else columns[2:]
     output.table(shown, ([row[name] for name in shown] for row in rows))
-    for why in {row["why"] for row in rows}:
+    for why in dict.fromkeys(row["why"] for row in rows if row["why"]):
         output.say(why)
 
 

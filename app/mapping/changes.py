@@ -1,18 +1,17 @@
 """The change of areas between two seasons, from two samples, or from two labellings of one sample."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
-from shapely.geometry import shape
 from sqlalchemy.orm import Session
 
 from app.core.errors import invalid, refuse_any
-from app.data import scenes
-from app.mapping import estimates, predictions, samples
+from app.mapping import estimates, sampled_maps, samples
 from app.tables import Sample
-from ml.estimation.change import change_at_points, change_of_areas
+from ml.estimation.change import PointChange, change_at_points, change_in_zone, change_of_areas
+from ml.estimation.sample import Floats
+from ml.estimation.sample import Sample as Answered
 from ml.estimation.values import Estimate
 from ml.faults import Fault
 
@@ -54,7 +53,7 @@ def between(
         estimates.of_sample(session, sample, name) for sample, name in ((earlier, earlier_labeller), (later, labeller))
     )
     changes = (
-        _at_points(session, later, labeller, earlier_labeller)
+        [each.net for each in at_points(session, later, labeller, earlier_labeller).changes()]
         if earlier.id == later.id
         else [
             change_of_areas(one.area, other.area)
@@ -69,18 +68,40 @@ def between(
     )
 
 
-def _at_points(session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None) -> list[Estimate]:
-    """The change of each class at the points that have a class in both seasons."""
+@dataclass(frozen=True)
+class BothSeasons:
+    """The points of a sample that have a class in two seasons.
+
+    answered: The points. ids: Their ids. before, after: Whether each is of each class, shape (points, classes).
+    """
+
+    answered: Answered
+    ids: tuple[int, ...]
+    before: Floats
+    after: Floats
+
+    def changes(self) -> Iterator[PointChange]:
+        """Yield the change of each class on all ground of the sample."""
+        for before, after in zip(self.before.T, self.after.T, strict=True):
+            yield change_at_points(self.answered, before, after)
+
+    def changes_in(self, points: Collection[int], area_ha: float) -> Iterator[PointChange]:
+        """Yield the change of each class in a zone. points: Ids of those in it. area_ha: Its sampled ground."""
+        members = np.isin(self.ids, list(points))
+        for before, after in zip(self.before.T, self.after.T, strict=True):
+            yield change_in_zone(self.answered, before, after, area_ha, members)
+
+
+def at_points(session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None) -> BothSeasons:
+    """The points of a sample that two labellers have labelled as they were in two seasons. Raises as `between`."""
     seasons = [estimates.used_points(session, sample, name) for name in (earlier_labeller, labeller)]
-    before, after = ({point.id: value for point, value in used} for used in seasons)
+    before = {point.id: value for point, value in seasons[0]}
     both = [(point, value) for point, value in seasons[1] if point.id in before]
     drawn, _ = samples.result(session, sample)
-    answered = estimates.answered(sample, drawn, both)
-    found = []
-    for item in drawn.frame.classes:
-        columns = ([float(known[point.id] == item.value) for point, _ in both] for known in (before, after))
-        found.append(change_at_points(answered, *(np.array(column) for column in columns)))
-    return found
+    values = np.array([item.value for item in drawn.frame.classes])
+    of_points = [before[point.id] for point, _ in both], [value for _, value in both]
+    was, is_ = ((np.array(column, dtype=np.int64)[:, None] == values).astype(np.float64) for column in of_points)
+    return BothSeasons(estimates.answered(sample, drawn, both), tuple(point.id for point, _ in both), was, is_)
 
 
 def _faults(
@@ -103,10 +124,11 @@ def _faults(
 
 
 def _same_ground(session: Session, *both: Sample) -> bool:
-    """Whether the scenes of two samples have nearly the same outline."""
-    named = (predictions.get(session, sample.prediction).scene for sample in both)
-    outlines = [shape(scenes.get(session, scene).info.footprint) for scene in named]
-    return bool(shapely.intersection(*outlines).area >= SAME_GROUND * shapely.union(*outlines).area)
+    """Whether the maps of two samples have nearly the same outline."""
+    ids = [sampled_maps.id_of(sample) for sample in both]
+    if ids[0] == ids[1]:
+        return True
+    return sampled_maps.same_ground(session, [sampled_maps.get(session, id_) for id_ in ids], SAME_GROUND)
 
 
 def _alike(one_ha: float, other_ha: float) -> bool:

@@ -10,7 +10,7 @@ from app.mapping import answers, sample_zones, samples
 from app.mapping.sample_zones import ZoneEstimate
 from app.tables import Sample
 from ml.estimation.estimate import SampleEstimates, estimate
-from ml.estimation.sample import Points, Strata
+from ml.estimation.sample import Floats, Points, Strata
 from ml.estimation.sample import Sample as Answered
 from ml.estimation.zones import MIN_POINTS
 from ml.faults import Note
@@ -91,8 +91,15 @@ def answered(sample: Sample, drawn: DrawnSample, used: Sequence[Used]) -> Answer
         mapped=np.array([classes.index(point.map_class) for point, _ in used], dtype=np.int64),
         reference=np.array([classes.index(value) for _, value in used], dtype=np.int64),
         cluster=np.array([point.cluster for point, _ in used], dtype=np.int64) if clustered else None,
+        size=_sizes(used),
     )
     return Answered(sample.design.kind, strata, columns)
+
+
+def _sizes(used: Sequence[Used]) -> Floats | None:
+    """The areas of the pixels of points; None if they were not kept when the sample was drawn."""
+    areas_ha = [point.area_ha for point, _ in used if point.area_ha is not None]
+    return np.array(areas_ha) if len(areas_ha) == len(used) else None
 
 
 def _notes(points: int, unusable: int, left: int, in_training: int) -> tuple[Note, ...]:

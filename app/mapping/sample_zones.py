@@ -7,10 +7,10 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
-from app.mapping import predictions, samples, zone_areas, zones
+from app.mapping import sampled_maps, samples, zone_areas, zones
 from app.services import Services
 from app.storage import Stored
-from app.tables import Sample, SampleZones, ZoneAreas, ZoneSet
+from app.tables import Sample, SampleZones, ZoneSet
 from ml.estimation.benchmark import benchmarked
 from ml.estimation.estimate import estimate
 from ml.estimation.rows import AreaRow
@@ -59,7 +59,8 @@ def task(services: Services, id_: str, name: str) -> Task | None:
         _, points = samples.result(session, sample)
         if session.get(SampleZones, (id_, name)) is not None:
             return None
-    map_ = predictions.stored(services, sample.prediction, samples.MAP)
+        source = sampled_maps.get(session, sampled_maps.id_of(sample))
+    map_ = sampled_maps.stored(services, source.id, source.file)
     in_order = sorted(points, key=lambda point: point.id)
     return Task(id_, found, map_, *(tuple(getattr(point, name) for point in in_order) for name in ("row", "col")))
 
@@ -91,10 +92,10 @@ def estimates(
     answered: The points with a class. ids: Their ids. whole: The rows of all ground. Raises `NotFound`.
     """
     found, places = zones.get(session, name), session.get(SampleZones, (sample.id, name))
-    measured = session.get(ZoneAreas, (sample.prediction, name))
+    measured = sampled_maps.by_zone(session, sampled_maps.get(session, sampled_maps.id_of(sample)), name)
     if places is None or measured is None:  # one of them was deleted a moment ago
         raise NotFound("zone set", name)
-    mapped_by_code, places_by_code = measured.classes.by_code, places.places.by_code
+    mapped_by_code, places_by_code = measured.by_code, places.places.by_code
     levels = _levels(found.zones)
     rows: dict[int, list[ZoneEstimate]] = {}
     for level in sorted(set(levels)):

@@ -1,4 +1,4 @@
-"""Samples: points of the map of a prediction that are drawn by chance, labelled by people, and estimated from."""
+"""Samples: points of a map that are drawn by chance, labelled by people, and estimated from."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,23 +15,23 @@ from app.core.rows import getter
 from app.data import scenes
 from app.jobs import lifecycle
 from app.learning import registry
-from app.mapping import predictions
+from app.mapping import predictions, sampled_maps
+from app.mapping.sampled_maps import SampledMap
 from app.requests.mapping import SampleRequest
 from app.services import Services
-from app.tables import Dataset, Prediction, Sample
+from app.tables import Dataset, Sample, Survey
 from ml.faults import Fault
 from ml.geo.grid import far_apart
 from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.sampling.plan import ErrorRates
 
-MAP, PROBABILITY = "classes.tif", "probability.tif"
 _OF_STRATA = {"strata", "allocation", "min_per_stratum"}
 _OF_CLUSTERS = {"cluster_px", "per_cluster"}
 get = getter(Sample, "sample")
 
 
 def create(services: Services, request: SampleRequest, once: IdempotentRequest) -> Sample:
-    """Accept a sample of the map of a prediction. Its job draws the points.
+    """Accept a sample of the map of a prediction or survey. Its job draws the points.
 
     Raises `Invalid` with all faults, and `Conflict` if the map is not there yet.
     """
@@ -43,9 +43,9 @@ def create(services: Services, request: SampleRequest, once: IdempotentRequest) 
     with services.database.write() as session:
         if earlier := once.earlier(session, id_):
             return get(session, earlier)
-        _check(session, request)
+        map_ = _check(session, request)
         job = lifecycle.create(session, id_, "sample")
-        sample = Sample(id=id_, prediction=request.map, design=request.design, title=request.title)
+        sample = Sample(id=id_, design=request.design, title=request.title, **sampled_maps.columns(map_))
         session.add(sample)
         session.flush()
         usage.check_jobs(session, services.settings)
@@ -53,12 +53,13 @@ def create(services: Services, request: SampleRequest, once: IdempotentRequest) 
     return sample
 
 
-def _check(session: Session, request: SampleRequest) -> None:
+def _check(session: Session, request: SampleRequest) -> SampledMap:
     refuse_any("invalid-sample", _faults(session, request))
-    prediction = predictions.get(session, request.map)
-    if prediction.products is None:
-        status = lifecycle.get(session, prediction.id).reported_status
-        raise Conflict("map-not-ready", f"Prediction {prediction.id!r} has no map: its job is {status}.")
+    map_ = sampled_maps.get(session, request.map)
+    if map_.products is None:
+        status = lifecycle.get(session, map_.id).reported_status
+        raise Conflict("map-not-ready", f"{map_.kind} {map_.id!r} has no map: its job is {status}.")
+    return map_
 
 
 def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
@@ -96,22 +97,21 @@ def _cluster_faults(design: Design) -> Iterator[Fault]:
 
 
 def _map_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
-    map_ = request.map
-    if map_.startswith("srv_"):
-        hint = "Draw a sample of each of its predictions."
-        yield Fault("no_surveys", "Samples of surveys are not offered yet.", hint, "/map")
-        return
     try:
-        prediction = predictions.get(session, map_)
+        map_ = sampled_maps.get(session, request.map)
     except NotFound as error:
-        yield Fault("unknown_map", error.detail, "GET /v1/predictions lists the predictions.", "/map")
+        hint = "GET /v1/predictions and GET /v1/surveys list the maps."
+        yield Fault("unknown_map", error.detail, hint, "/map")
         return
-    if "classes" not in prediction.config.outputs:
+    if "classes" not in map_.config.outputs:
         hint = 'Predict again with "classes" in config.outputs.'
         yield Fault("no_classes", "The prediction has no class map, from which the points are drawn.", hint, "/map")
-    if request.design.strata == "probability" and "probability" not in prediction.config.outputs:
-        hint = 'Predict again with "probability" in config.outputs, or take the strata "class".'
-        yield Fault("no_probability", "The prediction has not kept its probability.", hint, "/design/strata")
+    if request.design.strata == "probability" and not map_.keeps_probability:
+        of_survey = isinstance(map_.row, Survey)
+        detail = "A mosaic has no probability." if of_survey else "The prediction has not kept its probability."
+        again = "" if of_survey else 'Predict again with "probability" in config.outputs, or '
+        hint = f'{again}take the strata "class".'
+        yield Fault("no_probability", detail, hint[0].upper() + hint[1:], "/design/strata")
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Sample]:
@@ -127,27 +127,29 @@ def result(session: Session, sample: Sample) -> tuple[DrawnSample, Sequence[Samp
     return sample.drawn, sample.points
 
 
-def error_rates(session: Session, prediction: Prediction) -> ErrorRates:
-    """The errors of the model of a prediction on its test split, or why these are not those of the map."""
-    model = registry.get(session, prediction.model, str(prediction.version))
+def error_rates(session: Session, map_: SampledMap) -> ErrorRates:
+    """The errors of the model of a map on its test split, or why these are not those of the map."""
+    model = registry.get(session, map_.row.model, str(map_.row.version))
     test = model.metrics.test
     if test is None:
         return ErrorRates(why=predictions.NOT_SCORED)
-    if why := predictions.counted_otherwise(model, prediction.config):
+    if why := predictions.counted_otherwise(model, map_.config):
         return ErrorRates(why=why)
     return ErrorRates(np.asarray(test.confusion, dtype=np.int64))
 
 
-def training_masks(session: Session, prediction: Prediction) -> list[str] | None:
-    """The keys of the masks by which the model learnt, or its epoch was chosen, near the scene of a prediction.
+def training_masks(session: Session, map_: SampledMap) -> list[str] | None:
+    """The keys of the masks by which the model learnt, or its epoch was chosen, near the scenes of a map.
 
     None if that is not known: the model was imported, or its dataset is not there any more.
     """
-    version = registry.get(session, prediction.model, str(prediction.version))
+    version = registry.get(session, map_.row.model, str(map_.row.version))
     dataset = session.get(Dataset, version.dataset) if version.training and version.dataset else None
     if dataset is None or dataset.prepared is None:
         return None
-    here = scenes.get(session, prediction.scene).info.bbox
+    here = [scene.info.bbox for scene in sampled_maps.scenes_of(session, map_)]
     boxes = {name: row.info.bbox for name, row in scenes.by_id(session, dataset.scenes).items()}
     masks = (dataset.prepared.masks.get(split, {}) for split in ("train", "val"))
-    return [key for split in masks for name, key in split.items() if not far_apart(here, boxes[name])]
+    return [
+        key for split in masks for name, key in split.items() if not all(far_apart(box, boxes[name]) for box in here)
+    ]

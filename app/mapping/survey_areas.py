@@ -1,6 +1,6 @@
 """The areas of a survey by zone, and how they differ from those of another survey."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,31 +14,41 @@ from app.services import Services
 from app.storage import Stored
 from app.tables import Survey, SurveyChange, SurveyZoneAreas, ZoneSet
 from ml.contract import ClassDef
+from ml.estimation.change import PointChange
 from ml.surveys.change import Change, Transitions, change_of, class_faults
 from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import Zone
 
-NO_SAMPLE = (
-    "No interval: it needs a sample of points with answers for both surveys. Errors of both maps look like change, so "
-    "this is what the maps say, and no estimate of what has changed."
-)
 NOT_BOTH = "No pixel was observed in both surveys, so nothing is known of the change."
 WARP_COST = 4  # measuring a pixel of two mosaics takes as long as this number of pixels of one map
+
+
+@dataclass(frozen=True)
+class EstimatedChange:
+    """The estimated change of a class. n: Numbers of points, earlier and later. method: As in `changes.SOURCES`."""
+
+    change: PointChange
+    n: tuple[int, int]
+    method: str
+
+
+Told = Callable[[str, Change, Zone | None], EstimatedChange | str]  # of a class: what samples tell, or why they do not
 
 
 @dataclass(frozen=True)
 class ChangeRow:
     """The change of one class in the whole ground of two surveys, or in a zone, in hectares.
 
-    change: None if no ground was observed in both. unobserved_ha: Ground that neither has observed; None without zones.
-    why: Why there is no interval, or nothing.
+    change: What the maps say. known: Whether any ground was observed in both. estimated: What samples tell; None if
+    there are none, for the reason in `why`. unobserved_ha: Ground that neither has observed; None without zones.
     """
 
     class_name: str
     change: Change
     known: bool
     unobserved_ha: float | None
-    why: str
+    why: str | None
+    estimated: EstimatedChange | None = None
     zone: Zone | None = None
 
 
@@ -117,27 +127,37 @@ def measure_change(services: Services, wanted: ChangeTask) -> None:
     zone_areas.record(services, row, used)
 
 
-def changes(session: Session, survey: Survey, earlier: str, name: str | None) -> Iterator[ChangeRow]:
-    """The change of each class since an earlier survey, by zone or in all, once it was measured. Raises `NotFound`."""
+def changes(session: Session, survey: Survey, earlier: str, name: str | None, told: Told) -> Iterator[ChangeRow]:
+    """The change of each class since an earlier survey, by zone or in all, once it was measured.
+
+    told: Tells what samples say of the change of a class. Raises `NotFound`.
+    """
     measured = _measured(session, survey.id, earlier, name)
     if measured is None:  # one of what it needs was deleted a moment ago
         raise NotFound("survey", earlier)
     classes = surveys.classes_of(session, survey)
     if name is None:
-        yield from _rows(measured.whole or {}, classes, None)
+        yield from _rows(measured.whole or {}, classes, None, told)
         return
     by_code = measured.by_zone.by_code if measured.by_zone else {}
     for zone in zones.get(session, name).zones:
-        yield from _rows(by_code.get(zone.code, {}), classes, zone)
+        yield from _rows(by_code.get(zone.code, {}), classes, zone, told)
 
 
-def _rows(area_ha: dict[int, float], classes: tuple[ClassDef, ...], zone: Zone | None) -> Iterator[ChangeRow]:
+def _rows(
+    area_ha: dict[int, float], classes: tuple[ClassDef, ...], zone: Zone | None, told: Told
+) -> Iterator[ChangeRow]:
     for item in predictions.told(classes):
         change = change_of(area_ha, classes.index(item))
         seen_ha = change.observed_ha + change.only_earlier_ha + change.only_later_ha
         unobserved_ha = zone_areas.rest_of(zone, seen_ha) if zone else None
         known = change.observed_ha > 0
-        yield ChangeRow(item.name, change, known, unobserved_ha, NO_SAMPLE if known else NOT_BOTH, zone)
+        found = told(item.name, change, zone) if known else NOT_BOTH
+        if isinstance(found, str):
+            yield ChangeRow(item.name, change, known, unobserved_ha, found, zone=zone)
+        else:
+            why = found.change.net.why or found.change.gain.why
+            yield ChangeRow(item.name, change, known, unobserved_ha, why, found, zone)
 
 
 def _measured(session: Session, survey: str, earlier: str, name: str | None) -> Transitions | None:

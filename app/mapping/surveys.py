@@ -39,7 +39,7 @@ NO_ESTIMATE = (
     "The errors of the model are known for scenes like those of its test split, and not for a mosaic of many. A sample "
     "of points gives an estimate."
 )
-_SAME_MAP = ("threshold", "engine", "precision", "device")  # settings on which the classes of a map depend
+_SAME_MAP = ("threshold", "engine", "precision", "device")  # and views: on what the classes of a map depend
 _IDS = 500  # in one statement: databases limit the number of parameters
 get = getter(Survey, "survey")
 
@@ -181,8 +181,12 @@ def _check_grid(request: SurveyRequest, chosen: Iterable[Scene]) -> None:
 def _made(session: Session, found: Sequence[Scene], model: ModelVersion, config: PredictConfig) -> dict[str, str]:
     """The newest predictions, by their scenes, that have already made the map that a survey needs."""
 
+    def views(of_map: PredictConfig) -> int:
+        return of_map.views or model.config.views
+
     def same(row: Prediction) -> bool:
-        return all(getattr(row.config, name) == getattr(config, name) for name in _SAME_MAP)
+        alike = all(getattr(row.config, name) == getattr(config, name) for name in _SAME_MAP)
+        return alike and views(row.config) == views(config)
 
     made = dict[str, str]()
     for some in _batches([scene.id for scene in found]):

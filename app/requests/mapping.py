@@ -35,7 +35,7 @@ class SampleRequest(Frozen):
 
     model_config = example({"map": "prd_1", "design": {"kind": "stratified", "n": 400, "seed": 0}})
 
-    map: Reference = Field(description="Id of a prediction whose job has succeeded.")
+    map: Reference = Field(description="Id of a prediction or survey whose job has succeeded.")
     zones: Reference | None = Field(None, description="Not offered yet: null.")
     design: Design = Field(Design(), description="Either `n` or `target_cv` must be given.")
     title: Title | None = None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.columns import Base, Owned, keep_as_json, now
@@ -14,21 +14,26 @@ keep_as_json(Design, DrawnSample, list[SamplePoint], PlacesByZone)
 
 
 class Sample(Titled, Owned, Base):
-    """A probability sample of the map of a prediction; `id` is also the id of its job.
+    """A probability sample of a map; `id` is also the id of its job.
 
+    prediction, survey: Whose map it is; one of both is None.
     drawn, points: The result; None until the job succeeded. The points are read only where they are needed.
     """
 
     __tablename__ = "samples"
 
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    prediction: Mapped[str] = mapped_column(ForeignKey("predictions.id"), index=True)
+    prediction: Mapped[str | None] = mapped_column(ForeignKey("predictions.id"), index=True)
+    survey: Mapped[str | None] = mapped_column(ForeignKey("surveys.id"), index=True)
     design: Mapped[Design]
     drawn: Mapped[DrawnSample | None]
     points: Mapped[list[SamplePoint] | None] = mapped_column(deferred=True)
     created: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_samples_created", "tenant", "created", "id"),)
+    __table_args__ = (
+        Index("ix_samples_created", "tenant", "created", "id"),
+        CheckConstraint("(prediction IS NULL) <> (survey IS NULL)", name="ck_samples_map"),
+    )
 
 
 class SampleAnswer(Owned, Base):

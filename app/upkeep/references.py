@@ -204,6 +204,7 @@ NEEDS = (
     Reference("evaluation", "run", _runs(_evaluations_of)),
     Reference("prediction", "survey", _by(SurveyScene.survey, SurveyScene.prediction)),
     Reference("prediction", "sample", _by(Sample.id, Sample.prediction)),
+    Reference("survey", "sample", _by(Sample.id, Sample.survey)),
     Reference("version", "training", _trainings_from),
     Reference("version", "evaluation", _of_versions(Evaluation)),
     Reference("version", "prediction", _of_versions(Prediction)),

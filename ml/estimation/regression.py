@@ -59,12 +59,12 @@ def regression(
         if members is None and se > NO_SPREAD:
             factor = max(factor, t_between(known.degrees))
     if members is not None:
-        se = max(se, _typical_se(sample, residuals, here))
+        se = max(se, typical_se(sample, residuals, here))
     missed = factor * se if se > NO_SPREAD else wilson(0.0, effective_units(sample, here), factor)[1]
     return Estimate(value, area_ha * se, _within(value, area_ha * missed, area_ha))
 
 
-def _typical_se(sample: Sample, residuals: Floats, members: NDArray[np.bool_]) -> float:
+def typical_se(sample: Sample, residuals: Floats, members: NDArray[np.bool_]) -> float:
     """The standard error of the mean residual in a zone, if its points vary as all of their strata do."""
     weights = sample.weights_ha[members]
     variances = sample.variances(residuals)[sample.points.stratum[members]]

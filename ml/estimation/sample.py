@@ -40,7 +40,7 @@ class Points:
 
     stratum: Index into the `Strata`. mapped, reference: Index of the class on the map, and of the true class. zone:
     Index of the zone in which the point lies, or `NO_ZONE`. cluster: The number of the point's cluster, in a cluster
-    sample.
+    sample. size: Ground area of the point's pixel, in any unit; without it, the pixels of a stratum are of equal size.
     """
 
     stratum: Integers
@@ -48,6 +48,7 @@ class Points:
     reference: Integers
     zone: Integers | None = None
     cluster: Integers | None = None
+    size: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,12 @@ class Sample:
 
     @cached_property
     def weights_ha(self) -> Floats:
-        """The hectares that each point stands for, shape (points,): the area of its stratum by its number of points."""
-        stratum = self.points.stratum
-        weights: Floats = (self.strata.area_ha / np.maximum(self._points_by_stratum, 1))[stratum]
+        """The hectares that each point stands for, shape (points,): an equal part of the area of its stratum.
+
+        Where pixels are of different size, like those of degrees far from each other, the part is by their size. The
+        totals are then the separate ratio estimates with size as the auxiliary (Cochran 1977, section 6.10).
+        """
+        weights: Floats = self.strata.area_ha[self.points.stratum] * self._parts
         return weights
 
     def of_strata(self, which: NDArray[np.bool_]) -> tuple["Sample", NDArray[np.bool_]]:
@@ -184,9 +188,17 @@ class Sample:
         factors: Floats = np.where(drawn > 1, self.not_drawn * drawn / np.maximum(drawn - 1, 1), 0.0)
         return factors
 
+    @cached_property
+    def _parts(self) -> Floats:
+        """The part of its stratum that each point stands for, shape (points,); those of a stratum add up to 1."""
+        stratum = self.points.stratum
+        size = np.ones(len(stratum)) if self.points.size is None else self.points.size
+        of_stratum = np.bincount(stratum, size, minlength=len(self.strata.area_ha))
+        parts: Floats = size / of_stratum[stratum]
+        return parts
+
     def _means(self, values: Floats) -> Floats:
         """The mean of `values` in each stratum, shape (strata, k)."""
-        sums = np.zeros((len(self.strata.area_ha), values.shape[1]))
-        np.add.at(sums, self.points.stratum, values)
-        means: Floats = sums / np.maximum(self._points_by_stratum, 1)[:, None]
+        means = np.zeros((len(self.strata.area_ha), values.shape[1]))
+        np.add.at(means, self.points.stratum, self._parts[:, None] * values)
         return means

@@ -95,7 +95,8 @@ class Expected(Frozen):
 class DrawnSample(Frozen):
     """A sample that was drawn, without its points.
 
-    expected: By class; empty if nothing can be expected, for the reason in `why`.
+    expected: By class; empty if nothing can be expected, for the reason in `why`. crs: WKT of the CRS of the map; empty
+    in samples that were drawn before it was kept.
     """
 
     frame: Frame
@@ -104,6 +105,7 @@ class DrawnSample(Frozen):
     why: str | None = None
     notes: tuple[Note, ...] = ()
     software: dict[str, str] = Field(default_factory=dict)
+    crs: str = ""
 
 
 class SamplePoint(Frozen):
@@ -112,7 +114,8 @@ class SamplePoint(Frozen):
     id: 1, 2, ... in random order, which tells nothing of the strata. lon, lat: Centre of the pixel in degrees of WGS
     84. row, col: From 0. stratum: Key of its stratum. map_class: Value of its class on the map. in_training: Whether
     the model was trained on it; None if that is not known. cluster: The number of its cluster, 1, 2, ... in random
-    order; None but in a cluster sample.
+    order; None but in a cluster sample. scene: The number of the scene from which the pixel comes, in a sample of a
+    mosaic. area_ha: Ground area of the pixel in hectares; None in samples that were drawn before it was kept.
     """
 
     id: int
@@ -124,3 +127,5 @@ class SamplePoint(Frozen):
     map_class: int
     in_training: bool | None = None
     cluster: int | None = None
+    scene: int | None = None
+    area_ha: float | None = None

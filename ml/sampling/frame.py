@@ -9,7 +9,7 @@ import numpy as np
 
 from ml.contract import MAP_NODATA, ClassDef
 from ml.faults import Fault, InputRefused
-from ml.geo.areas import count_by_class, window_areas
+from ml.geo.areas_by_pixel import areas_by_pixel_ha
 from ml.geo.grid import Grid, grid_of
 from ml.geo.raster import open_raster
 from ml.geo.watched import Through, unwatched
@@ -35,8 +35,9 @@ def read_frame(classes: Path, names: Sequence[ClassDef], rule: str, through: Thr
     pixels, area_ha = np.zeros(256, np.int64), np.zeros(256)
     for window, values in windows(classes, through):
         digest.update(values.tobytes())
-        counts = count_by_class(values, window_areas(grid, window))
-        pixels, area_ha = pixels + counts[0], area_ha + counts[1]
+        flat, pixels_ha = values.ravel(), areas_by_pixel_ha(grid, window).ravel()
+        pixels += np.bincount(flat, minlength=256)
+        area_ha += np.bincount(flat, pixels_ha, minlength=256)
     known = [item.value for item in names]
     if not pixels[known].sum():
         raise InputRefused(Fault("empty_map", "No pixel of the map has a class.", "Predict a scene that has data."))

@@ -29,8 +29,14 @@ _TYPES: dict[type, str] = {bool: FieldType.boolean, int: FieldType.integer, floa
 Rows = Sequence[Mapping[str, Any]]
 
 
-def point_rows(sample: DrawnSample, points: Sequence[SamplePoint], *, map_class: bool) -> list[dict[str, Any]]:
-    """What is told of each point, by name. map_class: Whether also what the map says there."""
+def point_rows(
+    sample: DrawnSample, points: Sequence[SamplePoint], *, map_class: bool, scenes: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """What is told of each point, by name.
+
+    map_class: Whether also what the map says there. scenes: Names of the scenes of a mosaic, in the order of their
+    numbers: that of the point's pixel is told.
+    """
     names = {item.value: item.name for item in sample.frame.classes}
     inclusion = {stratum.key: stratum.inclusion for stratum in sample.strata}
 
@@ -40,7 +46,14 @@ def point_rows(sample: DrawnSample, points: Sequence[SamplePoint], *, map_class:
 
     clustered = ("cluster",) if points and points[0].cluster is not None else ()
     plain = ("id", "lon", "lat", "row", "col", *clustered, "in_training")
-    return [{name: getattr(point, name) for name in plain} | (of_map(point) if map_class else {}) for point in points]
+
+    def of_scene(point: SamplePoint) -> dict[str, Any]:
+        return {} if scenes is None or point.scene is None else {"scene": scenes[point.scene - 1]}
+
+    return [
+        {name: getattr(point, name) for name in plain} | of_scene(point) | (of_map(point) if map_class else {})
+        for point in points
+    ]
 
 
 def as_csv(rows: Rows) -> str:

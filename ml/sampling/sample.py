@@ -7,6 +7,7 @@ import numpy as np
 
 from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
+from ml.geo.areas import pixel_area_ha
 from ml.geo.grid import Grid
 from ml.geo.watched import WatchedRows
 from ml.progress import Watch, silent
@@ -29,7 +30,7 @@ def draw_sample(
     rates: ErrorRates,
     watch: Watch = silent,
     probability: Path | None = None,
-) -> tuple[DrawnSample, tuple[SamplePoint, ...]]:
+) -> tuple[DrawnSample, Sequence[SamplePoint]]:
     """Draw a sample of a class map.
 
     classes: Path of the uint8 map. names: All its classes. rates: From which the size, the allocation by Neyman, and
@@ -65,7 +66,14 @@ def draw_sample(
     strata = plan.strata(counts, inclusion)
     if clusters:
         strata = tuple(stratum.model_copy(update={"clusters": clusters.blocks}) for stratum in strata)
-    drawn = DrawnSample(frame=frame, strata=strata, expected=plan.expected(counts), why=plan.why, software=software())
+    drawn = DrawnSample(
+        frame=frame,
+        strata=strata,
+        expected=plan.expected(counts),
+        why=plan.why,
+        software=software(),
+        crs=grid.crs.to_wkt(),
+    )
     rows.end()
     keys = [plan.key_of(value) for value in pixels.classes.tolist()]
     return drawn, _points(pixels, grid, keys, None if clusters is None else clusters.cluster)
@@ -88,7 +96,8 @@ def _by_probability(
         ranges.unlink(missing_ok=True)
     keys = [plan.key_of(value) for value in pixels.classes.tolist()]
     mapped = map_values(classes, pixels.rows, pixels.cols, rows.of("")).astype(np.int64)
-    drawn = DrawnSample(frame=frame, strata=plan.strata(counts, None), why=plan.why, software=software())
+    strata = plan.strata(counts, None)
+    drawn = DrawnSample(frame=frame, strata=strata, why=plan.why, software=software(), crs=grid.crs.to_wkt())
     rows.end()
     return drawn, _points(Pixels(pixels.rows, pixels.cols, mapped), grid, keys, None)
 
@@ -107,8 +116,16 @@ def _points(pixels: Pixels, grid: Grid, strata: Sequence[str], clusters: Ints | 
     x, y = grid.xy(pixels.cols + 0.5, pixels.rows + 0.5)
     lon, lat = (np.round(np.asarray(each), _DECIMALS).tolist() for each in grid.operation.transformer.transform(x, y))
     of_cluster = [None] * len(lon) if clusters is None else clusters.tolist()
-    columns = lon, lat, pixels.rows.tolist(), pixels.cols.tolist(), pixels.classes.tolist(), of_cluster, strata
-    return tuple(
-        SamplePoint(id=number, lon=east, lat=north, row=row, col=col, stratum=stratum, map_class=value, cluster=cluster)
-        for number, (east, north, row, col, value, cluster, stratum) in enumerate(zip(*columns, strict=True), 1)
-    )
+    area_ha = pixel_area_ha(grid, pixels.rows + 0.5, pixels.cols + 0.5).tolist()
+    columns = {
+        "lon": lon,
+        "lat": lat,
+        "row": pixels.rows.tolist(),
+        "col": pixels.cols.tolist(),
+        "map_class": pixels.classes.tolist(),
+        "cluster": of_cluster,
+        "stratum": strata,
+        "area_ha": area_ha,
+    }
+    rows = zip(*columns.values(), strict=True)
+    return tuple(SamplePoint(id=number, **dict(zip(columns, row, strict=True))) for number, row in enumerate(rows, 1))

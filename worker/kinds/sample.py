@@ -1,4 +1,4 @@
-"""Samples: draw points of a class map, and flag those that lie on labels of the model's training."""
+"""Samples: draw points of a class map or mosaic, and flag those that lie on labels of the model's training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +7,13 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.learning import registry
-from app.mapping import predictions, samples
+from app.mapping import sampled_maps, samples
 from app.services import Services
 from app.storage import Stored
 from ml.faults import Note
 from ml.sampling.design import SamplePoint
 from ml.sampling.sample import draw_sample
+from ml.sampling.sources import with_scenes
 from ml.sampling.training_labels import labelled
 from worker import scratch
 from worker.context import JobContext, Outcome
@@ -27,17 +28,18 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Draw the sample of the job. The outcome has no files. folder: scratch folder, beside which the inputs are."""
     with services.database.read() as session:
         sample = samples.get(session, context.claim.job_id)
-        prediction = predictions.get(session, sample.prediction)
-        classes = registry.get(session, prediction.model, str(prediction.version)).contract.classes
-        rates, masks = samples.error_rates(session, prediction), samples.training_masks(session, prediction)
+        source = sampled_maps.get(session, sampled_maps.id_of(sample))
+        classes = registry.get(session, source.row.model, str(source.row.version)).contract.classes
+        rates, masks = samples.error_rates(session, source), samples.training_masks(session, source)
     take = scratch.fetcher(services.store, folder)
-    map_ = take(predictions.stored(services, prediction.id, samples.MAP).object)
-    probability = (
-        take(predictions.stored(services, prediction.id, samples.PROBABILITY).object)
-        if sample.design.strata == "probability"
-        else None
-    )
-    drawn, points = draw_sample(map_, classes, sample.design, rates, context.watch, probability)
+
+    def taken(name: str) -> Path:
+        return take(sampled_maps.stored(services, source.id, name).object)
+
+    probability = taken(sampled_maps.PROBABILITY) if sample.design.strata == "probability" else None
+    drawn, points = draw_sample(taken(source.file), classes, sample.design, rates, context.watch, probability)
+    if sample.survey is not None:
+        points = with_scenes(points, taken(sampled_maps.SOURCES))
     flagged, notes = _flagged(points, None if masks is None else [take(key) for key in masks])
     for note in notes:
         context.log(f"note: {note.detail}")

@@ -8,20 +8,20 @@ from pydantic import Field
 from app import tables
 from app.api.documents.base import Document, Page, Software, Title
 from app.api.documents.jobs import Job
-from app.mapping import answers
+from app.mapping import answers, sampled_maps
 from ml.faults import Note
 from ml.sampling.agreement import Agreement
 from ml.sampling.design import Design, Expected, Frame, Stratum
 
 
 class Sample(Document):
-    """A probability sample of the map of a prediction.
+    """A probability sample of the map of a prediction, or of the mosaic of a survey.
 
     `frame`, `strata`, `n`, `software` are null, and `expected` and `notes` empty, until the job has succeeded.
     """
 
     id: str = Field(description="Id of the sample, which is also the id of its job.")
-    map: str = Field(description="Id of the prediction.")
+    map: str = Field(description="Id of the prediction or survey.")
     zones: None = None
     design: Design
     title: Title
@@ -43,7 +43,7 @@ class Sample(Document):
         drawn = row.drawn
         return cls(
             id=row.id,
-            map=row.prediction,
+            map=sampled_maps.id_of(row),
             design=row.design,
             title=row.title,
             created=row.created,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from app.api.documents.base import Document, Link, Omitted, Page, Software, Titl
 from app.api.documents.jobs import Job, Status
 from app.api.documents.stac import MEDIA_TYPES, Geometry
 from app.mapping.survey_areas import ChangeRow as MeasuredChange
+from app.mapping.survey_areas import EstimatedChange
 from app.mapping.surveys import Member
 from ml.config import PredictConfig
 from ml.surveys.order import Rule
@@ -160,8 +161,23 @@ class ChangeRow(Document):
     only_earlier_ha: float = Field(description="Hectares that only the earlier survey has observed.")
     only_later_ha: float = Field(description="Hectares that only the later survey has observed.")
     unobserved_ha: float | None = Field(description="Hectares of the zone that neither has observed; null for a whole.")
-    net_ci95_ha: tuple[float, float] | None = Field(description="95 % interval of `net_ha`; null without a sample.")
-    why: str = Field(description="Why other fields of the row are null.")
+    net_ci95_ha: tuple[float, float] | None = Field(
+        description="95 % interval of `net_estimated_ha`; null without samples, for the reason in `why`."
+    )
+    why: str | None = Field(description="Why other fields of the row are null.")
+    gain_estimated_ha: float | None = Field(
+        None, description="Gain, estimated from the points of one sample that were labelled for both seasons."
+    )
+    gain_ci95_ha: tuple[float, float] | None = Field(None, description="95 % interval of `gain_estimated_ha`.")
+    loss_estimated_ha: float | None = Field(None, description="Loss, estimated as `gain_estimated_ha`.")
+    loss_ci95_ha: tuple[float, float] | None = Field(None, description="95 % interval of `loss_estimated_ha`.")
+    net_estimated_ha: float | None = Field(
+        None, description="Net change, estimated from answers for both seasons; what can be published."
+    )
+    net_se_ha: float | None = Field(None, description="Standard error of `net_estimated_ha`.")
+    earlier_n: int | None = Field(None, description="Number of points with an answer for the earlier season.")
+    later_n: int | None = Field(None, description="Number of points with an answer for the later season.")
+    method: str | None = Field(None, description="Name of the estimator: independent, or same points.")
     parent: Omitted[str] = Field(None, description="Code of what the zone is a part of; left out if it is unknown.")
     overlap_ha: Omitted[float] = Field(
         None, description="Hectares of the zone that lie in other zones too; left out for the whole ground."
@@ -184,18 +200,41 @@ class ChangeRow(Document):
             only_earlier_ha=change.only_earlier_ha,
             only_later_ha=change.only_later_ha,
             unobserved_ha=row.unobserved_ha,
-            net_ci95_ha=None,
             why=row.why,
+            **_estimates(row.estimated),
             parent=zone and zone.parent,
             overlap_ha=zone and zone.overlap_ha,
         )
 
 
+def _estimates(found: EstimatedChange | None) -> dict[str, Any]:
+    if found is None:
+        return {"net_ci95_ha": None}
+    change = found.change
+    return {
+        "gain_estimated_ha": change.gain.value,
+        "gain_ci95_ha": change.gain.ci95,
+        "loss_estimated_ha": change.loss.value,
+        "loss_ci95_ha": change.loss.ci95,
+        "net_estimated_ha": change.net.value,
+        "net_se_ha": change.net.se,
+        "net_ci95_ha": change.net.ci95,
+        "earlier_n": found.n[0],
+        "later_n": found.n[1],
+        "method": found.method,
+    }
+
+
 class ChangeTable(Document):
-    """How a survey differs from an earlier one. Classes have rows as those of `AreaTable`."""
+    """How a survey differs from an earlier one. Classes have rows as those of `AreaTable`.
+
+    `earlier_sample` and `later_sample` are the samples from which intervals come, null if there are none.
+    """
 
     survey: str
     earlier: str
+    earlier_sample: str | None = None
+    later_sample: str | None = None
     items: tuple[ChangeRow, ...]
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import func, select
 
 from app.jobs import claims, lifecycle
 from app.jobs.kinds import KINDS
-from app.mapping import samples
 from app.services import Services
 from app.storage import new_place
 from app.tables import Job, ModelVersion, Prediction, Sample, SampleAnswer
@@ -35,6 +34,7 @@ from worker import attempt
 from worker.context import JobContext
 
 NAMES = ("other", "sugarcane")
+MAP = "classes.tif"
 KNOWN = np.where(TRUTH[0] == 255, 0, TRUTH[0])  # the truth at every pixel, also where it was no label
 
 
@@ -76,11 +76,11 @@ def do(services: Services) -> Perform:
 def prediction(http: httpx.Client, services: Services, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of a prediction of s1, whose map is replaced by one with known errors: the tiny net maps one class."""
     id_ = str(http.get("/v1/predictions?status=successful").json()["features"][-1]["id"])  # the first that was made
-    path = write_map(tmp_path_factory.mktemp("map") / samples.MAP, with_errors(KNOWN))
+    path = write_map(tmp_path_factory.mktemp("map") / MAP, with_errors(KNOWN))
     with services.database.write() as session:
         row = session.get_one(Prediction, id_)
-        stored = services.store.put(path, new_place("predictions", id_, samples.MAP))
-        row.products = {**(row.products or {}), samples.MAP: stored}
+        stored = services.store.put(path, new_place("predictions", id_, MAP))
+        row.products = {**(row.products or {}), MAP: stored}
         version = session.get_one(ModelVersion, (row.model, row.version))
         tested = Metrics.from_confusion(np.array([[1900, 100], [200, 1800]]))
         version.metrics = version.metrics.model_copy(update={"test": tested})
@@ -215,7 +215,7 @@ def test_a_sample_of_clusters_has_the_error_between_them(http: httpx.Client, do:
 
 def test_the_frame_is_the_map(http: httpx.Client, do: Perform, prediction: str, tmp_path: Path) -> None:
     frame = http.get(draw(http, do, prediction)).json()["frame"]
-    map_ = tmp_path / samples.MAP
+    map_ = tmp_path / MAP
     map_.write_bytes(http.get(f"/v1/predictions/{prediction}/classes.tif").content)
     with rasterio.open(map_) as file:
         image = file.read(1)
@@ -419,7 +419,7 @@ def test_a_target_gives_the_size(http: httpx.Client, do: Perform, prediction: st
 @pytest.mark.parametrize(
     ("body", "faults"),
     [
-        ({"map": "srv_1", "zones": "counties"}, {"no_surveys", "no_zones", "size_of_sample"}),
+        ({"map": "srv_1", "zones": "counties"}, {"unknown_map", "no_zones", "size_of_sample"}),
         ({"map": "prd_1", "design": {"n": 5, "target_cv": 0.1}}, {"unknown_map", "size_of_sample"}),
         (
             {"map": "prd_1", "design": {"kind": "random", "n": 50, "allocation": "equal", "min_per_stratum": 5}},

@@ -119,6 +119,8 @@ def test_a_survey_maps_what_is_not_mapped_yet_and_each_pixel_comes_from_the_newe
     listed = http.get("/v1/surveys").json()["items"]
     assert [item["id"] for item in listed] == [again.json()["id"], id_]
     assert http.patch(f"/v1/surveys/{id_}", json={"title": None}).json()["title"] is None
+    assert ask(http, config={"views": 8}).json()["job"]["total"] == 4, "maps of one view are not those of eight"
+    assert ask(http, config={"views": 1}).json()["job"]["total"] == 1
 
 
 @pytest.mark.usefixtures("fields")

@@ -81,7 +81,7 @@ def test_a_systematic_sample_is_computed_as_a_random_one() -> None:
 def test_the_change_at_the_same_points_takes_their_covariance_into_account() -> None:
     before, after = np.repeat([1, 1, 0, 0], [40, 5, 3, 52]), np.repeat([1, 0, 1, 0], [40, 5, 3, 52])
     sample = Sample("random", ALL, Points(np.zeros(100, dtype=int), before, after))
-    change = change_at_points(sample, before.astype(float), after.astype(float))
+    change = change_at_points(sample, before.astype(float), after.astype(float)).net
     seasons = np.cov(before, after)
     variance = seasons[0, 0] + seasons[1, 1] - 2 * seasons[0, 1]
     assert value_and_se(change) == pytest.approx((-2, 100 * np.sqrt(variance / 100)))
@@ -99,7 +99,7 @@ def test_the_change_at_the_same_points_takes_their_covariance_into_account() -> 
 def test_no_change_at_any_point_leaves_room_for_both() -> None:
     truth = np.repeat([1.0, 0.0], 25)
     sample = Sample("random", ALL, Points(np.zeros(50, dtype=int), truth.astype(int), truth.astype(int)))
-    found = change_at_points(sample, truth, truth)
+    found = change_at_points(sample, truth, truth).net
     missed = 100 * wilson(0, 50)[1]
     assert value_and_se(found) == (0, 0)
     assert found.ci95 == pytest.approx((-missed, missed))
