@@ -1,4 +1,4 @@
-"""The catalogue of everything that lies on the ground: scenes, maps and model versions, searched as one.
+"""The catalogue of everything that lies on the ground: scenes, maps, surveys and model versions, searched as one.
 
 A search goes through the collections one after the other. The token of a page names the collection and the page in it.
 """
@@ -15,16 +15,16 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app.core import paging
-from app.core.errors import invalid
+from app.core.errors import NotFound, invalid
 from app.core.paging import Page, bad_token
 from app.data import scenes
 from app.data.scenes import BBox, Interval
 from app.learning import registry, training_ground
-from app.mapping import predictions
-from app.tables import DatasetScenes, ModelVersion, Prediction, Scene
+from app.mapping import predictions, surveys
+from app.tables import DatasetScenes, ModelVersion, Prediction, Scene, Survey, SurveyScene
 
 MOST_ITEMS = 1000
-Row = Scene | Prediction | ModelVersion
+Row = Scene | Prediction | Survey | ModelVersion
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,10 @@ def _of_predictions(session: Session, rows: Sequence[Prediction]) -> list[BaseGe
     return [shape(of[row.scene].info.footprint) if row.scene in of else None for row in rows]
 
 
+def _of_surveys(session: Session, rows: Sequence[Survey]) -> list[BaseGeometry | None]:
+    return [shape(surveys.footprint(session, row.id)) for row in rows]
+
+
 def _of_models(session: Session, rows: Sequence[ModelVersion]) -> list[BaseGeometry | None]:
     known = training_ground.grounds(session, rows)
     return [known.get(row.dataset or "") for row in rows]
@@ -158,6 +162,21 @@ def _scenes_extent(session: Session) -> Extent:
 def _predictions_extent(session: Session) -> Extent:
     mapped = Scene.id.in_(select(Prediction.scene))
     return Extent(_box(session, mapped), *_times(session, Scene.acquired, mapped))
+
+
+def _surveys_extent(session: Session) -> Extent:
+    of_surveys = select(SurveyScene.prediction).join(Survey, Survey.id == SurveyScene.survey)
+    of_surveys = of_surveys.where(Survey.products.is_not(None))
+    mapped = Scene.id.in_(select(Prediction.scene).where(Prediction.id.in_(of_surveys)))
+    return Extent(_box(session, mapped), *_times(session, Scene.acquired, mapped))
+
+
+def _survey(session: Session, id_: str) -> Survey:
+    """A survey that has a mosaic. Raises `NotFound`."""
+    row = surveys.get(session, id_)
+    if row.products is None:
+        raise NotFound("item", id_)
+    return row
 
 
 def _models_extent(session: Session) -> Extent:
@@ -182,6 +201,7 @@ def _times(session: Session, column: Any, *which: Any) -> tuple[datetime | None,
 COLLECTIONS = {
     "scenes": Collection(scenes.find, scenes.get, _of_scenes, _scenes_extent),
     "predictions": Collection(_maps, predictions.get, _of_predictions, _predictions_extent),
+    "surveys": Collection(surveys.made, _survey, _of_surveys, _surveys_extent),
     "models": Collection(training_ground.find, registry.resolve, _of_models, _models_extent),
 }
 

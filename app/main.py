@@ -33,6 +33,7 @@ from app.api import (
     sheets,
     signed_urls,
     stac,
+    survey_tiles,
     surveys,
     tenants,
     tiles,
@@ -124,7 +125,8 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, sheets, predictions, surveys, samples, estimates, zones, processes, keys, audit),
+        *(schedules, stac, tiles, sheets, predictions, survey_tiles, surveys, samples, estimates, zones, processes),
+        *(keys, audit),
         *(tenants, signed_urls, webhooks, health, home),
     )
     for module in modules:

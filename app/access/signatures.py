@@ -30,7 +30,7 @@ SIGNABLE = re.compile(
     r"/v1/(scenes|predictions)/[^/?#]+/[^?#]+|/v1/models/[^/?#]+/versions/[^/?#]+/(bundle|onnx)"
     r"|/v1/(datasets|trainings|experiments)/[^/?#]+/figures/[^/?#]+"
 )
-_TILES = re.compile(r"(/v1/(?:scenes|predictions)/[^/]+/)(tiles/.*|tilejson\.json)")
+_TILES = re.compile(r"(/v1/(?:scenes|predictions|surveys)/[^/]+/)(tiles/.*|tilejson\.json)")
 _NAME = "signed addresses"
 
 

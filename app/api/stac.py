@@ -24,11 +24,12 @@ from app.core.errors import NotFound, invalid
 from app.core.names import ID
 from app.data.selection import read_box, read_interval
 from app.learning import training_ground
+from app.mapping import surveys
 from app.requests.data import StacSearch
-from app.tables import ModelVersion, Prediction, Scene
+from app.tables import ModelVersion, Prediction, Scene, Survey
 
 router = APIRouter(prefix="/v1/stac", tags=["stac"], route_class=JsonRoute)
-StacItem = documents.Scene | documents.Prediction | documents.ModelItem
+StacItem = documents.Scene | documents.Prediction | documents.SurveyItem | documents.ModelItem
 
 
 class OfCatalogue(OfScenes):
@@ -71,7 +72,7 @@ def list_collections(session: Reading, address: Address) -> documents.StacCollec
 
 @router.get("/collections/{id}", responses=problems(404))
 def get_collection(session: Reading, id_: Id, address: Address) -> documents.StacCollection:
-    """Read one collection: scenes, predictions or models."""
+    """Read one collection: scenes, predictions, surveys or models."""
     return _collection(session, _known(id_), address)
 
 
@@ -142,6 +143,9 @@ def _items(session: Session, rows: Sequence[catalogue.Row], address: str) -> Ite
     for row in rows:
         if isinstance(row, Scene):
             yield documents.Scene.of(row, address)
+        elif isinstance(row, Survey):
+            classes = surveys.classes_of(session, row)
+            yield documents.SurveyItem.of(row, surveys.covered(session, row.id), classes, address)
         elif isinstance(row, ModelVersion):
             yield documents.ModelItem.of(row, grounds.get(row.dataset or ""), address)
         elif row.id in of_id:

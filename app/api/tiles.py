@@ -42,7 +42,7 @@ async def get_tile(
     if found is None:
         found = await run_in_threadpool(tiles.published, services, id_)
     tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
-    return _unchanging(tile, format_, found.sha256, if_none_match)
+    return unchanging(tile, format_, found.sha256, if_none_match)
 
 
 @router.get("/{id}/tilejson.json", responses=problems(404))
@@ -78,10 +78,10 @@ def bounds_of(box: BBox) -> BBox:
 def get_preview(services: Wired, id_: Id, max_size: MaxSize = 1024, if_none_match: IfNoneMatch = "") -> Response:
     """The whole map of a prediction as one PNG picture in Web Mercator."""
     found = tiles.published(services, id_)
-    return _unchanging(found.preview(max_size, tiles.box(services, id_)), "png", found.sha256, if_none_match)
+    return unchanging(found.preview(max_size, tiles.box(services, id_)), "png", found.sha256, if_none_match)
 
 
-def _unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
+def unchanging(picture: bytes, format_: Format, sha256: str, if_none_match: str) -> Response:
     """A picture that a client may keep for ever, because a product is published once and never changes.
 
     304 without content if `if_none_match` has the ETag of the picture.

@@ -1,6 +1,6 @@
 """Surveys: many scenes mapped by one model version, as one mosaic in which each piece of ground counts once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import shapely
@@ -15,6 +15,7 @@ from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data import scenes
+from app.data.scenes import BBox, Interval
 from app.data.selection import read_box, read_interval
 from app.jobs import lifecycle
 from app.learning import registry
@@ -35,6 +36,9 @@ from ml.surveys.mosaic import Mosaic
 from ml.surveys.target import target_grid
 
 MAP = "mosaic.tif"
+_HINTS = {
+    "web.tif": (Fault("no_tiles", "The survey has no map tiles.", 'Make one with "tiles" in config.outputs.'),),
+}
 NO_ESTIMATE = (
     "The errors of the model are known for scenes like those of its test split, and not for a mosaic of many. A sample "
     "of points gives an estimate."
@@ -244,7 +248,7 @@ def stored(services: Services, id_: str, name: str) -> Stored:
     with services.database.read() as session:
         products, _ = result(session, get(session, id_))
     if name not in products:
-        raise NotFound("product", f"{id_}/{name}")
+        raise NotFound("product", f"{id_}/{name}", *_HINTS.get(name, ()))
     return products[name]
 
 
@@ -260,8 +264,64 @@ def areas(session: Session, survey: Survey) -> list[Areas]:
     ]
 
 
+def made(
+    session: Session,
+    *,
+    bbox: BBox | None,
+    between: Interval,
+    limit: int,
+    token: str | None,
+    ids: Collection[str] | None = None,
+) -> Page[Survey]:
+    """Surveys that have a mosaic, of which a scene touches `bbox` and was acquired in `between`, newest first."""
+    wanted = select(Survey).where(Survey.products.is_not(None))
+    if ids is not None:
+        wanted = wanted.where(Survey.id.in_(ids))
+    if filters := tuple(scenes.filters(bbox, between)):
+        of_scenes = select(SurveyScene.survey).join(Prediction, Prediction.id == SurveyScene.prediction)
+        wanted = wanted.where(Survey.id.in_(of_scenes.join(Scene, Scene.id == Prediction.scene).where(*filters)))
+    return page(session, wanted, Survey.created, Survey.id, limit=limit, token=token)
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What the scenes of a survey cover: their outline and box in degrees, their times, and how many they are.
+
+    times: Of the first and the last that is dated; None if none is.
+    """
+
+    footprint: dict[str, object]
+    box: BBox
+    times: Interval
+    scenes: int
+
+
+def covered(session: Session, id_: str) -> Covered:
+    """What the scenes of a survey cover."""
+    found = [member.scene for member in members(session, id_)]
+    dates = sorted(scene.acquired for scene in found if scene.acquired is not None)
+    times = (dates[0], dates[-1]) if dates else (None, None)
+    return Covered(_outline(found), _box(found), times, len(found))
+
+
+def box(session: Session, id_: str) -> BBox:
+    """The box of a survey in degrees: west, south, east and north; -180 to 180 if it crosses the date line."""
+    return _box([member.scene for member in members(session, id_)])
+
+
+def _box(every: Sequence[Scene]) -> BBox:
+    boxes = [scene.info.bbox for scene in every]
+    west, south, east, north = zip(*boxes, strict=True)
+    across = any(left > right for left, _, right, _ in boxes)
+    return (-180.0 if across else min(west), min(south), 180.0 if across else max(east), max(north))
+
+
 def footprint(session: Session, id_: str) -> dict[str, object]:
     """The outline of all scenes of a survey together, as GeoJSON in WGS 84."""
-    outlines = [shapely.geometry.shape(member.scene.info.footprint) for member in members(session, id_)]
+    return _outline([member.scene for member in members(session, id_)])
+
+
+def _outline(every: Sequence[Scene]) -> dict[str, object]:
+    outlines = [shapely.geometry.shape(scene.info.footprint) for scene in every]
     found: dict[str, object] = shapely.geometry.mapping(shapely.union_all(outlines))
     return found

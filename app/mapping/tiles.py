@@ -1,30 +1,34 @@
-"""Map tiles of predictions: the encoded blocks of web.tif, served without decoding them."""
+"""Map tiles of predictions and surveys: the encoded blocks of web.tif, served without decoding them."""
 
 import io
 import threading
 import time
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from PIL import Image
 
 from app.core import tenancy
 from app.core.errors import NotFound
 from app.data import scenes
-from app.mapping import predictions
+from app.mapping import predictions, surveys
 from app.services import Services
 from ml.products.web_grid import TILE_PX
 from ml.products.web_tiles import WebTiles, preview
 
+Kind = Literal["prediction", "survey"]
+PREDICTION: Kind = "prediction"
+SURVEY: Kind = "survey"
 _OPEN_FILES = 64  # each has some kB of offsets; a deleted file occupies the disk until it is closed here
 _TRUSTED_S = 5.0  # a map that was deleted through another machine may be served for this many seconds
-_recent: dict[tuple[str, str], tuple[float, "Published"]] = {}  # with the monotonic time until which it is trusted
+_recent: dict[tuple[str, str, str], tuple[float, "Published"]] = {}  # with the monotonic time until which it is trusted
 _adding = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Published:
-    """The tiles of a prediction, and the sha256 of the file that has all of them."""
+    """The tiles of a map, and the sha256 of the file that has all of them."""
 
     tiles: WebTiles
     sha256: str
@@ -49,47 +53,49 @@ class Published:
         return _encoded(Image.fromarray(preview(self.tiles, max_size, box)), "PNG")
 
 
-def published(services: Services, id_: str) -> Published:
-    """The tiles of a prediction. Raises `NotReady` before they exist, and `NotFound` if they were not requested."""
-    if recent := recently_opened(services, id_):
+def published(services: Services, id_: str, kind: Kind = PREDICTION) -> Published:
+    """The tiles of a prediction or survey. Raises `NotReady` before they exist, `NotFound` if nobody asked for them."""
+    if recent := recently_opened(services, id_, kind):
         return recent
-    stored = predictions.stored(services, id_, "web.tif")
-    path = services.store.file(stored.object)
+    stored = (surveys.stored if kind == SURVEY else predictions.stored)(services, id_, "web.tif")
+    path, place = services.store.file(stored.object), _place(services, id_, kind)
     with _adding:
-        _, found = _recent.pop(_place(services, id_), (0.0, None))
+        _, found = _recent.pop(place, (0.0, None))
         if found is None or found.tiles.path != path or found.sha256 != stored.sha256:
             found = Published(WebTiles(path), stored.sha256)
         while len(_recent) >= _OPEN_FILES:
             _recent.pop(next(iter(_recent)))
-        _recent[_place(services, id_)] = time.monotonic() + _TRUSTED_S, found
+        _recent[place] = time.monotonic() + _TRUSTED_S, found
     return found
 
 
-def box(services: Services, id_: str) -> scenes.BBox:
-    """The box of a prediction: west, south, east and north in degrees; west > east across the date line."""
+def box(services: Services, id_: str, kind: Kind = PREDICTION) -> scenes.BBox:
+    """The box of a map: west, south, east and north in degrees; west > east across the date line."""
     with services.database.read() as session:
+        if kind == SURVEY:
+            return surveys.box(session, id_)
         return scenes.get(session, predictions.get(session, id_).scene).info.bbox
 
 
-def title(services: Services, id_: str) -> str | None:
-    """The title of a prediction. Raises `NotFound`."""
+def title(services: Services, id_: str, kind: Kind = PREDICTION) -> str | None:
+    """The title of a prediction or survey. Raises `NotFound`."""
     with services.database.read() as session:
-        return predictions.get(session, id_).title
+        return (surveys.get if kind == SURVEY else predictions.get)(session, id_).title
 
 
-def recently_opened(services: Services, id_: str) -> Published | None:
-    """The tiles of a prediction if their file was opened lately, else None.
+def recently_opened(services: Services, id_: str, kind: Kind = PREDICTION) -> Published | None:
+    """The tiles of a map if their file was opened lately, else None.
 
     The database is not asked, so the call is quick enough for an event loop. Products never change once they are
     published; only their deletion must be noticed, and it unlinks the files.
     """
-    until, found = _recent.get(_place(services, id_), (0.0, None))
+    until, found = _recent.get(_place(services, id_, kind), (0.0, None))
     return found if found and time.monotonic() < until and found.tiles.path.exists() else None
 
 
-def _place(services: Services, id_: str) -> tuple[str, str]:
-    """The place of a prediction in `_recent`, which all tenants share."""
-    return services.store.url, tenancy.whole(id_)
+def _place(services: Services, id_: str, kind: Kind) -> tuple[str, str, str]:
+    """The place of a map in `_recent`, which all tenants share."""
+    return services.store.url, kind, tenancy.whole(id_)
 
 
 @cache

@@ -10,9 +10,12 @@ from app.mapping import survey_areas, surveys
 from app.services import Services
 from app.storage import Stored
 from app.tables import SurveyScene, ZoneSet
+from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_code
 from ml.geo.memory import memory_within
+from ml.products.palette import colours_to_show
+from ml.products.web_cog import write_web_cog
 from ml.progress import Progress
 from ml.surveys.mosaic import FILES, make_mosaic
 from ml.surveys.order import SurveyMap
@@ -46,6 +49,9 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         resolution_m=options.resolution_m,
         watch=context.watch,
     )
+    files = {name: folder / name for name in FILES}
+    if "tiles" in options.config.outputs and _tiles(context, classes, folder):
+        files["web.tif"] = folder / "web.tif"
     by_zone = zones and _by_zone(services, context, zones, folder)
     if options.zones and zones is None:
         context.log(f"note: the zone set {options.zones!r} was deleted, so no areas are measured by zone")
@@ -64,7 +70,16 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         if zones and by_zone and _unchanged(session, zones):
             session.add(survey_areas.row_of(row.id, zones.id, by_zone))
 
-    return Outcome(record, {name: folder / name for name in FILES})
+    return Outcome(record, files)
+
+
+def _tiles(context: JobContext, classes: tuple[ClassDef, ...], folder: Path) -> bool:
+    """Write the map tiles of the mosaic; False if it lies beyond the 85th parallels, where they end."""
+
+    def tick() -> None:
+        context.watch(Progress("tiles", 0, 1))
+
+    return write_web_cog(folder / surveys.MAP, folder / "web.tif", colours_to_show(classes), tick)
 
 
 def _refuse_failed(members: list[surveys.Member]) -> None:

@@ -29,6 +29,7 @@ from app.api.documents.processes import Process, ProcessConformance, Processes, 
 from app.api.documents.samples import AnswerReport, Answers, Sample, Samples
 from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
 from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
+from app.api.documents.survey_items import SurveyItem
 from app.api.documents.surveys import (
     ChangeFeature,
     ChangeFeatures,
@@ -120,6 +121,7 @@ __all__ = [
     "StatusInfo",
     "Survey",
     "SurveyFeatures",
+    "SurveyItem",
     "SurveyScene",
     "SurveyScenes",
     "Surveys",

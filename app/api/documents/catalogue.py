@@ -9,6 +9,7 @@ from pydantic import Field
 from app.api.documents.base import Document, Link, Omitted, link
 from app.api.documents.mlm import ModelItem
 from app.api.documents.stac import GEOJSON, Prediction, Scene
+from app.api.documents.survey_items import SurveyItem
 from app.catalogue import Extent
 
 CONFORMANCE = (
@@ -23,6 +24,7 @@ OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
 TITLES = {
     "scenes": ("Scenes", "The satellite scenes that were uploaded, as cloud-optimised GeoTIFFs."),
     "predictions": ("Maps", "Class maps that models made of scenes: rasters, polygons, tiles and hectares."),
+    "surveys": ("Surveys", "Mosaics of the class maps of many scenes, in which each piece of ground counts once."),
     "models": ("Models", "Versions of trained nets, with what a scene must be for them."),
 }
 
@@ -133,14 +135,17 @@ class FoundItems(Document):
     """A page of Items of any collections. `next` is the `token` of the next page; it is null on the last page."""
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
-    features: tuple[Scene | Prediction | ModelItem, ...]
+    features: tuple[Scene | Prediction | SurveyItem | ModelItem, ...]
     returned: int = Field(alias="numberReturned")
     links: tuple[SearchLink, ...]
     next: str | None
 
     @classmethod
     def of(
-        cls, features: Iterable[Scene | Prediction | ModelItem], token: str | None, links: Iterable[SearchLink]
+        cls,
+        features: Iterable[Scene | Prediction | SurveyItem | ModelItem],
+        token: str | None,
+        links: Iterable[SearchLink],
     ) -> "FoundItems":
         """The document of one page. token: `next` of this page."""
         items = tuple(features)

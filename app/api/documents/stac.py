@@ -135,13 +135,13 @@ class Scene(Item[SceneProperties]):
             warnings=info.warnings,
         )
         bands = tuple(Band.of(band, info.nodata) for band in info.bands)
-        assets = {"data": _asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes, bands=bands)}
-        tiles = _tile_links(url, "png") if web_grid.world_box(info.bbox) else ()
+        assets = {"data": asset(f"{url}/data", COG, "data", row.sha256, row.size_bytes, bands=bands)}
+        tiles = tile_links(url, "png") if web_grid.world_box(info.bbox) else ()
         if tiles:
             href = f"{url}/preview.png?max_size={THUMBNAIL_PX}"
             assets |= {"thumbnail": Asset(href=href, type="image/png", roles=("thumbnail",))}
         return cls(
-            stac_extensions=_extensions(PROJECTION, assets) + ((WEB_MAP_LINKS,) if tiles else ()),
+            stac_extensions=extensions(PROJECTION, assets) + ((WEB_MAP_LINKS,) if tiles else ()),
             id=row.id,
             collection="scenes",
             geometry=info.footprint,
@@ -188,9 +188,9 @@ class Prediction(Item[PredictionProperties]):
             warnings=warnings or None,
         )
         assets = {name: _product(f"{url}/{name}", name, item, info, classes) for name, item in products.items()}
-        tiles = _tile_links(url, "webp") if "web.tif" in products else ()
+        tiles = tile_links(url, "webp") if "web.tif" in products else ()
         return cls(
-            stac_extensions=_extensions(WEB_MAP_LINKS if tiles else None, assets),
+            stac_extensions=extensions(WEB_MAP_LINKS if tiles else None, assets),
             id=row.id,
             collection="predictions",
             geometry=info.footprint,
@@ -246,7 +246,7 @@ def _times(scene: tables.Scene) -> dict[str, datetime | None]:
     return {"acquired": None, "earliest": FIRST_SATELLITE, "latest": scene.created}
 
 
-def _extensions(first: str | None, assets: Mapping[str, Asset]) -> tuple[str, ...]:
+def extensions(first: str | None, assets: Mapping[str, Asset]) -> tuple[str, ...]:
     """The extensions of STAC that an Item uses. first: one that its properties or links use."""
     bands = [band for asset in assets.values() for band in asset.bands or ()]
     used = {
@@ -259,14 +259,15 @@ def _extensions(first: str | None, assets: Mapping[str, Asset]) -> tuple[str, ..
     return tuple(uri for uri, is_used in used.items() if is_used)
 
 
-def _asset(href: str, type_: str, role: str, sha256: str, size_bytes: int, **more: Any) -> Asset:
+def asset(href: str, type_: str, role: str, sha256: str, size_bytes: int, **more: Any) -> Asset:
+    """A file of an Item. role: What it is for. more: Its grid and its bands."""
     return Asset(href=href, type=type_, roles=(role,), checksum=checksum(sha256), size=size_bytes, **more)
 
 
 def _product(href: str, name: str, file: Stored, info: SceneInfo, classes: Sequence[ClassDef]) -> Asset:
     """The asset of a product, with its own grid."""
     role = ROLES.get(name, "data")
-    return _asset(href, MEDIA_TYPES[name], role, file.sha256, file.size_bytes, **_content(name, info, classes))
+    return asset(href, MEDIA_TYPES[name], role, file.sha256, file.size_bytes, **_content(name, info, classes))
 
 
 def _content(name: str, info: SceneInfo, classes: Sequence[ClassDef]) -> dict[str, Any]:
@@ -300,5 +301,6 @@ def _prediction_links(row: tables.Prediction, url: str, address: str) -> tuple[L
     return link(f"{address}/v1/scenes/{row.scene}", "derived_from", GEOJSON), link(f"{url}/areas", "areas")
 
 
-def _tile_links(url: str, format_: str) -> tuple[Link, ...]:
+def tile_links(url: str, format_: str) -> tuple[Link, ...]:
+    """The links of an Item, whose document is at `url`, to its map tiles. format_: Of the tiles."""
     return link(f"{url}/tilejson.json", "tilejson"), link(f"{url}/{TILES}.{format_}", "xyz", f"image/{format_}")

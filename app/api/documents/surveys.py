@@ -17,7 +17,12 @@ from ml.config import PredictConfig
 from ml.surveys.order import Rule
 
 TIFF = MEDIA_TYPES["classes.tif"]
-TYPES = {"mosaic.tif": TIFF, "mosaic.qml": MEDIA_TYPES["classes.qml"], "sources.tif": TIFF}
+TYPES = {
+    "mosaic.tif": TIFF,
+    "mosaic.qml": MEDIA_TYPES["classes.qml"],
+    "sources.tif": TIFF,
+    "web.tif": MEDIA_TYPES["web.tif"],
+}
 
 
 class SurveyModel(Document):
@@ -84,7 +89,8 @@ class Surveys(Page[Survey]):
 def _links(row: tables.Survey) -> tuple[Link, ...]:
     here = f"/v1/surveys/{row.id}"
     index = (link(here, "self"), link(f"{here}/scenes", "item"), link(f"{here}/areas", "related"))
-    return *index, *(link(f"{here}/{name}", "enclosure", TYPES[name]) for name in row.products or ())
+    tiles = (link(f"{here}/tilejson.json", "tilejson"),) if "web.tif" in (row.products or ()) else ()
+    return *index, *tiles, *(link(f"{here}/{name}", "enclosure", TYPES[name]) for name in row.products or ())
 
 
 class SurveyScene(Document):

@@ -35,7 +35,7 @@ def test_every_document_of_the_catalogue_is_valid(http: httpx.Client, catalogue:
         own = f"/v1/stac/collections/{collection.id}"
         stac.check(http.get(own).json())
         items = http.get(f"{own}/items").json()["features"]
-        assert items
+        assert items or collection.id == "surveys"
         for item in items:
             stac.check(item)
             assert http.get(f"{own}/items/{item['id']}").json() == item

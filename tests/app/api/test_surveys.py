@@ -7,15 +7,18 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
 from affine import Affine
+from PIL import Image
 
 from app.jobs import claims, lifecycle
 from app.services import Services
 from app.settings import Settings
 from ml.surveys.mosaic import UNOBSERVED
+from tests import stac
 from tests.app.api.conftest import Perform, pixels, put
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_zones import FIELDS, layer, px
@@ -121,6 +124,68 @@ def test_a_survey_maps_what_is_not_mapped_yet_and_each_pixel_comes_from_the_newe
     assert http.patch(f"/v1/surveys/{id_}", json={"title": None}).json()["title"] is None
     assert ask(http, config={"views": 8}).json()["job"]["total"] == 4, "maps of one view are not those of eight"
     assert ask(http, config={"views": 1}).json()["job"]["total"] == 1
+
+
+@pytest.mark.usefixtures("fields")
+def test_a_survey_has_map_tiles_and_is_an_item_of_the_catalogue(
+    http: httpx.Client, do: Perform, tmp_path: Path
+) -> None:
+    id_ = ask(http, title="全县 2024").json()["id"]
+    url = f"/v1/surveys/{id_}"
+    assert_problem(http.get(f"{url}/tilejson.json"), 404)
+    assert http.get("/v1/stac/collections/surveys/items").json()["features"] == []
+    links = {each["rel"]: each["href"] for each in finish(http, do, id_)["links"]}
+    described = http.get(links["tilejson"]).json()
+    assert described == http.get(f"{url}/tiles/WebMercatorQuad/tilejson.json").json()
+    assert described["name"] == "全县 2024" and id_ in described["tiles"][0]
+    classes = raster(http, f"{url}/mosaic.tif", tmp_path)
+    with rasterio.open(tmp_path / "got.tif") as file:
+        to_world = pyproj.Transformer.from_crs(file.crs.to_wkt(), "EPSG:3857", always_xy=True)
+        transform = file.transform
+    zoom, side = described["maxzoom"], 40_075_016.68557849
+    for row, col in np.random.default_rng(1).integers(0, classes.shape, (40, 2)):
+        x, y = to_world.transform(*(transform @ (col + 0.5, row + 0.5)))
+        at = np.array([x / side + 0.5, 0.5 - y / side]) * 2**zoom
+        tile = http.get(f"{url}/tiles/WebMercatorQuad/{zoom}/{int(at[0])}/{int(at[1])}.png")
+        pixel = (
+            Image.open(io.BytesIO(tile.content)).convert("RGBA").getpixel(tuple((at % 1 * 256).astype(int).tolist()))
+        )
+        assert pixel == ((76, 175, 80, 255) if classes[row, col] == 1 else (0, 0, 0, 0)), (row, col)
+    assert http.get(f"{url}/tiles/WebMercatorQuad/{zoom}/0/0.webp").status_code == 200, "nothing is there"
+    assert_problem(http.get(f"{url}/tiles/WebMercatorQuad/{described['minzoom'] - 1}/0/0.png"), 404)
+    assert_problem(http.get(f"{url}/tiles/WebMercatorQuad/{zoom}/-1/0.png"), 404)
+    head = http.head(f"{url}/tiles/WebMercatorQuad/{zoom}/0/0.png")
+    assert head.status_code == 200 and head.headers["content-type"] == "image/png"
+    unchanged = http.get(f"{url}/preview.png", headers={"If-None-Match": head.headers["etag"]})
+    assert unchanged.status_code == 304 and http.get(f"{url}/preview.png").content.startswith(b"\x89PNG")
+    for wrong in (f"/v1/predictions/{id_}/tilejson.json", f"/v1/surveys/{prediction_of(http)}/tilejson.json"):
+        assert_problem(http.get(wrong), 404)
+    signed = http.post("/v1/signed-urls", json={"path": f"{url}/tilejson.json"})
+    assert signed.status_code == 200 and "?" in httpx.get(signed.json()["url"]).json()["tiles"][0]
+
+    (item,) = http.get("/v1/stac/collections/surveys/items").json()["features"]
+    stac.check(item)
+    stac.check(http.get("/v1/stac/collections/surveys").json())
+    assert http.get(f"/v1/stac/collections/surveys/items/{id_}").json() == item
+    assert set(item["assets"]) == {"mosaic.tif", "mosaic.qml", "sources.tif", "web.tif"}
+    assert item["assets"]["mosaic.tif"]["proj:code"] == "EPSG:32648"
+    properties = item["properties"]
+    assert (properties["scenes"], properties["start_datetime"]) == (3, "2024-10-01T00:00:00Z")
+    assert shapely.geometry.shape(item["geometry"]).bounds == pytest.approx(item["bbox"])
+    found = http.get("/v1/stac/search", params={"collections": "surveys", "bbox": "104.9,10.8,105.1,10.9"}).json()
+    assert [each["id"] for each in found["features"]] == [id_]
+    for nothing in ({"bbox": "0,0,1,1"}, {"datetime": "1999-01-01"}, {"ids": "srv_0"}):
+        assert not http.get("/v1/stac/search", params={"collections": "surveys", **nothing}).json()["features"]
+    plain = finish(http, do, ask(http, config={"outputs": ["classes"]}).json()["id"])
+    assert "tilejson" not in {each["rel"] for each in plain["links"]}
+    missing = assert_problem(http.get(f"/v1/surveys/{plain['id']}/tilejson.json"), 404)
+    assert [fault["code"] for fault in missing["errors"]] == ["no_tiles"]
+    assert http.delete(url).status_code == 204
+    assert_problem(http.get(f"/v1/stac/collections/surveys/items/{id_}"), 404)
+
+
+def prediction_of(http: httpx.Client) -> str:
+    return str(http.get("/v1/predictions").json()["features"][0]["id"])
 
 
 @pytest.mark.usefixtures("fields")
