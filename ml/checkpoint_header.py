@@ -50,6 +50,11 @@ class CheckpointHeader(Frozen):
     dataset_sha256: str = ""
     versions: dict[VersionName, VersionText] = Field(default_factory=dict, max_length=100)
 
+    @property
+    def temperature(self) -> float:
+        """The number by which logits are divided before they become probabilities; 1 if nobody has measured it."""
+        return self.report.calibration.temperature if self.report and self.report.calibration else 1.0
+
     @model_validator(mode="before")
     @classmethod
     def _without_what_stood_twice(cls, document: Any) -> Any:

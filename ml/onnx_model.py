@@ -89,6 +89,8 @@ def _net(graph: _Graph, header: CheckpointHeader) -> None:
         joined = graph.add("Concat", [levels.pop(), enlarged], axis=1)
         features = _double_conv(graph, joined, f"up.{level}.conv")
     logits = graph.add("Conv", [features, graph.weight("head.weight"), graph.weight("head.bias")], kernel_shape=[1, 1])
+    if header.temperature != 1:
+        logits = graph.add("Div", [logits, graph.constant(header.temperature)])
     whole = graph.add("Sigmoid", [logits]) if _outputs(header.contract) == 1 else graph.add("Softmax", [logits], axis=1)
     ends = graph.add("Concat", [rows, cols], axis=0)
     starts, axes = graph.constant([0, 0], np.int64), graph.constant([2, 3], np.int64)

@@ -7,6 +7,10 @@ TEXTS = {
         "`canemap jobs {job} --dismiss` ends it."
     ),
     "interrupted": "Interrupted.",
+    "calibrated": (
+        "probabilities: temperature {temperature}, calibration error {val_before} -> {val_after} on val, "
+        "{test_before} -> {test_after} on test"
+    ),
     "approval_on": "The aliases of {name} are moved by keys with the scope approve alone.",
     "approval_off": "The aliases of {name} are moved by all keys that may train.",
     "grants": "tenant {name} may use: {models}",

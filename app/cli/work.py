@@ -146,8 +146,21 @@ def show_metrics(training: Training) -> None:
     output.show(model, False, lines)
     rows = ([split, *(metrics[name] for name in METRICS)] for split, metrics in model["metrics"].items() if metrics)
     output.table(("split", *METRICS), rows)
-    for warning in (training.document["report"] or {"warnings": ()})["warnings"]:
+    report = training.document["report"] or {"warnings": ()}
+    if calibration := report.get("calibration"):
+        output.show(None, False, [text("calibrated", **_calibrated(calibration))])
+    for warning in report["warnings"]:
         output.warn(f"warning: {warning}")
+
+
+def _calibrated(calibration: Json) -> dict[str, str]:
+    """The temperature, and the calibration error by split, before and after; "-" without such a split."""
+    known = {"temperature": f"{calibration['temperature']:.2f}"}
+    for split in ("val", "test"):
+        for when in ("before", "after"):
+            of = calibration[split]
+            known[f"{split}_{when}"] = f"{of[when]['ece']:.3f}" if of else "-"
+    return known
 
 
 def show_areas(prediction: Prediction, zones: str | None = None) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ml.class_notes import SPLIT_NAMES, split_notes
 from ml.datasets.unusable_chips import MOST, DroppedChip
+from ml.evaluation.calibration import Calibration
 from ml.evaluation.metrics import Metrics
 from ml.frozen import Frozen
 from ml.text import first_few
@@ -51,7 +52,8 @@ class TrainReport(Frozen):
     Labelled pixels of all of them, by reason and then by class name, without zeros. suspects: Number of
     all blocks with doubtful labels, or None if labels were not reviewed. suspect_labels: The most doubtful of these
     blocks. warnings: Settings that are allowed but unwise, and classes that were hardly seen, not learnt or not
-    measured.
+    measured. calibration: How sure the net is of what is right, and the temperature of its probabilities; None for
+    models of before it was measured.
     """
 
     balance: BalanceReport
@@ -61,6 +63,7 @@ class TrainReport(Frozen):
     suspects: int | None = None
     suspect_labels: tuple[SuspectLabels, ...] = ()
     warnings: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
 
 def chip_warnings(seen: Mapping[str, int], dropped: ByReason, kept: ByReason) -> Iterator[str]:

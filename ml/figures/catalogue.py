@@ -21,6 +21,7 @@ from ml.figures.differences import draw_differences
 from ml.figures.hinge import draw_hinge
 from ml.figures.homogenisation import draw_homogenisation
 from ml.figures.panels import draw_panels
+from ml.figures.reliability import draw_reliability
 from ml.figures.samples import draw_samples
 from ml.figures.sweep import draw_sweep
 from ml.figures.table import draw_table
@@ -80,6 +81,8 @@ def training_figures(trained: Trained) -> Figures:
     if header.report:
         balance = header.report.balance
         figures["balance"] = partial(draw_balance, balance.before, balance.after, _by_name(classes))
+        if header.report.calibration:
+            figures["reliability"] = partial(draw_reliability, header.report.calibration)
     return figures
 
 

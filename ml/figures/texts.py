@@ -114,6 +114,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "seed": ("one seed", "单个随机种子"),
     "mean": ("mean of the seeds", "各种子均值"),
     "best mean": ("best mean {value:.4f} at {weight:g}", "最佳均值 {value:.4f}（权重 {weight:g}）"),
+    # reliability
+    "confidence": ("probability of the mapped class", "所判类别的概率"),
+    "share right": ("share of pixels that are right", "正确像元比例"),
+    "as sure as right": ("as sure as right", "概率与正确率一致"),
+    "uncalibrated": ("before: ECE {ece:.3f}", "校准前：ECE {ece:.3f}"),
+    "calibrated": ("after: ECE {ece:.3f}", "校准后：ECE {ece:.3f}"),
+    "temperature": ("Reliability of the probabilities, temperature {value:.2f}", "概率的可靠性，温度 {value:.2f}"),
     # map sheets
     "scene": ("Scene", "影像"),
     "acquired": ("Acquired", "获取日期"),

@@ -40,6 +40,12 @@ def rows_of(path: Path) -> int:
         return int(dataset.height)
 
 
+def pixels_of(path: Path) -> int:
+    """The number of pixels of a raster."""
+    with open_raster(path) as dataset:
+        return int(dataset.height) * int(dataset.width)
+
+
 def pixel_types(dataset: DatasetReader) -> tuple[str, ...]:
     """NumPy's name of the type in which we read each band: float32 for floats of 16 bits, whatever GDAL has for them.
 

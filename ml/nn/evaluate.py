@@ -49,6 +49,10 @@ class EvaluatedWindow:
     predicted: NDArray[np.uint8]
 
 
+def _unseen(piece: EvaluatedWindow) -> None:
+    """Do nothing with a window."""
+
+
 def score(
     model: Path, scenes: Sequence[LabelledScene], references: Sequence[str], watch: Watch = silent
 ) -> tuple[Metrics, Assessment, dict[str, str]]:
@@ -93,6 +97,7 @@ def assess(
     *,
     boundary_m: float | None,
     report_done: Callable[[int], None],
+    seen: Callable[[EvaluatedWindow], None] = _unseen,
 ) -> tuple[Metrics, Assessment]:
     """Compute the metrics of `net` pooled over `scenes`, and the details by scene.
 
@@ -101,11 +106,12 @@ def assess(
         result gives as twice the contract's ground sampling distance.
     report_done: Called with the number of finished scenes before each scene and after each window; may raise
         `Stopped`.
+    seen: Called with each window.
     """
     counted = []
     for done, scene in enumerate(scenes):
         report_done(done)
-        counted.append(_scene_counts(net, contract, references, scene, boundary_m, partial(report_done, done)))
+        counted.append(_scene_counts(net, contract, references, scene, boundary_m, partial(report_done, done), seen))
     return assessment(counted, len(contract.classes), boundary_m or 2 * contract.gsd)
 
 
@@ -116,6 +122,7 @@ def _scene_counts(
     scene: LabelledScene,
     boundary_m: float | None,
     check_stop: Callable[[], None],
+    seen: Callable[[EvaluatedWindow], None],
 ) -> SceneCounts:
     """Compute all counts of one scene.
 
@@ -127,6 +134,7 @@ def _scene_counts(
         names = ("truth", "predicted")
         truth, predicted = (np.memmap(Path(folder) / name, np.uint8, "w+", shape=mask.shape) for name in names)
         for piece in evaluated_windows(net, contract, scene, check_stop=check_stop):
+            seen(piece)
             truth[piece.window.slices], predicted[piece.window.slices] = piece.truth, piece.predicted
             if classes == 2:
                 known = read_references(mask, piece.window)

@@ -29,7 +29,7 @@ def make_net(contract: Contract, config: NetConfig) -> "UNet":
     return UNet(len(contract.bands), config.depth, config.width, outputs=1 if classes == 2 else classes)
 
 
-def class_index(logits: Tensor, threshold: float = 0.5) -> Tensor:
+def class_index(logits: Tensor, threshold: float = 0.5, temperature: float = 1.0) -> Tensor:
     """Return the index of the class that each pixel is mapped to, uint8 (...).
 
     Of two classes it is class 1 where its probability is at least `threshold`; of more classes it is the most probable.
@@ -37,20 +37,24 @@ def class_index(logits: Tensor, threshold: float = 0.5) -> Tensor:
     logits: Float32 (outputs, ...), on any device. One output is the logit of class 1 of two classes; K > 2 outputs are
         the logits of K classes.
     threshold: Least probability of class 1, between 0 and 1; without effect for more than two classes.
+    temperature: As for `probability_byte`; without effect at a threshold of 0.5 and for more than two classes.
     """
     if len(logits) == 1:
-        return (logits[0] >= math.log(threshold / (1 - threshold))).to(torch.uint8)
+        return (logits[0] >= temperature * math.log(threshold / (1 - threshold))).to(torch.uint8)
     return logits.argmax(dim=0).to(torch.uint8)
 
 
-def probability_byte(logits: Tensor) -> Tensor:
+def probability_byte(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Encode probabilities p as min(249, floor(250 p)), uint8 (...), from which p is about (byte + 0.5) / 250.
 
     For two classes, p is the probability of class 1, 1 / (1 + exp(-logit)). For more classes, p is the softmax
     probability of the most probable class.
 
     logits: As for `class_index`.
+    temperature: Number by which the logits are divided before.
     """
+    if temperature != 1:
+        logits = logits / temperature
     if len(logits) == 1:
         # 2p - 1 = tanh(logit / 2) has the sign of the logit, however small that is,
         # so the byte is at least 125 exactly where the logit is at least 0

@@ -68,7 +68,7 @@ def test_figures_of_a_dataset_and_a_training_in_two_languages(
     with pytest.raises(CanemapError, match="has not succeeded"):
         training.figures(tmp_path)
     training.wait(timeout_s=120)
-    names = {"loss", "validation", "panels", "augmentation", "unet", "hinge", "balance"}
+    names = {"loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "reliability"}
     files = training.figures(tmp_path / "zh", language="zh", format="svg")
     assert {path.stem for path in files} == names
     for path in files:

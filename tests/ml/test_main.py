@@ -62,7 +62,9 @@ def test_a_model_is_trained_and_then_used_to_predict(folder: Path) -> None:
     assert "observed 41.0 ha, not observed 0.0 ha" in output
     assert (folder / "map" / "classes.tif").exists()
     drawn = {path.stem for path in (folder / "out" / "figures").rglob("*.png")}
-    assert drawn == {*("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "samples")}
+    assert drawn == {
+        *("loss", "validation", "panels", "augmentation", "unet", "hinge", "balance", "reliability", "samples")
+    }
 
 
 def test_a_model_can_begin_with_another_one_and_with_a_preset(folder: Path) -> None:

@@ -11,9 +11,11 @@ import onnxruntime
 import pytest
 import torch
 
-from ml.checkpoint_header import CheckpointHeader
+from ml.checkpoint_header import CheckpointHeader, read_header
 from ml.config import NetConfig, TrainConfig
 from ml.contract import BandRadiometry, BandStatistics, ClassDef, Contract, Homogenise, Scaling
+from ml.evaluation.calibration import Calibrated, Calibration, reliability
+from ml.evaluation.report import BalanceReport, TrainReport
 from ml.faults import InputRefused
 from ml.nn.checkpoint import save_checkpoint
 from ml.nn.normalise import normalise
@@ -103,6 +105,23 @@ def test_scale_offset_and_values_that_are_no_numbers_stand_in_the_graph(tmp_path
     (found,) = exported(tmp_path / "net.safetensors").run(None, {"image": raw[None]})
     assert np.isfinite(found).all()
     assert np.abs(found - expected(net, raw, contract)).max() < 1e-4
+
+
+def test_the_probabilities_of_a_calibrated_model_are_calibrated(tmp_path: Path) -> None:
+    contract, path = contract_of(2, 3), tmp_path / "net.safetensors"
+    net, header = trained(contract, 2, path), read_header(path)
+    some = np.zeros((1, 4), np.float32), np.zeros(4, np.uint8)
+    found = Calibrated(before=reliability(*some), after=reliability(*some))
+    balance = BalanceReport(mode="none", before={}, after={})
+    calibration = Calibration(temperature=3, val=found)
+    report = TrainReport(balance=balance, dropped={}, dropped_chips=(), calibration=calibration)
+    save_checkpoint(path, net.state_dict(), header.model_copy(update={"report": report}))
+    raw: np.ndarray = np.random.default_rng(1).integers(0, 256, (2, 32, 32)).astype(np.uint8)
+    (probability,) = exported(path).run(None, {"image": raw[None].astype(np.float32)})
+    plain = expected(net, raw, contract)
+    divided = plain ** (1 / 3) / (plain ** (1 / 3)).sum(axis=1, keepdims=True)
+    assert np.abs(probability - divided).max() < 1e-4
+    assert np.abs(divided - plain).max() > 1e-2
 
 
 def test_the_file_tells_deepness_how_to_use_it(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def _properties(row: tables.ModelVersion) -> ModelProperties:
         name=f"{'' if row.name[0].isalpha() else 'model '}{row.name} {row.version}",  # it must begin with a letter
         framework_version=torch if _SEMVER.fullmatch(torch) else None,
         input=(_input(row.contract),),
-        output=(_output(row.contract),),
+        output=(_output(row),),
         hyperparameters=row.config.model_dump(mode="json"),
         gsd=row.contract.gsd,
         bands=_bands(row.contract),
@@ -149,14 +149,20 @@ def _input(contract: Contract) -> ModelInput:
     )
 
 
-def _output(contract: Contract) -> ModelOutput:
+def _output(row: tables.ModelVersion) -> ModelOutput:
+    contract = row.contract
     logits = 1 if len(contract.classes) == 2 else len(contract.classes)
     what = "The logit of class 1" if logits == 1 else "A logit for each class"
     return ModelOutput(
         result=Array(shape=(-1, logits, -1, -1), dim_order=("batch", "class", "height", "width"), data_type="float32"),
-        description=f"{what}, at each pixel.",
+        description=f"{what}, at each pixel.{_calibrated(row)}",
         classes=legend(contract.classes),
     )
+
+
+def _calibrated(row: tables.ModelVersion) -> str:
+    found = row.report.calibration if row.report else None
+    return f" Divided by {found.temperature:g}, it gives calibrated probabilities." if found else ""
 
 
 def _bands(contract: Contract) -> tuple[BandName, ...]:

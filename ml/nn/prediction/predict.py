@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ml.checkpoint_header import read_header
+from ml.checkpoint_header import CheckpointHeader, read_header
 from ml.config import PredictConfig
-from ml.contract import MAP_NODATA, Contract
+from ml.contract import MAP_NODATA
 from ml.data import SceneFile
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
@@ -98,7 +98,7 @@ def predict_rows(
         folder.mkdir(parents=True, exist_ok=True)
         strips = StripFile(folder / "maps", layers=2, cols=source.cols)
         with caching_rows(source.dataset, ready.rows(source.cols)):
-            _predict_strips(ready, header.contract, source, config, processes, strips, mapped, watch)
+            _predict_strips(ready, header, source, config, processes, strips, mapped, watch)
     return MappedRows(path=strips.path, software=made_by)
 
 
@@ -153,7 +153,7 @@ def finish(
 
 def _predict_strips(
     net: StreamNet,
-    contract: Contract,
+    header: CheckpointHeader,
     source: Source,
     config: PredictConfig,
     processes: int,
@@ -169,19 +169,25 @@ def _predict_strips(
         return
     step = net.rows(source.cols)
     first_row = (rows.start + strips.rows) // step * step
-    values = torch.tensor([item.value for item in contract.classes], dtype=torch.uint8, device=net.device)
+    values = torch.tensor([item.value for item in header.contract.classes], dtype=torch.uint8, device=net.device)
 
     def write(piece: PredictedPiece) -> int:
         _check_finite(piece)
-        classes = values.take(class_index(piece.logits, config.threshold).long())
-        maps = torch.stack([classes, probability_byte(piece.logits)]).cpu().numpy()
+        classes = values.take(class_index(piece.logits, config.threshold, header.temperature).long())
+        maps = torch.stack([classes, probability_byte(piece.logits, header.temperature)]).cpu().numpy()
         np.copyto(maps, MAP_NODATA, where=~piece.valid)
         row = max(piece.window.row, rows.start)
         strips.write(row - rows.start, maps[:, row - piece.window.row : rows.stop - piece.window.row])
         return strips.rows
 
     predicted = predict_logits(
-        net, contract, source, first_row=first_row, end_row=rows.stop, stripe_px=config.stripe_px, processes=processes
+        net,
+        header.contract,
+        source,
+        first_row=first_row,
+        end_row=rows.stop,
+        stripe_px=config.stripe_px,
+        processes=processes,
     )
     with closing(predicted), prefetched(write, predicted, ahead=2, threads=1) as written:
         for done in written:

@@ -22,8 +22,9 @@ from ml.evaluation.report import LISTED, BalanceReport, TrainReport, chip_warnin
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
 from ml.geo.areas import PLANE_ERROR
-from ml.geo.raster import rows_of
+from ml.geo.raster import pixels_of, rows_of
 from ml.geo.watched import WatchedRows
+from ml.nn.calibrate import LogitSample, calibration
 from ml.nn.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
 from ml.nn.evaluate import assess, count, scored_by
 from ml.nn.masks import training_faults
@@ -349,13 +350,22 @@ def _header(
     contract, net = data.contract, for_scoring(state.net, views=config.views)
     metrics: dict[str, Metrics] = {}
     details: dict[str, Assessment] = {}
+    samples: dict[str, LogitSample] = {}
     for split, scenes in (("val", data.val), ("test", data.test)):
         if scenes:
+            samples[split] = LogitSample(sum(pixels_of(scene.path) for scene in scenes), net.outputs)
             metrics[split], details[split] = assess(
-                net, contract, data.references, scenes, boundary_m=config.boundary_m, report_done=lambda _: check_stop()
+                net,
+                contract,
+                data.references,
+                scenes,
+                boundary_m=config.boundary_m,
+                report_done=lambda _: check_stop(),
+                seen=samples[split],
             )
     warnings = (*report.warnings, *class_warnings(report.balance.before, metrics))
-    report = report.model_copy(update={"warnings": warnings})
+    trust = calibration(samples["val"], samples.get("test"))
+    report = report.model_copy(update={"warnings": warnings, "calibration": trust})
     if config.review_labels:
         suspects = suspect_labels(for_scoring(state.net), contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})
