@@ -278,7 +278,7 @@ def lovasz_of(classes: int) -> str:
 
 THRESHOLD = 0.5  # default threshold of a prediction
 MMU_HA = 0.04  # 400 m2: smallest patch of farmland in the land surveys of China (TD/T 1055-2019), four pixels of 10 m
-Output = Literal["classes", "probability", "polygons", "tiles"]
+Output = Literal["classes", "probability", "polygons", "tiles", "uncertainty"]
 
 
 class PredictConfig(Frozen):
@@ -292,7 +292,10 @@ class PredictConfig(Frozen):
         "takes no threshold.",
     )
     outputs: tuple[Output, ...] = Field(
-        ("classes", "probability", "polygons", "tiles"), min_length=1, max_length=100, description="Products to make."
+        ("classes", "probability", "polygons", "tiles"),
+        min_length=1,
+        max_length=100,
+        description="Products to make; uncertainty, which is not made by default, is the entropy of the probabilities.",
     )
     min_area_ha: float = Field(0.0, ge=0, le=1e12, description="Smaller polygons are left out of the polygon files.")
     mmu_ha: float | None = Field(

@@ -19,6 +19,7 @@ router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]
 TileFormat = Annotated[Format, Query(description="Format of the tiles to which the document links.")]
 MaxSize = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
+Layer = Annotated[tiles.Layer, Query(description="Which map: its classes, or their uncertainty.")]
 IfNoneMatch = Annotated[str, Header(description="ETag of the copy that the client has.")]
 UNCHANGED = {304: {"description": "The copy of the client is still valid.", "headers": CACHE}}
 
@@ -35,12 +36,13 @@ async def get_tile(
     x: int,
     y: int,
     format_: Annotated[Format, Path(alias="format")],
+    layer: Layer = "classes",
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A map tile of 256 x 256 px, transparent where the map shows nothing. 404 for zooms that have no tiles."""
-    found = tiles.recently_opened(services, id_)
+    found = tiles.recently_opened(services, id_, layer=layer)
     if found is None:
-        found = await run_in_threadpool(tiles.published, services, id_)
+        found = await run_in_threadpool(tiles.published, services, id_, layer=layer)
     tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
     return unchanging(tile, format_, found.sha256, if_none_match)
 
@@ -49,12 +51,15 @@ async def get_tile(
 @router.get(
     "/{id}/tiles/WebMercatorQuad/tilejson.json", operation_id="get_tilejson_of_matrix_set", responses=problems(404)
 )
-def get_tilejson(services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp") -> documents.TileJson:
+def get_tilejson(
+    services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp", layer: Layer = "classes"
+) -> documents.TileJson:
     """Describe the map tiles of a prediction as TileJSON 3.0.0."""
-    found = tiles.published(services, id_).tiles
+    found = tiles.published(services, id_, layer).tiles
+    query = "" if layer == "classes" else f"?layer={layer}"
     return documents.TileJson(
         name=tiles.title(services, id_) or id_,
-        tiles=(with_signature(request, f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}"),),
+        tiles=(with_signature(request, f"{own_address(request)}/v1/predictions/{id_}/{TILES}.{tile_format}{query}"),),
         minzoom=found.min_zoom,
         maxzoom=found.max_zoom,
         bounds=bounds_of(tiles.box(services, id_)),
@@ -75,9 +80,11 @@ def bounds_of(box: BBox) -> BBox:
     response_class=Response,
     responses=content({"image/png": BINARY}, CACHE) | UNCHANGED | problems(404),
 )
-def get_preview(services: Wired, id_: Id, max_size: MaxSize = 1024, if_none_match: IfNoneMatch = "") -> Response:
+def get_preview(
+    services: Wired, id_: Id, max_size: MaxSize = 1024, layer: Layer = "classes", if_none_match: IfNoneMatch = ""
+) -> Response:
     """The whole map of a prediction as one PNG picture in Web Mercator."""
-    found = tiles.published(services, id_)
+    found = tiles.published(services, id_, layer=layer)
     return unchanging(found.preview(max_size, tiles.box(services, id_)), "png", found.sha256, if_none_match)
 
 

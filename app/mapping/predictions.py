@@ -50,7 +50,16 @@ KNOWN_HINT = (
 )
 PRODUCTS = tuple(name for names in FILES.values() for name in names)
 _HINTS = {
-    "web.tif": (Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),)
+    "web.tif": (
+        Fault("no_tiles", "The prediction has no map tiles.", 'Predict again with "tiles" in config.outputs.'),
+    ),
+    "uncertainty-web.tif": (
+        Fault(
+            "no_tiles",
+            "The prediction has no map tiles of its uncertainty.",
+            'Predict again with "tiles" and "uncertainty" in config.outputs.',
+        ),
+    ),
 }
 NOT_SCORED = "The model was not scored on a test split."
 get = getter(Prediction, "prediction")

@@ -1,4 +1,4 @@
-"""Map tiles of predictions and surveys: the encoded blocks of web.tif, served without decoding them."""
+"""Map tiles of predictions and surveys: the encoded blocks of web COGs, served without decoding them."""
 
 import io
 import threading
@@ -22,7 +22,10 @@ PREDICTION: Kind = "prediction"
 SURVEY: Kind = "survey"
 _OPEN_FILES = 64  # each has some kB of offsets; a deleted file occupies the disk until it is closed here
 _TRUSTED_S = 5.0  # a map that was deleted through another machine may be served for this many seconds
-_recent: dict[tuple[str, str, str], tuple[float, "Published"]] = {}  # with the monotonic time until which it is trusted
+Layer = Literal["classes", "uncertainty"]
+WEB_FILES: dict[Layer, str] = {"classes": "web.tif", "uncertainty": "uncertainty-web.tif"}
+_Place = tuple[str, Kind, str, Layer]
+_recent: dict[_Place, tuple[float, "Published"]] = {}  # with the monotonic time until which it is trusted
 _adding = threading.Lock()
 
 
@@ -53,12 +56,15 @@ class Published:
         return _encoded(Image.fromarray(preview(self.tiles, max_size, box)), "PNG")
 
 
-def published(services: Services, id_: str, kind: Kind = PREDICTION) -> Published:
-    """The tiles of a prediction or survey. Raises `NotReady` before they exist, `NotFound` if nobody asked for them."""
-    if recent := recently_opened(services, id_, kind):
+def published(services: Services, id_: str, kind: Kind = PREDICTION, layer: Layer = "classes") -> Published:
+    """The tiles of a layer of a prediction or survey; a survey has only its classes.
+
+    Raises `NotReady` before they exist, and `NotFound` if they were not requested.
+    """
+    if recent := recently_opened(services, id_, kind, layer):
         return recent
-    stored = (surveys.stored if kind == SURVEY else predictions.stored)(services, id_, "web.tif")
-    path, place = services.store.file(stored.object), _place(services, id_, kind)
+    stored = (surveys.stored if kind == SURVEY else predictions.stored)(services, id_, WEB_FILES[layer])
+    path, place = services.store.file(stored.object), _place(services, id_, kind, layer)
     with _adding:
         _, found = _recent.pop(place, (0.0, None))
         if found is None or found.tiles.path != path or found.sha256 != stored.sha256:
@@ -83,19 +89,21 @@ def title(services: Services, id_: str, kind: Kind = PREDICTION) -> str | None:
         return (surveys.get if kind == SURVEY else predictions.get)(session, id_).title
 
 
-def recently_opened(services: Services, id_: str, kind: Kind = PREDICTION) -> Published | None:
-    """The tiles of a map if their file was opened lately, else None.
+def recently_opened(
+    services: Services, id_: str, kind: Kind = PREDICTION, layer: Layer = "classes"
+) -> Published | None:
+    """The tiles of a layer of a map if their file was opened lately, else None.
 
     The database is not asked, so the call is quick enough for an event loop. Products never change once they are
     published; only their deletion must be noticed, and it unlinks the files.
     """
-    until, found = _recent.get(_place(services, id_, kind), (0.0, None))
+    until, found = _recent.get(_place(services, id_, kind, layer), (0.0, None))
     return found if found and time.monotonic() < until and found.tiles.path.exists() else None
 
 
-def _place(services: Services, id_: str, kind: Kind) -> tuple[str, str, str]:
-    """The place of a map in `_recent`, which all tenants share."""
-    return services.store.url, kind, tenancy.whole(id_)
+def _place(services: Services, id_: str, kind: Kind, layer: Layer) -> _Place:
+    """The place of a layer of a map in `_recent`, which all tenants share."""
+    return services.store.url, kind, tenancy.whole(id_), layer
 
 
 @cache

@@ -65,6 +65,26 @@ def probability_byte(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return byte.clamp(max=PROBABILITY_STEPS - 1).to(torch.uint8)
 
 
+def uncertainty_byte(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Encode uncertainties u as min(249, floor(250 u)), uint8 (...), from which u is about (byte + 0.5) / 250.
+
+    u is the entropy of the probabilities of the classes, divided by the largest that it can be, the logarithm of the
+    number of classes: 0 where one class is certain, 1 where all are equally probable.
+
+    logits, temperature: As for `probability_byte`.
+    """
+    divided = logits / temperature
+    if len(divided) == 1:
+        distance = divided[0].abs()  # with q = exp(-distance), the smaller probability is q / (1 + q)
+        smaller = torch.exp(-distance)
+        entropy = torch.log1p(smaller) + distance * smaller / (1 + smaller)
+    else:
+        logarithms = divided.log_softmax(dim=0)
+        entropy = -(logarithms.exp() * logarithms).sum(dim=0)
+    byte = (PROBABILITY_STEPS / math.log(max(len(divided), 2)) * entropy).floor()
+    return byte.clamp(min=0, max=PROBABILITY_STEPS - 1).to(torch.uint8)
+
+
 class UNet(nn.Module):
     """A U-Net that computes `outputs` logits for each pixel of an image with `bands` bands.
 

@@ -62,6 +62,11 @@ def colours_to_show(classes: Sequence[ClassDef]) -> dict[int, Rgba]:
     return {value: (*colour, 0 if value in hidden else 255) for value, colour in colours(classes).items()}
 
 
+def uncertainty_colours() -> dict[int, Rgba]:
+    """The colour of each byte of an uncertainty: from transparent, where one class is certain, to opaque magenta."""
+    return {byte: (170, 0, 120, round(255 * byte / 249)) for byte in range(250)}
+
+
 def classes_qml(classes: Sequence[ClassDef]) -> str:
     """A QGIS style for class maps: the text of a .qml file with the name and the colour of each class value.
 

@@ -1,6 +1,7 @@
 """Write the products of a finished prediction: COGs, polygons, a style and areas."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ml.geo.windows import blocks
 from ml.products.cog import MapEncoding, Raster, write_cog
 from ml.products.mean_probability import Probabilities
 from ml.products.merging import least_pixels, merged
-from ml.products.palette import classes_qml, colours, colours_to_show
+from ml.products.palette import classes_qml, colours, colours_to_show, uncertainty_colours
 from ml.products.polygon_files import write_polygons
 from ml.products.polygon_totals import ClassPolygons, PolygonTotals
 from ml.products.web_cog import write_web_cog
@@ -29,6 +30,7 @@ FILES = {  # by the names in `PredictConfig.outputs`
     "probability": ("probability.tif",),
     "polygons": ("polygons.geojson", "polygons.gpkg"),
     "tiles": ("web.tif",),
+    "uncertainty": ("uncertainty.tif", "uncertainty-web.tif"),
 }
 _BLOCK_PX = 1024
 PROBABILITY = MapEncoding(
@@ -37,6 +39,25 @@ PROBABILITY = MapEncoding(
     offset=0.5 / 250,
     resampling="average",
 )
+UNCERTAINTY = MapEncoding(
+    "uncertainty of the class: the entropy of the probabilities, from 0 (one is 1) to 1 (all are equal)",
+    scale=1 / 250,
+    offset=0.5 / 250,
+    resampling="average",
+)
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """The pixels of a finished map, each layer uint8 (rows, cols), with `MAP_NODATA` where nothing was observed.
+
+    classes: Class values. probability: Bytes as `ml.nn.unet.probability_byte` makes them. uncertainty: As
+    `ml.nn.unet.uncertainty_byte` makes them; None if they are not asked for.
+    """
+
+    classes: Raster
+    probability: Raster
+    uncertainty: Raster | None = None
 
 
 class PredictResult(Frozen):
@@ -58,8 +79,7 @@ class PredictResult(Frozen):
 
 
 def write_products(
-    classes: Raster,
-    probability: Raster,
+    layers: MapLayers,
     scene: Path,
     contract: Contract,
     config: PredictConfig,
@@ -68,11 +88,10 @@ def write_products(
 ) -> PredictResult:
     """Write the files of a prediction, which `config.outputs` names, into the folder `out`, on the grid of `scene`.
 
-    classes, probability: Maps, uint8 (rows, cols).
-
     "classes" gives classes.tif and classes.qml, "probability" probability.tif, "polygons" polygons.geojson (WGS 84)
-    and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels).
-    A probability byte b means (b + 0.5) / 250, as its scale and offset say. `watch` is called in the stage "write",
+    and polygons.gpkg (the scene's CRS), "tiles" web.tif (see `write_web_cog`; none beyond the 85th parallels),
+    "uncertainty" uncertainty.tif and, with "tiles", uncertainty-web.tif. A byte b of a probability or uncertainty means
+    (b + 0.5) / 250, as its scale and offset say. `watch` is called in the stage "write",
     which counts outputs, at least every second or so.
     """
     steps = _Outputs(watch, len({"classes", *config.outputs}))
@@ -80,19 +99,22 @@ def write_products(
     totals: PolygonTotals | None = None
     map_ = out / "classes.tif"  # areas and polygons are computed from it, even if it is not requested
     steps.begin("classes")
-    write_cog(classes, scene, map_, classes_encoding(contract.classes), steps.tick)
+    write_cog(layers.classes, scene, map_, classes_encoding(contract.classes), steps.tick)
     area_ha = class_areas_ha(map_, steps.tick)
     if "probability" in config.outputs:
         steps.begin("probability")
-        write_cog(probability, scene, files["probability.tif"], PROBABILITY, steps.tick)
+        write_cog(layers.probability, scene, files["probability.tif"], PROBABILITY, steps.tick)
     if "polygons" in config.outputs:
         steps.begin("polygons")
-        known = Probabilities(probability, classes if len(contract.classes) > 2 else None)
+        known = Probabilities(layers.probability, layers.classes if len(contract.classes) > 2 else None)
         totals = _write_polygons(map_, known, contract.classes, config, files, area_ha, steps.tick)
     if "tiles" in config.outputs:
         steps.begin("tiles")
         if not write_web_cog(map_, files["web.tif"], colours_to_show(contract.classes), steps.tick):
             del files["web.tif"]
+    if "uncertainty" in config.outputs and layers.uncertainty is not None:
+        steps.begin("uncertainty")
+        _write_uncertainty(layers.uncertainty, scene, files, steps.tick, tiles="tiles" in config.outputs)
     if "classes" in config.outputs:
         files["classes.qml"].write_text(classes_qml(contract.classes), encoding="utf-8")
     else:
@@ -108,6 +130,14 @@ def write_products(
         software=software(),
         polygons=totals,
     )
+
+
+def _write_uncertainty(uncertainty: Raster, scene: Path, files: dict[str, Path], tick: Tick, *, tiles: bool) -> None:
+    """Write the uncertainty, and its web COG if `tiles`; without one, it is taken out of `files`."""
+    path, web = (files[name] for name in FILES["uncertainty"])
+    write_cog(uncertainty, scene, path, UNCERTAINTY, tick)
+    if not (tiles and write_web_cog(path, web, uncertainty_colours(), tick)):
+        del files[web.name]
 
 
 def _write_polygons(

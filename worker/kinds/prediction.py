@@ -21,8 +21,6 @@ from ml.provenance import signature
 from worker import resume, scratch
 from worker.context import JobContext, Outcome
 
-_ROW_BYTES = 2  # of unfinished results for each pixel: class and probability
-
 if TYPE_CHECKING:
     from ml.nn.prediction.predict import MappedRows
     from ml.products.write import PredictResult
@@ -61,7 +59,7 @@ def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
     Raises `InputRefused` when another part has failed, because the map cannot be completed then.
     """
     # imported only when it is used, because torch takes seconds to import
-    from ml.nn.prediction.predict import predict_rows
+    from ml.nn.prediction.predict import layers_of, predict_rows
 
     with services.database.read() as session:
         part = parts.get(session, context.claim.job_id)
@@ -70,7 +68,7 @@ def run_part(services: Services, context: JobContext, folder: Path) -> Outcome:
             raise InputRefused(Fault("other_part_failed", f"Part {job.id} has failed: {job.message}", hint))
     inputs = _inputs(services, part.prediction, folder)
     rows = range(part.first_row, part.end_row)
-    scratch.require(folder, _ROW_BYTES * len(rows) * inputs.cols)
+    scratch.require(folder, layers_of(inputs.config) * len(rows) * inputs.cols)
     maps = predict_rows(inputs.model, inputs.scene, folder, inputs.config, rows, context.watch)
 
     def record(session: Session, stored: Mapping[str, Stored]) -> None:
@@ -92,11 +90,11 @@ def _finished_parts(session: Session, prediction_id: str) -> Sequence[Part]:
 
 def _predict(services: Services, context: JobContext, folder: Path, finished: Sequence[Part]) -> "PredictResult":
     # imported only when it is used, because torch takes seconds to import
-    from ml.nn.prediction.predict import finish, predict
+    from ml.nn.prediction.predict import finish, layers_of, predict
 
     inputs = _inputs(services, context.claim.job_id, folder)
     if not finished:
-        scratch.require(folder, _ROW_BYTES * inputs.rows * inputs.cols - _size_of(folder))
+        scratch.require(folder, layers_of(inputs.config) * inputs.rows * inputs.cols - _size_of(folder))
         return predict(inputs.model, inputs.scene, folder, inputs.config, context.watch)
     rows = _alike(context, inputs, folder, finished, scratch.fetcher(services.store, folder))
     return finish(rows, inputs.model, inputs.scene, folder, inputs.config, context.watch)

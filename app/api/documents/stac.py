@@ -12,7 +12,16 @@ from pydantic import Field
 from app import tables
 from app.api.documents.base import Document, Link, Omitted, Software, checksum, link
 from app.api.documents.jobs import Job, Status
-from app.api.documents.stac_assets import PROBABILITY_BAND, Asset, Band, Grid, class_band, crs_of, grid_of
+from app.api.documents.stac_assets import (
+    PROBABILITY_BAND,
+    UNCERTAINTY_BAND,
+    Asset,
+    Band,
+    Grid,
+    class_band,
+    crs_of,
+    grid_of,
+)
 from app.api.documents.trainings import VersionReference
 from app.storage import Stored
 from ml.config import PredictConfig
@@ -33,8 +42,14 @@ MEDIA_TYPES = {
     "polygons.gpkg": "application/geopackage+sqlite3",
     "classes.qml": "application/xml",
     "web.tif": COG,
+    "uncertainty.tif": COG,
+    "uncertainty-web.tif": COG,
 }
-ROLES = {"web.tif": "visual", "classes.qml": "style"}  # of the products that are not simply data
+ROLES = {
+    "web.tif": "visual",
+    "uncertainty-web.tif": "visual",
+    "classes.qml": "style",
+}  # of the products that are not simply data
 THUMBNAIL_PX = 512
 TILES = "tiles/WebMercatorQuad/{z}/{x}/{y}"
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
@@ -276,11 +291,13 @@ def _content(name: str, info: SceneInfo, classes: Sequence[ClassDef]) -> dict[st
             return {**grid_of(info), "bands": (class_band(classes),)}
         case "probability.tif":
             return {**grid_of(info), "bands": (PROBABILITY_BAND,)}
+        case "uncertainty.tif":
+            return {**grid_of(info), "bands": (UNCERTAINTY_BAND,)}
         case "polygons.gpkg":
             return crs_of(info)
         case "polygons.geojson":
             return {"code": "EPSG:4326"}
-        case "web.tif":
+        case "web.tif" | "uncertainty-web.tif":
             return {"code": web_grid.CRS}
     return {}
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from app.api.documents.base import CHECKSUM, Document, Omitted
 from ml.contract import MAP_NODATA, ClassDef
+from ml.products.cog import MapEncoding
 from ml.products.palette import UNOBSERVED, colours
-from ml.products.write import PROBABILITY
+from ml.products.write import PROBABILITY, UNCERTAINTY
 from ml.scenes.inspect import BandInfo, SceneInfo
 
 _PLAIN = re.compile("[0-9A-Za-z_-]+")
@@ -104,14 +105,13 @@ def class_band(classes: Sequence[ClassDef]) -> Band:
     return Band(name="class", data_type="uint8", nodata=MAP_NODATA, classes=(*legend(classes), _UNOBSERVED))
 
 
-PROBABILITY_BAND = Band(
-    name="probability",
-    description=PROBABILITY.description,
-    data_type="uint8",
-    nodata=MAP_NODATA,
-    scale=PROBABILITY.scale,
-    offset=PROBABILITY.offset,
-)
+def _scaled(name: str, encoding: MapEncoding) -> Band:
+    """The band of a map whose bytes mean numbers."""
+    numbers = {"scale": encoding.scale, "offset": encoding.offset}
+    return Band(name=name, description=encoding.description, data_type="uint8", nodata=MAP_NODATA, **numbers)
+
+
+PROBABILITY_BAND, UNCERTAINTY_BAND = _scaled("probability", PROBABILITY), _scaled("uncertainty", UNCERTAINTY)
 
 
 def legend(classes: Sequence[ClassDef]) -> tuple[LegendEntry, ...]:

@@ -24,8 +24,8 @@ from ml.nn.prediction.row_file import StripFile, joined
 from ml.nn.prediction.row_stream import StreamNet, for_prediction
 from ml.nn.prediction.stripe_processes import share_cores
 from ml.nn.prediction.stripes import PredictedPiece, predict_logits
-from ml.nn.unet import class_index, probability_byte
-from ml.products.write import PredictResult, write_products
+from ml.nn.unet import class_index, probability_byte, uncertainty_byte
+from ml.products.write import MapLayers, PredictResult, write_products
 from ml.progress import Progress, Watch, silent
 from ml.provenance import all_of, net_code, signature, software
 from ml.radiometry.homogenise import open_homogenised
@@ -38,7 +38,8 @@ from ml.scenes.source import Source
 class MappedRows(Frozen):
     """Finished rows of a map.
 
-    path: Path of a `StripFile` with two layers, class values and probability bytes.
+    path: Path of a `StripFile` with the layers of `layers_of`: class values, probability bytes and, if it is asked for,
+        uncertainty bytes.
     software: Versions of the software that computed the rows.
     """
 
@@ -73,6 +74,11 @@ def predict(model: Path, scene: SceneFile, out: Path, config: PredictConfig, wat
     return result
 
 
+def layers_of(config: PredictConfig) -> int:
+    """The number of layers of the finished rows of a map, each of one byte for a pixel."""
+    return 2 + ("uncertainty" in config.outputs)
+
+
 def predict_rows(
     model: Path, scene: SceneFile, out: Path, config: PredictConfig, rows: range | None = None, watch: Watch = silent
 ) -> MappedRows:
@@ -96,7 +102,7 @@ def predict_rows(
         made_by = _made_by(ready, processes, source.cols)
         folder = out / f"strips-{_fingerprint(model, scene, config, made_by, mapped)}"
         folder.mkdir(parents=True, exist_ok=True)
-        strips = StripFile(folder / "maps", layers=2, cols=source.cols)
+        strips = StripFile(folder / "maps", layers=layers_of(config), cols=source.cols)
         with caching_rows(source.dataset, ready.rows(source.cols)):
             _predict_strips(ready, header, source, config, processes, strips, mapped, watch)
     return MappedRows(path=strips.path, software=made_by)
@@ -142,11 +148,12 @@ def finish(
     with open_raster(scene.path) as file:
         rows, cols = file.shape
     with joined([part.path for part in parts], out) as whole:
-        strips = StripFile(whole, layers=2, cols=cols)
+        strips = StripFile(whole, layers=layers_of(config), cols=cols)
         if strips.rows != rows:
             raise ValueError(f"the parts of the map have {strips.rows} rows, the scene has {rows}")
         contract = read_header(model).contract
-        result = write_products(strips.layer(0), strips.layer(1), scene.path, contract, config, out, watch)
+        layers = MapLayers(*(strips.layer(index) for index in range(layers_of(config))))
+        result = write_products(layers, scene.path, contract, config, out, watch)
     made_by = all_of([result.software, *(part.software for part in parts)])
     return result.model_copy(update={"software": made_by, "applicability": applicability(scene, contract)})
 
@@ -161,7 +168,7 @@ def _predict_strips(
     rows: range,
     watch: Watch,
 ) -> None:
-    """Append those of `rows` to `strips` that it does not contain yet: class value and probability byte of each pixel.
+    """Append those of `rows` to `strips` that it does not contain yet, in the layers of `layers_of`.
 
     A thread computes these bytes and writes them while the net computes the next pieces.
     """
@@ -174,7 +181,10 @@ def _predict_strips(
     def write(piece: PredictedPiece) -> int:
         _check_finite(piece)
         classes = values.take(class_index(piece.logits, config.threshold, header.temperature).long())
-        maps = torch.stack([classes, probability_byte(piece.logits, header.temperature)]).cpu().numpy()
+        layers = [classes, probability_byte(piece.logits, header.temperature)]
+        if "uncertainty" in config.outputs:
+            layers.append(uncertainty_byte(piece.logits, header.temperature))
+        maps = torch.stack(layers).cpu().numpy()
         np.copyto(maps, MAP_NODATA, where=~piece.valid)
         row = max(piece.window.row, rows.start)
         strips.write(row - rows.start, maps[:, row - piece.window.row : rows.stop - piece.window.row])
@@ -211,6 +221,7 @@ def _fingerprint(model: Path, scene: SceneFile, config: PredictConfig, made_by: 
     decisive = (
         *(scene.name, scene.path.stat().st_size, scene.nodata),
         *(config.threshold, config.stripe_px, *signature(made_by), rows),
+        *(["uncertainty"] if "uncertainty" in config.outputs else []),
     )
     digest.update(repr(decisive).encode())
     return digest.hexdigest()[:16]

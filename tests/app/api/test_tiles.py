@@ -68,6 +68,24 @@ def test_a_tile_has_the_same_pixels_in_the_file_as_webp_and_as_png(
     assert rgba(png.content)[..., 3].any()
 
 
+def test_the_uncertainty_has_tiles_of_its_own(http: httpx.Client, do: Perform, url: str) -> None:
+    layer = {"layer": "uncertainty"}
+    absent = http.get(f"{url}/tilejson.json", params=layer)
+    assert (absent.status_code, absent.json()["errors"][0]["code"]) == (404, "no_tiles")
+    other = predicted(http, do, {"outputs": ["classes", "tiles", "uncertainty"]})
+    tilejson = http.get(f"{other}/tilejson.json", params=layer).json()
+    zoom, x, y = first_tile(tilejson)
+    address = tilejson["tiles"][0].format(z=zoom, x=x, y=y)
+    tile, plain = http.get(address), http.get(address.removesuffix("?layer=uncertainty"))
+    assert (tile.status_code, plain.status_code) == (200, 200)
+    assert tile.headers["etag"] != plain.headers["etag"]
+    assert set(map(tuple, rgba(tile.content)[rgba(tile.content)[..., 3] > 0][:, :3].tolist())) == {(170, 0, 120)}
+    assert http.get(f"{other}/preview.png", params=layer).content != http.get(f"{other}/preview.png").content
+    asset = http.get(other).json()["assets"]["uncertainty.tif"]
+    assert (asset["bands"][0]["raster:scale"], asset["bands"][0]["nodata"]) == (0.004, 255)
+    assert http.get(f"{other}/tilejson.json", params={"layer": "doubt"}).status_code == 422
+
+
 def test_a_client_that_has_a_tile_need_not_fetch_it_again(http: httpx.Client, url: str) -> None:
     zoom, x, y = first_tile(http.get(f"{url}/tilejson.json").json())
     address = f"{url}/tiles/WebMercatorQuad/{zoom}/{x}/{y}.webp"

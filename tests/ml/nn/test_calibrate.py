@@ -17,7 +17,7 @@ from ml.nn.checkpoint import load_checkpoint, save_checkpoint
 from ml.nn.evaluate import EvaluatedWindow
 from ml.nn.prediction.predict import predict
 from ml.nn.training.train import train
-from ml.nn.unet import class_index, probability_byte
+from ml.nn.unet import class_index, probability_byte, uncertainty_byte
 
 CONFIG = TrainConfig(
     net=NetConfig(depth=2, width=4),
@@ -90,6 +90,19 @@ def test_a_threshold_is_one_of_the_calibrated_probability(outputs: int) -> None:
     if outputs == 1:
         assert torch.equal(mapped == 1, byte >= 200)
     assert torch.equal(class_index(logits, 0.5, 4.0), class_index(logits))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("outputs", [1, 3, 6])
+def test_uncertainty_is_the_entropy_from_0_to_1(outputs: int, temperature: float) -> None:
+    logits = torch.randn(outputs, 1000, generator=torch.Generator().manual_seed(0)) * 4
+    logits[:, 0], logits[:, 1] = 0, torch.linspace(-100, 100, max(outputs, 2))[-outputs:]
+    scores = torch.cat([torch.zeros_like(logits), logits]) if outputs == 1 else logits
+    p = (scores.double() / temperature).softmax(dim=0)
+    expected = -(p * p.clamp(min=1e-300).log()).sum(dim=0) / np.log(len(scores))
+    found = (uncertainty_byte(logits, temperature).double() + 0.5) / 250
+    assert (found - expected).abs().max() < 0.5 / 250 + 1e-5
+    assert (found[0], found[1]) == (249.5 / 250, 0.5 / 250)
 
 
 def test_the_pixels_of_a_large_split_do_not_depend_on_its_windows() -> None:

@@ -19,7 +19,7 @@ from ml.products.merging import least_pixels, merged
 from ml.products.polygon_files import write_polygons
 from ml.products.polygons import patches
 from ml.products.simplification import simplification
-from ml.products.write import class_areas_ha, write_products
+from ml.products.write import MapLayers, class_areas_ha, write_products
 from tests.ml.conftest import MakeScene
 from tests.ml.products.test_simplification import THREE, class_map
 
@@ -128,7 +128,7 @@ def test_the_hectares_that_merging_moves_are_told(make_scene: MakeScene, tmp_pat
     out = tmp_path / "out"
     out.mkdir()
     probability = np.full_like(values[0], 200)
-    result = write_products(values[0], probability, scene, contract_of(THREE), config, out)
+    result = write_products(MapLayers(values[0], probability), scene, contract_of(THREE), config, out)
     assert result.polygons is not None
     assert result.polygons.mmu_ha == (MMU_HA if mmu_ha is None else mmu_ha)
     assert result.polygons.mmu_px == {None: 4, 0.0: 1, 0.2: 20}[mmu_ha]

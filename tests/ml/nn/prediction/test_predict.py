@@ -190,11 +190,37 @@ def test_a_map_names_the_software_that_computed_it(model: Path, scene: SceneFile
     assert predict(model, scene, tmp_path / "coarse", coarse).software == {**by_torch, "precision": "bfloat16"}
 
 
-@pytest.mark.parametrize(("cuts", "views"), [((64, 192), 1), ((100, 101, 349), 8), ((), 1)])
+def test_the_uncertainty_is_the_entropy_of_the_probability(model: Path, scene: SceneFile, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"outputs": ("uncertainty", "tiles")})
+    result = predict(model, scene, tmp_path / "out", config)
+    assert set(result.files) == {"uncertainty.tif", "web.tif", "uncertainty-web.tif"}
+    found = pixels_of(result.files["uncertainty.tif"])
+    logits, valid = whole_image_logits(model, scene)
+    p = 1 / (1 + np.exp(-logits[valid].astype(np.float64)))
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    assert np.abs((found[valid] + 0.5) / 250 - entropy).max() < 0.5 / 250 + 1e-4
+    assert (found[~valid] == 255).all()
+    assert np.ptp(found[valid]) > 100
+    with rasterio.open(result.files["uncertainty.tif"]) as map_:
+        assert (map_.scales, map_.offsets, map_.nodata) == ((0.004,), (0.002,), 255)
+    bare = predict(model, scene, tmp_path / "bare", CONFIG.model_copy(update={"outputs": ("uncertainty",)}))
+    assert {path.name for path in (tmp_path / "bare").iterdir()} == {"uncertainty.tif"} == set(bare.files)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "changes"),
+    [
+        ((64, 192), {}),
+        ((100, 101, 349), {"views": 8}),
+        ((), {}),
+        ((64, 192), {"outputs": ("classes", "uncertainty", "tiles")}),
+    ],
+    ids=str,
+)
 def test_a_map_in_parts_equals_the_map_in_one_piece(
-    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...], views: int
+    model: Path, scene: SceneFile, tmp_path: Path, cuts: tuple[int, ...], changes: dict[str, object]
 ) -> None:
-    config = CONFIG.model_copy(update={"views": views})
+    config = CONFIG.model_copy(update=changes)
     whole = predict(model, scene, tmp_path / "whole", config)
     edges = (0, *cuts, ROWS)
     reported: list[Progress] = []
@@ -242,7 +268,9 @@ def test_parts_that_were_computed_in_unlike_ways_are_not_joined(model: Path, sce
     assert signature(computed_here(model, COLS, coarse)) == parts[1].signature
 
 
-@pytest.mark.parametrize("changes", [{"threshold": 0.9}, {"views": 8}, {"precision": "bfloat16"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"threshold": 0.9}, {"views": 8}, {"precision": "bfloat16"}, {"outputs": ("uncertainty",)}], ids=str
+)
 def test_strips_of_another_prediction_are_not_used_for_this_one(
     model: Path, scene: SceneFile, tmp_path: Path, changes: dict[str, object]
 ) -> None:
