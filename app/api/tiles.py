@@ -55,7 +55,7 @@ def get_tilejson(
     services: Wired, request: Request, id_: Id, tile_format: TileFormat = "webp", layer: Layer = "classes"
 ) -> documents.TileJson:
     """Describe the map tiles of a prediction as TileJSON 3.0.0."""
-    found = tiles.published(services, id_, layer).tiles
+    found = tiles.published(services, id_, layer=layer).tiles
     query = "" if layer == "classes" else f"?layer={layer}"
     return documents.TileJson(
         name=tiles.title(services, id_) or id_,

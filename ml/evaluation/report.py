@@ -45,6 +45,21 @@ class SuspectLabels(Frozen):
     contradicted: float
 
 
+class EarlierTest(Frozen):
+    """The score of a net on the test split of an earlier version, with whose weights its training began.
+
+    The training may have begun with a version that began with that one. model: The earlier version, like "cane:3".
+    dataset: The dataset of its training. before, after: Metrics of the earlier version, and of the net, on the split.
+    trained_on: Scenes of the split that are also in the training split of the net.
+    """
+
+    model: str
+    dataset: str
+    before: Metrics
+    after: Metrics
+    trained_on: tuple[str, ...] = ()
+
+
 class TrainReport(Frozen):
     """The report of one training.
 
@@ -53,7 +68,8 @@ class TrainReport(Frozen):
     all blocks with doubtful labels, or None if labels were not reviewed. suspect_labels: The most doubtful of these
     blocks. warnings: Settings that are allowed but unwise, and classes that were hardly seen, not learnt or not
     measured. calibration: How sure the net is of what is right, and the temperature of its probabilities; None for
-    models of before it was measured.
+    models of before it was measured. earlier: Scores on the test splits of the versions that the training goes back to,
+    the last one first, by which forgetting shows.
     """
 
     balance: BalanceReport
@@ -64,6 +80,7 @@ class TrainReport(Frozen):
     suspect_labels: tuple[SuspectLabels, ...] = ()
     warnings: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    earlier: tuple[EarlierTest, ...] = ()
 
 
 def chip_warnings(seen: Mapping[str, int], dropped: ByReason, kept: ByReason) -> Iterator[str]:

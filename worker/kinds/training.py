@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.data import datasets, scenes
-from app.learning import registry, trainings
+from app.learning import earlier, registry, trainings
 from app.services import Services
 from app.storage import Stored
 from ml.evaluation.report import TrainReport
@@ -20,6 +20,7 @@ CHECKPOINT, PICTURES = "model.safetensors", "pictures.npz"
 def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     """Do the training of the job. folder: scratch folder with the files of an earlier attempt, if there was one."""
     # imported only when it is used, because torch takes seconds to import
+    from ml.nn.training.forgetting import EarlierSplit
     from ml.nn.training.pictures import training_pictures
     from ml.nn.training.train import train
 
@@ -28,12 +29,24 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         dataset = datasets.ready(session, training.dataset)
         used = scenes.by_id(session, dataset.scenes)
         origin = registry.resolve(session, training.config.init) if training.config.init else None
+        contract = datasets.prepared(dataset).contract
+        before = [*earlier.splits_before(session, origin, contract)] if origin else []
+        used_before = scenes.by_id(session, {name for each in before for name in each.dataset.scenes})
     take = scratch.fetcher(services.store, folder)
     data = datasets.training_data(dataset, used, take)
     init = None
     if origin is not None:
         with registry.checkpoint_of(origin) as key:
             init = take(key)
+    splits = [
+        EarlierSplit(
+            each.model,
+            each.dataset.id,
+            datasets.labelled_scenes(each.dataset, "test", used_before, take),
+            each.metrics,
+        )
+        for each in before
+    ]
     resume_file = resume.ResumeFile(services.store, context.claim, folder)
     if not resume_file.fetch() and context.claim.attempt > 1:
         context.log("begins with the first epoch: no earlier attempt has left a finished one")
@@ -44,7 +57,8 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
 
     context.on_values = record_epoch
     # the thread that saves an epoch also stores it, while the training goes on
-    result = train(training.config, data, folder, context.watch, init=init, saved=resume_file.keep)
+    saved = resume_file.keep
+    result = train(training.config, data, folder, context.watch, init=init, earlier=splits, saved=saved)
     header = result.header
     if header.report:
         _log_report(context, header.report)

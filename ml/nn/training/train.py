@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from ml.nn.training.background import Ahead, Newest
 from ml.nn.training.chips import ChipPosition, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene, open_cached
 from ml.nn.training.execution import Execution, choose_execution
+from ml.nn.training.forgetting import EarlierSplit, earlier_tests, forgetting_warnings
 from ml.nn.training.ranks import ALONE, Ranks
 from ml.nn.training.state import EpochRow, TrainingState
 from ml.nn.training.step import Stepper
@@ -71,6 +72,7 @@ def train(
     ranks: Ranks = ALONE,
     init: Path | None = None,
     saved: Callable[[], None] = lambda: None,
+    earlier: Sequence[EarlierSplit] = (),
 ) -> TrainResult:
     """Train a U-Net on `data.train`, watch it on `data.val`, and evaluate the weights that are kept on `data.test`.
 
@@ -91,6 +93,7 @@ def train(
     ranks: This process among those that train together.
     init: The checkpoint that `config.init` names, with whose weights the training begins.
     saved: Called by that thread, on rank 0, after each time that it has saved the state; it saves no other meanwhile.
+    earlier: Test splits of this model and of those before it, on which the net is scored at the end.
 
     Raises:
         InputRefused: nothing is labelled, only one class occurs, the config does not fit the classes or the ranks, the
@@ -135,7 +138,7 @@ def train(
         _load_kept(config, sampler, state, stepper, counter)
 
     def write_model() -> CheckpointHeader:
-        header = _header(config, data, state, execution, report, counter.check_stop)
+        header = _header(config, data, state, execution, report, earlier, counter.check_stop)
         save_checkpoint(out / "model.safetensors", state.net.state_dict(), header)
         return header
 
@@ -341,6 +344,7 @@ def _header(
     state: TrainingState,
     execution: Execution,
     report: TrainReport,
+    earlier: Sequence[EarlierSplit],
     check_stop: Callable[[], None],
 ) -> CheckpointHeader:
     """Evaluate the net with the kept weights on the val and test splits, and make the header of its checkpoint.
@@ -363,9 +367,11 @@ def _header(
                 report_done=lambda _: check_stop(),
                 seen=samples[split],
             )
-    warnings = (*report.warnings, *class_warnings(report.balance.before, metrics))
+    trained = {scene.name for scene in data.train}
+    tests = tuple(earlier_tests(net, contract, earlier, trained, check_stop=check_stop))
+    warnings = (*report.warnings, *class_warnings(report.balance.before, metrics), *forgetting_warnings(tests))
     trust = calibration(samples["val"], samples.get("test"))
-    report = report.model_copy(update={"warnings": warnings, "calibration": trust})
+    report = report.model_copy(update={"warnings": warnings, "calibration": trust, "earlier": tests})
     if config.review_labels:
         suspects = suspect_labels(for_scoring(state.net), contract, data.train, check_stop=check_stop)
         report = report.model_copy(update={"suspects": len(suspects), "suspect_labels": suspects[:LISTED]})

@@ -28,7 +28,11 @@ def test_a_training_begins_with_the_version_that_is_champion_at_that_moment(http
     assert kept.status_code == 409 and made.json()["id"] in kept.text
     do(made.json()["id"])
     assert http.get(made.headers["location"]).json()["job"]["status"] == "successful"
-    assert http.get("/v1/models/cane/versions/2").json()["config"]["init"] == "cane:1"
+    made_version = http.get("/v1/models/cane/versions/2").json()
+    assert made_version["config"]["init"] == "cane:1"
+    (before,) = made_version["report"]["earlier"]
+    assert (before["model"], before["dataset"], before["trained_on"]) == ("cane:1", origin["dataset"], [])
+    assert (before["before"], before["after"]) == (origin["metrics"]["test"], made_version["metrics"]["test"])
     assert made.json()["id"] not in http.delete("/v1/models/cane/versions/1").text, "it has ended"
 
 
