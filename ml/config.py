@@ -52,11 +52,24 @@ class LossConfig(Frozen):
         False,
         description="Compute the Lovász loss by image and take the mean; else over the batch, like the pooled IoU.",
     )
+    lovasz_ramp: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of all steps over which the weight of the Lovász loss rises from near 0 to its own: early "
+        "the order of the errors, which it weights them by, means little.",
+    )
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
         if not (self.ce or self.lovasz_hinge or self.lovasz_softmax):
             raise ValueError("give ce or a Lovász loss a weight above 0: if all are 0, there is nothing to minimise")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_begin_with(self) -> Self:
+        if self.lovasz_ramp and not self.ce:
+            raise ValueError("lovasz_ramp needs another loss to begin with: give ce a weight above 0")
         return self
 
 

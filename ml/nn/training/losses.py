@@ -37,6 +37,16 @@ def total_loss(config: LossConfig, logits: Tensor, target: Tensor) -> tuple[Tens
     return total, {name: term.detach() for name, term in terms.items()}
 
 
+def ramped(config: LossConfig, step: int, total: int) -> LossConfig:
+    """Return `config` with the weight of its Lovász loss at the step with this number, from 0, of `total` steps."""
+    rising = round(config.lovasz_ramp * total)
+    if step >= rising:
+        return config
+    share = (step + 1) / (rising + 1)
+    names = ("lovasz_hinge", "lovasz_softmax")
+    return config.model_copy(update={name: share * getattr(config, name) for name in names})
+
+
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Compute the mean over the valid pixels of softplus(F) - y F, where F is the logit and y the class, 0 or 1.
 

@@ -90,14 +90,23 @@ class Stepper:
         shares = (batch[self._ranks.share(size)] for batch in batches)
         return prefetched(partial(_cut, sampler, self._execution.device), shares, ahead=AHEAD, threads=THREADS)
 
-    def step(self, batches: Iterator[Batch], number: int, lr: float, check_stop: Callable[[], None]) -> None:
+    def step(
+        self,
+        batches: Iterator[Batch],
+        number: int,
+        lr: float,
+        check_stop: Callable[[], None],
+        loss: LossConfig | None = None,
+    ) -> None:
         """Take the next `accumulate` batches and update the weights by the mean of their gradients, over all ranks.
 
         batches: This rank's shares of the batches.
         number: Number of this step in the whole training, from 0; with the seed it decides the augmentation.
         lr: Learning rate.
         check_stop: Called between two batches; may raise `Stopped`.
+        loss: Weights of the parts of the loss; None means those of the config.
         """
+        weights = loss or _loss(self._config)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.zero_grad()
@@ -106,7 +115,7 @@ class Stepper:
                 check_stop()
             with self.stages("wait"):
                 batch = next(batches)
-            self._add_gradient(batch, number * self._config.accumulate + index)
+            self._add_gradient(batch, number * self._config.accumulate + index, weights)
         with self.stages("optimiser"):
             self._ranks.add_up([weight.grad for weight in self._weights if weight.grad is not None])
             self._optimizer.step()
@@ -139,7 +148,7 @@ class Stepper:
         self._sums, self._count = {}, 0
         return means
 
-    def _add_gradient(self, batch: Batch, number: int) -> None:
+    def _add_gradient(self, batch: Batch, number: int, weights: LossConfig) -> None:
         """Add the gradient of the loss of `batch`, divided by `accumulate`, to the gradients of the weights.
 
         number: Number of the batch in the whole training, from 0.
@@ -150,7 +159,7 @@ class Stepper:
             logits = self._net(image)
         with self.stages("loss"):
             logits, labels = self._ranks.whole(logits.float()), self._ranks.whole(labels)
-            loss, terms = total_loss(_loss(self._config), logits, labels)
+            loss, terms = total_loss(weights, logits, labels)
         with self.stages("backward"):
             (loss / self._config.accumulate).backward()  # type: ignore[no-untyped-call]
         self._add_losses({"loss": loss.detach()} | {f"loss_{name}": term for name, term in terms.items()})

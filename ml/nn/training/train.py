@@ -35,6 +35,7 @@ from ml.nn.training.chips import ChipPosition, ChipSampler
 from ml.nn.training.decoded_scenes import cache_scene, open_cached
 from ml.nn.training.execution import Execution, choose_execution
 from ml.nn.training.forgetting import EarlierSplit, earlier_tests, forgetting_warnings
+from ml.nn.training.losses import ramped
 from ml.nn.training.ranks import ALONE, Ranks
 from ml.nn.training.state import EpochRow, TrainingState
 from ml.nn.training.step import Stepper
@@ -215,7 +216,8 @@ def _train_epoch(
     with stepper.batches(sampler, steps) as batches:
         for _ in steps:
             lr = config.rate * learning_rate(config.optimizer, counter.done, counter.total)
-            stepper.step(batches, counter.done, lr, counter.report)
+            loss = ramped(config.loss, counter.done, counter.total) if config.loss else None
+            stepper.step(batches, counter.done, lr, counter.report, loss)
             counter.done += 1
             counter.report()
         return _finite(stepper.losses())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ml.config import LossConfig
-from ml.nn.training.losses import binary_cross_entropy, cross_entropy, lovasz_hinge, lovasz_softmax, total_loss
+from ml.nn.training.losses import binary_cross_entropy, cross_entropy, lovasz_hinge, lovasz_softmax, ramped, total_loss
 
 
 def jaccard_loss(mispredicted: set[int], truth: list[int]) -> float:
@@ -220,3 +220,17 @@ def test_with_many_classes_targets_of_another_shape_are_refused() -> None:
     for loss in (cross_entropy, lovasz_softmax):
         with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(2, 1, 4, 4\)"):
             loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))
+
+
+def test_the_weight_of_the_lovasz_loss_rises_in_equal_steps() -> None:
+    config = LossConfig(ce=1, lovasz_hinge=0.5, lovasz_ramp=0.25)
+    found = [ramped(config, step, 16) for step in range(16)]
+    assert [each.lovasz_hinge for each in found[:4]] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert found[4:] == [config] * 12
+    assert {each.ce for each in found} == {1}
+    assert ramped(LossConfig(ce=1, lovasz_hinge=0.5), 0, 16).lovasz_hinge == 0.5
+
+
+def test_a_ramp_needs_another_loss_to_begin_with() -> None:
+    with pytest.raises(ValueError, match="to begin with"):
+        LossConfig(lovasz_hinge=1, lovasz_ramp=0.2)
