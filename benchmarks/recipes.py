@@ -5,8 +5,8 @@
 
 DATA holds images, labels and split.csv of amazon-forest, with the place of each scene. The scenes are divided into six
 regions by longitude and latitude. For each region a net is trained on four others, watched on the next one, and scored
-on the region. The counts of all regions are pooled, and the recipes are compared by a paired bootstrap over blocks of
-scenes and over seeds. Finished trainings in OUT are not repeated, so a table can be filled piece by piece.
+on the region. The counts of all regions are pooled, and the recipes are compared by scenes and seeds. Finished
+trainings in OUT are not repeated, so a table can be filled piece by piece.
 """
 
 import argparse

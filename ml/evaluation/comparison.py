@@ -1,12 +1,14 @@
 """Compare variants of a training: the metrics of each variant over its seeds, and intervals of their differences."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml.estimation.student import t_quantile
 from ml.evaluation.metrics import BlockCounts, Counts, Floats, Metrics, metrics_of
 from ml.frozen import Frozen
 from ml.text import first_few
@@ -14,7 +16,7 @@ from ml.text import first_few
 Compared = Literal["accuracy", "iou", "kappa"]
 COMPARED: tuple[Compared, ...] = get_args(Compared)
 LEAST_SEEDS = 3  # two trainings hardly show how trainings vary: their interval would look decisive by chance
-FEW_SEEDS = 5  # resampling n trainings shows (n - 1) / n of their variance
+FEW_SCENES = 6  # from which on scenes are drawn; of fewer, blocks
 _CHUNK = 100  # resamples computed at once, which limits the memory
 
 
@@ -97,21 +99,26 @@ def compare(
 ) -> Comparison:
     """Compare variants on one split; the variant of the first training is the baseline.
 
-    The interval comes from a paired bootstrap. Whole blocks are drawn with replacement, the same for every training,
-    since the errors of neighbouring pixels are not independent and a hard block is hard for all trainings. Then the
-    seeds that both variants have are drawn with replacement. The drawn blocks of each training are pooled into one
-    confusion, and the difference is the mean over the drawn seeds. The interval is the 2.5 and 97.5 percentile over
-    `resamples`, without those in which the metric is undefined.
+    The interval reaches from the mean difference over the seeds that both variants have to each side by the root of the
+    sum of two squares. The first is t standard errors of the ground, which come from a paired bootstrap: whole scenes
+    are drawn with replacement, the same for every training, since the errors of one scene are not independent and a
+    hard scene is hard for all trainings; of fewer than six scenes, blocks are drawn. The second is t standard errors of
+    the seeds: of the mean of the differences of the single seeds. Each t has one degree of freedom less than there are
+    scenes or blocks, or seeds. One t for the sum, with Satterthwaite's degrees of freedom, is too small where the seeds
+    happen to be alike. Resamples in which the metric is undefined are left out. `benchmarks/comparison_coverage.py`
+    measures how often the interval holds the true difference. `share_positive` is counted over resamples of scenes or
+    blocks and of seeds.
 
     Raises:
         ValueError: Two trainings have the same variant and seed, or trainings were scored on different blocks.
     """
     placed = _by_variant_and_seed(scored)
-    counts = _aligned(scored)
+    blocks, scene_of_block = _aligned(scored)
+    counts = _by_unit(blocks, scene_of_block)
     rng = np.random.default_rng(seed)
     resampled = _resampled_metrics(counts, resamples, rng)
     differences: list[Difference] = []
-    notes = ["Fewer than two blocks were scored: there is no interval."] if len(counts) < 2 else []
+    notes = [*_ground_notes(len(counts), len(set(scene_of_block)))]
     for a, b in [(later, next(iter(placed))) for later in list(placed)[1:]]:
         pairs = [(placed[a][s], placed[b][s]) for s in sorted(placed[a].keys() & placed[b].keys())]
         drawn = rng.integers(max(1, len(pairs)), size=(resamples, len(pairs)))
@@ -119,9 +126,10 @@ def compare(
             observed = [
                 _minus(getattr(scored[i].metrics, metric), getattr(scored[j].metrics, metric)) for i, j in pairs
             ]
+            ground = _means(resampled[metric], pairs)
             ahead = _drawn_means(resampled[metric], pairs, drawn)
-            differences.append(_difference(a, b, metric, observed, ahead))
-            notes += _undefined_notes(differences[-1], 1 - len(ahead) / resamples)
+            differences.append(_difference(a, b, metric, observed, ground, len(counts), ahead))
+            notes += _undefined_notes(differences[-1], 1 - len(ground) / resamples)
         notes += _seed_notes(a, b, len(pairs))
     table = tuple(_row(name, split, [scored[i].metrics for i in of.values()]) for name, of in placed.items())
     return Comparison(table=table, differences=tuple(differences), notes=tuple(notes))
@@ -150,25 +158,38 @@ def _by_variant_and_seed(scored: Sequence[ScoredTraining]) -> dict[str, dict[int
     return placed
 
 
-def _aligned(scored: Sequence[ScoredTraining]) -> Counts:
-    """The blocks of all trainings, shape (blocks, trainings, classes, classes), in the order of the first training."""
+def _aligned(scored: Sequence[ScoredTraining]) -> tuple[Counts, list[str]]:
+    """The blocks of all trainings, shape (blocks, trainings, classes, classes), and the scene of each block.
+
+    They are in the order of the first training.
+    """
     by_place = [{(s, b.row, b.col): b.confusion for s, of in each.blocks.items() for b in of} for each in scored]
     places = by_place[0].keys() if by_place else ()
     if any(blocks.keys() != places for blocks in by_place):
         raise ValueError("the trainings were scored on different blocks: compare trainings on one split only")
     if not places:
-        return np.zeros((0, len(scored), 2, 2), dtype=np.int64)
+        return np.zeros((0, len(scored), 2, 2), dtype=np.int64), []
     counts = np.array([[blocks[place] for blocks in by_place] for place in places], dtype=np.int64)
     truth = counts.sum(axis=-1)
     if (truth != truth[:, :1]).any():
         raise ValueError("the trainings were scored on different labels: compare trainings on one split only")
-    return counts
+    return counts, [scene for scene, _, _ in places]
+
+
+def _by_unit(counts: Counts, scene_of_block: Sequence[str]) -> Counts:
+    """The counts of the units that are drawn: those of the scenes, or of the blocks if there are few scenes."""
+    scenes = list(dict.fromkeys(scene_of_block))
+    if len(scenes) < FEW_SCENES:
+        return counts
+    found = np.zeros((len(scenes), *counts.shape[1:]), counts.dtype)
+    np.add.at(found, [scenes.index(scene) for scene in scene_of_block], counts)
+    return found
 
 
 def _resampled_metrics(counts: Counts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
     """The compared metrics by name, each of shape (resamples, trainings), NaN where undefined.
 
-    counts: Pixels, shape (blocks, trainings, classes, classes). With fewer than two blocks, all metrics are NaN.
+    counts: Pixels, shape (units, trainings, classes, classes). With fewer than two units, all metrics are NaN.
     """
     blocks, *shape = counts.shape
     found: dict[str, Floats] = {name: np.full((resamples, shape[0]), np.nan) for name in COMPARED}
@@ -184,6 +205,18 @@ def _resampled_metrics(counts: Counts, resamples: int, rng: np.random.Generator)
     return found
 
 
+def _means(resampled: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
+    """The mean difference over all pairs in each resample, without those where it is undefined.
+
+    resampled, pairs: As for `_drawn_means`.
+    """
+    if not pairs:
+        return np.empty(0)
+    a, b = np.transpose(pairs)
+    means: Floats = (resampled[:, a] - resampled[:, b]).mean(axis=1)
+    return means[~np.isnan(means)]
+
+
 def _drawn_means(resampled: Floats, pairs: Sequence[tuple[int, int]], drawn: NDArray[np.int64]) -> Floats:
     """The mean difference over the drawn pairs in each resample, without those where it is undefined.
 
@@ -197,16 +230,26 @@ def _drawn_means(resampled: Floats, pairs: Sequence[tuple[int, int]], drawn: NDA
     return means[~np.isnan(means)]
 
 
-def _difference(a: str, b: str, metric: Compared, observed: Sequence[float | None], resampled: Floats) -> Difference:
+def _difference(
+    a: str,
+    b: str,
+    metric: Compared,
+    observed: Sequence[float | None],
+    ground: Floats,
+    units: int,
+    resampled: Floats,
+) -> Difference:
     """The difference of one metric.
 
-    observed: Difference of each pair of trainings. resampled: Mean difference in each resample, without NaN.
+    observed: Difference of each pair of trainings. ground: Mean difference in each resample of the ground. units:
+    Number of scenes or blocks that were drawn. resampled: Mean difference in each resample of ground and seeds. Both
+    are without NaN.
     """
     mean = _spread(observed).mean
     ci95 = share = None
-    if mean is not None and len(resampled) > 0 and len(observed) >= LEAST_SEEDS:
-        low, high = np.percentile(resampled, [2.5, 97.5])
-        ci95, share = (float(low), float(high)), float(np.mean(resampled > 0))
+    if mean is not None and len(ground) > 1 and len(resampled) and len(observed) >= LEAST_SEEDS:
+        reach = _reach(np.array(observed, np.float64), ground, units)
+        ci95, share = (mean - reach, mean + reach), float(np.mean(resampled > 0))
     return Difference(
         a=a,
         b=b,
@@ -219,6 +262,14 @@ def _difference(a: str, b: str, metric: Compared, observed: Sequence[float | Non
     )
 
 
+def _reach(observed: Floats, ground: Floats, units: int) -> float:
+    """How far a 95 % interval extends to each side of the mean difference. The arguments are those of `_difference`."""
+    # drawing n units with replacement shows (n - 1) / n of their variance
+    of_ground = t_quantile(units - 1) ** 2 * float(ground.var()) * units / (units - 1)
+    of_seeds = t_quantile(len(observed) - 1) ** 2 * float(observed.var(ddof=1)) / len(observed)
+    return math.sqrt(of_ground + of_seeds)
+
+
 def in_points(mean: float | None, ci95: tuple[float, float] | None) -> str:
     """A difference in points, which are hundredths: "+2.25 points [0.40, 4.10]", the 95 % interval in brackets."""
     if mean is None:
@@ -227,14 +278,19 @@ def in_points(mean: float | None, ci95: tuple[float, float] | None) -> str:
     return f"{100 * mean:+.2f} points {interval}"
 
 
+def _ground_notes(units: int, scenes: int) -> Iterator[str]:
+    if units < 2:
+        yield "Fewer than two blocks were scored: there is no interval."
+    elif scenes < FEW_SCENES:
+        yield "Fewer than six scenes were scored: the intervals are for this ground, and too narrow for other ground."
+
+
 def _seed_notes(a: str, b: str, seeds: int) -> list[str]:
     if seeds == 0:
         return [f"{a} and {b} have no seed in common: they cannot be paired."]
     if seeds < LEAST_SEEDS:
         common = "one seed" if seeds == 1 else f"{seeds} seeds"
         return [f"{a} and {b} have {common} in common: for an interval there must be {LEAST_SEEDS} at least."]
-    if seeds < FEW_SEEDS:
-        return [f"{a} and {b} have {seeds} seeds in common: with so few, the interval is somewhat too narrow."]
     return []
 
 

@@ -87,6 +87,30 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert 0 < (found(compare(unsteady)).share_positive or 0) < 1
 
 
+def in_scenes(scored: ScoredTraining, scenes: int) -> ScoredTraining:
+    """The same training, with its blocks divided among so many scenes, in their order."""
+    (blocks,) = scored.blocks.values()
+    each = len(blocks) // scenes
+    parts = {f"scene{number}": blocks[number * each : (number + 1) * each] for number in range(scenes)}
+    return scored.model_copy(update={"blocks": parts})
+
+
+def test_blocks_of_a_scene_that_err_together_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    better = np.repeat(rng.integers(-20, 60, size=8), 10)
+    scored = [training("ce", s, blocks_with(np.full(80, 200))) for s in range(3)]
+    scored += [training("a", s, blocks_with(200 - better)) for s in range(3)]
+    widths = []
+    for scenes in (1, 8):
+        comparison = compare([in_scenes(each, scenes) for each in scored])
+        low, high = found(comparison).ci95 or (0, 0)
+        assert ("Fewer than six scenes" in " ".join(comparison.notes)) == (scenes == 1)
+        widths.append(high - low)
+    error = better.reshape(8, 10).mean(axis=1).std(ddof=1) / 1000 / np.sqrt(8)
+    assert widths[1] == pytest.approx(2 * 2.365 * error, rel=0.1), "t with 7 degrees of freedom"
+    assert widths[1] > 2.5 * widths[0]
+
+
 def test_trainings_are_paired_by_seed_in_any_order() -> None:
     trainings = [training("ce", s, blocks_with(np.full(9, 100 + 10 * s))) for s in (0, 1, 2)]
     trainings += [training("a", s, blocks_with(np.full(9, 90 + 10 * s))) for s in (7, 2, 1, 0)]
