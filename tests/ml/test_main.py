@@ -9,8 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ml.__main__ import EXIT_REFUSED, cli, files_in, merged, read_split
+from ml.__main__ import cli
 from ml.checkpoint_header import read_header
+from ml.cli.inputs import files_in, merged, read_split
+from ml.cli.output import EXIT_REFUSED
 from ml.native import library
 from tests.ml.nn.conftest import fields, write_labelled
 from tests.ml.nn.training.ranked import launch

@@ -1,0 +1,1 @@
+"""What the commands of `python -m ml` take, and what they print."""
