@@ -107,7 +107,10 @@ def _lost_polygons(layer: LabelLayer, polygons: DrawnPolygons) -> Iterator[Note]
 
 
 def settle_leaks(found: Audit, leaks: Leaks, classes: Sequence[ClassDef]) -> tuple[list[np.ndarray], list[Note]]:
-    """Find leaks between the splits, then refuse, mend or allow them; see `leaks` of `ml.datasets.prepare.prepare`.
+    """Find leaks, by which a net learns from one split what it is scored on in another; refuse, mend or allow them.
+
+    leaks: "refuse" refuses the dataset and names the leaks; "drop" keeps a field of several splits only in the split
+    that has most of it, and refuses other leaks; "allow" names the leaks in the notes.
 
     Returns:
         The arrays of `drop_shared_fields` if fields must be dropped, else an empty list; and one note for each leak

@@ -60,6 +60,10 @@ def write_masks(
 ) -> dict[str, ClassCounts]:
     """Write the masks of one scene, one for each split that has a part of the scene, and count their classes by split.
 
+    A mask is uint8 on the grid of its scene. Band 1 has class values, and 255 where a pixel is not labelled, is not
+    valid or belongs to another split. With names of features, band 2 has the index of the name in
+    `TrainingData.references`.
+
     raster: Labels on the grid of the scene. train: To which the homogenised pixels of the training split are added. A
     mask without a labelled pixel is deleted again. through: Reports progress window by window; may raise `Stopped`.
     """

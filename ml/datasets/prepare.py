@@ -85,26 +85,20 @@ def prepare(
 ) -> Prepared:
     """Rasterise the labels on the grid of every scene, one mask for each split: `out`/masks/{split}/{scene}.tif.
 
-    A mask is uint8 on the grid of its scene. Band 1 has class values, and 255 where a pixel is not labelled, is not
-    valid or belongs to another split. If the labels name their features, band 2 has the index of the name in
-    `TrainingData.references`. A scene without a labelled pixel in a split has no mask for that split. Labels are
-    matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each window of
-    each stage, which counts rows of scenes: "audit", "measure" (only with `homogenise`) and "rasterise"; before
-    them for each file, in the stage "read".
+    A scene without a labelled pixel in a split has no mask for that split; `write_masks` says what a mask holds. Labels
+    are matched to scenes by location; where two layers overlap, the later one counts. `watch` is called for each window
+    of each stage, which counts rows of scenes: "audit", "measure" (only with `homogenise`) and "rasterise"; before them
+    for each file, in the stage "read".
 
-    leaks: What to do if a net could learn from one split what it is scored on in another. "refuse" refuses the dataset
-    and names the leaks; "drop" keeps a field of several splits only in the split that has most of it, and refuses other
-    leaks; "allow" names the leaks in the notes. homogenise: Bring all scenes to the mean radiometry of the scenes with
-    a part in the training split. clip: Clip outliers to the 0.1 and 99.9 percentiles of the training split, or
-    further out where most of a class lies beyond. label_memory_bytes: Most memory that reading one file of
-    labels may take.
+    leaks: What to do if a net could learn from one split what it is scored on in another; `settle_leaks` explains it.
+    homogenise: Bring all scenes to the mean radiometry of the scenes with a part in the training split. clip: Clip
+    outliers to the 0.1 and 99.9 percentiles of the training split, or further out where most of a class lies beyond.
+    label_memory_bytes: Most memory that reading one file of labels may take.
 
     Raises:
-        InputRefused: All faults that were found in one step. Their codes are those that `inspect_scene` and
-        `open_layer`
-            raise; those of `class_faults`, `split_faults` and `scene_faults`; no_overlap, if a scene has no label;
-            unknown_class; too_few_blocks; leak_overlapping_scenes, leak_duplicate_pixels, leak_shared_fields; and
-            empty_split, if train or val has no labels.
+        InputRefused: All faults that were found in one step: those of `inspect_scene`, `open_layer`, `class_faults`,
+            `split_faults`, `scene_faults` and `settle_leaks`; no_overlap, if a scene has no label; unknown_class;
+            too_few_blocks; and empty_split, if train or val has no labels.
     """
     names = [scene.name for scene in scenes]
     refuse_any([*class_faults(classes), *split_faults(split, names)])
@@ -120,24 +114,15 @@ def prepare(
     written = _write(entries, layers, rules, out, pixels, common, watch)
     refuse_any(empty_faults(written.masks))
     statistics, pixel_notes = pixels.statistics(classes, clip=clip)
-    split_pixels = {name: _by_name(counts, classes) for name, counts in written.splits.items()}
+    of_scenes = (*band_order_notes(infos), *found.notes, *leak_notes, *name_notes, *_flat_notes(entries, common))
+    of_masks = (*_unused_notes(names, written), *found.left_out.notes(classes), *written.notes(classes), *pixel_notes)
     return Prepared(
         training_data=_training_data(written, _contract(standard, statistics, classes, common), references),
         statistics={name: each.statistics(classes) for name, each in written.splits.items()},
         by_scene={name: each.statistics(classes) for name, each in written.scenes.items()},
         total=together(written.splits.values()).statistics(classes),
         references={name: counts[name] for name in references},
-        notes=(
-            *band_order_notes(infos),
-            *found.notes,
-            *leak_notes,
-            *name_notes,
-            *_flat_notes(entries, common),
-            *_unused_notes(names, written),
-            *found.left_out.notes(classes),
-            *split_notes(split_pixels),
-            *pixel_notes,
-        ),
+        notes=(*of_scenes, *of_masks),
     )
 
 
@@ -151,6 +136,14 @@ class _Written:
     masks: dict[str, list[LabelledScene]]
     splits: dict[str, ClassCounts]
     scenes: dict[str, ClassCounts]
+
+    def notes(self, classes: Sequence[ClassDef]) -> tuple[Note, ...]:
+        """What is to be known about the numbers of pixels of each class in the splits."""
+        by_name = {
+            split: {item.name: int(counts.pixels[item.value]) for item in classes}
+            for split, counts in self.splits.items()
+        }
+        return tuple(split_notes(by_name))
 
 
 class _Reading:
@@ -278,10 +271,6 @@ def _unused_notes(scenes: Sequence[str], written: _Written) -> Iterator[Note]:
             "They are in no split, or none of their labelled pixels has data. Add them to a split, or leave them out."
         )
         yield Note(code="unused_scenes", detail=detail, hint=hint)
-
-
-def _by_name(counts: ClassCounts, classes: Sequence[ClassDef]) -> dict[str, int]:
-    return {item.name: int(counts.pixels[item.value]) for item in classes}
 
 
 def _contract(
