@@ -164,6 +164,8 @@ def _metadata(header: CheckpointHeader, version: str) -> dict[str, object]:
     """What the QGIS plugin Deepness reads, and the model's own name and contract.
 
     Deepness divides all numbers by 255 and standardises them then: by these values, it hands in the numbers themselves.
+    It sets what is under its threshold to 0 before it looks for the largest probability: with more than two classes a
+    pixel of which none has half would become class 0. And it blurs its map by 9 pixels unless it is told not to.
     """
     contract, bands = header.contract, len(header.contract.bands)
     overlap = 2 * margin(header.config.net.depth)
@@ -173,7 +175,8 @@ def _metadata(header: CheckpointHeader, version: str) -> dict[str, object]:
         "resolution": round(100 * contract.gsd, 4),  # centimetres of a pixel
         "tile_size": TILE_PX,
         "tiles_overlap": min(50, round(100 * overlap / TILE_PX)),  # percent
-        "seg_thresh": 0.5,
+        "seg_thresh": 0.5 if len(contract.classes) == 2 else 0,  # 0: no threshold
+        "seg_small_segment": 0,
         "standardization_mean": [0.0] * bands,
         "standardization_std": [1 / 255] * bands,
         "canemap_version": version,

@@ -131,7 +131,7 @@ def test_the_file_tells_deepness_how_to_use_it(tmp_path: Path) -> None:
     known = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert known["model_type"] == "Segmentor"
     assert known["class_names"] == {"0": "作物 0", "1": "作物 1", "2": "作物 2"}
-    assert (known["resolution"], known["tile_size"]) == (80, 512)
+    assert (known["resolution"], known["tile_size"], known["seg_small_segment"]) == (80, 512, 0)
     assert Contract.model_validate(known["canemap_contract"]) == contract
     (image,), (result,) = session.get_inputs(), session.get_outputs()
     assert (image.shape[1], result.shape[1]) == (4, 3)
@@ -140,6 +140,24 @@ def test_the_file_tells_deepness_how_to_use_it(tmp_path: Path) -> None:
     number = np.float32(np.uint8(200) / 255)
     back = (number - known["standardization_mean"][0]) / known["standardization_std"][0]
     assert back == pytest.approx(200, abs=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_pixel_gets_the_class_in_deepness_that_it_has_here(tmp_path: Path, classes: int) -> None:
+    contract = contract_of(2, classes)
+    net = trained(contract, 2, tmp_path / "net.safetensors")
+    raw = np.random.default_rng(2).uniform(0, 255, (2, 64, 64)).astype(np.float32)
+    session = exported(tmp_path / "net.safetensors")
+    (found,) = session.run(None, {"image": raw[None]})
+    threshold = json.loads(session.get_modelmeta().custom_metadata_map["seg_thresh"])
+    found[found < threshold] = (
+        0  # as Deepness does it, and then of one channel what is left, and of several the largest
+    )
+    there = (found[:, 0] != 0).astype(int) if found.shape[1] == 1 else found.argmax(axis=1)
+    chances = expected(net, raw, contract)
+    here = (chances[:, 0] >= 0.5).astype(int) if classes == 2 else chances.argmax(axis=1)
+    assert classes == 2 or (chances.max(axis=1) < 0.5).any()
+    assert (there == here).mean() > 0.999
 
 
 def test_a_model_of_homogenised_scenes_is_refused_with_the_reason(tmp_path: Path) -> None:
