@@ -12,18 +12,20 @@ from app.core.db import OF_AN_API, Connections, Database
 from app.inspection.inspector import Inspector
 from app.inspection.limits import Limits
 from app.jobs.queue import JobQueue
+from app.jobs.watch import Watch
 from app.settings import Settings
 from app.storage import Cache, Store, open_store
 
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, the database, the store, the job queue, the cache and the inspector of a process."""
+    """The settings, the database, the store, the job queue and its watch, the cache and the inspector of a process."""
 
     settings: Settings
     database: Database
     store: Store
     queue: JobQueue
+    watch: Watch
     cache: Cache
     inspector: Inspector
 
@@ -38,7 +40,8 @@ class Services:
         cache = Cache(settings.data_dir.resolve() / "cache", settings.cache_limit_bytes)
         store, limits = open_store(settings.store, cache, 3600 * settings.trust_files_h), _limits(settings)
         inspector = Inspector(limits, settings.inspection_wait_s)
-        return cls(settings, Database(settings.database, connections), store, JobQueue(settings), cache, inspector)
+        database = Database(settings.database, connections)
+        return cls(settings, database, store, JobQueue(settings), Watch(database), cache, inspector)
 
     @contextmanager
     def recording(self, *keys: str) -> Iterator[Session]:

@@ -6,7 +6,8 @@ A service without workers runs on loopback, on a PostgreSQL that the script also
 ask for the status of a job, and for their lists, twice a second each. In every second round the twentieth tenant, which
 has 1,000 waiting jobs, floods the service from a process of its own: requests on 16 connections without any pause, 20
 uploads of a few bytes a second, and 50 streams of events. The limits are the defaults. The figure is the ratio of the
-medians of both kinds of rounds.
+medians of both kinds of rounds. Requests of /healthz, which need no thread and no database, show what the machine
+itself gives.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from tests import servers
 TENANTS, WAITING, PAUSE_S = 20, 1000, 0.5
 FLOOD, UPLOADS, STREAMS = 16, 20, 50
 PATHS = ("/v1/jobs/trn_0000", "/v1/scenes?limit=10", "/v1/jobs?limit=10")
+POLLED = {"a request": PATHS, "/healthz": ("/healthz",)}
 context = multiprocessing.get_context("spawn")
 
 
@@ -100,24 +102,26 @@ def serving(settings: Settings, auth: str, **more: str) -> Iterator[str]:
 def time_others(base: str, texts: Sequence[str], rounds: int, seconds: float) -> None:
     """Time the requests of all tenants but the last, by turns without and with what the last one does."""
     *others, last = texts
-    found: dict[bool, list[list[float]]] = {False: [], True: []}
+    found: dict[tuple[str, bool], list[list[float]]] = {(name, kind): [] for name in POLLED for kind in (False, True)}
     sent = 0
     for misbehaving in [False, True] * rounds:
         with flood(base, last) if misbehaving else nullcontext([0]) as flooded:
-            found[misbehaving].append(poll(base, others, seconds))
+            for name, paths in POLLED.items():
+                found[name, misbehaving].append(poll(base, others, seconds, paths))
         sent += flooded[0]
         time.sleep(1)
     rows = []
     values: tuple[tuple[str, Callable[[Sequence[float]], float]], ...]
     values = (("p50 ms", statistics.median), ("p99 ms", p99))
-    for name, value in values:
-        without, with_ = (statistics.median([value(taken) for taken in found[kind]]) for kind in (False, True))
-        rows.append((name, 1e3 * without, 1e3 * with_, with_ / without))
-    show(f"{len(others)} tenants beside one that misbehaves", ("of a request", "without", "with", "ratio"), rows)
-    print(f"medians of {rounds} rounds of each kind; the one sent {sent / rounds / seconds:.0f} requests a second")
+    for name, (unit, value) in itertools.product(POLLED, values):
+        without, with_ = (statistics.median([value(taken) for taken in found[name, kind]]) for kind in (False, True))
+        rows.append((f"{name}, {unit}", 1e3 * without, 1e3 * with_, with_ / without))
+    show(f"{len(others)} tenants beside one that misbehaves", ("of", "without", "with", "ratio"), rows)
+    sent_a_second = sent / rounds / seconds / len(POLLED)
+    print(f"medians of {rounds} rounds of each kind; the one sent {sent_a_second:.0f} requests a second")
 
 
-def poll(base: str, texts: Sequence[str], seconds: float) -> list[float]:
+def poll(base: str, texts: Sequence[str], seconds: float, paths: Sequence[str]) -> list[float]:
     """Seconds of each request of clients that have one key each."""
     taken: list[float] = []
     end = time.perf_counter() + seconds
@@ -125,7 +129,7 @@ def poll(base: str, texts: Sequence[str], seconds: float) -> list[float]:
     def ask(number: int, text: str) -> None:
         connection = HTTPConnection(urlsplit(base).netloc)
         time.sleep(PAUSE_S * number / len(texts))
-        for path in itertools.cycle(PATHS):
+        for path in itertools.cycle(paths):
             start = time.perf_counter()
             if start > end:
                 break

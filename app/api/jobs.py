@@ -1,6 +1,5 @@
 """Routes of /v1/jobs, which are the same for every kind of job."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.deps import Address, Condition, Id, OnceSent, Reading, Wait, Wired, etag, link_next
 from app.api.http.problems import ProblemResponse, problems
 from app.api.http.queries import JobQuery
-from app.api.http.waiting import POLL_S, read_job, wait_for_end
+from app.api.http.waiting import read_job, wait_for_end
 from app.core.errors import NotReady
 from app.jobs import lifecycle
 from app.mapping import predictions
@@ -118,4 +117,4 @@ async def get_events(
             sent = row.revision
         if row.status in lifecycle.FINAL:
             return
-        await asyncio.sleep(POLL_S)
+        await services.watch.changed(id_, row.revision)

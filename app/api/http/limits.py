@@ -85,7 +85,11 @@ async def take_turn(request: Request) -> None:
         return
     meter: Meter = request.app.state.meter
     kind, sender = _kind_of(request), request.scope["principal"]
-    request.scope[TAKEN].append(meter.take(sender, kind) if kind else await meter.turn(sender))
+    try:
+        request.scope[TAKEN].append(meter.take(sender, kind) if kind else await meter.turn(sender))
+    except OverQuota:
+        await asyncio.sleep(REFUSED_S)
+        raise
 
 
 def _kind_of(request: Request) -> Kind | None:

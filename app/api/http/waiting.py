@@ -1,6 +1,5 @@
 """Waiting for the end of a job, as `?wait=`, `Prefer: wait=` and events need it."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,7 +12,7 @@ from app.jobs import lifecycle
 from app.services import Services
 from app.tables import Job
 
-POLL_S = 0.25
+GONE_S = 0.25  # after this time it is noticed that the client of a request has gone
 Answer = TypeVar("Answer")
 
 
@@ -31,10 +30,16 @@ async def wait_for_end(services: Services, job_id: str, seconds: float, request:
     deadline = time.monotonic() + seconds
     while True:
         job = await run_in_threadpool(read_job, services, job_id)
-        left = deadline - time.monotonic()
-        if job.status in lifecycle.FINAL or left <= 0 or (request and await request.is_disconnected()):
+        if job.status in lifecycle.FINAL or not await _goes_on(services, job, deadline, request):
             return job
-        await asyncio.sleep(min(POLL_S, left))
+
+
+async def _goes_on(services: Services, job: Job, deadline: float, request: Request | None) -> bool:
+    """Wait until `job` has changed; returns whether anybody waits for more of it then. No query is sent for that."""
+    while (left := deadline - time.monotonic()) > 0 and not (request and await request.is_disconnected()):
+        if await services.watch.changed(job.id, job.revision, min(left, GONE_S)):
+            return True
+    return False
 
 
 async def document_after_wait(

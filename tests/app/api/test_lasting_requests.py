@@ -16,7 +16,7 @@ from tests.app.api.access import OTHER, make_key, showing
 @pytest.fixture
 def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("app.api.http.lasting.TRUSTED_S", 0.0)  # of every message
-    return settings.model_copy(update={"auth": "keys"})
+    return settings.model_copy(update={"auth": "keys", "upload_idle_s": 60.0})
 
 
 @pytest.fixture
@@ -58,10 +58,12 @@ def test_who_waits_for_a_job_is_told_nothing(
     with tenancy.acting_for(OTHER), services.database.write() as session:
         lifecycle.create(session, "trn_1", "training")
     told: list[httpx.Response] = []
-    waiting = threading.Thread(target=lambda: told.append(http.get("/v1/jobs/trn_1?wait=2", headers=showing(key))))
+    waiting = threading.Thread(target=lambda: told.append(http.get("/v1/jobs/trn_1?wait=60", headers=showing(key))))
     waiting.start()
     time.sleep(0.5)
     revoke(http, admin, key)
+    with tenancy.acting_for(OTHER), services.database.write() as session:
+        lifecycle.dismiss(session, "trn_1")
     waiting.join()
     assert (told[0].status_code, told[0].json()["type"]) == (401, "unknown-key")
 

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.access.meter import Kind
+from app.api.http.limits import REFUSED_S
 from app.core import tenancy
 from app.jobs import lifecycle
 from app.main import create_app
@@ -113,7 +115,9 @@ class TestOfKeys:
         start = f"GET {address}{path} HTTP/1.1\r\n\r\n".encode()
         with connected(http, start), connected(http, start):
             eventually(lambda: busy("streams") == 2)
+            begin = time.monotonic()
             assert_refused(http.get(f"{address}?wait=1"), 429, "too-many-streams", "streams")
+            assert time.monotonic() - begin >= REFUSED_S  # so that nobody makes the service refuse all the time
             assert http.get(address).status_code == 200
         eventually(lambda: busy("streams") == 0)
         assert http.get(f"{address}?wait=0.1").status_code == 200 and busy("streams") == 0
