@@ -18,7 +18,7 @@ def audit(
 ) -> None:
     """List who has changed what, newest first."""
     from app.access import audit as log
-    from app.api.documents import AuditEntry
+    from app.api.documents.access import AuditEntry
     from app.core.columns import now
 
     start = now() - sessions.period(since, "--since") if since else None

@@ -45,7 +45,7 @@ def list_keys(
 ) -> None:
     """List all keys, newest first, without their secrets."""
     from app.access import keys as use
-    from app.api.documents import Key
+    from app.api.documents.access import Key
 
     with sessions.reading() as session:
         rows = use.find(session, tenant, limit=1000, token=None).rows
@@ -60,7 +60,7 @@ def list_keys(
 def revoke(id: Id, as_json: AsJson = False) -> None:
     """Refuse a key from now on. A running service notices it within 10 seconds."""
     from app.access import keys as use
-    from app.api.documents import Key
+    from app.api.documents.access import Key
 
     with sessions.writing() as session:
         row = use.revoke(session, id)
@@ -82,7 +82,7 @@ def rotate(
 
 
 def _show_new(made: "NewKey", as_json: bool) -> None:
-    from app.api.documents import NewKey
+    from app.api.documents.access import NewKey
 
     document = NewKey.of(made).model_dump(mode="json")
     about = {name: document[name] for name in ("id", "tenant", "scope")}

@@ -160,7 +160,7 @@ def _check_worker(sentence: str) -> None:
 def check_schema(settings: "Settings") -> None:
     """Refuse to start on a database that was never migrated, or that is too old."""
     from app.core.db import Database
-    from app.operations.readiness import schema_fault
+    from app.operations.schema import schema_fault
 
     check_folder(settings)
     database = Database(settings.database)

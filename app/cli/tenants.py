@@ -31,7 +31,7 @@ def add(
 ) -> None:
     """Make a tenant, or change its title."""
     from app.access import tenants as portals
-    from app.api.documents import Tenant
+    from app.api.documents.access import Tenant
 
     with sessions.writing() as session:
         row, _ = portals.put(session, name, title)
@@ -42,7 +42,7 @@ def add(
 def list_tenants(as_json: AsJson = False) -> None:
     """List all tenants, newest first."""
     from app.access import tenants as portals
-    from app.api.documents import Tenant
+    from app.api.documents.access import Tenant
 
     with sessions.reading() as session:
         rows = portals.find(session, limit=1000, token=None).rows
@@ -103,7 +103,7 @@ def grant(
 ) -> None:
     """Let a tenant read and use models of other tenants. The maps that it has made stay if they are withdrawn."""
     from app.access import tenants as portals
-    from app.api.documents import Tenant
+    from app.api.documents.access import Tenant
     from app.learning import sharing
 
     with sessions.writing() as session:
@@ -147,7 +147,7 @@ def delete(
 def _details(session: "Session", name: str) -> Json:
     from app.access import limits, usage
     from app.access import tenants as portals
-    from app.api.documents import TenantDetails
+    from app.api.documents.access import TenantDetails
     from app.settings import Settings
 
     row, used = portals.get(session, name), usage.of(session, name)

@@ -22,6 +22,7 @@ from app.core.startup import PYTHON
 from app.inspection import landlock
 from app.operations import readiness
 from app.operations.readiness import Probe
+from app.operations.schema import schema_fault
 from app.services import Services
 from ml.faults import Fault
 from ml.geo.gdal import DRIVERS
@@ -86,7 +87,7 @@ def _database(services: Services) -> Iterator[Finding]:
     try:
         with services.database.engine.connect() as connection:
             name, found = connection.dialect.name, schema_of(connection)
-        fault = readiness.schema_fault(services.database)
+        fault = schema_fault(services.database)
     except SQLAlchemyError as error:
         yield Finding("database", "fault", f"{_first_line(error)}", readiness.DATABASE_AWAY.hint)
         return

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.columns import now
-from app.core.db import Database, schema_of, schemas
 from app.jobs.kinds import QUEUES
+from app.operations.schema import schema_fault
 from app.services import Services
 from app.tables import DamagedFile, Worker
 from app.upkeep import scrubbing
@@ -28,7 +28,6 @@ DATABASE_AWAY = Fault(
 BROKER_AWAY = Fault(
     "broker", "The broker cannot be reached.", "Start it, or correct CANEMAP_BROKER_URL. Jobs are accepted meanwhile."
 )
-MIGRATE = "canemap migrate"
 RESTORE = "`canemap files check` names the file: restore it from a backup, or delete what it belongs to."
 RESTART = "Restart it; if that does not help, restart the machine or exchange its GPU."
 STORE_HINT = "Check CANEMAP_STORE_URL, its credentials, and the owner and the free space of CANEMAP_DATA_DIR."
@@ -140,22 +139,6 @@ def database_faults(services: Services) -> Iterator[Fault]:
         yield Fault(
             "no_worker", f"No worker serves the queue {queue!r}.", f"Start one: canemap worker --queues {queue}"
         )
-
-
-def schema_fault(database: Database) -> Fault | None:
-    """The fault of a schema that is missing or too old; None if there is no fault.
-
-    A newer schema is no fault: during an update, the new canemap migrates before the last old process has ended.
-
-    Raises SQLAlchemyError when the database cannot be reached.
-    """
-    with database.engine.connect() as connection:
-        found = schema_of(connection)
-    if found is None:
-        return Fault("schema", "The database has no schema yet.", MIGRATE)
-    if found in schemas()[1:]:
-        return Fault("schema", f"The database's schema is {found}, older than {schemas()[0]}.", MIGRATE)
-    return None
 
 
 def living_queues(services: Services, host: str = "") -> set[str]:

@@ -1,141 +1,20 @@
-"""The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`."""
+"""The documents with which the API answers: a pydantic model for each resource, built from table rows by `of`.
 
-from app.api.documents.access import (
-    AuditEntries,
-    AuditEntry,
-    Key,
-    Keys,
-    NewKey,
-    Sender,
-    SignedUrl,
-    Tenant,
-    TenantDetails,
-    Tenants,
-)
-from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
-from app.api.documents.base import Document, Link, Page, link
-from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
-from app.api.documents.datasets import Dataset, Datasets
-from app.api.documents.deletion import Deletion
-from app.api.documents.estimates import Changes, EstimateFeatures, EstimateRow, Estimates
-from app.api.documents.evaluations import Evaluation, Evaluations
-from app.api.documents.experiments import Experiment, Experiments
-from app.api.documents.jobs import Job, Jobs, Kind, Status, StatusInfo, result_of
-from app.api.documents.labels import LabelSet, LabelSets
-from app.api.documents.mlm import ModelItem
-from app.api.documents.models import Alias, Model, ModelPage, Models, ModelVersion
-from app.api.documents.others import Alive, FigureLinks, Figures, Landing, Ready, TileJson, Upload
-from app.api.documents.processes import Process, ProcessConformance, Processes, ProcessSummary
-from app.api.documents.samples import AnswerReport, Answers, Sample, Samples
-from app.api.documents.schedules import Schedule, ScheduleRun, ScheduleRuns, Schedules
-from app.api.documents.stac import Prediction, Predictions, Scene, Scenes
-from app.api.documents.survey_items import SurveyItem
-from app.api.documents.surveys import (
-    ChangeFeature,
-    ChangeFeatures,
-    ChangeRow,
-    ChangeTable,
-    Survey,
-    SurveyFeatures,
-    Surveys,
-    SurveyScene,
-    SurveyScenes,
-)
-from app.api.documents.trainings import Epoch, Series, Training, Trainings
-from app.api.documents.webhooks import Deliveries, Delivery, NewWebhook, Webhook, Webhooks
-from app.api.documents.zones import ZoneSet, ZoneSets
+Each is here by its name. All modules are loaded when the first one is asked for, and not before: a command that needs
+the documents of one module imports that module, and not the whole service.
+"""
 
-__all__ = [
-    "Alias",
-    "Alive",
-    "AnswerReport",
-    "Answers",
-    "AreaFeature",
-    "AreaFeatures",
-    "AreaRow",
-    "AreaTable",
-    "AuditEntries",
-    "AuditEntry",
-    "ChangeFeature",
-    "ChangeFeatures",
-    "ChangeRow",
-    "ChangeTable",
-    "Changes",
-    "Conformance",
-    "Dataset",
-    "Datasets",
-    "Deletion",
-    "Deliveries",
-    "Delivery",
-    "Document",
-    "Epoch",
-    "EstimateFeatures",
-    "EstimateRow",
-    "Estimates",
-    "Evaluation",
-    "Evaluations",
-    "Experiment",
-    "Experiments",
-    "FigureLinks",
-    "Figures",
-    "FoundItems",
-    "Job",
-    "Jobs",
-    "Key",
-    "Keys",
-    "Kind",
-    "LabelSet",
-    "LabelSets",
-    "Landing",
-    "LandingPage",
-    "Link",
-    "Model",
-    "ModelItem",
-    "ModelPage",
-    "ModelVersion",
-    "Models",
-    "NewKey",
-    "NewWebhook",
-    "Page",
-    "Prediction",
-    "Predictions",
-    "Process",
-    "ProcessConformance",
-    "ProcessSummary",
-    "Processes",
-    "Ready",
-    "Sample",
-    "Samples",
-    "Scene",
-    "Scenes",
-    "Schedule",
-    "ScheduleRun",
-    "ScheduleRuns",
-    "Schedules",
-    "Sender",
-    "Series",
-    "SignedUrl",
-    "StacCollection",
-    "StacCollections",
-    "Status",
-    "StatusInfo",
-    "Survey",
-    "SurveyFeatures",
-    "SurveyItem",
-    "SurveyScene",
-    "SurveyScenes",
-    "Surveys",
-    "Tenant",
-    "TenantDetails",
-    "Tenants",
-    "TileJson",
-    "Training",
-    "Trainings",
-    "Upload",
-    "Webhook",
-    "Webhooks",
-    "ZoneSet",
-    "ZoneSets",
-    "link",
-    "result_of",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.api.documents.whole import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """Load all documents, and put them here, so that this is called once."""
+    whole = import_module("app.api.documents.whole")
+    if name not in whole.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals().update({each: getattr(whole, each) for each in whole.__all__})
+    return getattr(whole, name)

@@ -6,8 +6,8 @@ from datetime import datetime
 from pydantic import Field
 
 from app import tables
-from app.api.documents import base
 from app.api.documents.base import Checksum, Document, Link, Software, Title, checksum, link
+from app.api.documents.base import Page as PageOf
 from app.core.paging import Page
 from app.results import ModelMetrics
 from ml.config import TrainConfig
@@ -105,7 +105,7 @@ class Model(Document):
         )
 
 
-class Models(base.Page[Model]):
+class Models(PageOf[Model]):
     """A page of models in the order of their names. Each has only its newest version in `versions`."""
 
 
