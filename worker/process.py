@@ -41,8 +41,7 @@ _ENVIRONMENT = {
 }
 _server = get_context("forkserver")
 _IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate")
-# the optimisers of torch import its compiler at their first step, which would take each training almost a second
-_IMPORTED_FOR_TRAININGS = ("torch._dynamo", "ml.nn.training.pictures")
+_IMPORTED_FOR_TRAININGS = ("ml.nn.training.pictures",)
 
 
 def import_for(queues: Collection[str]) -> None:

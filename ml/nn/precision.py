@@ -17,6 +17,7 @@ from ml.faults import Fault, InputRefused
 Name = Literal["float32", "tf32", "bfloat16"]
 TENSOR_CORES = (8, 0)  # the compute capability from which GPUs have TF32
 # PyTorch's products of matrices are repeatable on a GPU only with a workspace of a fixed size
+WARNINGS, ERRORS = 1, 2  # the debug modes of PyTorch for algorithms that are not repeatable
 WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -61,28 +62,32 @@ def device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def repeatable(precision: Precision) -> Iterator[None]:
+def repeatable(precision: Precision, *, compiled: bool = False) -> Iterator[None]:
     """Compute in `precision` in this context, and only by algorithms that give the same bits each time.
 
     These switches belong to the whole process. Contexts may be nested; the inner one counts. Where a device has no such
     algorithm, PyTorch warns. PyTorch would also fill each new tensor, so that a use of it before it is written gives
     the same bits; that costs hundreds of launches a step, and nothing here uses a tensor so.
+
+    compiled: Whether a net is compiled in it. Only then torch's compiler is told, for which torch must import it.
     """
     os.environ.setdefault(*WORKSPACE)
     convolutions, products = cast(Any, torch.backends.cudnn).conv, torch.backends.cuda.matmul
     before = (convolutions.fp32_precision, products.fp32_precision)
     deterministic = cast(Any, torch.utils.deterministic)
     benchmark, fill = torch.backends.cudnn.benchmark, deterministic.fill_uninitialized_memory
-    strict = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    mode = torch.get_deterministic_debug_mode()
     convolutions.fp32_precision = products.fp32_precision = "tf32" if precision.name == "tf32" else "ieee"
     torch.backends.cudnn.benchmark = False  # it would choose the algorithm that is faster at this moment
     deterministic.fill_uninitialized_memory = False
-    if not strict:  # a caller that wants errors instead of warnings gets them
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    if compiled:
+        torch.use_deterministic_algorithms(True, warn_only=mode < ERRORS)
+    torch.set_deterministic_debug_mode(max(mode, WARNINGS))  # a caller that wants errors instead of warnings gets them
     try:
         yield
     finally:
         convolutions.fp32_precision, products.fp32_precision = before
         torch.backends.cudnn.benchmark, deterministic.fill_uninitialized_memory = benchmark, fill
-        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        if compiled:
+            torch.use_deterministic_algorithms(mode > 0, warn_only=mode < ERRORS)
+        torch.set_deterministic_debug_mode(mode)

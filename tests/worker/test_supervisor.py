@@ -256,5 +256,5 @@ def test_only_the_forkserver_of_trainings_imports_what_they_alone_need(
     monkeypatch.setattr(forkserver._forkserver, "_preload_modules", [])
     import_for(queues)
     preloaded = vars(forkserver._forkserver)["_preload_modules"]
-    assert ("torch._dynamo" in preloaded) == imports
+    assert ("ml.nn.training.pictures" in preloaded) == imports
     assert {"worker.process", "ml.nn.prediction.predict"} <= set(preloaded)

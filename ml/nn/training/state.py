@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ml.checkpoint_header import read_metadata
-from ml.config import OptimizerConfig, TrainConfig
+from ml.config import TrainConfig
 from ml.data import TrainingData
 from ml.evaluation.metrics import Metrics, standing
 from ml.faults import InputRefused
@@ -20,6 +20,7 @@ from ml.frozen import Frozen
 from ml.nn.checkpoint import LoadedCheckpoint, load_tensors, save_tensors
 from ml.nn.precision import device_name
 from ml.nn.training.execution import Execution
+from ml.nn.training.optimisers import make_optimizer
 from ml.nn.unet import UNet, make_net
 from ml.warm_start import same_classes
 
@@ -83,7 +84,7 @@ class TrainingState:
         for block in self._frozen:
             block.requires_grad_(False)
         self.train_mode()
-        self.optimizer = _optimizer(config.optimizer, self.net, fused=execution.fused)
+        self.optimizer = make_optimizer(config.optimizer, self.net, fused=execution.fused)
         self._decay = config.average_decay
         self.average = [weight.detach().clone() for weight in self._averaged] if config.keep == "averaged" else []
         self.series: list[EpochRow] = []
@@ -233,10 +234,3 @@ def _fingerprint(config: TrainConfig, data: TrainingData, *, defaults: bool = Fa
     parts.append(data.sha256)
     parts += [",".join(scene.name for scene in split) for split in (data.train, data.val, data.test)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _optimizer(config: OptimizerConfig, net: UNet, *, fused: bool) -> torch.optim.Optimizer:
-    weights, decay = net.parameters(), config.weight_decay
-    if config.name == "sgd":
-        return torch.optim.SGD(weights, config.lr, momentum=config.momentum, weight_decay=decay, fused=fused)
-    return torch.optim.AdamW(weights, config.lr, betas=(config.momentum, 0.999), weight_decay=decay, fused=fused)

@@ -108,7 +108,7 @@ def train(
     refuse_any([*_config_faults(config, data), *training_faults(data)])
     with (
         Newest("save") as newest,
-        repeatable(execution.precision),
+        repeatable(execution.precision, compiled=config.compile),
         _chips_of(data, config, out / "scratch", watch, ranks) as sampler,
         Ahead(sampler.epoch) as draws,
     ):
