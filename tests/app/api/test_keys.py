@@ -39,8 +39,10 @@ def test_a_new_key_lets_in_at_once_and_is_shown_once(http: httpx.Client, admin: 
 
 def test_only_the_hash_of_a_key_is_stored(http: httpx.Client, settings: Settings) -> None:
     key = make_key(settings)
-    with tenancy.acting_for(tenancy.ALL), Database(settings.database).read() as session:
+    database = Database(settings.database)
+    with tenancy.acting_for(tenancy.ALL), database.read() as session:
         row = session.get_one(Key, key.split("_")[1])
+    database.close()
     assert key.split("_")[2] not in str(vars(row))
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -150,12 +149,13 @@ def test_two_requests_cannot_send_to_one_upload_at_once(http: httpx.Client) -> N
     assert offset(http, url) == 1000
 
 
-def test_bytes_that_arrived_before_the_connection_broke_are_kept(http: httpx.Client) -> None:
+def test_bytes_that_arrived_before_the_connection_broke_are_kept(http: httpx.Client, settings: Settings) -> None:
     url, (host, port) = begin(http), (http.base_url.host, http.base_url.port or 80)
+    (path,) = Path(settings.data_dir).rglob(f"upload-{url.rpartition('/')[2]}")
     head = f"PATCH {url} HTTP/1.1\r\nHost: {host}\r\nUpload-Offset: 0\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection((host, port)) as client:
         client.sendall(head.encode() + b"x" * 500)
-        time.sleep(0.2)
+        eventually(lambda: path.stat().st_size == 500)
     eventually(lambda: offset(http, url) == 500)
 
 
