@@ -16,8 +16,8 @@ from ml.faults import Fault, InputRefused
 
 Name = Literal["float32", "tf32", "bfloat16"]
 TENSOR_CORES = (8, 0)  # the compute capability from which GPUs have TF32
-# PyTorch's products of matrices are repeatable on a GPU only with a workspace of a fixed size
 WARNINGS, ERRORS = 1, 2  # the debug modes of PyTorch for algorithms that are not repeatable
+# PyTorch's products of matrices are repeatable on a GPU only with a workspace of a fixed size
 WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

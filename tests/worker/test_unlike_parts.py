@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.jobs.lifecycle import Claim
+from app.jobs.claims import Claim
 from app.tables import Part
 from ml.config import PredictConfig
 from ml.data import SceneFile

@@ -260,7 +260,7 @@ def test_scores_in_another_precision_are_not_compared_but_computed_anew(services
             id_ = evaluations.add(session, version, datasets.get(session, dataset), "test").id
             row = evaluations.get(session, id_)
             row.metrics, row.software = Metrics.from_confusion(np.array(confusion(400))), software
-            lifecycle.succeed(session, _claim(session, id_))
+            claims.succeed(session, _claim(session, id_))
         score = evaluations.known(session, version, dataset, "test")
         assert score
         assert (score.device, score.metrics.iou) == ("cpu", 0.4)

@@ -1,5 +1,6 @@
 """Samples are drawn with the probabilities that they state, and again the same by digest and seed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_map(tmp_path_factory.mktemp("map") / "classes.tif", IMAGE)
 
 
-def places(points: tuple[SamplePoint, ...]) -> list[tuple[int, int]]:
+def places(points: Sequence[SamplePoint]) -> list[tuple[int, int]]:
     return [(point.row, point.col) for point in points]
 
 

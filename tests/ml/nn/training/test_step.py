@@ -151,7 +151,7 @@ def test_gradients_in_bfloat16_are_close_to_those_in_float32(training_data: Trai
     batch = batch_of(sampler)
     exact, coarse = (
         gradients(changed(batch_size=4), training_data, [batch], replace(CPU, precision=precision))
-        for precision in (torch.float32, torch.bfloat16)
+        for precision in (FLOAT32, Precision("bfloat16"))
     )
     assert coarse.dtype == torch.float32
     assert not torch.equal(exact, coarse)
@@ -191,7 +191,7 @@ def test_a_cpu_computes_in_float32_unless_the_config_says_otherwise() -> None:
     assert choose_execution(PLAIN) == CPU
     assert choose_execution(changed(precision="float32")) == CPU
     assert choose_execution(changed(channels_last=True)) == replace(CPU, memory_format=torch.channels_last)
-    assert choose_execution(changed(precision="bfloat16")) == replace(CPU, precision=torch.bfloat16)
+    assert choose_execution(changed(precision="bfloat16")) == replace(CPU, precision=Precision("bfloat16"))
     assert any("bfloat16" in warning for warning in changed(precision="bfloat16").warnings(homogenised=False))
     assert PLAIN.warnings(homogenised=False) == ()
     (warning,) = changed(preset="robust").warnings(homogenised=False)
