@@ -178,9 +178,17 @@ class Settings(BaseSettings):
     )
     gpu: str = Field(
         "auto",
-        pattern=r"^(auto|none|required|\d+|(GPU|MIG)-[0-9A-Za-z-]+)$",
+        pattern=r"^(auto|none|required|(\d+|(GPU|MIG)-[0-9A-Za-z-]+)(,(\d+|(GPU|MIG)-[0-9A-Za-z-]+))*)$",
         description="The GPU of a worker. auto: the first one, if there is one. none: no GPU. A number or a UUID: only "
-        "this one, and the worker ends at its start if it cannot be used. required: any one, likewise.",
+        "this one, and the worker ends at its start if it cannot be used. required: any one, likewise. Several numbers "
+        "or UUIDs, separated by commas: a training uses all of them, other jobs the first.",
+    )
+    training_processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Number of processes that share each training; 0: one for each GPU that gpu names. A batch must be "
+        "divisible by it, else fewer share the training.",
     )
     job_reads: str = Field(
         "",
@@ -196,6 +204,11 @@ class Settings(BaseSettings):
         "info", description="Lowest severity that is logged."
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
+
+    @property
+    def processes_of_a_training(self) -> int:
+        """Number of processes that may share a training."""
+        return self.training_processes or self.gpu.count(",") + 1
 
     @classmethod
     def settings_customise_sources(

@@ -24,15 +24,19 @@ class Probe:
 
 
 def probe(connection: Connection) -> None:
-    """Compute something on the first visible GPU, and send a `Probe`."""
+    """Compute something on each GPU that was chosen, or on the first one, and send a `Probe`."""
     import torch  # imported only when it is used, because torch takes seconds to import
 
     try:
         if not torch.cuda.is_available():
             raise RuntimeError(f"torch {torch.__version__} finds no GPU; {_driver()}")
-        ones = torch.ones(256, 256, device="cuda")
-        if (ones @ ones).sum().item() != 256**3:
-            raise RuntimeError("it computes wrong numbers")
+        chosen, visible = os.environ.get(HIDDEN, "").count(",") + 1, torch.cuda.device_count()
+        if visible < chosen:
+            raise RuntimeError(f"of {chosen} GPUs it sees {visible}")
+        for number in range(chosen):
+            ones = torch.ones(256, 256, device=f"cuda:{number}")
+            if (ones @ ones).sum().item() != 256**3:
+                raise RuntimeError(f"GPU {number} of them computes wrong numbers")
         properties = torch.cuda.get_device_properties(0)
         connection.send(Probe(name=f"{properties.name}, GPU-{properties.uuid}"))
     except Exception as error:
@@ -48,7 +52,7 @@ def _driver() -> str:
 
 
 def hide_others(chosen: str) -> None:
-    """Let this process and those that it starts see only the chosen GPU. Call it before the fork server starts.
+    """Let this process and those that it starts see only the chosen GPUs. Call it before the fork server starts.
 
     chosen: `CANEMAP_GPU`.
     """

@@ -40,7 +40,7 @@ _ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 _server = get_context("forkserver")
-_IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.train", "ml.nn.prediction.predict", "ml.nn.evaluate")
+_IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.together", "ml.nn.prediction.predict", "ml.nn.evaluate")
 _IMPORTED_FOR_TRAININGS = ("ml.nn.training.pictures",)
 
 
@@ -133,7 +133,7 @@ def main(settings: Settings, claim: claims.Claim, supervisor: Connection) -> Non
 
 def _do(settings: Settings, claim: claims.Claim, supervisor: Connection) -> None:
     folder = scratch.folder_of(settings.data_dir / "scratch", claim.job_id)
-    confine(settings, folder)
+    confine(settings, folder, meets=claim.kind == "training" and settings.processes_of_a_training > 1)
     crash_report.begin(crash_report.path_in(folder, claim.attempt))
     calm_collection()
     _limit_threads(settings)

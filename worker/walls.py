@@ -64,10 +64,11 @@ def are_possible() -> bool:
     return landlock.version() >= landlock.RENAMES_SINCE
 
 
-def confine(settings: Settings, folder: Path) -> None:
+def confine(settings: Settings, folder: Path, *, meets: bool = False) -> None:
     """Keep this process, which must have one thread, within the walls of a job. It stays free if the kernel cannot.
 
     folder: The folder of the job, for its inputs and its unfinished results. It is made if it is missing.
+    meets: Whether its work is shared by processes, which meet at ports that the system chooses: it may use all.
     """
     temporary = folder / "tmp"
     with suppress(OSError):  # a full disk, which the job itself finds again and waits for
@@ -78,7 +79,7 @@ def confine(settings: Settings, folder: Path) -> None:
     if not are_possible():
         return  # `canemap doctor` and the worker's log say so
     try:
-        landlock.restrict(_rules(settings, folder), _ports(settings))
+        landlock.restrict(_rules(settings, folder), None if meets else _ports(settings))
     except OSError as error:  # too many walls around this worker already, for instance
         log.warning("this job can open all files of its user", error=str(error))
 

@@ -93,6 +93,21 @@ def test_a_job_runs_without_walls_where_the_kernel_has_none(
     assert os.environ["TMPDIR"] == str(tmp_path / "job" / "tmp")
 
 
+def test_a_training_whose_processes_meet_may_use_all_ports(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+    monkeypatch.setattr(walls, "are_possible", lambda: True)
+    monkeypatch.setattr(landlock, "restrict", lambda _, ports: found.append(ports))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    walls.confine(settings, tmp_path / "job", meets=True)
+    walls.confine(settings, tmp_path / "job")
+    assert found == [None, walls._ports(settings)]
+    given = settings.model_copy(update={"gpu": "GPU-1,GPU-2"})
+    assert (settings.processes_of_a_training, given.processes_of_a_training) == (1, 2)
+    assert given.model_copy(update={"training_processes": 3}).processes_of_a_training == 3
+
+
 @pytest.mark.parametrize(
     ("values", "ports"),
     [

@@ -22,7 +22,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
     # imported only when it is used, because torch takes seconds to import
     from ml.nn.training.forgetting import EarlierSplit
     from ml.nn.training.pictures import training_pictures
-    from ml.nn.training.train import train
+    from ml.nn.training.together import processes_for, train_together
 
     with services.database.read() as session:
         training = trainings.get(session, context.claim.job_id)
@@ -57,8 +57,14 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
 
     context.on_values = record_epoch
     # the thread that saves an epoch also stores it, while the training goes on
+    given = services.settings.processes_of_a_training
+    processes = processes_for(training.config, given)
+    if processes != given:
+        context.log(
+            f"{processes} of {given} processes train: a batch of {training.config.batch_size} is divided equally"
+        )
     saved = resume_file.keep
-    result = train(training.config, data, folder, context.watch, init=init, earlier=splits, saved=saved)
+    result = train_together(processes, training.config, data, folder, context.watch, init, saved, splits)
     header = result.header
     if header.report:
         _log_report(context, header.report)
