@@ -288,12 +288,14 @@ class Client:
         given = {name: value for name, value in body.items() if value is not None}
         return Survey(self, "surveys", self._post("/v1/surveys", given))
 
-    def draw_sample(self, map: str, *, design: Json, title: str | None = None) -> "Sample":
+    def draw_sample(self, map: str, *, design: Json, title: str | None = None, zones: str | None = None) -> "Sample":
         """Draw a probability sample of the map of a prediction, or of the mosaic of a survey.
 
         map: Id of the prediction or survey. design: Like {"n": 400} or {"target_cv": 0.05}; see docs/samples.md.
+        zones: Id of a zone set, for the strata "class_x_zone".
         """
-        return Sample(self, "samples", self._post("/v1/samples", {"map": map, "design": design, "title": title}))
+        body = {"map": map, "zones": zones, "design": design, "title": title}
+        return Sample(self, "samples", self._post("/v1/samples", body))
 
     def create_schedule(
         self, name: str, *, cron: str, training: Json, timezone: str = "UTC", promote: Json | None = None, **more: Any

@@ -25,7 +25,10 @@ def draw(
         float | None, typer.Option(help="Instead of -n: the largest standard error, as a share of the area.")
     ] = None,
     kind: Annotated[str, typer.Option(help="stratified, random, systematic or cluster.")] = "stratified",
-    strata: Annotated[str | None, typer.Option(help="Strata of a stratified sample: class or probability.")] = None,
+    strata: Annotated[
+        str | None, typer.Option(help="Strata of a stratified sample: class, class_x_zone or probability.")
+    ] = None,
+    zones: Annotated[str | None, typer.Option(help="Zone set: draw points of each class in each of its zones.")] = None,
     allocation: Annotated[str | None, typer.Option(help="proportional, equal, neyman or power.")] = None,
     min_per_stratum: Annotated[
         int | None, typer.Option(help="Least number of points in each class of the map.")
@@ -39,10 +42,14 @@ def draw(
 ) -> None:
     """Draw points of a map by chance, for people to label."""
     given = {"n": n, "target_cv": target_cv, "allocation": allocation, "min_per_stratum": min_per_stratum}
-    given |= {"strata": strata, "cluster_px": cluster_px, "per_cluster": per_cluster}
+    given |= {
+        "strata": strata or ("class_x_zone" if zones else None),
+        "cluster_px": cluster_px,
+        "per_cluster": per_cluster,
+    }
     design = {"kind": kind, "seed": seed} | {name: value for name, value in given.items() if value is not None}
     with Client() as client:
-        drawn = client.draw_sample(map_, design=design, title=title)
+        drawn = client.draw_sample(map_, design=design, title=title, zones=zones)
         if output.finished(drawn, no_wait, as_json) and not as_json:
             _show_strata(drawn.document)
 

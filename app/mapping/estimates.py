@@ -55,7 +55,9 @@ def of_sample(
     return Estimated(
         drawn=drawn,
         found=found,
-        by_zone=sample_zones.estimates(session, sample, zones, of_points, ids, drawn.frame, found.rows, min_points)
+        by_zone=sample_zones.estimates(
+            session, sample, zones, of_points, ids, drawn.frame, drawn.strata, found.rows, min_points
+        )
         if zones
         else (),
         answered=len(used),

@@ -17,7 +17,7 @@ from ml.estimation.rows import AreaRow
 from ml.estimation.sample import Floats
 from ml.estimation.sample import Sample as Answered
 from ml.estimation.zones import Zones
-from ml.sampling.design import Frame
+from ml.sampling.design import Frame, Stratum
 from ml.zones.inspect import Zone
 
 _REST = 1e-4  # share of the map: less than that outside all zones is rounding
@@ -82,6 +82,7 @@ def estimates(
     answered: Answered,
     ids: Sequence[int],
     frame: Frame,
+    strata: Sequence[Stratum],
     whole: Sequence[AreaRow],
     min_points: int,
 ) -> tuple[ZoneEstimate, ...]:
@@ -89,7 +90,8 @@ def estimates(
 
     The zones of each level, like counties and townships, are estimated by themselves.
 
-    answered: The points with a class. ids: Their ids. whole: The rows of all ground. Raises `NotFound`.
+    answered: The points with a class. ids: Their ids. strata: Of the sample. whole: The rows of all ground. Raises
+    `NotFound`.
     """
     found, places = zones.get(session, name), session.get(SampleZones, (sample.id, name))
     measured = sampled_maps.by_zone(session, sampled_maps.get(session, sampled_maps.id_of(sample)), name)
@@ -97,6 +99,7 @@ def estimates(
         raise NotFound("zone set", name)
     mapped_by_code, places_by_code = measured.by_code, places.places.by_code
     levels = _levels(found.zones)
+    own = _own_strata(found.zones, strata if sample.zones == name else ())
     rows: dict[int, list[ZoneEstimate]] = {}
     for level in sorted(set(levels)):
         numbers = [number for number, each in enumerate(levels) if each == level]
@@ -105,9 +108,23 @@ def estimates(
             [[mapped_by_code.get(zone.code, {}).get(item.value, 0.0) for item in frame.classes] for zone in of_level]
         )
         members = np.array([np.isin(ids, np.array(places_by_code.get(zone.code, ())) + 1) for zone in of_level]).T
-        estimated = _of_level(of_level, mapped_ha, members, answered, frame, whole, min_points)
+        estimated = _of_level(of_level, mapped_ha, members, own[numbers], answered, frame, whole, min_points)
         rows.update(zip(numbers, estimated, strict=True))
     return tuple(each for number in sorted(rows) for each in rows[number])
+
+
+def _own_strata(zone_list: Sequence[Zone], strata: Sequence[Stratum]) -> np.ndarray:
+    """Which strata lie in each zone or in its parts, bool, shape (zones, strata)."""
+    parents = {zone.code: zone.parent for zone in zone_list}
+
+    def within(code: str | None) -> Iterator[str]:
+        while code in parents:
+            yield code
+            code = parents[code]
+
+    above = [set(within(stratum.zone)) for stratum in strata]
+    found = [[zone.code in each for each in above] for zone in zone_list]
+    return np.array(found, dtype=bool).reshape(len(zone_list), len(strata))
 
 
 def _levels(zone_list: Sequence[Zone]) -> list[int]:
@@ -125,19 +142,26 @@ def _of_level(
     of_level: Sequence[Zone],
     mapped_ha: Floats,
     members: np.ndarray,
+    own: np.ndarray,
     answered: Answered,
     frame: Frame,
     whole: Sequence[AreaRow],
     min_points: int,
 ) -> Iterator[list[ZoneEstimate]]:
-    """Yield the estimates of each zone. mapped_ha: Shape (zones, classes). members: Bool, shape (points, zones)."""
+    """Yield the estimates of each zone. mapped_ha: Shape (zones, classes). members: Bool, shape (points, zones).
+
+    own: The strata that each zone has for itself, bool, shape (zones, strata). Where a point of theirs lies elsewhere,
+    as zones overlap or were too small for strata, the zone is estimated as if it had none.
+    """
+    own = own & (own[:, answered.points.stratum] == members.T).all(axis=1)[:, None] if own.size else own
     classes = len(frame.classes)
     rest_ha = np.maximum(np.array([frame.class_area_ha[item.value] for item in frame.classes]) - mapped_ha.sum(0), 0)
     outside = rest_ha.sum() > _REST * frame.area_ha
     if outside:
         mapped_ha = np.concatenate([mapped_ha, rest_ha[None]])
         members = np.concatenate([members, ~members.any(axis=1, keepdims=True)], axis=1)
-    domains = Zones(mapped_ha=mapped_ha, members=members)
+        own = np.concatenate([own, np.zeros((1, own.shape[1]), dtype=bool)])
+    domains = Zones(mapped_ha=mapped_ha, members=members, strata=own)
     rows = estimate(answered, classes, zones=domains, min_points=min_points).rows[classes:]
     twice = (members.sum(axis=1) > 1).any() or any(zone.overlap_ha for zone in of_level)
     scaled = {} if twice else _scaled(rows, mapped_ha.sum(axis=1), whole)

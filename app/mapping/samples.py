@@ -19,7 +19,7 @@ from app.mapping import predictions, sampled_maps
 from app.mapping.sampled_maps import SampledMap
 from app.requests.mapping import SampleRequest
 from app.services import Services
-from app.tables import Dataset, Sample, Survey
+from app.tables import Dataset, Sample, Survey, ZoneSet
 from ml.faults import Fault
 from ml.geo.grid import far_apart
 from ml.sampling.design import Design, DrawnSample, SamplePoint
@@ -45,7 +45,8 @@ def create(services: Services, request: SampleRequest, once: IdempotentRequest) 
             return get(session, earlier)
         map_ = _check(session, request)
         job = lifecycle.create(session, id_, "sample")
-        sample = Sample(id=id_, design=request.design, title=request.title, **sampled_maps.columns(map_))
+        of_map = sampled_maps.columns(map_)
+        sample = Sample(id=id_, zones=request.zones, design=request.design, title=request.title, **of_map)
         session.add(sample)
         session.flush()
         usage.check_jobs(session, services.settings)
@@ -64,9 +65,7 @@ def _check(session: Session, request: SampleRequest) -> SampledMap:
 
 def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
     yield from _map_faults(session, request)
-    if request.zones is not None:
-        hint = "Leave zones out: the sample is then drawn in the whole map."
-        yield Fault("no_zones", "Samples by zones are not offered yet.", hint, "/zones")
+    yield from _zone_faults(session, request)
     if (request.design.n is None) == (request.design.target_cv is None):
         detail = "Either n or target_cv says how large the sample is, and not both."
         hint = 'Write, for instance, {"n": 400}; or {"target_cv": 0.05} for a standard error of 5 % of the area.'
@@ -76,6 +75,22 @@ def _faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
             hint = 'Leave it out, or ask for {"kind": "stratified"}.'
             yield Fault("not_stratified", f"{name} is for stratified samples alone.", hint, f"/design/{name}")
     yield from _cluster_faults(request.design)
+
+
+def _zone_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
+    by_zone = request.design.kind == "stratified" and request.design.strata == "class_x_zone"
+    if request.zones is None:
+        if by_zone:
+            hint = 'Say zones, the id of a zone set, or take the strata "class".'
+            yield Fault("no_zones", "Strata by zone need a zone set.", hint, "/zones")
+        return
+    if not by_zone:
+        hint = 'Ask for {"kind": "stratified", "strata": "class_x_zone"}. Estimates by zone need no zones here.'
+        yield Fault("not_by_zone", "zones is for strata by zone alone.", hint, "/zones")
+    if session.get(ZoneSet, request.zones) is None:
+        yield Fault(
+            "unknown_zones", f"There is no zone set {request.zones!r}.", "GET /v1/zones lists the zones.", "/zones"
+        )
 
 
 def _cluster_faults(design: Design) -> Iterator[Fault]:

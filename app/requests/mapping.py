@@ -36,7 +36,9 @@ class SampleRequest(Frozen):
     model_config = example({"map": "prd_1", "design": {"kind": "stratified", "n": 400, "seed": 0}})
 
     map: Reference = Field(description="Id of a prediction or survey whose job has succeeded.")
-    zones: Reference | None = Field(None, description="Not offered yet: null.")
+    zones: Reference | None = Field(
+        None, description='Id of a zone set, for strata by zone: `"strata": "class_x_zone"`.'
+    )
     design: Design = Field(Design(), description="Either `n` or `target_cv` must be given.")
     title: Title | None = None
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.columns import Base, Owned, keep_as_json, now
+from app.core.columns import Base, Owned, OwnedId, keep_as_json, now
 from app.tables.mixins import Titled
 from ml.sampling.design import Design, DrawnSample, SamplePoint
 from ml.zones.locating import PlacesByZone
@@ -16,8 +16,9 @@ keep_as_json(Design, DrawnSample, list[SamplePoint], PlacesByZone)
 class Sample(Titled, Owned, Base):
     """A probability sample of a map; `id` is also the id of its job.
 
-    prediction, survey: Whose map it is; one of both is None.
-    drawn, points: The result; None until the job succeeded. The points are read only where they are needed.
+    prediction, survey: Whose map it is; one of both is None. zones: The zone set in each of whose zones it was drawn;
+    None without. drawn, points: The result; None until the job succeeded. The points are read only where they are
+    needed.
     """
 
     __tablename__ = "samples"
@@ -25,6 +26,7 @@ class Sample(Titled, Owned, Base):
     id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     prediction: Mapped[str | None] = mapped_column(ForeignKey("predictions.id"), index=True)
     survey: Mapped[str | None] = mapped_column(ForeignKey("surveys.id"), index=True)
+    zones: Mapped[str | None] = mapped_column(OwnedId(80), index=True)
     design: Mapped[Design]
     drawn: Mapped[DrawnSample | None]
     points: Mapped[list[SamplePoint] | None] = mapped_column(deferred=True)

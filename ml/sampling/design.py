@@ -22,10 +22,10 @@ class Design(Frozen):
     """
 
     kind: Kind = "stratified"
-    strata: Literal["class", "probability"] = Field(
+    strata: Literal["class", "class_x_zone", "probability"] = Field(
         "class",
-        description="Strata of a stratified sample: the classes of the map, or ranges of its probability, below 0.1, "
-        "0.5, 0.9 and 1.",
+        description="Strata of a stratified sample: the classes of the map, its classes in each zone of `zones`, or "
+        "ranges of its probability, below 0.1, 0.5, 0.9 and 1.",
     )
     allocation: Allocation = Field(
         "proportional",
@@ -40,8 +40,8 @@ class Design(Frozen):
         gt=0,
         le=1,
         description="Largest expected coefficient of variation of an area, instead of `n`: 0.05 is a standard error "
-        "of 5 %. Of two classes the second counts, of more classes all. The expectation comes from the errors of the "
-        "model on its test split.",
+        "of 5 %. Of two classes the second counts, of more classes all. With strata by zone it is the target of each "
+        "zone. The expectation comes from the errors of the model on its test split.",
     )
     min_per_stratum: int = Field(30, ge=2, le=1000, description="Least number of points in each stratum.")
     cluster_px: int = Field(100, ge=2, le=10_000, description="Side of the blocks of a cluster sample, in pixels.")
@@ -54,9 +54,11 @@ class Design(Frozen):
 class Stratum(Frozen):
     """A part of the map with points of its own.
 
-    key: The value of the class or the number of the range as a text, or `WHOLE`. name: For people. pixels, area_ha: Of
-    the stratum. n: Number of its points. inclusion: Probability of each of its pixels to be in the sample. clusters:
-    How many clusters could have been drawn, in a cluster sample.
+    key: The value of the class or the number of the range as a text, or `WHOLE`. Those of merged strata have a +
+    between them, and in strata by zone they follow the code of the zone and a slash. name: For people. pixels, area_ha:
+    Of the stratum. n: Number of its points. inclusion: Probability of each of its pixels to be in the sample. clusters:
+    How many clusters could have been drawn, in a cluster sample. zone: Code of the zone in which it lies, if it was
+    drawn by zone; None for ground outside all zones.
     """
 
     key: str
@@ -66,6 +68,7 @@ class Stratum(Frozen):
     n: int
     inclusion: float
     clusters: int | None = None
+    zone: str | None = None
 
 
 class Frame(Frozen):
@@ -84,12 +87,16 @@ class Frame(Frozen):
 
 
 class Expected(Frozen):
-    """The precision to be expected for the area of one class, if the errors are those of the model's test split."""
+    """The precision to be expected for the area of one class, if the errors are those of the model's test split.
+
+    zone: Code of the zone, if the sample was drawn by zone; None for the whole map.
+    """
 
     class_name: str
     estimated_ha: float
     se_ha: float
     cv: float | None
+    zone: str | None = None
 
 
 class DrawnSample(Frozen):

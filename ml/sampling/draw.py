@@ -1,6 +1,6 @@
 """Draws pixels of a map: the same frame and seed give the same pixels in the same order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from ml.contract import MAP_NODATA
 from ml.geo.watched import Through, unwatched
+from ml.geo.windows import Window
 from ml.sampling.design import Frame
 from ml.sampling.frame import map_grid, windows
 
 Ints = NDArray[np.int64]
+# of a window and its classes, (rows, cols): the number of the stratum of each pixel, or -1
+StratumOf = Callable[[Window, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -32,30 +35,40 @@ def generator(frame: Frame, seed: int, *more: int) -> np.random.Generator:
 
 def draw_strata(
     classes: Path,
-    counts: Mapping[tuple[int, ...], tuple[int, int]],
+    stratum_of: StratumOf,
+    pixels: Ints,
+    counts: Ints,
     random: np.random.Generator,
     through: Through = unwatched,
-) -> Pixels:
+) -> tuple[Pixels, Ints]:
     """Draw pixels without replacement in each stratum, each with the same probability (Cochran 1977, section 2.1).
 
     The numbers of the pixels within the stratum are drawn first; then one reading of the map finds them.
 
-    classes: Path of the map. counts: For the class values of each stratum, how many pixels it has, and how many of
-    them are drawn.
+    classes: Path of the map. stratum_of: Tells the stratum of each pixel of a window. pixels, counts: How many pixels
+    each stratum has, and how many of them are drawn, shape (strata,).
+
+    Returns:
+        The pixels, and the stratum of each, shape (n,).
     """
-    ranks = {
-        values: np.sort(random.choice(pixels, size=n, replace=False, shuffle=False))
-        for values, (pixels, n) in counts.items()
-    }
-    seen, found = dict.fromkeys(ranks, 0), list[np.ndarray]()
+    ranks = [
+        np.sort(random.choice(of_all, size=n, replace=False, shuffle=False))
+        for of_all, n in zip(pixels.tolist(), counts.tolist(), strict=True)
+    ]
+    seen, found = np.zeros(len(ranks), np.int64), list[np.ndarray]()
     for window, image in windows(classes, through):
-        for values, wanted in ranks.items():
-            inside = np.flatnonzero(np.isin(image, values))
-            first, end = np.searchsorted(wanted, (seen[values], seen[values] + inside.size))
-            at = inside[wanted[first:end] - seen[values]]
-            seen[values] += inside.size
-            found.append(_placed(at // window.cols, at % window.cols, image, window.row, window.col))
-    return _shuffled(found, random)
+        numbers = stratum_of(window, image).ravel()
+        in_order = np.argsort(numbers, kind="stable")
+        edges = np.searchsorted(numbers[in_order], np.arange(len(ranks) + 1))
+        for number in np.flatnonzero(np.diff(edges)).tolist():
+            inside, wanted = in_order[edges[number] : edges[number + 1]], ranks[number]
+            first, end = np.searchsorted(wanted, (seen[number], seen[number] + inside.size))
+            at = inside[wanted[first:end] - seen[number]]
+            seen[number] += inside.size
+            placed = _placed(at // window.cols, at % window.cols, image, window.row, window.col)
+            found.append(np.concatenate([placed, np.full((1, at.size), number)]))
+    *columns, strata = _shuffled(found, random, 4)
+    return Pixels(*columns), strata
 
 
 def cell_for(pixels: int, n: int) -> tuple[int, int]:
@@ -90,7 +103,7 @@ def draw_grid(
             row, col = row[inside], col[inside]
             there = image[row, col] != MAP_NODATA
             found.append(_placed(row[there], col[there], image, window.row, window.col))
-    return _shuffled(found, random), 1 / (cell[0] * cell[1])
+    return Pixels(*_shuffled(found, random, 3)), 1 / (cell[0] * cell[1])
 
 
 def _in_cells(
@@ -107,7 +120,7 @@ def _placed(rows: np.ndarray, cols: np.ndarray, image: np.ndarray, top: int, lef
     return np.stack([rows + top, cols + left, image[rows, cols].astype(np.int64)])
 
 
-def _shuffled(found: list[np.ndarray], random: np.random.Generator) -> Pixels:
+def _shuffled(found: list[np.ndarray], random: np.random.Generator, columns: int) -> np.ndarray:
     """All drawn pixels in random order: whoever labels the first ones has labelled a random part of the sample."""
-    every = np.concatenate(found, axis=1) if found else np.zeros((3, 0), np.int64)
-    return Pixels(*every[:, random.permutation(every.shape[1])])
+    every = np.concatenate(found, axis=1) if found else np.zeros((columns, 0), np.int64)
+    return np.asarray(every[:, random.permutation(every.shape[1])])

@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.learning import registry
-from app.mapping import sampled_maps, samples
+from app.mapping import sampled_maps, samples, zones
 from app.services import Services
 from app.storage import Stored
 from ml.faults import Note
@@ -15,6 +15,7 @@ from ml.sampling.design import SamplePoint
 from ml.sampling.sample import draw_sample
 from ml.sampling.sources import with_scenes
 from ml.sampling.training_labels import labelled
+from ml.zones.read import Zones
 from worker import scratch
 from worker.context import JobContext, Outcome
 
@@ -31,16 +32,20 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         source = sampled_maps.get(session, sampled_maps.id_of(sample))
         classes = registry.get(session, source.row.model, str(source.row.version)).contract.classes
         rates, masks = samples.error_rates(session, source), samples.training_masks(session, source)
+        layer = zones.get(session, sample.zones) if sample.zones else None
     take = scratch.fetcher(services.store, folder)
 
     def taken(name: str) -> Path:
         return take(sampled_maps.stored(services, source.id, name).object)
 
     probability = taken(sampled_maps.PROBABILITY) if sample.design.strata == "probability" else None
-    drawn, points = draw_sample(taken(source.file), classes, sample.design, rates, context.watch, probability)
+    by_zone = layer and Zones(take(layer.object), layer.options)
+    map_ = taken(source.file)
+    drawn, points = draw_sample(map_, classes, sample.design, rates, context.watch, probability, by_zone)
     if sample.survey is not None:
         points = with_scenes(points, taken(sampled_maps.SOURCES))
-    flagged, notes = _flagged(points, None if masks is None else [take(key) for key in masks])
+    flagged, of_training = _flagged(points, None if masks is None else [take(key) for key in masks])
+    notes = (*drawn.notes, *of_training)
     for note in notes:
         context.log(f"note: {note.detail}")
 

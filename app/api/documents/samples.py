@@ -22,7 +22,7 @@ class Sample(Document):
 
     id: str = Field(description="Id of the sample, which is also the id of its job.")
     map: str = Field(description="Id of the prediction or survey.")
-    zones: None = None
+    zones: str | None = Field(None, description="Id of the zone set in each of whose zones it was drawn.")
     design: Design
     title: Title
     created: datetime
@@ -30,7 +30,8 @@ class Sample(Document):
     frame: Frame | None = Field(description="The pixels from which the points were drawn.")
     strata: tuple[Stratum, ...] | None = Field(description="The strata, with the number of points in each.")
     expected: tuple[Expected, ...] = Field(
-        description="The standard error to be expected for the area of each class, by the errors of the test split."
+        description="The standard error to be expected for the area of each class, by the errors of the test split; "
+        "of a sample by zone also in each zone."
     )
     why: str | None = Field(description="Why nothing can be expected.")
     notes: tuple[Note, ...]
@@ -44,6 +45,7 @@ class Sample(Document):
         return cls(
             id=row.id,
             map=sampled_maps.id_of(row),
+            zones=row.zones,
             design=row.design,
             title=row.title,
             created=row.created,

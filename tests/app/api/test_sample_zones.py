@@ -133,3 +133,74 @@ def test_estimates_by_zone_are_tables_and_maps(http: httpx.Client, do: Perform, 
     assert book.headers["content-type"].endswith("spreadsheetml.sheet")
     with ZipFile(io.BytesIO(book.content)) as file:
         assert file.read("xl/worksheets/sheet1.xml").count(b"<row ") == 1 + len(items)
+
+
+def by_zone(http: httpx.Client, do: Perform, map_: str, zones: str, **design: object) -> str:
+    body = {"map": map_, "zones": zones, "design": {"strata": "class_x_zone", "n": 400, **design}}
+    made = http.post("/v1/samples", json=body)
+    assert made.status_code == 201, made.text
+    do(made.json()["id"])
+    path = str(made.headers["location"])
+    assert http.get(path).json()["job"]["status"] == "successful", http.get(path).text
+    return path
+
+
+def test_a_sample_by_zone_has_the_stratified_estimate_in_each(
+    http: httpx.Client, do: Perform, prediction: str, zones: str
+) -> None:
+    path = by_zone(http, do, prediction, zones)
+    document = http.get(path).json()
+    strata = document["strata"]
+    assert document["zones"] == zones
+    assert [each["key"] for each in strata] == [f"{code}/{value}" for code in COUNTIES for value in (0, 1)]
+    assert {row["zone"] for row in document["expected"]} == {None, *COUNTIES}
+
+    rows = filled(http, path)
+    truth = {row["id"]: row["class"] for row in rows}
+    points = table(http.get(f"{path}/points?f=csv&map_class=true"))
+    answered(http, path, rows)
+    made = http.get(f"{path}/estimates", params={"zones": zones}).json()
+    found = {(row["zone"], row["class"]): row for row in made["items"]}
+    for code in COUNTIES:
+        row = found[code, NAMES[1]]
+        assert (row["method"], row["too_few"]) == ("stratified", False)
+        own = [each for each in strata if each["zone"] == code]
+        ground = sum(each["area_ha"] for each in own)
+        share = variance = 0.0
+        for each in own:
+            of_stratum = [truth[point["id"]] == NAMES[1] for point in points if point["stratum"] == each["key"]]
+            weight, mean, n = each["area_ha"] / ground, np.mean(of_stratum), len(of_stratum)
+            share += weight * mean
+            variance += weight**2 * (1 - n / each["pixels"]) * mean * (1 - mean) / (n - 1)
+        area = sum(found[code, name]["mapped_ha"] for name in NAMES)
+        assert (row["estimated_ha"], row["se_ha"]) == pytest.approx((area * share, area * variance**0.5), rel=1e-6)
+    assert found["4501", NAMES[1]]["method"] == "stratified", "the counties are its strata"
+    assert "doi" in made["methods"]["stratified"]
+    whole = found[None, NAMES[1]]["estimated_ha"]
+    assert sum(found[code, NAMES[1]]["benchmarked_ha"] for code in COUNTIES) == pytest.approx(whole, rel=1e-9)
+
+    refused = assert_problem(http.delete(f"/v1/zones/{zones}"), 409)
+    assert document["id"] in str(refused)
+
+
+def test_a_county_that_nobody_has_labelled_yet_leaves_the_others_their_estimates(
+    http: httpx.Client, do: Perform, prediction: str, zones: str
+) -> None:
+    path = by_zone(http, do, prediction, zones)
+    answered(http, path, [row for row in filled(http, path) if int(row["col"]) < 50])
+    items = http.get(f"{path}/estimates", params={"zones": zones}).json()["items"]
+    unknown = [row["zone"] for row in items if row["class"] == NAMES[1] and row["estimated_ha"] is None]
+    assert unknown == [None, "4501", "450103", "450109"]
+    assert "has no sample point" in items[0]["why"]
+
+
+def test_zones_in_which_nothing_can_be_drawn_are_refused_by_the_job(
+    http: httpx.Client, do: Perform, prediction: str, tmp_path: Path
+) -> None:
+    far = layer(tmp_path / "far.geojson", [(px(900, 900, 910, 910), {"code": "1"})])
+    assert put(http, "/v1/zones/far", far, code_field="code").status_code == 201
+    body = {"map": prediction, "zones": "far", "design": {"strata": "class_x_zone", "n": 90}}
+    made = http.post("/v1/samples", json=body).json()
+    do(made["id"])
+    job = http.get(f"/v1/samples/{made['id']}").json()["job"]
+    assert job["status"] == "failed" and "No zone has a pixel" in str(job)

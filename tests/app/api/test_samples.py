@@ -419,7 +419,11 @@ def test_a_target_gives_the_size(http: httpx.Client, do: Perform, prediction: st
 @pytest.mark.parametrize(
     ("body", "faults"),
     [
-        ({"map": "srv_1", "zones": "counties"}, {"unknown_map", "no_zones", "size_of_sample"}),
+        (
+            {"map": "srv_1", "zones": "counties"},
+            {"unknown_map", "not_by_zone", "unknown_zones", "size_of_sample"},
+        ),
+        ({"map": "prd_1", "design": {"strata": "class_x_zone", "n": 90}}, {"unknown_map", "no_zones"}),
         ({"map": "prd_1", "design": {"n": 5, "target_cv": 0.1}}, {"unknown_map", "size_of_sample"}),
         (
             {"map": "prd_1", "design": {"kind": "random", "n": 50, "allocation": "equal", "min_per_stratum": 5}},

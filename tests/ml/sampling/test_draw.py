@@ -99,8 +99,10 @@ def test_every_pixel_is_drawn_as_often_as_its_probability_says(tmp_path: Path) -
     path, many = write_map(tmp_path / "small.tif", image), rounds(600)
     random, counted = np.random.default_rng(5), np.zeros(image.shape)
     of_grid, frame = np.zeros(image.shape), read_frame(path, CLASSES, "rule")
+    by_class = np.where(np.arange(256) < 2, np.arange(256), -1)
     for seed in range(many):
-        drawn = draw_strata(path, {(0,): (18, 6), (1,): (9, 2)}, random)
+        drawn, strata = draw_strata(path, lambda _, seen: by_class[seen], np.array([18, 9]), np.array([6, 2]), random)
+        assert np.array_equal(strata, drawn.classes)
         counted[drawn.rows, drawn.cols] += 1
         grid, inclusion = draw_grid(path, (2, 3), frame, seed)
         of_grid[grid.rows, grid.cols] += 1

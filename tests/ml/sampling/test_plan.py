@@ -110,7 +110,7 @@ def test_the_expected_error_is_that_of_many_samples(kind: str) -> None:
     truly = rng.random(100_000) < np.where(mapped, 0.9, 0.05)
     found = []
     for _ in range(1500):
-        groups = [np.flatnonzero(np.isin(mapped, values)) for values in plan.members]
+        groups = [np.flatnonzero(np.isin(mapped, group.values)) for group in plan.members]
         means = [truly[rng.choice(group, n, replace=False)].mean() for group, n in zip(groups, counts, strict=True)]
         found.append(plan.area_ha @ means)
     assert plan.expected(counts)[1].estimated_ha == pytest.approx(np.mean(found), rel=0.02)
