@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -38,7 +38,7 @@ from app.tables import Sample
 from app.upkeep.references import Thing
 from ml.contract import ClassDef
 from ml.csv_text import plain_cells
-from ml.sampling.answer_files import Answer, answers_in_csv, answers_in_geojson
+from ml.sampling.answer_files import Answer, Places, answers_in_csv, answers_in_geojson
 from ml.sampling.point_files import Rows, as_csv, as_geojson, as_kml, point_rows, write_gpkg
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"], route_class=JsonRoute)
@@ -145,10 +145,10 @@ async def put_answers(
     """
     body = await request.body()
 
-    def read(points: Collection[int], classes: Sequence[ClassDef]) -> list[Answer]:
+    def read(points: Places, classes: Sequence[ClassDef]) -> list[Answer]:
         if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-            return answers_in_geojson(read_json(body), points, classes)
-        return answers_in_csv(body, points, classes)
+            return answers_in_geojson(read_json(body), points, classes, points)
+        return answers_in_csv(body, points, classes, points)
 
     return await run_in_threadpool(_put, services, id_, labeller, read, if_match, response)
 

@@ -1,6 +1,6 @@
 """Answers: what labellers have found at the points of samples. Nothing of it is ever forgotten or trained on."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -16,11 +16,11 @@ from app.tables import Sample, SampleAnswer
 from ml.contract import ClassDef
 from ml.faults import Fault
 from ml.sampling.agreement import Agreement, agreements
-from ml.sampling.answer_files import Answer
+from ml.sampling.answer_files import Answer, Places
 
 MOST_ANSWERS = 100_000  # of one sample, changes included
 AGREED = "agreed"  # the labeller whose answers count before those of all others
-Reader = Callable[[Collection[int], Sequence[ClassDef]], list[Answer]]
+Reader = Callable[[Places, Sequence[ClassDef]], list[Answer]]
 _SETTLE = f"Estimate by one labeller, ?labeller=NAME, or put what holds as the answers of ?labeller={AGREED}."
 
 
@@ -58,14 +58,14 @@ class Tally:
 def put(services: Services, id_: str, labeller: str, read: Reader, if_match: IfMatch = ANY) -> int:
     """Record answers of a labeller; returns how many are new or other than before. Other points keep theirs.
 
-    read: Reads the answers, given the ids of the points and the classes of the map.
+    read: Reads the answers, given row and column of the points by id, and the classes of the map.
 
     Nothing is recorded if it raises: `NotFound`, `NotReady`, `PreconditionFailed`, `Conflict` for too many answers, or
     `InputRefused` with all faults.
     """
     with services.database.read() as session:
         drawn, points = samples.result(session, samples.get(session, id_))
-    answers = read({point.id for point in points}, drawn.frame.classes)
+    answers = read({point.id: (point.row, point.col) for point in points}, drawn.frame.classes)
     with services.database.write() as session:
         job = lifecycle.locked(session, id_)  # two who send answers at once wait for each other
         if_match.check(job.tag)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from ml.text import alike, first_few, is_one_line
 COLUMNS = ("id", "class", "unusable")
 MOST_REASON = 200  # characters
 _SEPARATORS = ",;\t"
+_SEP_LINE = re.compile(r"\A\ufeff*sep=.\r?\n")  # by which Excel learns the separator
+Places = Mapping[int, tuple[int, int]]  # row and column of each point
 _EXPORT = "Fill in the file of points that GET /v1/samples/{id}/points?f=csv gives, and send it as it is."
 
 
@@ -29,25 +32,33 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of a file. place: Where it stands, as a pointer."""
+    """One row of a file. place: Where it stands, as a pointer. at: Row and column of its pixel, "" if not told."""
 
     place: str
     id: str
     class_: str
     unusable: str
+    at: tuple[str, str]
 
 
-def answers_in_csv(content: bytes, points: Collection[int], classes: Sequence[ClassDef]) -> list[Answer]:
+def answers_in_csv(
+    content: bytes, points: Collection[int], classes: Sequence[ClassDef], places: Places | None = None
+) -> list[Answer]:
     """The answers in a CSV with the columns id, class and unusable; others are not read. Empty rows are no answers.
 
     content: In UTF-8, or UTF-16 with a byte-order mark, or GB 18030; the separator is a comma, a semicolon or a tab.
-    points: Ids of the sample. classes: Of the map; an answer is the name of one, or its value.
+    points: Ids of the sample. classes: Of the map; an answer is the name of one, or its value. places: Of the points.
+    If the file has the columns row and col, they must say the same: ids of all samples are 1, 2, 3, so a file of
+    another sample fits this one.
 
     Raises:
-        InputRefused: All faults: not_a_table, missing_column, unknown_point, repeated_point, unknown_class,
-            two_answers, invalid_text.
+        InputRefused: All faults: not_a_table, missing_column, unknown_point, other_point, repeated_point,
+            unknown_class, two_answers, invalid_text.
     """
-    text = decoded(content)
+    text = _SEP_LINE.sub("", decoded(content)).lstrip("\ufeff")
+    if "\0" in text:
+        hint = "In Excel or WPS, save the table as CSV. GeoJSON will do, too."
+        raise InputRefused(Fault("not_a_table", "The body is a workbook or another binary file, and no CSV.", hint))
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
     try:
         header, *rows = [row for row in lines if any(row)] or [[]]
@@ -56,10 +67,12 @@ def answers_in_csv(content: bytes, points: Collection[int], classes: Sequence[Cl
     names = [cell.strip().lower() for cell in header]
     _check_columns(names, len(rows))
     found = (dict(zip(names, row, strict=False)) for row in rows)
-    return _answers([_row(f"/{number}", row) for number, row in enumerate(found, 2)], points, classes)
+    return _answers([_row(f"/{number}", row) for number, row in enumerate(found, 2)], points, classes, places)
 
 
-def answers_in_geojson(document: object, points: Collection[int], classes: Sequence[ClassDef]) -> list[Answer]:
+def answers_in_geojson(
+    document: object, points: Collection[int], classes: Sequence[ClassDef], places: Places | None = None
+) -> list[Answer]:
     """The answers in a FeatureCollection, whose features have id, class and unusable among their properties.
 
     As for `answers_in_csv`. Geometries are not read.
@@ -70,7 +83,8 @@ def answers_in_geojson(document: object, points: Collection[int], classes: Seque
     known = [each.get("properties") for each in features]
     properties = [each if isinstance(each, Mapping) else {} for each in known]
     _check_columns(sorted({str(name) for each in properties for name in each}), len(features))
-    return _answers([_row(f"/features/{place}", row) for place, row in enumerate(properties)], points, classes)
+    rows = [_row(f"/features/{place}", row) for place, row in enumerate(properties)]
+    return _answers(rows, points, classes, places)
 
 
 def _separator(text: str) -> str:
@@ -90,7 +104,8 @@ def _check_columns(names: Sequence[str], rows: int) -> None:
 
 
 def _row(place: str, cells: Mapping[str, Any]) -> _Row:
-    return _Row(place, *(_cell(cells.get(name)) for name in COLUMNS))
+    texts = (_cell(cells.get(name)) for name in COLUMNS)
+    return _Row(place, *texts, (_cell(cells.get("row")), _cell(cells.get("col"))))
 
 
 def _cell(value: object) -> str:
@@ -102,17 +117,24 @@ def _cell(value: object) -> str:
     return whole if point and whole.isdecimal() and not decimals.strip("0") else text
 
 
-def _answers(rows: Sequence[_Row], points: Collection[int], classes: Sequence[ClassDef]) -> list[Answer]:
+def _answers(
+    rows: Sequence[_Row], points: Collection[int], classes: Sequence[ClassDef], places: Places | None
+) -> list[Answer]:
     values = {str(item.value): item.value for item in classes} | {alike(item.name): item.value for item in classes}
     filled = [row for row in rows if row.class_ or row.unusable]
-    refuse_any(_faults(filled, {str(point) for point in points}, values, classes))
+    known = {(str(point), str(row), str(col)) for point, (row, col) in places.items()} if places else None
+    refuse_any(_faults(filled, {str(point) for point in points}, known, values, classes))
     return [
         Answer(int(row.id), values[alike(row.class_)] if row.class_ else None, row.unusable or None) for row in filled
     ]
 
 
 def _faults(
-    rows: Sequence[_Row], points: Collection[str], values: Collection[str], classes: Sequence[ClassDef]
+    rows: Sequence[_Row],
+    points: Collection[str],
+    places: Collection[tuple[str, str, str]] | None,
+    values: Collection[str],
+    classes: Sequence[ClassDef],
 ) -> Iterator[Fault]:
     """Everything that is wrong with rows that have an answer."""
     seen = set[str]()
@@ -121,6 +143,12 @@ def _faults(
         if row.id not in points:
             hint = "Send the ids of the sample's points, which are whole numbers from 1 on."
             yield Fault("unknown_point", f"The sample has no point {shown}.", hint, row.place)
+        elif places is not None and all(row.at) and (row.id, *row.at) not in places:
+            detail = f"Point {shown} of the sample has another pixel than row {row.at[0][:20]}, col {row.at[1][:20]}."
+            hint = (
+                "The file is that of another sample, or its rows were mixed up. Send the file of this sample's points."
+            )
+            yield Fault("other_point", detail, hint, row.place)
         elif row.id in seen:
             yield Fault("repeated_point", f"Point {shown} stands there twice.", "Leave one of the rows out.", row.place)
         seen.add(row.id)

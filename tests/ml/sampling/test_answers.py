@@ -24,8 +24,10 @@ READ = [Answer(1, 1, None), Answer(2, 0, None), Answer(4, None, "云"), Answer(5
         TABLE.replace(",", ";").encode(),
         TABLE.replace(",", "\t").replace("\n", "\r\n").encode(),
         TABLE.replace("id,lon,class", "ID, Lon ,Class").encode(),
+        b"\xef\xbb\xbfsep=;\r\n" + TABLE.replace(",", ";").encode(),
+        b"\xef\xbb\xbf\xef\xbb\xbf" + TABLE.encode(),
     ],
-    ids=["utf-8", "byte order mark", "gbk", "utf-16", "semicolons", "tabs and crlf", "headings"],
+    ids=["utf-8", "byte order mark", "gbk", "utf-16", "semicolons", "tabs and crlf", "headings", "sep", "two marks"],
 )
 def test_a_csv_is_read_in_each_form_that_excel_and_wps_save(content: bytes) -> None:
     assert answers_in_csv(content, POINTS, CLASSES) == READ
@@ -63,6 +65,8 @@ def test_all_faults_are_told_at_once_with_their_rows() -> None:
         ("point,class\n1,0\n", "missing_column"),
         ("id,class,class\n1,0,1\n", "repeated_column"),
         ("id,class\n" + "1,0\n" * 10_001, "too_many_rows"),
+        ("PK\x03\x04\x14\x00\x08,id,class", "not_a_table"),
+        ("<html><table><tr><td>id</td></tr></table></html>", "missing_column"),
     ],
 )
 def test_what_is_no_table_of_answers_is_refused(content: str, code: str) -> None:
@@ -73,3 +77,33 @@ def test_what_is_no_table_of_answers_is_refused(content: str, code: str) -> None
 def test_what_is_no_geojson_of_answers_is_refused(document: object) -> None:
     with pytest.raises(InputRefused):
         answers_in_geojson(json.loads(json.dumps(document)), POINTS, CLASSES)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_file_of_another_sample_is_refused(as_json: bool) -> None:
+    rows = [{"id": 1, "row": 5, "col": 7, "class": "other"}, {"id": 2, "row": 5, "col": 8, "class": "other"}]
+    places = {1: (5, 7), 2: (6, 8), 3: (1, 1)}
+
+    def read(some: list[dict[str, object]]) -> list[Answer]:
+        if as_json:
+            features = [{"properties": row} for row in some]
+            return answers_in_geojson({"features": features}, places, CLASSES, places)
+        lines = [",".join(map(str, line)) for line in (some[0], *(row.values() for row in some))]
+        return answers_in_csv("\n".join(lines).encode(), places, CLASSES, places)
+
+    with pytest.raises(InputRefused, match="another pixel than row 5, col 8") as refused:
+        read([dict(row) for row in rows])
+    assert [fault.code for fault in refused.value.faults] == ["other_point"]
+    assert read([{"id": 2, "row": 6.0, "col": 8.0, "class": "other"}]) == [Answer(2, 0, None)]
+    assert read([{"id": 2, "class": "other"}]) == [Answer(2, 0, None)]
+
+
+@pytest.mark.parametrize("id_", ["1E+00", "-1", "0", "11", "nan", "１", "9" * 5000, "1,5", "'1"])
+def test_what_is_no_id_of_a_point_is_refused(id_: str) -> None:
+    assert codes(f'id,class\n"{id_}",other\n') == [("unknown_point", "/2")]
+
+
+def test_twenty_faults_are_told_and_the_others_counted() -> None:
+    with pytest.raises(InputRefused) as refused:
+        answers_in_csv(b"id,class\n" + b"99,rice\n" * 100, POINTS, CLASSES)
+    assert len(refused.value.faults) == 20 and refused.value.more == 180
