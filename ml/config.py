@@ -290,7 +290,7 @@ def lovasz_of(classes: int) -> str:
 
 
 THRESHOLD = 0.5  # default threshold of a prediction
-MMU_HA = 0.04  # 400 m2: smallest patch of farmland in the land surveys of China (TD/T 1055-2019), four pixels of 10 m
+MMU_HA = 0.04  # 400 m2, four pixels of 10 m, 0.6 mu: less than most fields of smallholders
 Output = Literal["classes", "probability", "polygons", "tiles", "uncertainty"]
 
 
@@ -317,8 +317,7 @@ class PredictConfig(Frozen):
         le=1e6,
         description="Minimum mapping unit of the polygon files in hectares: smaller patches, also those that are "
         "holes in others, are merged into the largest patch beside them. `polygons` in the document tells by how many "
-        f"hectares that changes each class. null is {MMU_HA}, the smallest patch of farmland in the land surveys of "
-        "China (TD/T 1055-2019). 0 keeps every patch.",
+        f"hectares that changes each class. null is {MMU_HA}, four pixels of 10 m. 0 keeps every patch.",
     )
     simplify_m: float | None = Field(
         None,
