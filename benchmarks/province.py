@@ -14,7 +14,10 @@ SCENE_MPX = 400  # of 20,000 x 20,000 px
 
 @dataclass(frozen=True)
 class Part:
-    """A measured part. seconds: Of one core for `mpx` million pixels. memory_mb: Of a process, if it was measured. disk_mb: Of results."""
+    """A measured part.
+
+    seconds: Of one core for `mpx` million pixels. memory_mb: Of a process, if it was measured. disk_mb: Of results.
+    """
 
     name: str
     mpx: float
