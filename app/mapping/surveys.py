@@ -37,7 +37,9 @@ from ml.surveys.target import target_grid
 
 MAP = "mosaic.tif"
 _HINTS = {
-    "web.tif": (Fault("no_tiles", "The survey has no map tiles.", 'Make one with "tiles" in config.outputs.'),),
+    "web.tif": (
+        Fault("no_tiles", "The survey was made before surveys had map tiles.", "Make it again: its maps are kept."),
+    ),
 }
 NO_ESTIMATE = (
     "The errors of the model are known for scenes like those of its test split, and not for a mosaic of many. A sample "

@@ -50,7 +50,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         watch=context.watch,
     )
     files = {name: folder / name for name in FILES}
-    if "tiles" in options.config.outputs and _tiles(context, classes, folder):
+    if _tiles(context, classes, folder):
         files["web.tif"] = folder / "web.tif"
     by_zone = zones and _by_zone(services, context, zones, folder)
     if options.zones and zones is None:

@@ -90,7 +90,11 @@ def _links(row: tables.Survey) -> tuple[Link, ...]:
     here = f"/v1/surveys/{row.id}"
     index = (link(here, "self"), link(f"{here}/scenes", "item"), link(f"{here}/areas", "related"))
     tiles = (link(f"{here}/tilejson.json", "tilejson"),) if "web.tif" in (row.products or ()) else ()
-    return *index, *tiles, *(link(f"{here}/{name}", "enclosure", TYPES[name]) for name in row.products or ())
+    return (
+        *index,
+        *tiles,
+        *(link(f"{here}/{name}", "enclosure", TYPES[name]) for name in TYPES if name in (row.products or ())),
+    )
 
 
 class SurveyScene(Document):

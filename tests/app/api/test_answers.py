@@ -3,7 +3,8 @@
 `stored.json` has the rows in SQLite of one resource of each kind, and the answers of canemap 0.1.0. Some answers were
 changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
 other answers already had; STAC Items were not valid, and are now (docs/decisions/0033-valid-stac-and-a-catalogue.md).
-Fields that were added since have their defaults in it.
+Fields that were added since have their defaults in it. Rows of kinds that came later are in `later`, by the revision in
+whose schema they are: a survey, and a sample with its answers.
 The CSV of areas has four decimals and more columns since.
 """
 
@@ -26,13 +27,14 @@ STORED = json.loads(Path(__file__).with_name("stored.json").read_text(encoding="
 
 @pytest.fixture(autouse=True)
 def rows(services: Services, settings: Settings) -> None:
-    """The stored rows, written as plain values in the schema of canemap 0.1.0, and migrated to the present schema."""
-    for revision in ("base", "0005"):
+    """The stored rows, written as plain values in the schemas of their time, and migrated to the present schema."""
+    migrate(settings, "base")
+    for revision, by_table in {"0005": STORED["rows"], **STORED["later"]}.items():
         migrate(settings, revision)
-    with services.database.engine.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            for row in STORED["rows"].get(table.name, ()):
-                insert(connection, table, row)
+        with services.database.engine.begin() as connection:
+            for table in Base.metadata.sorted_tables:
+                for row in by_table.get(table.name, ()):
+                    insert(connection, table, row)
     migrate(settings)
 
 
@@ -64,7 +66,10 @@ def parsed(text: str) -> Any:
     return json.loads(text) if text.startswith("{") else text
 
 
-LISTS = ("datasets", "labels", "trainings", "experiments", "jobs", "schedules", "scenes", "predictions", "models")
+LISTS = (
+    *("datasets", "labels", "trainings", "experiments", "jobs", "schedules", "scenes", "predictions", "models"),
+    *("surveys", "samples"),
+)
 
 
 def test_a_list_has_the_same_documents_as_the_single_resources(http: httpx.Client) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from app.jobs import claims, lifecycle
 from app.services import Services
 from app.settings import Settings
+from app.tables import Survey
 from ml.surveys.mosaic import UNOBSERVED
 from tests import stac
 from tests.app.api.conftest import Perform, pixels, put
@@ -128,7 +129,7 @@ def test_a_survey_maps_what_is_not_mapped_yet_and_each_pixel_comes_from_the_newe
 
 @pytest.mark.usefixtures("fields")
 def test_a_survey_has_map_tiles_and_is_an_item_of_the_catalogue(
-    http: httpx.Client, do: Perform, tmp_path: Path
+    http: httpx.Client, do: Perform, tmp_path: Path, services: Services
 ) -> None:
     id_ = ask(http, title="全县 2024").json()["id"]
     url = f"/v1/surveys/{id_}"
@@ -176,9 +177,12 @@ def test_a_survey_has_map_tiles_and_is_an_item_of_the_catalogue(
     assert [each["id"] for each in found["features"]] == [id_]
     for nothing in ({"bbox": "0,0,1,1"}, {"datetime": "1999-01-01"}, {"ids": "srv_0"}):
         assert not http.get("/v1/stac/search", params={"collections": "surveys", **nothing}).json()["features"]
-    plain = finish(http, do, ask(http, config={"outputs": ["classes"]}).json()["id"])
-    assert "tilejson" not in {each["rel"] for each in plain["links"]}
-    missing = assert_problem(http.get(f"/v1/surveys/{plain['id']}/tilejson.json"), 404)
+    older = finish(http, do, ask(http).json()["id"])["id"]
+    with services.database.write() as session:  # made by a version without tiles
+        row = session.get_one(Survey, older)
+        row.products = {name: item for name, item in (row.products or {}).items() if name != "web.tif"}
+    assert "tilejson" not in {each["rel"] for each in http.get(f"/v1/surveys/{older}").json()["links"]}
+    missing = assert_problem(http.get(f"/v1/surveys/{older}/tilejson.json"), 404)
     assert [fault["code"] for fault in missing["errors"]] == ["no_tiles"]
     assert http.delete(url).status_code == 204
     assert_problem(http.get(f"/v1/stac/collections/surveys/items/{id_}"), 404)
