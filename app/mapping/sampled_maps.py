@@ -36,11 +36,6 @@ class SampledMap:
         return self.row.id
 
     @property
-    def kind(self) -> str:
-        """What it is called in messages."""
-        return "Survey" if isinstance(self.row, Survey) else "Prediction"
-
-    @property
     def file(self) -> str:
         """Name of the file with the class of each pixel."""
         return surveys.MAP if isinstance(self.row, Survey) else "classes.tif"
@@ -54,11 +49,6 @@ class SampledMap:
     def products(self) -> Mapping[str, Stored] | None:
         """Its files, by their names; None before they are there."""
         return self.row.products
-
-    @property
-    def keeps_probability(self) -> bool:
-        """Whether the probability of its classes is, or will be, one of its files."""
-        return isinstance(self.row, Prediction) and "probability" in self.row.config.outputs
 
 
 def _is_survey(id_: str) -> bool:

@@ -59,7 +59,9 @@ def _check(session: Session, request: SampleRequest) -> SampledMap:
     map_ = sampled_maps.get(session, request.map)
     if map_.products is None:
         status = lifecycle.get(session, map_.id).reported_status
-        raise Conflict("map-not-ready", f"{map_.kind} {map_.id!r} has no map: its job is {status}.")
+        if isinstance(map_.row, Survey):
+            raise Conflict("map-not-ready", f"Survey {map_.id!r} has no mosaic: its job is {status}.")
+        raise Conflict("map-not-ready", f"Prediction {map_.id!r} has no map: its job is {status}.")
     return map_
 
 
@@ -121,12 +123,12 @@ def _map_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
     if "classes" not in map_.config.outputs:
         hint = 'Predict again with "classes" in config.outputs.'
         yield Fault("no_classes", "The prediction has no class map, from which the points are drawn.", hint, "/map")
-    if request.design.strata == "probability" and not map_.keeps_probability:
-        of_survey = isinstance(map_.row, Survey)
-        detail = "A mosaic has no probability." if of_survey else "The prediction has not kept its probability."
-        again = "" if of_survey else 'Predict again with "probability" in config.outputs, or '
-        hint = f'{again}take the strata "class".'
-        yield Fault("no_probability", detail, hint[0].upper() + hint[1:], "/design/strata")
+    if request.design.strata == "probability" and isinstance(map_.row, Survey):
+        hint = 'Take the strata "class".'
+        yield Fault("no_probability", "A mosaic has no probability.", hint, "/design/strata")
+    elif request.design.strata == "probability" and "probability" not in map_.config.outputs:
+        hint = 'Predict again with "probability" in config.outputs, or take the strata "class".'
+        yield Fault("no_probability", "The prediction has not kept its probability.", hint, "/design/strata")
 
 
 def find(session: Session, *, limit: int, token: str | None) -> Page[Sample]:
