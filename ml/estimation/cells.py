@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from ml.faults import Fault, InputRefused
-from ml.labels.text_encoding import decoded
+from ml.labels.formats.text_encoding import decoded
 
 MAX_BYTES = 1_000_000
 _SEPARATORS = (";", "\t", ",")  # a file with semicolons or tabs may have commas in its numbers

@@ -19,7 +19,7 @@ from ml.geo.raster import open_raster, pixel_types, refusing_damage
 from ml.geo.windows import Window
 from ml.labels.classes import FeatureClasses, LabelOptions, mask_table
 from ml.labels.features import NO_FEATURE
-from ml.labels.several_layers import refuse_layer
+from ml.labels.formats.several_layers import refuse_layer
 from ml.scenes.geo_keys import check_keys
 from ml.scenes.source import RasterSource
 from ml.scenes.tiff_agreement import check_raster

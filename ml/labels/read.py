@@ -14,9 +14,9 @@ from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs import crs_from_code, crs_name, full_turn, to_wgs84
 from ml.geo.grid import Box, Grid, box_around
 from ml.labels.features import MAX_FILE_BYTES, FeatureLayer
-from ml.labels.geojson import read_geojson
-from ml.labels.geopackage import read_geopackage
-from ml.labels.shapefile import read_shapefile
+from ml.labels.formats.geojson import read_geojson
+from ml.labels.formats.geopackage import read_geopackage
+from ml.labels.formats.shapefile import read_shapefile
 from ml.other_formats import JSONS, ZIP_STARTS, other_format_of
 
 Kind = Literal["geojson", "geopackage", "shapefile", "raster"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused, refuse_any
-from ml.labels.text_encoding import decoded
+from ml.labels.formats.text_encoding import decoded
 from ml.sampling.design import MOST_POINTS
 from ml.text import alike, first_few, is_one_line
 

@@ -207,7 +207,7 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path: Path, name: str) -> None:
     begin, part, count, end = BOMBS[name]
     (tmp_path / "x").write_bytes(begin + part * count + end)
     code = (
-        "import resource, sys; from ml.faults import InputRefused; from ml.labels.geojson import read_geojson\n"
+        "import resource, sys; from ml.faults import InputRefused; from ml.labels.formats.geojson import read_geojson\n"
         "from pathlib import Path\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_geojson(Path(sys.argv[1]))\n"

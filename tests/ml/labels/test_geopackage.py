@@ -13,8 +13,8 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import InputRefused
 from ml.labels.features import FeatureLayer, NoPolygonError
+from ml.labels.formats.wkb import polygon_from_wkb
 from ml.labels.read import read_layer
-from ml.labels.wkb import polygon_from_wkb
 from tests.ml.labels.raw_files import blob, gpkg, ring, wkb
 
 ONE = blob(wkb([[ring()]]))

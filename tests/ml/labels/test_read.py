@@ -14,9 +14,9 @@ from shapely.geometry import MultiPolygon, Point, Polygon
 
 from ml.faults import InputRefused
 from ml.labels.features import FeatureLayer
+from ml.labels.formats.text_encoding import encoding_of
 from ml.labels.read import kind_of, read_layer
 from ml.labels.repair import MAX_CROSSINGS, crossings, repaired
-from ml.labels.text_encoding import encoding_of
 from tests.ml.labels.layers import Item, geojson, geopackage, square, zipped_shapefile
 
 UTM_48N = pyproj.CRS("EPSG:32648")

@@ -13,10 +13,10 @@ from shapely.geometry import Polygon
 
 from ml.faults import InputRefused
 from ml.geo.crs import crs_from_wkt
-from ml.labels.dbf import read_table
 from ml.labels.features import FeatureLayer
+from ml.labels.formats.dbf import read_table
+from ml.labels.formats.text_encoding import named_encoding
 from ml.labels.read import read_layer
-from ml.labels.text_encoding import named_encoding
 from tests.ml.labels.raw_files import PRJ, Column, dbf, ring, shape, shapefile_of, shp_and_shx, zipped
 
 CROP: Column = (b"crop", "C", 20)

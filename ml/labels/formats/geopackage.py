@@ -31,8 +31,8 @@ from ml.labels.features import (
     refuse_many_values,
     usable_crs_of,
 )
-from ml.labels.several_layers import chosen_layer
-from ml.labels.wkb import polygon_from_wkb
+from ml.labels.formats.several_layers import chosen_layer
+from ml.labels.formats.wkb import polygon_from_wkb
 
 SECONDS = 20  # time limit for reading one file
 _STEPS = 100_000  # instructions of SQLite's virtual machine between two checks of the time limit

@@ -11,7 +11,7 @@ import numpy as np
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.labels.features import NoPolygonError
-from ml.labels.outlines import one_geometry, polygon_of
+from ml.labels.formats.outlines import one_geometry, polygon_of
 
 _POLYGON, _MULTIPOLYGON = 3, 6
 _CURVES = {8: "CircularString", 9: "CompoundCurve", 10: "CurvePolygon", 11: "MultiCurve", 12: "MultiSurface"}

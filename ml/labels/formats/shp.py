@@ -8,7 +8,7 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 from ml.labels.features import NoPolygonError
-from ml.labels.outlines import check_ring, one_geometry
+from ml.labels.formats.outlines import check_ring, one_geometry
 
 _HEADER, _RECORD_HEADER = 100, 8  # bytes
 _MAGIC = 9994

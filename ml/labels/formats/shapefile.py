@@ -9,11 +9,11 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from ml.faults import Fault, InputRefused, Note
 from ml.geo.crs_codes import crs_of_file
-from ml.labels.dbf import BadTableError, Table, read_table, record_count
 from ml.labels.features import Feature, FeatureLayer, Row, TextEncoding, read_features, usable_crs_of
-from ml.labels.shapefile_parts import read_parts
-from ml.labels.shp import BadShapesError, polygon_from_record, read_records
-from ml.labels.text_encoding import MAX_CPG_BYTES, named_encoding
+from ml.labels.formats.dbf import BadTableError, Table, read_table, record_count
+from ml.labels.formats.shapefile_parts import read_parts
+from ml.labels.formats.shp import BadShapesError, polygon_from_record, read_records
+from ml.labels.formats.text_encoding import MAX_CPG_BYTES, named_encoding
 
 _Record = tuple[bytes, Row]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ml.faults import Note
 from ml.labels.features import TextEncoding, Value, listed, refuse_many_values
-from ml.labels.text_encoding import encoding_of, looks_like_utf_8
+from ml.labels.formats.text_encoding import encoding_of, looks_like_utf_8
 
 _HEADER, _DESCRIPTOR = 32, 32  # bytes
 _CHUNK = 10_000  # records

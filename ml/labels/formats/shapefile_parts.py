@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ml.faults import Fault, InputRefused, Note
 from ml.labels.features import MAX_FILE_BYTES, listed
-from ml.labels.several_layers import chosen_layer
+from ml.labels.formats.several_layers import chosen_layer
 from ml.other_formats import ZIP, other_format_of
 
 MAX_ENTRIES = 100  # files in a zip

@@ -16,8 +16,8 @@ from ml.faults import Fault, InputRefused
 from ml.geo.crs import WGS84, crs_from_code
 from ml.geo.crs_codes import contradictory, different
 from ml.labels.features import Feature, FeatureLayer, NoPolygonError, Unread, read_features, usable_crs_of
-from ml.labels.outlines import one_geometry, polygon_of
-from ml.labels.several_layers import refuse_layer
+from ml.labels.formats.outlines import one_geometry, polygon_of
+from ml.labels.formats.several_layers import refuse_layer
 
 MAX_BYTES = 64 << 20
 MAX_PARSED_BYTES = 256 << 20  # memory that the values of a document may need

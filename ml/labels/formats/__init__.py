@@ -1,0 +1,1 @@
+"""Readers of the formats of label layers: GeoJSON, GeoPackage and zipped Shapefiles."""
