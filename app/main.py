@@ -42,23 +42,12 @@ from app.api import (
     webhooks,
     zones,
 )
-from app.api.http import (
-    access,
-    body_limits,
-    callers,
-    copies,
-    cors,
-    heads,
-    languages,
-    limits,
-    problems,
-    request_log,
-    tus,
-)
+from app.api.http import access, body_limits, callers, copies, cors, heads, languages, limits, problems, request_log
 from app.api.http.deps import known_query
 from app.api.http.description import described_app
 from app.api.http.places import Places
 from app.api.http.shared_work import SharedWork
+from app.api.http.uploads import tus
 from app.core import tracing
 from app.core.periodic import start_every
 from app.core.startup import calm_collection, configure_logs

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, ValidationError
 
 from app.api import documents
-from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
@@ -17,6 +16,7 @@ from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
+from app.api.http.uploads import forms, receiving
 from app.core.errors import Invalid, Unreadable, invalid
 from app.data import labels
 from app.data.uploads import ID

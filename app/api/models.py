@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
-from app.api.http import digests, forms, receiving
+from app.api.http import digests
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import (
@@ -29,6 +29,7 @@ from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import NamePage, NamePaging
 from app.api.http.titling import TITLED, retitle
+from app.api.http.uploads import forms, receiving
 from app.api.http.waiting import document_after_wait
 from app.core.errors import NotFound, invalid
 from app.core.names import NAME

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import COG
-from app.api.http import digests, forms, receiving
+from app.api.http import digests
 from app.api.http.answers import ETAG, NEXT, GeoJson, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
@@ -20,6 +20,7 @@ from app.api.http.parameters import checked
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
+from app.api.http.uploads import forms, receiving
 from app.data import scenes
 from app.data.scenes import SceneOptions
 from app.data.uploads import ID

@@ -1,6 +1,7 @@
 """What is made of an upload in pieces as soon as all bytes are there, if its metadata say it: a scene, labels or zones.
 
-The metadata are the fields of a form (`app.api.http.forms`), with `kind` and what clients of tus send of themselves.
+The metadata are the fields of a form (`app.api.http.uploads.forms`), with `kind` and what clients of tus send of
+themselves.
 """
 
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from typing import Any, Literal
 
 from fastapi import Request
 
-from app.api.http import forms, receiving, tus
 from app.api.http.places import Places
+from app.api.http.uploads import forms, receiving, tus
 from app.api.labels import LabelParameters
 from app.api.scenes import SceneParameters
 from app.api.zones import ZoneParameters

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents, upload_targets
-from app.api.http import digests, forms, receiving, tus, upload_draft, upload_requests
+from app.api.http import digests
 from app.api.http.answers import ETAG, OFFSET, answer, created
 from app.api.http.deps import Condition, OnceSent, Wired, etag, in_threads
 from app.api.http.description import UPLOAD_HEADERS
 from app.api.http.problems import IN_UPLOADS, problems
+from app.api.http.uploads import draft, forms, pieces, receiving, tus
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, TooLarge
 from app.core.idempotency import IdempotentRequest
@@ -55,7 +56,7 @@ def options_uploads(services: Wired, response: Response) -> None:
     limit_bytes = services.settings.upload_limit_bytes
     response.headers.update(tus.capabilities(limit_bytes))
     response.headers["Upload-Limit"] = f"max-size={limit_bytes}"
-    response.headers["Accept-Patch"] = f"{upload_draft.MEDIA_TYPE}, {tus.MEDIA_TYPE}"
+    response.headers["Accept-Patch"] = f"{draft.MEDIA_TYPE}, {tus.MEDIA_TYPE}"
     response.headers["Allow"] = "OPTIONS, POST"
 
 
@@ -77,7 +78,7 @@ async def post_upload(
     """
     first: uploads.Piece | None = None
     try:
-        first = upload_requests.first_piece(request, length)
+        first = pieces.first_piece(request, length)
         announced = _announced(request, first.total if first else length)
         once = await _once(request, head, first, announced)
         id_ = await run_in_threadpool(uploads.begin, services, once, announced)
@@ -134,9 +135,9 @@ async def patch_upload(
     With `Content-Digest`, or `Upload-Checksum` of tus, all of the body is kept or nothing.
     """
     try:
-        piece = upload_requests.piece(request, offset, length)
-        if upload_draft.is_spoken(request):
-            upload_draft.refuse_complete(await run_in_threadpool(uploads.state, services, id_), piece)
+        piece = pieces.piece(request, offset, length)
+        if draft.is_spoken(request):
+            draft.refuse_complete(await run_in_threadpool(uploads.state, services, id_), piece)
         await _append(services, request, id_, piece, if_match)
     except (Conflict, TooLarge) as error:
         return _in_words_of_the_client(request, services, error)
@@ -159,7 +160,7 @@ async def put_upload(
 
     Content-Range says where the bytes belong; without it they are the file from its start.
     """
-    piece = upload_requests.in_range(content_range, receiving.announced_bytes(request))
+    piece = pieces.in_range(content_range, receiving.announced_bytes(request))
     await _append(services, request, id_, piece, if_match)
     _tell(response, services, await _settled(services, request, id_))
 
@@ -193,7 +194,7 @@ async def _settled(services: Services, request: Request, id_: str) -> uploads.St
 def _in_words_of_the_client(request: Request, services: Services, error: Conflict | TooLarge) -> Response:
     """The answer that the draft has for an error; raises the error if the client speaks something else."""
     limit_bytes = services.settings.upload_limit_bytes
-    told = upload_draft.problem(request, error, limit_bytes) if upload_draft.is_spoken(request) else None
+    told = draft.problem(request, error, limit_bytes) if draft.is_spoken(request) else None
     if told is None:
         raise error
     return told

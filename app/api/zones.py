@@ -8,7 +8,6 @@ from pydantic import Field
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON
-from app.api.http import forms, receiving
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
@@ -18,6 +17,7 @@ from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
+from app.api.http.uploads import forms, receiving
 from app.data.uploads import ID
 from app.mapping import zones
 from app.requests.texts import Title, TitlePatch

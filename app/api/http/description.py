@@ -90,8 +90,8 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
-# Of uploads in pieces; `app.api.http.tus`, `upload_draft` and `digests` read them. Those that name a protocol are not
-# here: they are for its clients, and change what the others mean.
+# Of uploads in pieces; `tus` and `draft` of `app.api.http.uploads` read them, and `digests`. Those that name a protocol
+# are not here: they are for its clients, and change what the others mean.
 UPLOAD_HEADERS: dict[str, Any] = {
     "parameters": [
         _header(

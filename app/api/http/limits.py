@@ -13,7 +13,7 @@ from app.access.scopes import Principal
 from app.api.http.deps import WAIT
 from app.api.http.problems import of_problem
 from app.api.http.rate_limit_fields import fields_of
-from app.api.http.receiving import has_body
+from app.api.http.uploads.receiving import has_body
 from app.core.errors import OverQuota, Quota
 
 AT_ONCE: dict[Kind, tuple[str, ...]] = {  # routes, by what their requests do for as long as a client likes

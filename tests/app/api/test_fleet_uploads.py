@@ -42,7 +42,7 @@ def database_url(migrated_postgresql: str, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def apis(settings: Settings, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
     """The settings of two APIs."""
-    for name in ("data.upload_objects.PIECE_BYTES", "api.http.receiving.CHUNK_BYTES"):
+    for name in ("data.upload_objects.PIECE_BYTES", "api.http.uploads.receiving.CHUNK_BYTES"):
         monkeypatch.setattr(f"app.{name}", PIECE_BYTES)  # so that few bytes are several objects
     yield [settings.model_copy(update={"data_dir": tmp_path / name, "store_url": s3_url}) for name in ("a", "b")]
 

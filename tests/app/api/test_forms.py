@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api.http.form_reader import FormReader
+from app.api.http.uploads.form_reader import FormReader
 from app.core.errors import Problem
 from tests.app.api.conftest import pixels
 from tests.ml.conftest import MakeScene

@@ -4,8 +4,9 @@ import re
 
 from fastapi import Request
 
-from app.api.http import digests, tus, upload_draft
-from app.api.http.receiving import announced_bytes, has_body
+from app.api.http import digests
+from app.api.http.uploads import draft, tus
+from app.api.http.uploads.receiving import announced_bytes, has_body
 from app.core.errors import Encoded, Invalid, invalid
 from app.data.uploads import Piece
 
@@ -18,10 +19,10 @@ def first_piece(request: Request, total: int | None) -> Piece | None:
         if sends:
             _check_media_type(request, tus.MEDIA_TYPE)
         return Piece(0, length, total) if sends else None
-    if upload_draft.is_spoken(request):
-        last = upload_draft.completes(request)
+    if draft.is_spoken(request):
+        last = draft.completes(request)
         size = length if sends else 0
-        return Piece(0, size, upload_draft.total_of(0, size, total, last), last)
+        return Piece(0, size, draft.total_of(0, size, total, last), last)
     return None
 
 
@@ -30,10 +31,10 @@ def piece(request: Request, offset: int, total: int | None) -> Piece:
     length, last = announced_bytes(request), False
     if tus.is_spoken(request):
         _check_media_type(request, tus.MEDIA_TYPE)
-    elif upload_draft.is_spoken(request):
-        _check_media_type(request, upload_draft.MEDIA_TYPE)
-        last = upload_draft.completes(request)
-        total = upload_draft.total_of(offset, length, total, last)
+    elif draft.is_spoken(request):
+        _check_media_type(request, draft.MEDIA_TYPE)
+        last = draft.completes(request)
+        total = draft.total_of(offset, length, total, last)
     return Piece(offset, length, total, last, digests.announced(request, digests.REPR))
 
 

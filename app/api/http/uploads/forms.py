@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.http import digests
 from app.api.http.deps import check_new
-from app.api.http.form_reader import FormReader
 from app.api.http.parameters import MOST_CHARACTERS, refuse
-from app.api.http.receiving import check_announced, received_file, stream
+from app.api.http.uploads.form_reader import FormReader
+from app.api.http.uploads.receiving import check_announced, received_file, stream
 from app.client import id_of_file, stem_of, title_of_file
 from app.core.errors import Invalid
 from app.core.idempotency import IdempotentRequest

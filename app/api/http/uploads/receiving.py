@@ -13,11 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.http import digests
-from app.api.http.arriving import Room, given_back, room_of, room_of_upload
 from app.api.http.body_limits import allow
 from app.api.http.deps import in_threads
 from app.api.http.digests import Check
 from app.api.http.places import Places
+from app.api.http.uploads.arriving import Room, given_back, room_of, room_of_upload
 from app.core.errors import Encoded, TooLarge, Unreadable, invalid
 from app.core.room import no_room_is_told
 from app.data import upload_end, uploads
