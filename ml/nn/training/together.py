@@ -6,7 +6,6 @@ supervises it sees the death; a later attempt resumes at the last epoch that was
 """
 
 import os
-import pickle
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -212,9 +212,9 @@ def _serve(number: int, count: int, store: Path, work: Train, parent: Connection
 
 
 def _that_can_be_sent(error: Exception) -> Exception:
-    """Return `error`, or one with its text if it cannot be pickled."""
+    """Return `error`, or one with its text if a connection cannot send it."""
     try:
-        pickle.loads(pickle.dumps(error))
+        ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:
         return RankFailed(f"{type(error).__name__}: {error}")
     return error
