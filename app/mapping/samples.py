@@ -88,7 +88,7 @@ def _zone_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
         return
     if not by_zone:
         hint = 'Ask for {"kind": "stratified", "strata": "class_x_zone"}. Estimates by zone need no zones here.'
-        yield Fault("not_by_zone", "zones is for strata by zone alone.", hint, "/zones")
+        yield Fault("not_by_zone", "Zones are for strata by zone alone.", hint, "/zones")
     if session.get(ZoneSet, request.zones) is None:
         yield Fault(
             "unknown_zones", f"There is no zone set {request.zones!r}.", "GET /v1/zones lists the zones.", "/zones"

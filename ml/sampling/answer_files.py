@@ -104,8 +104,8 @@ def _check_columns(names: Sequence[str], rows: int) -> None:
 
 
 def _row(place: str, cells: Mapping[str, Any]) -> _Row:
-    texts = (_cell(cells.get(name)) for name in COLUMNS)
-    return _Row(place, *texts, (_cell(cells.get("row")), _cell(cells.get("col"))))
+    id_, class_, unusable, row, col = (_cell(cells.get(name)) for name in (*COLUMNS, "row", "col"))
+    return _Row(place, id_, class_, unusable, (row, col))
 
 
 def _cell(value: object) -> str:
