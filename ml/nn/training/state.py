@@ -29,6 +29,7 @@ EpochRow = dict[str, float | int | None]
 _LATER: Any = {
     **dict.fromkeys(("preset", "init", "init_rate", "frozen_levels", "keep", "average_decay", "views"), True),
     "optimizer": {"warmup"},
+    "loss": {"lovasz_ramp"},
 }
 
 

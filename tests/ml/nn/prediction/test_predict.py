@@ -193,8 +193,8 @@ def test_a_map_names_the_software_that_computed_it(model: Path, scene: SceneFile
 
 def test_the_uncertainty_is_the_entropy_of_the_probability(model: Path, scene: SceneFile, tmp_path: Path) -> None:
     net, header = load_checkpoint(model)
-    net.head.weight *= 30  # some pixels are certain then
-    net.head.bias *= 30
+    for weights in net.head.parameters():
+        weights.mul_(30)  # some pixels are certain then
     save_checkpoint(model, net.state_dict(), header)
     config = CONFIG.model_copy(update={"outputs": ("uncertainty", "tiles")})
     result = predict(model, scene, tmp_path / "out", config)
