@@ -74,7 +74,7 @@ def typical_se(sample: Sample, residuals: Floats, members: NDArray[np.bool_]) ->
 def slope(sample: Sample, truly: Floats, auxiliary: Floats) -> float:
     """The slope of `regression`; 0 if the auxiliary does not vary within the strata."""
     (_, shared), (_, spread) = sample.covariance(np.stack([truly, auxiliary], axis=1))
-    return float(shared / spread) if spread > 0 else 0.0
+    return float(shared / spread) if spread > (NO_SPREAD * sample.strata.whole_ha) ** 2 else 0.0
 
 
 def _within(value: float, half: float, most: float) -> Interval:

@@ -163,8 +163,8 @@ def test_the_estimate_from_true_answers_is_that_of_an_own_computation(
     )
     row = made["items"][1]
     assert (row["class"], row["method"], row["n"]) == ("sugarcane", kind, len(points))
-    assert row["estimated_ha"] == pytest.approx(cane, rel=1e-9)
-    assert row["se_ha"] == pytest.approx(math.sqrt(variance), rel=1e-9)
+    assert row["estimated_ha"] == pytest.approx(cane, rel=1e-7)
+    assert row["se_ha"] == pytest.approx(math.sqrt(variance), rel=1e-7)
     assert row["cv"] == pytest.approx(math.sqrt(variance) / cane)
     if kind == "stratified":
         low, high = by_wilson(truly, strata)
