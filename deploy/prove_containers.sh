@@ -4,14 +4,15 @@
 #
 # With podman, as root, and without a registry of images: where PYTHON_IMAGE is not given, the base image is Debian's
 # packages, and the servers are images of the names that the compose file has, made of packages, too.
-# It needs buildah, podman, netavark, aardvark-dns, runc, iptables, catatonit, debootstrap and podman-compose, and in $PYTHON an
-# environment with canemap.
+# It needs buildah, podman, netavark, aardvark-dns, runc, iptables, catatonit and debootstrap; podman-compose of PyPI, tried with
+# 1.6.0, as that of Debian 12 (1.0.3) garbles a health check with quotes; and in $PYTHON an environment with canemap.
 #
 #   deploy/prove_containers.sh [WORK]       WORK: an empty folder, for the scenes, the results and the sizes
 #
-# Variables: PYTHON_IMAGE, INDEX, FIND_LINKS (a folder), TORCH_INDEX, DEBIAN_MIRROR (as the Dockerfile has them),
-# CA_BUNDLE (certificates for the base image), PYTHON, PODMAN_COMPOSE, CANEMAP_PORT, BEFORE (the earlier revision; by
-# default the one before the newest migration).
+# Variables: PYTHON_IMAGE, WORKER_PYTHON_IMAGE (where the wheels of PyTorch at hand ask for another Python), INDEX,
+# FIND_LINKS (a folder), TORCH_INDEX, DEBIAN_MIRROR (as the Dockerfile has them), CA_BUNDLE (certificates for the base
+# image), PYTHON, PODMAN_COMPOSE, CANEMAP_PORT, BEFORE (the earlier revision; by default the one before the newest
+# migration was added).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 WORK=$(mkdir -p "${1:-/tmp/canemap-containers}" && cd "${1:-/tmp/canemap-containers}" && pwd)
@@ -19,7 +20,7 @@ DEBIAN_MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org}
 CA_BUNDLE=${CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}
 PYTHON=${PYTHON:-.venv/bin/python}
 PODMAN_COMPOSE=${PODMAN_COMPOSE:-podman-compose}
-BEFORE=${BEFORE:-$(git log -1 --format=%H^ -- migrations/versions)}
+BEFORE=${BEFORE:-$(git log -1 --diff-filter=A --format=%H^ -- migrations/versions)}
 export CANEMAP_PORT=${CANEMAP_PORT:-8123}
 export CANEMAP_URL=http://127.0.0.1:$CANEMAP_PORT
 export SECRETS=$WORK/secrets
@@ -111,14 +112,18 @@ FILE
 
 # Images of the sources in a folder. The arguments after it name them: api, worker-cpu.
 our_images() {
-  local arguments=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE")
+  local arguments=()
   if [ "$DEBIAN_MIRROR" != http://deb.debian.org ]; then arguments+=(--build-arg "DEBIAN_MIRROR=$DEBIAN_MIRROR"); fi
   if [ -n "${INDEX:-}" ]; then arguments+=(--build-arg "INDEX=$INDEX"); fi
   if [ -n "${TORCH_INDEX:-}" ]; then arguments+=(--build-arg "TORCH_INDEX=$TORCH_INDEX"); fi
   if [ -n "${FIND_LINKS:-}" ]; then arguments+=(--volume "$FIND_LINKS:$FIND_LINKS:ro" --build-arg "FIND_LINKS=$FIND_LINKS"); fi
-  local folder=$1 name
+  local folder=$1 name python
   shift
-  for name in "$@"; do build "${arguments[@]}" --target "${name%-cpu}" --tag "localhost/canemap-$name" "$folder"; done
+  for name in "$@"; do
+    python=$PYTHON_IMAGE
+    if [ "$name" = worker-cpu ]; then python=${WORKER_PYTHON_IMAGE:-$PYTHON_IMAGE}; fi
+    build "${arguments[@]}" --build-arg "PYTHON_IMAGE=$python" --target "${name%-cpu}" --tag "localhost/canemap-$name" "$folder"
+  done
 }
 
 # The files that an image is built from: those that git would add, of this checkout or of an earlier revision.
@@ -159,7 +164,11 @@ start() {
   compose run -T --rm --no-deps migrate
   compose up --detach --no-deps "${OURS[@]}" >> "$WORK/up.log" 2>&1
   healthy "${OURS[@]}"
-  until curl --silent --fail --output /dev/null "$CANEMAP_URL/readyz"; do sleep 1; done
+  local deadline=$((SECONDS + 300))
+  until curl --silent --fail --output /dev/null "$CANEMAP_URL/readyz"; do
+    if [ "$SECONDS" -gt "$deadline" ]; then curl --silent "$CANEMAP_URL/readyz" >&2; exit 1; fi
+    sleep 1
+  done
   echo "   ready"
   # an earlier revision has no keys
   CANEMAP_KEY=$(in_api canemap keys create proof --scope admin 2> /dev/null || true)
@@ -232,7 +241,8 @@ say "That of the API again, after a change of the code"
 echo "# changed" >> "$WORK/sources/app/main.py"
 timed our_images "$WORK/sources" api
 podman images --format '{{.Repository}} {{.Size}}' | grep canemap | tee "$WORK/sizes"
-podman history --format '{{.Size}} {{.CreatedBy}}' localhost/canemap-api | head -n 6 | cut -c 1-120
+podman history --format '{{.Size}} {{.CreatedBy}}' localhost/canemap-api > "$WORK/layers" # not into head, which ends it
+head -n 6 "$WORK/layers" | cut -c 1-120
 
 say "The upgrade"
 timed start
