@@ -47,7 +47,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     celery = make_celery(settings)
     celery_worker.safe_say = lambda *_: None  # it prints beside the log, which may be JSON for machines
     celery.connection_for_read().get_transport_cls()  # of no known kind, it ends this process now, not after `prepare`
-    import_for(queues)
+    import_for(queues, settings)
     gpu.hide_others(settings.gpu)
     prepare()
     try:

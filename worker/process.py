@@ -42,11 +42,18 @@ _ENVIRONMENT = {
 _server = get_context("forkserver")
 _IMPORTED = ("app.core.calm_start", __name__, "ml.nn.training.together", "ml.nn.prediction.predict", "ml.nn.evaluate")
 _IMPORTED_FOR_TRAININGS = ("ml.nn.training.pictures",)
+_IMPORTED_FOR_SERVERS = {"postgresql": "psycopg", "s3": "app.storage.s3"}  # by the beginning of the server's URL
 
 
-def import_for(queues: Collection[str]) -> None:
-    """Choose what the server process, when it is started, imports: what the jobs of `queues` need."""
-    _server.set_forkserver_preload([*_IMPORTED, *(_IMPORTED_FOR_TRAININGS if "training" in queues else ())])
+def import_for(queues: Collection[str], settings: Settings | None = None) -> None:
+    """Choose what the server process, when it is started, imports: what the jobs of `queues` need.
+
+    settings: Of the service; what they name is imported as well, else by the process of each job.
+    """
+    urls = (settings.database, settings.store) if settings else ()
+    clients = [name for start, name in _IMPORTED_FOR_SERVERS.items() if any(url.startswith(start) for url in urls)]
+    trainings = _IMPORTED_FOR_TRAININGS if "training" in queues else ()
+    _server.set_forkserver_preload([*_IMPORTED, *trainings, *clients])
 
 
 import_for(QUEUES)

@@ -1,5 +1,6 @@
 """A supervisor and its child, which does the job, hangs or dies; with real processes, on both databases."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from app.core.db import Database
 from app.jobs import claims, lifecycle
 from app.services import Services
+from app.settings import Settings
 from app.tables import Job
 from tests.waiting import eventually
 from tests.worker import children
@@ -258,3 +260,19 @@ def test_only_the_forkserver_of_trainings_imports_what_they_alone_need(
     preloaded = vars(forkserver._forkserver)["_preload_modules"]
     assert ("ml.nn.training.pictures" in preloaded) == imports
     assert {"worker.process", "ml.nn.prediction.predict"} <= set(preloaded)
+
+
+@pytest.mark.parametrize(
+    ("database", "store", "names"),
+    [("", "", set()), ("postgresql+psycopg:///x", "", {"psycopg"}), ("", "s3://bucket", {"app.storage.s3"})],
+)
+def test_the_forkserver_imports_the_clients_of_the_servers_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, database: str, store: str, names: set[str]
+) -> None:
+    monkeypatch.setattr(forkserver._forkserver, "_preload_modules", [])
+    import_for(["light"])
+    before = set(vars(forkserver._forkserver)["_preload_modules"])
+    import_for(["light"], Settings(database_url=database, store_url=store))
+    assert set(vars(forkserver._forkserver)["_preload_modules"]) - before == names
+    for name in names:
+        importlib.import_module(name)  # a wrong name would import nothing, and say nothing
