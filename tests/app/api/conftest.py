@@ -45,7 +45,8 @@ TINY = {
     "optimizer": {"name": "adamw", "lr": 0.01},
 }
 
-SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 0.2}  # limits low enough for tests to reach
+# Limits low enough for tests to reach. The rounds of a server take as much computing as a request or two.
+SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 1.0}
 DATASET = "gx:1"
 TRUTH = np.zeros((1, 64, 64), np.uint8)  # labels for `pixels`: the left half is class 1, and the last row is unlabelled
 TRUTH[:, :, :32], TRUTH[:, -1] = 1, 255
@@ -120,10 +121,12 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     # verify: certificates of authorities, which no test needs, take longer to load than most answers
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
-        yield client
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
+            yield client
+    finally:  # else a failure in the preparation of data would keep the thread, and so pytest, alive for ever
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -7,14 +7,19 @@ import httpx
 import pytest
 
 from app.client import CanemapError, Client
+from app.settings import Settings
 from tests.app.api.conftest import TINY, Perform, make_dataset
-from tests.app.api.conftest import prepared as settings
 from tests.app.api.test_problems import assert_problem
 
-__all__ = ["settings"]
 TRAINING = {"dataset": "gx", "register_as": "cane", "config": TINY}
 BODY = {"name": "monthly", "cron": "0 2 1 * *", "timezone": "Asia/Shanghai", "training": TRAINING}
 URL = "/v1/schedules/monthly"
+
+
+@pytest.fixture
+def settings(prepared: Settings) -> Settings:
+    """A service that has a dataset, on both databases, and looks often for runs that can go on."""
+    return prepared.model_copy(update={"sweep_s": 0.2})
 
 
 def eventually(http: httpx.Client, run: str, *statuses: str) -> dict[str, Any]:
