@@ -205,7 +205,7 @@ NEEDS = (
     Reference("prediction", "survey", _by(SurveyScene.survey, SurveyScene.prediction)),
     Reference("prediction", "sample", _by(Sample.id, Sample.prediction)),
     Reference("survey", "sample", _by(Sample.id, Sample.survey)),
-    Reference("zones", "sample", _by(Sample.id, Sample.zones)),  # type: ignore[arg-type]
+    Reference("zones", "sample", _by(Sample.id, Sample.zones)),
     Reference("version", "training", _trainings_from),
     Reference("version", "evaluation", _of_versions(Evaluation)),
     Reference("version", "prediction", _of_versions(Prediction)),

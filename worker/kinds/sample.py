@@ -39,7 +39,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         return take(sampled_maps.stored(services, source.id, name).object)
 
     probability = taken(sampled_maps.PROBABILITY) if sample.design.strata == "probability" else None
-    by_zone = layer and Zones(take(layer.object), layer.options)
+    by_zone = None if layer is None else Zones(take(layer.object), layer.options)
     map_ = taken(source.file)
     drawn, points = draw_sample(map_, classes, sample.design, rates, context.watch, probability, by_zone)
     if sample.survey is not None:

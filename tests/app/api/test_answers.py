@@ -4,7 +4,8 @@
 changed in it: events and a single experiment have times with Z instead of +00:00, and JSON without spaces, as all
 other answers already had; STAC Items were not valid, and are now (docs/decisions/0033-valid-stac-and-a-catalogue.md).
 Fields that were added since have their defaults in it. Rows of kinds that came later are in `later`, by the revision in
-whose schema they are: a survey, and a sample with its answers.
+whose schema they are: a survey, and a sample with its answers. The schedule is next due in 2126, so that no test
+does its work.
 The CSV of areas has four decimals and more columns since.
 """
 

@@ -29,7 +29,7 @@ def layer(folder: Path, **boxes: BOX) -> Zones:
     return zones_of(folder, {code: (None, box) for code, box in boxes.items()})
 
 
-def drawn(classes: Path, zones: Zones, **design: object) -> tuple[DrawnSample, tuple[SamplePoint, ...]]:
+def drawn(classes: Path, zones: Zones, **design: object) -> tuple[DrawnSample, Sequence[SamplePoint]]:
     return draw_sample(classes, CLASSES, Design.model_validate({**BY_ZONE, **design}), RATES, zones=zones)
 
 
