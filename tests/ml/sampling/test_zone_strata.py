@@ -1,5 +1,6 @@
 """Strata by class and zone: what is drawn, how many points each zone needs, and what is refused."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
