@@ -14,6 +14,7 @@ from ml.geo.crs import crs_name, geod_of, transformer
 from ml.geo.grid import Grid
 
 MOST_PX = 10**12
+TORN = 20  # a map that becomes so many times longer lies on both edges of the CRS; in degrees it is 19 at 87 north
 _DATUM_M = 300.0  # by which two operations between datums may differ
 _SNAP_PX = 1e-6  # by which coordinates may miss a line between pixels because of rounding
 Bounds = tuple[float, float, float, float]
@@ -73,6 +74,11 @@ def _bounds_in(grid: Grid, crs: pyproj.CRS, margin: float) -> Bounds:
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         detail = f"A map in {crs_name(grid.crs)} cannot be shown in {crs_name(crs)}."
         raise InputRefused(Fault("not_in_crs", detail, "Name another crs, in which all scenes lie.", "/crs"))
+    reach_m = max(np.ptp(x), np.ptp(y)) * _metres_per_unit(crs)
+    if reach_m > TORN * pixel_side_m(grid) * math.hypot(grid.rows, grid.cols):
+        detail = f"A map in {crs_name(grid.crs)} would be torn in {crs_name(crs)}: it lies on both edges of that CRS."
+        hint = "Name another crs: at the meridian of 180 degrees, the zone of UTM of the scenes."
+        raise InputRefused(Fault("not_in_crs", detail, hint, "/crs"))
     if grid.crs.geodetic_crs != crs.geodetic_crs:  # GDAL may choose another operation between the datums
         margin += _DATUM_M / _metres_per_unit(crs)
     return float(x.min()) - margin, float(y.min()) - margin, float(x.max()) + margin, float(y.max()) + margin

@@ -1,6 +1,7 @@
 """Mosaics of maps, against a composition of whole rasters that GDAL has warped, by the rule written out in numpy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -184,6 +185,15 @@ def test_a_mosaic_of_places_far_apart_is_refused_before_it_is_made(tmp_path: Pat
     near = [survey_map(tmp_path, 1, pixels(1)), survey_map(tmp_path, 2, pixels(2), transform=far)]
     with pytest.raises(InputRefused, match="pixels, over"):
         make_mosaic(near, "newest", CLASSES, tmp_path, resolution_m=0.01)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_a_map_that_the_edge_of_a_crs_would_tear_is_refused(crs: str) -> None:
+    on_the_date_line = Grid(900, 1200, Affine(10, 0, 380_000, 0, -10, 7_800_000), pyproj.CRS("EPSG:32601"))
+    with pytest.raises(InputRefused, match="would be torn"):
+        target_grid([on_the_date_line], pyproj.CRS(crs))
+    near_it = replace(on_the_date_line, transform=Affine(10, 0, 420_000, 0, -10, 7_800_000))
+    assert target_grid([near_it], pyproj.CRS(crs)).cols < 10_000
 
 
 def test_the_grid_is_in_the_commonest_crs_and_keeps_the_pixels_of_its_first_map() -> None:
