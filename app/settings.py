@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     stall_s: float = Field(
         1800, gt=0, description="A job without progress for this number of seconds is ended and tried again."
     )
+    step_stall_s: float = Field(
+        120,
+        gt=0,
+        description="The same once the steps of a training, or the pieces of a map, run: without a step for this "
+        "number of seconds, and for ten times the longest step so far.",
+    )
     trust_files_h: float = Field(
         24,
         ge=0,
@@ -189,6 +195,9 @@ class Settings(BaseSettings):
         le=64,
         description="Number of processes that share each training; 0: one for each GPU that gpu names. A batch must be "
         "divisible by it, else fewer share the training.",
+    )
+    gpu_shared: bool = Field(
+        False, description="Whether a worker that must have its GPU starts although another worker uses it."
     )
     job_reads: str = Field(
         "",

@@ -19,6 +19,7 @@ from app.core.db import Database
 from app.jobs import claims
 from app.storage import Stored
 from ml.progress import Progress, Stopped
+from worker.gpu_use import used_by_this_process
 
 REPORT_S = 0.2  # least time between two reports of progress within a stage
 LOG_S = 2.0  # least time between two writes of the job's log
@@ -67,7 +68,7 @@ class JobContext:
         self._database = database
         self._supervisor = supervisor
         self._reason: type[Stopped] | None = None
-        self._ended = False
+        self._ended = self._names_gpu = False
         self._reported = self._logged = 0.0
         self._lines: list[tuple[datetime, str]] = []
 
@@ -77,6 +78,9 @@ class JobContext:
             raise self._reason
         self._report(progress)
         self.progress = progress
+        if not self._names_gpu and (used := used_by_this_process()):
+            self._names_gpu = True
+            self.log(f"uses {used}")
         if progress.note:
             self.log(progress.note)
         if progress.values and self.on_values:

@@ -1,12 +1,14 @@
 """The GPU of a worker: which one its jobs see, whether they can compute on it, and whether they still can."""
 
 import os
+import socket
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import structlog
 
+from worker.gpu_lock import GpuLock
 from worker.process import answer_of
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -17,9 +19,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Probe:
-    """What a fresh process found. name: Of the GPU, with its UUID; "" if none can be used. why: Why not, in words."""
+    """What a fresh process found.
+
+    name: Of the GPU, with its UUID; "" if none can be used. uuid: As nvidia-smi has it. why: Why not, in words.
+    """
 
     name: str = ""
+    uuid: str = ""
     why: str = ""
 
 
@@ -38,7 +44,8 @@ def probe(connection: Connection) -> None:
             if (ones @ ones).sum().item() != 256**3:
                 raise RuntimeError(f"GPU {number} of them computes wrong numbers")
         properties = torch.cuda.get_device_properties(0)
-        connection.send(Probe(name=f"{properties.name}, GPU-{properties.uuid}"))
+        uuid = f"GPU-{properties.uuid}"
+        connection.send(Probe(name=f"{properties.name}, {uuid}", uuid=uuid))
     except Exception as error:
         connection.send(Probe(why=str(error).partition("\n")[0]))
 
@@ -68,16 +75,20 @@ class WorkerGpu:
     usable: Whether it claims jobs that need one. trouble: Why it claims no jobs at all, in words; "" if it does.
     """
 
-    def __init__(self, chosen: str) -> None:
-        """Look for the GPU in a fresh process. chosen: `CANEMAP_GPU`.
+    def __init__(self, chosen: str, locks: Path, *, shared: bool = False) -> None:
+        """Look for the GPU in a fresh process, and take its lock.
 
-        Raises `RuntimeError` if there is none, although `chosen` requires one.
+        chosen: `CANEMAP_GPU`. locks: The folder of locks of GPUs. shared: Whether other workers may use the GPU, too.
+
+        Raises `RuntimeError` if there is none, or another worker has it, although `chosen` requires one.
         """
         found = _ask() if chosen != "none" else Probe()
         self.usable, self._name, self.trouble = bool(found.name), found.name, ""
         if chosen not in ("auto", "none") and not self.usable:
             raise RuntimeError(f"CANEMAP_GPU is {chosen}, but no GPU can be used: {found.why}")
         log.info("looked for a GPU", gpu=found.name or "none")
+        if found.uuid:
+            self._lock = take(found.uuid, locks, must_be_alone=not shared and chosen != "auto")
 
     def check_after_fault(self) -> None:
         """Probe the GPU after a job met an error of it. If it does not compute, this worker claims no jobs any more."""
@@ -86,6 +97,20 @@ class WorkerGpu:
             self.usable = False
             self.trouble = f"after an error its GPU ({self._name or 'unknown'}) cannot be used: {found.why}"
             log.error("the GPU failed: this worker claims no more jobs", gpu=self._name, why=found.why)
+
+
+def take(uuid: str, locks: Path, *, must_be_alone: bool) -> GpuLock:
+    """Take the lock of a GPU, and warn if another worker of this machine has it.
+
+    must_be_alone: Raise `RuntimeError` then instead.
+    """
+    lock = GpuLock(locks, uuid, f"{socket.gethostname()}:{os.getpid()}")
+    if not lock.held:
+        if must_be_alone:
+            hint = "Name another GPU in CANEMAP_GPU, or set CANEMAP_GPU_SHARED=true if both should use it."
+            raise RuntimeError(f"the worker {lock.other} uses {uuid} already. {hint}")
+        log.warning("another worker uses this GPU, too", gpu=uuid, worker=lock.other)
+    return lock
 
 
 def _ask() -> Probe:

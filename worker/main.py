@@ -51,7 +51,7 @@ def run(settings: Settings, queues: list[str]) -> None:
     gpu.hide_others(settings.gpu)
     prepare()
     try:
-        own_gpu = gpu.WorkerGpu(settings.gpu)
+        own_gpu = gpu.WorkerGpu(settings.gpu, settings.data_dir / "gpus", shared=settings.gpu_shared)
     except RuntimeError as error:
         sys.exit(str(error))
     if not walls.are_possible():

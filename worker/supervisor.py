@@ -37,6 +37,8 @@ GIVE_UP = 0.6  # fraction of the lease: after this time without a heartbeat, ano
 # Seconds in which a child must stop. A worker must have ended 20 s after SIGTERM; without a claim a child is killed at
 # once.
 GRACE_S: dict[type[Stopped], float] = {Dismissed: 10, Released: 12, Abandoned: 0}
+STEPPING = {"train", "predict"}  # stages whose steps take about equally long
+SLOWEST = 10  # a step may take this many times as long as the longest one so far
 POLL_S = 0.2  # how often to check whether this worker must stop
 STUCK = 70  # exit code of a worker whose child could not be killed
 log = structlog.get_logger()
@@ -133,6 +135,7 @@ class JobSupervisor:
         self._kill_at = float("inf")
         self._last_beat = self._last_progress = time.monotonic()
         self._stage_start = (time.monotonic(), 0)
+        self._longest_step_s: float | None = None  # in this stage; None before its first step
         self._stages = tracing.Stages()
 
     def supervise(self, process: ForkServerProcess, connection: Connection) -> None:
@@ -173,12 +176,29 @@ class JobSupervisor:
         except (EOFError, OSError):
             return False
         if self._progress is None or progress.stage != self._progress.stage:
-            self._stage_start = (time.monotonic(), progress.done)
+            self._stage_start, self._longest_step_s = (time.monotonic(), progress.done), None
             self._stages.enter(progress.stage)
-        elif progress.pixels:
-            PIXELS.inc(progress.pixels - self._progress.pixels)
+        else:
+            self._note_step(self._progress, progress)
         self._progress, self._last_progress = progress, time.monotonic()
         return True
+
+    def _note_step(self, before: Progress, progress: Progress) -> None:
+        if progress.pixels:
+            PIXELS.inc(progress.pixels - before.pixels)
+        if progress.done > before.done:
+            self._longest_step_s = max(self._longest_step_s or 0, time.monotonic() - self._last_progress)
+
+    def _patience(self) -> tuple[float, str]:
+        """Seconds without a report of progress after which the child is stuck, and what it did not make then."""
+        settings, progress, longest_s = self._services.settings, self._progress, self._longest_step_s
+        # after an epoch it writes and uploads, and after the last step it packs
+        steps = progress and progress.stage in STEPPING and progress.done < progress.total and not progress.values
+        if steps and longest_s is not None:
+            patience_s = max(settings.step_stall_s, SLOWEST * longest_s)
+            if patience_s < settings.stall_s:
+                return patience_s, "step"
+        return settings.stall_s, "progress"
 
     def _beat(self) -> None:
         settings = self._services.settings
@@ -202,10 +222,9 @@ class JobSupervisor:
             self._kill_at = time.monotonic() + GRACE_S[self._reason]
             with suppress(OSError):  # the child has just ended
                 connection.send(self._reason)
-        stalled = time.monotonic() - self._last_progress > self._services.settings.stall_s
-        if stalled:
-            waited = f"made no progress for {self._services.settings.stall_s:g} s"
-            self._killed = Death(waited, "stalled")
+        patience_s, what = self._patience()
+        if time.monotonic() - self._last_progress > patience_s:
+            self._killed = Death(f"made no {what} for {patience_s:.3g} s", "stalled")
             _ask_where_it_is(process)
         elif time.monotonic() >= self._kill_at:
             self._killed = Death("did not stop", "stalled")

@@ -177,6 +177,19 @@ def succeeds(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     process.main(settings, claim, supervisor)
 
 
+def begins_slowly(settings: Settings, claim: Claim, supervisor: Connection) -> None:
+    """Do a job whose first step takes a second, and the others nothing."""
+
+    def step(services: Services, context: JobContext, folder: Path) -> Outcome:
+        for done in range(3):
+            context.watch(Progress("train", done, 3))
+            time.sleep(1.0 if done == 0 else 0.3)
+        return Outcome(lambda session, stored: None)
+
+    vars(attempt)["WORK"] = {"training": step}
+    process.main(settings, claim, supervisor)
+
+
 def hangs(settings: Settings, claim: Claim, supervisor: Connection) -> None:
     """Neither receive nor send anything."""
     signal.pause()

@@ -18,6 +18,7 @@ from app.jobs import claims, lifecycle
 from app.services import Services
 from app.settings import Settings
 from app.tables import Job
+from benchmarks.soak.fleet import descendants
 from tests.waiting import eventually
 from tests.worker import children
 from worker import supervisor
@@ -276,3 +277,21 @@ def test_the_forkserver_imports_the_clients_of_the_servers_that_there_are(
     assert set(vars(forkserver._forkserver)["_preload_modules"]) - before == names
     for name in names:
         importlib.import_module(name)  # a wrong name would import nothing, and say nothing
+
+
+def test_a_child_that_is_stuck_between_two_steps_is_ended_and_counted(fast: Services) -> None:
+    impatient = with_settings(fast, step_stall_s=2, retry_pauses_s="60")
+    with performing(impatient, children.steps):
+        eventually(lambda: read(fast).done > 2)
+        ((child, _),) = descendants(vars(forkserver._forkserver)["_forkserver_pid"])
+        os.kill(child, signal.SIGSTOP)
+        eventually(lambda: read(fast).status == "accepted")
+    job = read(fast)
+    assert (job.failures, job.attempts[-1].outcome) == (1, "stalled")
+    assert "made no step for " in job.message
+
+
+def test_a_slow_start_is_no_stall(fast: Services) -> None:
+    impatient = with_settings(fast, step_stall_s=0.2)
+    assert perform(impatient, "training", threading.Event(), children.begins_slowly)
+    assert (read(fast).status, read(fast).failures) == ("successful", 0)
