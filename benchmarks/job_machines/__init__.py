@@ -1,0 +1,1 @@
+"""The same toy jobs on several job machines, under the same faults."""
