@@ -21,11 +21,11 @@ log = structlog.get_logger()
 class Probe:
     """What a fresh process found.
 
-    name: Of the GPU, with its UUID; "" if none can be used. uuid: As nvidia-smi has it. why: Why not, in words.
+    name: Of the GPUs, with their UUIDs; "" if none can be used. uuids: As nvidia-smi has them. why: Why not, in words.
     """
 
     name: str = ""
-    uuid: str = ""
+    uuids: tuple[str, ...] = ()
     why: str = ""
 
 
@@ -43,9 +43,10 @@ def probe(connection: Connection) -> None:
             ones = torch.ones(256, 256, device=f"cuda:{number}")
             if (ones @ ones).sum().item() != 256**3:
                 raise RuntimeError(f"GPU {number} of them computes wrong numbers")
-        properties = torch.cuda.get_device_properties(0)
-        uuid = f"GPU-{properties.uuid}"
-        connection.send(Probe(name=f"{properties.name}, {uuid}", uuid=uuid))
+        found = [torch.cuda.get_device_properties(number) for number in range(chosen)]
+        uuids = tuple(f"GPU-{each.uuid}" for each in found)
+        names = [f"{each.name}, {uuid}" for each, uuid in zip(found, uuids, strict=True)]
+        connection.send(Probe(name="; ".join(names), uuids=uuids))
     except Exception as error:
         connection.send(Probe(why=str(error).partition("\n")[0]))
 
@@ -76,7 +77,7 @@ class WorkerGpu:
     """
 
     def __init__(self, chosen: str, locks: Path, *, shared: bool = False) -> None:
-        """Look for the GPU in a fresh process, and take its lock.
+        """Look for the GPUs in a fresh process, and take their locks.
 
         chosen: `CANEMAP_GPU`. locks: The folder of locks of GPUs. shared: Whether other workers may use the GPU, too.
 
@@ -87,8 +88,8 @@ class WorkerGpu:
         if chosen not in ("auto", "none") and not self.usable:
             raise RuntimeError(f"CANEMAP_GPU is {chosen}, but no GPU can be used: {found.why}")
         log.info("looked for a GPU", gpu=found.name or "none")
-        if found.uuid:
-            self._lock = take(found.uuid, locks, must_be_alone=not shared and chosen != "auto")
+        alone = not shared and chosen != "auto"
+        self._locks = [take(uuid, locks, must_be_alone=alone) for uuid in found.uuids]
 
     def check_after_fault(self) -> None:
         """Probe the GPU after a job met an error of it. If it does not compute, this worker claims no jobs any more."""
