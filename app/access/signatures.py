@@ -29,6 +29,7 @@ PARAMETER = "signature"
 SIGNABLE = re.compile(
     r"/v1/(scenes|predictions)/[^/?#]+/[^?#]+|/v1/models/[^/?#]+/versions/[^/?#]+/(bundle|onnx)"
     r"|/v1/(datasets|trainings|experiments)/[^/?#]+/figures/[^/?#]+"
+    r"|/v1/surveys/[^/?#]+/(tiles/[^?#]+|[^/?#]+\.(tif|qml|json|png))"
 )
 _TILES = re.compile(r"(/v1/(?:scenes|predictions|surveys)/[^/]+/)(tiles/.*|tilejson\.json)")
 _NAME = "signed addresses"
