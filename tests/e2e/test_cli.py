@@ -104,7 +104,8 @@ def map_as_one(canemap: Canemap, scene: str, folder: Path) -> None:
     assert scene in canemap("survey", "show", first).stdout
     assert f"{second}\t" in canemap("survey", "list").stdout
     assert canemap("survey", "download", first, folder / "survey").returncode == 0
-    assert {path.name for path in (folder / "survey").iterdir()} == {"mosaic.tif", "mosaic.qml", "sources.tif"}
+    files = {path.name for path in (folder / "survey").iterdir()}
+    assert files == {"mosaic.tif", "mosaic.qml", "sources.tif", "web.tif"}
     assert canemap("survey", "create", "--model", "hand", "--bbox", "a,b").returncode == 2
     for id_ in (first, second):
         assert canemap("survey", "delete", id_, "--yes").returncode == 0

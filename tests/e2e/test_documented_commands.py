@@ -54,7 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = [each for scene in scenes[:3] for each in json.loads(scene.plots.read_text())["features"]]
     plots = [(shape(each["geometry"]), each["properties"]) for each in features]
     geopackage(folder / "plots.gpkg", plots, crs=4326)
-    around = box(*MultiPoint([point for outline, _ in plots for point in outline.exterior.coords]).bounds)
+    mapped = [shape(each["geometry"]) for scene in scenes for each in json.loads(scene.plots.read_text())["features"]]
+    around = box(*MultiPoint([point for outline in mapped for point in outline.exterior.coords]).bounds)
     geopackage(folder / "counties.gpkg", [(around, {"code": "450122", "name": "武鸣区"})], crs=4326)
     in_chinese = [(outline, {"作物": CHINESE[index % len(CHINESE)]}) for index, (outline, _) in enumerate(plots)]
     zipped_shapefile(folder / "调查地块.zip", in_chinese, prj="EPSG:4326", encoding="gbk")

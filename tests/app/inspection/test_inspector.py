@@ -149,7 +149,7 @@ def test_children_and_their_server_end_with_the_process_that_asked(server: ForkS
     server.stop()
     connection.close()
     os.close(report)
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+    eventually(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text())
 
 
 def test_a_server_that_was_killed_is_started_again(inspector: Inspector, tmp_path: Path) -> None:
