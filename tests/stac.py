@@ -76,7 +76,7 @@ def _raster(item: pystac.Item) -> None:
 
 
 def _classification(item: pystac.Item) -> None:
-    (asset,) = (asset for name, asset in item.assets.items() if name == "classes.tif")
+    (asset,) = (asset for name, asset in item.assets.items() if name in ("classes.tif", "mosaic.tif"))
     (band,) = asset.extra_fields["bands"]
     asset.extra_fields |= {name: value for name, value in band.items() if name.startswith("classification:")}
     for entry in ClassificationExtension.ext(asset).classes or ():

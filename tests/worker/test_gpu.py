@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from app.core.columns import now
 from app.jobs import claims, lifecycle
@@ -92,16 +93,15 @@ def test_jobs_see_only_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) 
         assert os.environ[gpu.HIDDEN] == visible
 
 
-def test_a_gpu_that_another_worker_has_is_not_used_unknowingly(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_gpu_that_another_worker_has_is_not_used_unknowingly(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path), GPU]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
         assert other.stdout and other.stdout.readline() == b"True\n"
         with pytest.raises(RuntimeError, match=f"the worker host:7 uses {GPU} already.*CANEMAP_GPU_SHARED=true"):
             gpu.take(GPU, tmp_path, must_be_alone=True)
-        assert not gpu.take(GPU, tmp_path, must_be_alone=False).held
-        assert "another worker uses this GPU, too" in capsys.readouterr().out
+        with capture_logs() as logged:
+            assert not gpu.take(GPU, tmp_path, must_be_alone=False).held
+        assert [each["event"] for each in logged] == ["another worker uses this GPU, too"]
         assert gpu.take("GPU-other", tmp_path, must_be_alone=True).held
         other.kill()
     assert gpu.take(GPU, tmp_path, must_be_alone=True).held, "the lock ends with its worker, however that ended"
