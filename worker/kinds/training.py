@@ -56,14 +56,13 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
         context.log(_line(progress.values))
 
     context.on_values = record_epoch
-    # the thread that saves an epoch also stores it, while the training goes on
     given = services.settings.processes_of_a_training
     processes = processes_for(training.config, given)
     if processes != given:
         context.log(
             f"{processes} of {given} processes train: a batch of {training.config.batch_size} is divided equally"
         )
-    saved = resume_file.keep
+    saved = resume_file.keep  # called by the thread that saves an epoch, while the training goes on
     result = train_together(processes, training.config, data, folder, context.watch, init, saved, splits)
     header = result.header
     if header.report:
