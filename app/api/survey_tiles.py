@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import TILES
@@ -11,7 +10,7 @@ from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, CACHE, content
 from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
-from app.api.tiles import UNCHANGED, Format, IfNoneMatch, MaxSize, TileFormat, bounds_of, unchanging
+from app.api.tiles import UNCHANGED, Format, IfNoneMatch, MaxSize, TileFormat, bounds_of, opened, tile_of, unchanging
 from app.mapping import tiles
 from app.mapping.tiles import SURVEY
 
@@ -33,11 +32,8 @@ async def get_survey_tile(
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A map tile of 256 x 256 px, transparent where the mosaic shows nothing. 404 for zooms that have no tiles."""
-    found = tiles.recently_opened(services, id_, SURVEY)
-    if found is None:
-        found = await run_in_threadpool(tiles.published, services, id_, SURVEY)
-    tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
-    return unchanging(tile, format_, found.sha256, if_none_match)
+    found = await opened(services, id_, SURVEY)
+    return await tile_of(found, z, x, y, format_, if_none_match)
 
 
 @router.get("/{id}/tilejson.json", responses=problems(404))

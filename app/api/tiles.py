@@ -14,6 +14,7 @@ from app.api.http.deps import Id, Wired, own_address
 from app.api.http.problems import problems
 from app.data.scenes import BBox
 from app.mapping import tiles
+from app.services import Services
 
 router = APIRouter(prefix="/v1/predictions", tags=["tiles"])
 Format = Literal["webp", "png"]
@@ -40,9 +41,22 @@ async def get_tile(
     if_none_match: IfNoneMatch = "",
 ) -> Response:
     """A map tile of 256 x 256 px, transparent where the map shows nothing. 404 for zooms that have no tiles."""
-    found = tiles.recently_opened(services, id_, layer=layer)
+    found = await opened(services, id_, layer=layer)
+    return await tile_of(found, z, x, y, format_, if_none_match)
+
+
+async def opened(
+    services: Services, id_: str, kind: tiles.Kind = tiles.PREDICTION, layer: tiles.Layer = "classes"
+) -> tiles.Published:
+    """The tiles of a map, without a thread if its file was opened lately."""
+    found = tiles.recently_opened(services, id_, kind, layer)
     if found is None:
-        found = await run_in_threadpool(tiles.published, services, id_, layer=layer)
+        found = await run_in_threadpool(tiles.published, services, id_, kind, layer)
+    return found
+
+
+async def tile_of(found: tiles.Published, z: int, x: int, y: int, format_: Format, if_none_match: str) -> Response:
+    """A tile as WebP, which is stored so, or as PNG, which a thread encodes."""
     tile = found.webp(z, x, y) if format_ == "webp" else await run_in_threadpool(found.png, z, x, y)
     return unchanging(tile, format_, found.sha256, if_none_match)
 
