@@ -26,7 +26,7 @@ from app.jobs.lifecycle import Death
 from app.services import Services
 from ml.faults import Fault, InputRefused
 from ml.progress import Progress, Stopped
-from worker import crash_report, scratch
+from worker import crash_report, resume, scratch
 from worker.context import Abandoned, Dismissed, Released
 from worker.crash_report import ASK, ASK_S, CRASHES
 from worker.gpu import WorkerGpu
@@ -233,9 +233,12 @@ class JobSupervisor:
         """End the job, or give it back, unless the child has done so. Tried again while the database is unreachable."""
         death = self._killed or Death(_cause(exitcode), "crashed")
         settle = partial(self._end_or_give_back, death, self._fault_of_file(exitcode, death))
-        ended = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
-        if ended:  # the child may have been killed after it recorded its success and before it deleted its folder
+        status = retry_over_time(settle, OperationalError, interval_max=1, timeout=self._services.settings.lease_s)
+        # the child may have been killed after it recorded its success and before it deleted what nothing needs now
+        if status in lifecycle.FINAL:
             scratch.remove(self._services.settings.data_dir / "scratch", self._claim.job_id)
+        if status == "successful":
+            resume.forget(self._services.store, self._claim.job_id)
 
     def _fault_of_file(self, exitcode: int | None, death: Death) -> Fault | None:
         """The fault of the file that made the process crash or hang, if the process has written that down."""
@@ -245,8 +248,8 @@ class JobSupervisor:
         report = crash_report.path_in(folder, self._claim.attempt)
         return crash_report.reading_fault(report, self._progress, death.cause, hung=bool(self._killed))
 
-    def _end_or_give_back(self, death: Death, fault: Fault | None) -> bool:
-        """End the job or give it back if the claim is still valid. Returns whether the job has ended.
+    def _end_or_give_back(self, death: Death, fault: Fault | None) -> str:
+        """End the job or give it back if the claim is still valid. Returns the status of the job then.
 
         fault: The fault of the file that ended the process, with which another attempt would end in the same way.
 
@@ -268,7 +271,7 @@ class JobSupervisor:
                         session, job, max_failures=settings.max_failures, pause_s=pause_s, death=death
                     )
                 log.warning("the process ended without ending its job", status=job.status, cause=death.cause)
-            return job.status in lifecycle.FINAL
+            return job.status
 
     def _end_as_asked(self, session: Session, reason: type[Stopped], death: Death) -> None:
         """End the job, or give it back, as the child should have done before its process ended."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from app.tables import Job
 from benchmarks.soak.fleet import descendants
 from tests.waiting import eventually
 from tests.worker import children
-from worker import supervisor
+from worker import resume, scratch, supervisor
 from worker.context import Abandoned, Dismissed, Released
 from worker.process import Main, import_for, prepare, waiting_process
 from worker.supervisor import JobSupervisor, perform
@@ -139,6 +140,16 @@ def test_a_file_that_ends_its_reader_fails_the_job_at_once_and_is_named(
 def test_a_death_that_says_nothing_about_a_file_is_tried_again(fast: Services, main: Main) -> None:
     perform(fast, "training", threading.Event(), main)
     assert (read(fast).status, read(fast).failures) == ("accepted", 1)
+
+
+def test_a_process_that_is_killed_just_after_its_success_leaves_nothing(fast: Services, tmp_path: Path) -> None:
+    unfinished = tmp_path / "epoch"
+    unfinished.write_bytes(b"weights")
+    fast.store.put(unfinished, f"{resume.place_of(JOB)}000001-epoch")
+    perform(fast, "training", threading.Event(), children.succeeds_and_dies)
+    assert read(fast).status == "successful"
+    assert not list(fast.store.keys("resume/"))
+    assert not scratch.folder_of(fast.settings.data_dir / "scratch", JOB).exists()
 
 
 def test_a_job_whose_process_died_three_times_fails_and_names_the_signal(fast: Services) -> None:
