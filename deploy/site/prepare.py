@@ -24,6 +24,7 @@ COPIED = ("README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECUR
 LISTED = {  # folders to which pages link: each gets a page that lists its files
     "docs/decisions": "Decisions",
     "examples": "Examples",
+    "benchmarks/job_machines": "Reliability beside others",
     "benchmarks/soak": "The soak test",
     "deploy/proxy": "Proxies",
     "deploy/systemd": "Units of systemd",
