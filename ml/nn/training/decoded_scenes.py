@@ -1,20 +1,26 @@
 """Scenes decoded once into memory-mapped files, from which chips are cut."""
 
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.config import TrainConfig
 from ml.contract import UNLABELLED, Contract
-from ml.data import LabelledScene
-from ml.geo.raster import open_raster
-from ml.geo.watched import Through, unwatched
+from ml.data import LabelledScene, TrainingData
+from ml.geo.raster import open_raster, rows_of
+from ml.geo.watched import Through, WatchedRows, unwatched
 from ml.geo.windows import blocks
 from ml.nn.masks import class_indices, read_mask, read_references
+from ml.nn.training.ranks import Ranks
+from ml.progress import Watch
 from ml.radiometry.homogenise import SceneSource, open_homogenised
 from ml.scenes.source import RasterSource
+from ml.text import alike
 
 IMAGE, VALID, MASK, HARD = "image.npy", "valid.npy", "mask.npy", "hard.npy"
 
@@ -38,6 +44,37 @@ class CachedScene:
     valid: NDArray[np.bool_]
     mask: NDArray[np.uint8]
     hard: NDArray[np.bool_] | None = None
+
+
+@contextmanager
+def decoded_split(
+    data: TrainingData, config: TrainConfig, scratch: Path, watch: Watch, ranks: Ranks
+) -> Iterator[list[CachedScene]]:
+    """Decode the scenes of the training split into the folder `scratch`, on all ranks together.
+
+    `scratch` is removed at the end of the context.
+    """
+    names = set(map(alike, config.hard_negatives))
+    hard = [index for index, name in enumerate(data.references) if alike(name) in names]
+    folders = [(scene, scratch / str(number)) for number, scene in enumerate(data.train)]
+
+    def clear() -> None:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def decode() -> None:
+        own = folders[ranks.share(len(folders))]
+        rows = WatchedRows(watch, "decode", sum(rows_of(scene.path) for scene, _ in own))
+        for scene, folder in own:
+            cache_scene(scene, data.contract, folder, hard=hard, through=rows.of(scene.name))
+        rows.end()
+
+    ranks.first_does(clear)  # removes the files of an attempt that was killed
+    try:
+        ranks.together(decode)
+        yield [open_cached(scene.name, folder) for scene, folder in folders]
+    finally:
+        if ranks.first:
+            clear()
 
 
 def cache_scene(

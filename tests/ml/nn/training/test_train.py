@@ -23,10 +23,11 @@ from ml.nn.precision import Precision
 from ml.nn.prediction.predict import predict
 from ml.nn.prediction.row_stream import for_prediction
 from ml.nn.training.execution import Execution, choose_execution
+from ml.nn.training.learning_rate import learning_rate
 from ml.nn.training.ranks import ALONE
 from ml.nn.training.state import TrainingState
 from ml.nn.training.suspect_labels import suspect_labels
-from ml.nn.training.train import learning_rate, train
+from ml.nn.training.train import train
 from ml.nn.unet import make_net
 from ml.progress import Progress, Stopped, silent
 from ml.provenance import scored_in
