@@ -5,22 +5,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from app.api import area_tables, documents
+from app.api import documents
 from app.api.documents.stac import GEOJSON
+from app.api.http import area_tables
 from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.csv_tables import Spoken
 from app.api.http.deps import Id, Reading, Wired
 from app.api.http.json_bodies import JsonRoute
-from app.api.http.places import Placed, Places
+from app.api.http.places import Placed
 from app.api.http.problems import problems
-from app.api.http.shared_work import once_for_all
-from app.api.samples import OneLabeller
+from app.api.http.queries import AreaFormat, OneLabeller
+from app.api.http.zone_work import sample_measured
 from app.core.names import ID
 from app.language.choice import Language
-from app.mapping import changes, estimates, sample_zones, sampled_maps, samples, zone_areas
+from app.mapping import changes, estimates, sampled_maps, samples
 from app.mapping.zones import features
 from app.services import Services
 from app.tables import Sample
@@ -28,9 +28,6 @@ from ml.estimation.zones import MIN_POINTS
 from ml.sampling.design import MOST_POINTS
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"], route_class=JsonRoute)
-Format = Annotated[
-    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
-]
 ZonesId = Annotated[
     str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, for whose zones there are rows, too.")
 ]
@@ -52,7 +49,7 @@ async def get_estimates(
     places: Placed,
     id_: Id,
     language: Spoken,
-    f: Format = "json",
+    f: AreaFormat = "json",
     labeller: OneLabeller = None,
     zones: ZonesId = None,
     min_n: LeastPoints = MIN_POINTS,
@@ -63,25 +60,8 @@ async def get_estimates(
     answer is 503 with Retry-After.
     """
     if zones is not None:
-        await find_zones(request, services, places, id_, zones)
+        await sample_measured(request, services, places, id_, zones)
     return await places.run("areas", _estimates, services, id_, language, f, labeller, zones, min_n)
-
-
-async def find_zones(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
-    """Wait until it is known what the map and the sample have in each zone. Raises `Busy`."""
-    task = await run_in_threadpool(sample_zones.task, services, id_, zones)
-    map_, of_map = await run_in_threadpool(_zone_task, services, id_, zones)
-    if of_map is not None:
-        await once_for_all(request, places, (map_, of_map.zones.object), zone_areas.measure, services, of_map)
-    if task is not None:
-        await once_for_all(request, places, (id_, task.zones.object), sample_zones.find, services, task)
-
-
-def _zone_task(services: Services, id_: str, zones: str) -> tuple[str, zone_areas.Task | None]:
-    """The id of the map of a sample, and what must be measured of it."""
-    with services.database.read() as session:
-        map_ = sampled_maps.id_of(samples.get(session, id_))
-    return map_, sampled_maps.zone_task(services, map_, zones)
 
 
 def _estimates(

@@ -7,13 +7,24 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deleting import DELETED, Deleting, deleted
-from app.api.http.deps import Condition, Id, ModelId, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
+from app.api.http.deps import (
+    Condition,
+    Id,
+    ModelId,
+    OnceOnly,
+    PreferredWait,
+    Reading,
+    Which,
+    Wired,
+    Writing,
+    etag,
+    link_next,
+)
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.models import Which
 from app.jobs import lifecycle
 from app.learning import evaluations, registry, sharing
 from app.requests.learning import EvaluationRequest

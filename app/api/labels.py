@@ -4,91 +4,28 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from app.api import documents
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
-from app.api.http.json_bodies import JsonRoute, read_json
-from app.api.http.parameters import checked, faults_of
+from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
 from app.api.http.uploads import forms, receiving
-from app.core.errors import Invalid, Unreadable, invalid
+from app.api.http.uploads.parameters import LabelParameters
 from app.data import labels
 from app.data.uploads import ID
-from app.requests.texts import Title, TitlePatch
+from app.requests.texts import TitlePatch
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing
-from ml.frozen import Frozen
-from ml.geo.crs import crs_from_code
-from ml.labels.classes import ClassTable, LabelOptions
+from ml.labels.classes import LabelOptions
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"], route_class=JsonRoute)
-CLASSES: dict[str, Any] = {
-    "contentMediaType": "application/json",
-    "contentSchema": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 255}},
-}
-
-
-def _read_classes(text: str) -> dict[str, int]:
-    """The classes in a JSON object. Raises `Invalid`, or `InputRefused` for a text that stands for two classes."""
-    try:
-        classes = LabelOptions.model_validate({"classes": read_json(text)}).classes or {}
-    except Unreadable as error:
-        hint = 'Write, for instance, {"sugarcane": 1, "*": 0}, and encode it for a URL.'
-        raise invalid("invalid-classes", "`classes` is not JSON.", hint) from error
-    except ValidationError as error:
-        items = ({**item, "loc": ("body", *item["loc"][1:])} for item in error.errors(include_url=False))
-        raise Invalid("invalid-classes", *faults_of(items)) from error
-    return dict(ClassTable(classes).classes or {})
-
-
-def _read_background(text: str) -> int:
-    if text not in ("0", "255"):
-        raise invalid("invalid-background", "`background` is another value.", "Write 0, or 255 for unlabelled.")
-    return int(text)
-
-
-class LabelParameters(Frozen):
-    """How an uploaded layer of labels is read."""
-
-    class_field: str | None = Field(None, max_length=200, description="Attribute that holds the class of a polygon.")
-    classes: Annotated[str | None, checked(_read_classes)] = Field(
-        None,
-        max_length=20_000,
-        description='Class by value of that attribute, as JSON: {"sugarcane": 1, "*": 0}; * is any other text, and "" '
-        "a missing one.",
-        json_schema_extra=CLASSES,
-    )
-    crs: Annotated[str | None, checked(crs_from_code)] = Field(
-        None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649."
-    )
-    background: Annotated[str | None, checked(_read_background)] = Field(
-        None,
-        max_length=20,
-        description="Value of pixels that no polygon covers: 255 (unlabelled, the default), or 0 if all of them are of "
-        "class 0.",
-        json_schema_extra={"enum": ["0", "255"]},
-    )
-    field_id: str | None = Field(None, max_length=200, description="Attribute that polygons of one field share.")
-    layer: str | None = Field(
-        None, max_length=200, description="Layer to read of a GeoPackage, or Shapefile of a zip, that holds several."
-    )
-    title: Title | None = None
-
-    def options(self) -> LabelOptions:
-        """These parameters as `LabelOptions`."""
-        values = self.model_dump(exclude_none=True, include=set(LabelOptions.model_fields))
-        if self.classes is not None:
-            values["classes"] = _read_classes(self.classes)
-        if self.background is not None:
-            values["background"] = _read_background(self.background)
-        return LabelOptions.model_validate(values)
 
 
 class RawLabels(LabelParameters):

@@ -19,6 +19,7 @@ from app.api.http.deps import (
     OnceSent,
     Reading,
     UploadId,
+    Which,
     Wired,
     Writing,
     etag,
@@ -45,20 +46,6 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 BUNDLE = ONNX = "application/octet-stream"
 
 
-async def _which(
-    which: Annotated[
-        str,
-        Path(
-            description="Version by number or alias: 3, @champion.",
-            json_schema_extra={"pattern": f"^@?{NAME.pattern}$"},
-        ),
-    ],
-) -> str:
-    if not NAME.fullmatch(which.removeprefix("@")):
-        raise NotFound("version", which if which.isprintable() else "?")
-    return which
-
-
 async def _number(
     which: Annotated[
         str,
@@ -80,7 +67,6 @@ async def _alias(alias: Annotated[str, Path(json_schema_extra={"pattern": f"^{NA
     return alias
 
 
-Which = Annotated[str, Depends(_which)]
 Number = Annotated[int, Depends(_number)]
 NewAlias = Annotated[str, Path(json_schema_extra={"pattern": f"^{registry.ALIAS.pattern}$", "maxLength": 80})]
 AliasName = Annotated[str, Depends(_alias)]

@@ -1,29 +1,29 @@
 """Routes of /v1/predictions: map a scene, and download the map."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from app.api import area_tables, documents
+from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
+from app.api.http import area_tables
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
-from app.api.http.places import Placed, Places
+from app.api.http.places import Placed
+from app.api.http.prediction_items import items_of
 from app.api.http.problems import IN_BODIES, problems
-from app.api.http.queries import PredictionQuery
-from app.api.http.shared_work import once_for_all
+from app.api.http.queries import AreaFormat, PredictionQuery, ZonesId
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
+from app.api.http.zone_work import measured
 from app.core.errors import NotFound
-from app.core.names import ID
 from app.data import scenes
 from app.jobs import lifecycle
 from app.language.choice import Language
@@ -32,16 +32,9 @@ from app.mapping.zones import features
 from app.requests.mapping import PredictionRequest
 from app.requests.texts import TitlePatch
 from app.services import Services
-from app.tables import Prediction
 from app.upkeep.references import Thing
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=JsonRoute)
-Format = Annotated[
-    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
-]
-ZonesId = Annotated[
-    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, by whose zones hectares are told.")
-]
 Product = Annotated[str, Path(json_schema_extra={"enum": list(predictions.PRODUCTS)})]
 GEOJSON_AREAS = {"schema": {"$ref": "#/components/schemas/AreaFeatures"}}
 
@@ -107,7 +100,7 @@ async def get_areas(
     places: Placed,
     id_: Id,
     language: Spoken,
-    f: Format = "json",
+    f: AreaFormat = "json",
     zones: ZonesId = None,
 ) -> documents.AreaTable | Response:
     """Hectares of a prediction by class, in the whole scene or by zone: observed, mapped and estimated.
@@ -116,19 +109,12 @@ async def get_areas(
     then the answer is 503 with Retry-After.
     """
     if zones is not None:
-        await measured(request, services, places, id_, zones)
+        await measured(request, services, places, id_, zones, zone_areas.task)
     return await places.run("areas", _areas, services, id_, zones, f, language)
 
 
-async def measured(request: Request, services: Services, places: Places, id_: str, zones: str) -> None:
-    """Wait until the areas by zone are known, and let them be measured if nobody does it yet. Raises `Busy`."""
-    task = await run_in_threadpool(zone_areas.task, services, id_, zones)
-    if task is not None:
-        await once_for_all(request, places, (id_, task.zones.object), zone_areas.measure, services, task)
-
-
 def _areas(
-    services: Services, id_: str, zones: str | None, f: Format, language: Language
+    services: Services, id_: str, zones: str | None, f: AreaFormat, language: Language
 ) -> documents.AreaTable | Response:
     with services.database.read() as session:
         prediction = predictions.get(session, id_)
@@ -165,22 +151,3 @@ def _document(session: Session, id_: str, address: str) -> documents.Prediction:
     for item in items_of(session, [predictions.get(session, id_)], address):
         return item
     raise NotFound("prediction", id_)
-
-
-def items_of(session: Session, rows: Sequence[Prediction], address: str) -> list[documents.Prediction]:
-    """The documents of predictions. address: of the service."""
-    of, work = scenes.by_id(session, (row.scene for row in rows)), lifecycle.by_id(session, (row.id for row in rows))
-    # a prediction may have been deleted since the page was read
-    rows = [row for row in rows if row.scene in of and row.id in work]
-    contracts, known = predictions.contracts(session, rows), predictions.familiar(session, rows)
-    return [
-        documents.Prediction.of(
-            row,
-            of[row.scene],
-            work[row.id],
-            contracts[row.id].classes,
-            predictions.warnings(row, of[row.scene].info, contracts[row.id], known[row.id]),
-            address,
-        )
-        for row in rows
-    ]

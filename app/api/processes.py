@@ -19,9 +19,9 @@ from app.api.http.access import Sender, require
 from app.api.http.answers import APPLIED, LOCATION, answer
 from app.api.http.deps import Address, Id, OnceOnly, PreferredWait, Wired
 from app.api.http.json_bodies import JsonRoute
+from app.api.http.plain_schemas import schemas_of
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.waiting import wait_for_end
-from app.api.plain_schemas import schemas_of
 from app.core.errors import Invalid, NotFound, Problem
 from app.core.idempotency import IdempotentRequest
 from app.data import datasets

@@ -8,31 +8,29 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, StringConstraints
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, answer, content, created
-from app.api.http.copies import has_copy
+from app.api.http.copies import IfNoneMatch, has_copy
 from app.api.http.csv_tables import BYTE_ORDER_MARK, TYPE
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
+from app.api.http.drawing import PICTURE, DrawingQuery
 from app.api.http.json_bodies import JsonRoute, read_json
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, problems
-from app.api.http.queries import Page
+from app.api.http.queries import LabellerName, OneLabeller, Page
+from app.api.http.scene_cogs import cog_of
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.scene_tiles import PICTURE, DrawingQuery
-from app.api.scenes import cog_of
-from app.api.tiles import IfNoneMatch
 from app.core.preconditions import IfMatch
 from app.jobs import lifecycle
 from app.mapping import answers, chips, sampled_maps, samples
 from app.requests.mapping import SampleRequest
-from app.requests.texts import TitlePatch, shown
+from app.requests.texts import TitlePatch
 from app.services import Services
 from app.tables import Sample
 from app.upkeep.references import Thing
@@ -51,11 +49,9 @@ AnswerFormat = Annotated[Literal["json", "csv"], Query(description="csv has a by
 MapClass = Annotated[
     bool, Query(description="Tell also what the map says: its class, the stratum, the inclusion probability.")
 ]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(shown)]
 Labeller = Annotated[
-    Name, Query(description=f"Whose answers these are. Those of {answers.AGREED!r} settle the others'.")
+    LabellerName, Query(description=f"Whose answers these are. Those of {answers.AGREED!r} settle the others'.")
 ]
-OneLabeller = Annotated[Name | None, Query(description="Whose answers count alone.")]
 # CSV or GeoJSON; generators of clients know no text/csv
 ANSWERS = {"requestBody": {"required": True, "content": {"application/octet-stream": BINARY}}}
 POINTS = content({GEOJSON: OBJECT, "text/csv": TEXT, KML: TEXT, GPKG: BINARY})

@@ -10,41 +10,22 @@ from starlette.concurrency import run_in_threadpool
 from app.api import documents
 from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
-from app.api.http.answers import BINARY, DRAWN, content
-from app.api.http.copies import has_copy
+from app.api.http.copies import IfNoneMatch, has_copy
 from app.api.http.deps import Address, Id, Wired
-from app.api.http.parameters import checked, refuse_query
+from app.api.http.drawing import PICTURE, DrawingQuery
+from app.api.http.map_tiles import bounds_of
+from app.api.http.parameters import refuse_query
 from app.api.http.places import Placed, Places
 from app.api.http.problems import problems
-from app.api.scenes import cog_of
-from app.api.tiles import UNCHANGED, IfNoneMatch, bounds_of
+from app.api.http.scene_cogs import cog_of
 from app.core.errors import NotFound
 from app.mapping import scene_tiles
 from app.mapping.scene_tiles import Drawing
 from app.services import Services
 from ml.faults import InputRefused
-from ml.frozen import Frozen
 from ml.products.scene_picture import Place
 
 router = APIRouter(prefix="/v1/scenes", tags=["tiles"])
-PICTURE = content({"image/png": BINARY}, DRAWN) | UNCHANGED | problems(404, 503, 507)
-
-
-class DrawingQuery(Frozen):
-    """The query parameters that say how a scene is drawn."""
-
-    bands: str | None = Field(
-        None,
-        max_length=400,
-        description="Names or numbers of one band, drawn in grey, or of three, drawn in red, green and blue. The "
-        "default is those that the names call red, green and blue, else the first three, else the first.",
-    )
-    stretch: Annotated[str | None, checked(scene_tiles.read_stretch)] = Field(
-        None,
-        max_length=200,
-        description="What is drawn dark and bright: percentiles over the whole scene, p2,p98 by default, or values in "
-        "physical units: 0,3000 for every band, or a pair for each, 0,3000,0,2500,0,2000.",
-    )
 
 
 class PreviewQuery(DrawingQuery):

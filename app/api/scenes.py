@@ -1,13 +1,10 @@
 """Routes of /v1/scenes: upload, list, read, correct and delete scenes."""
 
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from app.api import documents
 from app.api.documents.stac import COG
@@ -16,53 +13,21 @@ from app.api.http.answers import ETAG, NEXT, GeoJson, StoredFile, answer, file, 
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
-from app.api.http.parameters import checked
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
+from app.api.http.scene_cogs import cog_of
 from app.api.http.uploads import forms, receiving
+from app.api.http.uploads.parameters import SceneParameters
 from app.data import scenes
 from app.data.scenes import SceneOptions
 from app.data.uploads import ID
 from app.requests.data import ScenePatch
-from app.requests.texts import Title
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing
-from ml.frozen import Frozen
 
 router = APIRouter(prefix="/v1/scenes", tags=["scenes"], route_class=JsonRoute)
-
-# A browser sends an empty text for a field of a form that was not filled in.
-MOMENT: dict[str, Any] = {
-    "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"const": ""}]
-}
-
-
-def _read_acquired(text: str) -> datetime | None:
-    """A time in UTC; None for a field that was not filled in. Raises `Invalid`."""
-    return scenes.read_acquired(text, "") if text else None
-
-
-class SceneParameters(Frozen):
-    """What a client states about a scene in addition to the file."""
-
-    acquired: Annotated[str | None, checked(_read_acquired)] = Field(
-        None, max_length=40, description="Date or RFC 3339 time of acquisition.", json_schema_extra=MOMENT
-    )
-    sensor: str | None = Field(None, max_length=200, description="Name of the sensor.")
-    bands: str | None = Field(None, max_length=2000, description="Names of the bands in order, for instance b,g,r,nir.")
-    nodata: float | None = Field(None, description="Value of pixels without data, if the file declares none.")
-    title: Title | None = None
-
-    def options(self) -> SceneOptions:
-        """These parameters as `SceneOptions`."""
-        return SceneOptions(
-            acquired=_read_acquired(self.acquired or ""),
-            sensor=self.sensor,
-            bands=tuple(name.strip() for name in self.bands.split(",")) if self.bands else None,
-            nodata=self.nodata,
-        )
 
 
 class RawScene(SceneParameters):
@@ -165,10 +130,3 @@ async def get_scene_data(services: Wired, places: Placed, request: Request, id_:
     """Download a scene as a cloud-optimised GeoTIFF. Range requests are supported."""
     path = await cog_of(services, places, id_)
     return StoredFile(path, COG, f"{id_}.tif", await digests.of_copy(request, services, places, path))
-
-
-async def cog_of(services: Services, places: Places, name: str) -> Path:
-    """The path of a scene as a cloud-optimised GeoTIFF, which is made if it is needed for the first time."""
-    if ready := await run_in_threadpool(scenes.ready_cog, services, name):
-        return ready
-    return await places.run("copy", scenes.cog, services, name)

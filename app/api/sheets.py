@@ -8,9 +8,10 @@ from app.api.http.answers import BINARY, content
 from app.api.http.deps import Id, Wired
 from app.api.http.places import Placed
 from app.api.http.problems import problems
-from app.api.predictions import ZonesId, measured
-from app.api.scenes import cog_of
-from app.mapping import scene_tiles
+from app.api.http.queries import ZonesId
+from app.api.http.scene_cogs import cog_of
+from app.api.http.zone_work import measured
+from app.mapping import scene_tiles, zone_areas
 from app.mapping.scene_tiles import Drawing
 from app.services import Services
 from ml.figures import Lang, PageFormat, Paper
@@ -52,7 +53,7 @@ async def get_sheet(
 ) -> Response:
     """Draw a map sheet: the scene, the map over it, zones, a legend, a scale bar and the hectares."""
     if zones is not None:
-        await measured(request, services, places, id_, zones)
+        await measured(request, services, places, id_, zones, zone_areas.task)
     drawing, place = await places.run("figure", _scene_of, services, id_)
     cog = await cog_of(services, places, drawing.scene.id)
     scene = await places.run("picture", scene_tiles.draw, services, drawing, cog, place)

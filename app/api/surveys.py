@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from app.api import area_tables, documents
+from app.api import documents
 from app.api.documents.stac import GEOJSON
 from app.api.documents.surveys import TYPES
-from app.api.estimates import find_zones
+from app.api.http import area_tables
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
@@ -20,17 +20,16 @@ from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, W
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, problems
-from app.api.http.queries import Page
+from app.api.http.queries import AreaFormat, OneLabeller, Page, ZonesId
 from app.api.http.shared_work import once_for_all
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.predictions import Format, ZonesId
-from app.api.samples import OneLabeller
+from app.api.http.zone_work import measured, sample_measured
 from app.core.errors import NotFound
 from app.core.names import ID
 from app.jobs import lifecycle
 from app.language.choice import Language
-from app.mapping import survey_areas, survey_estimates, surveys, zone_areas
+from app.mapping import survey_areas, survey_estimates, surveys
 from app.mapping.survey_estimates import Named
 from app.mapping.zones import features
 from app.requests.mapping import SurveyRequest
@@ -129,7 +128,7 @@ async def get_survey_areas(
     places: Placed,
     id_: Id,
     language: Spoken,
-    f: Format = "json",
+    f: AreaFormat = "json",
     zones: ZonesId = None,
 ) -> documents.AreaTable | Response:
     """Hectares of the mosaic by class, in the whole survey or by zone, as those of a prediction.
@@ -137,9 +136,7 @@ async def get_survey_areas(
     A large mosaic is measured in a while: until then the answer is 503 with Retry-After.
     """
     if zones is not None:
-        task = await run_in_threadpool(survey_areas.task, services, id_, zones)
-        if task is not None:
-            await once_for_all(request, places, (id_, task.zones.object), zone_areas.measure, services, task)
+        await measured(request, services, places, id_, zones, survey_areas.task)
     return await places.run("areas", _areas, services, id_, zones, f, language)
 
 
@@ -151,7 +148,7 @@ async def get_survey_change(
     id_: Id,
     earlier: Earlier,
     language: Spoken,
-    f: Format = "json",
+    f: AreaFormat = "json",
     zones: ZonesId = None,
     sample: SampleId = None,
     earlier_sample: SampleId = None,
@@ -172,7 +169,7 @@ async def get_survey_change(
         await once_for_all(request, places, key, survey_areas.measure_change, services, task)
     if zones is not None:
         for each in await run_in_threadpool(_samples, services, id_, earlier, named):
-            await find_zones(request, services, places, each, zones)
+            await sample_measured(request, services, places, each, zones)
     return await places.run("areas", _changes, services, id_, earlier, named, zones, f, language)
 
 
@@ -193,7 +190,7 @@ def get_survey_file(services: Wired, id_: Id, name: Annotated[File, Path(alias="
 
 
 def _areas(
-    services: Services, id_: str, zones: str | None, f: Format, language: Language
+    services: Services, id_: str, zones: str | None, f: AreaFormat, language: Language
 ) -> documents.AreaTable | Response:
     with services.database.read() as session:
         row = surveys.get(session, id_)
@@ -216,7 +213,7 @@ def _samples(services: Services, id_: str, earlier: str, named: Named) -> set[st
 
 
 def _changes(
-    services: Services, id_: str, earlier: str, named: Named, zones: str | None, f: Format, language: Language
+    services: Services, id_: str, earlier: str, named: Named, zones: str | None, f: AreaFormat, language: Language
 ) -> documents.ChangeTable | Response:
     with services.database.read() as session:
         survey = surveys.get(session, id_)

@@ -11,13 +11,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents, upload_targets
+from app.api import documents
 from app.api.http import digests
 from app.api.http.answers import ETAG, OFFSET, answer, created
 from app.api.http.deps import Condition, OnceSent, Wired, etag, in_threads
 from app.api.http.description import UPLOAD_HEADERS
 from app.api.http.problems import IN_UPLOADS, problems
-from app.api.http.uploads import draft, forms, pieces, receiving, tus
+from app.api.http.uploads import draft, forms, pieces, receiving, targets, tus
 from app.core.columns import now
 from app.core.errors import Conflict, NotFound, TooLarge
 from app.core.idempotency import IdempotentRequest
@@ -94,7 +94,7 @@ async def post_upload(
 
 def _announced(request: Request, total: int | None) -> uploads.Announced:
     metadata = request.headers.get("upload-metadata", "")
-    upload_targets.target_of(metadata)  # what is wrong with it is told before the bytes are sent
+    targets.target_of(metadata)  # what is wrong with it is told before the bytes are sent
     return uploads.Announced(total, metadata, digests.announced(request, digests.REPR))
 
 
@@ -184,9 +184,9 @@ async def _append(
 async def _settled(services: Services, request: Request, id_: str) -> uploads.State:
     """How far an upload has come. If all bytes are there, what its metadata ask for is made of them first."""
     state = await run_in_threadpool(uploads.state, services, id_)
-    target = upload_targets.target_of(state.metadata) if state.complete and state.made is None else None
+    target = targets.target_of(state.metadata) if state.complete and state.made is None else None
     if target:
-        await upload_targets.make(request, services, id_, target)
+        await targets.make(request, services, id_, target)
         state = await run_in_threadpool(uploads.state, services, id_)
     return state
 

@@ -12,44 +12,21 @@ from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, NewId, OnceSent, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
-from app.api.http.parameters import checked
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_UPLOADS, problems
 from app.api.http.queries import Page
 from app.api.http.titling import TITLED, retitle
 from app.api.http.uploads import forms, receiving
+from app.api.http.uploads.parameters import ZoneParameters
 from app.data.uploads import ID
 from app.mapping import zones
-from app.requests.texts import Title, TitlePatch
+from app.requests.texts import TitlePatch
 from app.services import Services
 from app.storage import Upload
 from app.upkeep.references import Thing
-from ml.frozen import Frozen
-from ml.geo.crs import crs_from_code
 from ml.zones.read import ZoneOptions
 
 router = APIRouter(prefix="/v1/zones", tags=["zones"], route_class=JsonRoute)
-
-
-class ZoneParameters(Frozen):
-    """How an uploaded layer of zones is read."""
-
-    code_field: str | None = Field(None, max_length=200, description="Attribute that holds the code of a zone.")
-    name_field: str | None = Field(None, max_length=200, description="Attribute that holds the name of a zone.")
-    parent_field: str | None = Field(
-        None, max_length=200, description="Attribute that holds the code of the zone that a zone is a part of."
-    )
-    crs: Annotated[str | None, checked(crs_from_code)] = Field(
-        None, max_length=200, description="CRS of the layer if the file has none: EPSG:32649."
-    )
-    layer: str | None = Field(
-        None, max_length=200, description="Layer to read of a GeoPackage, or Shapefile of a zip, that holds several."
-    )
-    title: Title | None = None
-
-    def options(self) -> ZoneOptions:
-        """These parameters as `ZoneOptions`."""
-        return ZoneOptions.model_validate(self.model_dump(include=set(ZoneOptions.model_fields)))
 
 
 class RawZones(ZoneParameters):

@@ -29,6 +29,7 @@ NEXT = {"Link": _header('The next page, as <URL>; rel="next". Absent on the last
 APPLIED = {"Preference-Applied": _header("respond-async, if the request prefers it.")}
 CACHE = {"ETag": _header("Hash of the content."), "Cache-Control": _header("Says that the content never changes.")}
 DRAWN = {"ETag": CACHE["ETag"], "Cache-Control": _header("Says that a copy is valid as long as the ETag is the same.")}
+UNCHANGED = {304: {"description": "The copy of the client is still valid.", "headers": CACHE}}
 OFFSET = {"Upload-Offset": {"description": "Number of bytes that are stored safely.", "schema": {"type": "integer"}}}
 
 

@@ -7,8 +7,9 @@ look at it.
 
 import hashlib
 import re
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from app.api.http.languages import is_document
 _HASH_CHARS = 16
 HASH = re.compile(rf"\.[0-9a-f]{{{_HASH_CHARS}}}$")  # in the ETag of a document
 _OF_CONTENT = ("content-length", "content-type", "content-range", "content-disposition", "content-encoding")
+IfNoneMatch = Annotated[str, Header(description="ETag of the copy that the client has.")]
 
 
 class Copies:

@@ -126,6 +126,21 @@ async def _existing_model(
     return id_
 
 
+async def _which(
+    which: Annotated[
+        str,
+        Path(
+            description="Version by number or alias: 3, @champion.",
+            json_schema_extra={"pattern": f"^@?{NAME.pattern}$"},
+        ),
+    ],
+) -> str:
+    """The version of a model in a path, by number or alias. Raises `NotFound` for one that cannot exist."""
+    if not NAME.fullmatch(which.removeprefix("@")):
+        raise NotFound("version", which if which.isprintable() else "?")
+    return which
+
+
 def check_new(name: str, pointer: str) -> None:
     """Raise `Invalid` if an uploaded file cannot have this name. The hint has one that it can have."""
     check_name(name, pointer, example=id_of_file(name))
@@ -192,6 +207,7 @@ OnceOnly = Annotated[IdempotentRequest, Depends(_once)]
 OnceSent = Annotated[IdempotentRequest, Depends(_head)]
 Id = Annotated[str, Depends(_existing)]
 ModelId = Annotated[str, Depends(_existing_model)]
+Which = Annotated[str, Depends(_which)]
 Condition = Annotated[IfMatch, Depends(_if_match)]
 PreferredWait = Annotated[float, Depends(_preferred_wait)]
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")]

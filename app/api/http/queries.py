@@ -1,18 +1,19 @@
-"""The query parameters of lists."""
+"""The query parameters of lists, and those that routes of several resources have."""
 
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from app.api.documents.jobs import Kind, Status
 from app.api.http.parameters import checked
 from app.core.columns import TENANT_LENGTH
-from app.core.names import NAME
+from app.core.names import ID, NAME
 from app.core.paging import bad_token, check_token
 from app.data.scenes import BBox, Interval
 from app.data.selection import read_box, read_interval
 from app.language.choice import Language
+from app.requests.texts import shown
 from ml.frozen import Frozen
 
 
@@ -108,3 +109,13 @@ AuditQuery = Annotated[OfAudit, Query()]
 KeyQuery = Annotated[OfKeys, Query()]
 SceneQuery = Annotated[OfScenes, Query()]
 PredictionQuery = Annotated[OfPredictions, Query()]
+AreaFormat = Annotated[
+    Literal["json", "csv", "xlsx", "geojson"], Query(description="csv has a byte order mark, for Excel.")
+]
+ZonesId = Annotated[
+    str | None, Query(pattern=f"^{ID.pattern}$", description="Id of a zone set, by whose zones hectares are told.")
+]
+LabellerName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(shown)
+]
+OneLabeller = Annotated[LabellerName | None, Query(description="Whose answers count alone.")]

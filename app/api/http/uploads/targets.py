@@ -11,9 +11,7 @@ from fastapi import Request
 
 from app.api.http.places import Places
 from app.api.http.uploads import forms, receiving, tus
-from app.api.labels import LabelParameters
-from app.api.scenes import SceneParameters
-from app.api.zones import ZoneParameters
+from app.api.http.uploads.parameters import LabelParameters, SceneParameters, ZoneParameters
 from app.core import acting
 from app.core.errors import invalid
 from app.data import labels, scenes
