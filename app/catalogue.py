@@ -18,7 +18,7 @@ from app.core import paging
 from app.core.errors import NotFound, invalid
 from app.core.paging import Page, bad_token
 from app.data import scenes
-from app.data.scenes import BBox, Interval
+from app.data.scenes import BBox, Interval, Selection
 from app.learning import registry, training_ground
 from app.mapping import predictions, surveys
 from app.tables import DatasetScenes, ModelVersion, Prediction, Scene, Survey, SurveyScene
@@ -37,9 +37,10 @@ class Search:
     intersects: BaseGeometry | None = None
 
     @property
-    def box(self) -> BBox | None:
-        """The box that items must touch."""
-        return self.bbox if self.intersects is None else self.intersects.bounds
+    def selection(self) -> Selection:
+        """What is looked for, without regard to more of `intersects` than its box."""
+        box = self.bbox if self.intersects is None else self.intersects.bounds
+        return Selection(box, self.between, self.ids)
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,7 @@ class Collection:
 def _page(session: Session, collection: Collection, wanted: Search, limit: int, token: str | None) -> Page[Row]:
     """A page that has rows if there are any."""
     while True:
-        found = collection.find(
-            session, ids=wanted.ids, bbox=wanted.box, between=wanted.between, limit=limit, token=token
-        )
+        found = collection.find(session, wanted.selection, limit=limit, token=token)
         rows = (
             found.rows if wanted.intersects is None else _touching(session, collection, found.rows, wanted.intersects)
         )
@@ -151,8 +150,8 @@ def _of_models(session: Session, rows: Sequence[ModelVersion]) -> list[BaseGeome
     return [known.get(row.dataset or "") for row in rows]
 
 
-def _maps(session: Session, **wanted: Any) -> Page[Prediction]:
-    return predictions.find(session, status="successful", **wanted)
+def _maps(session: Session, which: Selection, *, limit: int, token: str | None) -> Page[Prediction]:
+    return predictions.find(session, which, status="successful", limit=limit, token=token)
 
 
 def _scenes_extent(session: Session) -> Extent:

@@ -1,11 +1,12 @@
 """Routes of /v1/samples/{id}/estimates and /change: what the answers to samples tell."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
-from starlette.responses import StreamingResponse
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON
@@ -21,7 +22,6 @@ from app.api.http.zone_work import sample_measured
 from app.core.names import ID
 from app.language.choice import Language
 from app.mapping import changes, estimates, sampled_maps, samples
-from app.mapping.zones import features
 from app.services import Services
 from app.tables import Sample
 from ml.estimation.zones import MIN_POINTS
@@ -70,17 +70,12 @@ def _estimates(
     with services.database.read() as session:
         sample = samples.get(session, id_)
         made = estimates.of_sample(session, sample, labeller, zones, min_n)
-        footprint = _footprint(session, sample)
     found = documents.Estimates.of(id_, labeller, made, zones)
     if f in ("csv", "xlsx"):
         return area_tables.answer(_lines(found), f, f"{id_}-estimates", language, sheet="estimates")
-    if f == "geojson" and zones:
-        outlines = services.store.file(features(services, zones).object)
-        of_zones = [item for item in found.items if item.zone is not None]
-        return StreamingResponse(area_tables.as_geojson(of_zones, outlines), media_type=GEOJSON)
     if f == "geojson":
-        placed = documents.EstimateFeatures.of(found.items, footprint)
-        return Response(placed.model_dump_json(), media_type=GEOJSON)
+        placed = [item for item in found.items if zones is None or item.zone is not None]
+        return area_tables.geojson_answer(services, placed, zones, partial(_footprint, sample=sample))
     return found
 
 
@@ -112,7 +107,7 @@ def get_change(
     return area_tables.answer(lines, f, f"{id_}-change", language, sheet="change")
 
 
-def _footprint(session: Session, sample: Sample) -> dict[str, Any]:
+def _footprint(session: Session, sample: Sample) -> Mapping[str, object]:
     return sampled_maps.footprint(session, sampled_maps.get(session, sampled_maps.id_of(sample)))
 
 

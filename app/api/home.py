@@ -62,7 +62,7 @@ async def get_landing() -> documents.Landing:
 
 
 def _maps(session: Session) -> str:
-    found = predictions.find(session, bbox=None, between=(None, None), status=None, limit=NEWEST, token=None).rows
+    found = predictions.find(session, limit=NEWEST, token=None).rows
     jobs = lifecycle.by_id(session, (row.id for row in found))
     rows = [
         (
@@ -104,7 +104,7 @@ def _models(session: Session) -> str:
 
 
 def _scenes(session: Session) -> str:
-    found = scenes.find(session, bbox=None, between=(None, None), limit=NEWEST, token=None).rows
+    found = scenes.find(session, limit=NEWEST, token=None).rows
     rows = [
         ((f"v1/scenes/{row.id}", row.id), f"{row.info.rows} x {row.info.cols}", _time(row.created)) for row in found
     ]

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
@@ -25,10 +24,10 @@ from app.api.http.waiting import document_after_wait
 from app.api.http.zone_work import measured
 from app.core.errors import NotFound
 from app.data import scenes
+from app.data.scenes import Selection
 from app.jobs import lifecycle
 from app.language.choice import Language
 from app.mapping import predictions, zone_areas
-from app.mapping.zones import features
 from app.requests.mapping import PredictionRequest
 from app.requests.texts import TitlePatch
 from app.services import Services
@@ -59,9 +58,8 @@ def list_predictions(
     session: Reading, request: Request, response: Response, query: PredictionQuery, address: Address
 ) -> documents.Predictions:
     """List predictions as a STAC ItemCollection, newest first."""
-    found = predictions.find(
-        session, bbox=query.box, between=query.between, status=query.status, limit=query.limit, token=query.token
-    )
+    which = Selection(query.box, query.between)
+    found = predictions.find(session, which, status=query.status, limit=query.limit, token=query.token)
     items = items_of(session, found.rows, address)
     return documents.Predictions.of(items, found.next, link_next(request, response, found.next))
 
@@ -123,12 +121,8 @@ def _areas(
     items = tuple(map(documents.AreaRow.of, found))
     if f == "json":
         return documents.AreaTable(items=items)
-    if f == "geojson" and zones:
-        outlines = services.store.file(features(services, zones).object)
-        return StreamingResponse(area_tables.as_geojson(items, outlines), media_type=GEOJSON)
     if f == "geojson":
-        placed = tuple(documents.AreaFeature(geometry=scene.info.footprint, properties=item) for item in items)
-        return Response(documents.AreaFeatures(features=placed).model_dump_json(), media_type=GEOJSON)
+        return area_tables.geojson_answer(services, items, zones, lambda _: scene.info.footprint)
     origin = area_tables.origin_of(prediction, scene)
     table = area_tables.lines(items, area_tables.COLUMNS, origin, by_zone=zones is not None)
     return area_tables.answer(table, f, f"{id_}-areas", language)

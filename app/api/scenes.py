@@ -20,7 +20,7 @@ from app.api.http.scene_cogs import cog_of
 from app.api.http.uploads import forms, receiving
 from app.api.http.uploads.parameters import SceneParameters
 from app.data import scenes
-from app.data.scenes import SceneOptions
+from app.data.scenes import SceneOptions, Selection
 from app.data.uploads import ID
 from app.requests.data import ScenePatch
 from app.services import Services
@@ -97,7 +97,7 @@ def list_scenes(
     session: Reading, request: Request, response: Response, query: SceneQuery, address: Address
 ) -> documents.Scenes:
     """List scenes as a STAC ItemCollection, newest upload first."""
-    found = scenes.find(session, bbox=query.box, between=query.between, limit=query.limit, token=query.token)
+    found = scenes.find(session, Selection(query.box, query.between), limit=query.limit, token=query.token)
     return documents.Scenes.of(found.rows, address, found.next, link_next(request, response, found.next))
 
 

@@ -1,13 +1,12 @@
 """Routes of /v1/surveys: many scenes as one map, its hectares, and how they have changed."""
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from app.api import documents
 from app.api.documents.stac import GEOJSON
@@ -31,7 +30,6 @@ from app.jobs import lifecycle
 from app.language.choice import Language
 from app.mapping import survey_areas, survey_estimates, surveys
 from app.mapping.survey_estimates import Named
-from app.mapping.zones import features
 from app.requests.mapping import SurveyRequest
 from app.requests.texts import TitlePatch
 from app.services import Services
@@ -199,7 +197,7 @@ def _areas(
     if f == "json":
         return documents.AreaTable(items=items)
     if f == "geojson":
-        return _geojson(services, id_, items, zones)
+        return area_tables.geojson_answer(services, items, zones, partial(surveys.footprint, id_=id_))
     origin = {"survey": id_, "model": f"{row.model}:{row.version}"}
     table = area_tables.lines(items, area_tables.OF_SURVEYS, origin, by_zone=zones is not None)
     return area_tables.answer(table, f, f"{id_}-areas", language)
@@ -225,21 +223,10 @@ def _changes(
     if f == "json":
         return documents.ChangeTable(survey=id_, earlier=earlier, items=items, **used)
     if f == "geojson":
-        return _geojson(services, id_, items, zones)
+        return area_tables.geojson_answer(services, items, zones, partial(surveys.footprint, id_=id_))
     origin = {"survey": id_, "earlier": earlier, **used}
     table = area_tables.lines(items, area_tables.OF_CHANGES, origin, by_zone=zones is not None)
     return area_tables.answer(table, f, f"{id_}-change", language)
-
-
-def _geojson(services: Services, id_: str, items: Sequence[area_tables.Row], zones: str | None) -> Response:
-    """Rows with the outlines of their zones, or with the footprint of the survey."""
-    if zones:
-        outlines = services.store.file(features(services, zones).object)
-        return StreamingResponse(area_tables.as_geojson(items, outlines), media_type=GEOJSON)
-    with services.database.read() as session:
-        geometry = surveys.footprint(session, id_)
-    found = [{"type": "Feature", "geometry": geometry, "properties": item.model_dump(mode="json")} for item in items]
-    return Response(json.dumps({"type": "FeatureCollection", "features": found}), media_type=GEOJSON)
 
 
 def _document(session: Session, id_: str) -> documents.Survey:

@@ -44,6 +44,18 @@ THREAD_BYTES = 16 << 20  # of each thread that compresses a copy
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What of a list is wanted: what touches a box, is of a time, and has one of some ids. None stands for any."""
+
+    bbox: BBox | None = None
+    between: Interval = (None, None)
+    ids: Collection[str] | None = None
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True)
 class SceneOptions:
     """What a client states about a scene in addition to the file."""
 
@@ -96,17 +108,11 @@ def by_id(session: Session, ids: Iterable[str]) -> dict[str, Scene]:
     return {scene.id: scene for scene in session.scalars(select(Scene).where(Scene.id.in_(set(ids))))}
 
 
-def find(
-    session: Session,
-    *,
-    bbox: BBox | None,
-    between: Interval,
-    limit: int,
-    token: str | None,
-    ids: Collection[str] | None = None,
-) -> Page[Scene]:
-    """Scenes that touch `bbox`, were acquired in `between` and have one of `ids`, newest upload first."""
-    wanted = select(Scene).where(*filters(bbox, between), *(() if ids is None else (Scene.id.in_(ids),)))
+def find(session: Session, which: Selection = EVERYTHING, *, limit: int, token: str | None) -> Page[Scene]:
+    """Scenes that touch a box, were acquired in a time and have one of some ids, newest upload first."""
+    wanted = select(Scene).where(*filters(which.bbox, which.between))
+    if which.ids is not None:
+        wanted = wanted.where(Scene.id.in_(which.ids))
     return page(session, wanted, Scene.created, Scene.id, limit=limit, token=token)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.paging import Page, page
 from app.data import scenes
-from app.data.scenes import BBox, Interval
+from app.data.scenes import BBox, Interval, Selection
 from app.learning import registry
 from app.tables import DatasetScenes, ModelVersion, Scene
 
@@ -20,20 +20,12 @@ def version_id(version: ModelVersion) -> str:
     return f"{version.name}:{version.version}"
 
 
-def find(
-    session: Session,
-    *,
-    bbox: BBox | None,
-    between: Interval,
-    limit: int,
-    token: str | None,
-    ids: Collection[str] | None = None,
-) -> Page[ModelVersion]:
-    """Model versions whose scenes touch `bbox`, registered in `between`, with one of `ids`, newest first."""
+def find(session: Session, which: Selection, *, limit: int, token: str | None) -> Page[ModelVersion]:
+    """Model versions whose scenes touch a box, registered in a time, with one of some ids, newest first."""
     own = ModelVersion.name.not_like("%~%")  # copies of given models stand in no list
-    wanted = select(ModelVersion).where(own, *_filters(bbox, between))
-    if ids is not None:
-        wanted = wanted.where(tuple_(ModelVersion.name, ModelVersion.version).in_(_pairs(ids)))
+    wanted = select(ModelVersion).where(own, *_filters(which.bbox, which.between))
+    if which.ids is not None:
+        wanted = wanted.where(tuple_(ModelVersion.name, ModelVersion.version).in_(_pairs(which.ids)))
     return page(session, wanted, ModelVersion.created, ModelVersion.name, limit=limit, token=token)
 
 

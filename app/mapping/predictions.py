@@ -1,6 +1,6 @@
 """Predictions: one scene mapped by one model version."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,16 +145,14 @@ def row_of(id_: str, scene: Scene, model: ModelVersion, config: PredictConfig) -
 
 def find(
     session: Session,
+    which: scenes.Selection = scenes.EVERYTHING,
     *,
-    bbox: scenes.BBox | None,
-    between: scenes.Interval,
-    status: str | None,
+    status: str | None = None,
     limit: int,
     token: str | None,
-    ids: Collection[str] | None = None,
 ) -> Page[Prediction]:
-    """Predictions of scenes that touch `bbox` and were acquired in `between`, by job status and id, newest first."""
-    filters = tuple(scenes.filters(bbox, between))
+    """Predictions of scenes that touch a box and were acquired in a time, by job status and id, newest first."""
+    filters, ids = tuple(scenes.filters(which.bbox, which.between)), which.ids
     of_scenes = [_of_scenes(session, filters)] if filters else []
     if status is None:
         wanted = select(Prediction).where(*of_scenes, *(() if ids is None else (Prediction.id.in_(ids),)))

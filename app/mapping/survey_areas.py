@@ -16,7 +16,6 @@ from app.tables import Survey, SurveyChange, SurveyZoneAreas, ZoneSet
 from ml.contract import ClassDef
 from ml.estimation.change import PointChange
 from ml.surveys.change import Change, Transitions, change_of, class_faults
-from ml.zones.areas import ClassesByZone
 from ml.zones.inspect import Zone
 
 NOT_BOTH = "No pixel was observed in both surveys, so nothing is known of the change."
@@ -62,20 +61,14 @@ def task(services: Services, survey: str, name: str) -> zone_areas.Task | None:
         products, mosaic = surveys.result(session, row)
         if session.get(SurveyZoneAreas, (survey, name)) is not None:
             return None
-    return zone_areas.Task(found, products[surveys.MAP], mosaic.rows * mosaic.cols, partial(row_of, survey, name))
-
-
-def row_of(survey: str, zones: str, classes: ClassesByZone) -> SurveyZoneAreas:
-    """The row that keeps the areas of a survey in a zone set."""
-    return SurveyZoneAreas(survey=survey, zones=zones, classes=classes)
+    record = partial(SurveyZoneAreas, survey=survey, zones=name)
+    return zone_areas.Task(found, products[surveys.MAP], mosaic.rows * mosaic.cols, record)
 
 
 def areas(session: Session, survey: Survey, name: str) -> list[Areas]:
     """The areas of each zone, by class, once they were measured. Raises `NotFound`."""
-    found, measured = zones.get(session, name), session.get(SurveyZoneAreas, (survey.id, name))
-    if measured is None:  # one of both was deleted a moment ago
-        raise NotFound("zone set", name)
-    return zone_areas.rows(found.zones, measured.classes, surveys.classes_of(session, survey), surveys.NO_ESTIMATE)
+    found, classes = zone_areas.measured(session, SurveyZoneAreas, survey.id, name)
+    return zone_areas.rows(found, classes, surveys.classes_of(session, survey), surveys.NO_ESTIMATE)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Surveys: many scenes mapped by one model version, as one mosaic in which each piece of ground counts once."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import shapely
@@ -15,7 +15,7 @@ from app.core.names import new_id
 from app.core.paging import Page, page
 from app.core.rows import getter
 from app.data import scenes
-from app.data.scenes import BBox, Interval
+from app.data.scenes import BBox, Interval, Selection
 from app.data.selection import read_box, read_interval
 from app.jobs import lifecycle
 from app.learning import registry
@@ -266,20 +266,12 @@ def areas(session: Session, survey: Survey) -> list[Areas]:
     ]
 
 
-def made(
-    session: Session,
-    *,
-    bbox: BBox | None,
-    between: Interval,
-    limit: int,
-    token: str | None,
-    ids: Collection[str] | None = None,
-) -> Page[Survey]:
-    """Surveys that have a mosaic, of which a scene touches `bbox` and was acquired in `between`, newest first."""
+def made(session: Session, which: Selection, *, limit: int, token: str | None) -> Page[Survey]:
+    """Surveys that have a mosaic, of which a scene touches a box and was acquired in a time, newest first."""
     wanted = select(Survey).where(Survey.products.is_not(None))
-    if ids is not None:
-        wanted = wanted.where(Survey.id.in_(ids))
-    if filters := tuple(scenes.filters(bbox, between)):
+    if which.ids is not None:
+        wanted = wanted.where(Survey.id.in_(which.ids))
+    if filters := tuple(scenes.filters(which.bbox, which.between)):
         of_scenes = select(SurveyScene.survey).join(Prediction, Prediction.id == SurveyScene.prediction)
         wanted = wanted.where(Survey.id.in_(of_scenes.join(Scene, Scene.id == Prediction.scene).where(*filters)))
     return page(session, wanted, Survey.created, Survey.id, limit=limit, token=token)

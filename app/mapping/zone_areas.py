@@ -41,12 +41,12 @@ _NO_MAP = Fault(
 
 @dataclass(frozen=True)
 class Task:
-    """What must be measured. map: The class map in the store. px: Number of its pixels. row: Where it is recorded."""
+    """What must be measured. map: The class map in the store. px: Number of its pixels. row: Made of the `classes`."""
 
     zones: ZoneSet
     map: Stored
     px: int
-    row: Callable[[ClassesByZone], ZoneAreas | SurveyZoneAreas]
+    row: Callable[..., ZoneAreas | SurveyZoneAreas]
 
 
 def task(services: Services, prediction: str, name: str) -> Task | None:
@@ -55,19 +55,15 @@ def task(services: Services, prediction: str, name: str) -> Task | None:
     Raises `NotFound`, also for a prediction without a map of classes, `NotReady`, or `Invalid` for unknown zones.
     """
     with services.database.read() as session:
-        row, found = predictions.get(session, prediction), known_zones(session, name)
-        products = predictions.products_of(session, row)
+        map_, found = predictions.get(session, prediction), known_zones(session, name)
+        products = predictions.products_of(session, map_)
         if session.get(ZoneAreas, (prediction, name)) is not None:
             return None
-        info = session.get_one(Scene, row.scene).info
+        info = session.get_one(Scene, map_.scene).info
     if "classes.tif" not in products:
         raise NotFound("product", f"{prediction}/classes.tif", _NO_MAP)
-    record = partial(_of_prediction, prediction, name)
-    return Task(found, products["classes.tif"], info.rows * info.cols, record)
-
-
-def _of_prediction(prediction: str, zones: str, classes: ClassesByZone) -> ZoneAreas:
-    return ZoneAreas(prediction=prediction, zones=zones, classes=classes)
+    row = partial(ZoneAreas, prediction=prediction, zones=name)
+    return Task(found, products["classes.tif"], info.rows * info.cols, row)
 
 
 def known_zones(session: Session, name: str) -> ZoneSet:
@@ -85,7 +81,7 @@ def measure(services: Services, wanted: Task) -> None:
     """
     with taken(services, wanted.zones.object, wanted.map.object) as (source, map_):
         classes = services.inspector.zone_areas(source, wanted.zones.options, map_, limits(services, wanted.px))
-    record(services, wanted.row(classes), wanted.zones)
+    record(services, wanted.row(classes=classes), wanted.zones)
 
 
 def limits(services: Services, px: int) -> Limits:
@@ -120,12 +116,23 @@ def record(services: Services, row: Base, used: ZoneSet | None) -> None:
 
 def areas(session: Session, prediction: Prediction, name: str) -> list[Areas]:
     """The areas of each zone, by class, once they were measured. Raises `NotFound`."""
-    found, measured = zones.get(session, name), session.get(ZoneAreas, (prediction.id, name))
-    if measured is None:  # one of both was deleted a moment ago
-        raise NotFound("zone set", name)
+    found, classes = measured(session, ZoneAreas, prediction.id, name)
     model = registry.get(session, prediction.model, str(prediction.version))
     level = prediction.areas.applicability.level if prediction.areas else None
-    return rows(found.zones, measured.classes, model.contract.classes, NO_ESTIMATE, level)
+    return rows(found, classes, model.contract.classes, NO_ESTIMATE, level)
+
+
+def measured(
+    session: Session, table: type[ZoneAreas] | type[SurveyZoneAreas], map_: str, name: str
+) -> tuple[Sequence[Zone], ClassesByZone]:
+    """The zones of a set, and what a map has in each, once that was measured. Raises `NotFound`.
+
+    table: In which it is recorded. map_: Id of the prediction or survey.
+    """
+    found, row = zones.get(session, name), session.get(table, (map_, name))
+    if row is None:  # one of both was deleted a moment ago
+        raise NotFound("zone set", name)
+    return found.zones, row.classes
 
 
 def rows(

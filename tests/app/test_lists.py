@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.core.db import migrate, schemas
 from app.core.errors import Invalid, NotFound
 from app.core.paging import Page
+from app.data.scenes import Selection
 from app.jobs import lifecycle
 from app.learning import experiments, registry
 from app.mapping import predictions
@@ -65,9 +66,9 @@ def maps(services: Services, models: None) -> None:
 
 
 def found(services: Services, token: str | None = None, limit: int = 100, **filters: Any) -> Page[Prediction]:
-    wanted = {"bbox": None, "between": (None, None), "status": None} | filters
+    status = filters.pop("status", None)
     with services.database.read() as session:
-        return predictions.find(session, limit=limit, token=token, **wanted)
+        return predictions.find(session, Selection(**filters), status=status, limit=limit, token=token)
 
 
 def ids(page: Page[Prediction]) -> list[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.mapping import survey_areas, surveys
+from app.mapping import surveys
 from app.services import Services
 from app.storage import Stored
-from app.tables import SurveyScene, ZoneSet
+from app.tables import SurveyScene, SurveyZoneAreas, ZoneSet
 from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
 from ml.geo.crs import crs_from_code
@@ -68,7 +68,7 @@ def run(services: Services, context: JobContext, folder: Path) -> Outcome:
             ],
         )
         if zones and by_zone and _unchanged(session, zones):
-            session.add(survey_areas.row_of(row.id, zones.id, by_zone))
+            session.add(SurveyZoneAreas(survey=row.id, zones=zones.id, classes=by_zone))
 
     return Outcome(record, files)
 

@@ -1,6 +1,6 @@
 """The documents of what is estimated from the answers to a sample."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -175,12 +175,6 @@ class EstimateFeatures(Document):
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
     features: tuple[EstimateFeature, ...]
-
-    @classmethod
-    def of(cls, rows: Sequence[EstimateRow], footprint: Mapping[str, object]) -> "EstimateFeatures":
-        """The features of these rows. footprint: Of the scene, as a GeoJSON geometry."""
-        geometry = Geometry.model_validate(footprint)
-        return cls(features=tuple(EstimateFeature(geometry=geometry, properties=row) for row in rows))
 
 
 class ChangeEstimate(Document):

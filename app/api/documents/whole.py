@@ -12,7 +12,7 @@ from app.api.documents.access import (
     TenantDetails,
     Tenants,
 )
-from app.api.documents.areas import AreaFeature, AreaFeatures, AreaRow, AreaTable
+from app.api.documents.areas import AreaFeatures, AreaRow, AreaTable
 from app.api.documents.base import Document, Link, Page, link
 from app.api.documents.catalogue import Conformance, FoundItems, LandingPage, StacCollection, StacCollections
 from app.api.documents.datasets import Dataset, Datasets
@@ -50,7 +50,6 @@ __all__ = [
     "Alive",
     "AnswerReport",
     "Answers",
-    "AreaFeature",
     "AreaFeatures",
     "AreaRow",
     "AreaTable",

@@ -3,25 +3,30 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import xlsxwriter
 from pydantic import BaseModel
-from starlette.responses import Response
+from sqlalchemy.orm import Session
+from starlette.responses import Response, StreamingResponse
 
 from app.api import documents
+from app.api.documents.stac import GEOJSON
 from app.api.http.csv_tables import SENTENCES, csv_answer
 from app.language import choice
 from app.language.catalogue import chinese, heading
+from app.mapping.zones import features
+from app.services import Services
 from app.tables import Prediction, Scene
 from ml.csv_text import plain_cells
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 Line = dict[str, Any]
 Row = documents.AreaRow | documents.ChangeRow
+PlacedRow = Row | documents.EstimateRow
 COLUMNS = (  # new ones come last: programs may count columns
     *("zone", "name", "class", "observed_ha", "unobserved_ha", "mapped_ha", "mapped_mu", "adjusted_ha", "why"),
     *("applicability", "outside_share", "outside_ha", "ci95_low_ha", "ci95_high_ha", "scene", "model", "acquired"),
@@ -112,18 +117,38 @@ def as_xlsx(table: Sequence[Line], language: choice.Language, name: str) -> byte
     return target.getvalue()
 
 
-def as_geojson(items: Iterable[Row | documents.EstimateRow], features: Path) -> Iterator[str]:
-    """GeoJSON in pieces: a feature for each item, with the outline of its zone.
+def geojson_answer(
+    services: Services,
+    items: Sequence[PlacedRow],
+    zones: str | None,
+    footprint: Callable[[Session], Mapping[str, object]],
+) -> Response:
+    """A feature for each item, with the outline of its zone, or of the whole map if no zones are asked for.
 
-    items: The items of one zone follow each other, in the order of `features`. features: The zones as GeoJSON, one on
-    each line, between a first and a last line.
+    items: The items of one zone follow each other, in the order of the zones. zones: Id of the zone set. footprint:
+    Finds the outline of the map, as GeoJSON in WGS 84.
     """
-    separator = '{"type":"FeatureCollection","features":['
-    with features.open(encoding="utf-8") as outlines:
-        next(outlines)
+    if zones:
+        outlines = services.store.file(features(services, zones).object)
+        return StreamingResponse(_collection(_in_zones(items, outlines)), media_type=GEOJSON)
+    with services.database.read() as session:
+        outline = json.dumps(footprint(session))
+    return Response("".join(_collection((outline, item) for item in items)), media_type=GEOJSON)
+
+
+def _in_zones(items: Iterable[PlacedRow], zones: Path) -> Iterator[tuple[str, PlacedRow]]:
+    """Each item with the outline of its zone. zones: GeoJSON, one zone on each line between a first and a last line."""
+    with zones.open(encoding="utf-8") as lines_:
+        next(lines_)
         for _, rows in groupby(items, key=lambda item: item.zone):
-            geometry = json.dumps(json.loads(next(outlines).rstrip().removesuffix(","))["geometry"])
-            for row in rows:
-                yield f'{separator}\n{{"type":"Feature","geometry":{geometry},"properties":{row.model_dump_json()}}}'
-                separator = ","
+            outline = json.dumps(json.loads(next(lines_).rstrip().removesuffix(","))["geometry"])
+            yield from ((outline, row) for row in rows)
+
+
+def _collection(placed: Iterable[tuple[str, PlacedRow]]) -> Iterator[str]:
+    """A FeatureCollection in pieces. placed: Outline, as GeoJSON, and properties of each feature."""
+    separator = '{"type":"FeatureCollection","features":['
+    for outline, row in placed:
+        yield f'{separator}\n{{"type":"Feature","geometry":{outline},"properties":{row.model_dump_json()}}}'
+        separator = ","
     yield "\n]}\n"

@@ -32,7 +32,7 @@ def reported(services: Services, job_id: str) -> str:
         expected = lifecycle.get(session, job_id).reported_status
     for status in lifecycle.LEGAL:
         with services.database.read() as session:
-            found = predictions.find(session, bbox=None, between=(None, None), status=status, limit=10, token=None)
+            found = predictions.find(session, status=status, limit=10, token=None)
         assert [row.id for row in found.rows] == ([job_id] if status == expected else []), status
     counter = JobCounter(services.database)
     counter.renew()
