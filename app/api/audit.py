@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.access import audit
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.answers import NEXT, TEXT, answer, content
 from app.api.http.csv_tables import csv_answer

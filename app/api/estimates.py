@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON
 from app.api.http import area_tables
 from app.api.http.answers import BINARY, TEXT, content

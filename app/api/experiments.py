@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.csv_tables import Spoken, csv_answer
 from app.api.http.deleting import DELETED, Deleting, deleted

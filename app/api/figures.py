@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.deps import Id, Wired
 from app.api.http.places import Placed

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.answers import TEXT, content
 from app.api.http.problems import ProblemResponse

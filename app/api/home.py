@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.base import link
 from app.api.documents.jobs import OGC_REL
 from app.api.http.deps import Reading

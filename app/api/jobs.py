@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.processes import results_of
 from app.api.http.answers import ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.deps import Address, Condition, Id, OnceSent, Reading, Wait, Wired, etag, link_next

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.access import keys
 from app.access.scopes import Principal
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, etag, link_next

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http import digests
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, created, file
 from app.api.http.deleting import DELETED, Deleting, deleted

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http import area_tables
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file

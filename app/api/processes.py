@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.processes import InputDescription, OutputDescription, outputs_of, status_of
 from app.api.http.access import Sender, require
 from app.api.http.answers import APPLIED, LOCATION, answer

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, answer, content, created
 from app.api.http.copies import IfNoneMatch, has_copy

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
 from app.api.http.copies import IfNoneMatch, has_copy

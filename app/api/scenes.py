@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import COG
 from app.api.http import digests
 from app.api.http.answers import ETAG, NEXT, GeoJson, StoredFile, answer, file, uploaded

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.access import audit
 from app.access.signatures import PARAMETER, Signer
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.deps import Address, Wired, Writing
 from app.api.http.json_bodies import JsonRoute

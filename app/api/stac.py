@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app import catalogue
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.catalogue import SearchLink
 from app.api.documents.stac import GEOJSON
 from app.api.http.answers import NEXT, GeoJson, answer

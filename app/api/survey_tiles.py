@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, CACHE, UNCHANGED, content

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from app.access import limits, tenants, usage
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, uploaded
 from app.api.http.deps import Condition, Id, Reading, Wired, etag, link_next

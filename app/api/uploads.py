@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http import digests
 from app.api.http.answers import ETAG, OFFSET, answer, created
 from app.api.http.deps import Condition, OnceSent, Wired, etag, in_threads

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.access import Sender
 from app.api.http.answers import ETAG, NEXT, answer, created
 from app.api.http.deps import Condition, Id, OnceOnly, Reading, Wired, Writing, etag, link_next

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON
 from app.api.http.answers import ETAG, NEXT, StoredFile, answer, file, uploaded
 from app.api.http.deleting import DELETED, Deleting, deleted

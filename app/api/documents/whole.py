@@ -1,4 +1,4 @@
-"""All documents of the API, under one name each."""
+"""All documents of the API by their names, for its routes: `from app.api.documents import whole as documents`."""
 
 from app.api.documents.access import (
     AuditEntries,

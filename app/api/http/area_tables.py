@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON
 from app.api.http.csv_tables import SENTENCES, csv_answer
 from app.language import choice

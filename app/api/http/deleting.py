@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.answers import answer
 from app.api.http.problems import problems
 from app.core.preconditions import IfMatch

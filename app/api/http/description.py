@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.api.http.problems import problems
 from app.api.http.request_log import POLLED
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from app.api import documents
+from app.api.documents import whole as documents
 from app.data import scenes
 from app.jobs import lifecycle
 from app.mapping import predictions

@@ -19,7 +19,7 @@ def register() -> None:
 
 def live(folder: Path) -> None:
     """Create a job of the new kind, check that every module of the service knows the kind, and do the job."""
-    from app.api import documents
+    from app.api.documents import whole as documents
     from app.cli.running import WORKERS
     from app.core.db import migrate
     from app.jobs import claims, lifecycle

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.documents import AreaRow
+from app.api.documents.areas import AreaRow
 from app.cli.texts import TEXTS
 from app.language.catalogue import chinese, entries, heading, headings, pieces_of, translated
 from ml.evaluation.comparison import Comparison
