@@ -90,7 +90,7 @@ def answer_of(ask: Callable[[Connection], None], timeout_s: float) -> Any:
             killed(process)
 
 
-UNKILLABLE_S = 5.0  # a process that still exists so long after SIGKILL is stuck in the kernel, in a driver for instance
+UNKILLABLE_S = 5.0  # after this time since SIGKILL a process is stuck in the kernel, in a driver for instance
 
 
 def killed(process: ForkServerProcess) -> bool:

@@ -32,7 +32,7 @@ RENEW_S = 5.0  # a limit that was changed through another process holds after th
 MINUTE_S = 60
 RETRY_S = 5
 AT_WORK = max(2, os.cpu_count() or 1)  # requests of one key that are worked on at once; others wait their turn
-KEYS = 5  # times as much as one key may all keys of a tenant do: else many keys, or new ones, would have no limit
+KEYS = 5  # a tenant may do this multiple of what one key may, so that new keys do not escape the limits
 MOST = 10_000  # keys whose requests are remembered
 DETAILS: dict[Kind, str] = {
     "uploads": "Your key sends {} files already, and may send no more at once.",

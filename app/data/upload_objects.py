@@ -20,7 +20,7 @@ from app.storage.store import sha256_in
 from app.tables import UnfinishedUpload, UploadPiece
 
 PLACE = "uploads/"  # the keys of all pieces in the store begin with it
-PIECE_BYTES = 16 * 1024**2  # of an object; so many bytes are lost at most if an API is killed
+PIECE_BYTES = 16 * 1024**2  # of an object; an API that is killed loses no more of an upload
 
 
 def size_of(services: Services, id_: str) -> int:

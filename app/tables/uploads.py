@@ -13,8 +13,8 @@ keep_as_json(dict[str, str])
 class IncomingFile(Owned, Base):
     """A file that is arriving, or the beginning of one, for which room is reserved.
 
-    name: Of the file beside the store. size_bytes: As much as is reserved. until: When the file is gone, or its process
-    has died, unless this was renewed.
+    name: Of the file beside the store. size_bytes: Number of bytes that are reserved. until: When the file is gone, or
+    its process has died, unless this was renewed.
     """
 
     __tablename__ = "incoming_files"

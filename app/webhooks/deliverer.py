@@ -20,7 +20,7 @@ POLL_S = 1.0  # between two looks into the outbox
 AT_ONCE = 16  # messages that one process sends
 PER_WEBHOOK = 4  # of these, to one webhook
 TO_FAILING = 8  # of these, to webhooks whose last message was not accepted
-LEASES = 2  # a claim lasts as many times the longest attempt
+LEASES = 2  # duration of a claim, in durations of the longest attempt
 log = structlog.get_logger()
 Task = asyncio.Task[None]
 

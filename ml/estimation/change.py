@@ -43,8 +43,8 @@ def change_at_points(sample: Sample, before: Floats, after: Floats) -> PointChan
 
     The total of after - before has the variance of the design, which is V(before) + V(after) - 2 Cov(before, after):
     far less than that of independent samples where little ground changes (Cochran 1977, chapter 12). The interval
-    is +- 1.96 standard errors, or with clusters those of Student's t. Where no point gained or none lost, it reaches as
-    far as what so many points may have missed.
+    is +- 1.96 standard errors, or with clusters those of Student's t. Where no point gained or none lost, it reaches
+    to the largest gain or loss that their number could have missed.
 
     before, after: 1 where a point is truly of the class in that season, else 0, shape (points,).
     """

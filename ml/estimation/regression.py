@@ -39,9 +39,10 @@ def regression(
     varied as those of their strata do, since few points may be alike by chance.
 
     Returns:
-        The estimate, within 0 and `area_ha`. The interval is Student's, with as many degrees of freedom as `spread_of`
+        The estimate, within 0 and `area_ha`. The interval is Student's, with the degrees of freedom that `spread_of`
         finds: few points that differ from the map tell its variance badly, however many agree with it. If map and
-        truth agree at all points, the interval is as wide as the errors that so many points may have missed (Wilson).
+        truth agree at all points, the interval comes from the largest share of errors that their number could have
+        missed (Wilson).
     """
     here = np.ones(len(truly), dtype=bool) if members is None else members
     if sample.why_not:

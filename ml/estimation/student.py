@@ -9,7 +9,7 @@ _AS_NORMAL = 1000  # degrees of freedom from which on t differs from the normal 
 
 @lru_cache(maxsize=_AS_NORMAL)
 def t_quantile(degrees: int) -> float:
-    """How many standard errors a 95 % interval extends to each side, with so many `degrees` of freedom.
+    """The number of standard errors by which a 95 % interval with `degrees` of freedom extends to each side.
 
     The probability within +-t is a finite series in the angle arctan(t / sqrt(degrees)) (Abramowitz and Stegun 1964,
     26.7.3 and 26.7.4), which is bisected.

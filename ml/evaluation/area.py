@@ -60,7 +60,7 @@ def adjusted_area(
     truly are of this class: the sum over i of mapped_ha[i] * n_i,value / n_i. The estimate assumes that the mapped
     scene is one like the test scenes. The interval is for such a new scene, whose errors differ from the mean of the
     test scenes as these differ from each other, see `ml.evaluation.new_scene.half_width`. If the test has no error at
-    all, it is as wide as the errors that so many blocks may have missed (Wilson).
+    all, the interval comes from the largest share of errors that its number of blocks could have missed (Wilson).
 
     mapped_ha: Hectares by map class, which is the index of the class in the confusion. confusion, scenes: Test pixels
     by true and mapped class, in all, and by scene and block (`ml.evaluation.metrics.block_confusions`). mapped_blocks:

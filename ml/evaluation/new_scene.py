@@ -28,7 +28,7 @@ class BlockErrors:
 
     @property
     def effective_blocks(self) -> float:
-        """The number of blocks of equal size that tell as much (Kish 1965)."""
+        """The number of blocks of equal size whose mean would have the same variance (Kish 1965)."""
         return float(self.pixels.sum() ** 2 / (self.pixels**2).sum())
 
     @property
@@ -43,9 +43,9 @@ def half_width(scenes: Sequence[BlockErrors], mapped_blocks: float, seed: int = 
     The model: the error of a block, as a share of its pixels, is that of its scene, with a variance between scenes, and
     its own, with a variance between blocks. The error on a new scene has both, the second divided by its number of
     blocks. So have those of the test scenes, by which the map was adjusted. The variances come from the analysis of
-    variance of the test blocks (Searle, Casella and McCulloch 1992, chapter 3). What they may be after so few scenes
-    and blocks is drawn from their chi-squared distributions, which gives a generalised prediction interval (Weerahandi
-    1993, doi 10.1080/01621459.1993.10476355). With a single variance it is that of Student's t.
+    variance of the test blocks (Searle, Casella and McCulloch 1992, chapter 3). Few scenes and blocks leave both
+    uncertain, so they are drawn from their chi-squared distributions, which gives a generalised prediction interval
+    (Weerahandi 1993, doi 10.1080/01621459.1993.10476355). With a single variance it is that of Student's t.
 
     The error rates of the map were fitted to the same blocks, which makes their errors smaller than those of new ones:
     a degree of freedom is lost to that, by which the variance between blocks is raised.
@@ -74,5 +74,5 @@ def half_width(scenes: Sequence[BlockErrors], mapped_blocks: float, seed: int = 
 
 
 def _drawn(rng: np.random.Generator, squares: float, degrees: int) -> Floats:
-    """What the variance may be that has this sum of squares with so many degrees of freedom; 0 without any."""
+    """Draws of a variance, given a sum of squares and its degrees of freedom; 0 if there are none."""
     return squares / rng.chisquare(degrees, _DRAWS) if degrees else np.zeros(_DRAWS)

@@ -180,7 +180,7 @@ def _draw_scale(axes: Axes, box: WorldBox) -> None:
 
 
 def _fill(column: "_Column", sheet: Sheet, rows: int, lang: Lang) -> None:
-    """Fill what stands beside the map: facts, legend, a table of at most so many rows, and notes."""
+    """Fill what stands beside the map: facts, legend, a table of at most `rows` rows, and notes."""
     say = words(lang)
     column.write([f"{say(word)}: {value}" for word, value in sheet.facts], 9)
     column.legend(sheet.legend)

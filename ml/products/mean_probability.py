@@ -80,7 +80,7 @@ class _VerticalEdges:
         return cls(cols, rows[order], signs, owners)
 
     def by_strip(self, strip: int) -> Iterator[tuple[tuple[int, int], "_VerticalEdges"]]:
-        """Yield the first and the end row of each strip of so many rows that has edges, with these."""
+        """Yield the first and the end row of each strip that has edges, with its edges. strip: Number of its rows."""
         for number in np.unique(self.rows // strip).tolist():
             first, end = number * strip, (number + 1) * strip
             some = slice(*np.searchsorted(self.rows, (first, end)))

@@ -36,8 +36,8 @@ def draw_clusters(
     same probability: that of its block times `each` / side^2. So blocks at the edge of the data have fewer points, as
     they have less ground (two-stage sampling with equal fractions, Cochran 1977, chapter 10).
 
-    side: Of a block, in pixels. each: Places in a block. n: Number of points wanted; so many blocks are drawn as have
-    that many, but two at least. Reads the map twice.
+    side: Of a block, in pixels. each: Places in a block. n: Number of points wanted; enough blocks are drawn to have
+    them, but two at least. Reads the map twice.
 
     Raises:
         InputRefused: sample_too_large if the map has fewer blocks, or bad_grid if fewer than two have a point.

@@ -50,7 +50,7 @@ def size_for(target_cv: float, cv_of: Callable[[int], float], least: int, most: 
     For an allocation in proportion to the area, without limits, it is eq. 13 of Olofsson et al. 2014, which is
     Cochran 1977, eq. 5.25. None if even `most` points do not suffice.
 
-    cv_of: The expected coefficient of variation of a sample of so many points, which falls with their number.
+    cv_of: The expected coefficient of variation of a sample, which falls with the number of its points, its argument.
     """
     if cv_of(most) > target_cv:
         return None

@@ -14,7 +14,7 @@ from ml.geo.crs import crs_name, geod_of, transformer
 from ml.geo.grid import Grid
 
 MOST_PX = 10**12
-TORN = 20  # a map that becomes so many times longer lies on both edges of the CRS; in degrees it is 19 at 87 north
+TORN = 20  # a map that becomes longer by this factor lies on both edges of the CRS; in degrees it is 19 at 87 north
 _DATUM_M = 300.0  # by which two operations between datums may differ
 _SNAP_PX = 1e-6  # by which coordinates may miss a line between pixels because of rounding
 Bounds = tuple[float, float, float, float]
