@@ -49,6 +49,13 @@ def draw_sample(
         return _by_probability(classes, names, design, probability, watch)
     if design.kind == "stratified":
         return _by_class(classes, names, design, rates, watch, zones)
+    return _of_whole_map(classes, names, design, rates, watch)
+
+
+def _of_whole_map(
+    classes: Path, names: Sequence[ClassDef], design: Design, rates: ErrorRates, watch: Watch
+) -> tuple[DrawnSample, Sequence[SamplePoint]]:
+    """Draw a sample without strata: clusters, a systematic one or a simple random one."""
     grid = map_grid(classes)
     rows = WatchedRows(watch, "draw", (3 if design.kind == "cluster" else 2) * grid.rows)
     frame = read_frame(classes, names, "whole map", rows.of(""))
