@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON
-from app.api.http import area_tables
 from app.api.http.answers import BINARY, TEXT, content
 from app.api.http.csv_tables import Spoken
 from app.api.http.deps import Id, Reading, Wired
@@ -18,7 +17,8 @@ from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
 from app.api.http.problems import problems
 from app.api.http.queries import AreaFormat, OneLabeller
-from app.api.http.zone_work import sample_measured
+from app.api.maps import area_tables
+from app.api.maps.zone_work import sample_measured
 from app.core.names import ID
 from app.language.choice import Language
 from app.mapping import changes, estimates, sampled_maps, samples

@@ -9,19 +9,19 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON, MEDIA_TYPES
-from app.api.http import area_tables
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, GeoJson, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Address, Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed
-from app.api.http.prediction_items import items_of
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import AreaFormat, PredictionQuery, ZonesId
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.http.zone_work import measured
+from app.api.maps import area_tables
+from app.api.maps.prediction_items import items_of
+from app.api.maps.zone_work import measured
 from app.core.errors import NotFound
 from app.data import scenes
 from app.data.scenes import Selection

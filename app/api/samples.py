@@ -18,14 +18,14 @@ from app.api.http.copies import IfNoneMatch, has_copy
 from app.api.http.csv_tables import BYTE_ORDER_MARK, TYPE
 from app.api.http.deleting import DELETED, Deleting, deleted
 from app.api.http.deps import Condition, Id, OnceOnly, PreferredWait, Reading, Wired, Writing, etag, link_next
-from app.api.http.drawing import PICTURE, DrawingQuery
 from app.api.http.json_bodies import JsonRoute, read_json
 from app.api.http.places import Placed
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import LabellerName, OneLabeller, Page
-from app.api.http.scene_cogs import cog_of
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
+from app.api.maps.drawing import PICTURE, DrawingQuery
+from app.api.maps.scene_cogs import cog_of
 from app.core.preconditions import IfMatch
 from app.jobs import lifecycle
 from app.mapping import answers, chips, sampled_maps, samples

@@ -12,12 +12,12 @@ from app.api.documents.stac import TILES
 from app.api.http.access import with_signature
 from app.api.http.copies import IfNoneMatch, has_copy
 from app.api.http.deps import Address, Id, Wired
-from app.api.http.drawing import PICTURE, DrawingQuery
-from app.api.http.map_tiles import bounds_of
 from app.api.http.parameters import refuse_query
 from app.api.http.places import Placed, Places
 from app.api.http.problems import problems
-from app.api.http.scene_cogs import cog_of
+from app.api.maps.drawing import PICTURE, DrawingQuery
+from app.api.maps.map_tiles import bounds_of
+from app.api.maps.scene_cogs import cog_of
 from app.core.errors import NotFound
 from app.mapping import scene_tiles
 from app.mapping.scene_tiles import Drawing

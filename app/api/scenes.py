@@ -16,9 +16,9 @@ from app.api.http.json_bodies import JsonRoute
 from app.api.http.places import Placed, Places
 from app.api.http.problems import IN_BODIES, IN_UPLOADS, problems
 from app.api.http.queries import SceneQuery
-from app.api.http.scene_cogs import cog_of
 from app.api.http.uploads import forms, receiving
 from app.api.http.uploads.parameters import SceneParameters
+from app.api.maps.scene_cogs import cog_of
 from app.data import scenes
 from app.data.scenes import SceneOptions, Selection
 from app.data.uploads import ID

@@ -9,8 +9,8 @@ from app.api.http.deps import Id, Wired
 from app.api.http.places import Placed
 from app.api.http.problems import problems
 from app.api.http.queries import ZonesId
-from app.api.http.scene_cogs import cog_of
-from app.api.http.zone_work import measured
+from app.api.maps.scene_cogs import cog_of
+from app.api.maps.zone_work import measured
 from app.mapping import scene_tiles, zone_areas
 from app.mapping.scene_tiles import Drawing
 from app.services import Services

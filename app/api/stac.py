@@ -16,9 +16,9 @@ from app.api.http.answers import NEXT, GeoJson, answer
 from app.api.http.deps import Address, Id, Reading, link_next
 from app.api.http.json_bodies import JsonRoute
 from app.api.http.parameters import checked
-from app.api.http.prediction_items import items_of
 from app.api.http.problems import IN_BODIES, problems
 from app.api.http.queries import OfScenes
+from app.api.maps.prediction_items import items_of
 from app.catalogue import COLLECTIONS, Search
 from app.core.errors import NotFound, invalid
 from app.core.names import ID

@@ -10,8 +10,8 @@ from app.api.http.access import with_signature
 from app.api.http.answers import BINARY, CACHE, UNCHANGED, content
 from app.api.http.copies import IfNoneMatch
 from app.api.http.deps import Id, Wired, own_address
-from app.api.http.map_tiles import Format, MaxSize, TileFormat, bounds_of, opened, tile_of, unchanging
 from app.api.http.problems import problems
+from app.api.maps.map_tiles import Format, MaxSize, TileFormat, bounds_of, opened, tile_of, unchanging
 from app.mapping import tiles
 from app.mapping.tiles import SURVEY
 

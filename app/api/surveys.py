@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from app.api.documents import whole as documents
 from app.api.documents.stac import GEOJSON
 from app.api.documents.surveys import TYPES
-from app.api.http import area_tables
 from app.api.http.answers import BINARY, ETAG, NEXT, TEXT, StoredFile, answer, content, created, file
 from app.api.http.csv_tables import Spoken
 from app.api.http.deleting import DELETED, Deleting, deleted
@@ -23,7 +22,8 @@ from app.api.http.queries import AreaFormat, OneLabeller, Page, ZonesId
 from app.api.http.shared_work import once_for_all
 from app.api.http.titling import TITLED, retitle
 from app.api.http.waiting import document_after_wait
-from app.api.http.zone_work import measured, sample_measured
+from app.api.maps import area_tables
+from app.api.maps.zone_work import measured, sample_measured
 from app.core.errors import NotFound
 from app.core.names import ID
 from app.jobs import lifecycle

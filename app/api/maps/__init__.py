@@ -1,0 +1,1 @@
+"""What routes about scenes, maps and their areas share."""
