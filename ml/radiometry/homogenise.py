@@ -95,13 +95,42 @@ def open_homogenised(
         if homogenise is None:
             yield source
         else:
-            yield HomogenisedSource(source, homogenise, _radiometry(scene, source, homogenise, through))
+            yield HomogenisedSource(source, homogenise, _radiometry(scene, source, homogenise.method, through))
 
 
-def _radiometry(scene: SceneFile, source: RasterSource, homogenise: Homogenise, through: Through) -> SceneRadiometry:
+def contrast(scene: SceneFile, homogenise: Homogenise) -> float | None:
+    """The contrast of a scene before homogenisation as a share of that of the reference: the median over its bands.
+
+    Contrast is what the method brings to the reference: the MAD for "robust", the range between the quartiles for
+    "histogram", the standard deviation for "wallis". None if no band of the reference has a contrast.
+
+    Raises:
+        InputRefused: as `open_homogenised`.
+    """
+    with RasterSource(scene.path, scene.nodata, scene.bands) as source:
+        measured = _radiometry(scene, source, homogenise.method)
+    bands = zip(measured.bands, homogenise.reference, strict=True)
+    pairs = [tuple(_contrast(homogenise.method, band) for band in pair) for pair in bands]
+    shares = [own / reference for own, reference in pairs if reference]
+    return float(np.median(shares)) if shares else None
+
+
+def _contrast(method: Method, band: BandRadiometry) -> float:
+    match method:
+        case "robust":
+            return band.mad
+        case "histogram":
+            return band.quantiles[75] - band.quantiles[25]
+        case "wallis":
+            return band.std
+
+
+def _radiometry(
+    scene: SceneFile, source: RasterSource, method: Method, through: Through = unwatched
+) -> SceneRadiometry:
     known = scene.radiometry
-    if known is None or (homogenise.method == "wallis" and known.local is None):
-        return measure(source, homogenise.method, through)
+    if known is None or (method == "wallis" and known.local is None):
+        return measure(source, method, through)
     return known
 
 

@@ -2,6 +2,9 @@
 
 A pixel is outside if any band lies outside the range of the training. A net may give any class there, and with any
 probability. A pixel that is inside in each band may still be unlike all pixels of the training taken together.
+
+Homogenisation brings every scene into that range, so the range tells nothing then. The contrast that the scene had
+before does (`ml.radiometry.homogenise.contrast`): in a scene of one class it takes the colour of the class for a cast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ml.contract import BandStatistics, Contract
 from ml.data import SceneFile
@@ -21,6 +25,7 @@ from ml.scenes.source import RasterSource
 
 Level = Literal["inside", "partly", "outside"]
 PARTLY, OUTSIDE = 0.05, 0.5  # shares of the area above which a scene is partly, and mostly, outside
+LOW_CONTRAST = 1 / 3  # of that of the training, below which a homogenised scene may have a single class
 _SLACK = 0.1  # of the range of a band, by which it may be left at each end: neighbouring scenes differ a little
 _FAR = 5  # standard deviations from the mean, where no percentiles are known
 _MOST_PIXELS = 1 << 26  # that are looked at; of a larger scene some windows
@@ -47,21 +52,30 @@ class Applicability(Frozen):
 
     level: "inside" if at most 5 % of the observed area is outside the training, "partly" up to 50 %, else "outside";
     None if it is not known. outside_share: Share of the observed area, 0 to 1. bands: Bands that leave their range
-    anywhere, the worst first. why: Why the level is not known.
+    anywhere, the worst first. why: Why the level is not known. contrast: Contrast of the scene before homogenisation
+    as a share of that of the training scenes; None without homogenisation.
     """
 
     level: Level | None
     outside_share: float | None = None
     bands: tuple[BandShare, ...] = ()
     why: str | None = None
+    contrast: float | None = Field(None, exclude_if=lambda contrast: contrast is None)
 
     def notes(self) -> Iterator[Note]:
-        """Yield outside_training if a part of the scene is outside that is worth a warning."""
+        """Yield outside_training if a part of the scene is outside that is worth a warning; low_contrast."""
         if self.level in ("partly", "outside") and self.outside_share is not None:
             worst = "; ".join(f"{it.name} {it.share:.1%} beyond {it.low:.6g} to {it.high:.6g}" for it in self.bands[:3])
             detail = f"{self.outside_share:.1%} of the area has values outside those of the training: band {worst}."
             hint = "The map is a guess there: check that sensor, units and season are those of the training scenes."
             yield Note(code="outside_training", detail=detail, hint=hint)
+        if self.contrast is not None and self.contrast < LOW_CONTRAST:
+            detail = f"The scene has {self.contrast:.0%} of the contrast of the training scenes before homogenisation."
+            hint = (
+                "If one class covers most of it, homogenisation took its colour for a cast, and the map may be wrong "
+                "everywhere: look at both, and compare with the map of a model without homogenisation."
+            )
+            yield Note(code="low_contrast", detail=detail, hint=hint)
 
 
 NOT_MEASURED = Applicability(level=None, why="The map was made before this was measured.")

@@ -11,7 +11,7 @@ import torch
 
 from ml.checkpoint_header import CheckpointHeader, read_header
 from ml.config import PredictConfig
-from ml.contract import MAP_NODATA
+from ml.contract import MAP_NODATA, Contract
 from ml.data import SceneFile
 from ml.faults import Fault, InputRefused, refuse_any
 from ml.frozen import Frozen
@@ -28,8 +28,8 @@ from ml.nn.unet import class_index, probability_byte, uncertainty_byte
 from ml.products.write import MapLayers, PredictResult, write_products
 from ml.progress import Progress, Watch, silent
 from ml.provenance import all_of, net_code, signature, software
-from ml.radiometry.homogenise import open_homogenised
-from ml.scenes.applicability import applicability
+from ml.radiometry.homogenise import contrast, open_homogenised
+from ml.scenes.applicability import Applicability, applicability
 from ml.scenes.compatibility import contract_faults
 from ml.scenes.inspect import inspect_scene
 from ml.scenes.source import Source
@@ -155,7 +155,14 @@ def finish(
         layers = MapLayers(*(strips.layer(index) for index in range(layers_of(config))))
         result = write_products(layers, scene.path, contract, config, out, watch)
     made_by = all_of([result.software, *(part.software for part in parts)])
-    return result.model_copy(update={"software": made_by, "applicability": applicability(scene, contract)})
+    return result.model_copy(update={"software": made_by, "applicability": _applicability(scene, contract)})
+
+
+def _applicability(scene: SceneFile, contract: Contract) -> Applicability:
+    found = applicability(scene, contract)
+    if contract.homogenise is None:
+        return found
+    return found.model_copy(update={"contrast": contrast(scene, contract.homogenise)})
 
 
 def _predict_strips(

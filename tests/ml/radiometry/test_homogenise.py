@@ -8,7 +8,7 @@ from ml.contract import Homogenise, Method
 from ml.data import SceneFile
 from ml.faults import InputRefused
 from ml.geo.windows import Window
-from ml.radiometry.homogenise import HomogenisedSource, open_homogenised
+from ml.radiometry.homogenise import HomogenisedSource, contrast, open_homogenised
 from ml.radiometry.measure import measure, reference_of
 from ml.scenes.source import RasterSource
 from tests.ml.conftest import MakeScene
@@ -166,3 +166,20 @@ def test_an_empty_scene_is_refused_when_it_must_be_measured(make_scene: MakeScen
     homogenise = to_match(make_scene(landscape(), "clean.tif"), "robust")
     with pytest.raises(InputRefused, match="Every pixel"):
         read(make_scene(np.zeros((2, 10, 10), dtype=np.uint8)), homogenise)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("share", [0.0, 0.25, 2.0])
+def test_the_contrast_of_a_scene_is_told_as_a_share_of_that_of_the_reference(
+    make_scene: MakeScene, method: Method, share: float
+) -> None:
+    clean = landscape()
+    homogenise = to_match(make_scene(clean, "clean.tif"), method)
+    path = make_scene(np.asarray(700 + share * clean, np.float32), "pale.tif")
+    assert contrast(SceneFile(name="pale", path=path, nodata=0), homogenise) == pytest.approx(share, rel=1e-4)
+
+
+def test_a_reference_without_contrast_tells_nothing_of_a_scene(make_scene: MakeScene) -> None:
+    homogenise = to_match(make_scene(np.full((2, SIDE, SIDE), 300, np.float32), "flat.tif"), "robust")
+    scene = SceneFile(name="scene", path=make_scene(landscape(), "clean.tif"), nodata=0)
+    assert contrast(scene, homogenise) is None

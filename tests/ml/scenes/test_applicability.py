@@ -87,3 +87,10 @@ def test_what_cannot_be_judged_says_why(judge: Judge) -> None:
     found = judge(usual(), homogenised)
     assert (found.level, found.outside_share, list(found.notes())) == (None, None, [])
     assert "Homogenisation (robust)" in str(found.why)
+
+
+@pytest.mark.parametrize(("share", "codes"), [(0.0, ["low_contrast"]), (0.3, ["low_contrast"]), (0.4, []), (2.5, [])])
+def test_a_homogenised_scene_of_little_contrast_may_have_a_single_class(share: float, codes: list[str]) -> None:
+    found = Applicability(level=None, why="Homogenisation", contrast=share)
+    assert [note.code for note in found.notes()] == codes
+    assert "contrast" not in Applicability(level=None).model_dump()
