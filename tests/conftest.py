@@ -35,16 +35,22 @@ LONGEST_FIRST = (
         tuple(f"tests/{name}.py" for name in names.split())
         for names in (
             """
-            app/api/test_authorisation app/api/test_datasets app/api/test_deletion app/api/test_limits
+            app/api/test_answers app/api/test_authorisation app/api/test_datasets app/api/test_deletion
+            app/api/test_evaluations app/api/test_generated_client app/api/test_grants app/api/test_limits
             app/api/test_models app/api/test_openapi app/api/test_preconditions app/api/test_processes
-            app/api/test_races app/api/test_retry app/api/test_schedules app/api/test_stac_catalogue
-            app/api/test_tenants app/api/test_titles app/cli/test_language app/schedules/test_schedules
+            app/api/test_races app/api/test_retry app/api/test_sample_zones app/api/test_scene_tiles
+            app/api/test_schedules app/api/test_signed_urls app/api/test_stac_catalogue app/api/test_strange_json
+            app/api/test_surveys app/api/test_tenant_limits app/api/test_tenants app/api/test_tiles
+            app/api/test_titles app/api/test_webhooks app/cli/test_language app/schedules/test_schedules
             ml/geo/test_whole_file ml/nn/prediction/test_predict ml/nn/prediction/test_stripes
             ml/nn/training/test_step ml/products/test_scene_picture worker/test_supervisor
             """,
             """
-            app/api/test_bombs app/api/test_copies app/api/test_fleet_uploads app/api/test_jobs app/api/test_parts
-            app/api/test_samples app/api/test_scenes app/api/test_uploads app/api/test_zones app/cli/test_failures
+            app/api/test_approval app/api/test_audit app/api/test_bombs app/api/test_copies app/api/test_fleet_uploads
+            app/api/test_full_disk app/api/test_jobs app/api/test_keys app/api/test_parameters app/api/test_parts
+            app/api/test_problems app/api/test_sample_changes app/api/test_samples app/api/test_scenes
+            app/api/test_survey_samples app/api/test_trainings app/api/test_uploads app/api/test_zones
+            app/cli/test_failures
             app/cli/test_service app/core/test_db app/jobs/test_job_states app/operations/test_doctor
             app/storage/test_backup app/upkeep/test_scrubbing app/webhooks/test_deliverer ml/labels/test_two_readers
             ml/nn/prediction/test_row_stream ml/nn/training/test_train ml/scenes/test_tiff_agreement ml/test_main
