@@ -14,6 +14,8 @@ from ml.geo.crs import crs_name, geod_of, transformer
 from ml.geo.grid import Grid
 
 MOST_PX = 10**12
+MOST_EMPTY_PX = 10**10  # writing pixels takes as long where no map lies: half an hour for these
+LEAST_FILLED = 0.01  # share of a larger mosaic in which maps must lie
 TORN = 20  # a map that becomes longer by this factor lies on both edges of the CRS; in degrees it is 19 at 87 north
 _DATUM_M = 300.0  # by which two operations between datums may differ
 _SNAP_PX = 1e-6  # by which coordinates may miss a line between pixels because of rounding
@@ -31,7 +33,7 @@ def target_grid(grids: Sequence[Grid], crs: pyproj.CRS | None = None, resolution
     resolution_m: Side of a pixel in metres of the CRS; in degrees it is that at the equator.
 
     Raises:
-        InputRefused: not_in_crs if a map cannot be shown in the CRS, mosaic_too_large.
+        InputRefused: not_in_crs if a map cannot be shown in the CRS, mosaic_too_large, maps_far_apart.
     """
     crs = crs or commonest_crs([grid.crs for grid in grids])
     reference = next((grid for grid in grids if grid.crs == crs), None)
@@ -40,7 +42,8 @@ def target_grid(grids: Sequence[Grid], crs: pyproj.CRS | None = None, resolution
     else:
         width = (resolution_m or pixel_side_m(reference or grids[0])) / _metres_per_unit(crs)
         left, height, top = 0.0, -width, 0.0
-    west, south, east, north = _around([_bounds_in(grid, crs, width) for grid in grids])
+    every = [_bounds_in(grid, crs, width) for grid in grids]
+    west, south, east, north = _around(every)
     first_col, end_col = _lines((west - left) / width, (east - left) / width)
     first_row, end_row = _lines((north - top) / height, (south - top) / height)
     rows, cols = end_row - first_row, end_col - first_col
@@ -48,8 +51,21 @@ def target_grid(grids: Sequence[Grid], crs: pyproj.CRS | None = None, resolution
         detail = f"The mosaic would have {rows:,} x {cols:,} pixels, over {MOST_PX:,}."
         hint = "Name a larger resolution_m, or make several surveys of scenes that lie near each other."
         raise InputRefused(Fault("mosaic_too_large", detail, hint, "/resolution_m"))
+    _check_filled(every, rows, cols, abs(width * height))
     placed = Affine(width, 0, left + first_col * width, 0, height, top + first_row * height)
     return Grid(rows, cols, placed, crs)
+
+
+def _check_filled(every: Sequence[Bounds], rows: int, cols: int, pixel: float) -> None:
+    """Raise `InputRefused` with maps_far_apart for a large mosaic that would be empty nearly everywhere.
+
+    every: Bounds of the maps. pixel: Area of a pixel in units of the CRS.
+    """
+    filled_px = sum((right - left) * (top - bottom) for left, bottom, right, top in every) / pixel
+    if rows * cols > MOST_EMPTY_PX and filled_px < LEAST_FILLED * rows * cols:
+        detail = f"The mosaic would have {rows:,} x {cols:,} pixels, and maps on less than 1 % of them."
+        hint = "Make several surveys of scenes that lie near each other, or name a larger resolution_m or another crs."
+        raise InputRefused(Fault("maps_far_apart", detail, hint, "/scenes"))
 
 
 def commonest_crs(every: Sequence[pyproj.CRS]) -> pyproj.CRS:

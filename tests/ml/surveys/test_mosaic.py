@@ -187,6 +187,17 @@ def test_a_mosaic_of_places_far_apart_is_refused_before_it_is_made(tmp_path: Pat
         make_mosaic(near, "newest", CLASSES, tmp_path, resolution_m=0.01)
 
 
+def test_a_large_mosaic_that_would_be_empty_nearly_everywhere_is_refused() -> None:
+    def maps(apart_px: int, size: int) -> list[Grid]:
+        places = [IN_WEST, IN_WEST @ Affine.translation(apart_px, apart_px)]
+        return [Grid(size, size, place, pyproj.CRS(WEST)) for place in places]
+
+    with pytest.raises(InputRefused, match="on less than 1 %"):
+        target_grid(maps(101_000, 64))
+    assert target_grid(maps(101_000, 10_000)).rows == 111_000, "maps lie on 2 % of it"
+    assert target_grid(maps(50_000, 64)).rows == 50_064, "written in minutes"
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
 def test_a_map_that_the_edge_of_a_crs_would_tear_is_refused(crs: str) -> None:
     on_the_date_line = Grid(900, 1200, Affine(10, 0, 380_000, 0, -10, 7_800_000), pyproj.CRS("EPSG:32601"))
