@@ -777,7 +777,32 @@ class Experiment(Work):
         return self.client._send("GET", f"/v1/experiments/{_quoted(self.id)}", params={"f": f}).text
 
 
-class Prediction(Work):
+class _Map(Work):
+    """A map that is drawn on a sheet: that of a prediction, or the mosaic of a survey."""
+
+    def sheet(
+        self,
+        path: str | Path,
+        *,
+        paper: str = "a4",
+        language: str = "en",
+        title: str | None = None,
+        zones: str | None = None,
+    ) -> Path:
+        """Save a map sheet to print: a .pdf or a .png by the name of `path`.
+
+        paper: "a4" or "a3". language: "en" or "zh". title: Of the sheet; by default that of the prediction or survey.
+        zones: Id of a zone set that is drawn, too, with its hectares.
+        """
+        target = Path(path)
+        name = f"sheet{target.suffix.lower()}"
+        answer = self._measured(name, paper=paper, lang=language, title=title or None, zones=zones or None)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(answer.content)
+        return target
+
+
+class Prediction(_Map):
     """The map of one scene, made by one model version, and its job."""
 
     def replay(self) -> "Prediction":
@@ -848,25 +873,6 @@ class Prediction(Work):
         base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
-    def sheet(
-        self,
-        path: str | Path,
-        *,
-        paper: str = "a4",
-        language: str = "en",
-        title: str | None = None,
-        zones: str | None = None,
-    ) -> Path:
-        """Save a map sheet to print: a .pdf or a .png by the name of `path`.
-
-        paper: "a4" or "a3". language: "en" or "zh". title: Of the sheet; by default that of the prediction.
-        zones: Id of a zone set that is drawn, too, with its hectares.
-        """
-        given = {"title": title, "zones": zones}
-        query = {"paper": paper, "lang": language} | {name: value for name, value in given.items() if value}
-        suffix, target = Path(path).suffix.lower(), Path(path)
-        return self.client._download(f"/v1/predictions/{_quoted(self.id)}/sheet{suffix}?{urlencode(query)}", target)
-
     def describe(self, folder: str | Path) -> list[Path]:
         """Save what describes the result into `folder`: its hectares as areas.csv, and its STAC Item as item.json."""
         base, target = f"/v1/predictions/{_quoted(self.id)}", Path(folder)
@@ -880,7 +886,7 @@ class Prediction(Work):
         return link and str(httpx.URL(f"{self.client.url}/").join(link["href"]))
 
 
-class Survey(Work):
+class Survey(_Map):
     """Many scenes as one map, and its job."""
 
     def scenes(self) -> list[Json]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.access import usage
@@ -19,7 +19,7 @@ from app.mapping import predictions, sampled_maps
 from app.mapping.sampled_maps import SampledMap
 from app.requests.mapping import SampleRequest
 from app.services import Services
-from app.tables import Dataset, Sample, Survey, ZoneSet
+from app.tables import Dataset, Sample, SampleAnswer, Survey, ZoneSet
 from ml.faults import Fault
 from ml.geo.grid import far_apart
 from ml.sampling.design import Design, DrawnSample, SamplePoint
@@ -134,6 +134,13 @@ def _map_faults(session: Session, request: SampleRequest) -> Iterator[Fault]:
 def find(session: Session, *, limit: int, token: str | None) -> Page[Sample]:
     """All samples, newest first."""
     return page(session, select(Sample), Sample.created, Sample.id, limit=limit, token=token)
+
+
+def newest_answered(session: Session, map_: str) -> Sample | None:
+    """The newest sample of the map of a prediction or survey that has answers. map_: Id of that."""
+    has_answer = select(SampleAnswer.id).where(SampleAnswer.sample == Sample.id).exists()
+    of_map = or_(Sample.prediction == map_, Sample.survey == map_)
+    return session.scalar(select(Sample).where(of_map, has_answer).order_by(Sample.created.desc(), Sample.id).limit(1))
 
 
 def result(session: Session, sample: Sample) -> tuple[DrawnSample, Sequence[SamplePoint]]:

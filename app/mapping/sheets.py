@@ -1,10 +1,11 @@
-"""Map sheets of predictions, to print.
+"""Map sheets of predictions and surveys, to print.
 
 Import this module only when one is drawn, because importing matplotlib takes seconds.
 """
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -15,17 +16,15 @@ from shapely.geometry import MultiPolygon, shape
 from sqlalchemy.orm import Session
 
 from app.data import scenes
-from app.language.catalogue import chinese
 from app.learning import registry
-from app.mapping import predictions, tiles, zone_areas
+from app.mapping import predictions, sheet_areas, survey_areas, surveys, tiles, zone_areas
 from app.mapping.scene_tiles import Drawing, style_of
 from app.mapping.zones import features
 from app.services import Services
-from app.tables import Prediction
+from app.tables import Prediction, Survey
 from ml.figures import Lang, PageFormat, Paper
-from ml.figures.sheet import AreaLine, Layer, Sheet, Zone, draw_sheet
+from ml.figures.sheet import Layer, Sheet, Zone, draw_sheet
 from ml.figures.style import drawing, render
-from ml.figures.texts import words
 from ml.products.palette import colours_to_show
 from ml.products.scene_picture import Place
 from ml.products.web_grid import WorldBox, lonlat
@@ -40,7 +39,8 @@ _OPACITY = 0.65  # of the map, through which the scene is seen
 class Page:
     """How a sheet is asked for.
 
-    title: None for that of the prediction, or of its scene. zones: Id of a zone set whose areas are known, or None.
+    title: None for that of the prediction or survey, or of its scene. zones: Id of a zone set whose areas are known, or
+    None.
     """
 
     paper: Paper
@@ -62,46 +62,82 @@ def draw(services: Services, id_: str, scene: bytes, place: Place, page: Page) -
     """The sheet of a prediction as a file. scene: The picture of its scene as PNG. place: Where that lies."""
     with Image.open(io.BytesIO(scene), formats=("PNG",)) as picture:
         grey = picture.convert("LA").convert("RGBA")  # the colours of classes are seen on it
-    layers = (Layer(np.asarray(grey), _box(place)), _map(services, id_))
+    layers = (Layer(np.asarray(grey), _box(place)), _map(services, id_, tiles.PREDICTION, _OPACITY))
     with services.database.read() as session:
-        sheet = _sheet(session, predictions.get(session, id_), layers, page)
+        sheet = _of_prediction(session, predictions.get(session, id_), layers, page)
+    return _rendered(services, sheet, page)
+
+
+def draw_survey(services: Services, id_: str, page: Page) -> bytes:
+    """The sheet of a survey as a file: its mosaic on white ground. Raises `NotReady`, and `NotFound` without tiles."""
+    layer = _map(services, id_, tiles.SURVEY)
+    with services.database.read() as session:
+        sheet = _of_survey(session, surveys.get(session, id_), layer, page)
+    return _rendered(services, sheet, page)
+
+
+def _rendered(services: Services, sheet: Sheet, page: Page) -> bytes:
     if page.zones:
-        sheet = replace(sheet, zones=_outlines(services, page.zones, layers[0].box))
+        sheet = replace(sheet, zones=_outlines(services, page.zones, sheet.layers[0].box))
     with drawing():
         return render(draw_sheet(sheet, page.paper, page.lang), page.format, _DPI)
 
 
-def _sheet(session: Session, row: Prediction, layers: tuple[Layer, ...], page: Page) -> Sheet:
+def _of_prediction(session: Session, row: Prediction, layers: tuple[Layer, ...], page: Page) -> Sheet:
     scene = scenes.get(session, row.scene)
-    model = registry.get(session, row.model, str(row.version))
-    test = model.metrics.test
     facts = (
         ("scene", scene.title or scene.id),
         ("acquired", scene.acquired.date().isoformat() if scene.acquired else "–"),
-        ("model", f"{row.model}:{row.version}"),
-        ("test split", f"IoU {test.iou:.3f}, kappa {test.kappa:.3f}" if test and test.iou is not None else "–"),
-        ("mapped on", row.created.date().isoformat()),
     )
-    classes = model.contract.classes
-    colours = ((item.name, colours_to_show(classes)[item.value]) for item in classes)
-    say = words(page.lang)
     by_zone = zone_areas.areas(session, row, page.zones) if page.zones else []
-    areas = (*(it for it in by_zone if it.observed_ha), *predictions.areas(session, row))
-    unobserved = {it.zone for it in by_zone if not it.observed_ha}
-    left_out = [say("unobserved zones", count=len(unobserved))] if unobserved else []
-    whys = dict.fromkeys(it.why for it in areas if it.why)
+    found = sheet_areas.of_map(
+        session, row.id, by_zone, predictions.areas(session, row), page.zones, page.lang, "whole scene"
+    )
     return Sheet(
         title=page.title or row.title or scene.title or scene.id,
-        facts=facts,
+        facts=(*facts, *_facts(session, row), *found.facts),
         layers=layers,
-        legend=[(name, (red, green, blue)) for name, (red, green, blue, alpha) in colours if alpha],
+        legend=_legend(session, row),
         zones=(),
-        areas=[
-            AreaLine(it.name or it.zone or say("whole scene"), it.class_name, it.mapped_ha, it.adjusted_ha, it.ci95_ha)
-            for it in areas
-        ],
-        notes=[*left_out, say("indicative"), *(map(chinese, whys) if page.lang == "zh" else whys)],
+        areas=found.lines,
+        notes=found.notes,
+        sampled=found.sampled,
     )
+
+
+def _of_survey(session: Session, row: Survey, layer: Layer, page: Page) -> Sheet:
+    covered = surveys.covered(session, row.id)
+    days = dict.fromkeys(time.date().isoformat() for time in covered.times if time)
+    by_zone = survey_areas.areas(session, row, page.zones) if page.zones else []
+    found = sheet_areas.of_map(
+        session, row.id, by_zone, surveys.areas(session, row), page.zones, page.lang, "whole survey"
+    )
+    facts = (("scenes", f"{covered.scenes:,}"), ("acquired", " – ".join(days) or "–"))
+    return Sheet(
+        title=page.title or row.title or row.id,
+        facts=(*facts, *_facts(session, row), *found.facts),
+        layers=(layer,),
+        legend=_legend(session, row),
+        zones=(),
+        areas=found.lines,
+        notes=found.notes,
+        sampled=True,
+        ground=shape(covered.footprint),
+    )
+
+
+def _facts(session: Session, row: Prediction | Survey) -> Iterator[tuple[str, str]]:
+    """Yield what a sheet says of the model of a map, and of the day on which it was made."""
+    test = registry.get(session, row.model, str(row.version)).metrics.test
+    yield "model", f"{row.model}:{row.version}"
+    yield "test split", f"IoU {test.iou:.3f}, kappa {test.kappa:.3f}" if test and test.iou is not None else "–"
+    yield "mapped on", row.created.date().isoformat()
+
+
+def _legend(session: Session, row: Prediction | Survey) -> list[tuple[str, tuple[int, int, int]]]:
+    classes = registry.get(session, row.model, str(row.version)).contract.classes
+    colours = ((item.name, colours_to_show(classes)[item.value]) for item in classes)
+    return [(name, (red, green, blue)) for name, (red, green, blue, alpha) in colours if alpha]
 
 
 def _outlines(services: Services, zones: str, box: WorldBox) -> list[Zone]:
@@ -121,12 +157,12 @@ def _outlines(services: Services, zones: str, box: WorldBox) -> list[Zone]:
     return found
 
 
-def _map(services: Services, id_: str) -> Layer:
-    """The map of a prediction, through which the scene below is seen."""
-    shown = tiles.published(services, id_).tiles
-    box = tiles.box(services, id_)
+def _map(services: Services, id_: str, kind: tiles.Kind, opacity: float = 1.0) -> Layer:
+    """The map of a prediction or survey. opacity: Below 1, what lies below the map is seen through it."""
+    shown = tiles.published(services, id_, kind).tiles
+    box = tiles.box(services, id_, kind)
     pixels = preview(shown, PICTURE_PX, box)
-    pixels[..., 3] = (_OPACITY * pixels[..., 3]).round()
+    pixels[..., 3] = (opacity * pixels[..., 3]).round()
     return Layer(pixels, shown.world_box(shown.window(box)))
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Problem, refuse_any
 from app.mapping import changes, estimates, sampled_maps, samples
 from app.mapping.changes import SAME_GROUND, BothSeasons
 from app.mapping.survey_areas import EstimatedChange, Told
-from app.tables import Sample, SampleAnswer, SampleZones, Survey
+from app.tables import Sample, SampleZones, Survey
 from ml.estimation.change import PointChange, change_of_areas
 from ml.estimation.values import Estimate, nothing
 from ml.estimation.zones import MIN_POINTS
@@ -66,7 +65,7 @@ def pair_of(session: Session, survey: Survey, earlier: Survey, named: Named) -> 
     that tell nothing of these surveys.
     """
     if named.later is None and named.earlier is None:
-        found = [_newest_answered(session, each) for each in (earlier, survey)]
+        found = [samples.newest_answered(session, each.id) for each in (earlier, survey)]
         if found[0] is None or found[1] is None:
             return None
         asked = (named.labeller or named.earlier_labeller) is not None
@@ -75,12 +74,6 @@ def pair_of(session: Session, survey: Survey, earlier: Survey, named: Named) -> 
     ids = named.earlier or named.later, named.later or named.earlier
     before, after = (session.get_one(Sample, id_) for id_ in ids)
     return Pair(before, after, named.labeller, named.earlier_labeller)
-
-
-def _newest_answered(session: Session, survey: Survey) -> Sample | None:
-    has_answer = select(SampleAnswer.id).where(SampleAnswer.sample == Sample.id).exists()
-    wanted = select(Sample).where(Sample.survey == survey.id, has_answer)
-    return session.scalar(wanted.order_by(Sample.created.desc(), Sample.id).limit(1))
 
 
 def _faults(session: Session, survey: Survey, earlier: Survey, named: Named) -> Iterator[Fault]:

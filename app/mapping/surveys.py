@@ -1,5 +1,6 @@
 """Surveys: many scenes mapped by one model version, as one mosaic in which each piece of ground counts once."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -299,15 +300,21 @@ def covered(session: Session, id_: str) -> Covered:
 
 
 def box(session: Session, id_: str) -> BBox:
-    """The box of a survey in degrees: west, south, east and north; -180 to 180 if it crosses the date line."""
+    """The box of a survey in degrees: west, south, east and north; west is larger than east across the date line."""
     return _box([member.scene for member in members(session, id_)])
 
 
 def _box(every: Sequence[Scene]) -> BBox:
-    boxes = [scene.info.bbox for scene in every]
-    west, south, east, north = zip(*boxes, strict=True)
-    across = any(left > right for left, _, right, _ in boxes)
-    return (-180.0 if across else min(west), min(south), 180.0 if across else max(east), max(north))
+    """The box around scenes that leaves out the widest part of the Earth in which none lies."""
+    boxes = sorted(scene.info.bbox for scene in every)
+    _, south, _, north = zip(*boxes, strict=True)
+    reach, gaps = -math.inf, []  # gaps: how wide each is, where it begins, and where it ends
+    for (west, _, east, _), following in zip(boxes, [*boxes[1:], boxes[0]], strict=True):
+        reach = max(reach, east + 360 * (east < west))
+        gaps.append((following[0] + 360 * (following is boxes[0]) - reach, reach, following[0]))
+    width, end, begin = max(gaps)
+    around = (begin, end - 360 * (end > 180)) if width > 0 else (-180.0, 180.0)
+    return (around[0], min(south), around[1], max(north))
 
 
 def footprint(session: Session, id_: str) -> dict[str, object]:

@@ -12,7 +12,8 @@ import numpy as np
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path as MatplotlibPath
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
@@ -52,7 +53,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class AreaLine:
-    """Hectares of a class in a zone, or in the whole scene. ci95_ha: None if there is no interval."""
+    """Hectares of a class in a zone, or in the whole map. ci95_ha: None if there is no interval."""
 
     zone: str
     class_name: str
@@ -67,6 +68,8 @@ class Sheet:
 
     facts: Words of `ml.figures.texts` with their values, like ("model", "cane:3"). layers: From the lowest one to the
     uppermost; the lowest fills the map. legend: Names and colours of classes. notes: Sentences below the table.
+    sampled: Whether estimates, if there are any, come from a sample, and not from the errors of the model. ground: The
+    outline of what was mapped, in longitudes and latitudes, if no layer shows it: it is white, and all else is grey.
     """
 
     title: str
@@ -76,6 +79,8 @@ class Sheet:
     zones: Sequence[Zone]
     areas: Sequence[AreaLine]
     notes: Sequence[str] = ()
+    sampled: bool = False
+    ground: BaseGeometry | None = None
 
 
 def draw_sheet(sheet: Sheet, paper: Paper, lang: Lang) -> Figure:
@@ -100,6 +105,8 @@ def draw_sheet(sheet: Sheet, paper: Paper, lang: Lang) -> Figure:
 def _draw_map(axes: Axes, sheet: Sheet) -> None:
     box = sheet.layers[0].box
     axes.set_facecolor("0.93")
+    if sheet.ground is not None:
+        _draw_ground(axes, sheet.ground, box)
     for layer in sheet.layers:
         extent = (layer.box.west, layer.box.east, layer.box.south, layer.box.north)
         axes.imshow(layer.pixels, extent=extent, interpolation="nearest")
@@ -120,9 +127,23 @@ def _draw_map(axes: Axes, sheet: Sheet) -> None:
     )
 
 
+def _draw_ground(axes: Axes, ground: BaseGeometry, box: WorldBox) -> None:
+    """Fill the outline of what was mapped, below all layers."""
+    for part in shapely.get_parts(_placed(ground, box)):
+        rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(part)]
+        path = MatplotlibPath.make_compound_path(*(MatplotlibPath(ring, closed=True) for ring in rings))
+        axes.add_patch(PathPatch(path, facecolor="white", edgecolor="0.6", linewidth=0.5, zorder=-1))
+
+
+def _placed(outline: BaseGeometry, box: WorldBox) -> BaseGeometry:
+    """An outline in longitudes and latitudes as one in the square world, beside a box."""
+    found: BaseGeometry = shapely.transform(outline, lambda lonlats: _beside(np.column_stack(world(lonlats)), box))
+    return found
+
+
 def _draw_zone(axes: Axes, zone: Zone, box: WorldBox) -> None:
     """Draw the outline of a zone, and its label in the part of it that the sheet shows."""
-    outline = shapely.transform(zone.outline, lambda lonlats: _beside(np.column_stack(world(lonlats)), box))
+    outline = _placed(zone.outline, box)
     shown = shapely.box(box.west, box.north, box.east, box.south)
     for ring in shapely.get_rings(shapely.get_parts(outline)):
         x, y = shapely.get_coordinates(ring).T
@@ -184,7 +205,8 @@ def _fill(column: "_Column", sheet: Sheet, rows: int, lang: Lang) -> None:
     say = words(lang)
     column.write([f"{say(word)}: {value}" for word, value in sheet.facts], 9)
     column.legend(sheet.legend)
-    head = [say(word) for word in ("zone", "class", "mapped ha", "mapped mu", "estimated ha", "ci95 ha")]
+    estimated = "sampled ha" if sheet.sampled else "estimated ha"
+    head = [say(word) for word in ("zone", "class", "mapped ha", "mapped mu", estimated, "ci95 ha")]
     column.table(head, [list(_cells(line)) for line in sheet.areas[:rows]])
     left_out = len(sheet.areas) - rows
     notes = [*([say("more rows", count=left_out)] if left_out > 0 else []), *sheet.notes]

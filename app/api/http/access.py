@@ -45,7 +45,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
         *("get_figure", "list_models", "get_model", "get_version", "get_bundle", "get_onnx", "get_alias"),
         *("list_samples", "get_sample", "get_points", "get_chip", "get_answers", "get_estimates"),
         *("list_surveys", "get_survey", "get_survey_scenes", "get_survey_areas", "get_survey_change"),
-        *("get_survey_file", "get_survey_tile", "get_survey_tilejson", "get_survey_preview"),
+        *("get_survey_file", "get_survey_tile", "get_survey_tilejson", "get_survey_preview", "get_survey_sheet"),
         "get_change",
         *("list_evaluations", "get_evaluation", "list_schedules", "get_schedule", "list_runs", "get_run"),
         *("get_stac", "get_stac_conformance", "list_collections", "get_collection", "list_collection_items"),
