@@ -873,6 +873,14 @@ class Prediction(_Map):
         base = f"/v1/predictions/{_quoted(self.id)}"
         return [self.client._download(f"{base}/{name}", Path(folder) / name) for name in wanted]
 
+    def polygons(self, path: str | Path, zones: str) -> Path:
+        """Save the polygons, cut at the borders of zones, with the zone of each: a .geojson or .gpkg by its name.
+
+        zones: Id of a zone set.
+        """
+        name = f"zoned-polygons{Path(path).suffix.lower()}?{urlencode({'zones': zones})}"
+        return self.client._download(f"/v1/predictions/{_quoted(self.id)}/{name}", Path(path))
+
     def describe(self, folder: str | Path) -> list[Path]:
         """Save what describes the result into `folder`: its hectares as areas.csv, and its STAC Item as item.json."""
         base, target = f"/v1/predictions/{_quoted(self.id)}", Path(folder)

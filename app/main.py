@@ -40,6 +40,7 @@ from app.api import (
     trainings,
     uploads,
     webhooks,
+    zoned_polygons,
     zones,
 )
 from app.api.http import access, body_limits, callers, copies, cors, heads, languages, limits, problems, request_log
@@ -114,7 +115,20 @@ def _routes() -> tuple[BaseRoute, ...]:
     # before predictions, whose `/{id}/{product}` would also match tilejson.json and preview.png.
     modules = (
         *(jobs, uploads, scenes, scene_tiles, labels, datasets, trainings, experiments, figures, models, evaluations),
-        *(schedules, stac, tiles, sheets, predictions, survey_tiles, surveys, samples, estimates, zones, processes),
+        *(
+            schedules,
+            stac,
+            tiles,
+            sheets,
+            zoned_polygons,
+            predictions,
+            survey_tiles,
+            surveys,
+            samples,
+            estimates,
+            zones,
+            processes,
+        ),
         *(keys, audit),
         *(tenants, signed_urls, webhooks, health, home),
     )

@@ -28,6 +28,7 @@ from app.inspection.limits import Limit, Limits
 from app.inspection.server import ENDED, SECONDS
 from app.inspection.tasks import (
     CopyMade,
+    CutPolygons,
     DrawnPicture,
     DrawScene,
     InspectCheckpoint,
@@ -46,6 +47,7 @@ from ml.contract import ClassDef
 from ml.faults import Fault, InputRefused
 from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport
+from ml.products.zoned_polygons import ZonedPolygons
 from ml.scenes.inspect import SceneInfo
 from ml.surveys.change import Transitions
 from ml.zones.areas import ClassesByZone
@@ -182,6 +184,22 @@ class Inspector:
     def zone_areas(self, path: Path, options: ZoneOptions, map_: Path, limits: Limits) -> ClassesByZone:
         """Measure the classes of a map in each zone of a layer, as `ml.zones.areas.classes_by_zone` does."""
         return self._do(MeasureZones(path=path, options=options, map=map_), ClassesByZone, limits)
+
+    def zoned_polygons(
+        self,
+        path: Path,
+        options: ZoneOptions,
+        map_: tuple[Path, Path],
+        classes: tuple[ClassDef, ...],
+        out: Path,
+        limits: Limits,
+    ) -> ZonedPolygons:
+        """Cut polygons at the borders of zones, as `ml.products.zoned_polygons.write_zoned_polygons` does.
+
+        map_: The class map, and the GeoPackage of its polygons. out: In an empty folder.
+        """
+        task = CutPolygons(path=path, options=options, map=map_[0], polygons=map_[1], classes=classes, out=out)
+        return self._do(task, ZonedPolygons, limits.model_copy(update={"disk_bytes": FEATURES_BYTES}))
 
     def transitions(
         self,

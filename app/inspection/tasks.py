@@ -17,6 +17,7 @@ from ml.labels.classes import LabelOptions
 from ml.labels.inspect import LabelReport, inspect_labels
 from ml.products.cog import is_cog, to_cog
 from ml.products.scene_picture import Place, Range, SceneFile, Style, draw
+from ml.products.zoned_polygons import ZonedPolygons, write_zoned_polygons
 from ml.scenes.inspect import SceneInfo, inspect_scene
 from ml.surveys.change import Transitions, transitions
 from ml.zones.areas import ClassesByZone, classes_by_zone
@@ -108,6 +109,22 @@ class LocatePixels(Frozen):
         return pixels_by_zone(self.map, Zones(self.path, self.options), self.rows, self.cols)
 
 
+class CutPolygons(Frozen):
+    """Cut the polygons of the map `map` at the borders of the zones of the layer `path`, and write them to `out`."""
+
+    kind: Literal["zoned polygons"] = "zoned polygons"
+    path: Path
+    options: ZoneOptions
+    map: Path
+    polygons: Path
+    classes: tuple[ClassDef, ...]
+    out: Path
+
+    def do(self) -> ZonedPolygons:
+        """Do the task."""
+        return write_zoned_polygons(self.polygons, self.map, self.classes, Zones(self.path, self.options), self.out)
+
+
 class InspectCheckpoint(Frozen):
     """Check the checkpoint `path` and read its header."""
 
@@ -191,6 +208,7 @@ Task = (
     | MeasureZones
     | MeasureChange
     | LocatePixels
+    | CutPolygons
     | InspectCheckpoint
     | MakeCog
     | DrawScene
@@ -209,6 +227,8 @@ class Order(Frozen):
         match self.task:
             case MeasureZones(path=path, map=map_) | LocatePixels(path=path, map=map_):
                 return path, map_
+            case CutPolygons(path=path, map=map_, polygons=polygons):
+                return path, map_, polygons
             case MeasureChange(path=path, later=later, zones=zones):
                 return path, later, *(zones[:1] if zones else ())
         return (self.task.path,)
@@ -216,4 +236,4 @@ class Order(Frozen):
     @property
     def writable(self) -> tuple[Path, ...]:
         """The folders that the task may write to."""
-        return (self.task.out.parent,) if isinstance(self.task, MakeCog | InspectZones) else ()
+        return (self.task.out.parent,) if isinstance(self.task, MakeCog | InspectZones | CutPolygons) else ()

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +38,8 @@ _ROUNDED_PX = 5e-4  # share of a fine pixel's side by which a corner may move
 _EARTH_M = 6_378_137
 _PROBABILITY_DECIMALS = 4  # a probability byte is a 250th
 _LAYER = "classes"
+_HEADER_BYTES = 8 + 4 * 8  # of the geometries that `_blob` makes
+_AT_ONCE = 4096
 LAST_CHANGE = "2000-01-01T00:00:00.000Z"
 _STYLES = """
 CREATE TABLE layer_styles (
@@ -49,6 +51,7 @@ CREATE TABLE layer_styles (
 _OWN_SRS = 100_000  # for a CRS that no authority has numbered
 
 Write = Callable[[Patches], None]
+ZoneNames = Sequence[tuple[str, str | None]]  # code and name of each zone
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,13 @@ def write_polygons(
     """
     with open_raster(classes) as dataset:
         grid = grid_of(dataset)
-    name_of = {item.value: item.name for item in names}
     values = traced_values(names)
     exact: AbstractContextManager[Simplify] = nullcontext(lambda geometries: geometries)
     count, area_ha, left_out_ha = np.zeros(256, np.int64), np.zeros(256), np.zeros(256)
     with (
         simplification(classes, values, simplify_m, tick) if simplify_m else exact as simplify,
-        _geojson(geojson, grid, name_of) as to_geojson,
-        _gpkg(geopackage, grid, names) as to_geopackage,
+        geojson_file(geojson, grid, names) as to_geojson,
+        gpkg_file(geopackage, grid, names) as to_geopackage,
     ):
         for some in patches(classes, values, tick):
             large = some.areas_ha >= min_area_ha
@@ -108,11 +110,13 @@ def write_polygons(
 
 
 @contextmanager
-def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Write]:
+def geojson_file(path: Path, grid: Grid, names: Sequence[ClassDef], zones: ZoneNames | None = None) -> Iterator[Write]:
     """Write GeoJSON: features in degrees of WGS 84, one on each line, rings by the right-hand rule (RFC 7946).
 
-    A polygon that crosses the date line is written as a MultiPolygon that is cut there.
+    A polygon that crosses the date line is written as a MultiPolygon that is cut there. zones: Of the patches, if they
+    were cut at their borders: then features have the attributes `zone` and `zone_name`.
     """
+    name_of = {item.value: item.name for item in names}
     outlines = _Outlines(grid)
     # a pixel of ten metres has 0.01 ha; areas of smaller ones need more decimals
     area_decimals = max(6, ceil(8 - 2 * log10(pixel_side_m(grid))))
@@ -123,9 +127,10 @@ def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Wri
             nonlocal separator
             written = shapely.to_geojson(outlines.in_degrees(some.geometries))
             areas_ha = some.areas_ha.round(area_decimals).tolist()
-            columns = some.values.tolist(), areas_ha, _probabilities(some), written
-            for value, area_ha, probability, outline in zip(*columns, strict=True):
+            columns = some.values.tolist(), areas_ha, _probabilities(some), _zone_attributes(some, zones), written
+            for value, area_ha, probability, of_zone, outline in zip(*columns, strict=True):
                 attributes = {"class": value, "name": name_of[value], "area_ha": area_ha, "probability": probability}
+                attributes |= of_zone
                 known = json.dumps(attributes, ensure_ascii=False)
                 file.write(f'{separator}{{"type": "Feature", "properties": {known}, "geometry": {outline}}}')
                 separator = ",\n"
@@ -133,6 +138,14 @@ def _geojson(path: Path, grid: Grid, name_of: Mapping[int, str]) -> Iterator[Wri
         file.write('{"type": "FeatureCollection", "features": [')
         yield write
         file.write("\n]}\n")
+
+
+def _zone_attributes(some: Patches, zones: ZoneNames | None) -> list[dict[str, str | None]]:
+    """Code and name of the zone of each patch, None for one that lies in none; nothing without zones."""
+    if zones is None or some.zones is None:
+        return [{} for _ in some.values]
+    found = (zones[number] if number >= 0 else (None, None) for number in some.zones.tolist())
+    return [{"zone": code, "zone_name": name} for code, name in found]
 
 
 def _probabilities(some: Patches) -> list[float | None]:
@@ -188,17 +201,23 @@ def _filled(ring: LinearRing) -> Polygon:
 
 
 @contextmanager
-def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
-    """Write a GeoPackage: features in the CRS of the map, with the extent of the map and a style for QGIS."""
+def gpkg_file(path: Path, grid: Grid, names: Sequence[ClassDef], zones: ZoneNames | None = None) -> Iterator[Write]:
+    """Write a GeoPackage: features in the CRS of the map, with the extent of the map and a style for QGIS.
+
+    zones: As for `geojson_file`.
+    """
     name_of = {item.value: item.name for item in names}
     path.unlink(missing_ok=True)  # an attempt that was killed may have left it
     package = NewGeoPackage.create(path)
     kinds = {"class": FieldType.integer, "name": FieldType.text}
     kinds |= {"area_ha": FieldType.double, "probability": FieldType.double}
+    if zones is not None:
+        kinds |= {"zone": FieldType.text, "zone_name": FieldType.text}
     fields = [Field(name, kind) for name, kind in kinds.items()]
     system = spatial_reference(grid.crs)
     layer = package.create_feature_class(_LAYER, system, shape_type=ShapeType.polygon, fields=fields)
-    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, {', '.join(kinds)}) VALUES (?, ?, ?, ?, ?)"
+    places = ", ".join("?" * (1 + len(kinds)))
+    insert = f"INSERT INTO {layer.escaped_name} (SHAPE, {', '.join(kinds)}) VALUES ({places})"
     # otherwise SQLite opens a temporary file, in the folder that TMPDIR named when the process first used SQLite: the
     # sandbox of a job forbids it
     package.connection.execute("PRAGMA temp_store = MEMORY")
@@ -209,7 +228,9 @@ def _gpkg(path: Path, grid: Grid, names: Sequence[ClassDef]) -> Iterator[Write]:
             blobs = map(_blob, wkb, bounds, repeat(system.srs_id))
             values = some.values.tolist()
             columns = values, map(name_of.get, values), some.areas_ha.tolist(), _probabilities(some)
-            connection.executemany(insert, zip(blobs, *columns, strict=True))
+            of_zones = [tuple(each.values()) for each in _zone_attributes(some, zones)]
+            rows = zip(zip(blobs, *columns, strict=True), of_zones, strict=True)
+            connection.executemany(insert, (row + of_zone for row, of_zone in rows))
 
         yield write
         connection.execute("UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ?", grid.bounds)
@@ -239,6 +260,21 @@ def _add_style(connection: sqlite3.Connection, qml: str) -> None:
     )
     contents = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', ?)"
     connection.execute(contents, ("layer_styles",))
+
+
+def read_gpkg(path: Path) -> Iterator[Patches]:
+    """Yield the patches of a GeoPackage that `write_polygons` has written, some thousands at once."""
+    columns = "SHAPE, class, area_ha, probability"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        cursor = connection.execute(f"SELECT {columns} FROM {_LAYER} ORDER BY rowid")
+        while rows := cursor.fetchmany(_AT_ONCE):
+            shapes, values, areas_ha, probabilities = zip(*rows, strict=True)
+            yield Patches(
+                geometries=np.asarray(shapely.from_wkb([shape[_HEADER_BYTES:] for shape in shapes]), dtype=object),
+                values=np.array(values, np.uint8),
+                areas_ha=np.array(areas_ha, np.float64),
+                probabilities=np.array([np.nan if each is None else each for each in probabilities], np.float64),
+            )
 
 
 def _blob(wkb: bytes, bounds: Sequence[float], srs_id: int) -> bytes:

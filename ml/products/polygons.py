@@ -35,12 +35,14 @@ class Patches:
 
     geometries: Polygons in the CRS of the map. values: Class value of each patch. areas_ha: Geodesic areas in hectares.
     probabilities: Mean probability of its class in each patch, 0 to 1; NaN where it is not known.
+    zones: Number of the zone in which each lies, -1 for none; None if they were not cut at the borders of zones.
     """
 
     geometries: NDArray[np.object_]
     values: NDArray[np.uint8]
     areas_ha: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    zones: NDArray[np.int64] | None = None
 
     def chosen(self, which: NDArray[np.bool_]) -> "Patches":
         """Those of the patches for which `which`, shape (n,), is true."""

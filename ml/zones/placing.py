@@ -22,6 +22,11 @@ Geometries = NDArray[np.object_]
 
 def outlines_on(zones: Polygons, grid: Grid) -> dict[int, Outline]:
     """The outlines of the zones near a grid, in its pixels, by the number of the zone."""
+    return {number: outline_of(pieces.tolist()) for number, pieces in pieces_on(zones, grid).items()}
+
+
+def pieces_on(zones: Polygons, grid: Grid) -> dict[int, Geometries]:
+    """The polygons that make up the zones near a grid, in its pixels, by the number of the zone."""
     there = operation(zones.crs, grid.crs, zones.box).transformer
     turn = full_turn(grid.crs)
     numbers, geometries = _near(zones, grid)
@@ -36,8 +41,7 @@ def outlines_on(zones: Polygons, grid: Grid) -> dict[int, Outline]:
     def to_pixels(xy: np.ndarray) -> np.ndarray:
         return np.column_stack(grid.pixels(*xy.T))
 
-    in_pixels = {number: shapely.transform(np.array(found), to_pixels) for number, found in pieces.items() if found}
-    return {number: outline_of(found.tolist()) for number, found in in_pixels.items()}
+    return {number: shapely.transform(np.array(found), to_pixels) for number, found in pieces.items() if found}
 
 
 def _near(zones: Polygons, grid: Grid) -> tuple[np.ndarray, Geometries]:

@@ -57,6 +57,7 @@ NEEDED: dict[Needed, tuple[str, ...]] = {
             "get_areas",
             "get_product",
             "get_sheet",
+            "get_zoned_polygons",
             "home",
             "get_landing",
             "whoami",

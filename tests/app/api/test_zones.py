@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from app.services import Services
 from app.settings import Settings
 from app.tables import ZoneAreas
-from tests.app.api.conftest import put
+from tests.app.api.conftest import Perform, put
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_tus import PIECE, metadata
 
@@ -278,3 +278,34 @@ def test_an_upload_in_pieces_becomes_zones(http: httpx.Client, counties: Path) -
     assert (made.status_code, made.headers["content-location"]) == (201, "/v1/zones/counties")
     form = http.post("/v1/zones", data=FIELDS, files={"file": ("县.geojson", content)})
     assert form.status_code == 201 and form.json()["title"] == "县.geojson"
+
+
+def test_polygons_are_cut_at_the_borders_of_zones_and_add_up(
+    http: httpx.Client, do: Perform, counties: Path, tmp_path: Path
+) -> None:
+    assert put(http, "/v1/zones/counties", counties, **FIELDS).status_code == 201
+    config = {"outputs": ["classes", "polygons"], "mmu_ha": 0, "min_area_ha": 0, "simplify_m": None, "threshold": 0.55}
+    id_ = http.post("/v1/predictions", json={"scene": "s2", "model": "cane:1", "config": config}).json()["id"]
+    path = f"/v1/predictions/{id_}/zoned-polygons"
+    assert_problem(http.get(f"{path}.gpkg?zones=counties"), 404)
+    do(id_)
+    answers = {f: http.get(f"{path}.{f}", params={"zones": "counties"}) for f in ("gpkg", "geojson")}
+    assert [answer.status_code for answer in answers.values()] == [200, 200], answers["gpkg"].text
+    assert "counties-polygons.gpkg" in answers["gpkg"].headers["content-disposition"]
+    (tmp_path / "cut.gpkg").write_bytes(answers["gpkg"].content)
+    table = pyogrio.raw.read(tmp_path / "cut.gpkg", layer="classes")
+    columns = dict(zip(table[0]["fields"], table[3], strict=True))
+    features = answers["geojson"].json()["features"]
+    in_geojson = [each["properties"] for each in features]
+    assert sorted(columns["area_ha"]) == pytest.approx(sorted(each["area_ha"] for each in in_geojson), abs=1e-6)
+    mapped = {row["zone"]: row["mapped_ha"] for row in areas(http, id_, zones="counties") if row["mapped_ha"]}
+    assert mapped and set(mapped) == {each["zone"] for each in in_geojson}
+    for code, mapped_ha in mapped.items():
+        found = sum(each["area_ha"] for each in in_geojson if each["zone"] == code)
+        assert found == pytest.approx(mapped_ha, abs=1e-4), code
+    assert {each["zone_name"] for each in in_geojson if each["zone"] == "450102"} <= {"武鸣区"}
+    assert assert_problem(http.get(f"{path}.gpkg?zones=none"), 422)["type"] == "unknown-zones"
+    assert_problem(http.get(f"{path}.gpkg"), 422)
+    plain = http.get("/v1/predictions").json()["features"][-1]["id"]
+    with_hint = http.get(f"/v1/predictions/{plain}/zoned-polygons.shp", params={"zones": "counties"})
+    assert with_hint.status_code == 422
