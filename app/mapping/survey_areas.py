@@ -67,7 +67,7 @@ def task(services: Services, survey: str, name: str) -> zone_areas.Task | None:
 
 def areas(session: Session, survey: Survey, name: str) -> list[Areas]:
     """The areas of each zone, by class, once they were measured. Raises `NotFound`."""
-    found, classes = zone_areas.measured(session, SurveyZoneAreas, survey.id, name)
+    found, classes = zone_areas.measured(session, session.get(SurveyZoneAreas, (survey.id, name)), name)
     return zone_areas.rows(found, classes, surveys.classes_of(session, survey), surveys.NO_ESTIMATE)
 
 

@@ -116,20 +116,17 @@ def record(services: Services, row: Base, used: ZoneSet | None) -> None:
 
 def areas(session: Session, prediction: Prediction, name: str) -> list[Areas]:
     """The areas of each zone, by class, once they were measured. Raises `NotFound`."""
-    found, classes = measured(session, ZoneAreas, prediction.id, name)
+    found, classes = measured(session, session.get(ZoneAreas, (prediction.id, name)), name)
     model = registry.get(session, prediction.model, str(prediction.version))
     level = prediction.areas.applicability.level if prediction.areas else None
     return rows(found, classes, model.contract.classes, NO_ESTIMATE, level)
 
 
 def measured(
-    session: Session, table: type[ZoneAreas] | type[SurveyZoneAreas], map_: str, name: str
+    session: Session, row: ZoneAreas | SurveyZoneAreas | None, name: str
 ) -> tuple[Sequence[Zone], ClassesByZone]:
-    """The zones of a set, and what a map has in each, once that was measured. Raises `NotFound`.
-
-    table: In which it is recorded. map_: Id of the prediction or survey.
-    """
-    found, row = zones.get(session, name), session.get(table, (map_, name))
+    """The zones of a set, and what a map has in each. row: What was measured. Raises `NotFound` if it is not there."""
+    found = zones.get(session, name)
     if row is None:  # one of both was deleted a moment ago
         raise NotFound("zone set", name)
     return found.zones, row.classes
