@@ -284,7 +284,7 @@ def test_polygons_are_cut_at_the_borders_of_zones_and_add_up(
     http: httpx.Client, do: Perform, counties: Path, tmp_path: Path
 ) -> None:
     assert put(http, "/v1/zones/counties", counties, **FIELDS).status_code == 201
-    config = {"outputs": ["classes", "polygons"], "mmu_ha": 0, "min_area_ha": 0, "simplify_m": None, "threshold": 0.55}
+    config = {"outputs": ["classes", "polygons"], "mmu_ha": 0, "min_area_ha": 0, "simplify_m": None, "threshold": 0.01}
     id_ = http.post("/v1/predictions", json={"scene": "s2", "model": "cane:1", "config": config}).json()["id"]
     path = f"/v1/predictions/{id_}/zoned-polygons"
     assert_problem(http.get(f"{path}.gpkg?zones=counties"), 404)
