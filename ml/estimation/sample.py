@@ -1,8 +1,8 @@
 """A probability sample of a map, and the variance of the totals that are estimated from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +105,10 @@ class Sample:
         numbers, there = np.flatnonzero(which), which[self.points.stratum]
         units = None if self.strata.units is None else self.strata.units[numbers]
         strata = Strata(tuple(self.strata.names[each] for each in numbers), self.strata.area_ha[numbers], units)
-        points = self.points
-        zone, cluster = (None if column is None else column[there] for column in (points.zone, points.cluster))
-        stratum = np.searchsorted(numbers, points.stratum[there])
-        return Sample(
-            self.design, strata, Points(stratum, points.mapped[there], points.reference[there], zone, cluster)
-        ), there
+        columns = {each.name: getattr(self.points, each.name) for each in fields(Points)}
+        chosen: dict[str, Any] = {name: None if each is None else each[there] for name, each in columns.items()}
+        chosen["stratum"] = np.searchsorted(numbers, chosen["stratum"])
+        return Sample(self.design, strata, Points(**chosen)), there
 
     @property
     def why_not(self) -> str | None:

@@ -114,6 +114,18 @@ def test_a_zone_with_strata_of_its_own_has_their_estimate() -> None:
     assert sum(whole) == pytest.approx(estimate(sample, 2).rows[1].area.value)
 
 
+def test_zones_with_strata_of_their_own_add_up_to_the_whole_if_pixels_differ_in_size() -> None:
+    sample, zones = by_zone()
+    size = np.random.default_rng(1).uniform(0.5, 1.5, len(sample.points.stratum))
+    sized = replace(sample, points=replace(sample.points, size=size))
+    found = estimate(sized, 2, zones=zones).rows
+    (whole,) = [row.area.value for row in found if row.zone is None and row.class_index == 1]
+    of_zones = [row.area.value for row in found if row.zone is not None and row.class_index == 1]
+    assert sum(value or 0 for value in of_zones) == pytest.approx(whole, rel=1e-12)
+    plain = estimate(sample, 2, zones=zones).rows
+    assert whole != pytest.approx([row.area.value for row in plain if row.zone is None][1], rel=1e-3)
+
+
 def test_a_zone_without_answers_leaves_the_others_their_estimates() -> None:
     sample, zones = by_zone()
     first = sample.points.stratum < 2
