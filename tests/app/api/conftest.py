@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ from fastapi import FastAPI
 from structlog.stdlib import ProcessorFormatter
 
 from app.api.http.connections import BoundedProtocol
+from app.core import tenancy
 from app.core.db import migrate
-from app.jobs import lifecycle
+from app.jobs import claims, lifecycle
 from app.jobs.kinds import KINDS
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from tests import servers
 from tests.ml.conftest import MakeScene, make_scene, write_scene
-from worker.supervisor import perform
+from worker import attempt
+from worker.context import JobContext
 
 __all__ = ["make_scene"]
 Perform = Callable[[str], None]
@@ -46,7 +49,7 @@ TINY = {
 }
 
 # Limits low enough for tests to reach. The rounds of a server take as much computing as a request or two.
-SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 1.0}
+SMALL = {"upload_limit_bytes": 2_000_000, "upload_idle_s": 1.0, "sweep_s": 1.0, "lease_s": 600}
 DATASET = "gx:1"
 TRUTH = np.zeros((1, 64, 64), np.uint8)  # labels for `pixels`: the left half is class 1, and the last row is unlabelled
 TRUTH[:, :, :32], TRUTH[:, -1] = 1, 255
@@ -131,15 +134,24 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def do(services: Services) -> Perform:
-    """A function that does one job as a worker would, in this process."""
+    """A function that does one job as the process of a worker does, in this process."""
     return partial(do_as_worker, services)
 
 
 def do_as_worker(services: Services, job_id: str) -> None:
-    """Do the job `job_id` as a worker would, until it has ended."""
+    """Do the job that waits longest in the queue of `job_id`, as the process of a worker does, in this process.
+
+    To fork a process for it takes longer than such a small job. `furnish` has a job of each kind done in one.
+    """
     with services.database.read() as session:
-        kind = lifecycle.get(session, job_id).kind
-    perform(services, KINDS[kind].queue, threading.Event())
+        queue = KINDS[lifecycle.get(session, job_id).kind].queue
+    with tenancy.acting_for(tenancy.ALL), services.database.write() as session:
+        claim = claims.claim_waiting(session, queue)
+    if claim is None:
+        return
+    supervisor, connection = Pipe()  # nobody reads the few reports of progress
+    with supervisor, connection, tenancy.acting_for(claim.tenant):
+        attempt.work(services, JobContext(services.database, claim.in_its_scope(), connection))
 
 
 @pytest.fixture
@@ -234,7 +246,7 @@ def trained_postgresql(prepared_postgresql: Settings, tmp_path_factory: pytest.T
 
 def on(database_url: str) -> Settings:
     """Settings of a service without data on this database."""
-    plain = Settings(data_dir=Path("none-yet"), database_url=database_url, lease_s=10, retry_pauses_s="0")
+    plain = Settings(data_dir=Path("none-yet"), database_url=database_url, retry_pauses_s="0")
     return plain.model_copy(update=SMALL)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import Pipe
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,17 @@ import rasterio
 from PIL import Image
 from sqlalchemy import func, select
 
-from app.jobs import claims, lifecycle
-from app.jobs.kinds import KINDS
 from app.services import Services
 from app.storage import new_place
 from app.tables import Job, ModelVersion, Prediction, Sample, SampleAnswer
 from ml.evaluation.metrics import Metrics
 from ml.products.write import class_areas_ha
 from ml.sampling.chip import GAP_PX, SIDE_PX
-from tests.app.api.conftest import TRUTH, Perform, copy_of_service, serving
+from tests.app.api.conftest import TRUTH, Perform, copy_of_service, do_as_worker, serving
 from tests.app.api.test_models import bundle as bundle
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_titles import assert_changes
 from tests.ml.sampling.maps import with_errors, write_map
-from worker import attempt
-from worker.context import JobContext
 
 NAMES = ("other", "sugarcane")
 MAP = "classes.tif"
@@ -58,18 +54,7 @@ def http(services: Services) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def do(services: Services) -> Perform:
     """A function that does one job as the process of a worker does, in this process."""
-
-    def work(job_id: str) -> None:
-        with services.database.read() as session:
-            queue = KINDS[lifecycle.get(session, job_id).kind].queue
-        with services.database.write() as session:
-            claim = claims.claim_waiting(session, queue)
-        assert claim and claim.job_id == job_id
-        theirs, ours = Pipe()
-        attempt.work(services, JobContext(services.database, claim, ours))
-        theirs.close()
-
-    return work
+    return partial(do_as_worker, services)
 
 
 @pytest.fixture(scope="module")
