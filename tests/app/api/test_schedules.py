@@ -23,8 +23,8 @@ def settings(prepared: Settings) -> Settings:
 
 
 def eventually(http: httpx.Client, run: str, *statuses: str) -> dict[str, Any]:
-    """The document of a run as soon as it has one of the statuses, within 20 s."""
-    deadline = time.monotonic() + 20
+    """The document of a run as soon as it has one of the statuses, within a minute."""
+    deadline = time.monotonic() + 60
     while True:
         document: dict[str, Any] = http.get(f"{URL}/runs/{run}").json()
         if document["status"] in statuses:
