@@ -52,7 +52,8 @@ RECIPES: Mapping[str, Recipe] = {  # the first one is what the others are compar
     "homogenised, radiometry, averaged": Recipe(
         "robust", {"optimizer": ADAMW, "augment": RADIOMETRY, "keep": "averaged"}
     ),
-    "robust": Recipe("robust", {"preset": "robust-1"}),
+    "robust": Recipe(None, {"preset": "robust-1"}),
+    "homogenised, robust": Recipe("robust", {"preset": "robust-1"}),
 }
 
 

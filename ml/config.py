@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ml.faults import Fault
 from ml.frozen import Frozen
-from ml.presets import HOMOGENISED, Preset, expanded
+from ml.presets import Preset, expanded
 from ml.text import alike
 
 Augmentation = Literal["crop", "flip", "rotate", "translate", "scale", "affine", "noise", "colour_jitter", "radiometry"]
@@ -263,11 +263,9 @@ class TrainConfig(Frozen):
             detail = f"The labels name no pixel {', '.join(unknown)}."
             yield Fault("unknown_reference", detail, f"They name {known}.", "/config/hard_negatives")
 
-    def warnings(self, *, homogenised: bool) -> tuple[str, ...]:
-        """Warnings about settings that are allowed but unwise. homogenised: Whether the scenes are."""
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about settings that are allowed but unwise."""
         found = []
-        if self.preset in HOMOGENISED and not homogenised:
-            found.append(f"preset {self.preset} is for homogenised scenes: make the dataset with homogenise robust.")
         if "colour_jitter" in self.augment:
             found.append("colour_jitter changes the colours that tell crops apart: the paper found that it hurts.")
         if self.precision == "bfloat16" and self.device != "cuda":

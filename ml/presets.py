@@ -44,7 +44,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "views": 8,
     },
 }
-HOMOGENISED = ("robust-1",)  # presets for scenes that are homogenised one by one
 
 
 def expanded(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def chip_report(
         dropped_chips=sampler.dropped[:LISTED],
         dropped_pixels=dropped,
         warnings=(
-            *config.warnings(homogenised=contract.homogenise is not None),
+            *config.warnings(),
             *(warm_start_warnings(config, contract, origin.header.contract) if origin else ()),
             *_boundary_warnings(config, contract),
             *hard,

@@ -192,11 +192,8 @@ def test_a_cpu_computes_in_float32_unless_the_config_says_otherwise() -> None:
     assert choose_execution(changed(precision="float32")) == CPU
     assert choose_execution(changed(channels_last=True)) == replace(CPU, memory_format=torch.channels_last)
     assert choose_execution(changed(precision="bfloat16")) == replace(CPU, precision=Precision("bfloat16"))
-    assert any("bfloat16" in warning for warning in changed(precision="bfloat16").warnings(homogenised=False))
-    assert PLAIN.warnings(homogenised=False) == ()
-    (warning,) = changed(preset="robust").warnings(homogenised=False)
-    assert warning == "preset robust-1 is for homogenised scenes: make the dataset with homogenise robust."
-    assert changed(preset="robust").warnings(homogenised=True) == ()
+    assert any("bfloat16" in warning for warning in changed(precision="bfloat16").warnings())
+    assert PLAIN.warnings() == ()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
