@@ -10,6 +10,7 @@ from app.core.errors import invalid, refuse_any
 from app.mapping import estimates, sampled_maps, samples
 from app.tables import Sample
 from ml.estimation.change import PointChange, change_at_points, change_in_zone, change_of_areas
+from ml.estimation.estimate import estimate
 from ml.estimation.sample import Floats
 from ml.estimation.sample import Sample as Answered
 from ml.estimation.values import Estimate
@@ -49,22 +50,31 @@ def between(
         hint = "GET /v1/samples lists the samples."
         raise invalid("unknown-sample", f"There is no sample {earlier_id!r}.", hint, "/earlier")
     refuse_any("invalid-change", _faults(session, later, earlier, labeller, earlier_labeller))
+    if earlier.id == later.id:
+        return _at_same_points(session, later, labeller, earlier_labeller)
     before, after = (
         estimates.of_sample(session, sample, name) for sample, name in ((earlier, earlier_labeller), (later, labeller))
     )
-    changes = (
-        [each.net for each in at_points(session, later, labeller, earlier_labeller).changes()]
-        if earlier.id == later.id
-        else [
-            change_of_areas(one.area, other.area)
-            for one, other in zip(before.found.rows, after.found.rows, strict=True)
-        ]
-    )
-    method = "same points" if earlier.id == later.id else "independent"
-    columns = before.drawn.frame.classes, before.found.rows, after.found.rows, changes
+    rows = zip(before.drawn.frame.classes, before.found.rows, after.found.rows, strict=True)
+    n = before.answered, after.answered
     return tuple(
-        Change(item.name, one.area, other.area, change, (before.answered, after.answered), method)
-        for item, one, other, change in zip(*columns, strict=True)
+        Change(item.name, one.area, other.area, change_of_areas(one.area, other.area), n, "independent")
+        for item, one, other in rows
+    )
+
+
+def _at_same_points(
+    session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None
+) -> tuple[Change, ...]:
+    """The change of each class, and the areas of both seasons at the very points that tell it."""
+    both = at_points(session, sample, labeller, earlier_labeller)
+    drawn, _ = samples.result(session, sample)
+    classes = drawn.frame.classes
+    before, after = (estimate(season, len(classes)).rows for season in (both.earlier, both.later))
+    n = len(both.ids), len(both.ids)
+    return tuple(
+        Change(item.name, one.area, other.area, change.net, n, "same points")
+        for item, one, other, change in zip(classes, before, after, both.changes(), strict=True)
     )
 
 
@@ -72,36 +82,41 @@ def between(
 class BothSeasons:
     """The points of a sample that have a class in two seasons.
 
-    answered: The points. ids: Their ids. before, after: Whether each is of each class, shape (points, classes).
+    earlier, later: The points with their true classes in each season. ids: Ids of the points. classes: Number of
+    classes.
     """
 
-    answered: Answered
+    earlier: Answered
+    later: Answered
     ids: tuple[int, ...]
-    before: Floats
-    after: Floats
+    classes: int
 
     def changes(self) -> Iterator[PointChange]:
         """Yield the change of each class on all ground of the sample."""
-        for before, after in zip(self.before.T, self.after.T, strict=True):
-            yield change_at_points(self.answered, before, after)
+        for before, after in self._of_each_class():
+            yield change_at_points(self.later, before, after)
 
     def changes_in(self, points: Collection[int], area_ha: float) -> Iterator[PointChange]:
         """Yield the change of each class in a zone. points: Ids of those in it. area_ha: Its sampled ground."""
         members = np.isin(self.ids, list(points))
-        for before, after in zip(self.before.T, self.after.T, strict=True):
-            yield change_in_zone(self.answered, before, after, area_ha, members)
+        for before, after in self._of_each_class():
+            yield change_in_zone(self.later, before, after, area_ha, members)
+
+    def _of_each_class(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield for each class 1 where a point is of it in each season, else 0, shape (points,)."""
+        for number in range(self.classes):
+            before, after = (season.points.reference == number for season in (self.earlier, self.later))
+            yield before.astype(np.float64), after.astype(np.float64)
 
 
 def at_points(session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None) -> BothSeasons:
     """The points of a sample that two labellers have labelled as they were in two seasons. Raises as `between`."""
     seasons = [estimates.used_points(session, sample, name) for name in (earlier_labeller, labeller)]
-    before = {point.id: value for point, value in seasons[0]}
-    both = [(point, value) for point, value in seasons[1] if point.id in before]
+    ids = [{point.id for point, _ in used} for used in seasons]
+    both = [[(point, value) for point, value in used if point.id in ids[0] & ids[1]] for used in seasons]
     drawn, _ = samples.result(session, sample)
-    values = np.array([item.value for item in drawn.frame.classes])
-    of_points = [before[point.id] for point, _ in both], [value for _, value in both]
-    was, is_ = ((np.array(column, dtype=np.int64)[:, None] == values).astype(np.float64) for column in of_points)
-    return BothSeasons(estimates.answered(sample, drawn, both), tuple(point.id for point, _ in both), was, is_)
+    earlier, later = (estimates.answered(sample, drawn, used) for used in both)
+    return BothSeasons(earlier, later, tuple(point.id for point, _ in both[1]), len(drawn.frame.classes))
 
 
 def _faults(

@@ -53,7 +53,7 @@ def answers_in_csv(
 
     Raises:
         InputRefused: All faults: not_a_table, missing_column, unknown_point, other_point, repeated_point,
-            unknown_class, two_answers, invalid_text.
+            unknown_class, ambiguous_class, two_answers, invalid_text.
     """
     text = _SEP_LINE.sub("", decoded(content)).lstrip("\ufeff")
     if "\0" in text:
@@ -120,20 +120,30 @@ def _cell(value: object) -> str:
 def _answers(
     rows: Sequence[_Row], points: Collection[int], classes: Sequence[ClassDef], places: Places | None
 ) -> list[Answer]:
-    values = {str(item.value): item.value for item in classes} | {alike(item.name): item.value for item in classes}
+    values = _values(classes)
     filled = [row for row in rows if row.class_ or row.unusable]
     known = {(str(point), str(row), str(col)) for point, (row, col) in places.items()} if places else None
     refuse_any(_faults(filled, {str(point) for point in points}, known, values, classes))
     return [
-        Answer(int(row.id), values[alike(row.class_)] if row.class_ else None, row.unusable or None) for row in filled
+        Answer(int(row.id), values[alike(row.class_)][0].value if row.class_ else None, row.unusable or None)
+        for row in filled
     ]
+
+
+def _values(classes: Sequence[ClassDef]) -> dict[str, list[ClassDef]]:
+    """The classes that each text stands for, as their value or name."""
+    found: dict[str, list[ClassDef]] = {}
+    for item in classes:
+        for text in {str(item.value), alike(item.name)}:
+            found.setdefault(text, []).append(item)
+    return found
 
 
 def _faults(
     rows: Sequence[_Row],
     points: Collection[str],
     places: Collection[tuple[str, str, str]] | None,
-    values: Collection[str],
+    values: Mapping[str, Sequence[ClassDef]],
     classes: Sequence[ClassDef],
 ) -> Iterator[Fault]:
     """Everything that is wrong with rows that have an answer."""
@@ -158,6 +168,11 @@ def _faults(
         elif row.class_ and alike(row.class_) not in values:
             hint = f"Known: {first_few([item.name for item in classes])}; or their values."
             yield Fault("unknown_class", f"The map has no class {row.class_[:80]!r}.", hint, row.place)
+        elif row.class_ and len(meant := values[alike(row.class_)]) > 1:
+            one, other = meant[:2]
+            detail = f"{row.class_[:80]!r} is class {one.value} ({one.name}) or class {other.value} ({other.name})."
+            hint = "Write the value or the name that only one of them has."
+            yield Fault("ambiguous_class", detail, hint, row.place)
         if not is_one_line(row.unusable) or len(row.unusable) > MOST_REASON:
             hint = f"Write up to {MOST_REASON} characters on one line."
             yield Fault(

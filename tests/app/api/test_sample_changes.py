@@ -74,6 +74,8 @@ def test_the_same_points_tell_a_change_far_better(http: httpx.Client, do: Perfor
     assert (cane["method"], cane["change_ha"]) == ("same points", pytest.approx(change))
     assert cane["se_ha"] == pytest.approx(math.sqrt(variance))
     assert cane["se_ha"] < math.hypot(cane["earlier_se_ha"], cane["later_se_ha"])
+    assert cane["later_ha"] - cane["earlier_ha"] == pytest.approx(change), "both are of the points that tell the change"
+    assert (cane["earlier_n"], cane["later_n"]) == (len(points), len(points))
     rows = table(http.get(f"{path}/change", params={**query, "f": "csv"}))
     assert float(rows[1]["change_ha"]) == pytest.approx(change, abs=1e-4)
     chinese = table(http.get(f"{path}/change", params={**query, "f": "csv", "lang": "zh"}))

@@ -107,3 +107,12 @@ def test_twenty_faults_are_told_and_the_others_counted() -> None:
     with pytest.raises(InputRefused) as refused:
         answers_in_csv(b"id,class\n" + b"99,rice\n" * 100, POINTS, CLASSES)
     assert len(refused.value.faults) == 20 and refused.value.more == 180
+
+
+def test_a_text_that_names_one_class_and_is_the_value_of_another_is_refused() -> None:
+    classes = (ClassDef(value=1, name="2"), ClassDef(value=2, name="cane"))
+    with pytest.raises(InputRefused) as refused:
+        answers_in_csv(b"id,class\n1,2\n2,cane\n3,1\n", POINTS, classes)
+    assert [(fault.code, fault.pointer) for fault in refused.value.faults] == [("ambiguous_class", "/2")]
+    assert refused.value.faults[0].detail == "'2' is class 1 (2) or class 2 (cane)."
+    assert answers_in_csv(b"id,class\n2,cane\n3,1\n", POINTS, classes) == [Answer(2, 2, None), Answer(3, 1, None)]
