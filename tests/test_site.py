@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\((?!https?:|<)([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+
+SLUGIFY = {"object": "pymdownx.slugs.slugify", "kwds": {"case": "lower"}}
 
 
 def loaded(name: str) -> ModuleType:
@@ -33,9 +36,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def anchors(page: Path) -> set[str]:
-    """The places that headings make, as Python-Markdown names them."""
+    """The places that headings make, in the repository and, with the names of `SLUGIFY`, on the site."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+    return {re.sub(r"[^\w\s-]", "", text).strip().lower().replace(" ", "-") for text in headings}
 
 
 def test_every_link_of_every_page_leads_to_a_page_and_a_place_in_it(prepared: Path) -> None:
@@ -49,11 +52,25 @@ def test_every_link_of_every_page_leads_to_a_page_and_a_place_in_it(prepared: Pa
     assert broken == []
 
 
+def test_the_site_names_places_in_any_script(prepared: Path) -> None:
+    """Python-Markdown's own names lack every Chinese letter."""
+    config = tomllib.loads((prepared.parent / "zensical.toml").read_text(encoding="utf-8"))
+    assert config["project"]["markdown_extensions"]["toc"]["slugify"] == SLUGIFY
+
+
 def test_every_page_of_the_menu_is_there_and_every_page_of_docs_is_in_the_menu(prepared: Path) -> None:
     menu = {name for names in loaded("prepare").MENU.values() for name in names} - {"README.md"} | {"index.md"}
     assert [name for name in menu if not (prepared / name).is_file()] == []
     pages = {str(page.relative_to(ROOT)) for folder in ("docs", "docs/zh") for page in (ROOT / folder).glob("*.md")}
     assert pages - menu == set()
+
+
+def test_every_entry_of_the_menu_has_a_title(prepared: Path) -> None:
+    """A page of Markdown brings its own; that of any other page, without one, would be shown as "none"."""
+    config = tomllib.loads((prepared.parent / "zensical.toml").read_text(encoding="utf-8"))
+    entries = [entry for section in config["project"]["nav"] for entries in section.values() for entry in entries]
+    assert [entry for entry in entries if isinstance(entry, str) and not entry.endswith(".md")] == []
+    assert {"API reference": "api/index.html"} in entries
 
 
 def test_the_reference_has_the_description_of_the_api(prepared: Path) -> None:

@@ -32,10 +32,11 @@ LISTED = {  # folders to which pages link: each gets a page that lists its files
 }
 # of the files that such a page shows, by their suffixes; a Caddyfile has none
 LANGUAGES = {".py": "py", ".sh": "sh", ".conf": "nginx", ".service": "ini", ".yml": "yaml", "": "text"}
+API_REFERENCE = "api/index.html"  # a page of HTML, without a title that the menu could take
 MENU = {
     "Start": ("README.md", "docs/install.md", "docs/tutorial.md", "docs/faq.md"),
     "Use": (
-        *("docs/http-api.md", "api/index.html", "docs/areas.md", "docs/surveys.md", "docs/samples.md"),
+        *("docs/http-api.md", API_REFERENCE, "docs/areas.md", "docs/surveys.md", "docs/samples.md"),
         "docs/radiometry.md",
         "docs/settings.md",
         "examples/README.md",
@@ -93,9 +94,13 @@ features = ["navigation.sections", "navigation.top", "navigation.footer", "conte
 tables = {{}}
 md_in_html = {{}}
 attr_list = {{}}
-toc.permalink = true
 pymdownx.superfences = {{}}
 pymdownx.highlight = {{}}
+
+# places as the repository's pages have them, also under Chinese headings
+[project.markdown_extensions.toc]
+permalink = true
+slugify = {{ object = "pymdownx.slugs.slugify", kwds = {{ case = "lower" }} }}
 """
 
 
@@ -113,7 +118,7 @@ def prepare(folder: Path) -> None:
         page.write_text(_adapted(page.read_text(encoding="utf-8"), page), encoding="utf-8")
     (pages / "README.md").rename(pages / "index.md")
     _write_reference(pages / "api")
-    (folder / "zensical.toml").write_text(CONFIG.format(menu=",\n".join(_menu(pages))), encoding="utf-8")
+    (folder / "zensical.toml").write_text(CONFIG.format(menu=",\n".join(_menu())), encoding="utf-8")
 
 
 def _list(name: str, title: str, pages: Path) -> None:
@@ -154,14 +159,16 @@ def _write_reference(folder: Path) -> None:
     (folder / "index.html").write_text(API_PAGE % description.replace("</", "<\\/"), encoding="utf-8")
 
 
-def _menu(pages: Path) -> Iterable[str]:
+def _menu() -> Iterable[str]:
     for section, names in MENU.items():
-        entries = ", ".join(json.dumps(_entry(name, pages), ensure_ascii=False) for name in names)
+        entries = ", ".join(map(_entry, names))
         yield f'  {{ "{section}" = [{entries}] }}'
 
 
-def _entry(name: str, pages: Path) -> str:
-    return "index.md" if name == "README.md" else name
+def _entry(name: str) -> str:
+    if name == API_REFERENCE:
+        return f'{{ "API reference" = "{name}" }}'
+    return '"index.md"' if name == "README.md" else f'"{name}"'
 
 
 if __name__ == "__main__":
