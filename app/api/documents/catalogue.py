@@ -30,8 +30,9 @@ TITLES = {
 
 
 class SearchLink(Link):
-    """A link of the STAC API. `body` is sent with the method POST, as it is."""
+    """A link of the STAC API. `title` names a child, and `body` is sent with the method POST, as it is."""
 
+    title: Omitted[str] = None
     method: Omitted[Literal["GET", "POST"]] = None
     body: Omitted[dict[str, Any]] = None
 
@@ -60,7 +61,7 @@ class LandingPage(Document):
                 *(SearchLink(href=search, rel="search", type=GEOJSON, method=method) for method in ("GET", "POST")),
                 _link(f"{address}/openapi.json", "service-desc", OPENAPI),
                 _link(f"{address}/docs", "service-doc", "text/html"),
-                *(_link(f"{root}/collections/{name}", "child") for name in TITLES),
+                *(_child(f"{root}/collections/{name}", title) for name, (title, _) in TITLES.items()),
             )
         )
 
@@ -154,3 +155,7 @@ class FoundItems(Document):
 
 def _link(href: str, rel: str, type_: str = "application/json") -> SearchLink:
     return SearchLink(href=href, rel=rel, type=type_)
+
+
+def _child(href: str, title: str) -> SearchLink:
+    return SearchLink(href=href, rel="child", type="application/json", title=title)

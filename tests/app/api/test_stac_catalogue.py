@@ -44,6 +44,12 @@ def test_every_document_of_the_catalogue_is_valid(http: httpx.Client, catalogue:
     assert len([name for name, _ in names if name == "predictions"]) == 1
 
 
+def test_the_root_names_its_collections(http: httpx.Client) -> None:
+    """Clients that show links as they are, as the browser of QGIS 3.40 does, have no other title."""
+    titles = {link["href"]: link["title"] for link in http.get("/v1/stac").json()["links"] if link["rel"] == "child"}
+    assert titles and all(httpx.get(href).json()["title"] == title for href, title in titles.items())
+
+
 def test_items_of_the_catalogue_are_the_documents_of_the_resources(http: httpx.Client, catalogue: Client) -> None:
     for name in ("scenes", "predictions"):
         for item in http.get(f"/v1/stac/collections/{name}/items").json()["features"]:
