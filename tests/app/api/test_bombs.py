@@ -25,7 +25,7 @@ from tests.ml.labels.layers import geopackage, square, zipped_shapefile
 from tests.ml.scenes.test_sample import sparse_scene
 from tests.waiting import eventually, slowdown
 
-SECONDS, BYTES = 2.0, 300e6  # that a bomb may take: until its answer, and of the memory of the API
+SECONDS, BYTES = 5.0, 300e6  # that a bomb may take: until its answer, and of the memory of the API
 TRIES = 4  # of which the fastest counts, because other processes may use the machine
 GRID = {"crs": "EPSG:32648", "transform": Affine(1, 0, 500_000, 0, -1, 2_500_000)}
 

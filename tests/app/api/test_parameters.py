@@ -56,7 +56,9 @@ def wrong(schema: dict[str, Any]) -> str:
 
 def asked(http: httpx.Client, operation: Operation, query: list[tuple[str, str]]) -> list[dict[str, Any]]:
     method, path = operation
-    known = {"kind": "datasets", "format": "png", "which": "1", "point": "1", "z": "0", "x": "0", "y": "0"}
+    known = {"kind": "datasets", "which": "1", "point": "1", "z": "0", "x": "0", "y": "0"}
+    in_path = {each["name"]: each["schema"] for each in OPERATIONS[operation] if each["in"] == "path"}
+    known |= {name: schema["enum"][-1] for name, schema in in_path.items() if "enum" in schema and name not in known}
     path = path.format_map(defaultdict(lambda: "x", known))
     answer = http.request(
         method, path, params=httpx.QueryParams(tuple(query)), content=b"x" if method == "put" else None
