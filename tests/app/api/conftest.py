@@ -55,11 +55,6 @@ TRUTH = np.zeros((1, 64, 64), np.uint8)  # labels for `pixels`: the left half is
 TRUTH[:, :, :32], TRUTH[:, -1] = 1, 255
 
 
-def sqlite_alone(fixture: str) -> pytest.MarkDecorator:
-    """Marks a test of what no database decides: `fixture`, which is on either database, is on SQLite for it."""
-    return pytest.mark.parametrize(fixture, ["sqlite"], indirect=True)
-
-
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Settings with small limits."""

@@ -9,7 +9,7 @@ from affine import Affine
 from shapely.geometry import box
 
 from app.services import Services
-from tests.app.api.conftest import TINY, Perform, pixels, put, sqlite_alone
+from tests.app.api.conftest import TINY, Perform, pixels, put
 from tests.ml.conftest import GRID, MakeScene
 from tests.ml.labels.layers import geojson, geopackage, square
 
@@ -49,7 +49,6 @@ def test_the_answer_to_uploaded_labels_has_their_report(http: httpx.Client, mask
     assert http.get("/v1/labels").json()["items"][0]["id"] == "truth"
 
 
-@sqlite_alone("database_url")
 def test_one_layer_of_a_file_with_several_can_be_chosen(http: httpx.Client, tmp_path: Path) -> None:
     path = geopackage(tmp_path / "plots.gpkg", [(square(0, 0), {"crop": "cane"})], layers=("rice", "cane"))
     refused = put(http, "/v1/labels/plots", path)
@@ -59,7 +58,6 @@ def test_one_layer_of_a_file_with_several_can_be_chosen(http: httpx.Client, tmp_
     assert answer.json()["report"]["layer"] == "cane" and answer.json()["report"]["encoding"] is None
 
 
-@sqlite_alone("database_url")
 @pytest.mark.parametrize(
     ("crs", "code"), [("EPSG:4214", "inexact_datum_shift"), ("EPSG:4610", "unknown_datum_shift"), ("EPSG:4490", None)]
 )
@@ -87,7 +85,6 @@ def test_polygons_leave_the_rest_unlabelled_unless_told_otherwise(http: httpx.Cl
     assert put(http, "/v1/labels/rest", path, background="0").json()["options"]["background"] == 0
 
 
-@sqlite_alone("database_url")
 @pytest.mark.parametrize(
     ("parameters", "code", "pointer"),
     [
@@ -105,7 +102,6 @@ def test_classes_that_do_not_fit_the_layer_are_refused_with_what_is_there(
     assert code == "ambiguous_class" or "cane 1, rice 1" in answer.json()["errors"][0]["hint"]
 
 
-@sqlite_alone("database_url")
 @pytest.mark.parametrize(
     "parameters", [{"classes": "{"}, {"classes": "[1]"}, {"classes": '{"a": 300}'}, {"background": "7"}, {"class": "x"}]
 )

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.app.api.conftest import DATASET, Perform, make_dataset, sqlite_alone
+from tests.app.api.conftest import DATASET, Perform, make_dataset
 from tests.app.api.conftest import trained as settings
 
 __all__ = ["settings"]
@@ -44,7 +44,6 @@ def test_an_evaluation_gives_the_same_metrics_as_the_training_on_its_splits(
     assert http.get("/v1/jobs", params={"processID": "evaluation"}).json()["items"][0]["status"] == "successful"
 
 
-@sqlite_alone("settings")
 def test_a_dataset_that_does_not_fit_the_model_is_refused_with_all_faults(
     http: httpx.Client, trained: str, do: Perform
 ) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from app.client import ID, Client, id_of_file, title_of_file
 from app.core.names import NAME
-from tests.app.api.conftest import sqlite_alone
 from tests.app.api.test_problems import assert_problem
 
 CHINESE = "武鸣2018.tif"
@@ -49,7 +48,6 @@ def test_every_name_of_a_file_gives_an_id(name: str) -> None:
     assert ID.pattern == NAME.pattern
 
 
-@sqlite_alone("database_url")
 def test_the_client_names_a_file_and_keeps_its_own_name_as_title(http: httpx.Client, scene: Path) -> None:
     file = scene.rename(scene.with_name(CHINESE))
     with Client(str(http.base_url)) as client:

@@ -8,7 +8,7 @@ import pytest
 
 from app.services import Services
 from app.tables import Sample
-from tests.app.api.conftest import Perform, sqlite_alone
+from tests.app.api.conftest import Perform
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_samples import NAMES, answered, draw, filled, table
 from tests.app.api.test_samples import do as do
@@ -28,7 +28,6 @@ def id_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-@sqlite_alone("services")
 def test_the_change_between_two_samples_has_the_variance_of_both(
     http: httpx.Client, do: Perform, prediction: str
 ) -> None:
@@ -49,7 +48,6 @@ def test_the_change_between_two_samples_has_the_variance_of_both(
     assert set(made["methods"]) == {"independent"}
 
 
-@sqlite_alone("services")
 def test_the_same_points_tell_a_change_far_better(http: httpx.Client, do: Perform, prediction: str) -> None:
     path = draw(http, do, prediction)
     first = filled(http, path)

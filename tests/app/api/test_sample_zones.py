@@ -14,7 +14,7 @@ from app.tables import SampleZones
 from ml.estimation.estimate import estimate
 from ml.estimation.sample import Points, Sample, Strata
 from ml.estimation.zones import Zones
-from tests.app.api.conftest import Perform, put, sqlite_alone
+from tests.app.api.conftest import Perform, put
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_samples import KNOWN, NAMES, answered, draw, filled, table
 from tests.app.api.test_samples import do as do
@@ -37,7 +37,6 @@ def zones(http: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> str:
     return "counties"
 
 
-@sqlite_alone("services")
 def test_zones_are_domains_that_add_up_to_the_whole(
     http: httpx.Client, do: Perform, prediction: str, zones: str
 ) -> None:
@@ -90,7 +89,6 @@ def test_zones_are_domains_that_add_up_to_the_whole(
         assert far["why"] == "No ground of the zone was sampled or mapped."
 
 
-@sqlite_alone("services")
 def test_a_zone_with_few_points_says_so(http: httpx.Client, do: Perform, prediction: str, zones: str) -> None:
     path = draw(http, do, prediction, n=60)
     answered(http, path, filled(http, path))
@@ -120,7 +118,6 @@ def test_points_are_found_once_and_forgotten_with_the_zones(
     assert assert_problem(http.get(url), 422)["type"] == "unknown-zones"
 
 
-@sqlite_alone("services")
 def test_estimates_by_zone_are_tables_and_maps(http: httpx.Client, do: Perform, prediction: str, zones: str) -> None:
     path = draw(http, do, prediction, n=60)
     answered(http, path, filled(http, path))
@@ -186,7 +183,6 @@ def test_a_sample_by_zone_has_the_stratified_estimate_in_each(
     assert document["id"] in str(refused)
 
 
-@sqlite_alone("services")
 def test_a_county_that_nobody_has_labelled_yet_leaves_the_others_their_estimates(
     http: httpx.Client, do: Perform, prediction: str, zones: str
 ) -> None:
@@ -198,7 +194,6 @@ def test_a_county_that_nobody_has_labelled_yet_leaves_the_others_their_estimates
     assert "has no sample point" in items[0]["why"]
 
 
-@sqlite_alone("services")
 def test_zones_in_which_nothing_can_be_drawn_are_refused_by_the_job(
     http: httpx.Client, do: Perform, prediction: str, tmp_path: Path
 ) -> None:

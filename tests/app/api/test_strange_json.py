@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.api.conftest import serving_for_a_module, sqlite_alone
+from tests.app.api.conftest import serving_for_a_module
 from tests.app.api.test_problems import assert_problem
 from tests.waiting import slowdown
 
@@ -30,7 +30,6 @@ def post(http: httpx.Client, content: bytes | str, path: str = "/v1/datasets") -
     return http.post(path, content=content, headers=JSON)
 
 
-@sqlite_alone("http")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -62,7 +61,6 @@ def test_exactly_twenty_faults_have_no_count(http: httpx.Client) -> None:
     assert "more" not in problem
 
 
-@sqlite_alone("http")
 @pytest.mark.parametrize("path", ["/v1/datasets", "/v1/trainings", "/v1/experiments", "/v1/schedules"])
 @pytest.mark.parametrize("content", [b'{"scenes":[' + b"1," * 4_000_000 + b"1]}", b"[" * 8_000_000, b"{" * 8_000_000])
 def test_a_body_of_millions_of_values_is_refused_unread(http: httpx.Client, path: str, content: bytes) -> None:
@@ -71,7 +69,6 @@ def test_a_body_of_millions_of_values_is_refused_unread(http: httpx.Client, path
     assert time.process_time() - began < SECONDS
 
 
-@sqlite_alone("http")
 def test_other_requests_are_answered_while_large_bodies_are_checked(http: httpx.Client) -> None:
     body, stop, waits = json.dumps({f"k{i}": 1 for i in range(49_000)}), threading.Event(), list[float]()
 
@@ -95,7 +92,6 @@ def test_other_requests_are_answered_while_large_bodies_are_checked(http: httpx.
     assert max(waits) < SECONDS * slowdown()
 
 
-@sqlite_alone("http")
 @pytest.mark.parametrize("depth", [33, 500, 20_000])
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_a_deep_body_is_refused(http: httpx.Client, opening: str, depth: int) -> None:
@@ -152,7 +148,6 @@ PLACES: list[tuple[str, str, Any]] = [
 ]
 
 
-@sqlite_alone("http")
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize(("method", "path", "body"), PLACES)
 def test_a_control_character_is_refused_wherever_it_stands(

@@ -17,7 +17,7 @@ from app.services import Services
 from app.storage import new_place
 from app.tables import Survey
 from ml.sampling.chip import GAP_PX, SIDE_PX
-from tests.app.api.conftest import Perform, put, sqlite_alone
+from tests.app.api.conftest import Perform, put
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_samples import as_csv, draw, table
 from tests.app.api.test_surveys import EAST, ask, finish, raster
@@ -147,7 +147,6 @@ def own_change(points: list[dict[str, str]], strata: list[dict[str, Any]], value
     return total, math.sqrt(variance)
 
 
-@sqlite_alone("trained")
 @pytest.mark.usefixtures("fields")
 def test_samples_of_two_surveys_give_the_change_between_them_an_interval(
     http: httpx.Client, do: Perform, services: Services, tmp_path: Path

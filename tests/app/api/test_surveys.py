@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.tables import Survey
 from ml.surveys.mosaic import UNOBSERVED
 from tests import stac
-from tests.app.api.conftest import Perform, pixels, put, sqlite_alone
+from tests.app.api.conftest import Perform, pixels, put
 from tests.app.api.test_problems import assert_problem
 from tests.app.api.test_zones import FIELDS, layer, px
 from tests.app.documents import problem
@@ -192,7 +192,6 @@ def prediction_of(http: httpx.Client) -> str:
     return str(http.get("/v1/predictions").json()["features"][0]["id"])
 
 
-@sqlite_alone("trained")
 @pytest.mark.usefixtures("fields")
 def test_zones_that_tile_a_survey_have_its_hectares_and_a_gap_is_unobserved(
     http: httpx.Client, do: Perform, tmp_path: Path
@@ -231,7 +230,6 @@ def test_zones_that_tile_a_survey_have_its_hectares_and_a_gap_is_unobserved(
     assert assert_problem(http.get(f"/v1/surveys/{id_}/areas?zones=counties"), 422)["type"] == "unknown-zones"
 
 
-@sqlite_alone("trained")
 @pytest.mark.usefixtures("fields")
 def test_the_change_between_two_surveys(http: httpx.Client, do: Perform, tmp_path: Path) -> None:
     zones = [(px(a, 0, b, 64), {"code": f"c{a}", "name": "县", "in": None}) for a, b in ((0, 50), (50, 200))]
