@@ -112,8 +112,8 @@ class BothSeasons:
 def at_points(session: Session, sample: Sample, labeller: str | None, earlier_labeller: str | None) -> BothSeasons:
     """The points of a sample that two labellers have labelled as they were in two seasons. Raises as `between`."""
     seasons = [estimates.used_points(session, sample, name) for name in (earlier_labeller, labeller)]
-    ids = [{point.id for point, _ in used} for used in seasons]
-    both = [[(point, value) for point, value in used if point.id in ids[0] & ids[1]] for used in seasons]
+    common = set.intersection(*({point.id for point, _ in used} for used in seasons))
+    both = [[(point, value) for point, value in used if point.id in common] for used in seasons]
     drawn, _ = samples.result(session, sample)
     earlier, later = (estimates.answered(sample, drawn, used) for used in both)
     return BothSeasons(earlier, later, tuple(point.id for point, _ in both[1]), len(drawn.frame.classes))
